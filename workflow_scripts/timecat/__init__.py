@@ -1,0 +1,1 @@
+"""The library that the stages share: small modules, each with one subject. Nothing is imported here."""

@@ -1,0 +1,34 @@
+"""What every stage's command line shares: JSON-valued options, one clear sentence for a user's mistake, log lines."""
+
+import argparse
+import json
+import sys
+
+from workflow_scripts.timecat.artifacts import UserError
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """An argument parser for a stage; add JSON-valued options with ``type=json_value``."""
+    return argparse.ArgumentParser(description=description, allow_abbrev=False)
+
+
+def json_value(text: str):
+    """argparse type: any JSON value."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
+
+
+def log(message: str) -> None:
+    """One line to the stage's log (standard error, which the rule sends to its log file)."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def run(main) -> None:
+    """Run a stage's ``main()``; a UserError ends it with its sentence and exit code 1, without a traceback."""
+    try:
+        main()
+    except UserError as error:
+        log(f"error: {error}")
+        sys.exit(1)

@@ -1,0 +1,44 @@
+"""Randomness as a pure function of (key, index, draw): no generator, no state, no order.
+
+Every crop, flip, epoch order and held-out row of the workflow is drawn here, so that a value depends on what it is for
+and never on how many workers drew before it. The generator is SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable
+pseudorandom number generators") used as a counter-based hash; keys are the first 64 bits of a SHA-256.
+"""
+
+import hashlib
+
+import numpy as np
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MASK = (1 << 64) - 1
+
+
+def key(*parts) -> int:
+    """64-bit key of a purpose, from its parts (text or whole numbers), e.g. ``key("view", seed, data_set, view)``."""
+    text = "/".join(f"{type(part).__name__}:{part}" for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+def _mix(z: np.ndarray) -> np.ndarray:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def bits(key: int, index, draw: int = 0) -> np.ndarray:
+    """uint64 hash of each ``index`` (any shape) for draw number ``draw`` under ``key``."""
+    index = np.asarray(index).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        z = _mix(index * _GOLDEN + np.uint64(key))
+        return _mix(z + np.uint64((draw + 1) * int(_GOLDEN) & _MASK))
+
+
+def uniform(key: int, index, draw: int = 0) -> np.ndarray:
+    """float64 in [0, 1) for each ``index`` (53 random bits)."""
+    return (bits(key, index, draw) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def permutation(key: int, rows) -> np.ndarray:
+    """The given row numbers (int64 [n]) in the random order of ``key``: sorted by their hash, ties by row."""
+    rows = np.asarray(rows, dtype=np.int64)
+    return rows[np.lexsort((rows, bits(key, rows)))]
