@@ -1,0 +1,51 @@
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.configuration_errors import read_config
+from workflow_scripts.timecat.source_code import code_of
+from workflow_scripts.timecat.study import Study
+
+# --configfile replaces the embedded study; it does not overlay it.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+try:
+    study = Study(read_config(config, workflow.configfiles))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+
+container: "containers/timecat.sif"
+
+
+wildcard_constraints:
+    data_set=study.pattern("data_set"),
+    source=study.pattern("data_set"),
+    backbone=study.pattern("backbone"),
+    arm=study.pattern("arm"),
+    split="train|evaluation",
+    seed=r"\d+",
+    step=r"\d+",
+
+
+localrules:
+    all,
+    tabulate,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/table2.csv",
+
+
+include: "rules/write_dataset.smk"
+include: "rules/pretrain.smk"
+include: "rules/extract_features.smk"
+include: "rules/probe.smk"
+include: "rules/tabulate.smk"

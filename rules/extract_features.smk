@@ -1,0 +1,57 @@
+"""
+Features: every image passes through every backbone once per view, and never again.
+
+Input   a checkpoint's weights and a data set (.beton files and sidecars).
+Output  results/features/{source}/{backbone}/seed{seed}/step{step}/{data_set}/
+            evaluation.center.npy   [rows, dimension], rows in data set order, evaluation crop
+            heldout.center.npy      the held-out training rows, ascending, evaluation crop
+            train.{view}.npy        all training rows, one file per view
+        and a sidecar {data_set}.json beside the folder.
+"""
+
+
+rule extract_features:
+    """One checkpoint on one data set: all its splits and views."""
+    input:
+        code=code_of("extract_features"),
+        weights=ancient(
+            "results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors"
+        ),
+        weights_sidecar="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors.json",
+        train=ancient("results/data_sets/{data_set}/train.beton"),
+        train_sidecar="results/data_sets/{data_set}/train.beton.json",
+        evaluation=ancient("results/data_sets/{data_set}/evaluation.beton"),
+        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
+    output:
+        features=directory(
+            "results/features/{source}/{backbone}/seed{seed}/step{step}/{data_set}"
+        ),
+        sidecar="results/features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.json",
+    log:
+        "results/logs/extract_features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.log",
+    benchmark:
+        "results/benchmarks/extract_features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.tsv"
+    threads: study.config.limits.workers
+    resources:
+        gpu=1,
+        mem_mb=study.config.limits.memory_mb,
+        runtime=study.config.limits.runtime_minutes,
+    params:
+        extraction=study.extraction,
+        heldout=study.heldout,
+        transform=study.transform,
+        torch_threads=study.config.torch_threads,
+    shell:
+        "python -m workflow_scripts.extract_features"
+        " --data-set {wildcards.data_set}"
+        " --weights {input.weights:q}"
+        " --train {input.train:q}"
+        " --evaluation {input.evaluation:q}"
+        " --extraction {params.extraction:q}"
+        " --heldout {params.heldout:q}"
+        " --transform {params.transform:q}"
+        " --torch-threads {params.torch_threads}"
+        " --workers {threads}"
+        " --gpus {resources.gpu}"
+        " --features {output.features:q}"
+        " 2> {log:q}"

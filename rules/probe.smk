@@ -1,0 +1,55 @@
+"""
+Probes: batch norm and a linear layer on frozen, concatenated features. No image is touched.
+
+Input   the features of an arm's members on a data set, for every replicate, and the data set's indices (labels).
+Output  results/probes/{source}/{data_set}/{arm}.parquet              replicate, members, weight decay, fit, epoch, split,
+                                                                      top-1, top-5, loss
+        results/probes/{source}/{data_set}/{arm}.predictions.parquet  per evaluation row, by the selected heads
+"""
+
+
+rule probe:
+    """One arm on one data set: all replicates, weight decays and epochs in one job."""
+    input:
+        code=code_of("probe"),
+        features=ancient(study.feature_folders),
+        feature_sidecars=study.feature_sidecars,
+        train_index=ancient("results/data_sets/{data_set}/train.index.parquet"),
+        train_sidecar="results/data_sets/{data_set}/train.beton.json",
+        evaluation_index=ancient(
+            "results/data_sets/{data_set}/evaluation.index.parquet"
+        ),
+        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
+    output:
+        metrics="results/probes/{source}/{data_set}/{arm}.parquet",
+        predictions="results/probes/{source}/{data_set}/{arm}.predictions.parquet",
+        predictions_sidecar="results/probes/{source}/{data_set}/{arm}.predictions.parquet.json",
+    log:
+        "results/logs/probe/{source}/{data_set}/{arm}.log",
+    benchmark:
+        "results/benchmarks/probe/{source}/{data_set}/{arm}.tsv"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=study.config.limits.memory_mb,
+        runtime=study.config.limits.runtime_minutes,
+    params:
+        replicates=study.replicate_seeds,
+        views=study.views,
+        protocol=study.protocol,
+        heldout=study.heldout,
+        torch_threads=study.config.torch_threads,
+    shell:
+        "python -m workflow_scripts.probe"
+        " --features {input.features:q}"
+        " --replicates {params.replicates:q}"
+        " --train-index {input.train_index:q}"
+        " --evaluation-index {input.evaluation_index:q}"
+        " --views {params.views:q}"
+        " --protocol {params.protocol:q}"
+        " --heldout {params.heldout:q}"
+        " --torch-threads {params.torch_threads}"
+        " --gpus {resources.gpu}"
+        " --output {output.metrics:q}"
+        " --predictions {output.predictions:q}"
+        " 2> {log:q}"
