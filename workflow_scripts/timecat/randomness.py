@@ -6,6 +6,7 @@ pseudorandom number generators") used as a counter-based hash; keys are the firs
 """
 
 import hashlib
+import json
 
 import numpy as np
 
@@ -15,7 +16,7 @@ _MASK = (1 << 64) - 1
 
 def key(*parts) -> int:
     """64-bit key of a purpose, from its parts (text or whole numbers), e.g. ``key("view", seed, data_set, view)``."""
-    text = "/".join(f"{type(part).__name__}:{part}" for part in parts)
+    text = json.dumps([part if isinstance(part, str) else int(part) for part in parts])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 

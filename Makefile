@@ -1,0 +1,50 @@
+# Short ways to everything. No activation is needed: .venv/bin comes first on PATH, and `setup` makes .venv.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# With PYTHONDONTWRITEBYTECODE set, every process would compile torch's sources again; with the other two, Python would
+# see packages that the requirements do not name.
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
+# Caches stay in this clone: nothing is written in the user's home.
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
+export CUDA_CACHE_PATH := $(CURDIR)/.cache/cuda
+
+TESTS := tests/unit tests/workflow tests/end_to_end
+PYTEST_ARGS := -n 2
+LINT := workflow_scripts tests $(wildcard benchmarks)
+SMK := Snakefile rules
+
+.PHONY: help setup table2 test lint dag bench lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make, update or repair the environment (.venv); quick when there is nothing to do
+	@envs/setup
+
+table2: setup ## the study's result: results/table2.csv, with .md, .tex and .svg beside it
+	snakemake --cores all --resources gpu=4 -- results/table2.csv
+
+test: setup ## all tests (fewer: make test TESTS=tests/unit PYTEST_ARGS='-x -k selection')
+	@python -m pytest $(PYTEST_ARGS) --durations=15 $(TESTS)
+
+lint: setup ## style and mistakes: ruff, snakefmt, snakemake --lint; all of them, even if the first fails
+	@failed=; for check in "ruff check $(LINT)" "ruff format --check $(LINT)" "snakefmt --check $(SMK)" \
+		"snakemake --lint"; do echo "$$check"; $$check || failed=1; done; [ -z "$$failed" ]
+
+dag: setup ## draw the rules: results/dag.svg and docs/dag.svg
+	@command -v dot >/dev/null || { echo "dot is missing: install graphviz" >&2; exit 1; }
+	@mkdir -p results; trap 'rm -f results/.dag.svg.tmp docs/.dag.svg.tmp' EXIT; \
+	snakemake --rulegraph dot -- results/table2.csv | dot -Tsvg > results/.dag.svg.tmp && \
+	cp results/.dag.svg.tmp docs/.dag.svg.tmp && \
+	mv results/.dag.svg.tmp results/dag.svg && mv docs/.dag.svg.tmp docs/dag.svg
+
+bench: setup ## time the parts that matter on this machine
+	python -m benchmarks.run
+
+lock: ## resolve envs/requirements.in to pinned, hashed envs/requirements.txt (newest: LOCK_ARGS=--upgrade)
+	envs/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header $(LOCK_ARGS) envs/requirements.in -o envs/requirements.txt

@@ -1,0 +1,36 @@
+"""The same study gives the same table however it is run: cores, GPUs that are not there, from nothing each time."""
+
+import pytest
+
+from tests.studies import StudyFolder
+
+
+@pytest.mark.parametrize(("cores", "options"), [(1, ["--resources", "gpu=0"]), (8, ["--resources", "gpu=4"])])
+def test_cores_and_gpus_change_no_byte(finished, tmp_path, cores, options):
+    """``finished`` ran on 2 cores without --resources."""
+    study = StudyFolder.fresh(tmp_path / "study")
+    study.snakemake(*options, "--", "results/table2.csv", cores=cores)
+    for table in ("table2.csv", "table2.md", "table2.tex", "table2.svg", "metrics.parquet"):
+        assert study.read(f"results/{table}") == finished.read(f"results/{table}"), table
+    assert study.checkpoints() == finished.checkpoints()
+    assert_said_once(study, "no GPU was asked for" if "gpu=0" in options else "no GPU is visible")
+
+
+def test_gpu_1_computes_on_the_cpu(study):
+    study.snakemake("--resources", "gpu=1", "--forcerun", "probe", "--", "results/table2.csv")
+    assert_said_once(study, "no GPU is visible")
+
+
+def test_no_resources_computes_on_the_cpu(finished):
+    assert_said_once(finished, "no GPU is visible")
+
+
+def assert_said_once(study: StudyFolder, text: str) -> None:
+    logs = [
+        path
+        for stage in ("pretrain", "extract_features", "probe")
+        for path in (study.path / "results/logs" / stage).rglob("*.log")
+    ]
+    assert len(logs) == 6 + 6 + 2
+    for log in logs:
+        assert log.read_text().count("computing on the CPU") == 1 and text in log.read_text(), log

@@ -1,0 +1,155 @@
+"""Change one thing, and exactly what depends on it runs again. Real runs of the tiny study.
+
+The list of cause and effect stands in the README; each entry has its test here.
+"""
+
+import shutil
+import subprocess
+import time
+
+from tests.studies import StudyFolder, touch_tree
+
+SEEDS = 3
+CHECKPOINTS = 2 * SEEDS  # steps 4 and 12 of each seed, all of them members of an arm
+PROBES = 2
+EVERYTHING_AFTER_DATA = {"pretrain": CHECKPOINTS, "extract_features": CHECKPOINTS, "probe": PROBES, "tabulate": 1}
+
+
+def test_nothing_changed(study):
+    assert study.run() == {}
+
+
+def test_every_source_file_touched(study):
+    touch_tree(
+        study.path, time.time() + 10, lambda path: "results" not in path.parts and ".snakemake" not in path.parts
+    )
+    assert study.run() == {}
+
+
+def clone_with_results(study: StudyFolder, path) -> StudyFolder:
+    """A fresh clone of the study's repository into which its results were moved with their times."""
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "study"]):
+        subprocess.run([*git, *command], cwd=study.path, check=True)
+    time.sleep(1.1)  # the clone's files are newer than the results by any clock
+    subprocess.run(["git", "clone", "-q", str(study.path), str(path)], check=True)
+    for name in ("results", ".snakemake"):
+        shutil.rmtree(path / name, ignore_errors=True)
+        shutil.move(study.path / name, path / name)
+    return StudyFolder(path)
+
+
+def test_fresh_clone_with_moved_results(study, tmp_path):
+    clone = clone_with_results(study, tmp_path / "clone")
+    assert clone.run() == {}
+
+
+def test_fresh_clone_with_moved_results_at_full_scale(study, tmp_path):
+    """Betons, features and weights then count as large: Snakemake looks at their times alone."""
+    clone = clone_with_results(study, tmp_path / "clone")
+    big = (".beton", ".safetensors", ".npy", ".pt", ".index.parquet")
+    touch_tree(clone.path / "results", time.time() + 10, lambda path: path.name.endswith(big))
+    assert clone.run("--max-checksum-file-size", "20000") == {}
+
+
+def test_fresh_clone_without_snakemakes_records_and_the_remedy(study, tmp_path):
+    clone = clone_with_results(study, tmp_path / "clone")
+    shutil.rmtree(clone.path / ".snakemake")
+    assert clone.run("-n") != {}  # Snakemake cannot know
+    clone.snakemake("--touch")
+    assert clone.run() == {}
+
+
+def test_code_of_the_probe_edited(study):
+    study.append("workflow_scripts/timecat/heads.py", "\n# edited\n")
+    assert study.run() == {"probe": PROBES, "tabulate": 1}
+
+
+def test_code_of_extraction_edited(study):
+    study.append("workflow_scripts/timecat/extraction.py", "\n# edited\n")
+    assert study.run() == {"extract_features": CHECKPOINTS, "probe": PROBES, "tabulate": 1}
+
+
+def test_code_of_the_data_sets_edited(study):
+    """Even if the content comes out equal: Snakemake decides before the job runs."""
+    study.append("workflow_scripts/timecat/datasets/cues.py", "\n# edited\n")
+    assert study.run() == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
+
+
+def test_a_new_weight_decay(study):
+    study.change_config(lambda values: values["probe"]["weight_decays"].append(0.1))
+    assert study.run() == {"probe": PROBES, "tabulate": 1}
+
+
+def test_a_new_arm_from_existing_checkpoints(study):
+    study.change_config(lambda values: values["arms"].insert(1, {"name": "cat2", "members": 2, "steps": 4}))
+    assert study.run() == {"probe": 1, "tabulate": 1}
+    assert b"\ncat2,2,4,8,1," in study.read("results/table2.csv")
+
+
+def test_a_new_seed(study):
+    before = study.checkpoints()
+    study.change_config(lambda values: values["pretrain"]["seeds"].append(477))
+    # Its chain to step 12, its features at step 12; cat3 still has one group of three seeds.
+    assert study.run() == {"pretrain": 2, "extract_features": 1, "probe": 1, "tabulate": 1}
+    after = study.checkpoints()
+    assert len(after) == len(before) + 2 and before.items() <= after.items()
+
+
+def test_a_larger_budget_continues_the_chain(study):
+    def change(values):
+        values["arms"][0]["steps"] = 16
+        values["pretrain"]["milestones"] = [12]  # keep what is there, and go on from it
+
+    before = study.checkpoints()
+    study.change_config(change)
+    assert study.run() == {"pretrain": SEEDS, "extract_features": SEEDS, "probe": 1, "tabulate": 1}
+    assert before.items() <= study.checkpoints().items()
+    log = study.read("results/logs/pretrain/cues_tiny/residual4/seed2/step16.log").decode()
+    assert "step12.state.pt after step 12" in log
+
+
+def test_a_step_between_two_milestones_gives_the_same_bits(study):
+    before, table = study.checkpoints(), study.read("results/table2.csv")
+    study.change_config(lambda values: values["pretrain"].update(milestones=[8]))
+    # Steps 8 and 12 of every seed, and what depends on step 12.
+    assert study.run() == {"pretrain": 2 * SEEDS, "extract_features": SEEDS, "probe": 1, "tabulate": 1}
+    after = study.checkpoints()
+    assert len(after) == len(before) + SEEDS and before.items() <= after.items()
+    assert study.read("results/table2.csv") == table
+
+
+def test_a_new_target(study):
+    def change(values):
+        values["data_sets"]["cue0_tiny"] = values["data_sets"]["cues_tiny"] | {"label": "cue0"}
+        values["targets"].append("cue0_tiny")
+
+    study.change_config(change)
+    expected = {"write_dataset": 1, "extract_features": CHECKPOINTS, "probe": PROBES, "tabulate": 1}
+    assert study.run() == expected
+
+
+def test_label_smoothing_changed(study):
+    study.change_config(lambda values: values["pretrain"].update(label_smoothing=0.0))
+    assert study.run() == EVERYTHING_AFTER_DATA
+
+
+def test_plot_style_changed(study):
+    study.change_config(lambda values: values.update(table={"height": 3.0}))
+    assert study.run() == {"tabulate": 1}
+
+
+def test_what_cannot_change_a_number_re_runs_nothing(study):
+    limits = {"resume_seconds": 7, "workers": 2, "memory_mb": 3000, "pretrain_memory_mb": 3000, "runtime_minutes": 60}
+    study.change_config(lambda values: values.update(limits=limits))
+    assert study.run() == {}
+
+
+def test_a_results_folder_of_another_recipe_is_not_continued(study):
+    """Someone touches everything after a change: the state's identity still tells it apart."""
+    study.change_config(lambda values: values["pretrain"].update(lr=0.02))
+    study.snakemake("--touch")
+    study.change_config(lambda values: values["arms"][0].update(steps=16))
+    done = study.snakemake(check=False)
+    assert done.returncode != 0
+    assert "step4.state.pt belongs to another recipe, backbone or data set" in done.stderr

@@ -1,0 +1,310 @@
+"""Reading a .beton: same view, same bytes, in whatever company; whole files only; no thread left and no hang."""
+
+import hashlib
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from workflow_scripts.timecat import ffcv_reader, views
+from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.ffcv_reader import batches, batches_reference, describe
+from workflow_scripts.timecat.ffcv_writer import write_beton
+
+from ffcv.fields import IntField, RGBImageField  # isort: skip
+from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType  # isort: skip
+from ffcv.writer import DatasetWriter  # isort: skip
+
+TRANSFORM = views.Transform(
+    size=24, scale=[0.3, 1.0], ratio=[0.75, 4 / 3], flip=0.5, center_ratio=0.875, mean=[0.5] * 3, std=[0.25] * 3
+)
+RAW = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
+JPG = RAW | {"write_mode": "jpg"}
+KEY = views.view_key(0, "mixed", 3)
+ROWS = 150
+
+
+def make_samples(rows: int, smallest: int = 20, largest: int = 50):
+    """Smooth images (so that JPEG has little to lose) of all sizes and shapes, some of them 24 x 24."""
+    random = np.random.default_rng(rows)
+    made = []
+    for row in range(rows):
+        height, width = random.integers(smallest, largest, 2) if row % 4 else (24, 24)
+        slopes, y, x = random.uniform(-4, 4, (3, 2)), np.arange(height)[:, None], np.arange(width)
+        image = np.stack([128 + a * (y - height / 2) + b * (x - width / 2) for a, b in slopes], axis=-1)
+        made.append((np.clip(image, 0, 255).astype(np.uint8), row % 7))
+    return made
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    path = tmp_path_factory.mktemp("betons") / "raw.beton"
+    write_beton(path, make_samples(ROWS), RAW)
+    return path
+
+
+@pytest.fixture(scope="module")
+def jpg(tmp_path_factory):
+    path = tmp_path_factory.mktemp("betons") / "jpg.beton"
+    write_beton(path, make_samples(ROWS), JPG)
+    return path
+
+
+def read(path, rows=None, batch_size=64, key=KEY, workers=1):
+    """All batches as (rows, images, labels), each in one array; the batches are looked at only after the last one."""
+    parts = list(batches(path, np.arange(ROWS) if rows is None else rows, batch_size, TRANSFORM, key, workers))
+    return tuple(np.concatenate([np.asarray(part[column]) for part in parts]) for column in range(3))
+
+
+def data_threads():
+    """The threads of readers, FFCV's and those that decode."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if isinstance(thread, ffcv_reader.EpochIterator) or "ThreadPoolExecutor" in thread.name
+    ]
+
+
+def in_time(function, seconds=20):
+    """What the function returns or raises; a failure if that takes too long, where a test would otherwise hang."""
+    outcome = {}
+
+    def call():
+        try:
+            outcome["value"] = function()
+        except BaseException as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert outcome, f"no answer within {seconds} s"
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["value"]
+
+
+@pytest.mark.parametrize("file", ["raw", "jpg"])
+@pytest.mark.parametrize("key", [KEY, None], ids=["random", "center"])
+def test_batches_equal_the_plain_reference(file, key, request):
+    path, rows = request.getfixturevalue(file), np.array([5, 3, 3, 149, 8, 0, 77, 64, 4, 4])
+    found, wanted = (list(reader(path, rows, 4, TRANSFORM, key)) for reader in (batches, batches_reference))
+    assert [len(batch[0]) for batch in found] == [4, 4, 2]
+    for batch, reference in zip(found, wanted, strict=True):
+        assert np.array_equal(batch[0], reference[0])
+        assert batch[1].dtype == torch.uint8 and batch[2].dtype == torch.int64
+        assert batch[1].shape[1:] == (24, 24, 3)
+        assert torch.equal(batch[1], reference[1]) and torch.equal(batch[2], reference[2])
+
+
+@pytest.mark.parametrize("file", ["raw", "jpg"])
+@pytest.mark.parametrize("key", [KEY, None], ids=["random", "center"])
+def test_a_view_does_not_depend_on_workers_batches_or_order(file, key, request, monkeypatch):
+    monkeypatch.setattr(ffcv_reader, "usable_workers", lambda workers: workers)  # also where there is but one CPU
+    path = request.getfixturevalue(file)
+    _, wanted, labels = read(path, key=key)
+    assert np.array_equal(labels, np.arange(ROWS) % 7)
+    orders = [np.arange(ROWS), np.random.default_rng(0).permutation(ROWS), np.array([7, 9, 7, 149, 0, 7])]
+    for rows in orders:
+        for workers, batch_size in ((1, 37), (2, 37), (2, 1000), (3, 1)):
+            found_rows, images, labels = read(path, rows, batch_size, key, workers)
+            assert np.array_equal(found_rows, rows)
+            assert np.array_equal(images, wanted[rows])
+            assert np.array_equal(labels, rows % 7)
+
+
+def test_a_view_is_the_same_in_another_process(jpg, root):
+    _, images, _ = read(jpg)
+    script = f"""
+        import hashlib, sys
+        import numpy as np
+        from workflow_scripts.timecat import ffcv_reader, views
+        from ffcv.fields import rgb_image
+        assert type(rgb_image.IMAGE_MODES) is dict, "FFCV has compiled its typed dict"
+        transform = views.Transform(**{vars(TRANSFORM)})
+        key = views.view_key(0, "mixed", 3)
+        read = ffcv_reader.batches({str(jpg)!r}, np.arange({ROWS})[::-1], 11, transform, key, workers=2)
+        images = np.concatenate([images.numpy() for _, images, _ in read])[::-1]
+        print(hashlib.sha256(images.tobytes()).hexdigest())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    output = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=100, check=True).stdout
+    assert output.split() == [hashlib.sha256(images.tobytes()).hexdigest()]
+
+
+def test_views_and_the_center_differ(raw):
+    views_of_rows = [read(raw, key=views.view_key(0, "mixed", view))[1] for view in (0, 1, views.CENTER)]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        differing = (views_of_rows[first] != views_of_rows[second]).any(axis=(1, 2, 3))
+        assert differing.mean() > 0.95
+
+
+def test_the_center_view_of_an_image_of_the_output_size_is_that_image(raw):
+    whole = views.Transform(**vars(TRANSFORM) | {"center_ratio": 1.0})
+    (_, images, _), *_ = batches(raw, [0, 4, 8], 3, whole, None)
+    for image, row in zip(images, (0, 4, 8), strict=True):
+        assert np.array_equal(image, make_samples(ROWS)[row][0])
+
+
+def test_batches_are_the_callers_own(raw):
+    """FFCV's own tensors are overwritten five batches later, and what the caller does to one must not return."""
+    rows = np.tile(np.arange(20), 3)
+    first, last = [], []
+    for batch, images, labels in batches(raw, rows, 2, TRANSFORM, KEY):
+        (first if len(first) < 10 else last).append((batch, images.clone(), labels.clone()))
+        images.zero_(), labels.zero_(), batch.fill(-1)
+    assert len(last) == 20
+    for (_, images, labels), (_, again, labels_again) in zip(first, last[:10], strict=True):
+        assert images.any() and torch.equal(images, again) and torch.equal(labels, labels_again)
+
+
+@pytest.mark.parametrize("batches_read", [0, 1, 2, 6, 49, 50])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_closing_early_leaves_no_thread(raw, batches_read, workers):
+    assert not data_threads()
+    reader = batches(raw, np.arange(ROWS), 3, TRANSFORM, KEY, workers)
+    for _ in range(batches_read):
+        next(reader)
+    if batches_read == 6:
+        threading.Event().wait(0.1)  # until the thread waits for room
+    in_time(reader.close)
+    assert not data_threads()
+
+
+def test_reading_to_the_end_or_forgetting_the_reader_leaves_no_thread(raw):
+    assert len(list(batches(raw, np.arange(ROWS), 64, TRANSFORM, KEY, 2))) == 3
+    assert not data_threads()
+    for _ in batches(raw, np.arange(ROWS), 3, TRANSFORM, KEY, 2):
+        break
+    assert not data_threads()
+
+
+def test_no_rows_no_batches(raw):
+    assert list(batches(raw, [], 8, TRANSFORM, KEY)) == []
+    assert list(batches(raw, np.empty(0, np.int64), 8, TRANSFORM, KEY)) == []
+
+
+@pytest.mark.parametrize("row", [ROWS, -1])
+def test_a_row_that_does_not_exist_is_an_error_before_the_first_batch(raw, row):
+    with pytest.raises(UserError, match=rf"raw\.beton has rows 0 to 149, not {row}\b"):
+        batches(raw, [0, row, 1], 8, TRANSFORM, KEY)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_corrupt_image_is_an_error_that_names_file_and_row(jpg, tmp_path, workers):
+    path = tmp_path / "corrupt.beton"
+    content, beton = bytearray(jpg.read_bytes()), describe(jpg)
+    start, size = beton.pointers[100], beton.sizes[100]
+    content[start : start + size] = bytes(size)
+    path.write_bytes(content)
+    reader = batches(path, np.arange(ROWS), 8, TRANSFORM, KEY, workers)
+    read_rows = []
+    with pytest.raises(UserError, match=r"corrupt\.beton: the JPEG data of row 100 cannot be decoded"):
+        in_time(lambda: read_rows.extend(batch[0][-1] for batch in reader))
+    assert read_rows[-1] == 95  # what comes before is read
+    assert not data_threads()
+    with pytest.raises(UserError, match="row 100"):
+        ffcv_reader.read_image(describe(path), 100)
+
+
+def test_an_error_of_the_thread_is_raised_in_the_caller(raw, monkeypatch):
+    def fail(*arguments):
+        raise ZeroDivisionError("as a test")
+
+    monkeypatch.setattr(views, "random_boxes", fail)
+    with pytest.raises(ZeroDivisionError):
+        in_time(lambda: read(raw))
+    assert not data_threads()
+
+
+def test_describe(raw):
+    beton, samples = describe(raw), make_samples(ROWS)
+    assert beton.rows == ROWS
+    assert beton.heights.tolist() == [image.shape[0] for image, _ in samples]
+    assert beton.widths.tolist() == [image.shape[1] for image, _ in samples]
+    assert beton.labels.tolist() == [label for _, label in samples]
+
+
+def set_header(content: bytearray, field: str, value: int) -> bytearray:
+    header = np.frombuffer(content, HeaderType, count=1)
+    header[field] = value
+    return content
+
+
+def zero_one_width(content: bytearray) -> bytearray:
+    writer = DatasetWriter("", {"image": RGBImageField(), "label": IntField()})
+    start = HeaderType.itemsize + 2 * FieldDescType.itemsize
+    table = np.frombuffer(content, writer.metadata_type, count=ROWS, offset=start)
+    table["f0"]["width"][77] = 0
+    return content
+
+
+DAMAGES = {
+    "cut by one table entry": lambda content: content[: -ALLOC_TABLE_TYPE.itemsize],
+    "cut by half the table": lambda content: content[: -ALLOC_TABLE_TYPE.itemsize * ROWS // 2],
+    "cut in an entry": lambda content: content[:-5],
+    "cut to a half": lambda content: content[: len(content) // 2],
+    "cut to its head": lambda content: content[:300],
+    "longer than it should be": lambda content: content + bytes(24),
+    "writer killed": lambda content: set_header(content, "alloc_table_ptr", 0),
+    "no rows": lambda content: set_header(content, "num_samples", 0),
+    "other version": lambda content: set_header(content, "version", 1),
+    "a width of zero": zero_one_width,
+    "table of zeros": lambda content: content[: -ALLOC_TABLE_TYPE.itemsize * ROWS] + bytes(24 * ROWS),
+    "empty": lambda content: b"",
+    "something else": lambda content: b"a text\n" * 10000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_that_is_not_whole_is_refused(raw, tmp_path, damage):
+    path = tmp_path / "damaged.beton"
+    path.write_bytes(DAMAGES[damage](bytearray(raw.read_bytes())))
+    for use in (describe, lambda path: batches(path, [0], 1, TRANSFORM, KEY)):
+        with pytest.raises(UserError, match=r"damaged\.beton is not a whole \.beton .*: remove it and run"):
+            use(path)
+
+
+def test_an_unfinished_file_and_other_fields_are_refused(tmp_path):
+    path = tmp_path / "other.beton"
+    for fields, problem in (
+        ({"image": RGBImageField(), "label": IntField()}, "its writer did not finish"),
+        ({"covariate": RGBImageField(), "label": IntField()}, "its fields are covariate, label"),
+    ):
+        writer = DatasetWriter(str(path), fields)
+        writer.num_samples = 9
+        writer.prepare()  # what a writer that is killed leaves
+        writer.metadata_sm.close()
+        writer.metadata_sm.unlink()
+        with pytest.raises(UserError, match=problem):
+            describe(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"there is no file .*absent\.beton: run write_dataset"):
+        describe(tmp_path / "absent.beton")
+
+
+def test_torch_threads_and_numpys_generator_are_left_alone(raw):
+    threads, state = torch.get_num_threads(), np.random.get_state()[1].copy()
+    try:
+        torch.set_num_threads(3)
+        counts = set()
+        for _ in batches(raw, np.arange(ROWS), 8, TRANSFORM, KEY, 2):
+            fresh = []  # a thread that starts now takes torch's process-wide count
+            thread = threading.Thread(target=lambda fresh=fresh: fresh.append(torch.get_num_threads()))
+            thread.start(), thread.join()
+            counts |= {torch.get_num_threads(), *fresh}
+        assert counts == {3}
+    finally:
+        torch.set_num_threads(threads)
+    assert np.array_equal(np.random.get_state()[1], state)
+
+
+def test_workers_are_capped_by_the_cpus_of_the_process(monkeypatch):
+    monkeypatch.setattr(ffcv_reader.os, "sched_getaffinity", lambda process: {0, 5, 6})
+    assert [ffcv_reader.usable_workers(workers) for workers in (0, 1, 3, 100)] == [1, 1, 3, 3]

@@ -1,0 +1,267 @@
+"""The probe of one arm: against a plain loop over separate heads, its files, and what may not change a number."""
+
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import torch.nn.functional as F
+
+from workflow_scripts import probe as stage
+from workflow_scripts.timecat import artifacts, randomness
+from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.heads import initial_weight
+from workflow_scripts.timecat.heads_reference import ReferenceHeads
+from workflow_scripts.timecat.heldout import heldout_rows
+from workflow_scripts.timecat.probing import DataSet, Protocol, batches, check_features, file_rows, probe_replicate
+
+CLASSES, TRAIN, EVALUATION = 6, 97, 41
+VIEWS = ["view0", "view1"]
+SEEDS = [2, 550]
+# 97 rows leave a single one after six batches of 16; three epochs return to the first view, at a lower rate.
+PROTOCOL = Protocol(seed=7, weight_decays=(1e-3, 0.5), epochs=3, batch_size=16, lr=0.05, lr_milestones=(2,), lr_gamma=0.5)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def data():
+    random = np.random.default_rng(0)
+    train = random.integers(0, CLASSES, TRAIN)
+    evaluation = random.integers(0, CLASSES, EVALUATION)
+    return DataSet(
+        train_labels=train,
+        evaluation_labels=evaluation,
+        evaluation_rows=np.arange(EVALUATION) + 1000,
+        heldout=heldout_rows(train, seed=1, fraction=0.2),
+    )
+
+
+@pytest.fixture
+def folders(tmp_path, data):
+    """Feature folders of two members of different width."""
+    random = np.random.default_rng(1)
+    labels = {
+        "evaluation.center": data.evaluation_labels,
+        "heldout.center": data.train_labels[data.heldout],
+        **{f"train.{view}": data.train_labels for view in VIEWS},
+    }
+    made = []
+    for seed, width in zip(SEEDS, (11, 6)):
+        made.append(tmp_path / f"seed{seed}")
+        made[-1].mkdir()
+        means = random.normal(size=(CLASSES, width))
+        for name, own in labels.items():
+            features = means[own] + random.normal(size=(len(own), width)) * 1.5
+            np.save(made[-1] / f"{name}.npy", features.astype(np.float16))
+    return made
+
+
+def run(folders, data, protocol=PROTOCOL, views=VIEWS, replicate=0):
+    return probe_replicate(replicate, SEEDS, folders, views, data, protocol)
+
+
+def rows_of(probe, **wanted):
+    return [row for row in probe.metrics if all(row[name] == value for name, value in wanted.items())]
+
+
+def plain_probe(folders, data, views):
+    """(fit, epoch) -> evaluation or held-out loss, top1, top5 of each head; and the training top1 of each head."""
+    together = lambda name: torch.from_numpy(np.hstack([np.load(f / f"{name}.npy") for f in folders])).float()
+    labels = torch.from_numpy(data.train_labels)
+    everything = np.arange(TRAIN)
+    found = {}
+    for fit, rows, name, truth in (
+        ("full", everything, "evaluation.center", torch.from_numpy(data.evaluation_labels)),
+        ("nine_tenths", np.delete(everything, data.heldout), "heldout.center", labels[data.heldout]),
+    ):
+        weight = initial_weight(randomness.key("head", PROTOCOL.seed, 0), CLASSES, 17, PROTOCOL.init_std)
+        heads = ReferenceHeads(weight, PROTOCOL.weight_decays)
+        for epoch, (view, lr) in enumerate(zip(views, (0.05, 0.05, 0.025))):
+            order = randomness.permutation(randomness.key("probe", PROTOCOL.seed, epoch), rows)
+            pieces = [order[i : i + 16] for i in range(0, len(order), 16)]
+            if len(pieces[-1]) == 1:
+                pieces[-2:] = [np.concatenate(pieces[-2:])]
+            x = together(f"train.{view}")
+            top1 = sum(heads.train_step(x[piece], labels[piece], lr)[1] for piece in pieces)
+            z = heads.logits(together(name))
+            scores = []
+            for h in range(len(PROTOCOL.weight_decays)):
+                best = z[:, h].topk(5).indices == truth[:, None]
+                hits = [100 * hit.double().mean().item() for hit in (best[:, 0], best.any(1))]
+                scores.append([F.cross_entropy(z[:, h], truth).item(), *hits])
+            found[fit, epoch + 1] = scores, (100 * top1.double() / len(rows)).tolist()
+    return found
+
+
+def test_equals_a_plain_loop_that_cycles_through_the_views(folders, data):
+    probe = run(folders, data)
+    assert len(probe.metrics) == 2 * 2 * 3 * 2
+    for (fit, epoch), (scores, train) in plain_probe(folders, data, ["view0", "view1", "view0"]).items():
+        split = "evaluation" if fit == "full" else "heldout"
+        for weight_decay, wanted, wanted_train in zip(PROTOCOL.weight_decays, scores, train):
+            where = {"fit": fit, "epoch": epoch, "weight_decay": weight_decay}
+            (row,) = rows_of(probe, split=split, **where)
+            assert [row["loss"], row["top1"], row["top5"]] == pytest.approx(wanted, rel=1e-5)
+            (row,) = rows_of(probe, split="train", **where)
+            assert row["top1"] == pytest.approx(wanted_train)
+            assert row["replicate"] == 0 and row["members"] == SEEDS
+
+
+def test_every_epoch_reads_its_view_and_no_other(folders, data):
+    before = run(folders, data).metrics
+    np.save(folders[1] / "train.view1.npy", np.zeros((TRAIN, 6), np.float16))
+    after = run(folders, data).metrics
+    same = {epoch: all(a == b for a, b in zip(before, after) if a["epoch"] == epoch) for epoch in (1, 2, 3)}
+    assert same == {1: True, 2: False, 3: False}
+
+
+def test_a_longer_grid_changes_no_other_row(folders, data):
+    grids = [(0.5,), (0.5, 1e-3), (1e-3, 0.5, 0.0, 1e-2, 2.0)]
+    found = [rows_of(run(folders, data, replace(PROTOCOL, weight_decays=grid)), weight_decay=0.5) for grid in grids]
+    assert found[0] == found[1] == found[2]
+
+
+def test_the_initial_weight_differs_between_replicates_only(folders, data):
+    first, second = run(folders, data), run(folders, data, replicate=1)
+    assert first.metrics == run(folders, data).metrics
+    assert [row["loss"] for row in first.metrics] != [row["loss"] for row in second.metrics]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes"), [(1, [1]), (2, [2]), (32, [16, 16]), (33, [16, 17]), (34, [16, 16, 2]), (17, [17])]
+)
+def test_a_last_batch_of_one_row_joins_the_one_before(rows, sizes):
+    found = batches(rows, 16)
+    assert [batch.stop - batch.start for batch in found] == sizes
+    assert np.array_equal(np.concatenate([np.arange(rows)[batch] for batch in found]), np.arange(rows))
+
+
+def test_learning_rate_falls_after_so_many_epochs():
+    rates = [Protocol(seed=0, weight_decays=(0.0,)).learning_rate(epoch) for epoch in range(28)]
+    assert rates == pytest.approx([0.01] * 8 + [0.001] * 8 + [1e-4] * 8 + [1e-5] * 4)
+
+
+def test_predictions_are_those_of_the_selected_heads(folders, data):
+    probe = run(folders, data)
+    columns = {name: np.concatenate(parts) for name, parts in probe.predictions.items()}
+    for selection, selected in probe.selected.items():
+        own = columns["selection"] == selection
+        assert columns["row"][own].tolist() == data.evaluation_rows.tolist()
+        assert columns["label"][own].tolist() == data.evaluation_labels.tolist()
+        assert 100 * (columns["predicted"] == columns["label"])[own].mean() == pytest.approx(selected.top1)
+        assert columns["probability"].dtype == np.float32
+        assert (columns["probability"][own] >= 1 / CLASSES - 1e-6).all() and (columns["probability"][own] <= 1).all()
+    assert probe.selected["holdout"].epoch == 3
+
+
+def test_a_head_that_diverges_harms_no_other_and_is_not_selected(folders, data):
+    alone = run(folders, data)
+    beside = run(folders, data, replace(PROTOCOL, weight_decays=(1e-3, 1e9, 0.5)))
+    assert not math.isfinite(rows_of(beside, weight_decay=1e9, epoch=3, split="evaluation")[0]["loss"])
+    assert [row for row in beside.metrics if row["weight_decay"] != 1e9] == alone.metrics
+    assert beside.selected == alone.selected
+
+
+def test_all_heads_diverge(folders, data):
+    with pytest.raises(UserError, match="replicate 0 .*seed2.*every head diverged.*lower probe.lr"):
+        run(folders, data, replace(PROTOCOL, weight_decays=(1e20,)))
+
+
+def test_a_training_split_that_cannot_be_held_out_from(folders, data):
+    with pytest.raises(UserError, match="97 rows, 0 of them to hold out"):
+        np.save(folders[0] / "heldout.center.npy", np.zeros((0, 11), np.float16))
+        np.save(folders[1] / "heldout.center.npy", np.zeros((0, 6), np.float16))
+        run(folders, replace(data, heldout=np.zeros(0, np.int64)))
+
+
+def test_features_that_do_not_fit_are_named(folders, data):
+    files = file_rows(data, VIEWS)
+    path = folders[1] / "train.view1.npy"
+    for features, message in (
+        (np.zeros((TRAIN - 1, 6), np.float16), r"seed550/train\.view1\.npy are 96 x 6, .* asks for 97 rows"),
+        (np.zeros((TRAIN, 5), np.float16), r"seed550/train\.view1\.npy have dimension 5"),
+    ):
+        np.save(path, features)
+        with pytest.raises(UserError, match=message):
+            check_features(folders, files)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are not a whole"):
+        check_features(folders, files)
+    path.unlink()
+    with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are missing; run extract_features"):
+        check_features(folders, files)
+
+
+def command_line(tmp_path, folders, data, output):
+    for split, labels in (("train", data.train_labels), ("evaluation", data.evaluation_labels)):
+        table = pa.table({"row": np.arange(len(labels)), "label": labels, "name": ["x"] * len(labels)})
+        pq.write_table(table, tmp_path / f"{split}.parquet")
+    protocol = {"seed": 7, "weight_decays": [1e-3, 0.5, 1e9], "epochs": 3, "batch_size": 16, "lr": 0.05}
+    options = {
+        "--replicates": "[[2], [550]]",
+        "--train-index": tmp_path / "train.parquet",
+        "--evaluation-index": tmp_path / "evaluation.parquet",
+        "--views": artifacts.canonical_json(VIEWS),
+        "--protocol": artifacts.canonical_json(protocol),
+        "--heldout": '{"seed": 1, "fraction": 0.2}',
+        "--torch-threads": 1,
+        "--gpus": 0,
+        "--output": tmp_path / f"{output}.parquet",
+        "--predictions": tmp_path / f"{output}.predictions.parquet",
+    }
+    return [str(word) for word in ("--features", *folders, *(word for pair in options.items() for word in pair))]
+
+
+def test_the_stage_writes_the_same_bytes_in_two_processes(tmp_path, folders, data, monkeypatch, capsys):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # which the stage sets: restored after the test
+    monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders, data, "one")])
+    stage.main()
+    log = capsys.readouterr().err
+    assert "replicate 1 (seeds 550): paper: weight decay" in log
+    assert "weight decay 1e+09 diverged, not selected" in log
+
+    again = [sys.executable, "-m", "workflow_scripts.probe", *command_line(tmp_path, folders, data, "two")]
+    root = os.path.dirname(os.path.dirname(stage.__file__))
+    subprocess.run(again, check=True, cwd=root, capture_output=True)
+    for suffix in (".parquet", ".predictions.parquet", ".predictions.parquet.json"):
+        one, two = ((tmp_path / f"{run}{suffix}").read_bytes() for run in ("one", "two"))
+        assert one == two
+        assert str(tmp_path).encode() not in one
+
+    metrics = pq.read_table(tmp_path / "one.parquet")
+    assert metrics.num_rows == 2 * 3 * 2 * 3 * 2
+    assert metrics.schema.field("members").type == pa.list_(pa.int64())
+    assert metrics["members"].to_pylist()[-1] == [550]
+    predictions = pq.read_table(tmp_path / "one.predictions.parquet")
+    assert predictions.num_rows == 2 * 2 * EVALUATION
+    assert predictions.schema.field("probability").type == pa.float32()
+    sidecar = artifacts.read_sidecar(tmp_path / "one.predictions.parquet")
+    assert len(sidecar["inputs"]) == 2 + 2 * 4 and sidecar["params"]["torch_threads"] == 1
+
+
+def test_the_stage_names_a_missing_file_before_it_trains(tmp_path, folders, data, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (folders[1] / "heldout.center.npy").unlink()
+    monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders, data, "one")])
+    with pytest.raises(UserError, match=r"seed550/heldout\.center\.npy are missing"):
+        stage.main()
+    assert not (tmp_path / "one.parquet").exists()
+
+
+def test_the_stage_counts_its_folders(tmp_path, folders, data, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders[:1], data, "one")])
+    with pytest.raises(UserError, match="names 1 folders, --replicates 2 members"):
+        stage.main()

@@ -1,0 +1,229 @@
+"""envs/setup, the Makefile and the requirements: all that can be told in seconds, with stand-ins for uv and apt-get."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = (ROOT / "envs/requirements.txt").read_text()
+# What the script calls and any POSIX system has.
+POSIX = ("bash", "cat", "cut", "dirname", "flock", "ln", "mkdir", "mv", "rm", "sed")
+FAKE_UV = """#!/bin/sh
+echo "$@" >> "$CALLS"
+echo "index ${UV_DEFAULT_INDEX:-} cache $UV_CACHE_DIR bytecode ${PYTHONDONTWRITEBYTECODE:-yes}" >> "$CALLS.environment"
+case "$1" in
+    --version) echo "uv 0.0.0" ;;
+    venv) for place; do :; done; mkdir -p "$place/bin"; ln -s "$REAL_PYTHON" "$place/bin/python" ;;
+    pip) exit "${UV_STATUS:-0}" ;;
+esac
+"""
+
+
+class Clone:
+    """A folder with the set-up's files, a PATH of stand-ins and an empty home."""
+
+    def __init__(self, folder: Path):
+        self.root = folder / "clone"
+        self.bin = folder / "bin"
+        self.home = folder / "home"
+        for place in (self.root / "envs", self.root / "workflow_scripts", self.bin, self.home):
+            place.mkdir(parents=True)
+        for name in ("setup", "requirements.txt"):
+            shutil.copy(ROOT / "envs" / name, self.root / "envs" / name)
+        for tool in POSIX:
+            if found := shutil.which(tool):
+                (self.bin / tool).symlink_to(found)
+        self.python = os.path.realpath(sys.executable)
+        self.calls_file = folder / "calls"
+        self.tool("id", "echo 1000")
+        self.tool("python3", f'exec "{self.python}" "$@"')
+
+    def tool(self, name: str, script: str) -> None:
+        """Put an executable on this clone's PATH."""
+        path = self.bin / name
+        path.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def with_everything(self) -> "Clone":
+        """All prerequisites and a stand-in for uv."""
+        for name in ("g++", "pkg-config", "dot"):
+            self.tool(name, "exit 0")
+        self.tool("uv", FAKE_UV)
+        return self
+
+    def setup(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        """Run envs/setup with nothing of this process's environment."""
+        fixed = {
+            "PATH": str(self.bin),
+            "HOME": str(self.home),
+            "CALLS": str(self.calls_file),
+            "REAL_PYTHON": self.python,
+            # With both told, there is no need to ask pip, which takes most of the time.
+            "UV_DEFAULT_INDEX": "told",
+            "SSL_CERT_FILE": "told",
+        }
+        return subprocess.run(
+            [self.root / "envs/setup", *arguments],
+            env=fixed | environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def calls(self) -> list[str]:
+        """What uv was asked since the last look, without questions for its version."""
+        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
+        self.calls_file.unlink(missing_ok=True)
+        return [line for line in lines if line != "--version"]
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone without any prerequisite."""
+    return Clone(tmp_path)
+
+
+def test_second_setup_does_nothing_and_home_stays_empty(clone):
+    clone.with_everything()
+    first = clone.setup()
+    assert first.returncode == 0, first.stderr
+    venv, install = clone.calls()
+    assert venv.startswith("venv ") and install.startswith("pip sync ")
+    assert "--require-hashes" in install and "--compile-bytecode" in install
+    second = clone.setup()
+    assert second.returncode == 0 and second.stderr == "setup: nothing to do\n" and clone.calls() == []
+    assert list(clone.home.iterdir()) == []
+    assert sorted(path.name for path in clone.root.iterdir()) == [".cache", ".venv", "envs", "workflow_scripts"]
+
+
+def test_changed_requirements_update_in_place(clone):
+    clone.with_everything().setup()
+    clone.calls()
+    with (clone.root / "envs/requirements.txt").open("a") as file:
+        file.write("# newer\n")
+    assert clone.setup().returncode == 0
+    assert [call.split()[:2] for call in clone.calls()] == [["pip", "sync"]]
+
+
+def test_half_made_environment_is_made_anew(clone):
+    clone.with_everything()
+    failed = clone.setup(UV_STATUS="1")
+    assert failed.returncode == 1 and "installation failed" in failed.stderr
+    left_over = clone.root / ".venv/half-written"
+    left_over.touch()
+    assert clone.setup().returncode == 0
+    assert not left_over.exists() and clone.setup().stderr == "setup: nothing to do\n"
+
+
+def test_moved_clone_is_made_anew(clone):
+    clone.with_everything().setup()
+    clone.calls()
+    clone.root = clone.root.rename(clone.root.with_name("moved"))
+    assert clone.setup().returncode == 0
+    assert [call.split()[0] for call in clone.calls()] == ["venv", "pip"]
+
+
+def test_index_that_only_pip_was_told_is_passed_on_and_written_nowhere(clone):
+    pip_file = clone.root.parent / "pip.conf"
+    pip_file.write_text("[global]\nindex-url = https://index.invalid/simple\n")
+    done = clone.with_everything().setup(
+        UV_DEFAULT_INDEX="", PIP_CONFIG_FILE=str(pip_file), PYTHONDONTWRITEBYTECODE="1", VIRTUAL_ENV="/elsewhere"
+    )
+    assert done.returncode == 0, done.stderr
+    told = Path(f"{clone.calls_file}.environment").read_text().splitlines()[-1]
+    assert told == f"index https://index.invalid/simple cache {clone.root}/.cache/uv bytecode yes"
+    written = [path for path in clone.root.rglob("*") if path.is_file() and ".venv/bin" not in str(path)]
+    assert written and not any(b"index.invalid" in path.read_bytes() for path in written)
+
+
+def test_index_that_uv_was_told_comes_first(clone):
+    clone.with_everything().setup(PIP_INDEX_URL="https://pip.invalid/", UV_DEFAULT_INDEX="https://uv.invalid/")
+    assert "index https://uv.invalid/ " in Path(f"{clone.calls_file}.environment").read_text()
+
+
+def test_missing_prerequisites_are_named_with_the_command(clone):
+    clone.tool("apt-get", "exit 1")
+    done = clone.setup()
+    assert done.returncode == 1
+    assert "missing on this system: g++ pkg-config libopencv-dev libturbojpeg0-dev" in done.stderr
+    command = done.stderr.splitlines()[-1]
+    assert "sudo apt-get install -y --no-install-recommends g++ pkg-config libopencv-dev libturbojpeg0-dev" in command
+    assert "graphviz" in command and "Traceback" not in done.stderr
+    assert not (clone.root / ".venv").exists()
+
+
+def test_missing_prerequisites_elsewhere(clone):
+    done = clone.setup()
+    assert done.returncode == 1 and "conda install" in done.stderr and "apt-get" not in done.stderr
+
+
+def test_dot_alone_is_no_reason_to_stop(clone):
+    clone.with_everything()
+    (clone.bin / "dot").unlink()
+    assert clone.setup().returncode == 0
+
+
+@pytest.mark.parametrize("name", ["libturbojpeg0-dev", "libturbojpeg-dev"])
+def test_root_installs_what_is_missing(clone, name):
+    clone.with_everything()
+    clone.tool("id", "echo 0")
+    (clone.bin / "dot").unlink()
+    installed = clone.root.parent / "installed"
+    clone.tool("pkg-config", f'[ "$2" != libturbojpeg ] || [ -e "{installed}" ]')
+    clone.tool("apt-cache", f'[ "$2" = {name} ]')
+    clone.tool("apt-get", f'[ "$1" = update ] || echo "$@" > "{installed}"')
+    done = clone.setup()
+    assert done.returncode == 0, done.stderr
+    assert installed.read_text() == f"install -y --no-install-recommends -q {name} graphviz\n"
+
+
+def test_old_python_is_refused_in_one_sentence(clone):
+    clone.with_everything().tool("python3", "exit 1")
+    done = clone.setup()
+    assert done.returncode == 1 and "no Python 3.11 or newer found" in done.stderr
+    assert "PYTHON=/path/to/python" in done.stderr
+
+
+def test_requirements_are_hashed_and_name_no_host():
+    assert "://" not in REQUIREMENTS
+    assert not re.search(r"^\s*(--(extra-)?index|--find-links|--trusted-host|-i\b|-f\b)", REQUIREMENTS, re.MULTILINE)
+    blocks = re.split(r"^(?=[A-Za-z0-9])", REQUIREMENTS, flags=re.MULTILINE)[1:]
+    assert len(blocks) > 100
+    for block in blocks:
+        assert re.match(r"[A-Za-z0-9._-]+==\S+", block), block.splitlines()[0]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block.splitlines()[0]
+
+
+def test_no_second_lock_file():
+    listed = subprocess.run(["git", "ls-files"], check=True, cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert not [path for path in listed if re.search(r"(^|/)(uv\.lock|pylock.*\.toml|poetry\.lock)$", path)]
+
+
+def make(*arguments: str) -> str:
+    """What make prints, asked as by a user: not as a part of the make that runs the tests."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"
+    }
+    command = ["make", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_make_alone_lists_the_targets():
+    listed = {line.split()[1] for line in make().splitlines()}
+    assert listed == {"help", "setup", "table2", "test", "lint", "dag", "bench", "lock"}
+
+
+def test_make_table2_runs_the_documented_command():
+    printed = make("-n", "table2").splitlines()
+    assert printed[0] == "envs/setup"
+    assert printed[-1] == "snakemake --cores all --resources gpu=4 -- results/table2.csv"
+
+
+def test_continuous_integration_can_be_run():
+    assert os.access(ROOT / ".ci/run", os.X_OK) and os.access(ROOT / "envs/setup", os.X_OK)

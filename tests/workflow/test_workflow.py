@@ -1,0 +1,152 @@
+"""The workflow as Snakemake sees it: default target, jobs per study, style, bad input, generated files."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from snakemake.utils import validate
+
+from tests.studies import ROOT, StudyFolder, jobs_of
+from workflow_scripts.timecat import configuration_docs
+
+CONFIGS = sorted(path.name for path in (ROOT / "config").glob("*.yaml"))
+
+
+def run(*command: str, cwd=ROOT, check=True) -> subprocess.CompletedProcess:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert not check or done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory) -> StudyFolder:
+    """A copy of the repository in which nothing has run."""
+    return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_study_has_a_dag(fresh, config):
+    jobs = jobs_of(fresh.snakemake("-n", config=f"config/{config}"))
+    assert list(jobs) and jobs["tabulate"] == 1
+
+
+def test_the_default_study_is_the_embedded_one_and_its_jobs_are_as_designed(fresh):
+    jobs = jobs_of(fresh.snakemake("-n", config=None))
+    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    targets, seeds, arms = len(values["targets"]), len(values["pretrain"]["seeds"]), values["arms"]
+    checkpoints = sum(seeds // arm["members"] * arm["members"] for arm in arms)
+    assert jobs == {
+        "write_dataset": targets,
+        "pretrain": seeds * len(arms),
+        "extract_features": checkpoints * targets,
+        "probe": len(arms) * targets,
+        "tabulate": 1,
+    }
+
+
+def test_the_default_target_is_the_table(fresh):
+    bare = fresh.snakemake("-n", "--resources", "gpu=4", config=None, cores=8)
+    named = fresh.snakemake("-n", "--resources", "gpu=4", "--", "results/table2.csv", config=None, cores=8)
+    assert jobs_of(bare) == jobs_of(named)
+
+
+def test_all_embedded_data_sets_exist_and_can_be_made(fresh):
+    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert {"cues", "digits", "cue0", "cue1", "cue2", "cue3"} <= set(values["data_sets"])
+    targets = [f"results/data_sets/{name}/train.beton" for name in values["data_sets"]]
+    assert jobs_of(fresh.snakemake("-n", "--", *targets, config=None)) == {"write_dataset": len(targets)}
+
+
+def test_lint(fresh):
+    run("snakemake", "--lint", cwd=fresh.path)
+
+
+def test_format():
+    run("snakefmt", "--check", "Snakefile", "rules")
+    run("ruff", "check", ".")
+    run("ruff", "format", "--check", ".")
+
+
+def test_rules_logs_and_benchmarks_carry_the_stages_name(fresh):
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        text, stage = path.read_text(), path.stem
+        assert text.startswith('"""\n') and "\nInput " in text and "\nOutput " in text, "the contract"
+        assert re.findall(r"^rule (\w+):", text, re.MULTILINE) == [stage]
+        assert (ROOT / f"workflow_scripts/{stage}.py").exists()
+        assert f"results/logs/{stage}/" in text and f"results/benchmarks/{stage}/" in text
+        assert f'code=code_of("{stage}")' in text and f"python -m workflow_scripts.{stage}" in text
+
+
+def test_nothing_but_the_graph_is_printed(fresh):
+    """Anything else on standard output would corrupt ``snakemake --dag | dot``."""
+    done = fresh.snakemake("--rulegraph", "dot", config=None)
+    assert done.stdout.startswith("digraph snakemake_dag {") and done.stdout.rstrip().endswith("}")
+
+
+def test_the_snakefile_is_quick_to_parse():
+    """Every cluster job parses it again: neither torch nor pandas."""
+    code = (
+        "import sys; from workflow_scripts.timecat import configuration_errors, source_code, study;"
+        "assert not {'torch', 'pandas', 'numpy', 'pyarrow'} & set(sys.modules)"
+    )
+    run(sys.executable, "-c", code)
+
+
+def edges(graph: str) -> set[tuple[str, str]]:
+    """Edges of a dot graph, by label."""
+    labels = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', graph, re.MULTILINE))
+    return {(labels[a], labels[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", graph, re.MULTILINE)}
+
+
+def svg_edges(svg: str) -> set[tuple[str, str]]:
+    """Edges of the graph that dot drew."""
+    nodes = dict(re.findall(r'class="node">\s*<title>(\d+)</title>.*?<text[^>]*>(\w+)</text>', svg, re.DOTALL))
+    pairs = re.findall(r'class="edge">\s*<title>(\d+)&#45;&gt;(\d+)</title>', svg)
+    return {(nodes[a], nodes[b]) for a, b in pairs}
+
+
+def test_the_pictured_rule_graph_is_the_workflows(fresh):
+    """docs/dag.svg stands in the README; ``make dag`` makes it anew."""
+    graph = edges(fresh.snakemake("--rulegraph", "dot", "--", "results/table2.csv", config=None).stdout)
+    assert ("pretrain", "pretrain") in graph and ("probe", "tabulate") in graph
+    assert svg_edges((ROOT / "docs/dag.svg").read_text()) == graph
+    assert "docs/dag.svg" in (ROOT / "README.md").read_text()
+
+
+def test_generated_documentation_is_current():
+    """``make docs`` makes it anew."""
+    assert configuration_docs.SCHEMA.read_text() == configuration_docs.schema_text()
+    current = configuration_docs.README.read_text()
+    assert current == configuration_docs.readme_text(current)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_schema_accepts_the_studies(config):
+    values = yaml.safe_load((ROOT / "config" / config).read_text())
+    validate(values, str(configuration_docs.SCHEMA), set_default=False)
+
+
+def test_the_schema_refuses_a_mistake():
+    values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text()) | {"sauce": 1}
+    with pytest.raises(Exception, match="sauce"):
+        validate(values, str(configuration_docs.SCHEMA), set_default=False)
+
+
+def test_a_mistake_stops_before_any_job_with_one_sentence(fresh, tmp_path):
+    text = (ROOT / "config/tiny.yaml").read_text()
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(text.replace("batch_size: 64", "batch_size: 64\n  lr: 1e-4"))
+    done = fresh.snakemake(check=False, config=str(bad))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"{bad}: `pretrain.lr` is the text '1e-4'" in done.stderr and "1.0e-4" in done.stderr
+    assert jobs_of(done) == {}
+
+
+def test_a_mistake_on_the_command_line_says_so(fresh):
+    done = fresh.snakemake("-n", "--config", "torch_thread=2", check=False)
+    assert (
+        done.returncode == 1
+        and "`torch_thread` is not a key; did you mean `torch_threads`?" in done.stdout + done.stderr
+    )

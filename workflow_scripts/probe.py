@@ -1,0 +1,157 @@
+"""Probe every replicate of one arm on one data set: all weight decays and both fits, from features on disk.
+
+Writes one Parquet of metrics (a row per replicate, fit, weight decay, epoch and split) and one of the selected heads'
+predictions on the evaluation split, with a sidecar. The bytes are a function of what is read and told.
+"""
+
+import math
+from pathlib import Path
+
+from workflow_scripts.timecat import artifacts, command, devices
+from workflow_scripts.timecat.artifacts import UserError
+
+
+def main() -> None:
+    """Read the command line, probe, write."""
+    parser = command.parser(__doc__.splitlines()[0])
+    parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
+    parser.add_argument("--replicates", type=command.json_value, required=True, help="[[seed, ...], ...]")
+    parser.add_argument("--train-index", required=True, help="Parquet with columns row, label, in data set order")
+    parser.add_argument("--evaluation-index", required=True, help="the same of the evaluation split")
+    parser.add_argument("--views", type=command.json_value, required=True, help="training views, in epoch order")
+    parser.add_argument("--protocol", type=command.json_value, required=True, help="fields of probing.Protocol")
+    parser.add_argument("--heldout", type=command.json_value, required=True, help='{"seed": ..., "fraction": ...}')
+    parser.add_argument("--torch-threads", type=int, required=True, help="can change the last bits of a number")
+    parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
+    parser.add_argument("--output", required=True, help="Parquet of metrics")
+    parser.add_argument("--predictions", required=True, help="Parquet of the selected heads' predictions")
+    args = parser.parse_args()
+
+    count = sum(map(len, args.replicates))
+    if len(args.features) != count:
+        raise UserError(f"--features names {len(args.features)} folders, --replicates {count} members; give one each")
+
+    device = devices.acquire(args.gpus)  # before torch can see a GPU
+    import torch
+
+    from workflow_scripts.timecat import probing
+    from workflow_scripts.timecat.heldout import heldout_rows
+
+    torch.set_num_threads(args.torch_threads)
+    protocol = probing.Protocol(**args.protocol)
+    _, train_labels = read_index(args.train_index)
+    evaluation_rows, evaluation_labels = read_index(args.evaluation_index)
+    data = probing.DataSet(
+        train_labels=train_labels,
+        evaluation_labels=evaluation_labels,
+        evaluation_rows=evaluation_rows,
+        heldout=heldout_rows(train_labels, args.heldout["seed"], args.heldout["fraction"]),
+    )
+    files = probing.file_rows(data, args.views)
+    probing.check_features(args.features, files)
+
+    probes, folders = [], iter(args.features)
+    for replicate, members in enumerate(args.replicates):
+        own = [next(folders) for _ in members]
+        probes.append(probing.probe_replicate(replicate, members, own, args.views, data, protocol, device))
+        report(replicate, members, probes[-1])
+
+    write_metrics(args.output, [row for probe in probes for row in probe.metrics])
+    content = write_predictions(args.predictions, [probe.predictions for probe in probes])
+    artifacts.write_sidecar(
+        args.predictions,
+        content,
+        params={
+            "replicates": args.replicates,
+            "views": args.views,
+            "protocol": args.protocol,
+            "heldout": args.heldout,
+            "torch_threads": args.torch_threads,
+        },
+        inputs=input_digests(args, files),
+        device=torch.cuda.get_device_name() if device == "cuda" else device,
+    )
+
+
+def read_index(path):
+    """Columns row and label of an index, as int64 arrays."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=["row", "label"])
+    return tuple(table[name].to_numpy().astype("int64") for name in ("row", "label"))
+
+
+def report(replicate: int, members, probe) -> None:
+    """Log what each selection chose, and which heads diverged."""
+    chosen = "; ".join(
+        f"{name}: weight decay {selected.weight_decay:g}, epoch {selected.epoch}, top-1 {selected.top1:.2f} %"
+        for name, selected in probe.selected.items()
+    )
+    command.log(f"replicate {replicate} (seeds {', '.join(map(str, members))}): {chosen}")
+    diverged = {(row["fit"], row["weight_decay"]) for row in probe.metrics if not math.isfinite(row["loss"])}
+    for fit, weight_decay in sorted(diverged):
+        command.log(f"replicate {replicate}: the {fit} head with weight decay {weight_decay:g} diverged, not selected")
+
+
+def write_metrics(path, rows: list[dict]) -> None:
+    """Write the metrics, one row each, as Parquet."""
+    import pyarrow as pa
+
+    schema = pa.schema(
+        {
+            "replicate": pa.int64(),
+            "members": pa.list_(pa.int64()),
+            "weight_decay": pa.float64(),
+            "fit": pa.string(),
+            "epoch": pa.int64(),
+            "split": pa.string(),
+            "top1": pa.float64(),
+            "top5": pa.float64(),
+            "loss": pa.float64(),
+        }
+    )
+    _write_parquet(path, pa.Table.from_pylist(rows, schema))
+
+
+def write_predictions(path, replicates: list[dict]) -> str:
+    """Write the predictions as Parquet; returns the digest of their content."""
+    import numpy as np
+    import pyarrow as pa
+
+    columns = {name: np.concatenate([part for one in replicates for part in one[name]]) for name in replicates[0]}
+    _write_parquet(path, pa.table(columns))
+    return artifacts.digest({name: artifacts.digest(column.tobytes()) for name, column in columns.items()})
+
+
+def input_digests(args, files) -> dict[str, str]:
+    """Digest of each index, and of each feature file by its sidecar where there is one; names hold no path."""
+    import numpy as np
+
+    digests = {
+        "train_index": artifacts.digest(Path(args.train_index).read_bytes()),
+        "evaluation_index": artifacts.digest(Path(args.evaluation_index).read_bytes()),
+    }
+    folders = iter(args.features)
+    for replicate, members in enumerate(args.replicates):
+        for seed in members:
+            folder = Path(next(folders))
+            for name in files:
+                path = folder / name
+                if artifacts.sidecar_path(path).exists():
+                    digests[f"{replicate}/{seed}/{name}"] = artifacts.read_sidecar(path)["content"]
+                else:
+                    digests[f"{replicate}/{seed}/{name}"] = artifacts.array_digest(np.load(path, mmap_mode="r"))
+    return digests
+
+
+def _write_parquet(path, table) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd")
+    artifacts.write_bytes(path, buffer.getvalue().to_pybytes())
+
+
+if __name__ == "__main__":
+    command.run(main)

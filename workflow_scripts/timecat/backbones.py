@@ -1,0 +1,65 @@
+"""Backbones by architecture name: networks that turn images into features, and the classifier that trains them."""
+
+import torch
+from torch import nn
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left); ``stride`` in the first."""
+
+    def __init__(self, width_in: int, width_out: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width_out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width_out)
+        self.conv2 = nn.Conv2d(width_out, width_out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width_out)
+        self.shortcut = nn.Identity()
+        if stride != 1 or width_in != width_out:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(width_in, width_out, 1, stride, bias=False), nn.BatchNorm2d(width_out)
+            )
+
+    def forward(self, x):
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class SmallResidual(nn.Module):
+    """A residual network for images of about 32 px: a stem, then ``blocks`` blocks that each halve the side.
+
+    Block b (from 0) has ``width * 2**b`` channels; the features are the means of the last block's maps:
+    float32 [batch, width * 2**(blocks - 1)].
+    """
+
+    def __init__(self, width: int = 8, blocks: int = 3):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        widths = [width] + [width * 2**block for block in range(blocks)]
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(widths[block], widths[block + 1], stride=2) for block in range(blocks))
+        )
+        self.dimension = widths[-1]
+
+    def forward(self, x):
+        return self.blocks(self.stem(x)).mean(dim=(2, 3))
+
+
+class Classifier(nn.Module):
+    """A backbone with the linear classifier ``fc`` it is pretrained with: images to logits [batch, classes]."""
+
+    def __init__(self, backbone: nn.Module, classes: int):
+        super().__init__()
+        self.backbone = backbone
+        self.fc = nn.Linear(backbone.dimension, classes)
+
+    def forward(self, x):
+        return self.fc(self.backbone(x))
+
+
+ARCHITECTURES = {"small_residual": SmallResidual}
+
+
+def build_backbone(settings: dict) -> nn.Module:
+    """The network of a backbone's block of the config, freshly initialised. It has ``dimension``, its feature size."""
+    settings = dict(settings)
+    return ARCHITECTURES[settings.pop("architecture")](**settings)

@@ -1,0 +1,297 @@
+"""Reading a .beton: FFCV's Loader with a decoder of our own, in the order that is asked for, with views as pure functions.
+
+What FFCV 1.0.2 does by itself, and what is done here instead:
+- It compiles with numba at import and at every first batch (6 to 20 s of CPU time). Nothing is compiled here: FFCV's own
+  C functions are called through ctypes, which costs microseconds per image.
+- Its augmentations draw from threads' generators that nobody seeds. Here a row's crop and flip come from views.py.
+- An error in its thread hangs the caller for ever, and leaving a loop early leaves the thread. Here the error is raised
+  in the caller, and closing the generator ends the thread.
+- Bad JPEG data and unfinished files are read as black images. Here they are errors.
+"""
+
+import contextlib
+import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest import mock
+
+import cv2
+import numba
+import numba.typed
+import numpy as np
+import torch
+
+from workflow_scripts.timecat import views
+from workflow_scripts.timecat.artifacts import UserError
+
+# Four names mean something else while FFCV is imported:
+# - numba's typed dict, of which FFCV makes one with two entries, compiles for 5 s; a plain dict does the same.
+# - The thread counts would be set to 1, and numba would start threads, which do not survive the fork in ffcv_writer.
+# - The question for a GPU would start CUDA before one is leased. Without a GPU FFCV makes no CUDA streams, which nobody
+#   needs: batches are handed over in host memory.
+with (
+    mock.patch.object(numba.typed, "Dict", dict),
+    mock.patch.object(numba, "set_num_threads", lambda count: None),
+    mock.patch.object(torch, "set_num_threads", lambda count: None),
+    mock.patch.object(torch.cuda, "is_available", lambda: False),
+):
+    from ffcv.fields import IntField, RGBImageField
+    from ffcv.fields.rgb_image import IMAGE_MODES, SimpleRGBImageDecoder
+    from ffcv.libffcv import ctypes_imdecode, ctypes_resize
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.loader.epoch_iterator import EpochIterator
+    from ffcv.pipeline.compiler import Compiler
+    from ffcv.reader import Reader
+    from ffcv.types import ALLOC_TABLE_TYPE
+
+Compiler.set_enabled(False)  # "compiled" code is then the Python function itself
+Compiler.set_num_threads = lambda count: None  # the Loader, and its thread at any time, would set torch's thread count
+
+JPEG = IMAGE_MODES["jpg"]
+REMEDY = "remove it and run write_dataset again"
+
+
+@dataclass(frozen=True)
+class Beton:
+    """What a whole .beton says of its rows; each array is [rows], in row order."""
+
+    path: Path
+    heights: np.ndarray  # int64, pixels
+    widths: np.ndarray  # int64, pixels
+    labels: np.ndarray  # int64
+    modes: np.ndarray  # JPEG, or raw pixels
+    pointers: np.ndarray  # int64, where the row's data begins in the file (bytes)
+    sizes: np.ndarray  # int64, length of the row's data (bytes)
+    file: np.ndarray  # uint8 [bytes], the file mapped into memory
+
+    @property
+    def rows(self) -> int:
+        return len(self.labels)
+
+
+def describe(path) -> Beton:
+    """Read the tables of a .beton with fields image and label; UserError if the file is absent or not whole."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: run write_dataset to make it")
+    try:
+        reader = Reader(str(path))
+    except Exception as error:  # FFCV's reader checks little: a file of something else fails there in any way
+        raise UserError(f"{path} is not a whole .beton ({type(error).__name__}: {error}): {REMEDY}") from error
+    problem = _problem(reader, path.stat().st_size)
+    if problem:
+        raise UserError(f"{path} is not a whole .beton ({problem}): {REMEDY}")
+    images = reader.metadata["f0"]
+    sizes = np.empty(len(images), np.int64)
+    sizes[reader.alloc_table["sample_id"]] = reader.alloc_table["size"]
+    return Beton(
+        path=path,
+        heights=images["height"].astype(np.int64),
+        widths=images["width"].astype(np.int64),
+        labels=reader.metadata["f1"].astype(np.int64),
+        modes=images["mode"].copy(),
+        pointers=images["data_ptr"].astype(np.int64),
+        sizes=sizes,
+        file=np.asarray(np.memmap(path, np.uint8, mode="r")),
+    )
+
+
+def _problem(reader: Reader, file_size: int) -> str | None:
+    """What is wrong with the tables. A writer that was killed, or a copy that was cut, leaves a file that FFCV opens."""
+    fields = {name: type(field) for name, field in reader.handlers.items()}
+    if list(fields.items()) != [("image", RGBImageField), ("label", IntField)]:
+        return f"its fields are {', '.join(fields)} and not an image and a label"
+    table, images = reader.alloc_table, reader.metadata["f0"]
+    rows, table_start = int(reader.num_samples), int(reader.header["alloc_table_ptr"])
+    if rows == 0 or table_start == 0:
+        return "its writer did not finish"
+    if len(images) != rows or len(table) != rows or table_start + rows * ALLOC_TABLE_TYPE.itemsize != file_size:
+        return f"it holds {len(table)} of {rows} entries of its last table"
+    order = np.argsort(table["sample_id"], kind="stable")
+    if not np.array_equal(table["sample_id"][order], np.arange(rows)):
+        return "its last table does not name every row once"
+    table = table[order]
+    if (table["ptr"] != images["data_ptr"]).any() or (table["ptr"] + table["size"] > table_start).any():
+        return "its tables disagree on where the images are"
+    pixels = images["height"].astype(np.uint64) * images["width"].astype(np.uint64)
+    if (pixels == 0).any() or ((images["mode"] != JPEG) & (table["size"] != 3 * pixels)).any():
+        return "an image's size is not what its row says"
+    return None
+
+
+def usable_workers(workers: int) -> int:
+    """As many workers as asked for, but no more than the CPUs that this process may use, and at least one."""
+    return max(1, min(workers, len(os.sched_getaffinity(0))))
+
+
+def batches(path, rows, batch_size: int, transform: views.Transform, key: int | None, workers: int = 1):
+    """Generator of (rows int64 array [b], images uint8 tensor [b, size, size, 3], labels int64 tensor [b]).
+
+    rows: whole numbers [n] in the wanted order, duplicates allowed; the last batch is as short as it comes. key: of
+    views.view_key; None for the centre view. workers: threads that decode, which change no byte. Each batch's tensors
+    are its own. Close the generator (or exhaust it) to end its threads. UserError for a file that is not whole, a row
+    that does not exist (both before the first batch) or an image that cannot be decoded.
+    """
+    beton = describe(path)
+    rows = np.asarray(rows).astype(np.int64, casting="same_kind") if len(rows) else np.empty(0, np.int64)
+    outside = rows[(rows < 0) | (rows >= beton.rows)]
+    if len(outside):
+        raise UserError(f"{path} has rows 0 to {beton.rows - 1}, not {outside[0]}: correct the rows that are asked for")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, and must be at least 1")
+    return _generate(beton, rows, batch_size, transform, key, usable_workers(workers))
+
+
+def _generate(beton, rows, batch_size, transform, key, workers):
+    if not len(rows):
+        return
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        loader = Loader(
+            str(beton.path),
+            batch_size=batch_size,
+            num_workers=1,
+            order=OrderOption.SEQUENTIAL,
+            indices=rows,
+            drop_last=False,
+            seed=0,  # draws nothing in this order; without it the Loader would draw from NumPy's global generator
+            pipelines={"image": [_ViewDecoder(beton, transform, key, pool, workers)], "label": None},
+        )
+        epoch = _Epoch(loader, loader.next_traversal_order())
+        stack.callback(epoch.stop)
+        start = 0
+        for (images,) in epoch:
+            batch = rows[start : start + len(images)]
+            start += len(images)
+            yield batch, images, torch.from_numpy(beton.labels[batch])
+
+
+class _Epoch(EpochIterator):
+    """FFCV's thread that makes batches ahead, and that here hands its error to the caller and can be stopped."""
+
+    error = None
+
+    def run(self):
+        try:
+            super().run()
+        except BaseException as error:  # noqa: BLE001
+            self.error = error
+            self.output_queue.put(None)
+
+    def run_pipeline(self, *arguments):
+        if self.terminate_event.is_set():
+            raise StopIteration  # what FFCV's run takes for the end of the rows
+        return super().run_pipeline(*arguments)
+
+    def __next__(self):
+        try:
+            return super().__next__()
+        except StopIteration:
+            if self.error is not None:
+                raise self.error from None
+            raise
+
+    def stop(self):
+        """End the thread, and wait for it: at most the time of one batch."""
+        self.terminate_event.set()
+        while self.is_alive():
+            while not self.output_queue.empty():  # or the thread would wait for room in it
+                self.output_queue.get()
+            self.join(timeout=0.01)
+
+
+class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV would put its own decoder in front of one of any other class
+    """Decode, crop, resize (OpenCV's INTER_AREA) and flip in one pass."""
+
+    def __init__(self, beton: Beton, transform: views.Transform, key: int | None, pool, workers: int):
+        super().__init__()
+        self.beton, self.transform, self.key, self.pool, self.workers = beton, transform, key, pool, workers
+
+    def declare_state_and_memory(self, previous_state):
+        shape = (self.transform.size, self.transform.size, 3)
+        # No memory is asked for: FFCV would hand out views of a few buffers that it overwrites batches later.
+        return replace(previous_state, jit_mode=True, shape=shape, dtype=np.dtype(np.uint8)), None
+
+    def generate_code(self):
+        return self.decode
+
+    def decode(self, rows, memory, metadata, storage_state):
+        """uint8 tensor [b, size, size, 3] of the rows int64 [b]; the rest is what FFCV's own decoders work with."""
+        beton, transform = self.beton, self.transform
+        heights, widths = beton.heights[rows], beton.widths[rows]
+        if self.key is None:
+            boxes, flips = views.center_boxes(heights, widths, transform), np.zeros(len(rows), bool)
+        else:
+            boxes, flips = views.random_boxes(self.key, rows, heights, widths, transform)
+        images = torch.empty((len(rows), transform.size, transform.size, 3), dtype=torch.uint8)
+        columns = (rows, boxes, flips, images.numpy())
+        parts = zip(*(np.array_split(column, self.workers) for column in columns), strict=True)
+        for job in [self.pool.submit(_decode_rows, beton, *part) for part in parts]:
+            job.result()
+        return images
+
+
+def _decode_rows(beton: Beton, rows, boxes, flips, images) -> None:
+    """Fill images uint8 [b, size, size, 3] with views of the rows; boxes int64 [b, 4] and flips bool [b] say which."""
+    size, stride = images.shape[1], images.strides[0]
+    file_address, image_address = beton.file.ctypes.data, images.ctypes.data
+    heights, widths, is_jpeg = beton.heights[rows], beton.widths[rows], beton.modes[rows] == JPEG
+    decoded = np.empty(3 * int((heights * widths)[is_jpeg].max(initial=0)), np.uint8)
+    # Plain Python numbers: an element of a NumPy array costs more to handle than a small image to copy.
+    columns = (rows, heights, widths, is_jpeg, beton.pointers[rows], boxes)
+    for position, values in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        row, height, width, jpeg, pointer, (top, left, crop_height, crop_width) = values
+        source, target = file_address + pointer, image_address + position * stride
+        as_is = height == width == crop_height == crop_width == size
+        if jpeg:
+            pixels = target if as_is else decoded.ctypes.data
+            _decode_jpeg(beton, row, source, pixels)
+            source = pixels
+        elif as_is:
+            ctypes.memmove(target, source, 3 * size * size)
+        if not as_is:
+            bottom, right = top + crop_height, left + crop_width
+            ctypes_resize(0, source, height, width, top, bottom, left, right, target, size, size)
+    for image in (images[position] for position in np.flatnonzero(flips)):
+        cv2.flip(image, 1, image)  # in place; NumPy takes ten times as long at 32 pixels, and eighty at 224
+
+
+def _decode_jpeg(beton: Beton, row: int, source: int, target: int) -> None:
+    """Decode the row's data at address source to 3 * height * width bytes at address target."""
+    height, width, length = int(beton.heights[row]), int(beton.widths[row]), int(beton.sizes[row])
+    # libffcv can crop (the zeros), scale (the ones) and flip as well: not asked for. It says 0 when all went well.
+    if ctypes_imdecode(source, length, height, width, target, height, width, 0, 0, 1, 1, False, False) != 0:
+        raise UserError(f"{beton.path}: the JPEG data of row {row} cannot be decoded: {REMEDY}")
+
+
+def read_image(beton: Beton, row: int) -> np.ndarray:
+    """The stored image of one row, uint8 [height, width, 3]; UserError if its JPEG data cannot be decoded."""
+    stored = beton.file[beton.pointers[row] : beton.pointers[row] + beton.sizes[row]]
+    shape = (beton.heights[row], beton.widths[row], 3)
+    if beton.modes[row] != JPEG:
+        return stored.reshape(shape)
+    image = np.empty(shape, np.uint8)
+    _decode_jpeg(beton, row, stored.ctypes.data, image.ctypes.data)
+    return image
+
+
+def batches_reference(path, rows, batch_size: int, transform: views.Transform, key: int | None):
+    """What batches yields, image by image: read, crop, resize, flip."""
+    beton = describe(path)
+    for start in range(0, len(rows), batch_size):
+        batch = np.asarray(rows[start : start + batch_size], np.int64)
+        images = np.empty((len(batch), transform.size, transform.size, 3), np.uint8)
+        for image, row in zip(images, batch, strict=True):
+            stored = read_image(beton, row)
+            if key is None:
+                (box,), flip = views.center_boxes(stored.shape[:1], stored.shape[1:2], transform), False
+            else:
+                box, flip = views.random_box_reference(key, row, *stored.shape[:2], transform)
+            top, left, height, width = (int(side) for side in box)
+            crop = np.ascontiguousarray(stored[top : top + height, left : left + width])
+            source, target = crop.ctypes.data, image.ctypes.data
+            ctypes_resize(0, source, height, width, 0, height, 0, width, target, transform.size, transform.size)
+            image[:] = image[:, ::-1].copy() if flip else image
+        yield batch, torch.from_numpy(images), torch.from_numpy(beton.labels[batch])

@@ -1,0 +1,107 @@
+"""The study's figure: accuracy against number of members, a panel per data set, both selections.
+
+The bytes of the SVG are a function of what is drawn: text becomes outlines of the font that ships with Matplotlib, ids
+come from a fixed salt, and there is no date. Matplotlib is imported late, because only one stage draws.
+"""
+
+import io
+import itertools
+import math
+
+PANELS_PER_ROW = 4
+# Told apart by colour (blue and vermilion stay distinct to the colour-blind), by marker and by dash.
+LOOKS = {
+    "paper": {"color": "#0072B2", "marker": "o", "markerfacecolor": "#0072B2", "linestyle": "-"},
+    "holdout": {"color": "#D55E00", "marker": "s", "markerfacecolor": "white", "linestyle": (0, (4, 2))},
+}
+# The two selections of an arm stand side by side, this share of the members' range apart, so that bars stay legible.
+DODGE = 0.015
+SETTINGS = {
+    "svg.hashsalt": "timecat",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+}
+
+
+def members_figure(rows, data_sets, style: dict) -> bytes:
+    """SVG of mean accuracy (percent) against members; bars are one standard deviation, where there is one.
+
+    rows: tables.Row, in order. data_sets: dicts with name, title, in_distribution. style: width_per_panel and height of
+    one panel, in inches.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    n_lines = math.ceil(len(data_sets) / PANELS_PER_ROW)
+    n_columns = math.ceil(len(data_sets) / n_lines)
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(
+            figsize=(style["width_per_panel"] * n_columns, style["height"] * n_lines + 0.3), layout="constrained"
+        )
+        figure.get_layout_engine().set(w_pad=0.06, hspace=0.06)
+        canvas = FigureCanvasSVG(figure)
+        panels = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
+        for panel, data_set in zip(panels, data_sets, strict=False):
+            _draw_panel(panel, rows, data_set)
+        for panel in panels[len(data_sets) :]:
+            panel.set_axis_off()
+        figure.supylabel("top-1 accuracy (%)", fontsize=8)
+        figure.supxlabel("members (below: steps of each)\nbars: one standard deviation", fontsize=8)
+        figure.legend(
+            handles=[_legend_handle(selection) for selection in LOOKS],
+            loc="outside upper center",
+            ncols=min(len(LOOKS), n_columns),
+            frameon=False,
+        )
+        file = io.BytesIO()
+        canvas.print_svg(file, metadata={"Date": None, "Creator": None, "Title": "Accuracy against members"})
+    return file.getvalue()
+
+
+def _draw_panel(panel, rows, data_set: dict) -> None:
+    members = [row.arm["members"] for row in rows]
+    # A line says "the same budget, divided further": only where each arm has more members than the one before. Else,
+    # arms stand one beside the other, because several of them may have the same number of members.
+    connected = all(after > before for before, after in itertools.pairwise(members))
+    places = members if connected else list(range(len(rows)))
+    span = places[-1] - places[0] or 1
+    for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
+        summaries = [row.summaries[data_set["name"], selection] for row in rows]
+        panel.errorbar(
+            [place + sign * DODGE * span for place in places],
+            [summary.mean for summary in summaries],
+            yerr=[math.nan if summary.std is None else summary.std for summary in summaries],
+            capsize=2,
+            elinewidth=1,
+            **look | ({} if connected else {"linestyle": "none"}),
+        )
+    panel.set_title(data_set["title"] + ("\n(in distribution)" if data_set["in_distribution"] else ""))
+    if data_set["in_distribution"]:
+        panel.set_facecolor("#F1F1EC")
+    panel.set_xticks(places, [f"{row.arm['members']}\n{short_number(row.arm['steps'])}" for row in rows])
+    panel.set_xlim(places[0] - 0.15 * span, places[-1] + 0.15 * span)
+    panel.margins(y=0.12)
+    panel.grid(axis="y", color="0.85", linewidth=0.6)
+    panel.set_axisbelow(True)
+
+
+def short_number(number: int) -> str:
+    """A number of steps as an axis shows it: 450000 is 450k, 2500 is 2.5k, 337 is 337."""
+    for size, letter in ((10**6, "M"), (10**3, "k")):
+        if number >= size and number % (size // 10) == 0:
+            return f"{number / size:g}{letter}"
+    return str(number)
+
+
+def _legend_handle(selection: str):
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=f"selection {selection}", **LOOKS[selection])

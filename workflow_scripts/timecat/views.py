@@ -1,0 +1,138 @@
+"""Views: which crop and flip a sample gets, as a pure function of (augmentation seed, data set, view, row).
+
+The features of several checkpoints are extracted in separate jobs and concatenated row by row, as if one model had seen
+one image. That needs view v of row i to be the same pixels in every process, for any number of workers, any batch and
+any order; so nothing here has state, and every draw is ``randomness.uniform(key, row, draw)``.
+
+The random view is torchvision's RandomResizedCrop and RandomHorizontalFlip (same algorithm, other random numbers); the
+centre view is its Resize and CenterCrop as one box.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_scripts.timecat import randomness
+
+CENTER = "center"  # the view that draws nothing: the centre crop of evaluation
+
+TRIES = 10  # torchvision's number of attempts before it falls back to the central crop
+DRAWS_PER_TRY = 4  # area, aspect ratio, top, left
+FLIP_DRAW = TRIES * DRAWS_PER_TRY
+
+
+@dataclass(frozen=True)
+class Transform:
+    """From a stored image to a network's input. Built from a plain JSON dict: ``Transform(**settings)``.
+
+    size: side of the square output (pixels). scale: lowest and highest share of the image's area in a random crop.
+    ratio: lowest and highest width/height of a random crop. flip: probability of a horizontal flip. center_ratio: side
+    of the centre crop over the image's short side (224/256 = 0.875). mean, std: per channel (red, green, blue), of
+    pixel values in 0..1.
+    """
+
+    size: int
+    scale: tuple[float, float]
+    ratio: tuple[float, float]
+    flip: float
+    center_ratio: float
+    mean: list[float]
+    std: list[float]
+
+
+def view_key(augmentation_seed: int, data_set: str, view) -> int | None:
+    """64-bit key of a view (a whole number) of a data set; None for ``CENTER``, which draws nothing."""
+    return None if view == CENTER else randomness.key("view", int(augmentation_seed), str(data_set), int(view))
+
+
+def random_boxes(key: int, rows, heights, widths, transform: Transform) -> tuple[np.ndarray, np.ndarray]:
+    """Crop boxes int64 [n, 4] (top, left, height, width, in pixels of the stored image) and flips bool [n].
+
+    rows, heights, widths: whole numbers [n]; rows are row numbers of the whole data set, never positions in a batch.
+    """
+    rows, heights, widths = (np.asarray(values).astype(np.int64) for values in (rows, heights, widths))
+    boxes = _fallback_boxes(heights, widths, transform.ratio)
+    open_ = np.arange(len(rows))  # positions that still have no accepted box
+    for attempt in range(TRIES):
+        row, height, width = rows[open_], heights[open_], widths[open_]
+        area_draw, ratio_draw, top_draw, left_draw = (
+            randomness.uniform(key, row, DRAWS_PER_TRY * attempt + draw) for draw in range(DRAWS_PER_TRY)
+        )
+        area = height * width * _between(*transform.scale, area_draw)
+        ratio = np.exp(_between(*np.log(transform.ratio), ratio_draw))
+        crop_width = np.rint(np.sqrt(area * ratio)).astype(np.int64)
+        crop_height = np.rint(np.sqrt(area / ratio)).astype(np.int64)
+        fits = (0 < crop_width) & (crop_width <= width) & (0 < crop_height) & (crop_height <= height)
+        top = ((height - crop_height + 1) * top_draw).astype(np.int64)
+        left = ((width - crop_width + 1) * left_draw).astype(np.int64)
+        boxes[open_[fits]] = np.stack([top, left, crop_height, crop_width], axis=1)[fits]
+        open_ = open_[~fits]
+        if not len(open_):
+            break
+    return boxes, randomness.uniform(key, rows, FLIP_DRAW) < transform.flip
+
+
+def _between(low, high, draw):
+    return low + (high - low) * draw
+
+
+def _fallback_boxes(heights, widths, ratio) -> np.ndarray:
+    """The central boxes of the nearest allowed aspect ratio, int64 [n, 4]: what is left when no attempt fitted."""
+    low, high = min(ratio), max(ratio)
+    proportion = widths / heights
+    crop_heights = np.where(proportion < low, np.rint(widths / low).astype(np.int64), heights)
+    crop_widths = np.where(proportion > high, np.rint(heights * high).astype(np.int64), widths)
+    tops, lefts = (heights - crop_heights) // 2, (widths - crop_widths) // 2
+    return np.stack([tops, lefts, crop_heights, crop_widths], axis=1)
+
+
+def random_box_reference(key: int, row: int, height: int, width: int, transform: Transform):
+    """One sample's ((top, left, height, width), flip), written as torchvision writes it; random_boxes is its twin."""
+
+    def draw(low, high, number):
+        return low + (high - low) * float(randomness.uniform(key, row, number))
+
+    flip = draw(0, 1, FLIP_DRAW) < transform.flip
+    log_ratio = [math.log(bound) for bound in transform.ratio]
+    for first in range(0, FLIP_DRAW, DRAWS_PER_TRY):
+        target_area = height * width * draw(*transform.scale, first)
+        aspect_ratio = math.exp(draw(*log_ratio, first + 1))
+        w = round(math.sqrt(target_area * aspect_ratio))
+        h = round(math.sqrt(target_area / aspect_ratio))
+        if 0 < w <= width and 0 < h <= height:
+            return (int(draw(0, height - h + 1, first + 2)), int(draw(0, width - w + 1, first + 3)), h, w), flip
+    if width / height < min(transform.ratio):
+        w = width
+        h = round(w / min(transform.ratio))
+    elif width / height > max(transform.ratio):
+        h = height
+        w = round(h * max(transform.ratio))
+    else:
+        w, h = width, height
+    return ((height - h) // 2, (width - w) // 2, h, w), flip
+
+
+def center_boxes(heights, widths, transform: Transform) -> np.ndarray:
+    """Centre boxes int64 [n, 4] (top, left, height, width): squares of center_ratio times the short side.
+
+    The offset is torchvision's round((side - crop) / 2), halves to even. FFCV's own (side - crop) // 2 is one pixel off
+    on some images, and that pixel is all the difference there is between the two.
+    """
+    heights, widths = (np.asarray(values).astype(np.int64) for values in (heights, widths))
+    # Rounded, so that a ratio such as 0.29 of 100 pixels is 29 although their product is 28.999999999999996.
+    crops = np.maximum(np.rint(transform.center_ratio * np.minimum(heights, widths)).astype(np.int64), 1)
+    tops, lefts = (np.rint((sides - crops) / 2).astype(np.int64) for sides in (heights, widths))
+    return np.stack([tops, lefts, crops, crops], axis=1)
+
+
+def normalise(images, transform: Transform):
+    """float32 tensor [b, 3, h, w], (pixel / 255 - mean) / std, from a uint8 tensor [b, h, w, 3], on the same device."""
+    import torch  # here, because boxes alone need no torch, which takes seconds to import
+
+    mean, std = (
+        torch.tensor(values, dtype=torch.float32, device=images.device).view(1, 3, 1, 1)
+        for values in (transform.mean, transform.std)
+    )
+    pixels = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    return pixels.div_(255).sub_(mean).div_(std)

@@ -1,0 +1,57 @@
+"""Write one data set, both splits, as .beton files with an index and a sidecar each."""
+
+from pathlib import Path
+
+from workflow_scripts.timecat import command
+from workflow_scripts.timecat.artifacts import atomic_path, digest, write_sidecar
+from workflow_scripts.timecat.datasets import Split, read_split
+
+STORAGE = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
+
+
+def write_index(path, split: Split) -> str:
+    """Write row, label, class_name, group columns and source of every row; return the digest of the content."""
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = {
+        "row": list(range(len(split))),
+        "label": split.labels.tolist(),
+        "class_name": [split.class_names[label] for label in split.labels],
+        **{name: values.tolist() for name, values in split.groups.items()},
+        "source": split.sources,
+    }
+    with atomic_path(path) as temporary:
+        pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+    return digest(columns)
+
+
+def main() -> None:
+    parser = command.parser(__doc__)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--settings", required=True, type=command.json_value, help="the data set's block of the config")
+    parser.add_argument("--workers", required=True, type=int)
+    for split in ("train", "evaluation"):
+        parser.add_argument(f"--{split}", required=True, type=Path, help=".beton")
+        parser.add_argument(f"--{split}-index", required=True, type=Path, help=".parquet")
+    arguments = parser.parse_args()
+
+    from workflow_scripts.timecat.ffcv_writer import content_digest, write_beton
+
+    for name in ("train", "evaluation"):
+        beton, index = getattr(arguments, name), getattr(arguments, f"{name}_index")
+        split = read_split(arguments.settings, name)
+        write_beton(beton, split, STORAGE, workers=arguments.workers)
+        index_digest = write_index(index, split)
+        write_sidecar(
+            beton,
+            content=digest([content_digest(beton), index_digest]),
+            params=arguments.settings | {"storage": STORAGE, "split": name},
+            inputs={},
+            facts={"data_set": arguments.name, "rows": len(split), "classes": len(split.class_names)},
+        )
+        command.log(f"{arguments.name} {name}: {len(split)} images of {len(split.class_names)} classes")
+
+
+if __name__ == "__main__":
+    command.run(main)
