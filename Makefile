@@ -17,7 +17,7 @@ PYTEST_ARGS := -n 2
 LINT := workflow_scripts tests $(wildcard benchmarks)
 SMK := Snakefile rules
 
-.PHONY: help setup table2 test lint dag bench lock
+.PHONY: help setup table2 test lint dag docs bench lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ dag: setup ## draw the rules: results/dag.svg and docs/dag.svg
 	snakemake --rulegraph dot -- results/table2.csv | dot -Tsvg > results/.dag.svg.tmp && \
 	cp results/.dag.svg.tmp docs/.dag.svg.tmp && \
 	mv results/.dag.svg.tmp results/dag.svg && mv docs/.dag.svg.tmp docs/dag.svg
+
+docs: setup ## what is generated from the typed config: config/schemas and the keys in config/README.md
+	@python -m workflow_scripts.timecat.configuration_docs
 
 bench: setup ## time the parts that matter on this machine
 	python -m benchmarks.run

@@ -51,6 +51,7 @@ def main() -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     progress = Progress(sum(len(rows) for *_, rows in passes), f"features of {arguments.data_set}", "images")
     digests = {}
+    command.log_start_up()
     for split, view, beton, rows in passes:
         number = view if view == CENTER else int(view.removeprefix("view"))
         key = view_key(settings.augmentation_seed, arguments.data_set, number)

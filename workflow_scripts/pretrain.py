@@ -57,6 +57,7 @@ def main() -> None:
 
     progress = Progress(arguments.step, f"pretrain seed {seed}", "steps", done=run.step)
     stream = batch_stream(arguments.train, rows, recipe, transform, seed, run.step, arguments.step, workers)
+    command.log_start_up()
     for images, labels in stream:
         loss = training.train_step(run, images, labels, recipe, transform)
         if run.step % LOG_EVERY == 0 or run.step == arguments.step:

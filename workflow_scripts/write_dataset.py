@@ -38,6 +38,7 @@ def main() -> None:
 
     from workflow_scripts.timecat.ffcv_writer import content_digest, write_beton
 
+    command.log_start_up()
     for name in ("train", "evaluation"):
         beton, index = getattr(arguments, name), getattr(arguments, f"{name}_index")
         split = read_split(arguments.settings, name)

@@ -23,7 +23,12 @@ def data(rows=300, widths=(20, 13), classes=7, dtype=torch.float32):
     generator = torch.Generator().manual_seed(1)
     labels = torch.randint(0, classes, (rows,), generator=generator)
     members = [
-        scale * (torch.randn(rows, width, generator=generator) + 0.5 * torch.randn(classes, width, generator=generator)[labels]) + 1.0
+        scale
+        * (
+            torch.randn(rows, width, generator=generator)
+            + 0.5 * torch.randn(classes, width, generator=generator)[labels]
+        )
+        + 1.0
         for scale, width in zip((0.2, 3.0), widths)
     ]
     return torch.cat(members, 1).to(dtype), labels

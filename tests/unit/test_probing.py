@@ -25,7 +25,9 @@ CLASSES, TRAIN, EVALUATION = 6, 97, 41
 VIEWS = ["view0", "view1"]
 SEEDS = [2, 550]
 # 97 rows leave a single one after six batches of 16; three epochs return to the first view, at a lower rate.
-PROTOCOL = Protocol(seed=7, weight_decays=(1e-3, 0.5), epochs=3, batch_size=16, lr=0.05, lr_milestones=(2,), lr_gamma=0.5)
+PROTOCOL = Protocol(
+    seed=7, weight_decays=(1e-3, 0.5), epochs=3, batch_size=16, lr=0.05, lr_milestones=(2,), lr_gamma=0.5
+)
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +81,10 @@ def rows_of(probe, **wanted):
 
 def plain_probe(folders, data, views):
     """(fit, epoch) -> evaluation or held-out loss, top1, top5 of each head; and the training top1 of each head."""
-    together = lambda name: torch.from_numpy(np.hstack([np.load(f / f"{name}.npy") for f in folders])).float()
+
+    def together(name):
+        return torch.from_numpy(np.hstack([np.load(folder / f"{name}.npy") for folder in folders])).float()
+
     labels = torch.from_numpy(data.train_labels)
     everything = np.arange(TRAIN)
     found = {}

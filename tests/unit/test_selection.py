@@ -25,7 +25,7 @@ def test_paper_takes_the_maximum_over_epochs_and_weight_decays():
 
 
 def test_paper_ties_take_the_earlier_epoch_then_the_larger_weight_decay():
-    assert paper(columns({0.1: [(1, 1), (9, 1)], 0.2: [(9, 5), (9, 1)]}, {})) == (0.2, 1, 9.0)
+    assert paper(columns({0.1: [(9, 5), (9, 1)], 0.2: [(1, 1), (9, 1)]}, {})) == (0.1, 1, 9.0)
     assert paper(columns({0.1: [(9, 1)], 0.3: [(9, 1)], 0.2: [(9, 1)]}, {})) == (0.3, 1, 9.0)
 
 

@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import os
 import sys
+import time
+from pathlib import Path
 
 from workflow_scripts.timecat.artifacts import UserError
 
@@ -23,6 +26,14 @@ def json_value(text: str):
 def log(message: str) -> None:
     """One line to the stage's log (standard error, which the rule sends to its log file)."""
     print(message, file=sys.stderr, flush=True)
+
+
+def log_start_up() -> None:
+    """Log how long the process took to get here: call it when imports are done and the work begins."""
+    # The process's start in clock ticks since boot is the 22nd field; the 2nd, its name, may hold spaces.
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    log(f"start-up {seconds:.2f} s")
 
 
 def run(main) -> None:

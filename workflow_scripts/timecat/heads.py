@@ -51,10 +51,9 @@ class StackedHeads:
         like = {"dtype": dtype, "device": device}
 
         # Parameters, gradients and momenta are three flat vectors (W, b, γ, β of all heads), so that a step of SGD is a
-        # handful of calls. Rounded up to 64, for the last elements of a vector may be computed by scalar code, without
-        # fused multiply-add, and which elements are last must not depend on the number of heads.
+        # handful of calls.
         shapes = [(H, C, D), (H, C)] + ([(H, D), (H, D)] if batch_norm else [])
-        length = -(-sum(map(math.prod, shapes)) // 64) * 64
+        length = sum(map(math.prod, shapes))
         self._parameters, self._gradients, self._momenta = (torch.zeros(length, **like) for _ in range(3))
         parameters, gradients = _parts(self._parameters, shapes), _parts(self._gradients, shapes)
         self.W, self.b = parameters[:2]
@@ -138,5 +137,4 @@ class StackedHeads:
 
 def _parts(flat, shapes) -> list:
     """Views of a flat vector, one after the other, in the given shapes."""
-    sizes = [math.prod(shape) for shape in shapes]
-    return [part.view(shape) for part, shape in zip(flat[: sum(sizes)].split(sizes), shapes)]
+    return [part.view(shape) for part, shape in zip(flat.split([math.prod(shape) for shape in shapes]), shapes)]

@@ -170,14 +170,14 @@ def evaluate(heads, features, labels, device="cpu") -> Scores:
     parts = []
     for start in range(0, N, chunk):
         x = features[start : start + chunk].to(device).float()
-        y = labels[start : start + chunk].to(device).view(-1, 1)
-        log_p = torch.log_softmax(heads.logits(x), 2)
-        log_p_label = log_p.gather(2, y.unsqueeze(2).expand(-1, log_p.shape[1], 1))
-        best, predicted = log_p.max(2)
+        y = labels[start : start + chunk].to(device)
+        log_p = torch.log_softmax(heads.logits(x).permute(1, 2, 0), 1)  # [H, C, rows], as it lies in memory
+        log_p_label = log_p.gather(1, y.expand(len(log_p), 1, -1))
+        best, predicted = log_p.max(1)
         top1 = predicted == y
-        top5 = ((log_p < log_p_label).sum(2) >= C - TOP) | top1
-        parts.append([part.T.cpu() for part in (-log_p_label.squeeze(2), top1, top5, predicted, best.exp())])
-    loss, top1, top5, predicted, probability = (torch.cat(part, 1).contiguous().numpy() for part in zip(*parts))
+        top5 = (torch.lt(log_p, log_p_label, out=torch.empty_like(log_p)).sum(1) >= C - TOP) | top1
+        parts.append([part.cpu() for part in (-log_p_label.squeeze(1), top1, top5, predicted, best.exp())])
+    loss, top1, top5, predicted, probability = (torch.cat(part, 1).numpy() for part in zip(*parts))
     return Scores(
         loss.sum(1, dtype=np.float64) / N, 100 * top1.sum(1) / N, 100 * top5.sum(1) / N, predicted, probability
     )

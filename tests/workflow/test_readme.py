@@ -1,0 +1,55 @@
+"""Every command line that the documentation prints is executed here: long ones as dry runs."""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from tests.studies import ROOT, StudyFolder
+
+PAGES = ["README.md", "config/README.md", "results/README.md"]
+
+
+def command_lines() -> list[str]:
+    """Lines of the pages' shell blocks, comments and line ends of the shell taken away."""
+    lines = []
+    for page in PAGES:
+        for block in re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
+            for line in block.splitlines():
+                if line := line.partition(" #")[0].strip():
+                    lines.append(line)
+    return sorted(set(lines))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> StudyFolder:
+    """A copy of the repository that uses this environment as its own."""
+    study = StudyFolder.fresh(tmp_path_factory.mktemp("readme") / "study")
+    (study.path / ".venv").symlink_to(ROOT / ".venv")
+    return study
+
+
+def test_there_are_commands():
+    assert {"make table2", "make test"} <= set(command_lines())
+    assert "snakemake --cores 8 --resources gpu=4 -- results/table2.csv" in command_lines()
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_command_line_runs(clone, line):
+    words = shlex.split(line)
+    if words[0] == "make":
+        line = shlex.join([*words, "-n"])
+    elif words[0] == "snakemake" and not {"--lint", "--rulegraph", "--unlock"} & set(words):
+        line = shlex.join(["snakemake", "-n", *words[1:]])
+    elif words[0] not in ("snakemake", "."):
+        pytest.fail(f"say in this test how to run {line!r}")
+    done = subprocess.run(["bash", "-c", line], cwd=clone.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_no_target_is_swallowed_by_resources():
+    """``--resources gpu=4 TARGET`` takes the target for a resource: a ``--`` must stand between."""
+    for page in PAGES:
+        for line in (ROOT / page).read_text().splitlines():
+            assert not re.search(r"snakemake.*(--resources|--configfile|--config) \S+ results/", line), line
