@@ -3,7 +3,6 @@
 Every comparison is side by side in this one run, and medians are reported. Nothing here is a test.
 """
 
-import json
 import os
 import platform
 import re
@@ -13,6 +12,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import yaml
 
 from tests.studies import ROOT, StudyFolder
 from workflow_scripts.timecat.artifacts import versions
@@ -55,7 +56,9 @@ def study_table(study: StudyFolder, wall: float) -> list[str]:
         seconds = [float(row["s"]) for row in rows]
         memory = max(float(row["max_rss"]) for row in rows if row["max_rss"] not in ("-", "NA"))
         logs = [path.read_text() for path in (study.path / "results/logs" / stage).rglob("*.log")]
-        start_ups = [float(found[1]) for log in logs if (found := re.search(r"^start-up ([\d.]+) s$", log, re.MULTILINE))]
+        start_ups = [
+            float(found[1]) for log in logs if (found := re.search(r"^start-up ([\d.]+) s$", log, re.MULTILINE))
+        ]
         lines.append(
             f"| {stage} | {len(rows)} | {statistics.median(seconds):.1f} | {statistics.median(start_ups):.1f} "
             f"| {sum(seconds):.0f} | {memory:.0f} |"
@@ -118,10 +121,15 @@ def probe_job_table(study: StudyFolder) -> list[str]:
     """A whole probe job (cat5 on cues) with one weight decay and with the grid of six, on the same features."""
 
     def run(grid):
-        return lambda: study.snakemake(
-            "--forcerun", "probe", "--config", f"probe={{weight_decays: {json.dumps(grid)}}}",
-            "--", "results/probes/cues/cues/cat5.parquet", config="config/config.yaml",
-        )  # fmt: skip
+        def action():
+            values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+            values.setdefault("probe", {})["weight_decays"] = grid
+            (study.path / "config/grid.yaml").write_text(yaml.safe_dump(values))
+            study.snakemake(
+                "--forcerun", "probe", "--", "results/probes/cues/cues/cat5.parquet", config="config/grid.yaml"
+            )
+
+        return action
 
     grid = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05]
     medians = medians_side_by_side({"one": run([0.0005]), "six": run(grid)}, 3)

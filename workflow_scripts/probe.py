@@ -5,6 +5,7 @@ predictions on the evaluation split, with a sidecar. The bytes are a function of
 """
 
 import math
+import os
 from pathlib import Path
 
 from workflow_scripts.timecat import artifacts, command, devices
@@ -34,10 +35,11 @@ def main() -> None:
     device = devices.acquire(args.gpus)  # before torch can see a GPU
     import torch
 
-    from workflow_scripts.timecat import probing
+    from workflow_scripts.timecat import probing, torch_settings
     from workflow_scripts.timecat.heldout import heldout_rows
 
-    torch.set_num_threads(args.torch_threads)
+    torch_settings.configure(args.torch_threads)
+    command.log_start_up()
     protocol = probing.Protocol(**args.protocol)
     _, train_labels = read_index(args.train_index)
     evaluation_rows, evaluation_labels = read_index(args.evaluation_index)
@@ -124,7 +126,7 @@ def write_predictions(path, replicates: list[dict]) -> str:
 
 
 def input_digests(args, files) -> dict[str, str]:
-    """Digest of each index, and of each feature file by its sidecar where there is one; names hold no path."""
+    """Digest of each index and of each feature file, the latter from its folder's sidecar; names hold no path."""
     import numpy as np
 
     digests = {
@@ -135,12 +137,10 @@ def input_digests(args, files) -> dict[str, str]:
     for replicate, members in enumerate(args.replicates):
         for seed in members:
             folder = Path(next(folders))
+            known = artifacts.read_sidecar(folder)["files"] if artifacts.sidecar_path(folder).exists() else {}
             for name in files:
-                path = folder / name
-                if artifacts.sidecar_path(path).exists():
-                    digests[f"{replicate}/{seed}/{name}"] = artifacts.read_sidecar(path)["content"]
-                else:
-                    digests[f"{replicate}/{seed}/{name}"] = artifacts.array_digest(np.load(path, mmap_mode="r"))
+                digest = known.get(name) or artifacts.array_digest(np.load(folder / name, mmap_mode="r"))
+                digests[f"{replicate}/{seed}/{name}"] = digest
     return digests
 
 
@@ -155,3 +155,5 @@ def _write_parquet(path, table) -> None:
 
 if __name__ == "__main__":
     command.run(main)
+    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    os._exit(0)

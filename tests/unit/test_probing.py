@@ -255,6 +255,18 @@ def test_the_stage_writes_the_same_bytes_in_two_processes(tmp_path, folders, dat
     assert predictions.schema.field("probability").type == pa.float32()
     sidecar = artifacts.read_sidecar(tmp_path / "one.predictions.parquet")
     assert len(sidecar["inputs"]) == 2 + 2 * 4 and sidecar["params"]["torch_threads"] == 1
+    assert sidecar["inputs"]["1/550/train.view1.npy"] == artifacts.array_digest(np.load(folders[1] / "train.view1.npy"))
+
+
+def test_the_stage_believes_the_digests_that_extraction_wrote(tmp_path, folders, data, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    files = {"train.view0.npy": "digest from the sidecar"}
+    artifacts.write_sidecar(folders[1], content="", params={}, inputs={}, facts={"files": files})
+    monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders, data, "one")])
+    stage.main()
+    inputs = artifacts.read_sidecar(tmp_path / "one.predictions.parquet")["inputs"]
+    assert inputs["1/550/train.view0.npy"] == "digest from the sidecar"
+    assert len(inputs["0/2/train.view0.npy"]) == 64
 
 
 def test_the_stage_names_a_missing_file_before_it_trains(tmp_path, folders, data, monkeypatch):

@@ -80,12 +80,11 @@ def describe(path) -> Beton:
         reader = Reader(str(path))
     except Exception as error:  # FFCV's reader checks little: a file of something else fails there in any way
         raise UserError(f"{path} is not a whole .beton ({type(error).__name__}: {error}): {REMEDY}") from error
-    problem = _problem(reader, path.stat().st_size)
+    table = reader.alloc_table[np.argsort(reader.alloc_table["sample_id"], kind="stable")]
+    problem = _problem(reader, table, path.stat().st_size)
     if problem:
         raise UserError(f"{path} is not a whole .beton ({problem}): {REMEDY}")
     images = reader.metadata["f0"]
-    sizes = np.empty(len(images), np.int64)
-    sizes[reader.alloc_table["sample_id"]] = reader.alloc_table["size"]
     return Beton(
         path=path,
         heights=images["height"].astype(np.int64),
@@ -93,26 +92,21 @@ def describe(path) -> Beton:
         labels=reader.metadata["f1"].astype(np.int64),
         modes=images["mode"].copy(),
         pointers=images["data_ptr"].astype(np.int64),
-        sizes=sizes,
+        sizes=table["size"].astype(np.int64),
         file=np.asarray(np.memmap(path, np.uint8, mode="r")),
     )
 
 
-def _problem(reader: Reader, file_size: int) -> str | None:
+def _problem(reader: Reader, table: np.ndarray, file_size: int) -> str | None:
     """What is wrong with the tables. A writer that was killed, or a copy that was cut, leaves a file that FFCV opens."""
     fields = {name: type(field) for name, field in reader.handlers.items()}
     if list(fields.items()) != [("image", RGBImageField), ("label", IntField)]:
         return f"its fields are {', '.join(fields)} and not an image and a label"
-    table, images = reader.alloc_table, reader.metadata["f0"]
-    rows, table_start = int(reader.num_samples), int(reader.header["alloc_table_ptr"])
+    images, rows, table_start = reader.metadata["f0"], int(reader.num_samples), int(reader.header["alloc_table_ptr"])
     if rows == 0 or table_start == 0:
         return "its writer did not finish"
-    if len(images) != rows or len(table) != rows or table_start + rows * ALLOC_TABLE_TYPE.itemsize != file_size:
+    if table_start + rows * ALLOC_TABLE_TYPE.itemsize != file_size:
         return f"it holds {len(table)} of {rows} entries of its last table"
-    order = np.argsort(table["sample_id"], kind="stable")
-    if not np.array_equal(table["sample_id"][order], np.arange(rows)):
-        return "its last table does not name every row once"
-    table = table[order]
     if (table["ptr"] != images["data_ptr"]).any() or (table["ptr"] + table["size"] > table_start).any():
         return "its tables disagree on where the images are"
     pixels = images["height"].astype(np.uint64) * images["width"].astype(np.uint64)
@@ -145,8 +139,6 @@ def batches(path, rows, batch_size: int, transform: views.Transform, key: int | 
 
 
 def _generate(beton, rows, batch_size, transform, key, workers):
-    if not len(rows):
-        return
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(workers))
         loader = Loader(
@@ -155,10 +147,10 @@ def _generate(beton, rows, batch_size, transform, key, workers):
             num_workers=1,
             order=OrderOption.SEQUENTIAL,
             indices=rows,
-            drop_last=False,
             seed=0,  # draws nothing in this order; without it the Loader would draw from NumPy's global generator
             pipelines={"image": [_ViewDecoder(beton, transform, key, pool, workers)], "label": None},
         )
+        # Not iter(loader), which would drop the last rows, and use FFCV's own class in the place of _Epoch.
         epoch = _Epoch(loader, loader.next_traversal_order())
         stack.callback(epoch.stop)
         start = 0

@@ -32,7 +32,7 @@ class ReferenceHeads:
             self.optimizers.append(torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=True))
 
     def train_step(self, features, labels, lr: float):
-        """One step per head on a batch [B, D]; per head [H] the summed loss, and rows with the label in the top 1, 5."""
+        """One step per head on a batch [B, D]; per head [H] the summed loss and rows with the label in the top 1, 5."""
         losses, top1, top5 = [], [], []
         for model, optimizer in zip(self.models, self.optimizers):
             for group in optimizer.param_groups:

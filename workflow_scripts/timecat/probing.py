@@ -186,8 +186,8 @@ def evaluate(heads, features, labels, device="cpu") -> Scores:
 def probe_replicate(replicate: int, members, folders, views, data: DataSet, protocol: Protocol, device="cpu") -> Probe:
     """Probe one replicate: train all heads of both fits for all epochs, score them each epoch, select.
 
-    replicate: its number, from 0. members: its seeds. folders: its members' feature folders, in the same order. UserError
-    when features are missing or do not fit the index, or when every head diverges.
+    replicate: its number, from 0. members: its seeds. folders: its members' feature folders, in the same order.
+    UserError when features are missing or do not fit the index, or when every head diverges.
     """
     files = file_rows(data, views)
     check_features(folders, files)

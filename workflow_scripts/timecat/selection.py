@@ -1,7 +1,8 @@
 """Which head of a replicate is reported: on the evaluation split as the paper does, or on held-out training rows.
 
-Both take the metrics of ONE replicate as columns, a mapping (a dict of arrays, or a pandas DataFrame) with weight_decay,
-fit, epoch, split, top1 (percent) and loss. A row whose loss is not finite is of a head that diverged: never selected.
+Both take the metrics of ONE replicate as columns, a mapping (a dict of arrays, or a pandas DataFrame) with
+weight_decay, fit, epoch, split, top1 (percent) and loss. A row whose loss is not finite is of a head that diverged: it
+is never selected.
 """
 
 from typing import NamedTuple
