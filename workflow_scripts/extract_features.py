@@ -71,7 +71,7 @@ def main() -> None:
         },
         inputs={name: read_sidecar(getattr(arguments, name))["content"] for name in ("weights", "train", "evaluation")},
         facts={"dimension": dimension, "files": digests},
-        device=device,
+        device=torch_settings.device_name(device),
     )
 
 

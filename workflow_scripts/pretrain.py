@@ -80,7 +80,7 @@ def main() -> None:
         "final_train_loss": run.loss_average,
         "source_accuracy": training.accuracy(model, evaluation_batches, transform),
     }
-    write_outputs(arguments, run, model, params, inputs, identity, facts, device)
+    write_outputs(arguments, run, model, params, inputs, identity, facts, torch_settings.device_name(device))
     training_log.finish()
     resume_file.remove()
     command.log(f"step {run.step}: loss {run.loss_average:.4f}, {arguments.source} {facts['source_accuracy']:.2f} %")
@@ -114,7 +114,7 @@ def restore(run, arguments, resume_file, identity: str) -> int:
     return 0
 
 
-def write_outputs(arguments, run, model, params, inputs, identity, facts, device) -> None:
+def write_outputs(arguments, run, model, params, inputs, identity, facts, device_name) -> None:
     """Weights and training state, each with its sidecar."""
     from workflow_scripts.timecat import checkpoints, training
 
@@ -122,10 +122,10 @@ def write_outputs(arguments, run, model, params, inputs, identity, facts, device
     description = {"backbone": arguments.backbone, "config": config, **facts}
     content = checkpoints.write_weights(arguments.weights, model, description)
     params = params | {"step": arguments.step}
-    write_sidecar(arguments.weights, content, params, inputs, {"facts": facts}, device)
+    write_sidecar(arguments.weights, content, params, inputs, {"facts": facts}, device_name)
     state = training.state_bytes(run, identity)
     write_bytes(arguments.state, state)
-    write_sidecar(arguments.state, digest(state), params, inputs, {"step": arguments.step}, device)
+    write_sidecar(arguments.state, digest(state), params, inputs, {"step": arguments.step}, device_name)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,6 @@ def main() -> None:
         raise UserError(f"--features names {len(args.features)} folders, --replicates {count} members; give one each")
 
     device = devices.acquire(args.gpus)  # before torch can see a GPU
-    import torch
-
     from workflow_scripts.timecat import probing, torch_settings
     from workflow_scripts.timecat.heldout import heldout_rows
 
@@ -71,7 +69,7 @@ def main() -> None:
             "torch_threads": args.torch_threads,
         },
         inputs=input_digests(args, files),
-        device=torch.cuda.get_device_name() if device == "cuda" else device,
+        device=torch_settings.device_name(device),
     )
 
 

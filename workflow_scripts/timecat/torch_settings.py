@@ -12,6 +12,11 @@ def configure(threads: int) -> None:
     _skip_dynamo()
 
 
+def device_name(device: str) -> str:
+    """What sidecars say of a torch device: "cpu", or the GPU's name."""
+    return torch.cuda.get_device_name() if device == "cuda" else device
+
+
 def _skip_dynamo() -> None:
     """Spare the import of torch._dynamo (two seconds, at the first optimizer) in processes that compile nothing.
 
