@@ -100,7 +100,8 @@ def left_behind(path) -> list:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_is_written_is_read(tmp_path, workers):
-    samples, path, seen = Samples(730), tmp_path / "deep" / "a.beton", []
+    strided = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(3, 8, 6).T[::-1, ::2]
+    samples, path, seen = Samples(730, {9: (strided, np.int32(3))}), tmp_path / "deep" / "a.beton", []
     write_beton(path, samples, RAW, workers, progress=lambda done, rows: seen.append((done, rows)))
     beton = describe(path)
     assert beton.rows == 730 and (beton.modes != JPEG).all()
@@ -241,12 +242,18 @@ def test_no_samples_and_unknown_modes_are_errors(tmp_path):
 def test_a_signal_leaves_no_file_and_no_worker(tmp_path, number):
     path = tmp_path / "a.beton"
     path.write_bytes(b"what was there before")
-    process, _ = start(lambda: write_beton(path, Samples(1000, seconds=0.1), RAW, 2))
+    process, receiver = start(lambda: write_beton(path, Samples(1000, seconds=0.1), RAW, 2))
     try:
         assert within(10, lambda: len(processes_of(path)) == 2), "the workers did not start"
+        if number == signal.SIGINT:  # Ctrl-C reaches them all, and is the supervisor's business
+            for worker in processes_of(path):
+                os.kill(worker, number)
+            assert not receiver.poll(0.5)
         os.kill(process.pid, number)
         process.join(10)
         assert process.exitcode is not None
+        if number == signal.SIGINT:
+            assert receiver.recv() == "not a UserError but KeyboardInterrupt()"
         assert within(5, lambda: not processes_of(path)), "workers write on"
     finally:
         process.kill()
@@ -265,6 +272,14 @@ def test_nothing_in_shared_memory_can_be_left_behind(tmp_path):
         return GOOD, 0
 
     write_beton(tmp_path / "a.beton", Samples(3, {1: memory_of_this_process}), RAW)
+
+
+def test_a_file_that_did_not_become_whole_is_an_error(tmp_path, monkeypatch):
+    finalize = ffcv_writer.DatasetWriter.finalize
+    monkeypatch.setattr(ffcv_writer.DatasetWriter, "finalize", lambda writer, allocations: finalize(writer, []))
+    with pytest.raises(UserError, match=r"cannot write .*a\.beton: .*it holds 0 of 10 entries"):
+        write_beton(tmp_path / "a.beton", Samples(10), RAW)
+    assert left_behind(tmp_path / "a.beton") == []
 
 
 def test_an_error_keeps_the_file_that_was_there(tmp_path):

@@ -57,12 +57,12 @@ def write_beton(path, samples, settings: dict, workers: int = 1, progress=None) 
             writer = DatasetWriter(str(temporary), {"image": image, "label": IntField()}, page_size, num_workers=1)
             try:
                 _write(writer, samples, usable_workers(workers), progress)
+                describe(temporary)  # FFCV passes over an error in its last table, and writes an empty one
                 break
             except _PageTooSmall as error:  # rare: cheaper to begin again than to read every sample twice
                 page_size = _page_size(error.needed)
-            except _Failure as error:
+            except (_Failure, UserError) as error:
                 raise UserError(f"cannot write {path}: {error}") from None
-        describe(temporary)
 
 
 def content_digest(path, workers: int = 1) -> str:
@@ -180,7 +180,6 @@ def _work(sender, writer: DatasetWriter, samples, chunks_taken, allocator: _Allo
 def _follow(supervisor: int) -> None:
     """Let this worker end with its supervisor, however that ends, and leave Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
     if os.getppid() != supervisor:
@@ -216,7 +215,7 @@ def _sample(samples, row: int) -> tuple[np.ndarray, int]:
         raise _Failure(f"row {row}: its image has shape {image.shape}; make its sides 1 to {LONGEST_SIDE} pixels")
     if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
         raise _Failure(f"row {row}: its label is {label!r}; make it a whole number")
-    return np.ascontiguousarray(image), int(label)
+    return image, label
 
 
 def _store(sample: tuple, row: int, writer: DatasetWriter, allocator: _Allocator) -> None:

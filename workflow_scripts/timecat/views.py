@@ -43,7 +43,7 @@ class Transform:
 
 def view_key(augmentation_seed: int, data_set: str, view) -> int | None:
     """64-bit key of a view (a whole number) of a data set; None for ``CENTER``, which draws nothing."""
-    return None if view == CENTER else randomness.key("view", int(augmentation_seed), str(data_set), int(view))
+    return None if view == CENTER else randomness.key("view", augmentation_seed, data_set, view)
 
 
 def random_boxes(key: int, rows, heights, widths, transform: Transform) -> tuple[np.ndarray, np.ndarray]:
