@@ -31,7 +31,7 @@ rule extract_features:
         "results/logs/extract_features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.log",
     benchmark:
         "results/benchmarks/extract_features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.tsv"
-    threads: study.config.limits.workers
+    threads: study.threads
     resources:
         gpu=1,
         mem_mb=study.config.limits.memory_mb,

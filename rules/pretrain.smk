@@ -33,7 +33,7 @@ rule pretrain:
         "results/logs/pretrain/{source}/{backbone}/seed{seed}/step{step}.log",
     benchmark:
         "results/benchmarks/pretrain/{source}/{backbone}/seed{seed}/step{step}.tsv"
-    threads: study.config.limits.workers
+    threads: study.threads
     resources:
         gpu=1,
         mem_mb=study.config.limits.pretrain_memory_mb,

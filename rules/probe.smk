@@ -28,7 +28,7 @@ rule probe:
         "results/logs/probe/{source}/{data_set}/{arm}.log",
     benchmark:
         "results/benchmarks/probe/{source}/{data_set}/{arm}.tsv"
-    threads: 1
+    threads: study.config.torch_threads
     resources:
         gpu=1,
         mem_mb=study.config.limits.memory_mb,

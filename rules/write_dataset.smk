@@ -25,7 +25,7 @@ rule write_dataset:
         "results/logs/write_dataset/{data_set}.log",
     benchmark:
         "results/benchmarks/write_dataset/{data_set}.tsv"
-    threads: 1
+    threads: study.config.limits.workers
     resources:
         mem_mb=study.config.limits.memory_mb,
         runtime=study.config.limits.runtime_minutes,

@@ -5,7 +5,18 @@ import shutil
 from pathlib import Path
 
 from workflow_scripts.timecat import command, devices
-from workflow_scripts.timecat.artifacts import array_digest, digest, read_sidecar, write_sidecar
+from workflow_scripts.timecat.artifacts import (
+    array_digest,
+    config_digest,
+    digest,
+    read_sidecar,
+    write_bytes,
+    write_sidecar,
+)
+from workflow_scripts.timecat.sole_writer import sole_writer
+from workflow_scripts.timecat.source_code import code_fingerprint
+
+FINGERPRINT = ".fingerprint"
 
 
 def main() -> None:
@@ -22,23 +33,28 @@ def main() -> None:
     parser.add_argument("--gpus", required=True, type=int)
     parser.add_argument("--features", required=True, type=Path, help="folder")
     arguments = parser.parse_args()
-    device = devices.acquire(arguments.gpus)
+    with sole_writer(arguments.features.parent, f"{arguments.features.name}."):
+        extract(arguments, devices.acquire(arguments.gpus))
 
+
+def extract(arguments, device: str) -> None:
+    """Write the folder of features and its sidecar."""
     import numpy as np
 
     from workflow_scripts.timecat import torch_settings
+    from workflow_scripts.timecat.beton import describe
     from workflow_scripts.timecat.checkpoints import read_backbone
-    from workflow_scripts.timecat.extraction import Extraction, write_features
-    from workflow_scripts.timecat.ffcv_reader import describe
+    from workflow_scripts.timecat.extraction import Extraction, Extractor
     from workflow_scripts.timecat.heldout import heldout_rows
     from workflow_scripts.timecat.progress import Progress
     from workflow_scripts.timecat.views import CENTER, Transform, view_key
 
-    torch_settings.configure(arguments.torch_threads)
-    settings, transform = Extraction(**arguments.extraction), Transform(**arguments.transform)
+    torch_settings.configure(arguments.torch_threads, device)
+    settings = Extraction(**arguments.extraction)
     backbone, _ = read_backbone(arguments.weights)
-    backbone = backbone.to(device)
-
+    extractor = Extractor(
+        backbone.to(device), Transform(**arguments.transform), settings, device, workers=arguments.workers
+    )
     labels = describe(arguments.train).labels
     everything = np.arange(len(labels))
     passes = [
@@ -46,33 +62,42 @@ def main() -> None:
         ("heldout", CENTER, arguments.train, heldout_rows(labels, **arguments.heldout)),
         *(("train", view, arguments.train, everything) for view in settings.views),
     ]
-    # Written beside the folder and moved there when all are whole: half of a folder never has its name.
-    temporary = arguments.features.with_name(f".{arguments.features.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    told = ("data_set", "extraction", "heldout", "transform", "torch_threads")
+    params = {name: getattr(arguments, name) for name in told}
+    inputs = {name: read_sidecar(getattr(arguments, name))["content"] for name in ("weights", "train", "evaluation")}
+
+    unfinished = unfinished_folder(arguments.features, config_digest(params, inputs))
     progress = Progress(sum(len(rows) for *_, rows in passes), f"features of {arguments.data_set}", "images")
-    digests = {}
     command.log_start_up()
     for split, view, beton, rows in passes:
+        path = unfinished / f"{split}.{view}.npy"
+        if path.exists():
+            command.log(f"{path.name} is whole already: an interrupted job wrote it")
+            progress.advance(len(rows))
+            continue
         number = view if view == CENTER else int(view.removeprefix("view"))
         key = view_key(settings.augmentation_seed, arguments.data_set, number)
-        path = temporary / f"{split}.{view}.npy"
-        dimension = write_features(path, backbone, beton, rows, key, transform, settings, device, arguments.workers)
-        digests[path.name] = array_digest(np.load(path, mmap_mode="r"))
-        progress.advance(len(rows))
+        extractor.write(path, beton, rows, key, progress.advance)
     progress.close()
+    digests = {path.name: array_digest(np.load(path, mmap_mode="r")) for path in sorted(unfinished.glob("*.npy"))}
+    (unfinished / FINGERPRINT).unlink()
     shutil.rmtree(arguments.features, ignore_errors=True)
-    os.replace(temporary, arguments.features)
-    write_sidecar(
-        arguments.features,
-        content=digest(digests),
-        params={
-            name: getattr(arguments, name)
-            for name in ("data_set", "extraction", "heldout", "transform", "torch_threads")
-        },
-        inputs={name: read_sidecar(getattr(arguments, name))["content"] for name in ("weights", "train", "evaluation")},
-        facts={"dimension": dimension, "files": digests},
-        device=torch_settings.device_name(device),
-    )
+    os.replace(unfinished, arguments.features)
+    facts = {"dimension": backbone.dimension, "files": digests}
+    write_sidecar(arguments.features, digest(digests), params, inputs, facts, torch_settings.device_name(device))
+
+
+def unfinished_folder(features: Path, config: str) -> Path:
+    """The folder, beside the final one, in which files gather until all are whole: half of a folder never has its name.
+
+    What an interrupted job of the same params, inputs and code has finished is kept; anything else is removed.
+    """
+    folder = features.with_name(f".{features.name}.unfinished")
+    fingerprint = digest([config, code_fingerprint("extract_features")])
+    if not (folder / FINGERPRINT).exists() or (folder / FINGERPRINT).read_text() != fingerprint:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_bytes(folder / FINGERPRINT, fingerprint.encode())
+    return folder
 
 
 if __name__ == "__main__":

@@ -4,9 +4,19 @@ import os
 from pathlib import Path
 
 from workflow_scripts.timecat import command, devices
-from workflow_scripts.timecat.artifacts import digest, read_sidecar, write_bytes, write_sidecar
+from workflow_scripts.timecat.artifacts import (
+    UserError,
+    config_digest,
+    digest,
+    read_sidecar,
+    write_bytes,
+    write_sidecar,
+)
+from workflow_scripts.timecat.sole_writer import sole_writer
+from workflow_scripts.timecat.source_code import code_fingerprint
 
 LOG_EVERY = 10  # steps
+EVALUATION_BATCH = 500  # images
 
 
 def arguments_of_command_line():
@@ -32,15 +42,19 @@ def arguments_of_command_line():
 
 def main() -> None:
     arguments = arguments_of_command_line()
-    device = devices.acquire(arguments.gpus)
+    with sole_writer(arguments.weights.parent, f"{arguments.weights.stem}."):
+        pretrain(arguments, devices.acquire(arguments.gpus))
 
+
+def pretrain(arguments, device: str) -> None:
+    """Train to the milestone, average, evaluate, write."""
     from workflow_scripts.timecat import resume, torch_settings, training
     from workflow_scripts.timecat.ffcv_reader import batches
     from workflow_scripts.timecat.progress import Progress
     from workflow_scripts.timecat.recipe import Recipe, batch_norm_stream, batch_stream
     from workflow_scripts.timecat.views import Transform
 
-    torch_settings.configure(arguments.torch_threads)
+    torch_settings.configure(arguments.torch_threads, device)
     recipe, transform = Recipe(**arguments.recipe), Transform(**arguments.transform)
     source, evaluation = read_sidecar(arguments.train), read_sidecar(arguments.evaluation)
     rows, seed, workers = source["rows"], arguments.seed, arguments.workers
@@ -49,29 +63,33 @@ def main() -> None:
     params = {name: getattr(arguments, name) for name in ("backbone", "recipe", "transform", "seed", "torch_threads")}
     inputs = {"train": source["content"]}
     identity = digest({"params": params, "inputs": inputs})
+    fingerprint = digest([identity, arguments.step, code_fingerprint("pretrain")])
     run = training.start_run(arguments.backbone, source["classes"], recipe, seed, device)
+    training_log = resume.TrainingLog(arguments.training_log)
     resume_file = resume.ResumeFile(arguments.weights, arguments.resume_seconds)
-    log_bytes = restore(run, arguments, resume_file, identity)
-    training_log = resume.TrainingLog(arguments.training_log, log_bytes)
-    fingerprint = resume_fingerprint(identity, arguments.step)
+    restore(run, arguments, resume_file, training_log, identity, fingerprint)
+
+    def state() -> bytes:
+        return training.state_bytes(run, fingerprint, {"log_bytes": training_log.position()})
 
     progress = Progress(arguments.step, f"pretrain seed {seed}", "steps", done=run.step)
-    stream = batch_stream(arguments.train, rows, recipe, transform, seed, run.step, arguments.step, workers)
     command.log_start_up()
+    stream = batch_stream(arguments.train, rows, recipe, transform, seed, run.step, arguments.step, workers)
     for images, labels in stream:
         loss = training.train_step(run, images, labels, recipe, transform)
         if run.step % LOG_EVERY == 0 or run.step == arguments.step:
             training_log.add(step=run.step, loss=loss, loss_average=run.loss_average)
         progress.advance(note=f"loss {run.loss_average:.3f}")
-        resume_file.offer(
-            lambda: training.state_bytes(run, fingerprint, {"log_bytes": training_log.position()}), run.step
-        )
+        resume_file.offer(state, run.step)
     progress.close()
+    # What follows, averaging and evaluation, may take long too; a job that is stopped there need not train again.
+    resume_file.offer(state, run.step, due=True)
+    resume_file.stop_watching()
 
-    model = training.averaged_model(
-        run, batch_norm_stream(arguments.train, rows, recipe, transform, seed, workers), transform
-    )
-    evaluation_batches = batches(arguments.evaluation, range(evaluation["rows"]), 500, transform, None, workers)
+    batch_norm_batches = batch_norm_stream(arguments.train, rows, recipe, transform, seed, workers)
+    model = training.averaged_model(run, batch_norm_batches, transform)
+    evaluation_rows = range(evaluation["rows"])
+    evaluation_batches = batches(arguments.evaluation, evaluation_rows, EVALUATION_BATCH, transform, None, workers)
     facts = {
         "source": arguments.source,
         "seed": seed,
@@ -80,48 +98,39 @@ def main() -> None:
         "final_train_loss": run.loss_average,
         "source_accuracy": training.accuracy(model, evaluation_batches, transform),
     }
+    inputs |= {"evaluation": evaluation["content"]}
     write_outputs(arguments, run, model, params, inputs, identity, facts, torch_settings.device_name(device))
+    resume_file.remove()  # before the log takes its name: a resume file counts on the log beside it
     training_log.finish()
-    resume_file.remove()
     command.log(f"step {run.step}: loss {run.loss_average:.4f}, {arguments.source} {facts['source_accuracy']:.2f} %")
 
 
-def resume_fingerprint(identity: str, step: int) -> str:
-    """What a resume file must match: the run, the milestone and the code."""
-    from workflow_scripts.timecat import resume
-
-    return digest([identity, step, resume.code_fingerprint("pretrain")])
-
-
-def restore(run, arguments, resume_file, identity: str) -> int:
-    """Bring a fresh run to where it goes on from; returns how many bytes of the interrupted log are valid."""
+def restore(run, arguments, resume_file, training_log, identity: str, fingerprint: str) -> None:
+    """Bring a fresh run to where it goes on from: an interrupted job's state, or the previous milestone's, if any."""
     from workflow_scripts.timecat import training
-    from workflow_scripts.timecat.artifacts import UserError
 
     saved = resume_file.read()
     if saved is not None:
-        state = training.load_state(saved, run, resume_fingerprint(identity, arguments.step))
-        if state is not None:
+        if training.load_state(saved, run, fingerprint, accept=lambda state: training_log.keep(state["log_bytes"])):
             command.log(f"continuing an interrupted job after step {run.step}")
-            return state["log_bytes"]
-        command.log(f"ignoring {resume_file.path}: params or code have changed since")
+            return
+        command.log(f"ignoring {resume_file.path}: params or code have changed since, or its log is gone")
+    training_log.keep(0)
     for previous in arguments.previous:
-        if training.load_state(Path(previous).read_bytes(), run, identity) is None:
+        if not training.load_state(Path(previous).read_bytes(), run, identity):
             raise UserError(
                 f"{previous} belongs to another recipe, backbone or data set than this job; remove it and run again"
             )
         command.log(f"continuing from {previous} after step {run.step}")
-    return 0
 
 
 def write_outputs(arguments, run, model, params, inputs, identity, facts, device_name) -> None:
     """Weights and training state, each with its sidecar."""
     from workflow_scripts.timecat import checkpoints, training
 
-    config = digest({"run": identity, "step": arguments.step})
-    description = {"backbone": arguments.backbone, "config": config, **facts}
-    content = checkpoints.write_weights(arguments.weights, model, description)
     params = params | {"step": arguments.step}
+    description = {"backbone": arguments.backbone, "config": config_digest(params, inputs), **facts}
+    content = checkpoints.write_weights(arguments.weights, model, description)
     write_sidecar(arguments.weights, content, params, inputs, {"facts": facts}, device_name)
     state = training.state_bytes(run, identity)
     write_bytes(arguments.state, state)

@@ -36,7 +36,7 @@ def main() -> None:
     from workflow_scripts.timecat import probing, torch_settings
     from workflow_scripts.timecat.heldout import heldout_rows
 
-    torch_settings.configure(args.torch_threads)
+    torch_settings.configure(args.torch_threads, device)
     command.log_start_up()
     protocol = probing.Protocol(**args.protocol)
     _, train_labels = read_index(args.train_index)

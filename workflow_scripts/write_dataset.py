@@ -5,6 +5,7 @@ from pathlib import Path
 from workflow_scripts.timecat import command
 from workflow_scripts.timecat.artifacts import atomic_path, digest, write_sidecar
 from workflow_scripts.timecat.datasets import Split, read_split
+from workflow_scripts.timecat.sole_writer import sole_writer
 
 STORAGE = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
 
@@ -36,22 +37,32 @@ def main() -> None:
         parser.add_argument(f"--{split}-index", required=True, type=Path, help=".parquet")
     arguments = parser.parse_args()
 
-    from workflow_scripts.timecat.ffcv_writer import content_digest, write_beton
+    with sole_writer(arguments.train.parent, "train.", "evaluation."):
+        for name in ("train", "evaluation"):
+            write_split(arguments, name)
 
-    command.log_start_up()
-    for name in ("train", "evaluation"):
-        beton, index = getattr(arguments, name), getattr(arguments, f"{name}_index")
-        split = read_split(arguments.settings, name)
-        write_beton(beton, split, STORAGE, workers=arguments.workers)
-        index_digest = write_index(index, split)
-        write_sidecar(
-            beton,
-            content=digest([content_digest(beton), index_digest]),
-            params=arguments.settings | {"storage": STORAGE, "split": name},
-            inputs={},
-            facts={"data_set": arguments.name, "rows": len(split), "classes": len(split.class_names)},
-        )
-        command.log(f"{arguments.name} {name}: {len(split)} images of {len(split.class_names)} classes")
+
+def write_split(arguments, name: str) -> None:
+    """Write one split: .beton, index, sidecar."""
+    from workflow_scripts.timecat.ffcv_writer import content_digest, write_beton
+    from workflow_scripts.timecat.progress import Progress
+
+    if name == "train":
+        command.log_start_up()
+    beton, index = getattr(arguments, name), getattr(arguments, f"{name}_index")
+    split = read_split(arguments.settings, name)
+    progress = Progress(len(split), f"{arguments.name} {name}", "images")
+    write_beton(beton, split, STORAGE, arguments.workers, lambda done, total: progress.advance(done - progress.done))
+    progress.close()
+    index_digest = write_index(index, split)
+    write_sidecar(
+        beton,
+        content=digest([content_digest(beton, arguments.workers), index_digest]),
+        params=arguments.settings | {"storage": STORAGE, "split": name},
+        inputs={},
+        facts={"data_set": arguments.name, "rows": len(split), "classes": len(split.class_names)},
+    )
+    command.log(f"{arguments.name} {name}: {len(split)} images of {len(split.class_names)} classes")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,11 @@ def uninterrupted(finished, tmp_path_factory) -> StudyFolder:
 def interrupt(study: StudyFolder, number: signal.Signals) -> None:
     """Start the long job, wait until it has saved its state, and send a signal to all its processes."""
     snakemake = subprocess.Popen(
-        study.command("--", TARGET), cwd=study.path, start_new_session=True, stderr=subprocess.DEVNULL
+        study.command("--", TARGET),
+        cwd=study.path,
+        env=study.environment(),
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
     while not (study.path / RESUME_FILE).exists():

@@ -10,18 +10,20 @@ import pytest
 from workflow_scripts.timecat import devices
 
 JOB = """
-import os, sys, time
+import os, time
 from workflow_scripts.timecat import devices
 devices.acquire({count}, {gpus!r}, {folder!r}, poll_seconds=0.05)
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 time.sleep(60)
 """
+CARDS = {"0": "GPU-aa", "1": "GPU-bb", "2": "GPU-cc"}
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     for name in ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is as before when the test is over, whatever the test does
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -29,10 +31,16 @@ def start(root, tmp_path):
     """Start a job that leases ``count`` of ``gpus`` and holds them."""
     jobs = []
 
-    def start_job(gpus, count=1):
+    def start_job(gpus, count=1, **environment):
         code = JOB.format(count=count, gpus=gpus, folder=str(tmp_path))
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        job = subprocess.Popen([sys.executable, "-c", code], cwd=root, text=True, **pipes)
+        job = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=root,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | environment,
+        )
         jobs.append(job)
         return job
 
@@ -43,42 +51,82 @@ def start(root, tmp_path):
 
 
 def test_jobs_get_distinct_devices_and_a_killed_jobs_device_is_free(start):
-    gpus = ["0", "1", "2"]
-    jobs = [start(gpus) for _ in gpus]
+    jobs = [start(CARDS) for _ in CARDS]
     held = [job.stdout.readline().strip() for job in jobs]
-    assert sorted(held) == gpus
-    late = start(gpus)
+    assert sorted(held) == list(CARDS)
+    late = start(CARDS)
     assert "waiting" in late.stderr.readline()
     os.kill(jobs[1].pid, signal.SIGKILL)
     assert late.stdout.readline().strip() == held[1]
 
 
 def test_a_job_takes_all_its_devices(start):
-    assert start(["4", "7"], count=2).stdout.readline().strip() == "4,7"
+    assert start({"4": "GPU-dd", "7": "GPU-ee"}, count=2).stdout.readline().strip() == "4,7"
+
+
+def test_jobs_inside_one_slurm_job_lease_from_one_another_and_from_no_other_job(start):
+    first, second = (start({"0": "GPU-aa", "1": "GPU-bb"}, SLURM_JOB_ID="7") for _ in range(2))
+    assert {job.stdout.readline().strip() for job in (first, second)} == {"0", "1"}
+    assert start({"0": "GPU-aa"}, SLURM_JOB_ID="8").stdout.readline().strip() == "0"
+
+
+def test_one_card_under_two_names_is_leased_once(start):
+    first = start({"0": "GPU-aa"})
+    assert first.stdout.readline().strip() == "0"
+    assert "waiting" in start({"GPU-aa": "GPU-aa"}).stderr.readline()
 
 
 @pytest.mark.parametrize(("requested", "said"), [(4, "no GPU is visible"), (0, "no GPU was asked for")])
 def test_without_devices_the_cpu_is_used_and_said_once(requested, said, capsys):
-    assert devices.acquire(requested, []) == "cpu"
+    assert devices.acquire(requested, {}) == "cpu"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert capsys.readouterr().err.count(said) == 1
 
 
 def test_fewer_devices_than_asked_for_are_used_and_said(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(devices, "_held", [])
-    assert devices.acquire(2, ["0"], tmp_path) == "cuda"
+    assert devices.acquire(2, {"0": "GPU-aa"}, tmp_path) == "cuda"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
     assert "asked for 2 GPUs, 1 visible" in capsys.readouterr().err
 
 
-def test_inherited_visible_devices_are_respected(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-abc")
-    assert devices.visible_devices() == ["2", "GPU-abc"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert devices.visible_devices() == []
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """An nvidia-smi on PATH that lists three cards as the real one does."""
+    program = tmp_path / "bin/nvidia-smi"
+    program.parent.mkdir()
+    lines = "".join(f"{index}, {uuid}\\n" for index, uuid in CARDS.items())
+    program.write_text(f'#!/bin/sh\n[ "$*" = "--query-gpu=index,uuid --format=csv,noheader" ] && printf "{lines}"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
 
 
-def test_inside_slurm_nothing_is_leased(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "1")
-    devices.acquire(1, ["3"], tmp_path)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3" and list(tmp_path.iterdir()) == []
+def test_all_listed_devices_are_visible(nvidia_smi):
+    assert devices.visible_devices() == CARDS
+
+
+@pytest.mark.parametrize(
+    ("inherited", "expected"),
+    [
+        ("2,0", {"2": "GPU-cc", "0": "GPU-aa"}),
+        ("GPU-bb", {"GPU-bb": "GPU-bb"}),
+        ("GPU-b", {"GPU-b": "GPU-bb"}),
+        ("MIG-x", {"MIG-x": "MIG-x"}),
+        ("", {}),
+        ("-1", {}),
+    ],
+)
+def test_inherited_visible_devices_are_respected(nvidia_smi, monkeypatch, inherited, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", inherited)
+    assert devices.visible_devices() == expected
+
+
+def test_a_gpu_that_torch_cannot_use_is_one_sentence(root):
+    code = (
+        "from workflow_scripts.timecat import command, torch_settings\n"
+        "command.run(lambda: torch_settings.configure(1, 'cuda'))\n"
+    )
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("error: a GPU is visible, but torch")
+    assert "--resources gpu=0" in done.stderr and "Traceback" not in done.stderr

@@ -1,6 +1,7 @@
 """Reading a .beton: same view, same bytes, in whatever company; whole files only; no thread left and no hang."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,8 @@ import torch
 
 from workflow_scripts.timecat import ffcv_reader, views
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.ffcv_reader import batches, batches_reference, describe
+from workflow_scripts.timecat.beton import describe
+from workflow_scripts.timecat.ffcv_reader import batches, batches_reference
 from workflow_scripts.timecat.ffcv_writer import write_beton
 
 from ffcv.fields import IntField, RGBImageField  # isort: skip
@@ -295,5 +297,5 @@ def test_torch_threads_and_numpys_generator_are_left_alone(raw):
 
 
 def test_workers_are_capped_by_the_cpus_of_the_process(monkeypatch):
-    monkeypatch.setattr(ffcv_reader.os, "sched_getaffinity", lambda process: {0, 5, 6})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 5, 6})
     assert [ffcv_reader.usable_workers(workers) for workers in (0, 1, 3, 100)] == [1, 1, 3, 3]

@@ -13,7 +13,7 @@ import pytest
 
 from workflow_scripts.timecat import ffcv_writer
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.ffcv_reader import JPEG, describe, read_image
+from workflow_scripts.timecat.beton import JPEG, describe, read_image
 from workflow_scripts.timecat.ffcv_writer import content_digest, write_beton
 
 RAW = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}

@@ -126,7 +126,7 @@ def test_seeds_differ_in_initial_weights_and_order(beton):
 
 def test_a_state_of_another_run_is_not_loaded(beton):
     run = train(start(), beton, 2)
-    assert training.load_state(training.state_bytes(run, "this"), start(), "another") is None
+    assert training.load_state(training.state_bytes(run, "this"), start(), "another") is False
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(beton):

@@ -16,10 +16,8 @@ def command_lines() -> list[str]:
     lines = []
     for page in PAGES:
         for block in re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
-            for line in block.splitlines():
-                if line := line.partition(" #")[0].strip():
-                    lines.append(line)
-    return sorted(set(lines))
+            lines += [line.partition(" #")[0].strip() for line in block.splitlines()]
+    return sorted(set(filter(None, lines)))
 
 
 @pytest.fixture(scope="module")

@@ -80,13 +80,18 @@ def write_sidecar(artifact, content: str, params, inputs: dict, facts: dict | No
         sidecar_path(artifact),
         {
             "content": content,
-            "config": digest({"params": params, "inputs": inputs}),
+            "config": config_digest(params, inputs),
             "params": params,
             "inputs": inputs,
             **(facts or {}),
             "describes": {"device": device, "versions": versions()},
         },
     )
+
+
+def config_digest(params, inputs: dict) -> str:
+    """What an artifact depends on: the params of its stage and the digests of its inputs, never the whole config."""
+    return digest({"params": params, "inputs": inputs})
 
 
 def sidecar_path(artifact) -> Path:

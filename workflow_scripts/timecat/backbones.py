@@ -39,8 +39,11 @@ class SmallResidual(nn.Module):
             *(ResidualBlock(widths[block], widths[block + 1], stride=2) for block in range(blocks))
         )
         self.dimension = widths[-1]
+        # Channels last in memory: on a CPU its convolutions take two thirds of the time.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x):
+        x = x.contiguous(memory_format=torch.channels_last)
         return self.blocks(self.stem(x)).mean(dim=(2, 3))
 
 

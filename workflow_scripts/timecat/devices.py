@@ -2,14 +2,12 @@
 
 A lease is an exclusive flock on one file per device, held until the process ends (the kernel drops it on any death,
 SIGKILL included). It is taken before torch starts CUDA and confines the process through CUDA_VISIBLE_DEVICES. Inside a
-Slurm allocation the scheduler has already confined the job, and nothing is leased.
+Slurm job only processes of that job lease from one another: the scheduler has seen to the rest, and may let jobs share.
 """
 
 import fcntl
-import getpass
 import os
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,32 +16,44 @@ from workflow_scripts.timecat.command import log
 _held = []  # open lock files: closing one would give its device back
 
 
-def visible_devices() -> list[str]:
-    """Identifiers of the GPUs this process may use: CUDA_VISIBLE_DEVICES where it is set, else what nvidia-smi lists."""
+def visible_devices() -> dict[str, str]:
+    """The GPUs that this process may use: their names for CUDA_VISIBLE_DEVICES, and what identifies each on this machine.
+
+    Those that CUDA_VISIBLE_DEVICES names where it is set, else all that nvidia-smi lists. An index may mean different
+    cards to different processes and a card has several names, so the identity is the card's UUID where it is known.
+    """
+    listed = _listed_devices()
     inherited = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if inherited is not None:
-        return [device.strip() for device in inherited.split(",") if device.strip() not in ("", "-1", "NoDevFiles")]
+    if inherited is None:
+        return listed
+    names = [name.strip() for name in inherited.split(",")]
+    return {name: _identity(name, listed) for name in names if name not in ("", "-1", "NoDevFiles")}
+
+
+def _listed_devices() -> dict[str, str]:
+    """Index -> UUID of every GPU that nvidia-smi lists; empty where there is none."""
+    query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
-        listing = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
+        listing = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return []
-    return listing.stdout.split()
+        return {}
+    return dict(line.split(", ") for line in listing.splitlines())
 
 
-def acquire(requested: int, devices: list[str] | None = None, lock_folder=None, poll_seconds: float = 1.0) -> str:
+def _identity(name: str, listed: dict[str, str]) -> str:
+    by_prefix = [uuid for uuid in listed.values() if uuid.startswith(name)]  # CUDA accepts the beginning of a UUID
+    return listed.get(name) or (by_prefix[0] if by_prefix else name)
+
+
+def acquire(requested: int, devices: dict[str, str] | None = None, folder=None, poll_seconds: float = 1.0) -> str:
     """Confine this process to ``requested`` GPUs and return its torch device, ``"cuda"`` or ``"cpu"``.
 
-    requested: the rule's ``{resources.gpu}``, as clamped by the command line; 0 hides every GPU. devices: stands in for
-    visible_devices() in tests. With fewer devices than requested the job uses those there are, with none it computes
-    on the CPU, and says so once; for devices that exist but are taken it waits.
+    requested: the rule's ``{resources.gpu}``, as clamped by the command line; 0 hides every GPU. devices, folder: stand
+    in for visible_devices() and the folder of locks in tests. With fewer devices than requested the job uses those
+    there are, with none it computes on the CPU, and says so once; for devices that exist but are taken it waits.
     """
-    devices = visible_devices() if devices is None else devices
+    if requested > 0 and devices is None:
+        devices = visible_devices()
     if requested <= 0 or not devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         log("computing on the CPU: " + ("no GPU was asked for (gpu=0)" if requested <= 0 else "no GPU is visible"))
@@ -51,34 +61,33 @@ def acquire(requested: int, devices: list[str] | None = None, lock_folder=None, 
     if requested > len(devices):
         log(f"asked for {requested} GPUs, {len(devices)} visible: using {len(devices)}")
         requested = len(devices)
-    if "SLURM_JOB_ID" in os.environ:
-        chosen = devices[:requested]
-    else:
-        chosen = _lease(requested, devices, _lock_folder(lock_folder), poll_seconds)
+    chosen = _lease(requested, devices, _lock_folder(folder), poll_seconds)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
     log(f"computing on GPU {', '.join(chosen)}")
     return "cuda"
 
 
 def _lock_folder(folder) -> Path:
-    folder = Path(folder or Path(tempfile.gettempdir()) / f"timecat-gpu-{getpass.getuser()}")
+    # Not the folder that TMPDIR names: schedulers give each job its own, and all must meet here.
+    folder = Path(folder or f"/tmp/timecat-gpu-{os.getuid()}")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
 
-def _lease(count: int, devices: list[str], folder: Path, poll_seconds: float) -> list[str]:
+def _lease(count: int, devices: dict[str, str], folder: Path, poll_seconds: float) -> list[str]:
     """Take all ``count`` devices or none (so that two jobs that want two each cannot wait for one another)."""
+    suffix = f"-slurm{os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
     waiting = False
     while True:
         taken = {}
-        for device in devices:
-            file = open(folder / f"{device.replace('/', '_')}.lock", "w")
+        for name, identity in devices.items():
+            file = open(folder / f"{identity.replace('/', '_')}{suffix}.lock", "w")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.close()
                 continue
-            taken[device] = file
+            taken[name] = file
             if len(taken) == count:
                 _held.extend(taken.values())
                 return list(taken)

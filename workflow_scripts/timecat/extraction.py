@@ -20,37 +20,53 @@ class Extraction:
     augmentation_seed: int
 
 
-def write_features(
-    path, backbone, beton, rows, key, transform: Transform, settings: Extraction, device, workers
-) -> int:
-    """Write the features of ``rows`` (in that order) as ``path``, .npy [rows, dimension]; return the dimension.
+@dataclass(frozen=True)
+class Extractor:
+    """A frozen backbone (in evaluation mode, on ``device``) and how images reach it; ``workers`` decode them."""
 
-    key: of the view (views.view_key), or None for the evaluation crop. UserError if a value is not finite or does not
-    fit ``settings.dtype``.
-    """
-    with atomic_path(path) as temporary:
-        # NumPy appends .npy to names, not to open files; the header is known once the shape is.
-        shape = (len(rows), backbone.dimension)
-        features = np.lib.format.open_memmap(temporary, "w+", np.dtype(settings.dtype), shape)
-        done = 0
+    backbone: torch.nn.Module
+    transform: Transform
+    settings: Extraction
+    device: str
+    workers: int
+
+    def write(self, path, beton, rows, key: int | None, advance=lambda images: None) -> None:
+        """Write the features of ``rows`` of a .beton, in that order, as ``path``: .npy [rows, dimension].
+
+        key: of the view (views.view_key), or None for the evaluation crop. advance: called with the number of images
+        after each batch. UserError if a value is not finite or does not fit the dtype, or if the disk is full.
+        """
+        dtype, done = np.dtype(self.settings.dtype), 0
+        header = {"descr": dtype.str, "fortran_order": False, "shape": (len(rows), self.backbone.dimension)}
+        stream = batches(beton, rows, self.settings.batch_size, self.transform, key, self.workers)
+        try:
+            with atomic_path(path) as temporary, open(temporary, "wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for _, images, _ in stream:
+                    features = self.features(images)
+                    check_range(features, dtype, path)
+                    file.write(features.astype(dtype).tobytes())
+                    done += len(features)
+                    advance(len(features))
+                if done != len(rows):
+                    raise RuntimeError(f"{path}: {done} of {len(rows)} rows were read")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({error.strerror}): make room or use another disk") from error
+
+    def features(self, images: torch.Tensor) -> np.ndarray:
+        """float32 [b, dimension] of images uint8 [b, size, size, 3]."""
         with torch.inference_mode():
-            for _, images, _ in batches(beton, rows, settings.batch_size, transform, key, workers):
-                batch = backbone(normalise(images.to(device), transform)).float().cpu().numpy()
-                _check(batch, settings.dtype, path)
-                features[done : done + len(batch)] = batch
-                done += len(batch)
-        features.flush()
-        if done != len(rows):
-            raise RuntimeError(f"{path}: {done} of {len(rows)} rows were read")
-    return backbone.dimension
+            return self.backbone(normalise(images.to(self.device), self.transform)).float().cpu().numpy()
 
 
-def _check(batch: np.ndarray, dtype: str, path) -> None:
-    if not np.isfinite(batch).all():
+def check_range(features: np.ndarray, dtype: np.dtype, path) -> None:
+    """UserError if a value is not finite or does not fit ``dtype``."""
+    if not np.isfinite(features).all():
         raise UserError(
-            f"{path}: a feature is not finite; the checkpoint is broken, pretrain it again (features.dtype cannot mend it)"
+            f"{path}: a feature is not finite, so the checkpoint is broken: pretrain it again (another features.dtype "
+            "cannot mend it)"
         )
-    largest = float(np.abs(batch).max(initial=0))
+    largest = float(np.abs(features).max(initial=0))
     if largest > np.finfo(dtype).max:
         raise UserError(
             f"{path}: a feature of size {largest:.3g} does not fit {dtype}; set features.dtype: float32 in the config"

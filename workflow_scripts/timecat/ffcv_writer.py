@@ -16,9 +16,9 @@ from functools import partial
 
 import numpy as np
 
-# The reader comes before anything of FFCV, because it makes the import of FFCV cheap.
+# beton.py comes before anything of FFCV, because it makes the import of FFCV cheap.
 from workflow_scripts.timecat.artifacts import UserError, atomic_path
-from workflow_scripts.timecat.ffcv_reader import describe, read_image, usable_workers
+from workflow_scripts.timecat.beton import describe, read_image, usable_workers
 
 from ffcv.fields import IntField, RGBImageField  # isort: skip
 from ffcv.memory_allocator import MemoryAllocator  # isort: skip

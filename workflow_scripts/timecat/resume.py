@@ -12,28 +12,28 @@ import sys
 import time
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts import digest, write_bytes
+from workflow_scripts.timecat.artifacts import write_bytes
 from workflow_scripts.timecat.command import log
-from workflow_scripts.timecat.source_code import code_of
 
-
-def code_fingerprint(stage: str) -> str:
-    """Digest of the source of every file of this repository that a stage runs."""
-    root = Path(__file__).resolve().parents[2]
-    return digest({file: (root / file).read_text() for file in code_of(stage)})
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # what schedulers and Ctrl-C send
 
 
 class TrainingLog:
     """A JSON-lines file that grows beside its final name and takes it when it is complete."""
 
-    def __init__(self, path, keep_bytes: int = 0):
-        """keep_bytes: how much of an interrupted job's lines to keep (position() when its state was saved)."""
+    def __init__(self, path):
         self.path = Path(path)
         self.partial = self.path.with_name(f".{self.path.name}.partial")
         self.partial.parent.mkdir(parents=True, exist_ok=True)
         self.file = open(self.partial, "ab")
-        self.file.truncate(keep_bytes)
+
+    def keep(self, size: int) -> bool:
+        """Keep the first ``size`` bytes of an interrupted job's lines; False if there are not that many."""
+        if self.partial.stat().st_size < size:
+            return False
+        self.file.truncate(size)
         self.file.seek(0, os.SEEK_END)
+        return True
 
     def position(self) -> int:
         """Bytes that are safely in the file."""
@@ -53,26 +53,34 @@ class TrainingLog:
 
 
 class ResumeFile:
-    """Saves a job's state every ``seconds``, and at once when the process is asked to end (SIGTERM, SIGINT)."""
+    """Saves a job's state every ``seconds``, and at once when the process is asked to end.
+
+    From the making of this object to ``stop_watching``, SIGTERM and SIGINT end the process after the step that is under
+    way; a second one ends it at once.
+    """
 
     def __init__(self, output, seconds: float):
         output = Path(output)
         self.path = output.with_name(f".{output.name}.resume.pt")
         self.seconds, self.saved_at, self.asked_to_end = seconds, time.monotonic(), None
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        self.handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
 
     def _on_signal(self, number, frame):
         self.asked_to_end = number
+        self.stop_watching()
+
+    def stop_watching(self) -> None:
+        """Let signals do what they did before."""
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
 
     def read(self) -> bytes | None:
         """What was saved, or None."""
         return self.path.read_bytes() if self.path.exists() else None
 
-    def offer(self, make_bytes, step: int) -> None:
-        """Save ``make_bytes()`` if it is time to; end the process if it was asked to."""
-        due = time.monotonic() - self.saved_at >= self.seconds
-        if due or self.asked_to_end:
+    def offer(self, make_bytes, step: int, due: bool = False) -> None:
+        """Save ``make_bytes()`` if it is time to (or ``due``); end the process if it was asked to."""
+        if due or self.asked_to_end or time.monotonic() - self.saved_at >= self.seconds:
             write_bytes(self.path, make_bytes())
             self.saved_at = time.monotonic()
         if self.asked_to_end:

@@ -7,6 +7,8 @@ import ast
 from functools import cache
 from pathlib import Path
 
+from workflow_scripts.timecat.artifacts import digest
+
 PACKAGE = "workflow_scripts"
 
 
@@ -27,6 +29,12 @@ def code_of(stage: str, root: Path | None = None) -> list[str]:
         pending += [".".join(parts[:depth]) for depth in range(1, len(parts))]
         pending += _imports(root / path)
     return sorted(found)
+
+
+def code_fingerprint(stage: str) -> str:
+    """Digest of the source of every file of this repository that a stage runs."""
+    root = Path(__file__).resolve().parents[2]
+    return digest({file: (root / file).read_text() for file in code_of(stage)})
 
 
 def _path_of(module: str, root: Path) -> str | None:

@@ -7,8 +7,6 @@ config that the stage needs, so that a change of the config re-runs exactly the 
 from workflow_scripts.timecat.artifacts import canonical_json
 from workflow_scripts.timecat.configuration import Arm, Config
 
-CENTER = "center"
-
 
 class Study:
     """The files of a config. Wildcards arrive as Snakemake's (attributes are text)."""
@@ -38,17 +36,19 @@ class Study:
     def view_names(self, data_set: str) -> list[str]:
         """Names of a data set's training views: view0, view1, ... or center."""
         views = self.config.data_sets[data_set].views or self.config.features.views
-        return [CENTER] if isinstance(views, list) else [f"view{number}" for number in range(views)]
+        return views if isinstance(views, list) else [f"view{number}" for number in range(views)]
 
     def pattern(self, wildcard: str) -> str:
         """Regular expression of a wildcard's values."""
         values = {"data_set": self.config.data_sets, "backbone": self.config.backbones, "arm": self.arms}
         return "|".join(values[wildcard])
 
-    # --- inputs ---
+    @property
+    def threads(self) -> int:
+        """What a job that decodes images and computes takes of the machine's cores."""
+        return max(self.config.limits.workers, self.config.torch_threads)
 
-    def source_beton(self, wildcards) -> str:
-        return f"results/data_sets/{wildcards.source}/train.beton"
+    # --- inputs ---
 
     def previous_step(self, wildcards) -> int | None:
         """The milestone before the wanted one; None where the chain begins."""

@@ -129,12 +129,13 @@ def state_bytes(run: Run, identity: str, extra: dict | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def load_state(data: bytes, run: Run, identity: str) -> dict | None:
-    """Bring ``run`` (fresh from start_run) to a saved state and return what was saved; None if the identity differs."""
+def load_state(data: bytes, run: Run, identity: str, accept=lambda saved: True) -> bool:
+    """Bring ``run`` (fresh from start_run) to a saved state. False, and the run untouched, if it is of another identity
+    or ``accept(saved)`` says no."""
     saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    if saved["identity"] != identity:
-        return None
+    if saved["identity"] != identity or not accept(saved):
+        return False
     run.model.load_state_dict(saved["model"])
     run.optimizer.load_state_dict(saved["optimizer"])
     run.step, run.loss_average = saved["step"], saved["loss_average"]
-    return saved
+    return True
