@@ -50,6 +50,6 @@ rule probe:
         " --heldout {params.heldout:q}"
         " --torch-threads {params.torch_threads}"
         " --gpus {resources.gpu}"
-        " --output {output.metrics:q}"
+        " --metrics {output.metrics:q}"
         " --predictions {output.predictions:q}"
         " 2> {log:q}"

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--heldout", type=command.json_value, required=True, help='{"seed": ..., "fraction": ...}')
     parser.add_argument("--torch-threads", type=int, required=True, help="can change the last bits of a number")
     parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
-    parser.add_argument("--output", required=True, help="Parquet of metrics")
+    parser.add_argument("--metrics", required=True, help="Parquet of metrics")
     parser.add_argument("--predictions", required=True, help="Parquet of the selected heads' predictions")
     args = parser.parse_args()
 
@@ -56,7 +56,7 @@ def main() -> None:
         probes.append(probing.probe_replicate(replicate, members, own, args.views, data, protocol, device))
         report(replicate, members, probes[-1])
 
-    write_metrics(args.output, [row for probe in probes for row in probe.metrics])
+    write_metrics(args.metrics, [row for probe in probes for row in probe.metrics])
     content = write_predictions(args.predictions, [probe.predictions for probe in probes])
     artifacts.write_sidecar(
         args.predictions,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from workflow_scripts.timecat import figures, tables
 from workflow_scripts.timecat.artifacts import atomic_path, write_bytes
-from workflow_scripts.timecat.command import json_value, log, parser, run
+from workflow_scripts.timecat.command import json_value, log, log_start_up, parser, run
 
 
 def main() -> None:
@@ -45,6 +45,7 @@ def main() -> None:
         command.add_argument(f"--{output}", required=True, metavar="PATH", help=f"output: {output}")
     given = command.parse_args()
 
+    log_start_up()
     probes = tables.read_probes(given.probes, given.cells, given.arms, given.data_sets)
     rows = tables.table_rows(probes, given.arms, given.data_sets)
     write_metrics(given.metrics, tables.metrics_table(probes, given.arms))

@@ -224,7 +224,7 @@ def command_line(tmp_path, folders, data, output):
         "--heldout": '{"seed": 1, "fraction": 0.2}',
         "--torch-threads": 1,
         "--gpus": 0,
-        "--output": tmp_path / f"{output}.parquet",
+        "--metrics": tmp_path / f"{output}.parquet",
         "--predictions": tmp_path / f"{output}.predictions.parquet",
     }
     return [str(word) for word in ("--features", *folders, *(word for pair in options.items() for word in pair))]

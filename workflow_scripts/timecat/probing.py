@@ -8,7 +8,7 @@ Two fits: `full` trains on all of train and is read on the evaluation split, `ni
 rows and is read on those. Order and initial weights are functions of (probe seed, epoch) and (probe seed, replicate).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -218,7 +218,10 @@ def probe_replicate(replicate: int, members, folders, views, data: DataSet, prot
             order = randomness.permutation(randomness.key("probe", protocol.seed, epoch), fits[fit])
             lr = protocol.learning_rate(epoch)
             train = train_epoch(heads[fit], view, data.train_labels, order, protocol.batch_size, lr, device)
-            scores[fit].append({"train": train, split: evaluate(heads[fit], features, labels, device)})
+            score = evaluate(heads[fit], features, labels, device)
+            if fit == "nine_tenths":  # only what the full fit predicts is reported: do not keep the rest in memory
+                score = replace(score, predicted=None, probability=None)
+            scores[fit].append({"train": train, split: score})
 
     metrics = _metrics(replicate, members, protocol.weight_decays, scores)
     columns = {name: [row[name] for row in metrics] for name in metrics[0]}
