@@ -97,6 +97,8 @@ def unfinished_folder(features: Path, config: str) -> Path:
     if not (folder / FINGERPRINT).exists() or (folder / FINGERPRINT).read_text() != fingerprint:
         shutil.rmtree(folder, ignore_errors=True)
         write_bytes(folder / FINGERPRINT, fingerprint.encode())
+    for left in folder.glob(".*.tmp"):  # of the file that a killed process was writing
+        left.unlink()
     return folder
 
 

@@ -44,12 +44,39 @@ def test_fresh_clone_with_moved_results(study, tmp_path):
     assert clone.run() == {}
 
 
-def test_fresh_clone_with_moved_results_at_full_scale(study, tmp_path):
-    """Betons, features and weights then count as large: Snakemake looks at their times alone."""
+def with_large_files(values):
+    """Few jobs, and files that all exceed the largest module, so that one limit tells them apart.
+
+    In the tiny study the weights (11 kB) are smaller than probing.py, which has to be compared by content.
+    """
+    values["data_sets"] = {"cues_tiny": {"kind": "cues", "rows": {"train": 1000, "evaluation": 1000}}}
+    values["targets"] = ["cues_tiny"]
+    values["backbones"]["residual4"]["width"] = 8
+    values["pretrain"]["seeds"] = [2]
+    values["arms"] = [{"name": f"cat1_{steps}", "members": 1, "steps": steps} for steps in (4, 8)]
+
+
+def test_fresh_clone_with_moved_results_at_full_scale(tmp_path):
+    """Betons, indices, weights, states and features then count as large: Snakemake looks at their times alone.
+
+    Each is newer here than what was made of it. Rules take them as ``ancient``, and so nothing runs again.
+    """
+    study = StudyFolder.fresh(tmp_path / "study")
+    study.change_config(with_large_files)
+    assert study.run() == {"write_dataset": 1, "pretrain": 2, "extract_features": 2, "probe": 2, "tabulate": 1}
     clone = clone_with_results(study, tmp_path / "clone")
-    big = (".beton", ".safetensors", ".npy", ".pt", ".index.parquet")
-    touch_tree(clone.path / "results", time.time() + 10, lambda path: path.name.endswith(big))
-    assert clone.run("--max-checksum-file-size", "20000") == {}
+    ends = (".beton", ".index.parquet", ".safetensors", ".state.pt", ".npy")
+    large = [path for path in (clone.path / "results").rglob("*") if path.name.endswith(ends)]
+    assert {end: sum(path.name.endswith(end) for path in large) for end in ends} == dict(zip(ends, (2, 2, 2, 2, 6)))
+    small = [*(clone.path / "workflow_scripts").rglob("*.py"), *(clone.path / "results").rglob("*.json")]
+    limit = max(path.stat().st_size for path in small) + 1
+    # A folder has the time of the file that Snakemake leaves in it, and no checksum.
+    timed = [path for path in large if path.suffix != ".npy"]
+    assert min(path.stat().st_size for path in timed) > limit
+    touch_tree(
+        clone.path / "results", time.time() + 10, lambda path: path in large or path.name == ".snakemake_timestamp"
+    )
+    assert clone.run("--max-checksum-file-size", str(limit)) == {}
 
 
 def test_fresh_clone_without_snakemakes_records_and_the_remedy(study, tmp_path):
@@ -85,6 +112,18 @@ def test_a_new_arm_from_existing_checkpoints(study):
     study.change_config(lambda values: values["arms"].insert(1, {"name": "cat2", "members": 2, "steps": 4}))
     assert study.run() == {"probe": 1, "tabulate": 1}
     assert b"\ncat2,2,4,8,1," in study.read("results/table2.csv")
+
+
+def test_an_arm_removed_whose_steps_stay_milestones(study):
+    """Its checkpoints stay in the chain, so those of the other arm still continue from them."""
+
+    def change(values):
+        values["pretrain"]["milestones"] = [values["arms"].pop(1)["steps"]]
+
+    before = study.checkpoints()
+    study.change_config(change)
+    assert study.run() == {"tabulate": 1}
+    assert study.checkpoints() == before and b"cat3" not in study.read("results/table2.csv")
 
 
 def test_a_new_seed(study):

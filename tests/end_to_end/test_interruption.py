@@ -1,9 +1,12 @@
 """Interrupted in the middle of a job and run again, the study gives what an uninterrupted run gives."""
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from tests.studies import StudyFolder
 STEPS = 120  # of the job that is interrupted: some seconds
 FOLDER = "results/checkpoints/cues_tiny/residual4/seed2"
 TARGET = f"{FOLDER}/step{STEPS}.safetensors"
+LOG = f"results/logs/pretrain/cues_tiny/residual4/seed2/step{STEPS}.log"
 RESUME_FILE = f"{FOLDER}/.step{STEPS}.safetensors.resume.pt"
 
 
@@ -33,19 +37,29 @@ def uninterrupted(finished, tmp_path_factory) -> StudyFolder:
     return study
 
 
-def interrupt(study: StudyFolder, number: signal.Signals) -> None:
-    """Start the long job, wait until it has saved its state, and send a signal to all its processes."""
-    snakemake = subprocess.Popen(
+def start(study: StudyFolder) -> subprocess.Popen:
+    """Start the long job in a process group of its own."""
+    return subprocess.Popen(
         study.command("--", TARGET),
         cwd=study.path,
         env=study.environment(),
         start_new_session=True,
         stderr=subprocess.DEVNULL,
     )
+
+
+def wait_until(condition, snakemake: subprocess.Popen, problem: str) -> None:
+    """Wait for a condition while Snakemake runs."""
     deadline = time.monotonic() + 120
-    while not (study.path / RESUME_FILE).exists():
-        assert snakemake.poll() is None and time.monotonic() < deadline, "the job never saved its state"
+    while not condition():
+        assert snakemake.poll() is None and time.monotonic() < deadline, problem
         time.sleep(0.02)
+
+
+def interrupt(study: StudyFolder, number: signal.Signals) -> None:
+    """Start the long job, wait until it has saved its state, and send a signal to all its processes."""
+    snakemake = start(study)
+    wait_until((study.path / RESUME_FILE).exists, snakemake, "the job never saved its state")
     os.killpg(snakemake.pid, number)
     snakemake.wait(timeout=60)
     assert not (study.path / TARGET).exists()
@@ -54,8 +68,13 @@ def interrupt(study: StudyFolder, number: signal.Signals) -> None:
 def finish(study: StudyFolder, uninterrupted: StudyFolder) -> None:
     """Run again, and compare with the uninterrupted run."""
     study.snakemake("--", TARGET)
-    log = study.read(f"results/logs/pretrain/cues_tiny/residual4/seed2/step{STEPS}.log").decode()
+    log = study.read(LOG).decode()
     assert "continuing an interrupted job after step" in log
+    assert_equal(study, uninterrupted)
+
+
+def assert_equal(study: StudyFolder, uninterrupted: StudyFolder) -> None:
+    """The same bytes, and nothing else is left."""
     for name in (f"step{STEPS}.safetensors", f"step{STEPS}.state.pt", f"step{STEPS}.jsonl"):
         assert study.read(f"{FOLDER}/{name}") == uninterrupted.read(f"{FOLDER}/{name}"), name
     assert [path.name for path in (study.path / FOLDER).glob(".*")] == []
@@ -65,6 +84,46 @@ def test_killed(study, uninterrupted):
     interrupt(long_job(study), signal.SIGKILL)
     study.snakemake("--unlock")  # Snakemake itself was killed, and left its lock
     finish(study, uninterrupted)
+
+
+def stage_of(snakemake: subprocess.Popen) -> int:
+    """The process id of the pretraining stage that a Snakemake started."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            ours = os.getpgid(int(folder.name)) == snakemake.pid
+        except OSError:  # it has ended
+            continue
+        if ours and words[1:3] == [b"-m", b"workflow_scripts.pretrain"]:
+            return int(folder.name)
+    raise AssertionError("no stage is running")
+
+
+def test_only_snakemake_killed(study, uninterrupted):
+    """The stage lives on; the job that is started in its place waits for it, and does not write beside it."""
+    first = start(long_job(study))
+    wait_until((study.path / RESUME_FILE).exists, first, "the job never saved its state")
+    orphan = os.pidfd_open(stage_of(first))
+    first.kill()
+    first.wait(timeout=60)
+    second = None
+    try:
+        signal.pidfd_send_signal(orphan, signal.SIGSTOP)  # so that it does not end before the other one begins
+        study.snakemake("--unlock")
+        second = start(study)
+        wait_until(lambda: b"waiting: another process" in study.read(LOG), second, "the second job did not wait")
+        assert not (study.path / TARGET).exists()
+        signal.pidfd_send_signal(orphan, signal.SIGCONT)
+        assert second.wait(timeout=120) == 0
+        assert select.select([orphan], [], [], 10)[0], "the orphan has not ended"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(orphan, signal.SIGKILL)
+        os.close(orphan)
+        if second is not None and second.poll() is None:
+            os.killpg(second.pid, signal.SIGKILL)
+            second.wait()
+    assert_equal(study, uninterrupted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -79,6 +138,6 @@ def test_resume_file_of_other_code_is_ignored(study, uninterrupted):
     study.snakemake("--unlock")
     study.append("workflow_scripts/timecat/training.py", "\n# edited\n")
     study.snakemake("--", TARGET)
-    log = study.read(f"results/logs/pretrain/cues_tiny/residual4/seed2/step{STEPS}.log").decode()
+    log = study.read(LOG).decode()
     assert "ignoring" in log and "continuing an interrupted job" not in log
     assert study.read(TARGET) == uninterrupted.read(TARGET)

@@ -5,6 +5,7 @@ import copy
 import pytest
 import yaml
 
+from workflow_scripts.timecat import configuration, tables
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.study import Study
@@ -92,14 +93,104 @@ CASES = {
     "replicate of the wrong length": (
         "members: 2, steps: 4",
         "members: 2, steps: 4, replicates: [[1, 2, 3]]",
-        ["'cat2' has 2 members", "[1, 2, 3] has 3 seeds"],
+        ["'cat2' has 2 members", "[1, 2, 3] has 3 seeds", "list as many seeds as members"],
     ),
     "replicate of an unknown seed": (
         "members: 2, steps: 4",
         "members: 2, steps: 4, replicates: [[1, 9]]",
         ["seed 9 of 'cat2' is not in pretrain.seeds"],
     ),
-    "views": ("arms:", "features: {views: center}\narms:", ["features.views"]),
+    "a replicate that stands twice": (
+        "members: 2, steps: 4",
+        "members: 2, steps: 4, replicates: [[1, 2], [2, 1], [1, 2]]",
+        ["`arms`: the replicate [1, 2] of 'cat2' stands there twice", "remove one"],
+    ),
+    "views": ("arms:", "features: {views: center}\narms:", ["features.views", "the text 'center'", "or [center]"]),
+    "views in a list": ("arms:", "features: {views: [centre]}\narms:", ["`features.views.0` is 'centre'", "'center'"]),
+    "a repeated weight decay": (
+        "arms:",
+        "probe: {weight_decays: [0.1, 1, 0.10]}\narms:",
+        ["`probe.weight_decays`: 0.1 stands there twice; remove one."],
+    ),
+    "a repeated weight decay of a data set": (
+        "{kind: digits}",
+        "{kind: digits, weight_decays: [1, 1.0]}",
+        ["`data_sets.digits.weight_decays`: 1.0 stands there twice; remove one."],
+    ),
+    "no weight decay": (
+        "arms:",
+        "probe: {weight_decays: []}\narms:",
+        ["`probe.weight_decays` is a list of 0, and must be of at least 1: add to it"],
+    ),
+    "no weight decay for a data set": (
+        "{kind: digits}",
+        "{kind: digits, weight_decays: []}",
+        ["`data_sets.digits.weight_decays` is a list of 0, and must be of at least 1", "remove the key"],
+    ),
+    "beta of one": (
+        "pretrain: {",
+        "pretrain: {betas: [0.9, 1], ",
+        ["`pretrain.betas.1` is 1; it must be less than 1."],
+    ),
+    "beta below zero": (
+        "pretrain: {",
+        "pretrain: {betas: [-0.1, 0.9], ",
+        ["`pretrain.betas.0` is -0.1", "at least 0."],
+    ),
+    "first beta of zero": (
+        "pretrain: {",
+        "pretrain: {betas: [0, 0.9], ",
+        ["`pretrain.betas`: the first", "0.9 is usual"],
+    ),
+    "a crop larger than the image": (
+        "{kind: digits}",
+        "{kind: digits, transform: {scale: [0.8, 1.2]}}",
+        ["`data_sets.digits.transform.scale.1` is 1.2; it must be at most 1."],
+    ),
+    "learning rate drops out of order": (
+        "arms:",
+        "probe: {lr_milestones: [16, 8, 24]}\narms:",
+        ["`probe.lr_milestones`: [16, 8, 24] is not ascending; write [8, 16, 24]."],
+    ),
+    "two learning rate drops at once": (
+        "arms:",
+        "probe: {lr_milestones: [8, 8]}\narms:",
+        ["`probe.lr_milestones`: [8, 8] is not ascending; write [8]."],
+    ),
+    "a number that is not finite": ("arms:", "probe: {lr: .inf}\narms:", ["`probe.lr` is inf", "a finite number"]),
+    "no near key": (
+        "pretrain: {",
+        "pretrain: {xyzzy: 1, ",
+        ["`pretrain.xyzzy` is not a key. Allowed: seeds, milestones, batch_size"],
+    ),
+    "a key that is a number": ("pretrain: {", "pretrain: {7: 1, ", ["`pretrain.7` is not a key. Allowed: seeds"]),
+    "a number for a block": (
+        "backbone: small",
+        "backbone: small\nprobe: 3",
+        ["`probe` is 3; it must be a block of keys"],
+    ),
+    "nothing for a block": ("{kind: digits}", "", ["`data_sets.digits` is empty; it must be a block of keys"]),
+    "a list for named blocks": ("  small: {", "  - {", ["`backbones` is [", "it must be a block of keys"]),
+    "a number in the list of arms": ("arms:", "arms:\n  - 3", ["`arms.0` is 3; it must be a block of keys"]),
+    "text for a list": ("[cues, digits]", "cues", ["`targets` is 'cues'; it must be a list, such as [a, b]."]),
+    "a number for text": ("source: cues", "source: 5", ["`source` is 5; it must be text."]),
+    "text for true": (
+        "arms:",
+        "probe: {batch_norm: 'no'}\narms:",
+        ["`probe.batch_norm` is the text 'no', not true or false; write true or false without quotes."],
+    ),
+    "another word than allowed": (
+        "arms:",
+        "features: {dtype: float8}\narms:",
+        ["`features.dtype` is 'float8'; it must be 'float16' or 'float32'."],
+    ),
+    "a data set's name with a dot": (
+        "  digits: {",
+        "  bad.name: {",
+        ["`data_sets` has the name 'bad.name'; a name starts with a letter and has only letters, digits, _ and -."],
+    ),
+    "a data set's name that is a number": ("  digits: {", "  7: {", ["`data_sets` has the name 7; a name starts"]),
+    "an arm's name with a space": ("name: cat2", "name: cat 2", ["`arms.1.name` is 'cat 2'; a name starts"]),
 }
 
 
@@ -109,6 +200,71 @@ def test_mistakes(case, mistake):
     message = mistake(old, new)
     for text in expected:
         assert text in message, message
+
+
+@pytest.mark.parametrize("name", ["digits_std", "digits_holdout", "digits_holdout_std", "method", "replicates"])
+def test_data_sets_are_not_named_as_the_tables_other_columns(name, mistake):
+    message = mistake("  digits: {", f"  {name}: {{kind: digits}}\n  digits: {{")
+    assert message == f"`data_sets`: {name!r} is a name of the table's own columns; give it another one."
+
+
+def test_the_tables_own_columns_are_known():
+    header = tables.csv_text([], [{"name": "x"}]).strip().split(",")
+    own = [column for column in header if column != "x"]
+    assert all(column in configuration.TABLE_COLUMNS or column.endswith(configuration.TABLE_ENDINGS) for column in own)
+    assert set(configuration.TABLE_COLUMNS) <= set(own)
+
+
+def test_a_seed_may_stand_twice_inside_a_replicate():
+    """Copies of one checkpoint are a control."""
+    values = yaml.safe_load(STUDY)
+    values["arms"][1]["replicates"] = [[1, 1], [2, 2]]
+    assert read_config(values, []).arms[1].replicates == [[1, 1], [2, 2]]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "kind"),
+    [("lr", "0.1", "a number"), ("lr", "1e-4", "a number"), ("batch_norm", "false", "true or false")],
+)
+def test_text_from_the_command_line_is_not_said_to_be_in_quotes(key, text, kind, tmp_path):
+    """Snakemake reads ``--config 'probe={lr: 0.1}'`` as the text 0.1, and puts it over what the file says."""
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY + "probe: {epochs: 4, lr: 0.05}\n")
+    values = yaml.safe_load(file.read_text())
+    values["probe"][key] = text
+    with pytest.raises(UserError) as error:
+        read_config(values, [str(file)])
+    assert str(error.value) == (
+        f"--config: `probe.{key}` is the text {text!r}, not {kind}; what stands in braces or brackets on the command line "
+        "arrives as text: put it in a YAML file and name that with --configfile."
+    )
+
+
+def test_the_file_with_the_mistake_is_named(tmp_path):
+    files = [tmp_path / "first.yaml", tmp_path / "second.yaml"]
+    files[0].write_text(STUDY)
+    files[1].write_text("probe: {epochs: 4}\n")
+    values = yaml.safe_load(STUDY) | {"probe": {"epochs": 4}}
+    values["pretrain"]["betas"] = [0, 0.9]
+    with pytest.raises(UserError, match=r"^\S*first.yaml: `pretrain.betas`"):
+        read_config(values, [str(file) for file in files])
+    values = yaml.safe_load(STUDY) | {"probe": {"epochs": 0}}
+    files[1].write_text("probe: {epochs: 0}\narms: []\n")
+    with pytest.raises(UserError, match=r"^\S*second.yaml: `probe.epochs` is 0"):
+        read_config(values, [str(file) for file in files])
+    values["probe"] = {}
+    values["arms"].append({"name": "cat3", "members": 3, "steps": 0})
+    files[1].write_text(yaml.safe_dump({"arms": values["arms"]}))  # a longer list than in the first file
+    with pytest.raises(UserError, match=r"^\S*second.yaml: `arms.2.steps` is 0"):
+        read_config(values, [str(file) for file in files])
+
+
+def test_a_wrong_word_on_the_command_line(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY)
+    with pytest.raises(UserError) as error:
+        read_config(yaml.safe_load(STUDY) | {"torch_threads": "x"}, [str(file)])
+    assert str(error.value) == "--config: `torch_threads` is the text 'x', not a number; write a number."
 
 
 def test_each_mistake_gets_its_own_sentence():

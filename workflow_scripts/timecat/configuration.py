@@ -6,29 +6,54 @@ their command line. Reading is strict: unknown keys and mistyped values are erro
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0)]
 Views = PositiveInt | Annotated[list[Literal["center"]], Field(min_length=1, max_length=1)]
+
+# What the table's columns are called: these, and for each data set its name with and without each of the endings.
+TABLE_COLUMNS = ("method", "members", "steps_per_member", "total_steps", "replicates")
+TABLE_ENDINGS = ("_std", "_holdout")
+
+
+def _repeated(values: list):
+    """The first value that stands there twice, or None."""
+    return next((value for number, value in enumerate(values) if value in values[:number]), None)
+
+
+def _without_repeats(values: list) -> list:
+    if (value := _repeated(values)) is not None:
+        raise ValueError(f"{value!r} stands there twice; remove one")
+    return values
+
+
+def _ascending(values: list) -> list:
+    if values != sorted(set(values)):
+        raise ValueError(f"{values} is not ascending; write {sorted(set(values))}")
+    return values
+
+
+Grid = Annotated[list[NonNegativeFloat], Field(min_length=1), AfterValidator(_without_repeats)]
 
 
 class Block(BaseModel):
     """A block of the config."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Transform(Block):
     """How a stored image becomes a network's input. Defaults: the paper's protocol for CIFAR, at 28 px."""
 
     size: PositiveInt = Field(28, description="side of the network's input, in pixels")
-    scale: list[PositiveFloat] = Field(
+    scale: list[Share] = Field(
         [0.8, 1.0],
         description="smallest and largest area of a random crop, as a fraction of the image's",
         min_length=2,
@@ -41,7 +66,7 @@ class Transform(Block):
         max_length=2,
     )
     flip: Probability = Field(0.0, description="probability of a horizontal flip in a random view")
-    center_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+    center_ratio: Share = Field(
         0.875, description="side of the evaluation crop over the image's short side (224/256 in the paper)"
     )
     mean: list[float] = Field(
@@ -73,9 +98,7 @@ class DataSet(Block):
     title: str | None = Field(None, description="its name in tables and figures (default: its key)")
     transform: Transform = Field(Transform(), description="how images become inputs, in probing and as source")
     views: Views | None = Field(None, description="overrides features.views for this data set")
-    weight_decays: list[NonNegativeFloat] | None = Field(
-        None, description="overrides probe.weight_decays for this data set"
-    )
+    weight_decays: Grid | None = Field(None, description="overrides probe.weight_decays for this data set")
 
 
 class Cues(DataSet):
@@ -118,14 +141,20 @@ class Pretrain(Block):
     batch_size: Annotated[int, Field(gt=1)] = Field(128, description="images per step")
     lr: PositiveFloat = Field(0.01, description="learning rate after warm-up")
     weight_decay: NonNegativeFloat = Field(0.005, description="decoupled weight decay, on all parameters")
-    betas: list[Probability] = Field(
-        [0.9, 0.999], description="interpolation and second-moment constants", min_length=2, max_length=2
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        [0.9, 0.999], description="interpolation (not 0) and second-moment constants", min_length=2, max_length=2
     )
     warmup_steps: Annotated[int, Field(ge=0)] = Field(20, description="steps of linear warm-up")
     label_smoothing: Probability = Field(0.1, description="label smoothing of the cross-entropy")
     batch_norm_batches: PositiveInt = Field(
         20, description="augmented training batches from which batch-norm statistics are recomputed"
     )
+
+    @model_validator(mode="after")
+    def _interpolates(self):
+        if self.betas[0] == 0:  # the average is reckoned back from a point between it and the iterate
+            raise ValueError("betas: the first number must be greater than 0; 0.9 is usual")
+        return self
 
 
 class Features(Block):
@@ -147,12 +176,14 @@ class Probe(Block):
     batch_size: Annotated[int, Field(gt=1)] = Field(256, description="rows per step")
     lr: PositiveFloat = Field(0.01, description="learning rate of SGD with Nesterov momentum")
     momentum: Probability = Field(0.9, description="momentum")
-    lr_milestones: list[PositiveInt] = Field([8, 16, 24], description="epochs after which the learning rate drops")
+    lr_milestones: Annotated[list[PositiveInt], AfterValidator(_ascending)] = Field(
+        [8, 16, 24], description="epochs after which the learning rate drops, ascending"
+    )
     lr_gamma: PositiveFloat = Field(0.1, description="factor of each drop")
     batch_norm: bool = Field(True, description="normalise features before the linear layer")
     init_std: NonNegativeFloat = Field(0.01, description="standard deviation of initial weights")
-    weight_decays: list[NonNegativeFloat] = Field(
-        [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05], description="the grid; on the linear layer only", min_length=1
+    weight_decays: Grid = Field(
+        [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05], description="the grid; on the linear layer only"
     )
 
 
@@ -232,9 +263,11 @@ class Config(Block):
             ("pretrain.seeds", self.pretrain.seeds),
             ("arms", [arm.name for arm in self.arms]),
         ):
-            for name in names:
-                if names.count(name) > 1:
-                    raise ValueError(f"{key}: {name!r} stands there twice; give each its own name or remove one")
+            if (name := _repeated(names)) is not None:
+                raise ValueError(f"{key}: {name!r} stands there twice; give each its own name or remove one")
+        for name in self.data_sets:
+            if name in TABLE_COLUMNS or name.endswith(TABLE_ENDINGS):
+                raise ValueError(f"data_sets: {name!r} is a name of the table's own columns; give it another one")
         for arm in self.arms:
             self._check_replicates(arm)
         return self
@@ -246,10 +279,16 @@ class Config(Block):
                 f"arms: {arm.name!r} needs {arm.members} seeds and pretrain.seeds has {len(seeds)}; "
                 f"add {arm.members - len(seeds)} or lower its members"
             )
+        # A seed that stands twice inside a replicate is allowed: copies of one checkpoint are a control.
+        if (replicate := _repeated(arm.replicates or [])) is not None:
+            raise ValueError(
+                f"arms: the replicate {replicate} of {arm.name!r} stands there twice and would count as two; remove one"
+            )
         for replicate in arm.replicates or []:
             if len(replicate) != arm.members:
                 raise ValueError(
-                    f"arms: {arm.name!r} has {arm.members} members, its replicate {replicate} has {len(replicate)} seeds"
+                    f"arms: {arm.name!r} has {arm.members} members, its replicate {replicate} has {len(replicate)} seeds; "
+                    "list as many seeds as members"
                 )
             for seed in replicate:
                 if seed not in seeds:

@@ -8,6 +8,21 @@ from pydantic import ValidationError
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration import Config
 
+COMMAND_LINE = "--config"
+KEY_ITSELF = "[key]"  # how pydantic ends the location of a mistake in a key, not in its value
+LONGEST_VALUE = 60  # characters of a value that a sentence repeats
+MUST_BE = {
+    "model_type": "a block of keys (config/README.md lists them)",
+    "model_attributes_type": "a block of keys (config/README.md lists them)",
+    "dict_type": "a block of keys (config/README.md lists them)",
+    "list_type": "a list, such as [a, b]",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+}
+
 
 def read_config(values: dict, files: list[str]) -> Config:
     """The typed config of ``values`` (what Snakemake merged). Raises UserError, a sentence per mistake.
@@ -19,11 +34,14 @@ def read_config(values: dict, files: list[str]) -> Config:
         return Config.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False)
+    found = [(detail, _key_path(detail["loc"], values)) for detail in details]
     sentences = []
-    for detail in details:
-        where = _key_path(detail["loc"], values)
-        # A value that fits no branch of a union gives an error per branch: one sentence is enough.
-        sentence = f"{_file_of(where, contents)}: {_sentence(detail, where)}"
+    for detail, path in found:
+        # A value that fits no branch of a union gives an error per branch: the innermost, first one is enough.
+        if any(len(path) < len(other) and other[: len(path)] == path for _, other in found):
+            continue
+        file = _file_of(detail, path, contents)
+        sentence = f"{file}: {_sentence(detail, path, file == COMMAND_LINE)}"
         if not any(other.split("`")[:2] == sentence.split("`")[:2] for other in sentences):
             sentences.append(sentence)
     raise UserError("\n".join(sentences))
@@ -60,7 +78,9 @@ def _key_path(loc: tuple, values) -> tuple:
     """The part of pydantic's location that is the user's keys: names of union branches are left out."""
     path, here = [], values
     for part in loc:
-        if isinstance(here, dict) and part in here or isinstance(here, list) and isinstance(part, int):
+        if part == KEY_ITSELF:
+            continue
+        if _has(here, part):
             here = here[part]
             path.append(part)
         elif isinstance(here, dict) and part == loc[-1]:
@@ -68,59 +88,109 @@ def _key_path(loc: tuple, values) -> tuple:
     return tuple(path)
 
 
-def _file_of(path: tuple, contents: dict) -> str:
-    """The last file that has the longest part of the key path."""
-    best, best_depth = "config", -1
+def _has(block, part) -> bool:
+    """Whether a block has this key, or a list this place."""
+    return part in block if isinstance(block, dict) else isinstance(block, list) and part in range(len(block))
+
+
+def _file_of(detail: dict, path: tuple, contents: dict) -> str:
+    """The last file that has the longest part of the key path, or the command line if no file has that value."""
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # of a block: the text begins with a key
+        path = (*path, *str(detail["ctx"]["error"]).partition(": ")[0].split("."))
+    best, best_depth, value_stands = "config", -1, False
     for file, here in contents.items():
         depth = 0
         for part in path:
-            if not (isinstance(here, dict) and part in here or isinstance(here, list) and isinstance(part, int)):
+            if not _has(here, part):
                 break
             here, depth = here[part], depth + 1
         if depth >= best_depth:
             best, best_depth = file, depth
-    return best
+        value_stands |= depth == len(path) and (here == detail["input"] or repr(here) == repr(detail["input"]))
+    is_of_a_leaf = (
+        detail["type"] not in ("missing", "invalid_key")
+        and not isinstance(detail["input"], dict)
+        and KEY_ITSELF not in detail["loc"]
+    )
+    return COMMAND_LINE if contents and is_of_a_leaf and not value_stands else best
 
 
-def _sentence(detail: dict, path: tuple) -> str:
+def _sentence(detail: dict, path: tuple, from_command_line: bool) -> str:
     key = ".".join(str(part) for part in path)
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
-    if kind == "extra_forbidden":
+    if detail["loc"] and detail["loc"][-1] == KEY_ITSELF:
+        block = ".".join(str(part) for part in path[:-1])
+        return f"`{block}` has the name {value!r}; a name starts with a letter and has only letters, digits, _ and -."
+    if kind in ("extra_forbidden", "invalid_key"):
         allowed = _allowed_keys(detail["loc"])
         near = difflib.get_close_matches(str(path[-1]), allowed, n=1)
         return (
             f"`{key}` is not a key"
-            + (f"; did you mean `{near[0]}`?" if near else "")
+            + (f"; did you mean `{near[0]}`?" if near else ".")
             + f" Allowed: {', '.join(allowed)}."
         )
     if kind == "missing":
         return f"`{key}` is missing; add it (config/README.md says what it means)."
-    if kind == "value_error":
+    if kind == "value_error" and isinstance(value, dict):
         prefix = f"{key}." if key else ""
         first, _, rest = str(context["error"]).partition(": ")
         return f"`{prefix}{first}`: {rest}."
-    if kind in ("float_type", "int_type") and isinstance(value, str):
-        return f"`{key}` is the text {value!r}, not a number; " + (
-            _yaml_number_remedy(value) or "write a number without quotes."
-        )
+    if kind == "value_error":
+        return f"`{key}`: {context['error']}."
+    if kind in ("float_type", "int_type", "bool_type") and isinstance(value, str):
+        wanted = "true or false" if kind == "bool_type" else "a number"
+        if from_command_line and len(path) > 1:
+            remedy = (
+                "what stands in braces or brackets on the command line arrives as text: put it in a YAML file and name "
+                "that with --configfile."
+            )
+        elif from_command_line:
+            remedy = f"write {wanted}."
+        elif kind == "bool_type":
+            remedy = "write true or false without quotes."
+        elif path[-1] == "views" and not _is_number(value):
+            remedy = "write a whole number without quotes, or [center]."
+        else:
+            remedy = _yaml_number_remedy(value) or "write a number without quotes."
+        return f"`{key}` is the text {value!r}, not {wanted}; {remedy}"
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         sign = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
-        return f"`{key}` is {value!r}; it must be {' and '.join(f'{sign[k]} {v}' for k, v in context.items())}."
+        return f"`{key}` is {value!r}; it must be {' and '.join(f'{sign[k]} {v:g}' for k, v in context.items())}."
+    if kind in ("too_short", "too_long"):
+        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        remedy = "add to it, or remove the key if it is optional" if kind == "too_short" else "shorten it"
+        return f"`{key}` is a list of {context['actual_length']}, and must be of {bound}: {remedy}."
     if kind == "union_tag_not_found":
         return f"`{key}.kind` is missing; add it, one of {context.get('discriminator', 'kind')}s that config/README.md lists."
     if kind == "union_tag_invalid":
         return f"`{key}.kind` is {context['tag']!r}; allowed: {context['expected_tags']}."
     if kind == "string_pattern_mismatch":
         return f"`{key}` is {value!r}; a name starts with a letter and has only letters, digits, _ and -."
-    return f"`{key}` is {value!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}."
+    shown = "empty" if value is None else _shortened(repr(value))
+    if kind == "literal_error":
+        return f"`{key}` is {shown}; it must be {context['expected']}."
+    if kind in MUST_BE:
+        return f"`{key}` is {shown}; it must be {MUST_BE[kind]}."
+    return f"`{key}` is {shown}; {detail['msg'][0].lower()}{detail['msg'][1:]}."
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _yaml_number_remedy(text: str) -> str | None:
     """YAML 1.1 reads 1e-4 as text: a float needs a dot, and its exponent a sign."""
-    try:
-        number = float(text)
-    except ValueError:
+    if not _is_number(text):
         return None
+    number = float(text)
     mantissa, _, exponent = text.lower().partition("e")
     if not exponent:
         return f"write {text} without quotes."

@@ -1,5 +1,6 @@
 """Features of a data set's images: one pass of a frozen backbone per view, written as they come."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,7 @@ class Extractor:
         header = {"descr": dtype.str, "fortran_order": False, "shape": (len(rows), self.backbone.dimension)}
         stream = batches(beton, rows, self.settings.batch_size, self.transform, key, self.workers)
         try:
-            with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            with atomic_path(path) as temporary, open(temporary, "wb") as file, closing(stream):
                 np.lib.format.write_array_header_1_0(file, header)
                 for _, images, _ in stream:
                     features = self.features(images)
@@ -67,7 +68,7 @@ def check_range(features: np.ndarray, dtype: np.dtype, path) -> None:
             "cannot mend it)"
         )
     largest = float(np.abs(features).max(initial=0))
-    if largest > np.finfo(dtype).max:
+    if largest > float(np.finfo(dtype).max):
         raise UserError(
             f"{path}: a feature of size {largest:.3g} does not fit {dtype}; set features.dtype: float32 in the config"
         )

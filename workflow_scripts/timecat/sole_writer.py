@@ -45,6 +45,7 @@ def _lock(path: Path):
             log(f"{path} cannot be locked ({error.strerror}): make sure that no other run writes here")
             return lock
         # Whoever held it before has removed the file that was locked here: it must be the one of that name now.
-        if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
-            return lock
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return lock
         lock.close()

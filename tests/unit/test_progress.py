@@ -1,0 +1,91 @@
+"""A few lines in a log, the last of them at the end; a bar in a terminal and nowhere else."""
+
+import contextlib
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+import textwrap
+
+import pytest
+
+from workflow_scripts.timecat.progress import LINES, Progress
+
+
+def lines(capsys, total, counts, done=0, note="") -> list[str]:
+    """What is logged while ``counts`` units after ``counts`` units are done."""
+    capsys.readouterr()
+    progress = Progress(total, "title", "images", done=done)
+    for count in counts:
+        progress.advance(count, note)
+    progress.close()
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 6, 7, 9, 99, 100, 101, 1234])
+@pytest.mark.parametrize("batch", [1, 2, 7, 500])
+def test_a_log_gets_few_lines_and_the_last_one(capsys, total, batch):
+    counts = [min(batch, total - done) for done in range(0, total, batch)]
+    found = lines(capsys, total, counts)
+    assert 1 <= len(found) <= min(LINES + 1, len(counts))
+    assert found[-1] == f"title: {total} of {total} images"
+    shown = [int(re.fullmatch(rf"title: (\d+) of {total} images", line)[1]) for line in found]
+    assert shown == sorted(set(shown))
+
+
+def test_the_lines_are_spread_evenly(capsys):
+    assert lines(capsys, 100, [1] * 100) == [f"title: {done} of 100 images" for done in (20, 40, 60, 80, 100)]
+
+
+def test_a_job_that_goes_on_counts_from_where_it_was(capsys):
+    assert lines(capsys, 100, [1] * 50, done=50) == [f"title: {done} of 100 images" for done in (60, 80, 100)]
+    assert lines(capsys, 100, [1], done=99) == ["title: 100 of 100 images"]
+    assert lines(capsys, 100, [], done=100) == []
+
+
+def test_the_note_stands_behind_the_line(capsys):
+    assert lines(capsys, 1, [1], note="loss 0.5") == ["title: 1 of 1 images, loss 0.5"]
+
+
+JOB = """
+import time
+from workflow_scripts.timecat.progress import Progress
+
+progress = Progress(40, "pretrain", "steps", done=10)
+for _ in range(30):
+    time.sleep(0.01)
+    progress.advance(note="loss 0.5")
+progress.close()
+"""
+
+
+def run(root, error) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(JOB)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TQDM_")}  # may hide it
+    subprocess.run(command, cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=error, timeout=60)
+
+
+def test_a_bar_in_a_terminal(root):
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))  # a terminal without a size gets no bar
+    os.set_blocking(ours, False)
+    run(root, theirs)
+    said = b""
+    with contextlib.suppress(BlockingIOError):  # all that was written is read
+        while True:
+            said += os.read(ours, 65536)
+    os.close(theirs)
+    os.close(ours)
+    said = said.decode()
+    assert said.count("\r") > 3 and "pretrain:" in said and "%|" in said and "/40" in said and "loss 0.5" in said
+    assert "of 40 steps" not in said and "\n" not in said.strip()
+    assert said.rstrip("\r").endswith(" ")  # the bar is wiped away
+
+
+def test_no_bar_in_a_file(root, tmp_path):
+    with open(tmp_path / "log", "wb") as file:
+        run(root, file)
+    wanted = "".join(f"pretrain: {done} of 40 steps, loss 0.5\n" for done in (16, 24, 32, 40))
+    assert (tmp_path / "log").read_text() == wanted
