@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,8 +20,10 @@ from workflow_scripts import extract_features, write_dataset
 from workflow_scripts.timecat import checkpoints, torch_settings, views
 from workflow_scripts.timecat.artifacts import UserError, read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones import Classifier, build_backbone
+from workflow_scripts.timecat.beton import describe
 from workflow_scripts.timecat.extraction import Extraction, Extractor
 from workflow_scripts.timecat.ffcv_reader import batches_reference
+from workflow_scripts.timecat.heldout import heldout_rows
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
 TRANSFORM = {
@@ -145,6 +148,16 @@ def refuse_to_sync(monkeypatch):
     return monkeypatch.undo
 
 
+def test_an_error_ends_the_threads_that_read_ahead(data, tmp_path):
+    """Even while the error, and with it the frames that hold the reader, is still looked at."""
+    before = set(threading.enumerate())
+    with pytest.raises(UserError) as error:
+        extractor(Plain(bad=float("nan"))).write(
+            tmp_path / "made.npy", data / "train.beton", range(ROWS["train"]), None
+        )
+    assert error.value.__traceback__ is not None and set(threading.enumerate()) <= before
+
+
 @pytest.mark.parametrize(
     ("spoil", "number"), [(limit_file_size, errno.EFBIG), (refuse_to_sync, errno.EDQUOT)], ids=["write", "fsync"]
 )
@@ -245,10 +258,17 @@ def test_a_whole_run_writes_the_files_it_says(data, stage, tmp_path):
         "evaluation": read_sidecar(data / "evaluation.beton")["content"],
     }
     backbone, _ = checkpoints.read_backbone(data / "weights")
-    for split, view, number in (("evaluation", "center", views.CENTER), ("train", "view1", 1)):
-        key = views.view_key(0, "small", number)
-        extractor(backbone).write(tmp_path / "alone.npy", data / f"{split}.beton", range(ROWS[split]), key)
-        assert (tmp_path / "alone.npy").read_bytes() == made[f"{split}.{view}.npy"]
+    heldout = heldout_rows(describe(data / "train.beton").labels, seed=0, fraction=0.1)
+    assert 0 < len(heldout) < ROWS["train"]
+    for name, split, rows, view in (
+        ("evaluation.center.npy", "evaluation", range(ROWS["evaluation"]), views.CENTER),
+        ("heldout.center.npy", "train", heldout, views.CENTER),
+        ("train.view0.npy", "train", range(ROWS["train"]), 0),
+        ("train.view1.npy", "train", range(ROWS["train"]), 1),
+    ):
+        key = views.view_key(0, "small", view)
+        extractor(backbone).write(tmp_path / "alone.npy", data / f"{split}.beton", rows, key)
+        assert (tmp_path / "alone.npy").read_bytes() == made[name], name
     assert sorted(path.name for path in tmp_path.glob("small/*")) == FILES
     assert [path.name for path in tmp_path.glob(".*")] == []
 
