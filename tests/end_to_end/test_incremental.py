@@ -103,6 +103,16 @@ def test_code_of_the_data_sets_edited(study):
     assert study.run() == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
 
 
+def test_code_that_all_stages_share_edited(study):
+    study.append("workflow_scripts/timecat/artifacts.py", "\n# edited\n")
+    assert study.run("-n") == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
+
+
+def test_another_key_of_the_probe(study):
+    study.change_config(lambda values: values["probe"].update(lr=0.02))
+    assert study.run("-n") == {"probe": PROBES, "tabulate": 1}
+
+
 def test_a_new_weight_decay(study):
     study.change_config(lambda values: values["probe"]["weight_decays"].append(0.1))
     assert study.run() == {"probe": PROBES, "tabulate": 1}
@@ -124,6 +134,11 @@ def test_an_arm_removed_whose_steps_stay_milestones(study):
     study.change_config(change)
     assert study.run() == {"tabulate": 1}
     assert study.checkpoints() == before and b"cat3" not in study.read("results/table2.csv")
+
+
+def test_an_arm_removed_and_with_it_a_milestone(study):
+    study.change_config(lambda values: values["arms"].pop(1))
+    assert study.run("-n") == {"pretrain": SEEDS, "extract_features": SEEDS, "probe": 1, "tabulate": 1}
 
 
 def test_a_new_seed(study):
