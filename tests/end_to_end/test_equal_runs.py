@@ -31,6 +31,6 @@ def assert_said_once(study: StudyFolder, text: str) -> None:
         for stage in ("pretrain", "extract_features", "probe")
         for path in (study.path / "results/logs" / stage).rglob("*.log")
     ]
-    assert len(logs) == 6 + 6 + 2
+    assert len(logs) == 4 + 4 + 2
     for log in logs:
         assert log.read_text().count("computing on the CPU") == 1 and text in log.read_text(), log
