@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration import Config
+from workflow_scripts.timecat.configuration_data_sets import AnyDataSet
+from workflow_scripts.timecat.configuration_stages import LibraryBackbone, SmallResidual
 
 COMMAND_LINE = "--config"
 KEY_ITSELF = "[key]"  # how pydantic ends the location of a mistake in a key, not in its value
@@ -201,17 +203,23 @@ def _yaml_number_remedy(text: str) -> str | None:
 
 def _allowed_keys(loc: tuple) -> list[str]:
     """The keys of the block in which pydantic found one too many."""
-    from workflow_scripts.timecat import configuration
-
-    model, models = Config, {"cues": configuration.Cues, "digits": configuration.Digits}
+    model, branches = Config, _union_branches()
     for part in loc[:-1]:
-        if isinstance(part, str) and part in models and model is not Config:
-            model = models[part]
+        if isinstance(part, str) and part in branches and model is not Config:
+            model = branches[part]
             continue
         field = getattr(model, "model_fields", {}).get(part)
         if field is not None:
             model = _model_in(field.annotation) or model
     return list(model.model_fields)
+
+
+def _union_branches() -> dict:
+    """Tag, as it stands in pydantic's locations, -> block, of every union of the config."""
+    branches = {"small_residual": SmallResidual, "library": LibraryBackbone}
+    for block in AnyDataSet.__args__[0].__args__:
+        branches |= dict.fromkeys(block.model_fields["kind"].annotation.__args__, block)
+    return branches
 
 
 def _model_in(annotation):

@@ -6,6 +6,7 @@ config that the stage needs, so that a change of the config re-runs exactly the 
 
 from workflow_scripts.timecat.artifacts import canonical_json
 from workflow_scripts.timecat.configuration import Arm, Config
+from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder
 
 
 class Study:
@@ -24,7 +25,8 @@ class Study:
     @property
     def milestones(self) -> list[int]:
         """Steps at which every seed's chain leaves a checkpoint, ascending."""
-        return sorted({arm.steps for arm in self.config.arms} | set(self.config.pretrain.milestones))
+        asked_for = {arm.steps for arm in self.config.arms if arm.steps is not None}
+        return sorted(asked_for | set(self.config.pretrain.milestones))
 
     def replicates(self, arm: Arm) -> list[list[int]]:
         """The seeds of each replicate: as listed, else disjoint groups of the study's seeds in their order."""
@@ -82,9 +84,17 @@ class Study:
 
     def probes(self, wildcards=None) -> list[str]:
         """The metrics of every cell, in the order of cells()."""
-        return [
-            f"results/probes/{self.config.source}/{cell['data_set']}/{cell['arm']}.parquet" for cell in self.cells()
-        ]
+        return [self.cell_path(**cell) for cell in self.cells()]
+
+    def cell_path(self, arm: str, data_set: str) -> str:
+        """The metrics of a cell: of a probe, of a probe that is read on a folder for evaluation only, or of a transfer."""
+        if self.arms[arm].transfer != "probe":
+            folder = "transfers"
+        elif isinstance(self.config.data_sets[data_set], EvaluationFolder):
+            folder = "evaluations"
+        else:
+            folder = "probes"
+        return f"results/{folder}/{self.config.source}/{data_set}/{arm}.parquet"
 
     # --- params: what each stage is told, as JSON ---
 

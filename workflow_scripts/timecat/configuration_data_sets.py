@@ -1,0 +1,231 @@
+"""The typed config of data sets: what each kind is read from, how it is stored, and how its images become inputs."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from workflow_scripts.timecat.configuration_blocks import (
+    Block,
+    Fraction,
+    Grid,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    Seed,
+    Share,
+    Text,
+    WithoutRepeats,
+)
+
+Views = PositiveInt | Annotated[list[Literal["center"]], Field(min_length=1, max_length=1)]
+Percent = Annotated[int, Field(ge=1, le=100)]
+
+
+class Transform(Block):
+    """How a stored image becomes a network's input. Defaults: the paper's protocol for CIFAR, at 28 px."""
+
+    size: PositiveInt = Field(28, description="side of the network's input, in pixels")
+    scale: list[Share] = Field(
+        [0.8, 1.0],
+        description="smallest and largest area of a random crop, as a fraction of the image's",
+        min_length=2,
+        max_length=2,
+    )
+    ratio: list[PositiveFloat] = Field(
+        [0.75, 1.3333333333333333],
+        description="smallest and largest aspect ratio of a random crop",
+        min_length=2,
+        max_length=2,
+    )
+    flip: Probability = Field(0.0, description="probability of a horizontal flip in a random view")
+    center_ratio: Share = Field(
+        0.875, description="side of the evaluation crop over the image's short side (224/256 in the paper)"
+    )
+    interpolation: Literal["area", "bilinear", "bicubic"] = Field(
+        "area",
+        description="how crops are resized: `area` is FFCV's own and the fastest, but takes the nearest pixel where it "
+        "enlarges; `bilinear` and `bicubic` are torchvision's with antialias",
+    )
+    mean: list[float] = Field(
+        [0.35, 0.35, 0.35], description="per channel, of values in 0 to 1", min_length=3, max_length=3
+    )
+    std: list[PositiveFloat] = Field(
+        [0.2, 0.2, 0.2], description="per channel, of values in 0 to 1", min_length=3, max_length=3
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        for key in ("scale", "ratio"):
+            low, high = getattr(self, key)
+            if low > high:
+                raise ValueError(f"{key}: the first number must not exceed the second")
+        return self
+
+
+class PhotoTransform(Transform):
+    """The same keys; these are the paper's values for ImageNet and iNaturalist."""
+
+    size: PositiveInt = Field(224, description=Transform.model_fields["size"].description)
+    scale: list[Share] = Field(
+        [0.08, 1.0], description=Transform.model_fields["scale"].description, min_length=2, max_length=2
+    )
+    flip: Probability = Field(0.5, description=Transform.model_fields["flip"].description)
+    interpolation: Literal["area", "bilinear", "bicubic"] = Field(
+        "bilinear", description=Transform.model_fields["interpolation"].description
+    )
+    mean: list[float] = Field(
+        [0.485, 0.456, 0.406], description=Transform.model_fields["mean"].description, min_length=3, max_length=3
+    )
+    std: list[PositiveFloat] = Field(
+        [0.229, 0.224, 0.225], description=Transform.model_fields["std"].description, min_length=3, max_length=3
+    )
+
+
+class CifarTransform(PhotoTransform):
+    """The same keys; these are the paper's values for CIFAR-10 and CIFAR-100."""
+
+    scale: list[Share] = Field(
+        [0.8, 1.0], description=Transform.model_fields["scale"].description, min_length=2, max_length=2
+    )
+    interpolation: Literal["area", "bilinear", "bicubic"] = Field(
+        "bicubic", description=Transform.model_fields["interpolation"].description
+    )
+    mean: list[float] = Field(
+        [0.4914, 0.4822, 0.4465], description=Transform.model_fields["mean"].description, min_length=3, max_length=3
+    )
+    std: list[PositiveFloat] = Field(
+        [0.2023, 0.1994, 0.2010], description=Transform.model_fields["std"].description, min_length=3, max_length=3
+    )
+
+
+class Storage(Block):
+    """How the images of a folder are stored. Smaller sides than the image's reduce it; nothing is ever enlarged."""
+
+    write_mode: Literal["jpg", "raw"] = Field("jpg", description="JPEG, or pixels as they are")
+    longest_side: PositiveInt | None = Field(
+        500, description="larger images are reduced to this longest side, in pixels"
+    )
+    shortest_side: PositiveInt | None = Field(
+        None, description="larger images are reduced to this shortest side, in pixels, as torchvision's Resize does it"
+    )
+    quality: Percent = Field(95, description="of JPEG encoding, where an image is encoded anew")
+
+
+class RawStorage(Storage):
+    """The same keys; small images are stored as they are."""
+
+    write_mode: Literal["jpg", "raw"] = Field("raw", description=Storage.model_fields["write_mode"].description)
+    longest_side: PositiveInt | None = Field(None, description=Storage.model_fields["longest_side"].description)
+
+
+class DataSet(Block):
+    """What every data set says."""
+
+    title: str | None = Field(None, description="its name in tables and figures (default: its key)")
+    transform: Transform = Field(Transform(), description="how images become inputs, in probing and as source")
+    views: Views | None = Field(None, description="overrides features.views for this data set")
+    weight_decays: Grid | None = Field(None, description="overrides probe.weight_decays for this data set")
+
+
+class Rows(Block):
+    """Number of images of a made data set."""
+
+    train: PositiveInt
+    evaluation: PositiveInt
+
+
+class Cues(DataSet):
+    """Made images in which four families of glyphs compete to predict the class."""
+
+    kind: Literal["cues"]
+    seed: Seed = Field(1, description="draws glyphs and images")
+    rows: Rows = Field(description="number of images per split")
+    agreement: Probability = Field(0.9, description="probability that a glyph agrees with the class (label: class)")
+    label: Literal["class", "cue0", "cue1", "cue2", "cue3"] = Field(
+        "class", description="the label: the class, or the glyph of one family, all glyphs then being independent"
+    )
+
+
+class Digits(DataSet):
+    """The 1,797 scanned digits that ship with scikit-learn, enlarged to 32 x 32."""
+
+    kind: Literal["digits"]
+    seed: Seed = Field(1, description="draws the evaluation rows")
+    evaluation_fraction: Fraction = Field(0.3333, description="share of each class that is for evaluation")
+
+
+class Images(DataSet):
+    """What every data set of image files says."""
+
+    root: Text = Field(description="its folder")
+    transform: PhotoTransform = Field(PhotoTransform(), description="how images become inputs")
+    storage: Storage = Field(Storage(), description="how images are stored")
+    broken: Literal["error", "skip"] = Field(
+        "error", description="what an image that cannot be read does: stop, or be left out and listed in a file"
+    )
+    subset_seed: Seed = Field(0, description="draws the rows of `fraction` and the classes of `classes`")
+    fraction: Share = Field(1.0, description="share of the training rows that is used (0.01: few-shot)")
+    balanced: bool = Field(
+        True, description="`fraction` is taken of every class (at least one row); false: of all rows together"
+    )
+
+
+class ImageFolder(Images):
+    """A folder with `train/CLASS/*` and `val/CLASS/*`."""
+
+    kind: Literal["image_folder"]
+    classes: PositiveInt | Annotated[list[Text], Field(min_length=1), WithoutRepeats] | None = Field(
+        None, description="the classes that are used: their names, or how many, drawn at random (default: all)"
+    )
+
+
+class ImageNet(Images):
+    """ImageNet-1k: `train/WNID/*` and `val/WNID/*`, exactly 1,000 classes."""
+
+    kind: Literal["imagenet"]
+
+
+class INaturalist18(Images):
+    """iNaturalist 2018 as it is published: `train_val2018/`, `train2018.json`, `val2018.json`."""
+
+    kind: Literal["inaturalist18"]
+
+
+class Cifar(Images):
+    """CIFAR-10 or CIFAR-100 as torchvision reads them (md5-checked)."""
+
+    kind: Literal["cifar10", "cifar100"]
+    transform: CifarTransform = Field(CifarTransform(), description="how images become inputs")
+    storage: RawStorage = Field(RawStorage(), description="how images are stored")
+    download: bool = Field(False, description="fetch the archive when it is not there")
+
+
+class Camelyon17(Images):
+    """Camelyon17 in WILDS' layout (`metadata.csv`, `patches/`); the hospital is the group column `center`."""
+
+    kind: Literal["camelyon17"]
+    evaluation_split: Literal["id_val", "val", "test"] = Field(
+        "test", description="rows for evaluation: hospitals of training (id_val), hospital 1 (val) or hospital 2 (test)"
+    )
+
+
+class EvaluationFolder(Block):
+    """A folder `CLASS/*` that is evaluated with another data set's probe (ImageNet-V2, -R, -A, -Sketch).
+
+    Its folders name classes of that data set, all or some; predictions are masked to them.
+    """
+
+    kind: Literal["evaluation_folder"]
+    title: str | None = Field(None, description="its name in tables and figures (default: its key)")
+    root: Text = Field(description="its folder")
+    probe_of: Text = Field(description="the data set whose probe is evaluated; transforms are also that data set's")
+    storage: Storage = Field(Storage(), description="how images are stored")
+    broken: Literal["error", "skip"] = Field(
+        "error", description="what an image that cannot be read does: stop, or be left out and listed in a file"
+    )
+
+
+AnyDataSet = Annotated[
+    Cues | Digits | ImageFolder | ImageNet | INaturalist18 | Cifar | Camelyon17 | EvaluationFolder,
+    Field(discriminator="kind"),
+]

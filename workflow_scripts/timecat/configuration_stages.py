@@ -1,0 +1,203 @@
+"""The typed config of backbones and stages: pretraining or published checkpoints, features, probe, transfer, limits."""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from workflow_scripts.timecat.configuration_blocks import (
+    Ascending,
+    Block,
+    Fraction,
+    Grid,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    Seed,
+    Sha256,
+    Text,
+)
+from workflow_scripts.timecat.configuration_data_sets import Views
+
+
+class SmallResidual(Block):
+    """A small residual network for images of about 32 px."""
+
+    architecture: Literal["small_residual"]
+    width: PositiveInt = Field(8, description="channels of the first block; each block doubles them")
+    blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
+
+
+class LibraryBackbone(Block):
+    """Any classification model of torchvision by its name, or of timm where that is installed."""
+
+    architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
+    width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
+
+
+AnyBackbone = Annotated[
+    Annotated[SmallResidual, Tag("small_residual")] | Annotated[LibraryBackbone, Tag("library")],
+    Discriminator(
+        lambda value: (
+            "small_residual"
+            if (value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None))
+            == "small_residual"
+            else "library"
+        )
+    ),
+]
+
+
+class Pretrain(Block):
+    """The pretraining recipe: schedule-free AdamW (Defazio et al. 2024) on cross-entropy."""
+
+    seeds: list[Seed] = Field(
+        description="one pretraining run each: fixes initialisation, order and augmentation", min_length=1
+    )
+    milestones: list[PositiveInt] = Field(
+        [], description="steps to keep checkpoints of, beside those that arms ask for"
+    )
+    batch_size: Annotated[int, Field(gt=1)] = Field(128, description="images per step")
+    accumulation: PositiveInt = Field(
+        1, description="parts that a batch passes through the network in, to save memory; must divide it"
+    )
+    lr: PositiveFloat = Field(0.01, description="learning rate after warm-up")
+    weight_decay: NonNegativeFloat = Field(0.005, description="decoupled weight decay, on all parameters")
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        [0.9, 0.999], description="interpolation (not 0) and second-moment constants", min_length=2, max_length=2
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(20, description="steps of linear warm-up")
+    label_smoothing: Probability = Field(0.1, description="label smoothing of the cross-entropy")
+    batch_norm_batches: PositiveInt = Field(
+        20, description="augmented training batches from which batch-norm statistics are recomputed"
+    )
+    ghost_batch: Annotated[int, Field(gt=1)] | None = Field(
+        None,
+        description="images whose statistics batch norm takes together in training (128 in the paper's recipe, the share "
+        "of one of 8 GPUs; default: a part of the batch); must divide batch_size / accumulation",
+    )
+    initialisation: Literal["library", "lecun_normal"] = Field(
+        "library", description="of convolutions: the architecture's own, or LeCun's truncated normal (AlgoPerf)"
+    )
+    zero_gamma: bool = Field(False, description="begin each residual branch of a ResNet at zero (its last batch norm)")
+    precision: Literal["float32", "bf16"] = Field("float32", description="of forward passes; parameters stay float32")
+    channels_last: bool = Field(False, description="memory format: faster on some devices, other last bits")
+    compile: bool = Field(False, description="torch.compile in training (never in evaluation)")
+
+    @model_validator(mode="after")
+    def _interpolates(self):
+        if self.betas[0] == 0:  # the average is reckoned back from a point between it and the iterate
+            raise ValueError("betas: the first number must be greater than 0; 0.9 is usual")
+        return self
+
+    @model_validator(mode="after")
+    def _divides(self):
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"accumulation: {self.accumulation} does not divide batch_size {self.batch_size}; choose a divisor"
+            )
+        part = self.batch_size // self.accumulation
+        if self.ghost_batch is not None and part % self.ghost_batch:
+            raise ValueError(
+                f"ghost_batch: {self.ghost_batch} does not divide the {part} images that pass at once "
+                "(batch_size / accumulation); choose a divisor"
+            )
+        return self
+
+
+class Checkpoints(Block):
+    """Published weights in the place of pretraining."""
+
+    path: Text = Field(
+        description="where each checkpoint is: a path or URL with {seed}, {run} (the seed's place in pretrain.seeds, from "
+        "0), {step} or {step_name}; inside `archive` if that is given"
+    )
+    step_names: dict[PositiveInt, Text] = Field({}, description="what {step_name} is for each step (default: the step)")
+    archive: Text | None = Field(None, description="a .tar, .tar.gz or .zip that holds them: a path or URL")
+    sha256: dict[Text, Sha256] = Field(
+        {}, description="SHA-256 of files, by path or URL as it stands after filling in; checked when given"
+    )
+    ignored: list[Text] = Field(
+        ["fc.weight", "fc.bias"], description="keys of the published file that may be left out: the classifier's"
+    )
+
+
+class Features(Block):
+    """What is extracted from each checkpoint."""
+
+    views: Views = Field(
+        1, description="augmented passes over the training rows (28 is the original protocol), or [center] for none"
+    )
+    dtype: Literal["float16", "float32"] = Field("float16", description="number format of the files")
+    batch_size: PositiveInt = Field(500, description="images per forward pass")
+    augmentation_seed: Seed = Field(0, description="draws the crops and flips of all views")
+
+
+class Probe(Block):
+    """The probe: batch norm and a linear layer on frozen, concatenated features. Defaults: the original protocol."""
+
+    seed: Seed = Field(0, description="draws initial weights and the order of rows")
+    epochs: PositiveInt = Field(28, description="passes; pass e reads view e mod features.views")
+    batch_size: Annotated[int, Field(gt=1)] = Field(256, description="rows per step")
+    lr: PositiveFloat = Field(0.01, description="learning rate of SGD with Nesterov momentum")
+    momentum: Probability = Field(0.9, description="momentum")
+    lr_milestones: Annotated[list[PositiveInt], Ascending] = Field(
+        [8, 16, 24], description="epochs after which the learning rate drops, ascending"
+    )
+    lr_gamma: PositiveFloat = Field(0.1, description="factor of each drop")
+    batch_norm: bool = Field(True, description="normalise features before the linear layer")
+    init_std: NonNegativeFloat = Field(0.01, description="standard deviation of initial weights")
+    weight_decays: Grid = Field(
+        [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05], description="the grid; on the linear layer only"
+    )
+
+
+class Transfer(Block):
+    """Arms with `transfer: finetune` or `direct`: backbones and linear layer trained together on the target."""
+
+    seed: Seed = Field(0, description="draws initial weights, order and augmentation")
+    epochs: PositiveInt = Field(28, description="passes, each with fresh augmentation")
+    batch_size: Annotated[int, Field(gt=1)] = Field(256, description="images per step")
+    lr: PositiveFloat = Field(0.01, description="learning rate of SGD with Nesterov momentum, for the linear layer")
+    backbone_lr: PositiveFloat = Field(0.001, description="learning rate of the backbones")
+    momentum: Probability = Field(0.9, description="momentum")
+    lr_milestones: Annotated[list[PositiveInt], Ascending] = Field(
+        [8, 16, 24], description="epochs after which the learning rates drop, ascending"
+    )
+    lr_gamma: PositiveFloat = Field(0.1, description="factor of each drop")
+    weight_decays: Grid = Field([0.0001], description="the grid; on all parameters but batch norm's")
+
+
+class DirectTransfer(Transfer):
+    """The same keys, for `transfer: direct`, whose backbones start from nothing."""
+
+    backbone_lr: PositiveFloat = Field(0.01, description="learning rate of the backbones")
+
+
+class Heldout(Block):
+    """The training rows that selection `holdout` sets aside, class-stratified."""
+
+    seed: Seed = Field(0, description="draws the rows")
+    fraction: Fraction = Field(0.1, description="share of each class")
+
+
+class Table(Block):
+    """How the table and its figure look."""
+
+    width_per_panel: PositiveFloat = Field(2.4, description="inches")
+    height: PositiveFloat = Field(2.6, description="inches")
+
+
+class Limits(Block):
+    """What describes the work but cannot change a number; changing it re-runs nothing."""
+
+    resume_seconds: Annotated[int, Field(ge=0)] = Field(
+        120, description="how often pretraining saves its own resume file"
+    )
+    workers: PositiveInt = Field(1, description="threads that decode or write images, per job")
+    memory_gb: PositiveFloat = Field(
+        2.0, description="features that a probe keeps in memory at once; what exceeds it is read from disk as it goes"
+    )
+    pretrain_memory_mb: PositiveInt = Field(2000, description="memory of a pretraining job, for schedulers")
+    memory_mb: PositiveInt = Field(2000, description="memory of any other job, for schedulers")
+    runtime_minutes: PositiveInt = Field(30, description="run time of a job, for schedulers")
