@@ -28,6 +28,7 @@ wildcard_constraints:
     source=study.pattern("data_set"),
     backbone=study.pattern("backbone"),
     arm=study.pattern("arm"),
+    split="train|evaluation",
     seed=r"\d+",
     step=r"\d+",
 

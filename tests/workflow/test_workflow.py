@@ -38,7 +38,7 @@ def test_the_default_study_is_the_embedded_one_and_its_jobs_are_as_designed(fres
     targets, seeds, arms = len(values["targets"]), len(values["pretrain"]["seeds"]), values["arms"]
     checkpoints = sum(seeds // arm["members"] * arm["members"] for arm in arms)
     assert jobs == {
-        "write_dataset": targets,
+        "write_dataset": 2 * targets,
         "pretrain": seeds * len(arms),
         "extract_features": checkpoints * targets,
         "probe": len(arms) * targets,
@@ -55,7 +55,9 @@ def test_the_default_target_is_the_table(fresh):
 def test_all_embedded_data_sets_exist_and_can_be_made(fresh):
     values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     assert {"cues", "digits", "cue0", "cue1", "cue2", "cue3"} <= set(values["data_sets"])
-    targets = [f"results/data_sets/{name}/train.beton" for name in values["data_sets"]]
+    targets = [
+        f"results/data_sets/{name}/{split}.beton" for name in values["data_sets"] for split in ("train", "evaluation")
+    ]
     assert jobs_of(fresh.snakemake("-n", "--", *targets, config=None)) == {"write_dataset": len(targets)}
 
 

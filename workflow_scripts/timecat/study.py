@@ -66,6 +66,16 @@ class Study:
     def previous_sidecar(self, wildcards) -> list[str]:
         return [f"{path}.json" for path in self.previous_state(wildcards)]
 
+    def probed_sidecar(self, wildcards) -> list[str]:
+        """Of the data set whose probe a folder for evaluation only is evaluated with: one path; none for other kinds."""
+        block = self.config.data_sets[wildcards.data_set]
+        if not isinstance(block, EvaluationFolder):
+            return []
+        return [f"results/data_sets/{block.probe_of}/evaluation.beton.json"]
+
+    def probed_index(self, wildcards) -> list[str]:
+        return [path.replace(".beton.json", ".index.parquet") for path in self.probed_sidecar(wildcards)]
+
     def feature_folders(self, wildcards) -> list[str]:
         """Folders of features of an arm on a data set: replicate after replicate, member after member."""
         arm = self.arms[wildcards.arm]
@@ -99,11 +109,15 @@ class Study:
     # --- params: what each stage is told, as JSON ---
 
     def data_set_settings(self, wildcards) -> str:
-        block = self.config.data_sets[wildcards.data_set].model_dump()
-        # How images are stored and labelled; what is done with them later does not concern the writer.
-        return canonical_json(
-            {k: v for k, v in block.items() if k not in ("title", "transform", "views", "weight_decays")}
-        )
+        """What makes the images of one split and how they are stored; what is done with them later is not part of it."""
+        block, split = self.config.data_sets[wildcards.data_set].model_dump(), wildcards.split
+        of_the_other = {"train": ("evaluation_split",), "evaluation": ("fraction", "balanced")}[split]
+        if split == "evaluation" and not isinstance(block.get("classes"), int):
+            of_the_other += ("subset_seed",)
+        if "rows" in block:
+            block["rows"] = {split: block["rows"][split]}
+        later = ("title", "transform", "views", "weight_decays")
+        return canonical_json({key: value for key, value in block.items() if key not in later + of_the_other})
 
     def transform(self, wildcards) -> str:
         name = wildcards.data_set if hasattr(wildcards, "data_set") else wildcards.source
