@@ -108,7 +108,7 @@ def test_other_files_are_decoded_and_encoded_anew(tmp_path, name, options, stora
     found = read_image(describe(tmp_path / "a.beton"), 0)
     assert stored(tmp_path / "a.beton", 0) != path.read_bytes() and describe(tmp_path / "a.beton").modes[0] == JPEG
     difference = np.abs(found.astype(int) - wanted.astype(int)).mean()
-    assert found.shape == wanted.shape and difference < (12 if options.get("mode") == "P" else 3)  # P has dots
+    assert found.shape == wanted.shape and difference < (20 if options.get("mode") == "P" else 3)  # P has dots
 
 
 def test_raw_keeps_pixels_and_no_jpeg(tmp_path):
