@@ -23,7 +23,8 @@ def random_view(
 ) -> Image.Image:
     """RandomResizedCrop and RandomHorizontalFlip of a box (top, left, height, width, in pixels).
 
-    scale: sides of ``image`` over those of the stored image that the box is of, where that was reduced.
+    Pillow resizes in two passes, and rounds after each. Pillow 13 makes the vertical one first where a crop shrinks in
+    height by more than twice what it shrinks in width; Pillow before, and torchvision on tensors, never do. scale: sides of ``image`` over those of the stored image that the box is of, where that was reduced.
     """
     size, how = [transform.size] * 2, functional.InterpolationMode(interpolation)
     if scale == 1:
@@ -36,6 +37,15 @@ def random_view(
         inside = (left - first[0], top - first[1], left - first[0] + width, top - first[1] + height)
         inside = [min(side, bound) for side, bound in zip(inside, (*crop.size, *crop.size))]
         view = crop.resize(size, getattr(Image.Resampling, interpolation.upper()), box=inside)
+    return functional.hflip(view) if flip else view
+
+
+def random_view_horizontal_first(image: Image.Image, box, flip: bool, transform: Transform, interpolation: str):
+    """The same as Pillow before version 13 makes it."""
+    top, left, height, width = (int(side) for side in box)
+    how = getattr(Image.Resampling, interpolation.upper())
+    view = image.crop((left, top, left + width, top + height))
+    view = view.resize((transform.size, height), how).resize((transform.size, transform.size), how)
     return functional.hflip(view) if flip else view
 
 
