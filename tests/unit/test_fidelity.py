@@ -8,8 +8,8 @@ import pytest
 import sklearn.datasets
 import torch
 
-from tests import torchvision_pipeline
 from tests.images import draw_folder, drawn, real_images, save, settings_of, write_data_set
+from tests.torchvision_pipeline import as_input, center_view, opened, random_view, random_view_horizontal_first
 from workflow_scripts.timecat import views
 from workflow_scripts.timecat.beton import describe
 from workflow_scripts.timecat.datasets import read_split
@@ -35,13 +35,17 @@ def root(tmp_path_factory) -> Path:
     else:
         for name, place in zip(("jpeg", "png"), real.values(), strict=True):
             (folder / "train" / name).mkdir()
-            for path in sorted(place.glob("train/*/*"))[::7][:12]:
+            paths = sorted(place.glob("train/*/*"))
+            for path in paths[:: len(paths) // 12][:12]:
                 shutil.copy(path, folder / "train" / name / path.name)
     return folder
 
 
-def compared(root: Path, folder: Path, interpolation: str, center: bool, **storage) -> list[tuple]:
-    """(source, our input, torchvision's) of every image, by way of the stage and the reader; float32 [3, 48, 48] each."""
+def compared(root: Path, folder: Path, interpolation: str, center: bool, crop=random_view, **storage) -> list[tuple]:
+    """(source, our input, torchvision's) of every image, by way of the stage and the reader; float32 [3, 48, 48] each.
+
+    crop: what makes torchvision's random view.
+    """
     block = {"kind": "image_folder", "root": str(root), "storage": storage}
     beton = write_data_set("photographs", "train", settings_of("train", **block), folder)
     sources = read_split(settings_of("train", **block), "train").sources
@@ -51,13 +55,13 @@ def compared(root: Path, folder: Path, interpolation: str, center: bool, **stora
     boxes, flips = views.random_boxes(KEY, rows, tables.heights, tables.widths, transform)
     for batch, images, _ in batches(beton, rows, 16, transform, None if center else KEY):
         for row, ours in zip(batch, views.normalise(images, transform), strict=True):
-            image = torchvision_pipeline.opened(root / sources[row])
+            image = opened(root / sources[row])
             if center:
-                view = torchvision_pipeline.center_view(image, transform, interpolation)
+                view = center_view(image, transform, interpolation)
             else:
                 assert image.size == (tables.widths[row], tables.heights[row])
-                view = torchvision_pipeline.random_view(image, boxes[row], flips[row], transform, interpolation)
-            found.append((sources[row], ours, torchvision_pipeline.as_input(view, transform)))
+                view = crop(image, boxes[row], flips[row], transform, interpolation)
+            found.append((sources[row], ours, as_input(view, transform)))
     assert len(found) == 27
     return found
 
@@ -70,9 +74,18 @@ def levels(ours, theirs) -> torch.Tensor:
 @pytest.mark.parametrize("center", [False, True], ids=["random", "center"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_views_of_stored_pixels_are_torchvisions(root, tmp_path, interpolation, center):
-    for source, ours, theirs in compared(root, tmp_path, interpolation, center, write_mode="raw", longest_side=None):
+    storage = {"write_mode": "raw", "longest_side": None}
+    for source, ours, theirs in compared(
+        root, tmp_path, interpolation, center, random_view_horizontal_first, **storage
+    ):
         difference = levels(ours, theirs)
         assert difference.max() < 2.01 and difference.mean() < 0.1, source
+    means = []
+    for source, ours, theirs in compared(root, tmp_path, interpolation, center, random_view, **storage):
+        difference = levels(ours, theirs)
+        means.append(difference.mean())
+        assert difference.max() < 20 and difference.mean() < 1, source  # its newest Pillow's other order of passes
+    assert np.median(means) < 0.1  # which is rare
 
 
 @pytest.mark.parametrize("center", [False, True], ids=["random", "center"])
