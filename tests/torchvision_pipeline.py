@@ -18,25 +18,32 @@ def opened(path) -> Image.Image:
         return file.convert("RGB")
 
 
-def random_view(
-    image: Image.Image, box, flip: bool, transform: Transform, interpolation: str, scale=1.0
-) -> Image.Image:
+def random_view(image: Image.Image, box, flip: bool, transform: Transform, interpolation: str) -> Image.Image:
     """RandomResizedCrop and RandomHorizontalFlip of a box (top, left, height, width, in pixels).
 
     Pillow resizes in two passes, and rounds after each. Pillow 13 makes the vertical one first where a crop shrinks in
-    height by more than twice what it shrinks in width; Pillow before, and torchvision on tensors, never do. scale: sides of ``image`` over those of the stored image that the box is of, where that was reduced.
+    height by more than twice what it shrinks in width; Pillow before, and torchvision on tensors, never do.
     """
     size, how = [transform.size] * 2, functional.InterpolationMode(interpolation)
-    if scale == 1:
-        view = functional.resized_crop(image, *(int(side) for side in box), size, how)
-    else:
-        top, left, height, width = (scale * float(side) for side in box)
-        first, last = (math.floor(left), math.floor(top)), (math.ceil(left + width), math.ceil(top + height))
-        last = [min(side, bound) for side, bound in zip(last, image.size)]
-        crop = image.crop((*first, *last))
-        inside = (left - first[0], top - first[1], left - first[0] + width, top - first[1] + height)
-        inside = [min(side, bound) for side, bound in zip(inside, (*crop.size, *crop.size))]
-        view = crop.resize(size, getattr(Image.Resampling, interpolation.upper()), box=inside)
+    view = functional.resized_crop(image, *(int(side) for side in box), size, how)
+    return functional.hflip(view) if flip else view
+
+
+def random_view_of_reduced(image: Image.Image, sides, box, flip: bool, transform: Transform, interpolation: str):
+    """The same where the box is of an image that was reduced to ``sides`` (height, width) before it was stored.
+
+    The crop then lies between the pixels of the file.
+    """
+    vertical, horizontal = image.height / sides[0], image.width / sides[1]
+    top, left, height, width = (
+        float(side) * scale for side, scale in zip(box, (vertical, horizontal, vertical, horizontal), strict=True)
+    )
+    first = math.floor(left), math.floor(top)
+    last = min(math.ceil(left + width), image.width), min(math.ceil(top + height), image.height)
+    inside = left - first[0], top - first[1], left + width - first[0], top + height - first[1]
+    inside = [min(value, bound) for value, bound in zip(inside, 2 * (last[0] - first[0], last[1] - first[1]))]
+    how = getattr(Image.Resampling, interpolation.upper())
+    view = image.crop((*first, *last)).resize((transform.size, transform.size), how, box=inside)
     return functional.hflip(view) if flip else view
 
 
