@@ -282,7 +282,10 @@ def inaturalist_block(tmp_path, monkeypatch):
 
 
 def camelyon_block(tmp_path, monkeypatch):
-    draw_camelyon(tmp_path / "data", [{"center": 0, "split": 0}] * 20 + [{"center": 2, "split": 2}] * 3)
+    draw_camelyon(
+        tmp_path / "data",
+        [{"center": 0, "split": 0, "slide": slide} for slide in range(20)] + [{"center": 2, "split": 2}] * 3,
+    )
     return {"kind": "camelyon17"}, 20, 2
 
 
@@ -313,7 +316,9 @@ def test_a_fraction_of_any_kind(tmp_path, monkeypatch, block):
     assert sources(fraction=0.2)[0] == some
     assert any(sources(fraction=0.2, subset_seed=seed)[0] != some for seed in (1, 2))
     assert len(sources(fraction=0.25, balanced=False)[0]) == rows // 4
-    assert sources("evaluation", fraction=0.2)[0] == sources("evaluation")[0]
+    # Of training rows only, though the stage were told.
+    told = settings_of("train", fraction=0.2, **block) | settings_of("evaluation", **block)
+    assert read_split(told, "evaluation").sources == sources("evaluation")[0]
 
 
 # --- Camelyon17 ---

@@ -14,6 +14,8 @@ from workflow_scripts.timecat.datasets import Split
 from workflow_scripts.timecat.datasets.image_files import BrokenImage, ImageFiles, Jpeg, read_image_file
 from workflow_scripts.timecat.ffcv_writer import content_digest, write_beton
 
+from ffcv.reader import Reader  # isort: skip
+
 STORAGE = {"write_mode": "jpg", "longest_side": 500, "shortest_side": None, "quality": 95}
 ENCODING = {"write_mode": "jpg", "max_resolution": None, "jpeg_quality": 95}
 
@@ -194,6 +196,8 @@ def test_broken_rows_are_left_out_and_the_others_move_up(tmp_path, workers, brok
     for row, source in enumerate(kept):
         assert np.array_equal(read_image(beton, row), Damaged(450, [])[source][0])
     assert written.content == content_digest(tmp_path / "a.beton")
+    # FFCV's own reader goes by these numbers.
+    assert sorted(Reader(str(tmp_path / "a.beton")).alloc_table["sample_id"]) == list(range(len(kept)))
 
 
 def test_the_same_without_the_broken_rows_has_the_same_content(tmp_path):
