@@ -5,6 +5,9 @@ Each against its plain twin, and each as a chain that equals an uninterrupted ru
 
 import dataclasses
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -298,3 +301,44 @@ def test_channels_last_changes_the_memory_format_and_rounding_only():
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
     _, plain = trained(RESNET, steps=2)
     assert losses == pytest.approx(plain, rel=1e-3)
+
+
+def test_compilation_is_of_training_only(root, tmp_path):
+    """For real, in a process of its own: with a compiler that is missing first, then with the one that is there."""
+    code = f"""
+import torch
+from torch._inductor import config
+from tests.unit import test_recipe_options as tests
+from workflow_scripts.timecat import torch_settings, training
+from workflow_scripts.timecat.artifacts import UserError
+
+torch_settings.configure(1, "cpu", compiles=True)
+assert not hasattr(torch.optim.Optimizer.zero_grad.__wrapped__, "__dynamo_disable")
+tiny = {{"architecture": "small_residual", "width": 2, "blocks": 1}}
+present, config.cpp.cxx = config.cpp.cxx, (None, {str(tmp_path / "absent")!r})
+try:
+    tests.trained(tiny, steps=1, compile=True)
+except UserError as error:
+    print(error)
+config.cpp.cxx = present
+torch._dynamo.reset()
+tests.assert_chained_equals_uninterrupted(tiny, {{"compile": True}})
+run, losses = tests.trained(tiny, compile=True)
+eager, eager_losses = tests.trained(tiny)
+assert torch._dynamo.utils.counters["stats"]["unique_graphs"] and losses != eager_losses
+assert max(abs(a - b) for a, b in zip(losses, eager_losses)) < 1e-4
+assert list(run.model.state_dict()) == list(eager.model.state_dict())
+compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+model = training.averaged_model(run, [tests.batch(9)[0]], tests.TRANSFORM)
+training.accuracy(model, [(None, *tests.batch(9))], tests.TRANSFORM)
+assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled and type(model) is type(eager.model)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=root,
+        env=os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "pretrain.compile: torch cannot compile here" in done.stdout and "install a C++ compiler" in done.stdout
