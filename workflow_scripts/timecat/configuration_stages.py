@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from workflow_scripts.timecat.architectures import mistake_in_name, mistake_in_width
 from workflow_scripts.timecat.configuration_blocks import (
     Ascending,
     Block,
@@ -33,6 +34,14 @@ class LibraryBackbone(Block):
 
     architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
     width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
+
+    @model_validator(mode="after")
+    def _known(self):
+        if mistake := mistake_in_name(self.architecture):
+            raise ValueError(f"architecture: {mistake}")
+        if mistake := mistake_in_width(self.architecture, self.width):
+            raise ValueError(f"width: {mistake}")
+        return self
 
 
 AnyBackbone = Annotated[
@@ -80,7 +89,9 @@ class Pretrain(Block):
         "library", description="of convolutions: the architecture's own, or LeCun's truncated normal (AlgoPerf)"
     )
     zero_gamma: bool = Field(False, description="begin each residual branch of a ResNet at zero (its last batch norm)")
-    precision: Literal["float32", "bf16"] = Field("float32", description="of forward passes; parameters stay float32")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="of training's forward passes; all else is float32"
+    )
     channels_last: bool = Field(False, description="memory format: faster on some devices, other last bits")
     compile: bool = Field(False, description="torch.compile in training (never in evaluation)")
 
