@@ -44,7 +44,18 @@ rule all:
 
 
 include: "rules/write_dataset.smk"
-include: "rules/pretrain.smk"
+
+
+if study.published is None:
+
+    include: "rules/pretrain.smk"
+
+else:
+
+    include: "rules/download.smk"
+    include: "rules/import_checkpoint.smk"
+
+
 include: "rules/extract_features.smk"
 include: "rules/probe.smk"
 include: "rules/tabulate.smk"

@@ -2,7 +2,7 @@
 
 Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
 their command line. Reading is strict: unknown keys and mistyped values are errors (see configuration_errors). Data sets
-are in configuration_data_sets, backbones and stages in configuration_stages.
+are in configuration_data_sets, backbones and stages in configuration_stages, published weights in configuration_checkpoints.
 """
 
 from typing import Literal
@@ -10,10 +10,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, Seed, repeated
+from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder
 from workflow_scripts.timecat.configuration_stages import (
     AnyBackbone,
-    Checkpoints,
     DirectTransfer,
     Features,
     Heldout,
@@ -103,6 +103,9 @@ class Config(Block):
         self._check_evaluation_folders()
         for arm in self.arms:
             self._check_replicates(arm)
+        if self.checkpoints is not None:
+            steps = {arm.steps for arm in self.arms if arm.steps is not None}
+            self.checkpoints.check_places(self.pretrain.seeds, sorted(steps | set(self.pretrain.milestones)))
         return self
 
     def _check_evaluation_folders(self):

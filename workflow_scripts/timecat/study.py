@@ -4,9 +4,12 @@ The rules use an instance's methods as input functions and params. Params are ca
 config that the stage needs, so that a change of the config re-runs exactly the stages that it can affect.
 """
 
+import re
+
 from workflow_scripts.timecat.artifacts import canonical_json
 from workflow_scripts.timecat.configuration import Arm, Config
 from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder
+from workflow_scripts.timecat.published import Published
 
 
 class Study:
@@ -14,6 +17,12 @@ class Study:
 
     def __init__(self, config: Config):
         self.config = config
+        self.published = None
+        if config.checkpoints is not None:
+            self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
+            for arm in config.arms:
+                if arm.steps is not None:
+                    self.published.check_arm(arm.name, arm.steps, arm.members, arm.replicates)
 
     # --- what the study consists of ---
 
@@ -29,10 +38,15 @@ class Study:
         return sorted(asked_for | set(self.config.pretrain.milestones))
 
     def replicates(self, arm: Arm) -> list[list[int]]:
-        """The seeds of each replicate: as listed, else disjoint groups of the study's seeds in their order."""
+        """The seeds of each replicate: as listed, else disjoint groups of the study's seeds in their order.
+
+        With published weights, of those seeds whose checkpoint exists at the arm's steps.
+        """
         if arm.replicates is not None:
             return arm.replicates
         seeds, k = self.config.pretrain.seeds, arm.members
+        if self.published is not None and arm.steps is not None:
+            seeds = self.published.seeds_at(arm.steps)
         return [seeds[first : first + k] for first in range(0, len(seeds) - k + 1, k)]
 
     def view_names(self, data_set: str) -> list[str]:
@@ -42,6 +56,8 @@ class Study:
 
     def pattern(self, wildcard: str) -> str:
         """Regular expression of a wildcard's values."""
+        if wildcard == "download":
+            return "|".join(re.escape(name) for name in self.published.urls) or "nothing"
         values = {"data_set": self.config.data_sets, "backbone": self.config.backbones, "arm": self.arms}
         return "|".join(values[wildcard])
 
@@ -65,6 +81,15 @@ class Study:
 
     def previous_sidecar(self, wildcards) -> list[str]:
         return [f"{path}.json" for path in self.previous_state(wildcards)]
+
+    def published_file(self, wildcards) -> str:
+        """The file that a checkpoint is imported from: where it is, or where it is downloaded to."""
+        return self.published.file(int(wildcards.seed), int(wildcards.step))
+
+    def published_sidecar(self, wildcards) -> list[str]:
+        """The sidecar of that file if it is downloaded."""
+        downloaded = self.published.is_downloaded(int(wildcards.seed), int(wildcards.step))
+        return [f"{self.published_file(wildcards)}.json"] if downloaded else []
 
     def feature_folders(self, wildcards) -> list[str]:
         """Folders of features of an arm on a data set: replicate after replicate, member after member."""
@@ -114,6 +139,27 @@ class Study:
 
     def recipe(self, wildcards) -> str:
         return canonical_json(self.config.pretrain.model_dump(exclude={"seeds", "milestones"}))
+
+    def download_url(self, wildcards) -> str:
+        return self.published.urls[wildcards.download]
+
+    def download_sha256(self, wildcards) -> str:
+        return self.published.expected_sha256(self.download_url(wildcards))
+
+    def publication(self, wildcards) -> str:
+        """What the import of a checkpoint is told of its file: what it is and must be, and what of it may be left out."""
+        seed, step = int(wildcards.seed), int(wildcards.step)
+        member = self.published.member(seed, step)
+        expected = self.published.expected_sha256
+        return canonical_json(
+            {
+                "member": member,
+                "member_sha256": expected(member) if member else "",
+                "sha256": expected(self.published.container(seed, step)),
+                "local_sha256": self.published.local_sha256(seed, step),
+                **self.config.checkpoints.model_dump(include={"ignored", "step_tolerance"}),
+            }
+        )
 
     def extraction(self, wildcards) -> str:
         features = self.config.features.model_dump(exclude={"views"})
