@@ -20,6 +20,7 @@ CHUNK = 2**20  # bytes
 TIMEOUT = 60  # seconds without a byte
 ATTEMPTS = 6  # in a row that bring nothing
 LONGEST_PAUSE = 30.0  # seconds between two attempts
+VALIDATORS = ("ETag", "Last-Modified")
 OWN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)  # of our file, not of the network
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that another attempt may not meet
 
@@ -75,11 +76,11 @@ def _transfer(url: str, part: Path, about: Path) -> None:
     """One attempt: go on after what ``part`` holds if the server still has the same file, else begin anew."""
     have, known = _size(part), _read_about(about, url)
     headers = {"Accept-Encoding": "identity", "User-Agent": "timecat"}
-    # Without a validator and a size nothing says that the rest would be of the same file.
-    if have and known and (known["validator"] or known["total"]):
+    # With nothing to tell it by, the rest might be of another file.
+    if have and known and any(known[name] for name in ("total", *VALIDATORS)):
         headers["Range"] = f"bytes={have}-"
-        if known["validator"]:
-            headers["If-Range"] = known["validator"]
+        if condition := _if_range(known):
+            headers["If-Range"] = condition
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -105,7 +106,7 @@ def _transfer(url: str, part: Path, about: Path) -> None:
                 log(f"{url}: beginning anew, since it changed or its server cannot go on in the middle")
             mode, have, total = "wb", 0, _number(response.headers.get("Content-Length"))
             part.unlink(missing_ok=True)
-            write_json(about, {"url": url, "total": total, "validator": _validator(response.headers)})
+            write_json(about, {"url": url, "total": total, **{name: response.headers.get(name) for name in VALIDATORS}})
         with open(part, mode) as file:
             have = _copy(response, file, have, total, part.name.removeprefix(".").removesuffix(".part"))
     if total is not None and have != total:
@@ -128,17 +129,14 @@ def _copy(response, file, have: int, total: int | None, title: str) -> int:
 def _continues(headers, have: int, known: dict) -> bool:
     """Whether a partial answer begins where the part ends and is of the file that the part is of."""
     answer = headers.get("Content-Range") or ""
-    begins = answer.startswith(f"bytes {have}-")
-    total = _total_of(answer)
-    validator = _validator(headers)
-    same = validator == known["validator"] if validator and known["validator"] else True
-    return begins and same and (known["total"] is None or total in (None, known["total"]))
+    pairs = [(known[name], headers.get(name)) for name in VALIDATORS] + [(known["total"], _total_of(answer))]
+    return answer.startswith(f"bytes {have}-") and all(old == new for old, new in pairs if old and new)
 
 
-def _validator(headers) -> str | None:
-    """What If-Range compares: a strong ETag, else the time of the last change."""
-    etag = headers.get("ETag")
-    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
+def _if_range(known: dict) -> str | None:
+    """The condition under which a server sends the rest: a strong ETag (a weak one must not stand there), else the time."""
+    etag = known["ETag"]
+    return etag if etag and not etag.startswith("W/") else known["Last-Modified"]
 
 
 def _total_of(content_range: str | None) -> int | None:
