@@ -29,6 +29,7 @@ rule import_checkpoint:
         runtime=study.config.limits.runtime_minutes,
     params:
         backbone=study.backbone_settings,
+        image_size=study.image_size,
         publication=study.publication,
     shell:
         "python -m workflow_scripts.import_checkpoint"
@@ -36,6 +37,7 @@ rule import_checkpoint:
         " --seed {wildcards.seed}"
         " --step {wildcards.step}"
         " --backbone {params.backbone:q}"
+        " --image-size {params.image_size}"
         " --publication {params.publication:q}"
         " --published {input.published:q}"
         " --weights {output.weights:q}"

@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--step", required=True, type=int)
     parser.add_argument("--backbone", required=True, type=command.json_value, help="the backbone's block of the config")
+    parser.add_argument("--image-size", required=True, type=int, help="side of the source's images, pixels")
     parser.add_argument("--publication", required=True, type=command.json_value, help="what the file is and must be")
     parser.add_argument("--published", required=True, type=Path, help="the checkpoint, or the archive that holds it")
     parser.add_argument("--weights", required=True, type=Path)
@@ -38,7 +39,9 @@ def import_checkpoint(arguments) -> None:
         command.log_start_up()
         published = read_published(file, shown)
         check_stated(published.stated, seed, step, publication["step_tolerance"], shown)
-        backbone = build_backbone(arguments.backbone)
+        backbone = build_backbone(arguments.backbone, arguments.image_size)
+        # Where a library's classifier was, the backbone has an identity.
+        removed = [name for name, layer in backbone.named_modules() if isinstance(layer, torch.nn.Identity)]
         placed = place(
             published.tensors,
             published.others,
@@ -46,12 +49,14 @@ def import_checkpoint(arguments) -> None:
             backbone.dimension,
             publication["ignored"],
             shown,
+            ("fc", *removed),
         )
         backbone.load_state_dict(placed.backbone)
         facts = {
             "source": arguments.source,
             "seed": seed,
             "step": step,
+            "image_size": arguments.image_size,
             **({"classes": len(placed.classifier["fc.bias"])} if placed.classifier else {}),
             "imported_from": {
                 "file": Path(publication["member"] or arguments.published).name,
@@ -62,7 +67,8 @@ def import_checkpoint(arguments) -> None:
                 **({"stated": published.stated} if published.stated else {}),
             },
         }
-        params = {"backbone": arguments.backbone, "seed": seed, "step": step, "ignored": publication["ignored"]}
+        told = {name: getattr(arguments, name) for name in ("backbone", "image_size", "seed", "step")}
+        params = told | {"ignored": publication["ignored"]}
         inputs = {"published": sha256}
         tensors = {f"backbone.{name}": value for name, value in placed.backbone.items()} | placed.classifier
         description = {"backbone": arguments.backbone, "config": config_digest(params, inputs), **facts}

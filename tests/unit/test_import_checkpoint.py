@@ -31,12 +31,13 @@ def model():
 def imported(tmp_path):
     """Runs the stage on a file; its arguments may be changed, and those of its publication too."""
 
-    def run(path, seed=2, step=80, backbone=BACKBONE, **publication):
+    def run(path, seed=2, step=80, backbone=BACKBONE, image_size=28, **publication):
         arguments = SimpleNamespace(
             source="cues",
             seed=seed,
             step=step,
             backbone=backbone,
+            image_size=image_size,
             published=path,
             weights=tmp_path / "results" / f"step{step}.safetensors",
             publication={
@@ -91,6 +92,7 @@ def test_a_published_file_becomes_what_pretraining_writes(model, tmp_path, impor
         "source": "cues",
         "seed": 2,
         "step": 80,
+        "image_size": 28,
         "classes": CLASSES,
         "config": sidecar["config"],
         "imported_from": {
@@ -193,3 +195,44 @@ def test_a_download_is_known_by_its_sidecar(model, tmp_path, imported):
     assert read_sidecar(imported(path, local_sha256=None))["inputs"] == {"published": "a" * 64}
     assert "says " + "0" * 64 in refusal(imported, path, local_sha256=None, sha256="0" * 64)
     assert json.loads((tmp_path / "12345678-w.json").read_text())["content"] == "a" * 64
+
+
+# --- the libraries' own networks ---
+
+
+@pytest.mark.parametrize(
+    ("name", "dimension", "layers"),
+    [("resnet18", 512, (20, 20)), ("resnet50", 2048, (53, 53)), ("regnet_y_400mf", 440, ())],
+)
+def test_torchvisions_networks(tmp_path, imported, capfd, name, dimension, layers):
+    """The imported backbone computes what torchvision's own network computes before its classifier, bit for bit."""
+    import torchvision
+
+    torch.manual_seed(7)
+    network = getattr(torchvision.models, name)(weights=None).eval()
+    params = {f"_orig_mod.module.{key}": value for key, value in network.state_dict().items()}
+    torch.save({"model_params": params, "global_step": 80}, tmp_path / "w")
+    backbone, description = read_backbone(imported(tmp_path / "w", backbone={"architecture": name, "width": 1}))
+    network.fc = torch.nn.Identity()
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(backbone(images), network(images))
+    assert backbone.dimension == dimension and description["classes"] == 1000
+    if layers:
+        assert f"{layers[0]} convolutions, {layers[1]} batch norms, classifier of 1000" in capfd.readouterr().err
+
+
+def test_a_classifier_of_another_name(tmp_path, imported):
+    """torchvision calls a MobileNet's classifier.3; the layers before it are the backbone's."""
+    import torchvision
+
+    network = torchvision.models.mobilenet_v3_small(weights=None).eval()
+    torch.save(network.state_dict(), tmp_path / "w")
+    backbone, description = read_backbone(
+        imported(tmp_path / "w", backbone={"architecture": "mobilenet_v3_small", "width": 1})
+    )
+    assert (backbone.dimension, description["classes"]) == (1024, 1000)
+    network.classifier[3] = torch.nn.Identity()
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(backbone(images), network(images))

@@ -6,6 +6,7 @@ heads beside it. The prefix is found, not listed: the one under which most of th
 
 import collections
 import dataclasses
+import itertools
 from fnmatch import fnmatchcase
 
 import torch
@@ -15,7 +16,7 @@ from workflow_scripts.timecat.command import log
 
 RENAMED = {".downsample.conv.": ".downsample.0.", ".downsample.bn.": ".downsample.1."}  # AlgoPerf's -> torchvision's
 WRAPPED = ("_orig_mod.", "module.")  # of torch.compile and DistributedDataParallel
-CLASSIFIER = ("fc.weight", "fc.bias")
+CLASSIFIER = "fc"  # what ours and torchvision's ResNets call it
 COUNTER = "num_batches_tracked"  # batch norm's; files from before torch 0.4.1 lack it, and inference does not read it
 LISTED = 8  # keys in a sentence; the log has them all
 
@@ -31,12 +32,21 @@ class Placed:
     left_out: list[str]
 
 
-def place(tensors: dict, others: list[str], wanted: dict, dimension: int, ignored: list[str], path: str) -> Placed:
+def place(
+    tensors: dict,
+    others: list[str],
+    wanted: dict,
+    dimension: int,
+    ignored: list[str],
+    path: str,
+    classifiers: tuple[str, ...] = (CLASSIFIER,),
+) -> Placed:
     """Give every tensor of a file its place in a backbone.
 
     tensors: the file's, by key. others: keys that hold no tensor. wanted: the backbone's own state dict. dimension: of
-    its features. ignored: shell patterns of keys that may be left out. path: for messages. Raises UserError that lists
-    the keys which are missing, have no place or another shape, and values that no trained network has.
+    its features. ignored: shell patterns of keys that may be left out. path: for messages. classifiers: what the layer
+    after the features may be called. Raises UserError that lists the keys which are missing, have no place or another
+    shape, and values that no trained network has.
     """
     keys = [*tensors, *others]
     prefix = _prefix([key for key in keys if not _matches(_spellings(key), ignored)], wanted, path)
@@ -49,10 +59,11 @@ def place(tensors: dict, others: list[str], wanted: dict, dimension: int, ignore
             raise UserError(f"{path} has {name} twice, once as {key}; list one in `checkpoints.ignored`")
         else:
             backbone[name] = tensors[key]
-    classifier, rest = _take_classifier(tensors, rest, prefix, dimension)
+    classifier, rest = _take_classifier(tensors, rest, prefix, dimension, classifiers)
     unexpected = [key for key, spellings in rest.items() if not _matches(spellings, ignored)]
     missing = [name for name in wanted if name not in backbone and not name.endswith(COUNTER)]
-    missing += [name for name in CLASSIFIER if not classifier and not _matches([name], ignored)]
+    if not classifier:
+        missing += [name for name in (f"{CLASSIFIER}.weight", f"{CLASSIFIER}.bias") if not _matches([name], ignored)]
     if unexpected or missing:
         raise UserError(_mismatch(path, prefix, unexpected, missing))
     _check_shapes(path, backbone, wanted)
@@ -110,16 +121,17 @@ def _matches(spellings: list[str], patterns: list[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in spellings for pattern in patterns)
 
 
-def _take_classifier(tensors: dict, rest: dict, prefix: str, dimension: int) -> tuple[dict, dict]:
-    """(fc.weight and fc.bias, or nothing if they do not fit; the other keys). It stands beside the backbone's layers, or,
-    as in our own files, beside the backbone."""
-    for outer in (prefix, prefix.removesuffix("backbone.")):
-        keys = [outer + name for name in CLASSIFIER]
-        if all(key in rest and key in tensors for key in keys):
-            weight, bias = (tensors[key] for key in keys)
-            if weight.dim() == 2 and weight.shape[1] == dimension and bias.shape == weight.shape[:1]:
-                taken = {name: value.detach().float() for name, value in zip(CLASSIFIER, (weight, bias))}
-                return taken, {key: value for key, value in rest.items() if key not in keys}
+def _take_classifier(tensors: dict, rest: dict, prefix: str, dimension: int, names) -> tuple[dict, dict]:
+    """(fc.weight and fc.bias, or nothing if none fits; the other keys). It stands beside the backbone's layers, or, as in
+    our own files, beside the backbone."""
+    for outer, name in itertools.product((prefix, prefix.removesuffix("backbone.")), names):
+        keys = (f"{outer}{name}.weight", f"{outer}{name}.bias")
+        if not all(key in rest and key in tensors for key in keys):
+            continue
+        weight, bias = (tensors[key].detach().float() for key in keys)
+        if weight.dim() == 2 and weight.shape[1] == dimension and bias.shape == weight.shape[:1]:
+            taken = {f"{CLASSIFIER}.weight": weight, f"{CLASSIFIER}.bias": bias}
+            return taken, {key: value for key, value in rest.items() if key not in keys}
     return {}, rest
 
 

@@ -146,6 +146,9 @@ class Study:
     def download_sha256(self, wildcards) -> str:
         return self.published.expected_sha256(self.download_url(wildcards))
 
+    def image_size(self, wildcards) -> int:
+        return self.config.data_sets[wildcards.source].transform.size
+
     def publication(self, wildcards) -> str:
         """What the import of a checkpoint is told of its file: what it is and must be, and what of it may be left out."""
         seed, step = int(wildcards.seed), int(wildcards.step)
