@@ -15,7 +15,7 @@ if not workflow.overwrite_configfiles:
 
 
 try:
-    study = Study(read_config(config, workflow.configfiles))
+    study = Study(read_config(config, workflow.configfiles), workflow.configfiles)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -245,6 +245,11 @@ MISTAKES = {
             "80000.pth'",
         ],
     ),
+    "names and steps the wrong way round": (
+        {"path": URL, "step_names": {"full": 450000}},
+        ["`checkpoints.step_names` has the key 'full'; its keys are steps"],
+    ),
+    "step zero": ({"path": URL, "runs": {0: [1]}}, ["`checkpoints.runs` has the key 0; its keys are steps"]),
     "a list for a name": ({"path": URL, "step_names": {80000: [80]}}, ["`checkpoints.step_names.80000`"]),
 }
 

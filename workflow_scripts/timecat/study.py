@@ -6,7 +6,7 @@ config that the stage needs, so that a change of the config re-runs exactly the 
 
 import re
 
-from workflow_scripts.timecat.artifacts import canonical_json
+from workflow_scripts.timecat.artifacts import UserError, canonical_json
 from workflow_scripts.timecat.configuration import Arm, Config
 from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder
 from workflow_scripts.timecat.published import Published
@@ -15,14 +15,19 @@ from workflow_scripts.timecat.published import Published
 class Study:
     """The files of a config. Wildcards arrive as Snakemake's (attributes are text)."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, files: list[str] = ()):
+        """files: of the config, for messages. Raises UserError if published weights are too few for an arm."""
         self.config = config
         self.published = None
         if config.checkpoints is not None:
-            self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
-            for arm in config.arms:
-                if arm.steps is not None:
-                    self.published.check_arm(arm.name, arm.steps, arm.members, arm.replicates)
+            try:
+                self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
+                for arm in config.arms:
+                    if arm.steps is not None:
+                        self.published.check_arm(arm.name, arm.steps, arm.members, arm.replicates)
+            except UserError as error:
+                where = f"{', '.join(map(str, files))}: " if files else ""
+                raise UserError(f"{where}{error}") from None
 
     # --- what the study consists of ---
 
