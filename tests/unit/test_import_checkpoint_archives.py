@@ -80,7 +80,7 @@ def test_members_that_begin_with_a_dot(write, tmp_path):
 
 
 def test_a_name_that_ends_alike_is_another_name(write, tmp_path):
-    assert "has no run1.pth (but run11.pth" in refusal(write({"run11.pth": b"x"}), "run1.pth", tmp_path)
+    assert "has no run1.pth (but overrun1.pth)" in refusal(write({"overrun1.pth": b"x"}), "run1.pth", tmp_path)
 
 
 def test_an_exact_name_comes_before_one_in_a_folder(write, tmp_path):

@@ -18,17 +18,18 @@ CHANGED = hashlib.shake_256(b"changed").digest(300_000)
 
 class Server(http.server.ThreadingHTTPServer):
     """Serves ``content``. The first ``drops`` answers end after ``drop_after`` bytes of what they announce; with
-    ``statuses``, the first answers are these errors. ``requests``: the Range header of each request, or None."""
+    ``statuses``, the first answers are these errors. ``requests``: the Range header of each request, or None;
+    ``conditions``: its If-Range header."""
 
     daemon_threads = True
     content, etag, last_modified = CONTENT, '"one"', None
     ranges, lengths = True, True
     drops, drop_after = 0, 100_000
-    requests, statuses = (), ()
+    requests, conditions, statuses = (), (), ()
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.requests, self.statuses = [], []
+        self.requests, self.conditions, self.statuses = [], [], []
         self.url = f"http://127.0.0.1:{self.server_port}/folder/weights.pth"
 
 
@@ -47,6 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         validator = server.etag or server.last_modified
         condition = self.headers.get("If-Range")
+        server.conditions.append(condition)
         first = 0
         if server.ranges and wanted and condition in (None, validator):
             first = int(wanted.removeprefix("bytes=").removesuffix("-"))
@@ -108,6 +110,7 @@ def interrupt(server, target):
         downloads._transfer(server.url, *parts(target))
     assert parts(target)[0].stat().st_size == server.drop_after
     server.requests.clear()
+    server.conditions.clear()
 
 
 def parts(target):
@@ -148,7 +151,7 @@ def test_a_killed_download_goes_on_in_the_next_process(server, target):
     interrupt(server, target)
     fetch(server, target)
     assert_whole(target)
-    assert server.requests == ["bytes=100000-"]
+    assert (server.requests, server.conditions) == (["bytes=100000-"], ['"one"'])
 
 
 @pytest.mark.parametrize("validators", [("etag",), ("last_modified",), ()])
@@ -187,7 +190,7 @@ def test_a_weak_etag_is_no_condition_but_tells_a_change(server, target):
     server.content, server.etag = CHANGED, 'W/"two"'
     fetch(server, target)
     assert_whole(target, CHANGED)
-    assert server.requests == ["bytes=100000-", None]
+    assert (server.requests, server.conditions) == (["bytes=100000-", None], [None, None])
 
 
 def test_half_of_another_url_is_not_continued(server, target):
