@@ -27,6 +27,10 @@ rule import_checkpoint:
     resources:
         mem_mb=study.config.limits.memory_mb,
         runtime=study.config.limits.runtime_minutes,
+        # Checks: they refuse a file or let it pass, and change nothing of what is made.
+        sha256=study.published_sha256,
+        member_sha256=study.member_sha256,
+        step_tolerance=study.config.checkpoints.step_tolerance,
     params:
         backbone=study.backbone_settings,
         image_size=study.image_size,
@@ -39,6 +43,9 @@ rule import_checkpoint:
         " --backbone {params.backbone:q}"
         " --image-size {params.image_size}"
         " --publication {params.publication:q}"
+        " --sha256 {resources.sha256:q}"
+        " --member-sha256 {resources.member_sha256:q}"
+        " --step-tolerance {resources.step_tolerance}"
         " --published {input.published:q}"
         " --weights {output.weights:q}"
         " 2> {log:q}"

@@ -16,7 +16,10 @@ def main() -> None:
     parser.add_argument("--step", required=True, type=int)
     parser.add_argument("--backbone", required=True, type=command.json_value, help="the backbone's block of the config")
     parser.add_argument("--image-size", required=True, type=int, help="side of the source's images, pixels")
-    parser.add_argument("--publication", required=True, type=command.json_value, help="what the file is and must be")
+    parser.add_argument("--publication", required=True, type=command.json_value, help="which file it is")
+    parser.add_argument("--sha256", nargs="?", default="", const="", help="what the file must be, or nothing")
+    parser.add_argument("--member-sha256", nargs="?", default="", const="", help="the same of the archive's member")
+    parser.add_argument("--step-tolerance", type=int, default=0, help="by how much the file's own step may differ")
     parser.add_argument("--published", required=True, type=Path, help="the checkpoint, or the archive that holds it")
     parser.add_argument("--weights", required=True, type=Path)
     arguments = parser.parse_args()
@@ -38,7 +41,7 @@ def import_checkpoint(arguments) -> None:
     with checkpoint_file(arguments) as (file, sha256, shown):
         command.log_start_up()
         published = read_published(file, shown)
-        check_stated(published.stated, seed, step, publication["step_tolerance"], shown)
+        check_stated(published.stated, seed, step, arguments.step_tolerance, shown)
         backbone = build_backbone(arguments.backbone, arguments.image_size)
         # Where a library's classifier was, the backbone has an identity.
         removed = [name for name, layer in backbone.named_modules() if isinstance(layer, torch.nn.Identity)]
@@ -90,7 +93,7 @@ def checkpoint_file(arguments):
 
     path, publication = arguments.published, arguments.publication
     sha256 = publication["local_sha256"] or read_sidecar(path)["content"]
-    check_sha256(str(path), sha256, publication["sha256"])
+    check_sha256(str(path), sha256, arguments.sha256)
     if publication["member"] is None:
         yield path, sha256, str(path)
         return
@@ -98,7 +101,7 @@ def checkpoint_file(arguments):
     try:
         shown = f"{path}, member {extract_member(path, publication['member'], temporary)}"
         sha256 = file_sha256(temporary)
-        check_sha256(shown, sha256, publication["member_sha256"])
+        check_sha256(shown, sha256, arguments.member_sha256)
         yield temporary, sha256, shown
     finally:
         temporary.unlink(missing_ok=True)

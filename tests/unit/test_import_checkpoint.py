@@ -31,24 +31,26 @@ def model():
 def imported(tmp_path):
     """Runs the stage on a file; its arguments may be changed, and those of its publication too."""
 
-    def run(path, seed=2, step=80, backbone=BACKBONE, image_size=28, **publication):
+    def run(path, step=80, member=None, local_sha256="", **others):
         arguments = SimpleNamespace(
-            source="cues",
-            seed=seed,
-            step=step,
-            backbone=backbone,
-            image_size=image_size,
-            published=path,
-            weights=tmp_path / "results" / f"step{step}.safetensors",
-            publication={
-                "member": None,
-                "member_sha256": "",
+            **{
+                "source": "cues",
+                "seed": 2,
+                "step": step,
+                "backbone": BACKBONE,
+                "image_size": 28,
+                "publication": {
+                    "member": member,
+                    "local_sha256": local_sha256 if local_sha256 is None else file_sha256(path),
+                    "ignored": ["fc.weight", "fc.bias"],
+                },
                 "sha256": "",
-                "local_sha256": file_sha256(path),
-                "ignored": ["fc.weight", "fc.bias"],
+                "member_sha256": "",
                 "step_tolerance": 0,
+                "published": path,
+                "weights": tmp_path / "results" / f"step{step}.safetensors",
             }
-            | publication,
+            | others
         )
         arguments.weights.parent.mkdir(exist_ok=True)
         try:

@@ -17,14 +17,14 @@ CHANGED = hashlib.shake_256(b"changed").digest(300_000)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves ``content``. The first ``drops`` answers end after ``drop_after`` bytes of what they announce; with
-    ``statuses``, the first answers are these errors. ``requests``: the Range header of each request, or None;
+    """Serves ``content``. The first ``drops`` answers end after ``drop_after`` bytes of what they announce, if ``stall``
+    is an event not before it is set; with ``statuses``, the first answers are these errors. ``requests``: the Range header of each request, or None;
     ``conditions``: its If-Range header."""
 
     daemon_threads = True
     content, etag, last_modified = CONTENT, '"one"', None
     ranges, lengths = True, True
-    drops, drop_after = 0, 100_000
+    drops, drop_after, stall = 0, 100_000, None
     requests, conditions, statuses = (), (), ()
 
     def __init__(self):
@@ -70,11 +70,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header(header, value)
         self.send_header("Connection", "close")
         self.end_headers()
+        stalls = server.drops and server.stall
         if server.drops:
             server.drops -= 1
             body = body[: server.drop_after]
         with contextlib.suppress(OSError):
             self.wfile.write(body)
+            if stalls:
+                server.stall.wait()
         self.close_connection = True
 
 
@@ -276,6 +279,25 @@ def test_the_stage_writes_a_sidecar(server, target, root):
     sidecar = read_sidecar(target)
     assert sidecar["content"] == hashlib.sha256(CONTENT).hexdigest() and sidecar["bytes"] == 300_000
     assert sidecar["params"] == {"url": server.url}
+    assert sorted(path.name for path in target.parent.iterdir()) == [target.name, f"{target.name}.json"]
+
+
+def test_a_killed_stage_goes_on_in_the_next(server, target, root):
+    command = [sys.executable, "-m", "workflow_scripts.download", "--url", server.url, "--sha256", "--file", target]
+    server.stall = threading.Event()
+    server.drops = 1
+    first = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
+    part = parts(target)[0]
+    while not part.exists() or part.stat().st_size < 50_000:
+        assert first.poll() is None
+    first.kill()
+    first.wait()
+    server.stall.set()
+    kept = part.stat().st_size
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0 and f"going on after {kept} bytes" in done.stderr
+    assert server.requests == [None, f"bytes={kept}-"]
+    assert target.read_bytes() == CONTENT
     assert sorted(path.name for path in target.parent.iterdir()) == [target.name, f"{target.name}.json"]
 
 

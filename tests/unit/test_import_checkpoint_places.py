@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from workflow_scripts.timecat import published
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.artifacts import UserError, write_sidecar
 from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.study import Study
 
@@ -115,7 +115,8 @@ def test_an_archive_with_the_authors_runs():
     assert publication["local_sha256"] is None
 
 
-def test_of_an_archive_or_url_all_seeds_count():
+def test_of_an_archive_or_url_all_seeds_count(folder):
+    (folder / "release.tar").write_bytes(b"")
     for checkpoints in ({**CODE_LAYOUT, "archive": "release.tar"}, {"path": URL}):
         assert len(study(checkpoints).replicates(study(checkpoints).arms["cat2"])) == 2
 
@@ -293,14 +294,40 @@ def test_damaged_notes_of_digests_are_made_anew(folder):
 
 
 def test_what_the_import_is_told(folder):
+    """Checks are apart from what makes the result, and so a SHA-256 that is written down later makes nothing anew."""
     write_code_layout(folder)
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
-    made = study({**CODE_LAYOUT, "sha256": {path: "1" * 64}, "ignored": ["head.*"], "step_tolerance": 5})
-    assert json.loads(made.publication(wildcards(2, 80000))) == {
-        "member": None,
-        "member_sha256": "",
-        "sha256": "1" * 64,
-        "local_sha256": hashlib.sha256(b"80 0").hexdigest(),
-        "ignored": ["head.*"],
-        "step_tolerance": 5,
-    }
+    sha256 = hashlib.sha256(b"80 0").hexdigest()
+    made = study({**CODE_LAYOUT, "sha256": {path: sha256}, "ignored": ["head.*"], "step_tolerance": 5})
+    place = wildcards(2, 80000)
+    told = {"member": None, "local_sha256": sha256, "ignored": ["head.*"]}
+    assert json.loads(made.publication(place)) == told
+    assert (made.published_sha256(place), made.member_sha256(place)) == (sha256, "")
+    assert made.published_sha256(wildcards(550, 80000)) == ""
+
+
+def test_sha256_of_an_archive_and_of_its_members(folder):
+    (folder / "release.tar").write_bytes(b"x")
+    path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
+    archive = hashlib.sha256(b"x").hexdigest()
+    made = study({**CODE_LAYOUT, "archive": "release.tar", "sha256": {"release.tar": archive, path: "1" * 64}})
+    assert json.loads(made.publication(wildcards(2, 80000)))["local_sha256"] == archive
+    assert (made.published_sha256(wildcards(2, 80000)), made.member_sha256(wildcards(2, 80000))) == (archive, "1" * 64)
+
+
+def test_a_wrong_sha256_of_a_file_that_is_there_stops_before_any_job(folder):
+    write_code_layout(folder)
+    path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
+    message = refusal({**CODE_LAYOUT, "sha256": {path: "1" * 64}})
+    assert message == (
+        f"`checkpoints.sha256`: {path} has {hashlib.sha256(b'80 0').hexdigest()}, and {path!r} must have {'1' * 64}; correct "
+        "the config, or remove the file and bring the right one"
+    )
+    url = "https://example.org/weights/seed2-80000.pth"
+    assert study({"path": URL, "sha256": {url: "1" * 64}})
+    write_sidecar(folder / "results/downloads" / published.download_name(url), "2" * 64, {}, {})
+    assert "has " + "2" * 64 in refusal({"path": URL, "sha256": {url: "1" * 64}})
+
+
+def test_an_archive_that_is_not_there(folder):
+    assert "`checkpoints.archive`: there is no file w.tar" in refusal({**CODE_LAYOUT, "archive": "w.tar"})

@@ -6,13 +6,12 @@ everything anew, features too. So its SHA-256 is what the import is told, reckon
 
 import contextlib
 import difflib
-import json
 import re
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from workflow_scripts.timecat.artifacts import UserError, digest, file_sha256, write_json
+from workflow_scripts.timecat.artifacts import UserError, digest, file_sha256, read_json, sidecar_path, write_json
 from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 
 DOWNLOADS = "results/downloads"
@@ -44,7 +43,7 @@ class Published:
     def __init__(self, checkpoints: Checkpoints, seeds: list[int], steps: list[int]):
         self.checkpoints, self.seeds, self.steps = checkpoints, seeds, steps
         self._seeds_at = {}
-        self._check_sha256()
+        self._check_files()
 
     def place(self, seed: int, step: int) -> str:
         """Path or URL of a checkpoint, inside the archive if there is one."""
@@ -118,21 +117,42 @@ class Published:
 
     # --- what files must be and are ---
 
-    def expected_sha256(self, place: str) -> str:
+    def expected_sha256(self, place: str | None) -> str:
         """The SHA-256 that the config gives for a path or URL; "" if none."""
         return self.checkpoints.sha256.get(place, "")
 
-    def _check_sha256(self) -> None:
-        """UserError for a SHA-256 of a file that the study does not read: it would be checked against nothing."""
-        places = [self.place(seed, step) for step in self.steps for seed in self.seeds]
-        places += [self.checkpoints.archive] if self.checkpoints.archive else []
-        for key in self.checkpoints.sha256:
-            if key not in places:
-                near = difflib.get_close_matches(key, places, n=1)
+    def _check_files(self) -> None:
+        """UserError for an archive that is not there, and for a SHA-256 that is of no file of the study or of another one
+        than stands there. (Of what is yet to be downloaded or extracted, the job says so.)"""
+        archive = self.checkpoints.archive
+        if archive and not is_remote(archive) and not Path(local_path(archive)).is_file():
+            raise UserError(
+                f"`checkpoints.archive`: there is no file {local_path(archive)}; put it there or correct the path"
+            )
+        places = [self.place(seed, step) for step in self.steps for seed in self.seeds] + [archive] * bool(archive)
+        for place, expected in self.checkpoints.sha256.items():
+            if place not in places:
+                near = difflib.get_close_matches(place, places, n=1)
                 raise UserError(
-                    f"`checkpoints.sha256`: the study reads no {key!r}; write the path or URL as it stands after filling in"
+                    f"`checkpoints.sha256`: the study reads no {place!r}; write the path or URL as it stands after filling in"
                     + (f", such as {near[0]!r}" if near else "")
                 )
+            found = self._known_sha256(place)
+            if found not in (None, expected):
+                path = f"{DOWNLOADS}/{download_name(place)}" if is_remote(place) else local_path(place)
+                raise UserError(
+                    f"`checkpoints.sha256`: {path} has {found}, and {place!r} must have {expected}; correct the config, or "
+                    "remove the file and bring the right one"
+                )
+
+    def _known_sha256(self, place: str) -> str | None:
+        """SHA-256 of what stands for a path or URL now; None if nothing does, or if it is inside of an archive."""
+        if is_remote(place):
+            sidecar = sidecar_path(f"{DOWNLOADS}/{download_name(place)}")
+            return read_json(sidecar)["content"] if sidecar.exists() else None
+        is_inside = self.checkpoints.archive not in (None, place)
+        path = Path(local_path(place))
+        return None if is_inside or not path.is_file() else file_sha256_kept(path)
 
     def local_sha256(self, seed: int, step: int) -> str | None:
         """SHA-256 of the local file that a checkpoint is read from; None if it is downloaded or does not exist."""
@@ -146,7 +166,7 @@ def file_sha256_kept(path: Path) -> str:
     state = {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
     known = {}
     with contextlib.suppress(OSError, ValueError):
-        known = json.loads(KNOWN_DIGESTS.read_text())
+        known = read_json(KNOWN_DIGESTS)
     entry = known.get(str(path), {})
     if entry == {**state, "sha256": entry.get("sha256")}:
         return entry["sha256"]

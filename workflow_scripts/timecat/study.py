@@ -155,19 +155,21 @@ class Study:
         return self.config.data_sets[wildcards.source].transform.size
 
     def publication(self, wildcards) -> str:
-        """What the import of a checkpoint is told of its file: what it is and must be, and what of it may be left out."""
+        """What makes an imported checkpoint what it is: the file's content, which of it is meant, what may be left out."""
         seed, step = int(wildcards.seed), int(wildcards.step)
-        member = self.published.member(seed, step)
-        expected = self.published.expected_sha256
         return canonical_json(
             {
-                "member": member,
-                "member_sha256": expected(member) if member else "",
-                "sha256": expected(self.published.container(seed, step)),
+                "member": self.published.member(seed, step),
                 "local_sha256": self.published.local_sha256(seed, step),
-                **self.config.checkpoints.model_dump(include={"ignored", "step_tolerance"}),
+                "ignored": self.config.checkpoints.ignored,
             }
         )
+
+    def published_sha256(self, wildcards) -> str:
+        return self.published.expected_sha256(self.published.container(int(wildcards.seed), int(wildcards.step)))
+
+    def member_sha256(self, wildcards) -> str:
+        return self.published.expected_sha256(self.published.member(int(wildcards.seed), int(wildcards.step)))
 
     def extraction(self, wildcards) -> str:
         features = self.config.features.model_dump(exclude={"views"})
