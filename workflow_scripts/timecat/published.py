@@ -1,7 +1,7 @@
 """Where a study's published weights are: which seeds have a file at a step, what is downloaded, and what is as it was.
 
 A local file may be large, and Snakemake looks at the times of such files alone: a touched or copied one would make
-everything anew, features too. So its SHA-256 is what the import is told, reckoned once per (path, size, time) and kept.
+everything anew, features too. So its SHA-256 is what the import is told, reckoned once for each state of a file and kept.
 """
 
 import contextlib
@@ -161,9 +161,12 @@ class Published:
 
 
 def file_sha256_kept(path: Path) -> str:
-    """SHA-256 (hex) of a file, from what is kept if its size and time are as they were."""
+    """SHA-256 (hex) of a file, from what is kept if its size, inode and time of change are as they were.
+
+    That time is the kernel's own: a copy that keeps the time of its original (cp -p) still changes it.
+    """
     found = path.stat()
-    state = {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
+    state = {"bytes": found.st_size, "inode": found.st_ino, "changed_ns": found.st_ctime_ns}
     known = {}
     with contextlib.suppress(OSError, ValueError):
         known = read_json(KNOWN_DIGESTS)
