@@ -32,7 +32,7 @@ def main() -> None:
         type=json_value,
         required=True,
         metavar="JSON",
-        help='[{"name", "title", "in_distribution"}, ...], the columns in order',
+        help='[{"name", "title", "in_distribution", "views"}, ...], the columns in order',
     )
     command.add_argument(
         "--style",

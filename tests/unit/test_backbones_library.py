@@ -10,45 +10,67 @@ from torch import nn
 from workflow_scripts.timecat import architectures, backbones, backbones_library, checkpoints
 from workflow_scripts.timecat.artifacts import UserError
 
-# One of each family, small, with a size of image that it takes.
+# One of each family, small, and a size of image that it takes. RegNets are not made on the meta device.
 FAMILIES = {
-    **{"resnet18": 32, "resnet50": 32, "regnet_y_400mf": 32, "vit_b_32": 64, "convnext_tiny": 32, "swin_t": 32},
+    **{
+        "resnet18": 32,
+        "resnet50": 32,
+        "vit_b_32": 64,
+        "convnext_tiny": 32,
+        "swin_t": 32,
+        "maxvit_t": 224,
+        "vgg11_bn": 32,
+    },
     **{"mobilenet_v3_small": 32, "efficientnet_b0": 32, "densenet121": 32, "squeezenet1_1": 32, "alexnet": 64},
-    **{"googlenet": 32, "inception_v3": 75, "mnasnet0_5": 32, "shufflenet_v2_x0_5": 32, "maxvit_t": 224},
+    **{"googlenet": 32, "inception_v3": 75, "mnasnet0_5": 32, "shufflenet_v2_x0_5": 32},
 }
+COMPUTED = ("resnet18", "regnet_y_400mf", "squeezenet1_1", "mobilenet_v3_small")
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_features_are_what_the_classifier_gets(name):
-    """The input of the last layer of the library's own model; of SqueezeNet's convolution, pooled as its output is."""
+def build(name: str, size: int | None = None, **settings) -> nn.Module:
+    return backbones.build_backbone({"architecture": name, **settings}, size)
+
+
+def library_model(name: str, size: int) -> nn.Module:
+    """The library's own model, classifier and all, in evaluation mode."""
     from torchvision.models import get_model
 
-    size = FAMILIES[name]
-    backbone = build(name, size).eval()
     options = {
         "vit_b_32": {"image_size": size},
         "googlenet": {"init_weights": True},
         "inception_v3": {"init_weights": True},
     }
-    whole = get_model(name, weights=None, **options.get(name, {})).eval()
-    missing, unexpected = whole.load_state_dict(backbone.state_dict(), strict=False)
-    assert not unexpected
+    return get_model(name, weights=None, **options.get(name, {})).eval()
+
+
+def input_of_the_classifier(whole: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """What the last layer of a model gets; of SqueezeNet's convolution, pooled as its output would be."""
     last = [layer for layer in whole.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
     seen = []
     last.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
-    images = torch.randn(2, 3, size, size)
     with torch.no_grad():
         whole(images)
-        features = backbone(images)
-    wanted = seen[0] if seen[0].ndim == 2 else seen[0].relu().mean(dim=(2, 3))
-    torch.testing.assert_close(features, wanted)
-    assert features.shape == (2, backbone.dimension)
-    assert backbone.dimension == (last.in_features if isinstance(last, nn.Linear) else last.in_channels)
-    assert backbone.training is not None and len(missing) >= 1
+    return seen[0] if seen[0].ndim == 2 else seen[0].relu().mean(dim=(2, 3))
 
 
-def build(name: str, size: int | None = None, **settings) -> nn.Module:
-    return backbones.build_backbone({"architecture": name, **settings}, size)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_dimension_is_that_of_the_classifiers_input(name):
+    size = FAMILIES[name]
+    with torch.device("meta"):
+        images = torch.zeros(2, 3, size, size)
+        backbone = build(name, size).eval()
+        wanted = input_of_the_classifier(library_model(name, size), images)
+        assert backbone(images).shape == wanted.shape == (2, backbone.dimension)
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_features_are_what_the_classifier_gets(name):
+    backbone = build(name, 32).eval()
+    whole = library_model(name, 32)
+    assert not whole.load_state_dict(backbone.state_dict(), strict=False).unexpected_keys
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(images), input_of_the_classifier(whole, images))
 
 
 def test_resnet_features_are_the_output_of_average_pooling():
@@ -105,24 +127,19 @@ def test_a_size_that_an_architecture_cannot_take_is_refused():
         build("inception_v3", 32)
 
 
-def test_a_vision_transformer_says_which_size_it_wants():
-    backbone = build("vit_b_32", 64).eval()
-    with pytest.raises(UserError, match="vit_b_32 was made for images of 64 px and is given 96 px: set transform.size"):
-        backbone(torch.randn(1, 3, 96, 96))
+def test_a_vision_transformer_keeps_its_size(tmp_path):
+    """It travels with the weights, for the network cannot be rebuilt without; another size is refused."""
+    settings = {"architecture": "vit_b_32", "width": 1}
     with torch.device("meta"):
         assert build("vit_b_32").image_size == backbones_library.DEFAULT_SIZE
-
-
-def test_weights_of_a_library_backbone_read_back_equal(tmp_path):
-    """The size of the images travels with the weights: a vision transformer cannot be rebuilt without."""
-    settings = {"architecture": "vit_b_32", "width": 1}
     model = backbones.Classifier(backbones.build_backbone(settings, 64), 3).eval()
     checkpoints.write_weights(tmp_path / "w", model, {"backbone": settings, "image_size": 64})
     backbone, _ = checkpoints.read_backbone(tmp_path / "w")
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(backbone(images), model.backbone(images))
-    assert backbone.dimension == 768
+    with pytest.raises(UserError, match="vit_b_32 was made for images of 64 px and is given 96 px: set transform.size"):
+        backbone(torch.randn(1, 3, 96, 96))
 
 
 def test_a_name_that_only_timm_could_have(monkeypatch):
@@ -136,19 +153,18 @@ def test_width_of_another_architecture_is_refused_in_the_stage_too():
         build("vit_b_16", width=2)
 
 
-def test_every_name_has_a_builder_without_weights(monkeypatch):
-    """All 80, on the meta device, and none reaches for the network."""
-    import urllib.request
+def test_nothing_is_downloaded(monkeypatch):
+    """Neither by torchvision's models nor by the widest of them."""
+    from torch import hub
 
     def refuse(*args, **kwargs):
         raise AssertionError("a download")
 
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.setattr(backbones_library, "_found_dimension", lambda model, size: 0)
+    monkeypatch.setattr(hub, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
     with torch.device("meta"):
-        for name in ("resnet152", "regnet_y_128gf", "vit_h_14", "convnext_large", "vgg19_bn"):
-            backbone = build(name)
-            assert [module for module in backbone.modules() if isinstance(module, nn.Identity)]
+        for name in ("resnet152", "vit_h_14", "convnext_large", "efficientnet_b7"):
+            assert not any("classifier.weight" in key or key.startswith("fc.") for key in build(name).state_dict())
 
 
 def test_the_embedded_study_does_not_import_torchvision(root):

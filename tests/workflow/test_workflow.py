@@ -46,6 +46,39 @@ def test_the_default_study_is_the_embedded_one_and_its_jobs_are_as_designed(fres
     }
 
 
+def test_the_papers_study_is_complete_and_needs_no_data_to_be_shown(fresh):
+    """Its table 2: 5 seeds with a checkpoint at each of 4 steps; 5, 4, 4 and 5 of them are read on 4 data sets."""
+    jobs = jobs_of(fresh.snakemake("-n", config="config/paper.yaml"))
+    expected = {"write_dataset": 4, "pretrain": 5 * 4, "extract_features": (5 + 4 + 4 + 5) * 4, "probe": 4 * 4}
+    assert {rule: jobs[rule] for rule in expected} == expected
+    assert not (fresh.path / "data").exists()
+
+
+def test_the_papers_recipe_is_that_of_its_sources():
+    values = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    assert values["pretrain"] | {"seeds": None} == {
+        "seeds": None,
+        "batch_size": 1024,
+        "accumulation": 4,
+        "ghost_batch": 128,
+        "lr": 0.0025,
+        "betas": [0.9, 0.9955159689799007],
+        "weight_decay": 0.08121616522670176,
+        "warmup_steps": 2939,
+        "label_smoothing": 0.2,
+        "initialisation": "lecun_normal",
+        "zero_gamma": True,
+        "batch_norm_batches": 50,
+    }
+    assert values["pretrain"]["seeds"] == [2, 550, 23, 477, 8529]
+    assert [(arm["members"], arm["steps"]) for arm in values["arms"]] == [
+        (1, 450_000),
+        (2, 200_000),
+        (4, 100_000),
+        (5, 80_000),
+    ]
+
+
 def test_the_default_target_is_the_table(fresh):
     bare = fresh.snakemake("-n", "--resources", "gpu=4", config=None, cores=8)
     named = fresh.snakemake("-n", "--resources", "gpu=4", "--", "results/table2.csv", config=None, cores=8)

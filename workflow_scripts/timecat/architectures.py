@@ -42,10 +42,10 @@ def mistake_in_name(name: str) -> str | None:
     timm = _timm_names()
     if timm is not None and name in timm:
         return None
-    near = difflib.get_close_matches(name, (SMALL_RESIDUAL, *TORCHVISION, *sorted(timm or ())), n=3)
-    where = "of torchvision, and timm, which has more, is not installed" if timm is None else "of torchvision or timm"
-    remedy = f"did you mean {' or '.join(near)}?" if near else "config/README.md names some"
-    return f"{name!r} is not an architecture {where}; {remedy}"
+    near = difflib.get_close_matches(name, sorted({SMALL_RESIDUAL, *TORCHVISION, *(timm or ())}), n=3)
+    where = "torchvision, and timm, which has more, is not installed" if timm is None else "torchvision or timm"
+    remedy = f"near to it are {', '.join(near)}" if near else "config/README.md names some"
+    return f"{name!r} is not an architecture of {where}; {remedy}"
 
 
 def mistake_in_width(name: str, width: int) -> str | None:

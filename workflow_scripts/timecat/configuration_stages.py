@@ -88,7 +88,9 @@ class Pretrain(Block):
         "library", description="of convolutions: the architecture's own, or LeCun's truncated normal (AlgoPerf)"
     )
     zero_gamma: bool = Field(False, description="begin each residual branch of a ResNet at zero (its last batch norm)")
-    precision: Literal["float32", "bf16"] = Field("float32", description="of forward passes; parameters stay float32")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="of training's forward passes; all else is float32"
+    )
     channels_last: bool = Field(False, description="memory format: faster on some devices, other last bits")
     compile: bool = Field(False, description="torch.compile in training (never in evaluation)")
 

@@ -59,6 +59,13 @@ class Study:
         views = self.config.data_sets[data_set].views or self.config.features.views
         return views if isinstance(views, list) else [f"view{number}" for number in range(views)]
 
+    def number_of_views(self, data_set: str) -> int | str | None:
+        """What the table says of them: their number, "center", or None for a data set that is for evaluation only."""
+        if isinstance(self.config.data_sets[data_set], EvaluationFolder):
+            return None
+        names = self.view_names(data_set)
+        return "center" if names == ["center"] else len(names)
+
     def pattern(self, wildcard: str) -> str:
         """Regular expression of a wildcard's values."""
         if wildcard == "download":
@@ -202,6 +209,7 @@ class Study:
                     "name": name,
                     "title": self.config.data_sets[name].title or name,
                     "in_distribution": name == self.config.source,
+                    "views": self.number_of_views(name),
                 }
                 for name in self.config.targets
             ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.selection import SELECTIONS
+from workflow_scripts.timecat.table_notes import views_note
 
 # What each of selection.SELECTIONS means, for the reader of a table.
 MEANINGS = {
@@ -203,7 +204,7 @@ def markdown_text(rows, data_sets) -> str:
     """table2.md: one GitHub table per selection; the best mean of each column is bold."""
     intro = (
         "Top-1 accuracy in percent, mean ± standard deviation over n replicates (no ± where n is 1). Bold: the best mean "
-        "of a column. Each replicate selects for itself.\n"
+        f"of a column. Each replicate selects for itself.{_escaped(views_note(data_sets), _MARKDOWN)}\n"
     )
     parts = [intro]
     for selection, meaning in MEANINGS.items():
@@ -283,7 +284,7 @@ def tex_text(rows, data_sets) -> str:
     notes = " ".join(f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items())
     caption = (
         "Top-1 accuracy in percent, mean $\\pm$ standard deviation over $n$ replicates (no $\\pm$ where $n$ is 1). "
-        f"Bold: the best mean of a column. {notes}"
+        f"Bold: the best mean of a column. {notes}{_escaped(views_note(data_sets), _TEX)}"
     )
     lines += [
         r"    \bottomrule",

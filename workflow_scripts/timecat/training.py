@@ -79,9 +79,26 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> AdamWScheduleFree:
 
 
 def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform) -> float:
-    """One step on a batch (images uint8 [b, s, s, 3], labels [b]); returns its loss. UserError if it is not finite.
+    """One step on a batch (images uint8 [b, s, s, 3], labels [b]); returns its loss. UserError if it is not finite."""
+    value = compute_gradients(run, images, labels, recipe, transform)
+    if not math.isfinite(value):
+        raise UserError(
+            f"the training loss is {value} at step {run.step + 1}: training diverged; lower pretrain.lr (now {recipe.lr}) "
+            "or raise pretrain.warmup_steps in the config"
+        )
+    run.optimizer.step()
+    run.step += 1
+    decay = LOSS_AVERAGE_DECAY if run.step > 1 else 0.0
+    run.loss_average = value if decay == 0 else decay * run.loss_average + (1 - decay) * value
+    return value
 
-    The batch passes in parts whose gradients are summed, so the step is one of the whole batch however it is divided.
+
+def compute_gradients(
+    run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform
+) -> float:
+    """Set the parameters' gradients to those of a batch's mean loss, and return that loss.
+
+    The batch passes in parts whose gradients are summed, so a step is one of the whole batch however it is divided.
     """
     device = run.model.fc.weight.device
     images, labels = images.to(device), labels.to(device)
@@ -97,15 +114,6 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Rec
             loss = loss * (len(some) / len(images))
         loss.backward()
         value += loss.item()
-    if not math.isfinite(value):
-        raise UserError(
-            f"the training loss is {value} at step {run.step + 1}: training diverged; lower pretrain.lr (now {recipe.lr}) "
-            "or raise pretrain.warmup_steps in the config"
-        )
-    run.optimizer.step()
-    run.step += 1
-    decay = LOSS_AVERAGE_DECAY if run.step > 1 else 0.0
-    run.loss_average = value if decay == 0 else decay * run.loss_average + (1 - decay) * value
     return value
 
 
