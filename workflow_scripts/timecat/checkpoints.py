@@ -10,11 +10,18 @@ def write_weights(path, model, description: dict) -> str:
 
     description: backbone (its settings), recipe, image_size (side of the images, pixels), source, seed, step, classes,
     config digest, final train loss, source accuracy.
+    """
+    return write_tensors(path, model.state_dict(), description)
+
+
+def write_tensors(path, tensors: dict, description: dict) -> str:
+    """Write named tensors (of a Classifier, or of its backbone alone) as ``write_weights`` does.
+
     One metadata key, since safetensors writes several in no fixed order and the bytes must be a function of content.
     """
     import safetensors.torch
 
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write_bytes(path, safetensors.torch.save(tensors, {"timecat": canonical_json(description)}))
     return weights_digest(tensors)
 

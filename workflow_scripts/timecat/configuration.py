@@ -2,7 +2,7 @@
 
 Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
 their command line. Reading is strict: unknown keys and mistyped values are errors (see configuration_errors). Data sets
-are in configuration_data_sets, backbones and stages in configuration_stages.
+are in configuration_data_sets, backbones and stages in configuration_stages, published weights in configuration_checkpoints.
 """
 
 from typing import Literal
@@ -11,10 +11,10 @@ from pydantic import Field, model_validator
 
 from workflow_scripts.timecat.architectures import mistake_in_sizes, mistake_in_zero_gamma
 from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, Seed, repeated
+from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder
 from workflow_scripts.timecat.configuration_stages import (
     AnyBackbone,
-    Checkpoints,
     DirectTransfer,
     Features,
     Heldout,
@@ -105,6 +105,9 @@ class Config(Block):
         self._check_backbone()
         for arm in self.arms:
             self._check_replicates(arm)
+        if self.checkpoints is not None:
+            steps = {arm.steps for arm in self.arms if arm.steps is not None}
+            self.checkpoints.check_places(self.pretrain.seeds, sorted(steps | set(self.pretrain.milestones)))
         return self
 
     def _check_backbone(self):

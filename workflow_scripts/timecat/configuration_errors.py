@@ -122,6 +122,8 @@ def _sentence(detail: dict, path: tuple, from_command_line: bool) -> str:
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if detail["loc"] and detail["loc"][-1] == KEY_ITSELF:
         block = ".".join(str(part) for part in path[:-1])
+        if kind in ("int_type", "int_parsing", "greater_than"):
+            return f"`{block}` has the key {value!r}; its keys are steps, whole numbers greater than 0."
         return f"`{block}` has the name {value!r}; a name starts with a letter and has only letters, digits, _ and -."
     if kind in ("extra_forbidden", "invalid_key"):
         allowed = _allowed_keys(detail["loc"])

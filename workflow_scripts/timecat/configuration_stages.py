@@ -1,4 +1,4 @@
-"""The typed config of backbones and stages: pretraining or published checkpoints, features, probe, transfer, limits."""
+"""The typed config of backbones and stages: pretraining, features, probe, transfer, limits."""
 
 from typing import Annotated, Literal
 
@@ -15,7 +15,6 @@ from workflow_scripts.timecat.configuration_blocks import (
     PositiveInt,
     Probability,
     Seed,
-    Sha256,
     Text,
 )
 from workflow_scripts.timecat.configuration_data_sets import Views
@@ -114,23 +113,6 @@ class Pretrain(Block):
                 "(batch_size / accumulation); choose a divisor"
             )
         return self
-
-
-class Checkpoints(Block):
-    """Published weights in the place of pretraining."""
-
-    path: Text = Field(
-        description="where each checkpoint is: a path or URL with {seed}, {run} (the seed's place in pretrain.seeds, from "
-        "0), {step} or {step_name}; inside `archive` if that is given"
-    )
-    step_names: dict[PositiveInt, Text] = Field({}, description="what {step_name} is for each step (default: the step)")
-    archive: Text | None = Field(None, description="a .tar, .tar.gz or .zip that holds them: a path or URL")
-    sha256: dict[Text, Sha256] = Field(
-        {}, description="SHA-256 of files, by path or URL as it stands after filling in; checked when given"
-    )
-    ignored: list[Text] = Field(
-        ["fc.weight", "fc.bias"], description="keys of the published file that may be left out: the classifier's"
-    )
 
 
 class Features(Block):

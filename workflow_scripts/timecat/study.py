@@ -4,16 +4,30 @@ The rules use an instance's methods as input functions and params. Params are ca
 config that the stage needs, so that a change of the config re-runs exactly the stages that it can affect.
 """
 
-from workflow_scripts.timecat.artifacts import canonical_json
+import re
+
+from workflow_scripts.timecat.artifacts import UserError, canonical_json
 from workflow_scripts.timecat.configuration import Arm, Config
 from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder
+from workflow_scripts.timecat.published import Published
 
 
 class Study:
     """The files of a config. Wildcards arrive as Snakemake's (attributes are text)."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, files: list[str] = ()):
+        """files: of the config, for messages. Raises UserError if published weights are too few for an arm."""
         self.config = config
+        self.published = None
+        if config.checkpoints is not None:
+            try:
+                self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
+                for arm in config.arms:
+                    if arm.steps is not None:
+                        self.published.check_arm(arm.name, arm.steps, arm.members, arm.replicates)
+            except UserError as error:
+                where = f"{', '.join(map(str, files))}: " if files else ""
+                raise UserError(f"{where}{error}") from None
 
     # --- what the study consists of ---
 
@@ -29,10 +43,15 @@ class Study:
         return sorted(asked_for | set(self.config.pretrain.milestones))
 
     def replicates(self, arm: Arm) -> list[list[int]]:
-        """The seeds of each replicate: as listed, else disjoint groups of the study's seeds in their order."""
+        """The seeds of each replicate: as listed, else disjoint groups of the study's seeds in their order.
+
+        With published weights, of those seeds whose checkpoint exists at the arm's steps.
+        """
         if arm.replicates is not None:
             return arm.replicates
         seeds, k = self.config.pretrain.seeds, arm.members
+        if self.published is not None and arm.steps is not None:
+            seeds = self.published.seeds_at(arm.steps)
         return [seeds[first : first + k] for first in range(0, len(seeds) - k + 1, k)]
 
     def view_names(self, data_set: str) -> list[str]:
@@ -49,6 +68,8 @@ class Study:
 
     def pattern(self, wildcard: str) -> str:
         """Regular expression of a wildcard's values."""
+        if wildcard == "download":
+            return "|".join(re.escape(name) for name in self.published.urls) or "nothing"
         values = {"data_set": self.config.data_sets, "backbone": self.config.backbones, "arm": self.arms}
         return "|".join(values[wildcard])
 
@@ -82,6 +103,15 @@ class Study:
 
     def probed_index(self, wildcards) -> list[str]:
         return [path.replace(".beton.json", ".index.parquet") for path in self.probed_sidecar(wildcards)]
+
+    def published_file(self, wildcards) -> str:
+        """The file that a checkpoint is imported from: where it is, or where it is downloaded to."""
+        return self.published.file(int(wildcards.seed), int(wildcards.step))
+
+    def published_sidecar(self, wildcards) -> list[str]:
+        """The sidecar of that file if it is downloaded."""
+        downloaded = self.published.is_downloaded(int(wildcards.seed), int(wildcards.step))
+        return [f"{self.published_file(wildcards)}.json"] if downloaded else []
 
     def feature_folders(self, wildcards) -> list[str]:
         """Folders of features of an arm on a data set: replicate after replicate, member after member."""
@@ -135,6 +165,32 @@ class Study:
 
     def recipe(self, wildcards) -> str:
         return canonical_json(self.config.pretrain.model_dump(exclude={"seeds", "milestones"}))
+
+    def download_url(self, wildcards) -> str:
+        return self.published.urls[wildcards.download]
+
+    def download_sha256(self, wildcards) -> str:
+        return self.published.expected_sha256(self.download_url(wildcards))
+
+    def image_size(self, wildcards) -> int:
+        return self.config.data_sets[wildcards.source].transform.size
+
+    def publication(self, wildcards) -> str:
+        """What makes an imported checkpoint what it is: the file's content, which of it is meant, what may be left out."""
+        seed, step = int(wildcards.seed), int(wildcards.step)
+        return canonical_json(
+            {
+                "member": self.published.member(seed, step),
+                "local_sha256": self.published.local_sha256(seed, step),
+                "ignored": self.config.checkpoints.ignored,
+            }
+        )
+
+    def published_sha256(self, wildcards) -> str:
+        return self.published.expected_sha256(self.published.container(int(wildcards.seed), int(wildcards.step)))
+
+    def member_sha256(self, wildcards) -> str:
+        return self.published.expected_sha256(self.published.member(int(wildcards.seed), int(wildcards.step)))
 
     def extraction(self, wildcards) -> str:
         features = self.config.features.model_dump(exclude={"views"})
