@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from workflow_scripts.timecat.randomness import key
+
 
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left); ``stride`` in the first."""
@@ -66,3 +68,12 @@ def build_backbone(settings: dict) -> nn.Module:
     """The network of a backbone's block of the config, freshly initialised. It has ``dimension``, its feature size."""
     settings = dict(settings)
     return ARCHITECTURES[settings.pop("architecture")](**settings)
+
+
+def initial_classifier(settings: dict, classes: int, seed: int) -> Classifier:
+    """The classifier that the pretraining run of a seed begins with (drawn on the CPU, whatever the device).
+
+    Its backbone is drawn first, so that it does not depend on the number of classes.
+    """
+    torch.manual_seed(key("pretrain", "initialisation", seed) % 2**63)
+    return Classifier(build_backbone(settings), classes)

@@ -84,6 +84,12 @@ def gathered(parts) -> Scores:
     )
 
 
+def side_by_side(scores) -> Scores:
+    """Scores of several heads on one split as those of one, in that order."""
+    columns = {name: [getattr(score, name) for score in scores] for name in vars(scores[0])}
+    return Scores(**{name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()})
+
+
 def report(replicate: int, members, data: DataSet, weight_decays, scores, where: str, block: str) -> Report:
     """What a replicate's scores say, and what each selection picks from them.
 

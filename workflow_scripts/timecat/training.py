@@ -16,8 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.backbones import Classifier, build_backbone
-from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.backbones import Classifier, initial_classifier
 from workflow_scripts.timecat.recipe import Recipe
 from workflow_scripts.timecat.views import Transform, normalise
 
@@ -35,9 +34,8 @@ class Run:
 
 
 def start_run(backbone: dict, classes: int, recipe: Recipe, seed: int, device: str) -> Run:
-    """A run at step 0; the seed fixes the initial parameters (drawn on the CPU, whatever the device)."""
-    torch.manual_seed(key("pretrain", "initialisation", seed) % 2**63)
-    model = Classifier(build_backbone(backbone), classes).to(device)
+    """A run at step 0; the seed fixes the initial parameters."""
+    model = initial_classifier(backbone, classes, seed).to(device)
     return Run(model.train(), _optimizer(model, recipe), 0, math.nan)
 
 
