@@ -69,7 +69,8 @@ def test_labels_of_the_figure():
     everything = {"probe", "finetune", "direct"}
     assert figures._label(PROBED, {"probe"}) == "2\n4k"
     assert [figures._label(arm, everything) for arm in (PROBED, TUNED, DIRECT)] == [
-        "2\n4k\nprobe",
-        "2\n4k\nfinetune",
-        "2\n–\ndirect",
+        "2\n4k\np",
+        "2\n4k\nf",
+        "2\n–\nd",
     ]
+    assert figures.LETTERS == "p: probe, f: finetune, d: direct"

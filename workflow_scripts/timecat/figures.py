@@ -8,8 +8,10 @@ import io
 import itertools
 import math
 
-from workflow_scripts.timecat.table_arms import NO_STEPS, PROBE, mode
+from workflow_scripts.timecat.table_arms import MODES, NO_STEPS, PROBE, mode
 
+# Words would run into one another below a panel's arms; their first letters differ.
+LETTERS = ", ".join(f"{name[0]}: {name}" for name in MODES)
 PANELS_PER_ROW = 4
 # Told apart by colour (blue and vermilion stay distinct to the colour-blind), by marker and by dash.
 LOOKS = {
@@ -56,8 +58,8 @@ def members_figure(rows, data_sets, style: dict) -> bytes:
         for panel in panels[len(data_sets) :]:
             panel.set_axis_off()
         figure.supylabel("top-1 accuracy (%)", fontsize=8)
-        below = "steps of each" + (", transfer" if _modes(rows) != {PROBE} else "")
-        figure.supxlabel(f"members (below: {below})\nbars: one standard deviation", fontsize=8)
+        letters = "" if _modes(rows) == {PROBE} else f"\n{LETTERS}"
+        figure.supxlabel(f"members (below: steps of each){letters}\nbars: one standard deviation", fontsize=8)
         figure.legend(
             handles=[_legend_handle(selection) for selection in LOOKS],
             loc="outside upper center",
@@ -102,9 +104,9 @@ def _modes(rows) -> set[str]:
 
 
 def _label(arm: dict, modes: set[str]) -> str:
-    """What stands below an arm: members, steps of each, and how it is transferred where that is not always a probe."""
+    """What stands below an arm: members, steps of each, and how it is transferred (LETTERS) if not all are probes."""
     steps = NO_STEPS if arm["steps"] is None else short_number(arm["steps"])
-    return f"{arm['members']}\n{steps}" + (f"\n{mode(arm)}" if modes != {PROBE} else "")
+    return f"{arm['members']}\n{steps}" + ("" if modes == {PROBE} else f"\n{mode(arm)[0]}")
 
 
 def short_number(number: int) -> str:
