@@ -274,6 +274,17 @@ def test_direct_starts_where_pretraining_starts():
     assert torch.equal(first.stem[0].weight, copy.stem[0].weight) and first is not copy
 
 
+class Noisy(nn.Module):
+    """A backbone with dropout on its features."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone, self.dimension = backbone, backbone.dimension
+
+    def forward(self, x):
+        return functional.dropout(self.backbone(x), 0.3, self.training)
+
+
 class Stopped(Exception):
     """What stands for an interruption."""
 
@@ -299,11 +310,16 @@ def bits(run) -> list[bytes]:
 
 @pytest.mark.parametrize("calls", [1, 3, 4, 6, 8])  # mid-epoch, before and after an evaluation, the last of all
 def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(folder, target, calls):
+    """Even with backbones that draw from torch's generator in training."""
     own = settings(epochs=2)
-    whole = transferring.start_run(members(folder), 0, 1e-3, target, own)
+
+    def start():
+        return transferring.start_run([Noisy(backbone) for backbone in members(folder)], 0, 1e-3, target, own)
+
+    whole = start()
     transferring.finish_run(whole, "full", target, own)
 
-    stopped, count = transferring.start_run(members(folder), 0, 1e-3, target, own), 0
+    stopped, count = start(), 0
 
     def offer():
         nonlocal count
@@ -314,7 +330,8 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(folder, targe
     with pytest.raises(Stopped):
         transferring.finish_run(stopped, "full", target, own, offer)
     saved = transfer_states.state_bytes("run", stopped)
-    following = transferring.start_run(members(folder), 0, 1e-3, target, own)
+    following = start()
+    torch.manual_seed(calls)  # another process
     assert not transfer_states.load_state(saved, "another run", following) and following.step == 0
     assert transfer_states.load_state(saved, "run", following) and following.step == calls - calls // 4
     transferring.finish_run(following, "full", target, own)

@@ -132,6 +132,8 @@ def _train_epoch(run: Run, rows, target: Target, settings: Settings, offer) -> b
     with closing(stream):
         for chosen, images in _lone_row_joined(stream):
             labels = torch.from_numpy(target.data.train_labels[chosen])
+            # What a network draws in training (dropout, stochastic depth) depends on seed and step alone.
+            torch.manual_seed(randomness.key("transfer", "noise", settings.seed, run.step) % 2**63)
             sums = train_step(run, images, labels, target)
             if not math.isfinite(sums[0]):
                 return False
