@@ -9,7 +9,8 @@ from pathlib import Path
 
 from workflow_scripts.timecat import artifacts, command, devices
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.scoring_files import log_report, read_data_set, write_metrics, write_predictions
+from workflow_scripts.timecat.probe_files import write_metrics, write_predictions
+from workflow_scripts.timecat.replicates import log_report, read_data_set
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ def main() -> None:
 
 def transfer(arguments, device: str) -> None:
     """Train, select, write."""
-    from workflow_scripts.timecat import scoring_files, torch_settings, transferring
+    from workflow_scripts.timecat import probe_files, replicates, torch_settings, transferring
     from workflow_scripts.timecat.progress import Progress
     from workflow_scripts.timecat.transfer_network import Settings
     from workflow_scripts.timecat.transfer_states import Kept
@@ -58,7 +58,7 @@ def transfer(arguments, device: str) -> None:
         name=arguments.data_set,
         train=arguments.train,
         evaluation=arguments.evaluation,
-        data=scoring_files.read_data_set(arguments.train_index, arguments.evaluation_index, arguments.heldout),
+        data=replicates.read_data_set(arguments.train_index, arguments.evaluation_index, arguments.heldout),
         transform=Transform(**arguments.transform),
         device=device,
         workers=arguments.workers,
@@ -87,11 +87,11 @@ def transfer(arguments, device: str) -> None:
                 replicate, members, backbones, target, settings, arguments.mode, kept, progress
             )
         )
-        scoring_files.log_report(replicate, members, reports[-1])
+        replicates.log_report(replicate, members, reports[-1])
     progress.close()
     kept.stop_watching()
-    scoring_files.write_metrics(arguments.metrics, [row for report in reports for row in report.metrics])
-    content = scoring_files.write_predictions(arguments.predictions, [report.predictions for report in reports])
+    probe_files.write_metrics(arguments.metrics, [row for report in reports for row in report.metrics])
+    content = probe_files.write_predictions(arguments.predictions, [report.predictions for report in reports])
     artifacts.write_sidecar(arguments.predictions, content, params, inputs, device=torch_settings.device_name(device))
     shutil.rmtree(folder)
 

@@ -31,7 +31,7 @@ from workflow_scripts.timecat.heads import initial_weight
 from workflow_scripts.timecat.probing import Protocol, batches, probe_replicate
 from workflow_scripts.timecat.progress import Progress
 from workflow_scripts.timecat.recipe import Recipe
-from workflow_scripts.timecat.scoring_files import read_data_set
+from workflow_scripts.timecat.replicates import read_data_set
 from workflow_scripts.timecat.transfer_network import INIT_STD, Settings, parameter_groups, start_network
 from workflow_scripts.timecat.views import Transform, normalise, view_key
 
@@ -350,7 +350,7 @@ def test_a_network_that_diverges_harms_no_other_and_is_not_selected(replicate, c
 
 
 def stage_report(report, capsys) -> str:
-    from workflow_scripts.timecat.scoring_files import log_report
+    from workflow_scripts.timecat.replicates import log_report
 
     capsys.readouterr()
     log_report(0, SEEDS, report)
@@ -442,7 +442,7 @@ def test_the_stage_writes_what_a_probe_writes(folder, uninterrupted, tmp_path):
 
 
 def test_the_files_have_the_probes_columns(folder, target, uninterrupted, tmp_path):
-    from workflow_scripts.timecat.scoring_files import write_metrics, write_predictions
+    from workflow_scripts.timecat.probe_files import write_metrics, write_predictions
 
     own = {k: v for k, v in SETTINGS.items() if k != "backbone_lr"} | {"epochs": 1}
     folders = features_by_epoch(folder, target, tmp_path, 0, 1)
