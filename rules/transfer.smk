@@ -46,6 +46,7 @@ rule transfer:
         mode=study.transfer_mode,
         replicates=study.replicate_seeds,
         backbone=study.transfer_backbone,
+        initialisation=study.transfer_initialisation,
         settings=study.transfer_settings,
         transform=study.transform,
         heldout=study.heldout,
@@ -57,6 +58,7 @@ rule transfer:
         " --replicates {params.replicates:q}"
         " --weights {input.weights:q}"
         " --backbone {params.backbone:q}"
+        " --initialisation {params.initialisation:q}"
         " --settings {params.settings:q}"
         " --transform {params.transform:q}"
         " --heldout {params.heldout:q}"

@@ -20,6 +20,9 @@ def main() -> None:
     parser.add_argument("--replicates", required=True, type=command.json_value, help="[[seed, ...], ...]")
     parser.add_argument("--weights", nargs="*", default=[], type=Path, help="finetune: of all members, in that order")
     parser.add_argument("--backbone", required=True, type=command.json_value, help="direct: its block of the config")
+    parser.add_argument(
+        "--initialisation", required=True, type=command.json_value, help="direct: the recipe's keys of it"
+    )
     parser.add_argument("--settings", required=True, type=command.json_value, help="the block finetune or direct")
     parser.add_argument("--transform", required=True, type=command.json_value)
     parser.add_argument("--heldout", required=True, type=command.json_value, help='{"seed": ..., "fraction": ...}')
@@ -63,7 +66,17 @@ def transfer(arguments, device: str) -> None:
         device=device,
         workers=arguments.workers,
     )
-    told = ("mode", "data_set", "replicates", "backbone", "settings", "transform", "heldout", "torch_threads")
+    told = (
+        "mode",
+        "data_set",
+        "replicates",
+        "backbone",
+        "initialisation",
+        "settings",
+        "transform",
+        "heldout",
+        "torch_threads",
+    )
     params = {name: getattr(arguments, name) for name in told}
     inputs = {name: read_sidecar(getattr(arguments, name))["content"] for name in ("train", "evaluation")}
     paths = iter(arguments.weights)
@@ -80,7 +93,9 @@ def transfer(arguments, device: str) -> None:
     for replicate, (members, own) in enumerate(zip(arguments.replicates, weights)):
 
         def backbones(members=members, own=own):
-            return finetuned(own) if own else untrained(arguments.backbone, members)
+            if own:
+                return finetuned(own)
+            return untrained(arguments.backbone, members, target.transform.size, arguments.initialisation)
 
         reports.append(
             transferring.transfer_replicate(
@@ -103,11 +118,11 @@ def finetuned(weights) -> list:
     return [read_backbone(path)[0].requires_grad_(True) for path in weights]
 
 
-def untrained(settings: dict, seeds) -> list:
+def untrained(settings: dict, seeds, image_size: int, initialisation: dict) -> list:
     """The backbones that the pretraining runs of these seeds begin with."""
-    from workflow_scripts.timecat.backbones import initial_classifier
+    from workflow_scripts.timecat.initialisation import initial_classifier
 
-    return [initial_classifier(settings, 1, seed).backbone for seed in seeds]
+    return [initial_classifier(settings, 1, seed, image_size, **initialisation).backbone for seed in seeds]
 
 
 if __name__ == "__main__":

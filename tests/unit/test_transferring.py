@@ -261,13 +261,18 @@ def test_without_momentum_and_without_batch_norms(target):
     assert math.isfinite(scores["evaluation"].loss[0])
 
 
-def test_direct_starts_where_pretraining_starts():
+@pytest.mark.parametrize(("initialisation", "zero_gamma"), [("library", False), ("lecun_normal", True)])
+def test_direct_starts_where_pretraining_starts(initialisation, zero_gamma):
+    """Whatever the classes of the source."""
     recipe = Recipe(
-        batch_size=8, lr=0.1, weight_decay=0, betas=[0.9, 0.9], warmup_steps=1, label_smoothing=0, batch_norm_batches=1
+        **{"batch_size": 8, "lr": 0.1, "weight_decay": 0, "betas": [0.9, 0.9], "warmup_steps": 1},
+        **{"label_smoothing": 0, "batch_norm_batches": 1, "initialisation": initialisation, "zero_gamma": zero_gamma},
     )
-    first, second, copy = stage.untrained(BACKBONE, [2, 550, 2])
+    drawn = {"initialisation": initialisation, "zero_gamma": zero_gamma}
+    first, second, copy = stage.untrained(BACKBONE, [2, 550, 2], 28, drawn)
+    assert bool(first.blocks[0].bn2.weight.any()) is not zero_gamma
     for backbone, seed in ((first, 2), (second, 550)):
-        pretrained = training.start_run(BACKBONE, CLASSES, recipe, seed, "cpu").model.backbone
+        pretrained = training.start_run(BACKBONE, CLASSES, recipe, seed, "cpu", 28).model.backbone
         for mine, theirs in zip(backbone.state_dict().values(), pretrained.state_dict().values(), strict=True):
             assert torch.equal(mine, theirs)
     assert not torch.equal(first.stem[0].weight, second.stem[0].weight)
@@ -377,6 +382,7 @@ def command_line(folder: Path, output: Path, mode="finetune", **others) -> list[
         "data-set": NAME,
         "replicates": json.dumps([[seed] for seed in SEEDS]),
         "backbone": json.dumps(BACKBONE if mode == "direct" else None),
+        "initialisation": json.dumps({"initialisation": "library", "zero_gamma": True} if mode == "direct" else None),
         "settings": json.dumps(SETTINGS | others),
         "transform": json.dumps(TRANSFORM),
         "heldout": json.dumps(HELDOUT),

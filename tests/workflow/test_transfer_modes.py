@@ -61,4 +61,5 @@ def test_what_each_mode_is_told(study):
     )
     assert "--mode finetune" in tuned and "--backbone null" in tuned and '"backbone_lr":0.001' in tuned
     assert "--mode direct" in direct and "small_residual" in direct and '"backbone_lr":0.01' in direct
+    assert "--initialisation null" in tuned and '"zero_gamma":false' in direct
     assert "--weights  --backbone" in direct and "weight_decays" in direct

@@ -3,8 +3,6 @@
 import torch
 from torch import nn
 
-from workflow_scripts.timecat.randomness import key
-
 
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left); ``stride`` in the first."""
@@ -64,16 +62,15 @@ class Classifier(nn.Module):
 ARCHITECTURES = {"small_residual": SmallResidual}
 
 
-def build_backbone(settings: dict) -> nn.Module:
-    """The network of a backbone's block of the config, freshly initialised. It has ``dimension``, its feature size."""
-    settings = dict(settings)
-    return ARCHITECTURES[settings.pop("architecture")](**settings)
+def build_backbone(settings: dict, image_size: int | None = None) -> nn.Module:
+    """The network of a backbone's block of the config, freshly initialised. It has ``dimension``, its feature size.
 
-
-def initial_classifier(settings: dict, classes: int, seed: int) -> Classifier:
-    """The classifier that the pretraining run of a seed begins with (drawn on the CPU, whatever the device).
-
-    Its backbone is drawn first, so that it does not depend on the number of classes.
+    image_size: side of the images in pixels; architectures that are made for one size (ViT) need it, others take any.
     """
-    torch.manual_seed(key("pretrain", "initialisation", seed) % 2**63)
-    return Classifier(build_backbone(settings), classes)
+    settings = dict(settings)
+    architecture = settings.pop("architecture")
+    if architecture in ARCHITECTURES:
+        return ARCHITECTURES[architecture](**settings)
+    from workflow_scripts.timecat.backbones_library import build_library_backbone
+
+    return build_library_backbone(architecture, image_size=image_size, **settings)

@@ -8,7 +8,8 @@ from workflow_scripts.timecat.artifacts import UserError, array_digest, canonica
 def write_weights(path, model, description: dict) -> str:
     """Write a Classifier's weights with ``description`` as their metadata; return the digest of the content.
 
-    description: backbone (its settings), source, seed, step, classes, config digest, final train loss, source accuracy.
+    description: backbone (its settings), recipe, image_size (side of the images, pixels), source, seed, step, classes,
+    config digest, final train loss, source accuracy.
     One metadata key, since safetensors writes several in no fixed order and the bytes must be a function of content.
     """
     import safetensors.torch
@@ -41,7 +42,7 @@ def read_backbone(path):
     from workflow_scripts.timecat.backbones import build_backbone
 
     description = read_description(path)
-    backbone = build_backbone(description["backbone"])
+    backbone = build_backbone(description["backbone"], description.get("image_size"))
     prefix = "backbone."
     tensors = safetensors.torch.load_file(path)
     backbone.load_state_dict({name[len(prefix) :]: v for name, v in tensors.items() if name.startswith(prefix)})

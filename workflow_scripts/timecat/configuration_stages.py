@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from workflow_scripts.timecat.architectures import mistake_in_name, mistake_in_width
 from workflow_scripts.timecat.configuration_blocks import (
     Ascending,
     Block,
@@ -33,6 +34,14 @@ class LibraryBackbone(Block):
 
     architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
     width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
+
+    @model_validator(mode="after")
+    def _known(self):
+        if mistake := mistake_in_name(self.architecture):
+            raise ValueError(f"architecture: {mistake}")
+        if mistake := mistake_in_width(self.architecture, self.width):
+            raise ValueError(f"width: {mistake}")
+        return self
 
 
 AnyBackbone = Annotated[

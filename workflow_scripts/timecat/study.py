@@ -164,6 +164,12 @@ class Study:
         direct = self.arms[wildcards.arm].transfer == "direct"
         return canonical_json(self.config.backbones[self.config.backbone].model_dump() if direct else None)
 
+    def transfer_initialisation(self, wildcards) -> str:
+        direct = self.arms[wildcards.arm].transfer == "direct"
+        return canonical_json(
+            self.config.pretrain.model_dump(include={"initialisation", "zero_gamma"}) if direct else None
+        )
+
     def table_cells(self, wildcards) -> str:
         return canonical_json(self.cells())
 
