@@ -45,9 +45,9 @@ def test_markdown_and_tex_show_a_dash_and_say_what_each_way_is():
 
 
 def test_a_study_of_probes_needs_no_note():
-    assert table_arms.notes([PROBED, PROBED | {"name": "cat4"}], str) == []
+    assert table_arms.notes(rows(PROBED, PROBED | {"name": "cat4"}), str) == []
     assert "\n- " not in tables.markdown_text(rows(PROBED), DATA_SETS)
-    (note,) = table_arms.notes([DIRECT, DIRECT | {"name": "other"}], str)
+    (note,) = table_arms.notes(rows(DIRECT, DIRECT | {"name": "other"}), str)
     assert note.startswith("scratch, other: direct")
 
 

@@ -3,13 +3,13 @@
 NO_STEPS = "–"
 PROBE = "probe"
 
-# How arms are transferred, for the reader of a table; {arms} stands for their names.
+# How arms are transferred, for the reader of a table; {arms} stands for their names, {dash} for NO_STEPS.
 MODES = {
     PROBE: "{arms}: frozen backbones, a probe on their concatenated features.",
     "finetune": "{arms}: fine-tuned, that is, the backbones are trained on the target as well, side by side with one linear "
     "layer on their concatenated features; the steps are those of pretraining.",
     "direct": "{arms}: direct, that is, the same network trained on the target alone from a fresh start; there is no "
-    f"pretraining, hence no steps ({NO_STEPS}).",
+    "pretraining, hence no steps ({dash}).",
 }
 
 
@@ -31,11 +31,14 @@ def budget_cells(arm: dict) -> list[str]:
     return [f"{arm['members']} × {arm['steps']:,}", f"{total:,}"]
 
 
-def notes(arms, written) -> list[str]:
-    """A sentence for each way in which arms are transferred; none where all are probed. written(name): how a name looks."""
+def notes(rows, written, dash: str = NO_STEPS) -> list[str]:
+    """A sentence for each way in which the arms of tables.Row are transferred; none where all are probed.
+
+    written(name): how the name of an arm looks. dash: what stands for steps that there are none of.
+    """
     names = {}
-    for arm in arms:
-        names.setdefault(mode(arm), []).append(written(arm["name"]))
+    for row in rows:
+        names.setdefault(mode(row.arm), []).append(written(row.arm["name"]))
     if list(names) == [PROBE]:
         return []
-    return [MODES[key].format(arms=", ".join(names[key])) for key in MODES if key in names]
+    return [MODES[key].format(arms=", ".join(names[key]), dash=dash) for key in MODES if key in names]

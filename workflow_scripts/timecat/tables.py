@@ -204,8 +204,7 @@ def markdown_text(rows, data_sets) -> str:
     for selection, meaning in MEANINGS.items():
         parts.append(f"**Selection `{selection}`**: {meaning}.\n")
         parts.append(_markdown_table(rows, data_sets, selection))
-    own_notes = notes([row.arm for row in rows], lambda name: f"**{_escaped(name, _MARKDOWN)}**")
-    parts += [f"- {note}\n" for note in own_notes]
+    parts += [f"- {note}\n" for note in notes(rows, lambda name: f"**{_escaped(name, _MARKDOWN)}**")]
     return "\n".join(parts)
 
 
@@ -279,9 +278,7 @@ def tex_text(rows, data_sets) -> str:
                 )
             lines.append(_tex_line(line))
     sentences = [f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items()]
-    sentences += [
-        note.replace("–", "--") for note in notes([row.arm for row in rows], lambda name: _escaped(name, _TEX))
-    ]
+    sentences += notes(rows, lambda name: _escaped(name, _TEX), dash="--")
     caption = (
         "Top-1 accuracy in percent, mean $\\pm$ standard deviation over $n$ replicates (no $\\pm$ where $n$ is 1). "
         f"Bold: the best mean of a column. {' '.join(sentences)}"
