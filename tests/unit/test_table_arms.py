@@ -8,6 +8,7 @@ import pyarrow
 import pytest
 
 from workflow_scripts.timecat import figures, table_arms, tables
+from workflow_scripts.timecat.probe_files import write_metrics
 
 DATA_SETS = [{"name": "a", "title": "A", "in_distribution": False}]
 STYLE = {"width_per_panel": 3.0, "height": 2.0}
@@ -51,11 +52,12 @@ def test_a_study_of_probes_needs_no_note():
     assert note.startswith("scratch, other: direct")
 
 
-def test_metrics_of_an_arm_without_steps():
+def test_metrics_of_an_arm_without_steps(tmp_path):
     line = {"replicate": 0, "members": [2, 3], "weight_decay": 0.1, "fit": "full", "epoch": 1, "split": "evaluation"}
-    probe = pyarrow.Table.from_pylist([line | {"top1": 1.0, "top5": 2.0, "loss": 3.0}])
+    write_metrics(tmp_path / "cell.parquet", [line | {"top1": 1.0, "top5": 2.0, "loss": 3.0}])
     arms = [PROBED, DIRECT]
-    metrics = tables.metrics_table({(arm["name"], "a"): probe for arm in arms}, arms)
+    cells = {(arm["name"], "a"): tables.read_probe(tmp_path / "cell.parquet", arm) for arm in arms}
+    metrics = tables.metrics_table(cells, arms)
     assert metrics["steps"].to_pylist() == [4000, None] and metrics["steps"].type == pyarrow.int64()
 
 
