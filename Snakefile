@@ -59,4 +59,5 @@ else:
 
 include: "rules/extract_features.smk"
 include: "rules/probe.smk"
+include: "rules/transfer.smk"
 include: "rules/tabulate.smk"

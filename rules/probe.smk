@@ -28,6 +28,8 @@ rule probe:
         "results/logs/probe/{source}/{data_set}/{arm}.log",
     benchmark:
         "results/benchmarks/probe/{source}/{data_set}/{arm}.tsv"
+    wildcard_constraints:
+        arm=study.pattern("probed_arm"),
     threads: study.config.torch_threads
     resources:
         gpu=1,

@@ -4,12 +4,13 @@ Writes one Parquet of metrics (a row per replicate, fit, weight decay, epoch and
 predictions on the evaluation split, with a sidecar. The bytes are a function of what is read and told.
 """
 
-import math
 import os
 from pathlib import Path
 
 from workflow_scripts.timecat import artifacts, command, devices
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.probe_files import write_metrics, write_predictions
+from workflow_scripts.timecat.replicates import log_report, read_data_set
 
 
 def main() -> None:
@@ -34,19 +35,11 @@ def main() -> None:
 
     device = devices.acquire(args.gpus)  # before torch can see a GPU
     from workflow_scripts.timecat import probing, torch_settings
-    from workflow_scripts.timecat.heldout import heldout_rows
 
     torch_settings.configure(args.torch_threads, device)
     command.log_start_up()
     protocol = probing.Protocol(**args.protocol)
-    _, train_labels = read_index(args.train_index)
-    evaluation_rows, evaluation_labels = read_index(args.evaluation_index)
-    data = probing.DataSet(
-        train_labels=train_labels,
-        evaluation_labels=evaluation_labels,
-        evaluation_rows=evaluation_rows,
-        heldout=heldout_rows(train_labels, args.heldout["seed"], args.heldout["fraction"]),
-    )
+    data = read_data_set(args.train_index, args.evaluation_index, args.heldout)
     files = probing.file_rows(data, args.views)
     probing.check_features(args.features, files)
 
@@ -54,7 +47,7 @@ def main() -> None:
     for replicate, members in enumerate(args.replicates):
         own = [next(folders) for _ in members]
         probes.append(probing.probe_replicate(replicate, members, own, args.views, data, protocol, device))
-        report(replicate, members, probes[-1])
+        log_report(replicate, members, probes[-1])
 
     write_metrics(args.metrics, [row for probe in probes for row in probe.metrics])
     content = write_predictions(args.predictions, [probe.predictions for probe in probes])
@@ -71,56 +64,6 @@ def main() -> None:
         inputs=input_digests(args, files),
         device=torch_settings.device_name(device),
     )
-
-
-def read_index(path):
-    """Columns row and label of an index, as int64 arrays."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path, columns=["row", "label"])
-    return tuple(table[name].to_numpy().astype("int64") for name in ("row", "label"))
-
-
-def report(replicate: int, members, probe) -> None:
-    """Log what each selection chose, and which heads diverged."""
-    chosen = "; ".join(
-        f"{name}: weight decay {selected.weight_decay:g}, epoch {selected.epoch}, top-1 {selected.top1:.2f} %"
-        for name, selected in probe.selected.items()
-    )
-    command.log(f"replicate {replicate} (seeds {', '.join(map(str, members))}): {chosen}")
-    diverged = {(row["fit"], row["weight_decay"]) for row in probe.metrics if not math.isfinite(row["loss"])}
-    for fit, weight_decay in sorted(diverged):
-        command.log(f"replicate {replicate}: the {fit} head with weight decay {weight_decay:g} diverged, not selected")
-
-
-def write_metrics(path, rows: list[dict]) -> None:
-    """Write the metrics, one row each, as Parquet."""
-    import pyarrow as pa
-
-    schema = pa.schema(
-        {
-            "replicate": pa.int64(),
-            "members": pa.list_(pa.int64()),
-            "weight_decay": pa.float64(),
-            "fit": pa.string(),
-            "epoch": pa.int64(),
-            "split": pa.string(),
-            "top1": pa.float64(),
-            "top5": pa.float64(),
-            "loss": pa.float64(),
-        }
-    )
-    _write_parquet(path, pa.Table.from_pylist(rows, schema))
-
-
-def write_predictions(path, replicates: list[dict]) -> str:
-    """Write the predictions as Parquet; returns the digest of their content."""
-    import numpy as np
-    import pyarrow as pa
-
-    columns = {name: np.concatenate([part for one in replicates for part in one[name]]) for name in replicates[0]}
-    _write_parquet(path, pa.table(columns))
-    return artifacts.digest({name: artifacts.digest(column.tobytes()) for name, column in columns.items()})
 
 
 def input_digests(args, files) -> dict[str, str]:
@@ -140,15 +83,6 @@ def input_digests(args, files) -> dict[str, str]:
                 digest = known.get(name) or artifacts.array_digest(np.load(folder / name, mmap_mode="r"))
                 digests[f"{replicate}/{seed}/{name}"] = digest
     return digests
-
-
-def _write_parquet(path, table) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd")
-    artifacts.write_bytes(path, buffer.getvalue().to_pybytes())
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main() -> None:
         type=json_value,
         required=True,
         metavar="JSON",
-        help='[{"name", "members", "steps"}, ...], the rows in order',
+        help='[{"name", "members", "steps", "transfer"}, ...], the rows in order',
     )
     command.add_argument(
         "--data-sets",

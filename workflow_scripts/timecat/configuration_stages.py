@@ -185,12 +185,12 @@ class Limits(Block):
     """What describes the work but cannot change a number; changing it re-runs nothing."""
 
     resume_seconds: Annotated[int, Field(ge=0)] = Field(
-        120, description="how often pretraining saves its own resume file"
+        120, description="how often a job that trains backbones (pretrain, transfer) saves its own resume file"
     )
     workers: PositiveInt = Field(1, description="threads that decode or write images, per job")
     memory_gb: PositiveFloat = Field(
         2.0, description="features that a probe keeps in memory at once; what exceeds it is read from disk as it goes"
     )
-    pretrain_memory_mb: PositiveInt = Field(2000, description="memory of a pretraining job, for schedulers")
+    pretrain_memory_mb: PositiveInt = Field(2000, description="memory of a job that trains backbones, for schedulers")
     memory_mb: PositiveInt = Field(2000, description="memory of any other job, for schedulers")
     runtime_minutes: PositiveInt = Field(30, description="run time of a job, for schedulers")

@@ -2,14 +2,37 @@
 
 import math
 
+import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.backbones import Classifier, build_backbone
+from workflow_scripts.timecat.randomness import key
 
 CUT = 2.0  # standard deviations at which the normal is cut ...
 STD_OF_CUT = 0.87962566103423978  # ... and the standard deviation that a standard normal has left then
 CLASSIFIER_STD = 0.01
+
+
+def initial_classifier(
+    backbone: dict,
+    classes: int,
+    seed: int,
+    image_size: int | None = None,
+    initialisation: str = "library",
+    zero_gamma: bool = False,
+) -> Classifier:
+    """The classifier that the pretraining run of a seed begins with (drawn on the CPU, whatever the device).
+
+    backbone, image_size: as in build_backbone. The backbone does not depend on the number of classes.
+    """
+    torch.manual_seed(key("pretrain", "initialisation", seed) % 2**63)
+    model = Classifier(build_backbone(backbone, image_size), classes)
+    if initialisation != "library":  # the classifier has drawn as many numbers as it has classes
+        torch.manual_seed(key("pretrain", initialisation, seed) % 2**63)
+    initialise(model, initialisation, zero_gamma)
+    return model
 
 
 def initialise(model: nn.Module, initialisation: str, zero_gamma: bool) -> None:

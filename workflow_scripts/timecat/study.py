@@ -70,8 +70,14 @@ class Study:
         """Regular expression of a wildcard's values."""
         if wildcard == "download":
             return "|".join(re.escape(name) for name in self.published.urls) or "nothing"
-        values = {"data_set": self.config.data_sets, "backbone": self.config.backbones, "arm": self.arms}
-        return "|".join(values[wildcard])
+        values = {
+            "data_set": self.config.data_sets,
+            "backbone": self.config.backbones,
+            "arm": self.arms,
+            "probed_arm": [name for name, arm in self.arms.items() if arm.transfer == "probe"],
+            "transferred_arm": [name for name, arm in self.arms.items() if arm.transfer != "probe"],
+        }
+        return "|".join(values[wildcard]) or r"(?!)"  # without values, what matches nothing
 
     @property
     def threads(self) -> int:
@@ -124,6 +130,20 @@ class Study:
 
     def feature_sidecars(self, wildcards) -> list[str]:
         return [f"{folder}.json" for folder in self.feature_folders(wildcards)]
+
+    def member_weights(self, wildcards) -> list[str]:
+        """Weights of an arm's members, replicate after replicate, for fine-tuning; none where training is from nothing."""
+        arm = self.arms[wildcards.arm]
+        if arm.transfer == "direct":
+            return []
+        return [
+            f"results/checkpoints/{self.config.source}/{self.config.backbone}/seed{seed}/step{arm.steps}.safetensors"
+            for replicate in self.replicates(arm)
+            for seed in replicate
+        ]
+
+    def member_weights_sidecars(self, wildcards) -> list[str]:
+        return [f"{path}.json" for path in self.member_weights(wildcards)]
 
     def cells(self) -> list[dict[str, str]]:
         """The table's cells, arm by arm: {"arm", "data_set"}."""
@@ -210,11 +230,30 @@ class Study:
         own_grid = self.config.data_sets[wildcards.data_set].weight_decays
         return canonical_json(protocol | ({"weight_decays": own_grid} if own_grid else {}))
 
+    def transfer_mode(self, wildcards) -> str:
+        return self.arms[wildcards.arm].transfer
+
+    def transfer_settings(self, wildcards) -> str:
+        return canonical_json(getattr(self.config, self.arms[wildcards.arm].transfer).model_dump())
+
+    def transfer_backbone(self, wildcards) -> str:
+        """The backbone that a direct arm trains from nothing; weights that are fine-tuned say themselves what they are."""
+        direct = self.arms[wildcards.arm].transfer == "direct"
+        return canonical_json(self.config.backbones[self.config.backbone].model_dump() if direct else None)
+
+    def transfer_initialisation(self, wildcards) -> str:
+        direct = self.arms[wildcards.arm].transfer == "direct"
+        return canonical_json(
+            self.config.pretrain.model_dump(include={"initialisation", "zero_gamma"}) if direct else None
+        )
+
     def table_cells(self, wildcards) -> str:
         return canonical_json(self.cells())
 
     def table_arms(self, wildcards) -> str:
-        return canonical_json([arm.model_dump(include={"name", "members", "steps"}) for arm in self.config.arms])
+        return canonical_json(
+            [arm.model_dump(include={"name", "members", "steps", "transfer"}) for arm in self.config.arms]
+        )
 
     def table_data_sets(self, wildcards) -> str:
         return canonical_json(

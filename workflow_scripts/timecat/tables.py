@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.selection import SELECTIONS
 from workflow_scripts.timecat.table_notes import views_note
+from workflow_scripts.timecat.table_arms import budget_cells, notes, total_steps
 
 # What each of selection.SELECTIONS means, for the reader of a table.
 MEANINGS = {
@@ -36,7 +37,7 @@ class Summary:
 
 @dataclass
 class Row:
-    """A line of the table: an arm (name, members, steps) and a Summary for each (data set's name, selection)."""
+    """A line of the table: an arm (name, members, steps, transfer) and a Summary for each (data set's name, selection)."""
 
     arm: dict
     replicates: int = 0
@@ -152,7 +153,7 @@ def metrics_table(probes, arms):
 
 
 def csv_text(rows, data_sets) -> str:
-    """table2.csv: two decimals; the standard deviation of a single replicate is empty."""
+    """table2.csv: two decimals; empty are the standard deviation of a single replicate and steps that there are none of."""
     header = list(FIXED_HEADER)
     for data_set in data_sets:
         name = data_set["name"]
@@ -162,7 +163,7 @@ def csv_text(rows, data_sets) -> str:
     writer.writerow(header)
     for row in rows:
         arm = row.arm
-        line = [arm["name"], arm["members"], arm["steps"], arm["members"] * arm["steps"], row.replicates]
+        line = [arm["name"], arm["members"], arm["steps"], total_steps(arm), row.replicates]
         for data_set in data_sets:
             for selection in SELECTIONS:
                 summary = row.summaries[data_set["name"], selection]
@@ -177,13 +178,7 @@ def _decimals(percent: float) -> str:
 
 def _fixed_cells(row: Row) -> list[str]:
     """Method, steps per member, total and n, as a reader sees them."""
-    arm = row.arm
-    return [
-        arm["name"],
-        f"{arm['members']} × {arm['steps']:,}",
-        f"{arm['members'] * arm['steps']:,}",
-        str(row.replicates),
-    ]
+    return [row.arm["name"], *budget_cells(row.arm), str(row.replicates)]
 
 
 def _best(rows, data_set: dict, selection: str) -> str:
@@ -210,6 +205,7 @@ def markdown_text(rows, data_sets) -> str:
     for selection, meaning in MEANINGS.items():
         parts.append(f"**Selection `{selection}`**: {meaning}.\n")
         parts.append(_markdown_table(rows, data_sets, selection))
+    parts += [f"- {note}\n" for note in notes(rows, lambda name: f"**{_escaped(name, _MARKDOWN)}**")]
     return "\n".join(parts)
 
 
@@ -244,6 +240,7 @@ _TEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "×": r"$\times$",
+    "–": "--",
 }
 
 
@@ -281,10 +278,11 @@ def tex_text(rows, data_sets) -> str:
                     + ("" if summary.std is None else f" {{\\scriptsize $\\pm$ {_decimals(summary.std)}}}")
                 )
             lines.append(_tex_line(line))
-    notes = " ".join(f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items())
+    sentences = [f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items()]
+    sentences += notes(rows, lambda name: _escaped(name, _TEX), dash="--")
     caption = (
         "Top-1 accuracy in percent, mean $\\pm$ standard deviation over $n$ replicates (no $\\pm$ where $n$ is 1). "
-        f"Bold: the best mean of a column. {notes}{_escaped(views_note(data_sets), _TEX)}"
+        f"Bold: the best mean of a column. {' '.join(sentences)}{_escaped(views_note(data_sets), _TEX)}"
     )
     lines += [
         r"    \bottomrule",

@@ -20,10 +20,10 @@ from torch import nn
 from torch.nn import functional
 
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.backbones import Classifier, build_backbone
+from workflow_scripts.timecat.backbones import Classifier
 from workflow_scripts.timecat.compiling import compiled
 from workflow_scripts.timecat.ghost_batch_norm import set_ghost_batch
-from workflow_scripts.timecat.initialisation import initialise
+from workflow_scripts.timecat.initialisation import initial_classifier
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.recipe import Recipe
 from workflow_scripts.timecat.views import Transform, normalise
@@ -49,13 +49,8 @@ class Run:
 def start_run(
     backbone: dict, classes: int, recipe: Recipe, seed: int, device: str, image_size: int | None = None
 ) -> Run:
-    """A run at step 0; the seed fixes the initial parameters (drawn on the CPU, whatever the device).
-
-    image_size: as in build_backbone.
-    """
-    torch.manual_seed(key("pretrain", "initialisation", seed) % 2**63)
-    model = Classifier(build_backbone(backbone, image_size), classes)
-    initialise(model, recipe.initialisation, recipe.zero_gamma)
+    """A run at step 0; the seed fixes the initial parameters. image_size: as in build_backbone."""
+    model = initial_classifier(backbone, classes, seed, image_size, recipe.initialisation, recipe.zero_gamma)
     if recipe.ghost_batch:
         set_ghost_batch(model, recipe.ghost_batch)
     if recipe.channels_last:
