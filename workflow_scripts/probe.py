@@ -1,7 +1,7 @@
 """Probe every replicate of one arm on one data set: all weight decays and both fits, from features on disk.
 
-Writes one Parquet of metrics (a row per replicate, fit, weight decay, epoch and split) and one of the selected heads'
-predictions on the evaluation split, with a sidecar. The bytes are a function of what is read and told.
+Writes one Parquet of metrics (a row per replicate, fit, weight decay, epoch and split), the selected heads and one Parquet
+of their predictions on the evaluation split, both with a sidecar. The bytes are a function of what is read and told.
 """
 
 import math
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from workflow_scripts.timecat import artifacts, command, devices
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.probe_files import read_index, write_metrics, write_predictions
 
 
 def main() -> None:
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
     parser.add_argument("--metrics", required=True, help="Parquet of metrics")
     parser.add_argument("--predictions", required=True, help="Parquet of the selected heads' predictions")
+    parser.add_argument("--heads", required=True, help="safetensors of the selected heads")
     args = parser.parse_args()
 
     count = sum(map(len, args.replicates))
@@ -35,6 +37,7 @@ def main() -> None:
     device = devices.acquire(args.gpus)  # before torch can see a GPU
     from workflow_scripts.timecat import probing, torch_settings
     from workflow_scripts.timecat.heldout import heldout_rows
+    from workflow_scripts.timecat.saved_heads import write_heads
 
     torch_settings.configure(args.torch_threads, device)
     command.log_start_up()
@@ -57,28 +60,50 @@ def main() -> None:
         report(replicate, members, probes[-1])
 
     write_metrics(args.metrics, [row for probe in probes for row in probe.metrics])
-    content = write_predictions(args.predictions, [probe.predictions for probe in probes])
-    artifacts.write_sidecar(
-        args.predictions,
-        content,
-        params={
-            "replicates": args.replicates,
-            "views": args.views,
-            "protocol": args.protocol,
-            "heldout": args.heldout,
-            "torch_threads": args.torch_threads,
-        },
-        inputs=input_digests(args, files),
-        device=torch_settings.device_name(device),
-    )
+    contents = {
+        args.predictions: write_predictions(args.predictions, [probe.predictions for probe in probes]),
+        args.heads: write_heads(
+            args.heads,
+            {(number, name): head for number, probe in enumerate(probes) for name, head in probe.heads.items()},
+            describe_heads(args, probes, data.classes),
+        ),
+    }
+    params = {
+        "replicates": args.replicates,
+        "views": args.views,
+        "protocol": args.protocol,
+        "heldout": args.heldout,
+        "torch_threads": args.torch_threads,
+    }
+    inputs, name = input_digests(args, files), torch_settings.device_name(device)
+    for artifact, content in contents.items():
+        artifacts.write_sidecar(artifact, content, params, inputs, device=name)
 
 
-def read_index(path):
-    """Columns row and label of an index, as int64 arrays."""
-    import pyarrow.parquet as pq
+def describe_heads(args, probes, classes: int) -> dict:
+    """What the heads file says of its heads (saved_heads)."""
+    from workflow_scripts.timecat.probing import EVALUATION
 
-    table = pq.read_table(path, columns=["row", "label"])
-    return tuple(table[name].to_numpy().astype("int64") for name in ("row", "label"))
+    folders = iter(args.features)
+    dimensions = [[read_dimension(Path(next(folders)) / EVALUATION) for _ in members] for members in args.replicates]
+    return {
+        "classes": classes,
+        "replicates": [
+            {
+                "members": members,
+                "dimensions": own,
+                "heads": {name: selected._asdict() for name, selected in probe.selected.items()},
+            }
+            for members, own, probe in zip(args.replicates, dimensions, probes)
+        ],
+    }
+
+
+def read_dimension(path) -> int:
+    """Dimension of a feature file."""
+    import numpy as np
+
+    return np.load(path, mmap_mode="r").shape[1]
 
 
 def report(replicate: int, members, probe) -> None:
@@ -91,36 +116,6 @@ def report(replicate: int, members, probe) -> None:
     diverged = {(row["fit"], row["weight_decay"]) for row in probe.metrics if not math.isfinite(row["loss"])}
     for fit, weight_decay in sorted(diverged):
         command.log(f"replicate {replicate}: the {fit} head with weight decay {weight_decay:g} diverged, not selected")
-
-
-def write_metrics(path, rows: list[dict]) -> None:
-    """Write the metrics, one row each, as Parquet."""
-    import pyarrow as pa
-
-    schema = pa.schema(
-        {
-            "replicate": pa.int64(),
-            "members": pa.list_(pa.int64()),
-            "weight_decay": pa.float64(),
-            "fit": pa.string(),
-            "epoch": pa.int64(),
-            "split": pa.string(),
-            "top1": pa.float64(),
-            "top5": pa.float64(),
-            "loss": pa.float64(),
-        }
-    )
-    _write_parquet(path, pa.Table.from_pylist(rows, schema))
-
-
-def write_predictions(path, replicates: list[dict]) -> str:
-    """Write the predictions as Parquet; returns the digest of their content."""
-    import numpy as np
-    import pyarrow as pa
-
-    columns = {name: np.concatenate([part for one in replicates for part in one[name]]) for name in replicates[0]}
-    _write_parquet(path, pa.table(columns))
-    return artifacts.digest({name: artifacts.digest(column.tobytes()) for name, column in columns.items()})
 
 
 def input_digests(args, files) -> dict[str, str]:
@@ -140,15 +135,6 @@ def input_digests(args, files) -> dict[str, str]:
                 digest = known.get(name) or artifacts.array_digest(np.load(folder / name, mmap_mode="r"))
                 digests[f"{replicate}/{seed}/{name}"] = digest
     return digests
-
-
-def _write_parquet(path, table) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd")
-    artifacts.write_bytes(path, buffer.getvalue().to_pybytes())
 
 
 if __name__ == "__main__":

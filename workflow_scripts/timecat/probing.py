@@ -17,6 +17,7 @@ import torch
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.heads import TOP, StackedHeads, initial_weight
+from workflow_scripts.timecat.saved_heads import BestHead, SavedHead, saved_head
 from workflow_scripts.timecat.selection import SELECTIONS, Selected
 
 EVALUATION, HELDOUT = "evaluation.center.npy", "heldout.center.npy"
@@ -75,11 +76,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class Probe:
-    """The results of one replicate. metrics, predictions: rows as in the Parquet files; selected: by selection."""
+    """The results of one replicate. metrics, predictions: rows as in the Parquet files; selected, heads: by selection."""
 
     metrics: list[dict]
     predictions: dict[str, list[np.ndarray]]
     selected: dict[str, Selected]
+    heads: dict[str, SavedHead]
 
 
 def training_file(view: str) -> str:
@@ -207,6 +209,7 @@ def probe_replicate(replicate: int, members, folders, views, data: DataSet, prot
     options = {"momentum": protocol.momentum, "batch_norm": protocol.batch_norm, "device": device}
     heads = {fit: StackedHeads(weight, protocol.weight_decays, **options) for fit in fits}
     scores = {fit: [] for fit in fits}  # fit -> per epoch {split: Scores}
+    best = BestHead()
 
     loaded, view = None, None
     for epoch in range(protocol.epochs):
@@ -219,7 +222,9 @@ def probe_replicate(replicate: int, members, folders, views, data: DataSet, prot
             lr = protocol.learning_rate(epoch)
             train = train_epoch(heads[fit], view, data.train_labels, order, protocol.batch_size, lr, device)
             score = evaluate(heads[fit], features, labels, device)
-            if fit == "nine_tenths":  # only what the full fit predicts is reported: do not keep the rest in memory
+            if fit == "full":
+                best.see(epoch + 1, score, heads[fit], protocol.weight_decays)
+            else:  # only what the full fit predicts is reported: do not keep the rest in memory
                 score = replace(score, predicted=None, probability=None)
             scores[fit].append({"train": train, split: score})
 
@@ -229,7 +234,9 @@ def probe_replicate(replicate: int, members, folders, views, data: DataSet, prot
         selected = {name: select(columns) for name, select in SELECTIONS.items()}
     except UserError as error:
         raise UserError(f"replicate {replicate} (features {', '.join(map(str, folders))}): {error}") from None
-    return Probe(metrics, _predictions(replicate, data, protocol.weight_decays, scores["full"], selected), selected)
+    last = saved_head(heads["full"], list(protocol.weight_decays).index(selected["holdout"].weight_decay))
+    predictions = _predictions(replicate, data, protocol.weight_decays, scores["full"], selected)
+    return Probe(metrics, predictions, selected, {"paper": best.of(selected["paper"]), "holdout": last})
 
 
 def _metrics(replicate, members, weight_decays, scores) -> list[dict]:
