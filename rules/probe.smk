@@ -31,6 +31,8 @@ rule probe:
         "results/logs/probe/{source}/{data_set}/{arm}.log",
     benchmark:
         "results/benchmarks/probe/{source}/{data_set}/{arm}.tsv"
+    wildcard_constraints:
+        data_set=study.pattern("probed"),
     threads: study.config.torch_threads
     resources:
         gpu=1,

@@ -65,7 +65,7 @@ def main() -> None:
         args.heads: write_heads(
             args.heads,
             {(number, name): head for number, probe in enumerate(probes) for name, head in probe.heads.items()},
-            describe_heads(args, probes, data.classes),
+            describe_heads(args, probes, data.classes, len(evaluation_labels)),
         ),
     }
     params = {
@@ -80,30 +80,23 @@ def main() -> None:
         artifacts.write_sidecar(artifact, content, params, inputs, device=name)
 
 
-def describe_heads(args, probes, classes: int) -> dict:
-    """What the heads file says of its heads (saved_heads)."""
+def describe_heads(args, probes, classes: int, rows: int) -> dict:
+    """What the heads file says of its heads (saved_heads); rows: of the evaluation split."""
+    from workflow_scripts.timecat.member_features import open_members
     from workflow_scripts.timecat.probing import EVALUATION
 
-    folders = iter(args.features)
-    dimensions = [[read_dimension(Path(next(folders)) / EVALUATION) for _ in members] for members in args.replicates]
+    features = open_members(args.features, args.replicates, EVALUATION, rows)
     return {
         "classes": classes,
         "replicates": [
             {
                 "members": members,
-                "dimensions": own,
+                "dimensions": [member.shape[1] for member in own],
                 "heads": {name: selected._asdict() for name, selected in probe.selected.items()},
             }
-            for members, own, probe in zip(args.replicates, dimensions, probes)
+            for members, own, probe in zip(args.replicates, features, probes)
         ],
     }
-
-
-def read_dimension(path) -> int:
-    """Dimension of a feature file."""
-    import numpy as np
-
-    return np.load(path, mmap_mode="r").shape[1]
 
 
 def report(replicate: int, members, probe) -> None:
@@ -120,21 +113,13 @@ def report(replicate: int, members, probe) -> None:
 
 def input_digests(args, files) -> dict[str, str]:
     """Digest of each index and of each feature file, the latter from its folder's sidecar; names hold no path."""
-    import numpy as np
+    from workflow_scripts.timecat.member_features import feature_digests
 
-    digests = {
+    return {
         "train_index": artifacts.digest(Path(args.train_index).read_bytes()),
         "evaluation_index": artifacts.digest(Path(args.evaluation_index).read_bytes()),
+        **feature_digests(args.features, args.replicates, files),
     }
-    folders = iter(args.features)
-    for replicate, members in enumerate(args.replicates):
-        for seed in members:
-            folder = Path(next(folders))
-            known = artifacts.read_sidecar(folder)["files"] if artifacts.sidecar_path(folder).exists() else {}
-            for name in files:
-                digest = known.get(name) or artifacts.array_digest(np.load(folder / name, mmap_mode="r"))
-                digests[f"{replicate}/{seed}/{name}"] = digest
-    return digests
 
 
 if __name__ == "__main__":
