@@ -79,11 +79,13 @@ def evaluate_replicate(replicate: int, members, heads, rows, labels, classes, de
     import numpy as np
 
     from workflow_scripts.timecat.probing import evaluate
+    from workflow_scripts.timecat.selection import SELECTIONS
 
     description = heads.replicates[replicate]
     features, truth = np.concatenate(members, axis=1), np.searchsorted(classes, labels)
     metrics, columns = [], {name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")}
-    for selection, chosen in description["heads"].items():
+    for selection in SELECTIONS:
+        chosen = description["heads"][selection]
         head = heads.head(replicate, selection).of_classes(classes)
         score = evaluate(head.stacked(device), features, truth, device)
         metrics.append(
