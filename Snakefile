@@ -35,6 +35,7 @@ wildcard_constraints:
 localrules:
     all,
     tabulate,
+    tabulate_diagnostics,
 
 
 rule all:
@@ -48,4 +49,6 @@ include: "rules/pretrain.smk"
 include: "rules/extract_features.smk"
 include: "rules/probe.smk"
 include: "rules/evaluate_probe.smk"
+include: "rules/diagnose.smk"
 include: "rules/tabulate.smk"
+include: "rules/tabulate_diagnostics.smk"

@@ -2,9 +2,11 @@
 
 Writes one Parquet in long form, a row per replicate, selection, quantity and member (or pair of members):
 accuracy (what the probe reported), block_accuracy, leave_one_out_accuracy, weight, folded_weight (`timecat.diagnostics`
-says what they are) and cka (`timecat.cka`), which is of the evaluation features and of no selection.
+says what they are) and cka (`timecat.cka`), which is of the evaluation features and of no selection, and null for a member
+whose features never vary.
 """
 
+import math
 import os
 
 from workflow_scripts.timecat import command, devices
@@ -63,7 +65,7 @@ def replicate_rows(replicate: int, features, heads, labels, device) -> list[dict
             "seed": None if member is None else seeds[member],
             "other_member": other,
             "other_seed": None if other is None else seeds[other],
-            "value": float(value),
+            "value": None if math.isnan(value) else float(value),
         }
 
     rows = []

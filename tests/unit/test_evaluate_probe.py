@@ -1,6 +1,7 @@
 """A probe's selected heads on another data set: masked to its classes, written as a probe's, read by the table."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,14 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 
 from tests.probes import data_set, feature_folders, write_index
 from workflow_scripts import evaluate_probe
 from workflow_scripts import probe as probe_stage
 from workflow_scripts.timecat import artifacts, evaluations, tables
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.configuration import Config
 from workflow_scripts.timecat.probing import EVALUATION
 from workflow_scripts.timecat.saved_heads import HeadsFile
+from workflow_scripts.timecat.study import Study
 
 REPLICATES = [[2, 550], [23, 477]]
 WIDTHS = {"seed2": 11, "seed550": 6, "seed23": 11, "seed477": 6}
@@ -189,3 +193,44 @@ def test_a_cell_without_a_replicates_line_is_named():
     lines = [{"replicate": 0, "selection": "paper", "top1": 1.0}, {"replicate": 1, "selection": "holdout", "top1": 1.0}]
     with pytest.raises(UserError, match="arm x on y: selection paper has not one line for each replicate"):
         evaluations.selected_values(pa.Table.from_pylist(lines), "paper", "arm x on y")
+
+
+@pytest.fixture
+def study(root) -> Study:
+    """The tiny study with a folder that is evaluated, and an arm without a probe."""
+    values = yaml.safe_load((root / "config/tiny.yaml").read_text())
+    values["data_sets"]["cues_tiny"]["transform"] = {"size": 24}
+    values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
+    values["arms"].append({"name": "tuned", "members": 2, "steps": 4, "transfer": "finetune"})
+    return Study(Config.model_validate(values))
+
+
+def wildcards(data_set: str) -> SimpleNamespace:
+    return SimpleNamespace(source="cues_tiny", data_set=data_set, arm="cat3")
+
+
+def test_every_path_has_one_rule(study, root):
+    patterns = {name: study.pattern(name) for name in ("data_set", "probed", "evaluated", "arm", "probed_arm")}
+    assert patterns == {
+        "data_set": "cues_tiny|sketch",
+        "probed": "cues_tiny",
+        "evaluated": "sketch",
+        "arm": "cat1|cat3|tuned",
+        "probed_arm": "cat1|cat3",
+    }
+    plain = Study(Config.model_validate(yaml.safe_load((root / "config/tiny.yaml").read_text())))
+    assert not re.fullmatch(plain.pattern("evaluated"), "") and not re.fullmatch(
+        plain.pattern("evaluated"), "cues_tiny"
+    )
+    assert study.diagnosed_cells() == [{"arm": "cat3", "data_set": "cues_tiny"}]
+    assert study.diagnostics() == ["results/diagnostics/cues_tiny/cues_tiny/cat3.parquet"]
+
+
+def test_what_is_for_evaluation_only_takes_from_the_probed_data_set_what_it_needs(study):
+    own, probed = wildcards("sketch"), wildcards("cues_tiny")
+    assert study.transform(own) == study.transform(probed) and json.loads(study.transform(own))["size"] == 24
+    assert study.heads(own) == "results/probes/cues_tiny/cues_tiny/cat3.heads.safetensors"
+    assert (study.train_beton(own), study.train_sidecar(own), study.view_names("sketch")) == ([], [], [])
+    assert study.heldout(own) == "null" and json.loads(study.heldout(probed))["fraction"] == 0.1
+    assert study.train_sidecar(probed) == ["results/data_sets/cues_tiny/train.beton.json"]
+    assert study.cell_path("cat3", "sketch") == "results/evaluations/cues_tiny/sketch/cat3.parquet"
