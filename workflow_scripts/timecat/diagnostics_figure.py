@@ -89,6 +89,7 @@ def _draw_cka(panel, cells, arms) -> None:
             for place, width, replicate in _places(slot, values):
                 _strip(panel, place, width, values[replicate], CKA)
     panel.set_ylim(-0.03, 1.03)
+    panel.set_yticks([0, 0.5, 1])
     labels = [f"{arm['name']}\n{arm['members']} × {short_number(arm['steps'])}" for arm in arms]
     panel.set_xticks(range(len(arms)), labels)
     panel.tick_params(axis="x", length=0, labelbottom=True)
@@ -100,7 +101,7 @@ def _places(slot: int, values: dict) -> list[tuple[float, float, int]]:
     """(centre, width, replicate) of each replicate's part of an arm's slot, with a gap between parts."""
     width = WIDTH / len(values)
     return [
-        (slot - WIDTH / 2 + (number + 0.5) * width, 0.85 * width, replicate) for number, replicate in enumerate(values)
+        (slot - WIDTH / 2 + (number + 0.5) * width, 0.8 * width, replicate) for number, replicate in enumerate(values)
     ]
 
 
