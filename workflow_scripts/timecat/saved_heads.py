@@ -44,7 +44,11 @@ class SavedHead:
         return self.gamma / torch.sqrt(self.running_var + BN_EPS)
 
     def stacked(self, device="cpu") -> StackedHeads:
-        """The head as the probe had it, so that (on the CPU, with one thread) it gives the very logits that it gave."""
+        """The head as the probe had it, so that (on the CPU, with one thread) it gives the very logits that it gave.
+
+        To the bit if the dimension is a multiple of 16, as those of real backbones are; else large ones may round
+        otherwise. On a GPU too: its library chooses how it multiplies by the number of heads.
+        """
         heads = StackedHeads(self.weight, [0.0], batch_norm=self.batch_norm, device=device)
         for name, value in self.tensors().items():
             if name != "weight":
