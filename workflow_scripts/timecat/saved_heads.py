@@ -46,8 +46,8 @@ class SavedHead:
     def stacked(self, device="cpu") -> StackedHeads:
         """The head as the probe had it, so that (on the CPU, with one thread) it gives the very logits that it gave.
 
-        To the bit if the dimension is a multiple of 16, as those of real backbones are; else large ones may round
-        otherwise. On a GPU too: its library chooses how it multiplies by the number of heads.
+        To the bit where the dimension is small or a multiple of 16, as those of real backbones are. Else, and on a GPU,
+        the last bits may differ: libraries choose how they multiply by what lies where, and by the number of heads.
         """
         heads = StackedHeads(self.weight, [0.0], batch_norm=self.batch_norm, device=device)
         for name, value in self.tensors().items():
