@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 
 from tests.studies import StudyFolder
 from workflow_scripts import write_dataset
-from workflow_scripts.timecat.artifacts import digest, write_sidecar
+from workflow_scripts.timecat.artifacts import write_sidecar
 from workflow_scripts.timecat.datasets import Split, read_split
-from workflow_scripts.timecat.ffcv_writer import content_digest, write_beton
+from workflow_scripts.timecat.ffcv_writer import write_beton
 
 DIAGNOSED = {"diagnose": 1, "tabulate_diagnostics": 1}
 
@@ -44,10 +44,9 @@ def write_evaluation_only(study: StudyFolder, name: str, classes: list[int]) -> 
     folder = study.path / "results/data_sets" / name
     folder.mkdir()
     beton = folder / "evaluation.beton"
-    write_beton(beton, split, write_dataset.STORAGE)
-    index = write_dataset.write_index(folder / "evaluation.index.parquet", split)
-    facts = {"data_set": name, "rows": len(split), "classes": len(split.class_names)}
-    write_sidecar(beton, digest([content_digest(beton), index]), {}, {}, facts)
+    write_beton(beton, split, {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90})
+    content = write_dataset.write_index(folder / "evaluation.index.parquet", split)
+    write_sidecar(beton, content, {}, {}, {"data_set": name, "rows": len(split), "classes": len(split.class_names)})
     return split
 
 
