@@ -27,15 +27,14 @@ def main() -> None:
 
     device = devices.acquire(args.gpus)  # before torch can see a GPU
     from workflow_scripts.timecat import torch_settings
-    from workflow_scripts.timecat.member_features import open_members
-    from workflow_scripts.timecat.probing import EVALUATION
+    from workflow_scripts.timecat.member_features import evaluation_features
     from workflow_scripts.timecat.saved_heads import HeadsFile
 
     torch_settings.configure(args.torch_threads, device)
     command.log_start_up()
     _, labels = read_index(args.evaluation_index)
     heads = HeadsFile(args.heads)
-    replicates = open_members(args.features, args.replicates, EVALUATION, len(labels))
+    replicates = evaluation_features(args.features, args.replicates, len(labels))
     heads.check(args.replicates, [[member.shape[1] for member in members] for members in replicates])
     rows = []
     for replicate, features in enumerate(replicates):

@@ -30,8 +30,7 @@ def main() -> None:
 
     device = devices.acquire(args.gpus)  # before torch can see a GPU
     from workflow_scripts.timecat import torch_settings
-    from workflow_scripts.timecat.member_features import open_members
-    from workflow_scripts.timecat.probing import EVALUATION
+    from workflow_scripts.timecat.member_features import evaluation_features
     from workflow_scripts.timecat.saved_heads import HeadsFile
 
     torch_settings.configure(args.torch_threads, device)
@@ -39,7 +38,7 @@ def main() -> None:
     rows, labels = read_index(args.evaluation_index)
     heads = HeadsFile(args.heads)
     classes = occurring_classes(labels, heads.description["classes"], args.evaluation_index)
-    replicates = open_members(args.features, args.replicates, EVALUATION, len(labels))
+    replicates = evaluation_features(args.features, args.replicates, len(labels))
     heads.check(args.replicates, [[member.shape[1] for member in members] for members in replicates])
     command.log(f"{len(labels)} images of {len(classes)} of the probe's {heads.description['classes']} classes")
 
@@ -115,12 +114,11 @@ def evaluate_replicate(replicate: int, members, heads, rows, labels, classes, de
 def input_digests(args) -> dict[str, str]:
     """Digest of the index, the heads and each member's features, as sidecars have them; names hold no path."""
     from workflow_scripts.timecat.member_features import feature_digests
-    from workflow_scripts.timecat.probing import EVALUATION
 
     return {
         "evaluation_index": artifacts.digest(Path(args.evaluation_index).read_bytes()),
         "heads": artifacts.read_sidecar(args.heads)["content"],
-        **feature_digests(args.features, args.replicates, [EVALUATION]),
+        **feature_digests(args.features, args.replicates),
     }
 
 

@@ -82,10 +82,9 @@ def main() -> None:
 
 def describe_heads(args, probes, classes: int, rows: int) -> dict:
     """What the heads file says of its heads (saved_heads); rows: of the evaluation split."""
-    from workflow_scripts.timecat.member_features import open_members
-    from workflow_scripts.timecat.probing import EVALUATION
+    from workflow_scripts.timecat.member_features import evaluation_features
 
-    features = open_members(args.features, args.replicates, EVALUATION, rows)
+    features = evaluation_features(args.features, args.replicates, rows)
     return {
         "classes": classes,
         "replicates": [

@@ -6,7 +6,7 @@ import numpy as np
 
 from workflow_scripts.timecat import artifacts
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.probing import open_features
+from workflow_scripts.timecat.probing import EVALUATION, open_features
 
 
 def by_replicate(folders, replicates) -> list[list]:
@@ -19,12 +19,17 @@ def by_replicate(folders, replicates) -> list[list]:
     return [[next(remaining) for _ in members] for members in replicates]
 
 
-def open_members(folders, replicates, name: str, rows: int) -> list[list[np.ndarray]]:
-    """File ``name`` of each member of each replicate: [rows, dimension], mapped, not read; UserError as open_features."""
-    return [[open_features(Path(folder) / name, rows) for folder in own] for own in by_replicate(folders, replicates)]
+def evaluation_features(folders, replicates, rows: int) -> list[list[np.ndarray]]:
+    """The evaluation features of each member of each replicate, [rows, dimension], mapped, not read.
+
+    UserError as open_features.
+    """
+    return [
+        [open_features(Path(folder) / EVALUATION, rows) for folder in own] for own in by_replicate(folders, replicates)
+    ]
 
 
-def feature_digests(folders, replicates, names) -> dict[str, str]:
+def feature_digests(folders, replicates, names=(EVALUATION,)) -> dict[str, str]:
     """REPLICATE/SEED/FILE -> digest, from the folder's sidecar where it has one; no name holds a path."""
     digests = {}
     for replicate, (members, own) in enumerate(zip(replicates, by_replicate(folders, replicates))):
