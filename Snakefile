@@ -36,6 +36,7 @@ wildcard_constraints:
 localrules:
     all,
     tabulate,
+    tabulate_diagnostics,
 
 
 rule all:
@@ -60,4 +61,7 @@ else:
 include: "rules/extract_features.smk"
 include: "rules/probe.smk"
 include: "rules/transfer.smk"
+include: "rules/evaluate_probe.smk"
+include: "rules/diagnose.smk"
 include: "rules/tabulate.smk"
+include: "rules/tabulate_diagnostics.smk"

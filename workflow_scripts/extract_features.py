@@ -21,7 +21,7 @@ def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--data-set", required=True)
     parser.add_argument("--weights", required=True, type=Path)
-    parser.add_argument("--train", required=True, type=Path, help=".beton")
+    parser.add_argument("--train", nargs="*", required=True, type=Path, help=".beton; none: only the evaluation split")
     parser.add_argument("--evaluation", required=True, type=Path, help=".beton")
     parser.add_argument("--extraction", required=True, type=command.json_value, help="features block, views by name")
     parser.add_argument("--heldout", required=True, type=command.json_value)
@@ -53,16 +53,16 @@ def extract(arguments, device: str) -> None:
     extractor = Extractor(
         backbone.to(device), Transform(**arguments.transform), settings, device, workers=arguments.workers
     )
-    labels = describe(arguments.train).labels
-    everything = np.arange(len(labels))
-    passes = [
-        ("evaluation", CENTER, arguments.evaluation, np.arange(read_sidecar(arguments.evaluation)["rows"])),
-        ("heldout", CENTER, arguments.train, heldout_rows(labels, **arguments.heldout)),
-        *(("train", view, arguments.train, everything) for view in settings.views),
-    ]
+    betons = {"evaluation": arguments.evaluation}
+    passes = [("evaluation", CENTER, arguments.evaluation, np.arange(read_sidecar(arguments.evaluation)["rows"]))]
+    for train in arguments.train:
+        betons["train"] = train
+        labels = describe(train).labels
+        passes.append(("heldout", CENTER, train, heldout_rows(labels, **arguments.heldout)))
+        passes += [("train", view, train, np.arange(len(labels))) for view in settings.views]
     told = ("data_set", "extraction", "heldout", "transform", "torch_threads")
     params = {name: getattr(arguments, name) for name in told}
-    inputs = {name: read_sidecar(getattr(arguments, name))["content"] for name in ("weights", "train", "evaluation")}
+    inputs = {name: read_sidecar(path)["content"] for name, path in {"weights": arguments.weights, **betons}.items()}
 
     unfinished = unfinished_folder(arguments.features, config_digest(params, inputs))
     progress = Progress(sum(len(rows) for *_, rows in passes), f"features of {arguments.data_set}", "images")

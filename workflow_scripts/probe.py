@@ -1,7 +1,7 @@
 """Probe every replicate of one arm on one data set: all weight decays and both fits, from features on disk.
 
-Writes one Parquet of metrics (a row per replicate, fit, weight decay, epoch and split) and one of the selected heads'
-predictions on the evaluation split, with a sidecar. The bytes are a function of what is read and told.
+Writes one Parquet of metrics (a row per replicate, fit, weight decay, epoch and split), the selected heads and one Parquet
+of their predictions on the evaluation split, both with a sidecar. The bytes are a function of what is read and told.
 """
 
 import os
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
     parser.add_argument("--metrics", required=True, help="Parquet of metrics")
     parser.add_argument("--predictions", required=True, help="Parquet of the selected heads' predictions")
+    parser.add_argument("--heads", required=True, help="safetensors of the selected heads")
     args = parser.parse_args()
 
     count = sum(map(len, args.replicates))
@@ -35,6 +36,7 @@ def main() -> None:
 
     device = devices.acquire(args.gpus)  # before torch can see a GPU
     from workflow_scripts.timecat import probing, torch_settings
+    from workflow_scripts.timecat.saved_heads import write_heads
 
     torch_settings.configure(args.torch_threads, device)
     command.log_start_up()
@@ -50,39 +52,53 @@ def main() -> None:
         log_report(replicate, members, probes[-1])
 
     write_metrics(args.metrics, [row for probe in probes for row in probe.metrics])
-    content = write_predictions(args.predictions, [probe.predictions for probe in probes])
-    artifacts.write_sidecar(
-        args.predictions,
-        content,
-        params={
-            "replicates": args.replicates,
-            "views": args.views,
-            "protocol": args.protocol,
-            "heldout": args.heldout,
-            "torch_threads": args.torch_threads,
-        },
-        inputs=input_digests(args, files),
-        device=torch_settings.device_name(device),
-    )
+    contents = {
+        args.predictions: write_predictions(args.predictions, [probe.predictions for probe in probes]),
+        args.heads: write_heads(
+            args.heads,
+            {(number, name): head for number, probe in enumerate(probes) for name, head in probe.heads.items()},
+            describe_heads(args, probes, data.classes, len(data.evaluation_labels)),
+        ),
+    }
+    params = {
+        "replicates": args.replicates,
+        "views": args.views,
+        "protocol": args.protocol,
+        "heldout": args.heldout,
+        "torch_threads": args.torch_threads,
+    }
+    inputs, name = input_digests(args, files), torch_settings.device_name(device)
+    for artifact, content in contents.items():
+        artifacts.write_sidecar(artifact, content, params, inputs, device=name)
+
+
+def describe_heads(args, probes, classes: int, rows: int) -> dict:
+    """What the heads file says of its heads (saved_heads); rows: of the evaluation split."""
+    from workflow_scripts.timecat.member_features import evaluation_features
+
+    features = evaluation_features(args.features, args.replicates, rows)
+    return {
+        "classes": classes,
+        "replicates": [
+            {
+                "members": members,
+                "dimensions": [member.shape[1] for member in own],
+                "heads": {name: selected._asdict() for name, selected in probe.selected.items()},
+            }
+            for members, own, probe in zip(args.replicates, features, probes)
+        ],
+    }
 
 
 def input_digests(args, files) -> dict[str, str]:
     """Digest of each index and of each feature file, the latter from its folder's sidecar; names hold no path."""
-    import numpy as np
+    from workflow_scripts.timecat.member_features import feature_digests
 
-    digests = {
+    return {
         "train_index": artifacts.digest(Path(args.train_index).read_bytes()),
         "evaluation_index": artifacts.digest(Path(args.evaluation_index).read_bytes()),
+        **feature_digests(args.features, args.replicates, files),
     }
-    folders = iter(args.features)
-    for replicate, members in enumerate(args.replicates):
-        for seed in members:
-            folder = Path(next(folders))
-            known = artifacts.read_sidecar(folder)["files"] if artifacts.sidecar_path(folder).exists() else {}
-            for name in files:
-                digest = known.get(name) or artifacts.array_digest(np.load(folder / name, mmap_mode="r"))
-                digests[f"{replicate}/{seed}/{name}"] = digest
-    return digests
 
 
 if __name__ == "__main__":

@@ -79,6 +79,43 @@ def test_the_papers_recipe_is_that_of_its_sources():
     ]
 
 
+def test_diagnostics_are_made_when_they_are_asked_for(fresh):
+    jobs = jobs_of(fresh.snakemake("-n", "--", "results/diagnostics.csv", config=None))
+    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    cells = sum(arm["members"] > 1 for arm in values["arms"]) * len(values["targets"])
+    assert jobs["diagnose"] == jobs["probe"] == cells and jobs["tabulate_diagnostics"] == 1 and "tabulate" not in jobs
+
+
+def with_an_evaluation_folder(tmp_path):
+    """The tiny study's config with a data set that is read with the probe of the other."""
+    values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+    values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
+    values["targets"].append("sketch")
+    values["data_sets"]["cues_tiny"]["transform"] = {"size": 24}
+    path = tmp_path / "evaluation.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    return str(path)
+
+
+def test_a_data_set_for_evaluation_only_is_read_with_the_probe_of_another(fresh, tmp_path):
+    config = with_an_evaluation_folder(tmp_path)
+    dry = fresh.snakemake("-n", "-p", config=config)
+    jobs = jobs_of(dry)
+    assert jobs == jobs | {"extract_features": 2 * 4, "probe": 2, "evaluate_probe": 2, "tabulate": 1}
+    for step in ("seed2/step12", "seed23/step4"):
+        (job,) = re.findall(rf"python -m workflow_scripts.extract_features.*{step}/sketch .*", dry.stdout)
+        assert "--train  --evaluation results/data_sets/sketch/evaluation.beton" in job
+        assert '"views":[]' in job and "--heldout null" in job and '"size":24' in job
+    (job,) = re.findall(r"python -m workflow_scripts.evaluate_probe.*sketch/cat3.parquet.*", dry.stdout)
+    assert "--heads results/probes/cues_tiny/cues_tiny/cat3.heads.safetensors" in job
+    assert "diagnose" not in jobs and "results/data_sets/sketch/train" not in job
+    diagnosed = jobs_of(fresh.snakemake("-n", "--", "results/diagnostics.csv", config=config))
+    assert diagnosed["diagnose"] == 1 and "evaluate_probe" not in diagnosed
+    # What is evaluated has no probe of its own.
+    done = fresh.snakemake("-n", "--", "results/probes/cues_tiny/sketch/cat3.parquet", config=config, check=False)
+    assert "MissingRuleException" in done.stdout + done.stderr
+
+
 def test_the_default_target_is_the_table(fresh):
     bare = fresh.snakemake("-n", "--resources", "gpu=4", config=None, cores=8)
     named = fresh.snakemake("-n", "--resources", "gpu=4", "--", "results/table2.csv", config=None, cores=8)

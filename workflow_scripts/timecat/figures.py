@@ -4,9 +4,12 @@ The bytes of the SVG are a function of what is drawn: text becomes outlines of t
 come from a fixed salt, and there is no date. Matplotlib is imported late, because only one stage draws.
 """
 
+import contextlib
 import io
 import itertools
 import math
+import os
+import tempfile
 
 from workflow_scripts.timecat.table_arms import MODES, NO_STEPS, PROBE, mode
 
@@ -32,6 +35,14 @@ SETTINGS = {
     "lines.linewidth": 1.4,
     "lines.markersize": 4.5,
 }
+
+
+@contextlib.contextmanager
+def private_matplotlib(folder):
+    """Matplotlib keeps its settings and font list in a folder: a temporary one in ``folder``, not the user's."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".matplotlib-") as temporary:
+        os.environ["MPLCONFIGDIR"] = temporary
+        yield
 
 
 def members_figure(rows, data_sets, style: dict) -> bytes:

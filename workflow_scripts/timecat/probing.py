@@ -17,6 +17,7 @@ import torch
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.heads import StackedHeads, initial_weight
+from workflow_scripts.timecat.saved_heads import BestHead, SavedHead, saved_head
 from workflow_scripts.timecat.scoring import DataSet, Report, Scores, gathered, report, row_scores
 
 EVALUATION, HELDOUT = "evaluation.center.npy", "heldout.center.npy"
@@ -44,6 +45,13 @@ class Protocol:
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch counted from 0."""
         return self.lr * self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
+
+
+@dataclass(frozen=True)
+class Probe(Report):
+    """The results of one replicate, and its selected heads by selection."""
+
+    heads: dict[str, SavedHead]
 
 
 def training_file(view: str) -> str:
@@ -134,7 +142,7 @@ def evaluate(heads, features, labels, device="cpu") -> Scores:
     return gathered(parts)
 
 
-def probe_replicate(replicate: int, members, folders, views, data: DataSet, protocol: Protocol, device="cpu") -> Report:
+def probe_replicate(replicate: int, members, folders, views, data: DataSet, protocol: Protocol, device="cpu") -> Probe:
     """Probe one replicate: train all heads of both fits for all epochs, score them each epoch, select.
 
     replicate: its number, from 0. members: its seeds. folders: its members' feature folders, in the same order.
@@ -152,6 +160,7 @@ def probe_replicate(replicate: int, members, folders, views, data: DataSet, prot
     options = {"momentum": protocol.momentum, "batch_norm": protocol.batch_norm, "device": device}
     heads = {fit: StackedHeads(weight, protocol.weight_decays, **options) for fit in fits}
     scores = {fit: [] for fit in fits}  # fit -> per epoch {split: Scores}
+    best = BestHead()
 
     loaded, view = None, None
     for epoch in range(protocol.epochs):
@@ -164,9 +173,13 @@ def probe_replicate(replicate: int, members, folders, views, data: DataSet, prot
             lr = protocol.learning_rate(epoch)
             train = train_epoch(heads[fit], view, data.train_labels, order, protocol.batch_size, lr, device)
             score = evaluate(heads[fit], features, labels, device)
-            if fit == "nine_tenths":  # only what the full fit predicts is reported: do not keep the rest in memory
+            if fit == "full":
+                best.see(epoch + 1, score, heads[fit], protocol.weight_decays)
+            else:  # only what the full fit predicts is reported: do not keep the rest in memory
                 score = replace(score, predicted=None, probability=None)
             scores[fit].append({"train": train, split: score})
 
     where = f"features {', '.join(map(str, folders))}"
-    return report(replicate, members, data, protocol.weight_decays, scores, where, block="probe")
+    found = report(replicate, members, data, protocol.weight_decays, scores, where, block="probe")
+    last = saved_head(heads["full"], list(protocol.weight_decays).index(found.selected["holdout"].weight_decay))
+    return Probe(**vars(found), heads={"paper": best.of(found.selected["paper"]), "holdout": last})

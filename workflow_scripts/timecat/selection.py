@@ -33,8 +33,13 @@ def paper(metrics, block: str = "probe") -> Selected:
     rows = _rows(metrics, "full", "evaluation")
     if not rows:
         raise UserError(_DIVERGED.format(split="evaluation", fit="full", block=block))
-    best = min(rows, key=lambda row: (-row["top1"], row["epoch"], -row["weight_decay"]))
+    best = min(rows, key=paper_order)
     return Selected(best["weight_decay"], best["epoch"], best["top1"])
+
+
+def paper_order(row) -> tuple[float, int, float]:
+    """What sorts heads at an epoch (top1, epoch, weight_decay) from the one that `paper` takes to the worst."""
+    return -row["top1"], row["epoch"], -row["weight_decay"]
 
 
 def holdout(metrics, block: str = "probe") -> Selected:

@@ -55,29 +55,42 @@ class Study:
         return [seeds[first : first + k] for first in range(0, len(seeds) - k + 1, k)]
 
     def view_names(self, data_set: str) -> list[str]:
-        """Names of a data set's training views: view0, view1, ... or center."""
+        """Names of a data set's training views: view0, view1, ... or center; none where it is for evaluation only."""
+        if self.is_for_evaluation(data_set):
+            return []
         views = self.config.data_sets[data_set].views or self.config.features.views
         return views if isinstance(views, list) else [f"view{number}" for number in range(views)]
 
     def number_of_views(self, data_set: str) -> int | str | None:
         """What the table says of them: their number, "center", or None for a data set that is for evaluation only."""
-        if isinstance(self.config.data_sets[data_set], EvaluationFolder):
+        if self.is_for_evaluation(data_set):
             return None
         names = self.view_names(data_set)
         return "center" if names == ["center"] else len(names)
 
     def pattern(self, wildcard: str) -> str:
-        """Regular expression of a wildcard's values."""
+        """Regular expression of a wildcard's values; where there are none, one that nothing matches."""
         if wildcard == "download":
-            return "|".join(re.escape(name) for name in self.published.urls) or "nothing"
+            return "|".join(re.escape(name) for name in self.published.urls) or "(?!)"
+        evaluated = [name for name in self.config.data_sets if self.is_for_evaluation(name)]
         values = {
             "data_set": self.config.data_sets,
+            "evaluated": evaluated,
+            "probed": [name for name in self.config.data_sets if name not in evaluated],
             "backbone": self.config.backbones,
             "arm": self.arms,
             "probed_arm": [name for name, arm in self.arms.items() if arm.transfer == "probe"],
             "transferred_arm": [name for name, arm in self.arms.items() if arm.transfer != "probe"],
         }
-        return "|".join(values[wildcard]) or r"(?!)"  # without values, what matches nothing
+        return "|".join(values[wildcard]) or "(?!)"
+
+    def title(self, data_set: str) -> str:
+        """What tables and figures call a data set."""
+        return self.config.data_sets[data_set].title or data_set
+
+    def is_for_evaluation(self, data_set: str) -> bool:
+        """Whether a data set has no training rows and no probe of its own."""
+        return isinstance(self.config.data_sets[data_set], EvaluationFolder)
 
     @property
     def threads(self) -> int:
@@ -145,6 +158,39 @@ class Study:
     def member_weights_sidecars(self, wildcards) -> list[str]:
         return [f"{path}.json" for path in self.member_weights(wildcards)]
 
+    def train_beton(self, wildcards) -> list[str]:
+        """The images that training features are of: none where a data set is for evaluation only."""
+        name = wildcards.data_set
+        return [] if self.is_for_evaluation(name) else [f"results/data_sets/{name}/train.beton"]
+
+    def train_sidecar(self, wildcards) -> list[str]:
+        return [f"{path}.json" for path in self.train_beton(wildcards)]
+
+    def heads(self, wildcards) -> str:
+        """The heads that a data set for evaluation only is read with."""
+        block = self.config.data_sets[wildcards.data_set]
+        return f"results/probes/{wildcards.source}/{block.probe_of}/{wildcards.arm}.heads.safetensors"
+
+    def heads_sidecar(self, wildcards) -> str:
+        return f"{self.heads(wildcards)}.json"
+
+    def diagnosed_cells(self) -> list[dict[str, str]]:
+        """The cells of probes with more than one member, arm by arm: {"arm", "data_set"}."""
+        return [
+            cell
+            for cell in self.cells()
+            if self.arms[cell["arm"]].transfer == "probe"
+            and self.arms[cell["arm"]].members > 1
+            and not self.is_for_evaluation(cell["data_set"])
+        ]
+
+    def diagnostics(self, wildcards=None) -> list[str]:
+        """The diagnostics of every such cell, in the order of diagnosed_cells()."""
+        return [
+            f"results/diagnostics/{self.config.source}/{c['data_set']}/{c['arm']}.parquet"
+            for c in self.diagnosed_cells()
+        ]
+
     def cells(self) -> list[dict[str, str]]:
         """The table's cells, arm by arm: {"arm", "data_set"}."""
         return [{"arm": arm, "data_set": data_set} for arm in self.arms for data_set in self.config.targets]
@@ -157,7 +203,7 @@ class Study:
         """The metrics of a cell: of a probe, of a probe that is read on a folder for evaluation only, or of a transfer."""
         if self.arms[arm].transfer != "probe":
             folder = "transfers"
-        elif isinstance(self.config.data_sets[data_set], EvaluationFolder):
+        elif self.is_for_evaluation(data_set):
             folder = "evaluations"
         else:
             folder = "probes"
@@ -178,6 +224,8 @@ class Study:
 
     def transform(self, wildcards) -> str:
         name = wildcards.data_set if hasattr(wildcards, "data_set") else wildcards.source
+        if self.is_for_evaluation(name):
+            name = self.config.data_sets[name].probe_of
         return canonical_json(self.config.data_sets[name].transform.model_dump())
 
     def backbone_settings(self, wildcards) -> str:
@@ -220,6 +268,8 @@ class Study:
         return canonical_json(self.view_names(wildcards.data_set))
 
     def heldout(self, wildcards) -> str:
+        if self.is_for_evaluation(wildcards.data_set):
+            return canonical_json(None)
         return canonical_json(self.config.heldout.model_dump())
 
     def replicate_seeds(self, wildcards) -> str:
@@ -260,13 +310,21 @@ class Study:
             [
                 {
                     "name": name,
-                    "title": self.config.data_sets[name].title or name,
+                    "title": self.title(name),
                     "in_distribution": name == self.config.source,
                     "views": self.number_of_views(name),
+                    **(
+                        {"probe_of": self.title(self.config.data_sets[name].probe_of)}
+                        if self.is_for_evaluation(name)
+                        else {}
+                    ),
                 }
                 for name in self.config.targets
             ]
         )
+
+    def diagnostics_cells(self, wildcards) -> str:
+        return canonical_json(self.diagnosed_cells())
 
     def table_style(self, wildcards) -> str:
         return canonical_json(self.config.table.model_dump())

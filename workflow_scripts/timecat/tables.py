@@ -9,10 +9,11 @@ import io
 import math
 from dataclasses import dataclass, field
 
+from workflow_scripts.timecat import evaluations
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.selection import SELECTIONS
-from workflow_scripts.timecat.table_notes import views_note
 from workflow_scripts.timecat.table_arms import budget_cells, notes, total_steps
+from workflow_scripts.timecat.table_notes import views_note
 
 # What each of selection.SELECTIONS means, for the reader of a table.
 MEANINGS = {
@@ -21,7 +22,7 @@ MEANINGS = {
     "holdout": "the weight decay with the best last-epoch accuracy on training rows that were held out, then the "
     "last-epoch evaluation accuracy of the head trained on all training rows with it",
 }
-COLUMNS = ("replicate", "members", "weight_decay", "fit", "epoch", "split", "top1", "top5", "loss")
+COLUMNS = ("replicate", "members", "weight_decay", "fit", "epoch", "split", "top1", "top5", "loss", "selection")
 SELECTED_BY = ("weight_decay", "fit", "epoch", "split", "top1", "loss")
 FIXED_HEADER = ("method", "members", "steps_per_member", "total_steps", "replicates")
 
@@ -58,16 +59,16 @@ def read_probe(path, arm: dict):
     import pyarrow.parquet
 
     try:
-        probe = pyarrow.parquet.read_table(path)
+        probe = evaluations.with_selection(pyarrow.parquet.read_table(path))
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from None
     missing = [column for column in COLUMNS if column not in probe.column_names]
     if missing or probe.num_rows == 0:
         problem = f"has no column {', '.join(missing)}" if missing else "is empty"
         raise UserError(f"{path}: {problem}; it is not an output of rule probe, delete it and run again")
-    integer, text = pyarrow.int64(), pyarrow.string()
-    types = dict.fromkeys(COLUMNS, pyarrow.float64()) | {"members": pyarrow.list_(integer), "fit": text, "split": text}
-    probe = probe.select(COLUMNS).cast(pyarrow.schema(types | {"replicate": integer, "epoch": integer}))
+    types = dict.fromkeys(COLUMNS, pyarrow.float64()) | dict.fromkeys(("fit", "split", "selection"), pyarrow.string())
+    types |= dict.fromkeys(("replicate", "epoch"), pyarrow.int64()) | {"members": pyarrow.list_(pyarrow.int64())}
+    probe = probe.select(COLUMNS).cast(pyarrow.schema(types))
     for members in pyarrow.compute.list_value_length(probe["members"]).unique().to_pylist():
         if members != arm["members"]:
             raise UserError(
@@ -102,6 +103,8 @@ def read_probes(paths, cells, arms, data_sets) -> dict[tuple[str, str], object]:
 
 def selected_values(probe, selection: str, where: str) -> list[float]:
     """The top-1 (percent) that a selection reports for each replicate of a probe, in the order of replicates."""
+    if evaluations.is_selected(probe):
+        return evaluations.selected_values(probe, selection, where)
     columns = {name: probe[name].to_numpy() for name in ("replicate", *SELECTED_BY)}
     values = []
     for replicate in sorted(set(columns["replicate"].tolist())):
@@ -201,7 +204,7 @@ def markdown_text(rows, data_sets) -> str:
         "Top-1 accuracy in percent, mean ± standard deviation over n replicates (no ± where n is 1). Bold: the best mean "
         f"of a column. Each replicate selects for itself.{_escaped(views_note(data_sets), _MARKDOWN)}\n"
     )
-    parts = [intro]
+    parts = [intro, *(_escaped(note, _MARKDOWN) + "\n" for note in evaluations.notes(data_sets))]
     for selection, meaning in MEANINGS.items():
         parts.append(f"**Selection `{selection}`**: {meaning}.\n")
         parts.append(_markdown_table(rows, data_sets, selection))
@@ -279,6 +282,7 @@ def tex_text(rows, data_sets) -> str:
                 )
             lines.append(_tex_line(line))
     sentences = [f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items()]
+    sentences += [_escaped(note, _TEX) for note in evaluations.notes(data_sets)]
     sentences += notes(rows, lambda name: _escaped(name, _TEX), dash="--")
     caption = (
         "Top-1 accuracy in percent, mean $\\pm$ standard deviation over $n$ replicates (no $\\pm$ where $n$ is 1). "
