@@ -270,6 +270,21 @@ def test_a_whole_run_writes_the_files_it_says(data, stage, tmp_path):
     assert [path.name for path in tmp_path.glob(".*")] == []
 
 
+def test_a_data_set_for_evaluation_only_has_one_file(data, stage, tmp_path, monkeypatch):
+    stage(tmp_path / "small")
+    line = command_line(data, tmp_path / "only")
+    line.remove(str(data / "train.beton"))
+    line[line.index("--heldout") + 1] = "null"
+    extraction = json.loads(line[line.index("--extraction") + 1]) | {"views": []}
+    line[line.index("--extraction") + 1] = json.dumps(extraction)
+    monkeypatch.setattr(sys, "argv", ["extract_features", *line])
+    extract_features.main()
+    assert [path.name for path in tmp_path.glob("only/*")] == FILES[:1]
+    assert contents(tmp_path / "only")[FILES[0]] == contents(tmp_path / "small")[FILES[0]]
+    sidecar = read_sidecar(tmp_path / "only")
+    assert list(sidecar["files"]) == FILES[:1] and list(sidecar["inputs"]) == ["evaluation", "weights"]
+
+
 def test_a_killed_run_is_gone_on_with(killed, stage, tmp_path, capsys):
     folder = copied(killed, tmp_path)
     kept = {name: (folder / ".small.unfinished" / name).stat().st_ino for name in FILES[:2]}

@@ -23,6 +23,7 @@ TOP = 5
 
 # MKL computes a product of fewer rows than this by another kernel, which rounds otherwise; see StackedHeads.__init__.
 _FEWEST_ROWS = 4
+_LINE = 16  # float32 numbers in a cache line
 
 
 def initial_weight(key: int, classes: int, dim: int, std: float) -> torch.Tensor:
@@ -53,7 +54,7 @@ class StackedHeads:
         # Parameters, gradients and momenta are three flat vectors (W, b, γ, β of all heads), so that a step of SGD is a
         # handful of calls.
         shapes = [(H, C, D), (H, C)] + ([(H, D), (H, D)] if batch_norm else [])
-        length = sum(map(math.prod, shapes))
+        length = sum(map(_padded, shapes))
         self._parameters, self._gradients, self._momenta = (torch.zeros(length, **like) for _ in range(3))
         parameters, gradients = _parts(self._parameters, shapes), _parts(self._gradients, shapes)
         self.W, self.b = parameters[:2]
@@ -137,4 +138,10 @@ class StackedHeads:
 
 def _parts(flat, shapes) -> list:
     """Views of a flat vector, one after the other, in the given shapes."""
-    return [part.view(shape) for part, shape in zip(flat.split([math.prod(shape) for shape in shapes]), shapes)]
+    parts = flat.split([_padded(shape) for shape in shapes])
+    return [part[: math.prod(shape)].view(shape) for part, shape in zip(parts, shapes)]
+
+
+def _padded(shape) -> int:
+    """Numbers that a part takes of a flat vector: each begins at a cache line, as MKL may round by where operands lie."""
+    return math.ceil(math.prod(shape) / _LINE) * _LINE
