@@ -7,7 +7,7 @@ from workflow_scripts.timecat.artifacts import atomic_path, digest, write_sideca
 from workflow_scripts.timecat.datasets import Split, read_split
 from workflow_scripts.timecat.sole_writer import sole_writer
 
-STORAGE = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
+RAW = {"write_mode": "raw", "quality": 100}  # how made images are stored, which the config does not say
 
 
 def write_index(path, split: Split) -> str:
@@ -52,13 +52,20 @@ def write_split(arguments, name: str) -> None:
     beton, index = getattr(arguments, name), getattr(arguments, f"{name}_index")
     split = read_split(arguments.settings, name)
     progress = Progress(len(split), f"{arguments.name} {name}", "images")
-    write_beton(beton, split, STORAGE, arguments.workers, lambda done, total: progress.advance(done - progress.done))
+    storage = arguments.settings.get("storage", RAW)
+    # Larger images are reduced when they are read (datasets.image_files), by torchvision's filter and not by FFCV's.
+    encoding = {
+        "write_mode": storage["write_mode"],
+        "max_resolution": None,
+        "jpeg_quality": storage["quality"],
+    }
+    write_beton(beton, split, encoding, arguments.workers, lambda done, total: progress.advance(done - progress.done))
     progress.close()
     index_digest = write_index(index, split)
     write_sidecar(
         beton,
         content=digest([content_digest(beton, arguments.workers), index_digest]),
-        params=arguments.settings | {"storage": STORAGE, "split": name},
+        params=arguments.settings | {"storage": storage, "split": name},
         inputs={},
         facts={"data_set": arguments.name, "rows": len(split), "classes": len(split.class_names)},
     )

@@ -1,5 +1,6 @@
 """Reading a .beton: same view, same bytes, in whatever company; whole files only; no thread left and no hang."""
 
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -53,9 +54,9 @@ def jpg(tmp_path_factory):
     return path
 
 
-def read(path, rows=None, batch_size=64, key=KEY, workers=1):
+def read(path, rows=None, batch_size=64, key=KEY, workers=1, transform=TRANSFORM):
     """All batches as (rows, images, labels), each in one array; the batches are looked at only after the last one."""
-    parts = list(batches(path, np.arange(ROWS) if rows is None else rows, batch_size, TRANSFORM, key, workers))
+    parts = list(batches(path, np.arange(ROWS) if rows is None else rows, batch_size, transform, key, workers))
     return tuple(np.concatenate([np.asarray(part[column]) for part in parts]) for column in range(3))
 
 
@@ -80,9 +81,11 @@ def in_time(function, seconds=20):
 
 @pytest.mark.parametrize("file", ["raw", "jpg"])
 @pytest.mark.parametrize("key", [KEY, None], ids=["random", "center"])
-def test_batches_equal_the_plain_reference(file, key, request):
+@pytest.mark.parametrize("interpolation", ["area", "bilinear", "bicubic"])
+def test_batches_equal_the_plain_reference(file, key, interpolation, request):
     path, rows = request.getfixturevalue(file), np.array([5, 3, 3, 149, 8, 0, 77, 64, 4, 4])
-    found, wanted = (list(reader(path, rows, 4, TRANSFORM, key)) for reader in (batches, batches_reference))
+    transform = dataclasses.replace(TRANSFORM, interpolation=interpolation)
+    found, wanted = (list(reader(path, rows, 4, transform, key)) for reader in (batches, batches_reference))
     assert [len(batch[0]) for batch in found] == [4, 4, 2]
     for batch, reference in zip(found, wanted, strict=True):
         assert np.array_equal(batch[0], reference[0])
@@ -93,15 +96,16 @@ def test_batches_equal_the_plain_reference(file, key, request):
 
 @pytest.mark.parametrize("file", ["raw", "jpg"])
 @pytest.mark.parametrize("key", [KEY, None], ids=["random", "center"])
-def test_a_view_does_not_depend_on_workers_batches_or_order(file, key, request, monkeypatch):
+@pytest.mark.parametrize("interpolation", ["area", "bicubic"])
+def test_a_view_does_not_depend_on_workers_batches_or_order(file, key, interpolation, request, monkeypatch):
     monkeypatch.setattr(ffcv_reader, "usable_workers", lambda workers: workers)  # also where there is but one CPU
-    path = request.getfixturevalue(file)
-    _, wanted, labels = read(path, key=key)
+    path, transform = request.getfixturevalue(file), dataclasses.replace(TRANSFORM, interpolation=interpolation)
+    _, wanted, labels = read(path, key=key, transform=transform)
     assert np.array_equal(labels, np.arange(ROWS) % 7)
     orders = [np.arange(ROWS), np.random.default_rng(0).permutation(ROWS), np.array([7, 9, 7, 149, 0, 7])]
     for rows in orders:
         for workers, batch_size in ((1, 37), (2, 37), (2, 1000), (3, 1)):
-            found_rows, images, labels = read(path, rows, batch_size, key, workers)
+            found_rows, images, labels = read(path, rows, batch_size, key, workers, transform)
             assert np.array_equal(found_rows, rows)
             assert np.array_equal(images, wanted[rows])
             assert np.array_equal(labels, rows % 7)

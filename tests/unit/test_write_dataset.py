@@ -103,7 +103,7 @@ def test_the_sidecar_says_rows_classes_and_what_was_asked_for(made):
     for split, rows in SETTINGS["rows"].items():
         sidecar = read_sidecar(made / f"{split}.beton")
         assert (sidecar["data_set"], sidecar["rows"], sidecar["classes"], sidecar["inputs"]) == ("cues", rows, 16, {})
-        assert sidecar["params"] == SETTINGS | {"storage": write_dataset.STORAGE, "split": split}
+        assert sidecar["params"] == SETTINGS | {"storage": write_dataset.RAW, "split": split}
 
 
 def sidecars(folder: Path) -> list[bytes]:

@@ -11,13 +11,14 @@ import contextlib
 import ctypes
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
 
 # Before anything of FFCV, because it makes the import of FFCV cheap.
-from workflow_scripts.timecat import views
+from workflow_scripts.timecat import resizing, views
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.beton import JPEG, Beton, decode_jpeg, describe, read_image, usable_workers
 
@@ -102,7 +103,7 @@ class _Epoch(EpochIterator):
 
 
 class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV would put its own decoder in front of one of any other class
-    """Decode, crop, resize (OpenCV's INTER_AREA) and flip in one pass."""
+    """Decode, crop, resize and flip in one pass."""
 
     def __init__(self, beton: Beton, transform: views.Transform, key: int | None, pool, workers: int):
         super().__init__()
@@ -127,7 +128,11 @@ class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV would put its own decoder in 
         images = torch.empty((len(rows), transform.size, transform.size, 3), dtype=torch.uint8)
         columns = (rows, boxes, flips, images.numpy())
         parts = zip(*(np.array_split(column, self.workers) for column in columns), strict=True)
-        for job in [self.pool.submit(_decode_rows, beton, *part) for part in parts]:
+        if transform.interpolation == "area":
+            decode = partial(_decode_rows, beton)
+        else:
+            decode = partial(_decode_and_resize, beton, transform, self.key is None)
+        for job in [self.pool.submit(decode, *part) for part in parts]:
             job.result()
         return images
 
@@ -153,6 +158,18 @@ def _decode_rows(beton: Beton, rows, boxes, flips, images) -> None:
         if not as_is:
             bottom, right = top + crop_height, left + crop_width
             ctypes_resize(0, source, height, width, top, bottom, left, right, target, size, size)
+    _flip(images, flips)
+
+
+def _decode_and_resize(beton: Beton, transform: views.Transform, center: bool, rows, boxes, flips, images) -> None:
+    """The same with torchvision's interpolation; ``center``: the centre view, which has no use for the boxes."""
+    for image, row, box in zip(images, rows.tolist(), boxes.tolist(), strict=True):
+        stored = read_image(beton, row)
+        image[:] = resizing.center_view(stored, transform) if center else resizing.random_view(stored, box, transform)
+    _flip(images, flips)
+
+
+def _flip(images, flips) -> None:
     for image in (images[position] for position in np.flatnonzero(flips)):
         cv2.flip(image, 1, image)  # in place; NumPy takes ten times as long at 32 pixels, and eighty at 224
 
@@ -169,9 +186,30 @@ def batches_reference(path, rows, batch_size: int, transform: views.Transform, k
                 (box,), flip = views.center_boxes(stored.shape[:1], stored.shape[1:2], transform), False
             else:
                 box, flip = views.random_box_reference(key, row, *stored.shape[:2], transform)
-            top, left, height, width = (int(side) for side in box)
-            crop = np.ascontiguousarray(stored[top : top + height, left : left + width])
-            source, target = crop.ctypes.data, image.ctypes.data
-            ctypes_resize(0, source, height, width, 0, height, 0, width, target, transform.size, transform.size)
+            box = [int(side) for side in box]
+            resized = _torchvision_view if transform.interpolation != "area" else _area_view
+            image[:] = resized(stored, box, transform, center=key is None)
             image[:] = image[:, ::-1].copy() if flip else image
         yield batch, torch.from_numpy(images), torch.from_numpy(beton.labels[batch])
+
+
+def _area_view(stored, box, transform: views.Transform, center: bool) -> np.ndarray:
+    top, left, height, width = box
+    crop = np.ascontiguousarray(stored[top : top + height, left : left + width])
+    image = np.empty((transform.size, transform.size, 3), np.uint8)
+    source, target = crop.ctypes.data, image.ctypes.data
+    ctypes_resize(0, source, height, width, 0, height, 0, width, target, transform.size, transform.size)
+    return image
+
+
+def _torchvision_view(stored, box, transform: views.Transform, center: bool) -> np.ndarray:
+    from torchvision.transforms.v2 import functional
+
+    planes, size = torch.from_numpy(np.array(stored)).permute(2, 0, 1), [transform.size, transform.size]
+    how = {"interpolation": functional.InterpolationMode(transform.interpolation), "antialias": True}
+    if center:
+        planes = functional.resize(planes, [round(transform.size / transform.center_ratio)], **how)
+        planes = functional.center_crop(planes, size)
+    else:
+        planes = functional.resized_crop(planes, *box, size, **how)
+    return planes.permute(1, 2, 0).numpy()

@@ -3,6 +3,7 @@
 import numpy as np
 
 from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.sampling import rows_of_each_class
 
 
 def heldout_rows(labels, seed: int, fraction: float = 0.1) -> np.ndarray:
@@ -13,11 +14,8 @@ def heldout_rows(labels, seed: int, fraction: float = 0.1) -> np.ndarray:
     """
     if not 0 < fraction < 1:
         raise ValueError(f"the held-out fraction is {fraction}; it must lie between 0 and 1")
-    labels = np.asarray(labels)
-    rows = np.arange(len(labels))
-    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    wanted = np.minimum(np.maximum(np.rint(counts * fraction), 1), counts - 1).astype(np.int64)
-    order = np.lexsort((rows, randomness.bits(randomness.key("heldout", int(seed)), rows), classes))  # by class, hash
-    starts = np.cumsum(counts) - counts
-    rank = rows - starts[classes[order]]  # place within the class
-    return np.sort(order[rank < wanted[classes[order]]])
+    return rows_of_each_class(
+        randomness.key("heldout", int(seed)),
+        labels,
+        lambda counts: np.minimum(np.maximum(np.rint(counts * fraction), 1), counts - 1).astype(np.int64),
+    )

@@ -21,6 +21,13 @@ class Recipe:
     warmup_steps: int
     label_smoothing: float
     batch_norm_batches: int
+    accumulation: int = 1
+    ghost_batch: int | None = None
+    initialisation: str = "library"
+    zero_gamma: bool = False
+    precision: str = "float32"
+    channels_last: bool = False
+    compile: bool = False
 
 
 def batch_stream(

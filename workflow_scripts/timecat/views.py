@@ -29,7 +29,7 @@ class Transform:
     size: side of the square output (pixels). scale: lowest and highest share of the image's area in a random crop.
     ratio: lowest and highest width/height of a random crop. flip: probability of a horizontal flip. center_ratio: side
     of the centre crop over the image's short side (224/256 = 0.875). mean, std: per channel (red, green, blue), of
-    pixel values in 0..1.
+    pixel values in 0..1. interpolation: "area" (OpenCV's INTER_AREA by FFCV), "bilinear" or "bicubic" (resizing.py).
     """
 
     size: int
@@ -39,6 +39,7 @@ class Transform:
     center_ratio: float
     mean: list[float]
     std: list[float]
+    interpolation: str = "area"
 
 
 def view_key(augmentation_seed: int, data_set: str, view) -> int | None:
@@ -124,6 +125,14 @@ def center_boxes(heights, widths, transform: Transform) -> np.ndarray:
     crops = np.maximum(np.rint(transform.center_ratio * np.minimum(heights, widths)).astype(np.int64), 1)
     tops, lefts = (np.rint((sides - crops) / 2).astype(np.int64) for sides in (heights, widths))
     return np.stack([tops, lefts, crops, crops], axis=1)
+
+
+def resized_sides(height: int, width: int, transform: Transform) -> tuple[int, int]:
+    """(height, width) in pixels after torchvision's Resize of the short side to size / center_ratio (224 to 256)."""
+    short = round(transform.size / transform.center_ratio)
+    if height < width:
+        return short, int(short * width / height)
+    return int(short * height / width), short
 
 
 def normalise(images, transform: Transform):

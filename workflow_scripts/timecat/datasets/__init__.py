@@ -29,8 +29,11 @@ class Split:
 def read_split(settings: dict, split: str) -> Split:
     """The split ("train" or "evaluation") of the data set that ``settings`` (its block of the config) describes."""
     # Imported here: scikit-learn takes a second to import, and only digits need it.
-    if settings["kind"] == "cues":
+    kind = settings["kind"]
+    if kind == "cues":
         from workflow_scripts.timecat.datasets.cues import cues_split as reader
-    else:
+    elif kind == "digits":
         from workflow_scripts.timecat.datasets.digits import digits_split as reader
+    else:
+        from workflow_scripts.timecat.datasets.folders import image_folder_split as reader
     return reader(settings, split)

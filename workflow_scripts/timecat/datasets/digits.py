@@ -6,7 +6,8 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI r
 import numpy as np
 
 from workflow_scripts.timecat.datasets import Split
-from workflow_scripts.timecat.randomness import bits, key
+from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.sampling import rows_of_each_class
 
 SIDE = 32  # pixels
 
@@ -28,11 +29,11 @@ def digits_split(settings: dict, split: str) -> Split:
 
 def evaluation_rows(labels: np.ndarray, seed: int, fraction: float) -> np.ndarray:
     """Boolean mask [rows]: of each class, the ``fraction`` of rows with the smallest hash."""
+    chosen = rows_of_each_class(
+        key("digits", "evaluation", seed), labels, lambda counts: np.rint(counts * fraction).astype(np.int64)
+    )
     mask = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        order = np.argsort(bits(key("digits", "evaluation", seed), rows), kind="stable")
-        mask[rows[order[: round(len(rows) * fraction)]]] = True
+    mask[chosen] = True
     return mask
 
 

@@ -1,0 +1,128 @@
+"""Folders of image files: which rows they give, in which order, with which labels, and what is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.configuration_data_sets import ImageFolder
+from workflow_scripts.timecat.datasets import read_split
+from workflow_scripts.timecat.datasets.folders import subset_rows
+from workflow_scripts.timecat.datasets.image_files import read_image_file, reduced_sides
+
+WHOLE = {"longest_side": None, "shortest_side": None}
+
+
+def settings(root, **changes) -> dict:
+    """The block of the config, as the stage gets it."""
+    return ImageFolder(kind="image_folder", root=str(root), **changes).model_dump()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three classes: 4, 6 and 10 images for training, one each for evaluation; every colour is another one."""
+    for split, counts in {"train": (4, 6, 10), "val": (1, 1, 1)}.items():
+        for name, count in zip(("newt", "ant", "bee"), counts, strict=True):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(count):
+                image = Image.new("RGB", (8 + number, 9), (number, len(name), count))
+                image.save(tmp_path / split / name / f"{number:02d}.png")
+    return tmp_path
+
+
+def test_rows_go_class_by_class_in_the_order_of_names(folder):
+    split = read_split(settings(folder), "train")
+    assert split.class_names == ["ant", "bee", "newt"]
+    assert split.labels.tolist() == [0] * 6 + [1] * 10 + [2] * 4
+    assert split.sources[:2] == ["train/ant/00.png", "train/ant/01.png"]
+    image, label = split[7]
+    assert label == 1 and image.shape == (9, 9, 3) and image[0, 0].tolist() == [1, 3, 10]
+    assert read_split(settings(folder), "evaluation").sources == ["val/ant/00.png", "val/bee/00.png", "val/newt/00.png"]
+
+
+def test_files_that_are_no_images_and_hidden_folders_are_passed_over(folder):
+    (folder / "train/ant/notes.txt").write_text("no image")
+    (folder / "train/.cache").mkdir()
+    (folder / "train/ant/more").mkdir()
+    Image.new("L", (5, 5)).save(folder / "train/ant/more/x.JPEG")
+    split = read_split(settings(folder), "train")
+    assert len(split) == 21 and split.class_names == ["ant", "bee", "newt"]
+    assert split.sources[6] == "train/ant/more/x.JPEG"  # below, after the folder's own
+
+
+def test_classes_by_name_and_by_number(folder):
+    chosen = read_split(settings(folder, classes=["newt", "bee"]), "train")
+    assert chosen.class_names == ["bee", "newt"] and set(chosen.labels.tolist()) == {0, 1} and len(chosen) == 14
+    assert len(read_split(settings(folder, classes=["newt", "bee"]), "evaluation")) == 2
+    drawn = {tuple(read_split(settings(folder, classes=2, subset_seed=seed), "train").class_names) for seed in range(9)}
+    assert len(drawn) > 1 and all(len(names) == 2 and list(names) == sorted(names) for names in drawn)
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_a_fraction_is_drawn_by_its_seed(balanced):
+    labels = np.repeat(np.arange(5), [100, 100, 100, 50, 3])
+    values = {"fraction": 0.1, "balanced": balanced, "subset_seed": 0}
+    rows = subset_rows(labels, values)
+    assert rows.tolist() == sorted(set(rows.tolist()))
+    if balanced:
+        assert np.bincount(labels[rows]).tolist() == [10, 10, 10, 5, 1]
+    else:
+        assert len(rows) == 35
+    assert not np.array_equal(rows, subset_rows(labels, values | {"subset_seed": 1})[: len(rows)])
+
+
+def test_a_fraction_is_of_training_rows_only(folder):
+    assert len(read_split(settings(folder, fraction=0.5), "train")) == 2 + 3 + 5
+    assert len(read_split(settings(folder, fraction=0.5), "evaluation")) == 3
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "CMYK", "P", "1", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    suffix = "tif" if mode in ("CMYK", "I;16") else "png"
+    path = tmp_path / f"image.{suffix}"
+    Image.new(mode, (6, 4)).save(path)
+    image = read_image_file(path, WHOLE)
+    assert image.shape == (4, 6, 3) and image.dtype == np.uint8
+    wanted = np.asarray(Image.open(path).convert("RGB"))
+    assert np.array_equal(image, wanted)
+
+
+@pytest.mark.parametrize(
+    ("longest", "shortest", "wanted"),
+    [
+        (None, None, (640, 427)),
+        (500, None, (500, 333)),
+        (None, 256, (383, 256)),
+        (300, 256, (300, 200)),
+        (900, 500, (640, 427)),
+    ],
+)
+def test_sides_are_reduced_and_never_enlarged(longest, shortest, wanted):
+    assert reduced_sides(640, 427, longest, shortest) == wanted
+
+
+@pytest.mark.parametrize(
+    ("break_it", "changes", "words"),
+    [
+        (lambda root: None, {"root": "nowhere"}, ("nowhere/train", "`root`")),
+        (lambda root: None, {"classes": 4}, ("3 classes", "`classes` asks for 4", "lower it")),
+        (lambda root: None, {"classes": ["ant", "elk"]}, ("'elk'", "`classes`", "correct it")),
+        (lambda root: (root / "train/void").mkdir(), {}, ("void has no images",)),
+        (lambda root: (root / "val/elk").mkdir(), {}, ("elk is not a class",)),
+        (lambda root: None, {"kind": "imagenet"}, ("3 classes", "1000", "image_folder")),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(folder, break_it, changes, words):
+    break_it(folder)
+    with pytest.raises(UserError) as caught:
+        read_split(settings(folder) | changes, "evaluation")
+        read_split(settings(folder) | changes, "train")
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_a_broken_image_is_named(folder):
+    (folder / "train/bee/03.png").write_bytes(b"not an image")
+    split = read_split(settings(folder), "train")
+    with pytest.raises(UserError, match=r"bee/03\.png cannot be read.*broken: skip"):
+        split[6 + 3]

@@ -1,0 +1,19 @@
+"""Samples of rows that are stratified by class: a pure function of a key and the labels."""
+
+import numpy as np
+
+from workflow_scripts.timecat import randomness
+
+
+def rows_of_each_class(key: int, labels, wanted) -> np.ndarray:
+    """Of each class the rows with the smallest hash under ``key``: int64 row numbers, ascending.
+
+    labels: class of each row, int [rows]. wanted: function from the classes' numbers of rows (int64 [classes present])
+    to how many of each are taken.
+    """
+    rows = np.arange(len(labels))
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    order = np.lexsort((rows, randomness.bits(key, rows), classes))  # by class, then by hash
+    starts = np.cumsum(counts) - counts
+    rank = rows - starts[classes[order]]  # place within the class
+    return np.sort(order[rank < np.asarray(wanted(counts))[classes[order]]])
