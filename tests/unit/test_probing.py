@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -323,3 +324,31 @@ def test_the_stage_counts_its_folders(tmp_path, folders, data, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders[:1], data, "one")])
     with pytest.raises(UserError, match="names 1 folders, --replicates 2 members"):
         stage.main()
+
+
+def test_the_stage_keeps_to_its_memory(tmp_path, folders, data, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    read, before = [], OnDisk.windows
+
+    def windows(table, order):
+        read.append(len(order))
+        return before(table, order)
+
+    monkeypatch.setattr(OnDisk, "windows", windows)
+    for memory_gb, passes in ((1e-3, 0), (1e-9, 2 * 3 * 3)):  # two replicates, three epochs, three files
+        read.clear()
+        options = command_line(tmp_path, folders, data, "one", memory_gb=memory_gb)
+        monkeypatch.setattr(sys, "argv", ["probe", *options])
+        stage.main()
+        assert len(read) == passes
+
+
+def test_the_stage_names_heads_that_do_not_fit_the_gpu_before_it_trains(folders, data, monkeypatch):
+    """The arithmetic is that of probe_memory; here stands which numbers it is given. (No test has a GPU.)"""
+    args = SimpleNamespace(features=folders, replicates=[SEEDS])
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=10**9))
+    with pytest.raises(UserError, match="^2 weight decays of 6 classes x 17 features, in batches of 16, need 2.1 GB"):
+        stage.check_device("cuda", args, data, PROTOCOL)
+    stage.check_device("cpu", args, data, PROTOCOL)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=10**10))
+    stage.check_device("cuda", args, data, PROTOCOL)

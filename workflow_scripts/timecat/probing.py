@@ -18,7 +18,7 @@ import torch
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.feature_files import EVALUATION, HELDOUT, Tables, check_features, training_file
-from workflow_scripts.timecat.feature_reader import Pieces
+from workflow_scripts.timecat.feature_reader import InMemory, Pieces
 from workflow_scripts.timecat.heads import TOP, StackedHeads, initial_weight
 from workflow_scripts.timecat.probe_memory import GATHERED_BATCHES, evaluation_chunk
 from workflow_scripts.timecat.selection import SELECTIONS, Selected
@@ -130,8 +130,8 @@ def _train_group(heads, features, labels, group, lr: float, device) -> list:
     return [heads.train_step(x[here], y[here], lr) for here in starts]
 
 
-def evaluate(heads, table, labels, device="cpu") -> Scores:
-    """Scores of heads on all rows of a table of feature_reader; labels int64 [rows], on the host.
+def evaluate(heads, features, labels, device="cpu") -> Scores:
+    """Scores of heads on all rows of features, a table of feature_reader or an array [rows, D]; labels int64 [rows].
 
     The predicted class is the arg max (the first of equals); a label counts as in the top 5 unless five other classes
     are at least as likely.
@@ -139,6 +139,7 @@ def evaluate(heads, table, labels, device="cpu") -> Scores:
     N, chunk = len(labels), evaluation_chunk(heads.classes)
     pieces = Pieces(min(chunk, N - start) for start in range(0, N, chunk))
     labels = torch.from_numpy(labels)
+    table = InMemory(features) if isinstance(features, np.ndarray) else features
     parts = []
     with closing(table.windows(np.arange(N))) as windows:
         for window in windows:
