@@ -9,8 +9,9 @@ import torch
 
 from tests.probes import data_set, feature_folders
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.feature_files import EVALUATION, read_features
 from workflow_scripts.timecat.heads import StackedHeads
-from workflow_scripts.timecat.probing import EVALUATION, Protocol, evaluate, probe_replicate, read_features
+from workflow_scripts.timecat.probing import Protocol, evaluate, probe_replicate
 from workflow_scripts.timecat.saved_heads import BestHead, HeadsFile, SavedHead, saved_head, write_heads
 from workflow_scripts.timecat.selection import Selected
 

@@ -4,6 +4,7 @@ The rules use an instance's methods as input functions and params. Params are ca
 config that the stage needs, so that a change of the config re-runs exactly the stages that it can affect.
 """
 
+import math
 import re
 
 from workflow_scripts.timecat.artifacts import UserError, canonical_json
@@ -96,6 +97,16 @@ class Study:
     def threads(self) -> int:
         """What a job that decodes images and computes takes of the machine's cores."""
         return max(self.config.limits.workers, self.config.torch_threads)
+
+    @property
+    def feature_memory_gb(self) -> str:
+        """What a probe may keep of features, as text: Snakemake rounds a resource that is a number to a whole one."""
+        return str(self.config.limits.memory_gb)
+
+    @property
+    def probe_memory_mb(self) -> int:
+        """Memory of a probe, for schedulers: features come on top of what any job takes."""
+        return self.config.limits.memory_mb + math.ceil(1000 * self.config.limits.memory_gb)
 
     # --- inputs ---
 
