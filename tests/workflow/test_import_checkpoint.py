@@ -40,7 +40,7 @@ def fresh(tmp_path) -> StudyFolder:
 
 def jobs_after_import(checkpoints: int) -> dict[str, int]:
     return {
-        "write_dataset": 1,
+        "write_dataset": 2,
         "import_checkpoint": checkpoints,
         "extract_features": checkpoints,
         "probe": len(ARMS),
