@@ -32,6 +32,7 @@ rule probe:
     benchmark:
         "results/benchmarks/probe/{source}/{data_set}/{arm}.tsv"
     wildcard_constraints:
+        arm=study.pattern("probed_arm"),
         data_set=study.pattern("probed"),
     threads: study.config.torch_threads
     resources:

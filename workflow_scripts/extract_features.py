@@ -10,13 +10,11 @@ from workflow_scripts.timecat.artifacts import (
     config_digest,
     digest,
     read_sidecar,
-    write_bytes,
     write_sidecar,
 )
 from workflow_scripts.timecat.sole_writer import sole_writer
 from workflow_scripts.timecat.source_code import code_fingerprint
-
-FINGERPRINT = ".fingerprint"
+from workflow_scripts.timecat.unfinished import FINGERPRINT, kept_folder
 
 
 def main() -> None:
@@ -88,18 +86,8 @@ def extract(arguments, device: str) -> None:
 
 
 def unfinished_folder(features: Path, config: str) -> Path:
-    """The folder, beside the final one, in which files gather until all are whole: half of a folder never has its name.
-
-    What an interrupted job of the same params, inputs and code has finished is kept; anything else is removed.
-    """
-    folder = features.with_name(f".{features.name}.unfinished")
-    fingerprint = digest([config, code_fingerprint("extract_features")])
-    if not (folder / FINGERPRINT).exists() or (folder / FINGERPRINT).read_text() != fingerprint:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_bytes(folder / FINGERPRINT, fingerprint.encode())
-    for left in folder.glob(".*.tmp"):  # of the file that a killed process was writing
-        left.unlink()
-    return folder
+    """The folder, beside the final one, in which files gather until all are whole: half of a folder never has its name."""
+    return kept_folder(features, digest([config, code_fingerprint("extract_features")]))
 
 
 if __name__ == "__main__":

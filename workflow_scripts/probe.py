@@ -4,13 +4,13 @@ Writes one Parquet of metrics (a row per replicate, fit, weight decay, epoch and
 of their predictions on the evaluation split, both with a sidecar. The bytes are a function of what is read and told.
 """
 
-import math
 import os
 from pathlib import Path
 
 from workflow_scripts.timecat import artifacts, command, devices
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.probe_files import read_index, write_metrics, write_predictions
+from workflow_scripts.timecat.probe_files import write_metrics, write_predictions
+from workflow_scripts.timecat.replicates import log_report, read_data_set
 
 
 def main() -> None:
@@ -36,20 +36,12 @@ def main() -> None:
 
     device = devices.acquire(args.gpus)  # before torch can see a GPU
     from workflow_scripts.timecat import probing, torch_settings
-    from workflow_scripts.timecat.heldout import heldout_rows
     from workflow_scripts.timecat.saved_heads import write_heads
 
     torch_settings.configure(args.torch_threads, device)
     command.log_start_up()
     protocol = probing.Protocol(**args.protocol)
-    _, train_labels = read_index(args.train_index)
-    evaluation_rows, evaluation_labels = read_index(args.evaluation_index)
-    data = probing.DataSet(
-        train_labels=train_labels,
-        evaluation_labels=evaluation_labels,
-        evaluation_rows=evaluation_rows,
-        heldout=heldout_rows(train_labels, args.heldout["seed"], args.heldout["fraction"]),
-    )
+    data = read_data_set(args.train_index, args.evaluation_index, args.heldout)
     files = probing.file_rows(data, args.views)
     probing.check_features(args.features, files)
 
@@ -57,7 +49,7 @@ def main() -> None:
     for replicate, members in enumerate(args.replicates):
         own = [next(folders) for _ in members]
         probes.append(probing.probe_replicate(replicate, members, own, args.views, data, protocol, device))
-        report(replicate, members, probes[-1])
+        log_report(replicate, members, probes[-1])
 
     write_metrics(args.metrics, [row for probe in probes for row in probe.metrics])
     contents = {
@@ -65,7 +57,7 @@ def main() -> None:
         args.heads: write_heads(
             args.heads,
             {(number, name): head for number, probe in enumerate(probes) for name, head in probe.heads.items()},
-            describe_heads(args, probes, data.classes, len(evaluation_labels)),
+            describe_heads(args, probes, data.classes, len(data.evaluation_labels)),
         ),
     }
     params = {
@@ -96,18 +88,6 @@ def describe_heads(args, probes, classes: int, rows: int) -> dict:
             for members, own, probe in zip(args.replicates, features, probes)
         ],
     }
-
-
-def report(replicate: int, members, probe) -> None:
-    """Log what each selection chose, and which heads diverged."""
-    chosen = "; ".join(
-        f"{name}: weight decay {selected.weight_decay:g}, epoch {selected.epoch}, top-1 {selected.top1:.2f} %"
-        for name, selected in probe.selected.items()
-    )
-    command.log(f"replicate {replicate} (seeds {', '.join(map(str, members))}): {chosen}")
-    diverged = {(row["fit"], row["weight_decay"]) for row in probe.metrics if not math.isfinite(row["loss"])}
-    for fit, weight_decay in sorted(diverged):
-        command.log(f"replicate {replicate}: the {fit} head with weight decay {weight_decay:g} diverged, not selected")
 
 
 def input_digests(args, files) -> dict[str, str]:

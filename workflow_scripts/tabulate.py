@@ -23,14 +23,14 @@ def main() -> None:
         type=json_value,
         required=True,
         metavar="JSON",
-        help='[{"name", "members", "steps"}, ...], the rows in order',
+        help='[{"name", "members", "steps", "transfer"}, ...], the rows in order',
     )
     command.add_argument(
         "--data-sets",
         type=json_value,
         required=True,
         metavar="JSON",
-        help='[{"name", "title", "in_distribution"}, ...], the columns in order',
+        help='[{"name", "title", "in_distribution", "views"}, ...], the columns in order',
     )
     command.add_argument(
         "--style",

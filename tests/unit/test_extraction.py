@@ -10,13 +10,13 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from workflow_scripts import extract_features, write_dataset
+from tests.images import write_data_set
+from workflow_scripts import extract_features
 from workflow_scripts.timecat import checkpoints, torch_settings, views
 from workflow_scripts.timecat.artifacts import UserError, read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones import Classifier, build_backbone
@@ -47,11 +47,8 @@ def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     torch_settings.configure(1)
     settings = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "label": "class"}
-    arguments = SimpleNamespace(name="small", settings=settings, workers=1)
     for split in ROWS:
-        setattr(arguments, split, folder / f"{split}.beton")
-        setattr(arguments, f"{split}_index", folder / f"{split}.index.parquet")
-        write_dataset.write_split(arguments, split)
+        write_data_set("small", split, settings, folder)
     torch.manual_seed(0)
     content = checkpoints.write_weights(
         folder / "weights", Classifier(build_backbone(BACKBONE), 16), {"backbone": BACKBONE}

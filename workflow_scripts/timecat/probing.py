@@ -16,9 +16,9 @@ import torch
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.heads import TOP, StackedHeads, initial_weight
+from workflow_scripts.timecat.heads import StackedHeads, initial_weight
 from workflow_scripts.timecat.saved_heads import BestHead, SavedHead, saved_head
-from workflow_scripts.timecat.selection import SELECTIONS, Selected
+from workflow_scripts.timecat.scoring import DataSet, Report, Scores, gathered, report, row_scores
 
 EVALUATION, HELDOUT = "evaluation.center.npy", "heldout.center.npy"
 
@@ -47,40 +47,10 @@ class Protocol:
         return self.lr * self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSet:
-    """What the index says of a data set: int64 arrays, one element per row of the feature files."""
-
-    train_labels: np.ndarray
-    evaluation_labels: np.ndarray
-    evaluation_rows: np.ndarray  # the row numbers that predictions are reported under
-    heldout: np.ndarray  # training rows held out, ascending
-
-    @property
-    def classes(self) -> int:
-        """Number of classes, C."""
-        return int(max(self.train_labels.max(), self.evaluation_labels.max())) + 1
-
-
 @dataclass(frozen=True)
-class Scores:
-    """Of each head (H) on a split: mean cross entropy (nats), top-1 and top-5 (percent), float64 [H]; and per row the
-    predicted class (int64 [H, rows]) and its probability (float32 [H, rows]), None for the running training average."""
+class Probe(Report):
+    """The results of one replicate, and its selected heads by selection."""
 
-    loss: np.ndarray
-    top1: np.ndarray
-    top5: np.ndarray
-    predicted: np.ndarray | None = None
-    probability: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Probe:
-    """The results of one replicate. metrics, predictions: rows as in the Parquet files; selected, heads: by selection."""
-
-    metrics: list[dict]
-    predictions: dict[str, list[np.ndarray]]
-    selected: dict[str, Selected]
     heads: dict[str, SavedHead]
 
 
@@ -161,28 +131,15 @@ def train_epoch(heads, features, labels, order, batch_size: int, lr: float, devi
 
 
 def evaluate(heads, features, labels, device="cpu") -> Scores:
-    """Scores of heads on all rows: features [rows, D], labels int64 [rows], on the host.
-
-    The predicted class is the arg max (the first of equals); a label counts as in the top 5 unless five other classes
-    are at least as likely.
-    """
-    N, C = len(labels), heads.classes
-    chunk = max(64, min(1024, 2**22 // C))  # bounded memory, and not a function of the number of heads
+    """Scores of heads on all rows: features [rows, D], labels int64 [rows], on the host."""
+    chunk = max(64, min(1024, 2**22 // heads.classes))  # bounded memory, and not a function of the number of heads
     features, labels = torch.from_numpy(features), torch.from_numpy(labels)
     parts = []
-    for start in range(0, N, chunk):
+    for start in range(0, len(labels), chunk):
         x = features[start : start + chunk].to(device).float()
         y = labels[start : start + chunk].to(device)
-        log_p = torch.log_softmax(heads.logits(x).permute(1, 2, 0), 1)  # [H, C, rows], as it lies in memory
-        log_p_label = log_p.gather(1, y.expand(len(log_p), 1, -1))
-        best, predicted = log_p.max(1)
-        top1 = predicted == y
-        top5 = (torch.lt(log_p, log_p_label, out=torch.empty_like(log_p)).sum(1) >= C - TOP) | top1
-        parts.append([part.cpu() for part in (-log_p_label.squeeze(1), top1, top5, predicted, best.exp())])
-    loss, top1, top5, predicted, probability = (torch.cat(part, 1).numpy() for part in zip(*parts))
-    return Scores(
-        loss.sum(1, dtype=np.float64) / N, 100 * top1.sum(1) / N, 100 * top5.sum(1) / N, predicted, probability
-    )
+        parts.append(row_scores(heads.logits(x), y))
+    return gathered(parts)
 
 
 def probe_replicate(replicate: int, members, folders, views, data: DataSet, protocol: Protocol, device="cpu") -> Probe:
@@ -193,13 +150,7 @@ def probe_replicate(replicate: int, members, folders, views, data: DataSet, prot
     """
     files = file_rows(data, views)
     check_features(folders, files)
-    rows = np.arange(len(data.train_labels))
-    fits = {"full": rows, "nine_tenths": np.setdiff1d(rows, data.heldout)}
-    if not len(data.heldout) or min(map(len, fits.values())) < 2:
-        raise UserError(
-            f"the training split has {len(rows)} rows, {len(data.heldout)} of them to hold out:"
-            " a probe needs a class of two or more rows, and two rows to train on"
-        )
+    fits = data.fits()
     evaluated = {
         "full": ("evaluation", read_features(folders, EVALUATION, files[EVALUATION]), data.evaluation_labels),
         "nine_tenths": ("heldout", read_features(folders, HELDOUT, files[HELDOUT]), data.train_labels[data.heldout]),
@@ -228,48 +179,7 @@ def probe_replicate(replicate: int, members, folders, views, data: DataSet, prot
                 score = replace(score, predicted=None, probability=None)
             scores[fit].append({"train": train, split: score})
 
-    metrics = _metrics(replicate, members, protocol.weight_decays, scores)
-    columns = {name: [row[name] for row in metrics] for name in metrics[0]}
-    try:
-        selected = {name: select(columns) for name, select in SELECTIONS.items()}
-    except UserError as error:
-        raise UserError(f"replicate {replicate} (features {', '.join(map(str, folders))}): {error}") from None
-    last = saved_head(heads["full"], list(protocol.weight_decays).index(selected["holdout"].weight_decay))
-    predictions = _predictions(replicate, data, protocol.weight_decays, scores["full"], selected)
-    return Probe(metrics, predictions, selected, {"paper": best.of(selected["paper"]), "holdout": last})
-
-
-def _metrics(replicate, members, weight_decays, scores) -> list[dict]:
-    """Rows of the metrics table: by fit, weight decay, epoch and split."""
-    return [
-        {
-            "replicate": replicate,
-            "members": list(members),
-            "weight_decay": float(weight_decay),
-            "fit": fit,
-            "epoch": epoch,
-            "split": split,
-            "top1": float(score.top1[head]),
-            "top5": float(score.top5[head]),
-            "loss": float(score.loss[head]),
-        }
-        for fit, epochs in scores.items()
-        for head, weight_decay in enumerate(weight_decays)
-        for epoch, splits in enumerate(epochs, 1)
-        for split, score in splits.items()
-    ]
-
-
-def _predictions(replicate, data, weight_decays, epochs, selected) -> dict[str, list[np.ndarray]]:
-    """Columns of the predictions table, one piece per selection: what its head says of each evaluation row."""
-    columns = {name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")}
-    rows = len(data.evaluation_labels)
-    for selection, (weight_decay, epoch, _) in selected.items():
-        score, head = epochs[epoch - 1]["evaluation"], list(weight_decays).index(weight_decay)
-        columns["selection"].append(np.full(rows, selection))
-        columns["replicate"].append(np.full(rows, replicate, dtype=np.int64))
-        columns["row"].append(data.evaluation_rows)
-        columns["label"].append(data.evaluation_labels)
-        columns["predicted"].append(score.predicted[head])
-        columns["probability"].append(score.probability[head])
-    return columns
+    where = f"features {', '.join(map(str, folders))}"
+    found = report(replicate, members, data, protocol.weight_decays, scores, where, block="probe")
+    last = saved_head(heads["full"], list(protocol.weight_decays).index(found.selected["holdout"].weight_decay))
+    return Probe(**vars(found), heads={"paper": best.of(found.selected["paper"]), "holdout": last})

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from workflow_scripts.timecat import evaluations
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.selection import SELECTIONS
+from workflow_scripts.timecat.table_arms import budget_cells, notes, total_steps
+from workflow_scripts.timecat.table_notes import views_note
 
 # What each of selection.SELECTIONS means, for the reader of a table.
 MEANINGS = {
@@ -36,7 +38,7 @@ class Summary:
 
 @dataclass
 class Row:
-    """A line of the table: an arm (name, members, steps) and a Summary for each (data set's name, selection)."""
+    """A line of the table: an arm (name, members, steps, transfer) and a Summary for each (data set's name, selection)."""
 
     arm: dict
     replicates: int = 0
@@ -154,7 +156,7 @@ def metrics_table(probes, arms):
 
 
 def csv_text(rows, data_sets) -> str:
-    """table2.csv: two decimals; the standard deviation of a single replicate is empty."""
+    """table2.csv: two decimals; empty are the standard deviation of a single replicate and steps that there are none of."""
     header = list(FIXED_HEADER)
     for data_set in data_sets:
         name = data_set["name"]
@@ -164,7 +166,7 @@ def csv_text(rows, data_sets) -> str:
     writer.writerow(header)
     for row in rows:
         arm = row.arm
-        line = [arm["name"], arm["members"], arm["steps"], arm["members"] * arm["steps"], row.replicates]
+        line = [arm["name"], arm["members"], arm["steps"], total_steps(arm), row.replicates]
         for data_set in data_sets:
             for selection in SELECTIONS:
                 summary = row.summaries[data_set["name"], selection]
@@ -179,13 +181,7 @@ def _decimals(percent: float) -> str:
 
 def _fixed_cells(row: Row) -> list[str]:
     """Method, steps per member, total and n, as a reader sees them."""
-    arm = row.arm
-    return [
-        arm["name"],
-        f"{arm['members']} × {arm['steps']:,}",
-        f"{arm['members'] * arm['steps']:,}",
-        str(row.replicates),
-    ]
+    return [row.arm["name"], *budget_cells(row.arm), str(row.replicates)]
 
 
 def _best(rows, data_set: dict, selection: str) -> str:
@@ -206,12 +202,13 @@ def markdown_text(rows, data_sets) -> str:
     """table2.md: one GitHub table per selection; the best mean of each column is bold."""
     intro = (
         "Top-1 accuracy in percent, mean ± standard deviation over n replicates (no ± where n is 1). Bold: the best mean "
-        "of a column. Each replicate selects for itself.\n"
+        f"of a column. Each replicate selects for itself.{_escaped(views_note(data_sets), _MARKDOWN)}\n"
     )
     parts = [intro, *(_escaped(note, _MARKDOWN) + "\n" for note in evaluations.notes(data_sets))]
     for selection, meaning in MEANINGS.items():
         parts.append(f"**Selection `{selection}`**: {meaning}.\n")
         parts.append(_markdown_table(rows, data_sets, selection))
+    parts += [f"- {note}\n" for note in notes(rows, lambda name: f"**{_escaped(name, _MARKDOWN)}**")]
     return "\n".join(parts)
 
 
@@ -246,6 +243,7 @@ _TEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "×": r"$\times$",
+    "–": "--",
 }
 
 
@@ -283,11 +281,12 @@ def tex_text(rows, data_sets) -> str:
                     + ("" if summary.std is None else f" {{\\scriptsize $\\pm$ {_decimals(summary.std)}}}")
                 )
             lines.append(_tex_line(line))
-    notes = [f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items()]
-    notes += [_escaped(note, _TEX) for note in evaluations.notes(data_sets)]
+    sentences = [f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items()]
+    sentences += [_escaped(note, _TEX) for note in evaluations.notes(data_sets)]
+    sentences += notes(rows, lambda name: _escaped(name, _TEX), dash="--")
     caption = (
         "Top-1 accuracy in percent, mean $\\pm$ standard deviation over $n$ replicates (no $\\pm$ where $n$ is 1). "
-        f"Bold: the best mean of a column. {' '.join(notes)}"
+        f"Bold: the best mean of a column. {' '.join(sentences)}{_escaped(views_note(data_sets), _TEX)}"
     )
     lines += [
         r"    \bottomrule",
