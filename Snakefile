@@ -15,7 +15,7 @@ if not workflow.overwrite_configfiles:
 
 
 try:
-    study = Study(read_config(config, workflow.configfiles))
+    study = Study(read_config(config, workflow.configfiles), workflow.configfiles)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -28,6 +28,7 @@ wildcard_constraints:
     source=study.pattern("data_set"),
     backbone=study.pattern("backbone"),
     arm=study.pattern("arm"),
+    split="train|evaluation",
     seed=r"\d+",
     step=r"\d+",
 
@@ -35,6 +36,7 @@ wildcard_constraints:
 localrules:
     all,
     tabulate,
+    tabulate_diagnostics,
 
 
 rule all:
@@ -44,7 +46,22 @@ rule all:
 
 
 include: "rules/write_dataset.smk"
-include: "rules/pretrain.smk"
+
+
+if study.published is None:
+
+    include: "rules/pretrain.smk"
+
+else:
+
+    include: "rules/download.smk"
+    include: "rules/import_checkpoint.smk"
+
+
 include: "rules/extract_features.smk"
 include: "rules/probe.smk"
+include: "rules/transfer.smk"
+include: "rules/evaluate_probe.smk"
+include: "rules/diagnose.smk"
 include: "rules/tabulate.smk"
+include: "rules/tabulate_diagnostics.smk"

@@ -7,6 +7,8 @@ Output  results/features/{source}/{backbone}/seed{seed}/step{step}/{data_set}/
             heldout.center.npy      the held-out training rows, ascending, evaluation crop
             train.{view}.npy        all training rows, one file per view
         and a sidecar {data_set}.json beside the folder.
+
+Of a data set for evaluation only, which has no training rows, evaluation.center.npy alone.
 """
 
 
@@ -18,8 +20,8 @@ rule extract_features:
             "results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors"
         ),
         weights_sidecar="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors.json",
-        train=ancient("results/data_sets/{data_set}/train.beton"),
-        train_sidecar="results/data_sets/{data_set}/train.beton.json",
+        train=ancient(study.train_beton),
+        train_sidecar=study.train_sidecar,
         evaluation=ancient("results/data_sets/{data_set}/evaluation.beton"),
         evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
     output:

@@ -5,6 +5,7 @@ Input   the features of an arm's members on a data set, for every replicate, and
 Output  results/probes/{source}/{data_set}/{arm}.parquet              replicate, members, weight decay, fit, epoch, split,
                                                                       top-1, top-5, loss
         results/probes/{source}/{data_set}/{arm}.predictions.parquet  per evaluation row, by the selected heads
+        results/probes/{source}/{data_set}/{arm}.heads.safetensors    the selected heads
 """
 
 
@@ -24,10 +25,15 @@ rule probe:
         metrics="results/probes/{source}/{data_set}/{arm}.parquet",
         predictions="results/probes/{source}/{data_set}/{arm}.predictions.parquet",
         predictions_sidecar="results/probes/{source}/{data_set}/{arm}.predictions.parquet.json",
+        heads="results/probes/{source}/{data_set}/{arm}.heads.safetensors",
+        heads_sidecar="results/probes/{source}/{data_set}/{arm}.heads.safetensors.json",
     log:
         "results/logs/probe/{source}/{data_set}/{arm}.log",
     benchmark:
         "results/benchmarks/probe/{source}/{data_set}/{arm}.tsv"
+    wildcard_constraints:
+        arm=study.pattern("probed_arm"),
+        data_set=study.pattern("probed"),
     threads: study.config.torch_threads
     resources:
         gpu=1,
@@ -54,4 +60,5 @@ rule probe:
         " --memory-gb {resources.memory_gb}"
         " --metrics {output.metrics:q}"
         " --predictions {output.predictions:q}"
+        " --heads {output.heads:q}"
         " 2> {log:q}"

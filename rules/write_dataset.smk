@@ -1,30 +1,33 @@
 """
 Data sets to FFCV.
 
-Input   a data set's block of the config (made or shipped images, so far).
+Input   a data set's block of the config: made or shipped images, or files that lie where `root` says; for a folder that is
+        evaluated with another data set's probe, that data set's class names (its evaluation index).
 Output  results/data_sets/{data_set}/{split}.beton          the images, in data set order
         results/data_sets/{data_set}/{split}.beton.json     its sidecar: digest of the decoded content, rows, classes
         results/data_sets/{data_set}/{split}.index.parquet  row, label, class name, group columns, source of each row
+        results/data_sets/{data_set}/{split}.skipped.tsv    images that cannot be read and were left out, and why
 
-The bytes of a .beton depend on how its writers raced; the sidecar's digest does not.
+The bytes of a .beton depend on how its writers raced; the sidecar's digest does not. Snakemake does not watch the image
+files, which may be millions: after a change there, say --forcerun write_dataset.
 """
 
 
 rule write_dataset:
-    """One data set, both splits."""
+    """One split of one data set."""
     input:
         code=code_of("write_dataset"),
+        probed_sidecar=study.probed_sidecar,
+        probed_index=ancient(study.probed_index),
     output:
-        train="results/data_sets/{data_set}/train.beton",
-        train_sidecar="results/data_sets/{data_set}/train.beton.json",
-        train_index="results/data_sets/{data_set}/train.index.parquet",
-        evaluation="results/data_sets/{data_set}/evaluation.beton",
-        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
-        evaluation_index="results/data_sets/{data_set}/evaluation.index.parquet",
+        beton="results/data_sets/{data_set}/{split}.beton",
+        sidecar="results/data_sets/{data_set}/{split}.beton.json",
+        index="results/data_sets/{data_set}/{split}.index.parquet",
+        skipped="results/data_sets/{data_set}/{split}.skipped.tsv",
     log:
-        "results/logs/write_dataset/{data_set}.log",
+        "results/logs/write_dataset/{data_set}/{split}.log",
     benchmark:
-        "results/benchmarks/write_dataset/{data_set}.tsv"
+        "results/benchmarks/write_dataset/{data_set}/{split}.tsv"
     threads: study.config.limits.workers
     resources:
         mem_mb=study.config.limits.memory_mb,
@@ -34,10 +37,12 @@ rule write_dataset:
     shell:
         "python -m workflow_scripts.write_dataset"
         " --name {wildcards.data_set}"
+        " --split {wildcards.split}"
         " --settings {params.settings:q}"
+        " --probed-sidecar {input.probed_sidecar:q}"
+        " --probed-index {input.probed_index:q}"
         " --workers {threads}"
-        " --train {output.train:q}"
-        " --train-index {output.train_index:q}"
-        " --evaluation {output.evaluation:q}"
-        " --evaluation-index {output.evaluation_index:q}"
+        " --beton {output.beton:q}"
+        " --index {output.index:q}"
+        " --skipped {output.skipped:q}"
         " 2> {log:q}"

@@ -10,20 +10,18 @@ from workflow_scripts.timecat.artifacts import (
     config_digest,
     digest,
     read_sidecar,
-    write_bytes,
     write_sidecar,
 )
 from workflow_scripts.timecat.sole_writer import sole_writer
 from workflow_scripts.timecat.source_code import code_fingerprint
-
-FINGERPRINT = ".fingerprint"
+from workflow_scripts.timecat.unfinished import FINGERPRINT, kept_folder
 
 
 def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--data-set", required=True)
     parser.add_argument("--weights", required=True, type=Path)
-    parser.add_argument("--train", required=True, type=Path, help=".beton")
+    parser.add_argument("--train", nargs="*", required=True, type=Path, help=".beton; none: only the evaluation split")
     parser.add_argument("--evaluation", required=True, type=Path, help=".beton")
     parser.add_argument("--extraction", required=True, type=command.json_value, help="features block, views by name")
     parser.add_argument("--heldout", required=True, type=command.json_value)
@@ -55,16 +53,16 @@ def extract(arguments, device: str) -> None:
     extractor = Extractor(
         backbone.to(device), Transform(**arguments.transform), settings, device, workers=arguments.workers
     )
-    labels = describe(arguments.train).labels
-    everything = np.arange(len(labels))
-    passes = [
-        ("evaluation", CENTER, arguments.evaluation, np.arange(read_sidecar(arguments.evaluation)["rows"])),
-        ("heldout", CENTER, arguments.train, heldout_rows(labels, **arguments.heldout)),
-        *(("train", view, arguments.train, everything) for view in settings.views),
-    ]
+    betons = {"evaluation": arguments.evaluation}
+    passes = [("evaluation", CENTER, arguments.evaluation, np.arange(read_sidecar(arguments.evaluation)["rows"]))]
+    for train in arguments.train:
+        betons["train"] = train
+        labels = describe(train).labels
+        passes.append(("heldout", CENTER, train, heldout_rows(labels, **arguments.heldout)))
+        passes += [("train", view, train, np.arange(len(labels))) for view in settings.views]
     told = ("data_set", "extraction", "heldout", "transform", "torch_threads")
     params = {name: getattr(arguments, name) for name in told}
-    inputs = {name: read_sidecar(getattr(arguments, name))["content"] for name in ("weights", "train", "evaluation")}
+    inputs = {name: read_sidecar(path)["content"] for name, path in {"weights": arguments.weights, **betons}.items()}
 
     unfinished = unfinished_folder(arguments.features, config_digest(params, inputs))
     progress = Progress(sum(len(rows) for *_, rows in passes), f"features of {arguments.data_set}", "images")
@@ -88,18 +86,8 @@ def extract(arguments, device: str) -> None:
 
 
 def unfinished_folder(features: Path, config: str) -> Path:
-    """The folder, beside the final one, in which files gather until all are whole: half of a folder never has its name.
-
-    What an interrupted job of the same params, inputs and code has finished is kept; anything else is removed.
-    """
-    folder = features.with_name(f".{features.name}.unfinished")
-    fingerprint = digest([config, code_fingerprint("extract_features")])
-    if not (folder / FINGERPRINT).exists() or (folder / FINGERPRINT).read_text() != fingerprint:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_bytes(folder / FINGERPRINT, fingerprint.encode())
-    for left in folder.glob(".*.tmp"):  # of the file that a killed process was writing
-        left.unlink()
-    return folder
+    """The folder, beside the final one, in which files gather until all are whole: half of a folder never has its name."""
+    return kept_folder(features, digest([config, code_fingerprint("extract_features")]))
 
 
 if __name__ == "__main__":

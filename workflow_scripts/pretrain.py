@@ -54,8 +54,8 @@ def pretrain(arguments, device: str) -> None:
     from workflow_scripts.timecat.recipe import Recipe, batch_norm_stream, batch_stream
     from workflow_scripts.timecat.views import Transform
 
-    torch_settings.configure(arguments.torch_threads, device)
     recipe, transform = Recipe(**arguments.recipe), Transform(**arguments.transform)
+    torch_settings.configure(arguments.torch_threads, device, recipe.compile)
     source, evaluation = read_sidecar(arguments.train), read_sidecar(arguments.evaluation)
     rows, seed, workers = source["rows"], arguments.seed, arguments.workers
 
@@ -64,7 +64,7 @@ def pretrain(arguments, device: str) -> None:
     inputs = {"train": source["content"]}
     identity = digest({"params": params, "inputs": inputs})
     fingerprint = digest([identity, arguments.step, code_fingerprint("pretrain")])
-    run = training.start_run(arguments.backbone, source["classes"], recipe, seed, device)
+    run = training.start_run(arguments.backbone, source["classes"], recipe, seed, device, transform.size)
     training_log = resume.TrainingLog(arguments.training_log)
     resume_file = resume.ResumeFile(arguments.weights, arguments.resume_seconds)
     restore(run, arguments, resume_file, training_log, identity, fingerprint)
@@ -95,6 +95,7 @@ def pretrain(arguments, device: str) -> None:
         "seed": seed,
         "step": arguments.step,
         "classes": source["classes"],
+        "image_size": transform.size,
         "final_train_loss": run.loss_average,
         "source_accuracy": training.accuracy(model, evaluation_batches, transform),
     }
@@ -129,7 +130,8 @@ def write_outputs(arguments, run, model, params, inputs, identity, facts, device
     from workflow_scripts.timecat import checkpoints, training
 
     params = params | {"step": arguments.step}
-    description = {"backbone": arguments.backbone, "config": config_digest(params, inputs), **facts}
+    of_params = {name: params[name] for name in ("backbone", "recipe")}
+    description = {**of_params, "config": config_digest(params, inputs), **facts}
     content = checkpoints.write_weights(arguments.weights, model, description)
     write_sidecar(arguments.weights, content, params, inputs, {"facts": facts}, device_name)
     state = training.state_bytes(run, identity)

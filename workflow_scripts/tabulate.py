@@ -1,7 +1,5 @@
 """Stage tabulate: probes of all (arm, data set) to the study's table (CSV, Markdown, LaTeX), figure and metrics."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from workflow_scripts.timecat import figures, tables
@@ -25,14 +23,14 @@ def main() -> None:
         type=json_value,
         required=True,
         metavar="JSON",
-        help='[{"name", "members", "steps"}, ...], the rows in order',
+        help='[{"name", "members", "steps", "transfer"}, ...], the rows in order',
     )
     command.add_argument(
         "--data-sets",
         type=json_value,
         required=True,
         metavar="JSON",
-        help='[{"name", "title", "in_distribution"}, ...], the columns in order',
+        help='[{"name", "title", "in_distribution", "views"}, ...], the columns in order',
     )
     command.add_argument(
         "--style",
@@ -65,9 +63,8 @@ def write_metrics(path, metrics) -> None:
 
 
 def draw(rows, data_sets, style: dict, folder: Path) -> bytes:
-    """The figure (SVG). Matplotlib keeps its settings and font list in a folder: a temporary one, not the user's."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".matplotlib-") as temporary:
-        os.environ["MPLCONFIGDIR"] = temporary
+    """The figure (SVG)."""
+    with figures.private_matplotlib(folder):
         return figures.members_figure(rows, data_sets, style)
 
 

@@ -1,13 +1,74 @@
-"""Write one data set, both splits, as .beton files with an index and a sidecar each."""
+"""Write one split of one data set as a .beton file, with an index, a sidecar and a list of what was left out."""
 
 from pathlib import Path
 
 from workflow_scripts.timecat import command
-from workflow_scripts.timecat.artifacts import atomic_path, digest, write_sidecar
+from workflow_scripts.timecat.artifacts import atomic_path, digest, write_bytes, write_sidecar
 from workflow_scripts.timecat.datasets import Split, read_split
 from workflow_scripts.timecat.sole_writer import sole_writer
 
 RAW = {"write_mode": "raw", "quality": 100}  # how made images are stored, which the config does not say
+WHERE = ("root", "download")  # where the images are; what they are is in the content: a folder that moved is the same
+
+
+def main() -> None:
+    parser = command.parser(__doc__)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--split", required=True, choices=("train", "evaluation"))
+    parser.add_argument("--settings", required=True, type=command.json_value, help="the data set's block of the config")
+    parser.add_argument("--probed-sidecar", nargs="*", default=[], help="of the data set whose probe is evaluated")
+    parser.add_argument("--probed-index", nargs="*", default=[], help="its evaluation index")
+    parser.add_argument("--workers", required=True, type=int)
+    parser.add_argument("--beton", required=True, type=Path)
+    parser.add_argument("--index", required=True, type=Path, help=".parquet")
+    parser.add_argument("--skipped", required=True, type=Path, help=".tsv")
+    arguments = parser.parse_args()
+
+    with sole_writer(arguments.beton.parent, f"{arguments.split}."):
+        write_split(arguments)
+
+
+def write_split(arguments) -> None:
+    """Write the split: .beton, index, list of what was left out, sidecar. arguments: of the command line."""
+    from workflow_scripts.timecat.ffcv_writer import write_beton
+    from workflow_scripts.timecat.progress import Progress
+
+    command.log_start_up()
+    name, settings = f"{arguments.name} {arguments.split}", arguments.settings
+    inputs, probed_classes = {}, None
+    for sidecar, index in zip(arguments.probed_sidecar, arguments.probed_index, strict=True):
+        from workflow_scripts.timecat.datasets.evaluation_folders import probed_class_names
+
+        probed_classes = probed_class_names(sidecar, index)
+        inputs = {"probed_classes": digest(probed_classes)}
+    split = read_split(settings, arguments.split, probed_classes)
+    command.log(f"{name}: {len(split)} images listed")
+    storage = settings.get("storage", RAW)
+    progress = Progress(len(split), name, "images")
+    written = write_beton(
+        arguments.beton,
+        split,
+        # Larger images are reduced when they are read (datasets.image_files), by torchvision's filter and not by FFCV's.
+        {"write_mode": storage["write_mode"], "max_resolution": None, "jpeg_quality": storage["quality"]},
+        arguments.workers,
+        lambda done, total: progress.advance(done - progress.done),
+        skip_broken=settings.get("broken") == "skip",
+    )
+    progress.close()
+    write_skipped(arguments.skipped, split, written.broken)
+    if written.broken:
+        command.log(f"{name}: {len(written.broken)} images cannot be read and are left out, see {arguments.skipped}")
+        split = split.without(written.broken)
+    index_digest = write_index(arguments.index, split)
+    write_sidecar(
+        arguments.beton,
+        content=digest([written.content, index_digest]),
+        params={key: value for key, value in settings.items() if key not in WHERE}
+        | {"storage": storage, "split": arguments.split},
+        inputs=inputs,
+        facts={"data_set": arguments.name, "rows": len(split), "classes": len(split.class_names)},
+    )
+    command.log(f"{name}: {len(split)} images of {len(split.class_names)} classes")
 
 
 def write_index(path, split: Split) -> str:
@@ -27,49 +88,10 @@ def write_index(path, split: Split) -> str:
     return digest(columns)
 
 
-def main() -> None:
-    parser = command.parser(__doc__)
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--settings", required=True, type=command.json_value, help="the data set's block of the config")
-    parser.add_argument("--workers", required=True, type=int)
-    for split in ("train", "evaluation"):
-        parser.add_argument(f"--{split}", required=True, type=Path, help=".beton")
-        parser.add_argument(f"--{split}-index", required=True, type=Path, help=".parquet")
-    arguments = parser.parse_args()
-
-    with sole_writer(arguments.train.parent, "train.", "evaluation."):
-        for name in ("train", "evaluation"):
-            write_split(arguments, name)
-
-
-def write_split(arguments, name: str) -> None:
-    """Write one split: .beton, index, sidecar."""
-    from workflow_scripts.timecat.ffcv_writer import content_digest, write_beton
-    from workflow_scripts.timecat.progress import Progress
-
-    if name == "train":
-        command.log_start_up()
-    beton, index = getattr(arguments, name), getattr(arguments, f"{name}_index")
-    split = read_split(arguments.settings, name)
-    progress = Progress(len(split), f"{arguments.name} {name}", "images")
-    storage = arguments.settings.get("storage", RAW)
-    # Larger images are reduced when they are read (datasets.image_files), by torchvision's filter and not by FFCV's.
-    encoding = {
-        "write_mode": storage["write_mode"],
-        "max_resolution": None,
-        "jpeg_quality": storage["quality"],
-    }
-    write_beton(beton, split, encoding, arguments.workers, lambda done, total: progress.advance(done - progress.done))
-    progress.close()
-    index_digest = write_index(index, split)
-    write_sidecar(
-        beton,
-        content=digest([content_digest(beton, arguments.workers), index_digest]),
-        params=arguments.settings | {"storage": storage, "split": name},
-        inputs={},
-        facts={"data_set": arguments.name, "rows": len(split), "classes": len(split.class_names)},
-    )
-    command.log(f"{arguments.name} {name}: {len(split)} images of {len(split.class_names)} classes")
+def write_skipped(path, split: Split, broken: dict[int, str]) -> None:
+    """Write source and reason of every row that was left out, one a line below a head; only the head if there is none."""
+    lines = ["source\treason", *(f"{split.sources[row]}\t{reason}" for row, reason in broken.items())]
+    write_bytes(path, ("\n".join(lines) + "\n").encode(errors="replace"))
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from workflow_scripts import extract_features, write_dataset
+from tests.images import write_data_set
+from workflow_scripts import extract_features
 from workflow_scripts.timecat import checkpoints, torch_settings, views
 from workflow_scripts.timecat.artifacts import UserError, read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones import Classifier, build_backbone
@@ -47,11 +47,8 @@ def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     torch_settings.configure(1)
     settings = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "label": "class"}
-    arguments = SimpleNamespace(name="small", settings=settings, workers=1)
     for split in ROWS:
-        setattr(arguments, split, folder / f"{split}.beton")
-        setattr(arguments, f"{split}_index", folder / f"{split}.index.parquet")
-        write_dataset.write_split(arguments, split)
+        write_data_set("small", split, settings, folder)
     torch.manual_seed(0)
     content = checkpoints.write_weights(
         folder / "weights", Classifier(build_backbone(BACKBONE), 16), {"backbone": BACKBONE}
@@ -271,6 +268,21 @@ def test_a_whole_run_writes_the_files_it_says(data, stage, tmp_path):
         assert (tmp_path / "alone.npy").read_bytes() == made[name], name
     assert sorted(path.name for path in tmp_path.glob("small/*")) == FILES
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_a_data_set_for_evaluation_only_has_one_file(data, stage, tmp_path, monkeypatch):
+    stage(tmp_path / "small")
+    line = command_line(data, tmp_path / "only")
+    line.remove(str(data / "train.beton"))
+    line[line.index("--heldout") + 1] = "null"
+    extraction = json.loads(line[line.index("--extraction") + 1]) | {"views": []}
+    line[line.index("--extraction") + 1] = json.dumps(extraction)
+    monkeypatch.setattr(sys, "argv", ["extract_features", *line])
+    extract_features.main()
+    assert [path.name for path in tmp_path.glob("only/*")] == FILES[:1]
+    assert contents(tmp_path / "only")[FILES[0]] == contents(tmp_path / "small")[FILES[0]]
+    sidecar = read_sidecar(tmp_path / "only")
+    assert list(sidecar["files"]) == FILES[:1] and list(sidecar["inputs"]) == ["evaluation", "weights"]
 
 
 def test_a_killed_run_is_gone_on_with(killed, stage, tmp_path, capsys):

@@ -151,12 +151,19 @@ def test_the_digest_is_of_the_content_alone(tmp_path):
 
 
 def test_the_digest_in_plain_words(tmp_path):
-    samples, sha = Samples(130), hashlib.sha256(b"130 rows\n")
+    samples, sha = Samples(130), hashlib.sha256()
     for row in range(130):
         image, label = samples[row]
-        sha.update(b"%d x %d, label %d\n" % (*image.shape[:2], label) + image.tobytes())
+        text = b"%d x %d, label %d\n" % (*image.shape[:2], label)
+        sha.update(hashlib.sha256(text + image.tobytes()).digest())
     write_beton(tmp_path / "a.beton", samples, RAW)
     assert content_digest(tmp_path / "a.beton") == sha.hexdigest()
+
+
+@pytest.mark.parametrize("settings", [RAW, RAW | {"write_mode": "jpg"}], ids=["raw", "jpg"])
+def test_the_writer_finds_the_digest_that_is_read_from_the_file(tmp_path, settings):
+    written = write_beton(tmp_path / "a.beton", Samples(230), settings, 2)
+    assert written.content == content_digest(tmp_path / "a.beton") and written.broken == {}
 
 
 def test_pages_grow_to_the_largest_sample(tmp_path):

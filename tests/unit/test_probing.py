@@ -266,6 +266,7 @@ def command_line(tmp_path, folders, data, output, memory_gb=2.0):
         "--memory-gb": memory_gb,
         "--metrics": tmp_path / f"{output}.parquet",
         "--predictions": tmp_path / f"{output}.predictions.parquet",
+        "--heads": tmp_path / f"{output}.heads.safetensors",
     }
     return [str(word) for word in ("--features", *folders, *(word for pair in options.items() for word in pair))]
 
@@ -283,7 +284,8 @@ def test_the_stage_writes_the_same_bytes_in_two_processes(tmp_path, folders, dat
     again = [sys.executable, "-m", "workflow_scripts.probe", *options]
     root = os.path.dirname(os.path.dirname(stage.__file__))
     subprocess.run(again, check=True, cwd=root, capture_output=True)
-    for suffix in (".parquet", ".predictions.parquet", ".predictions.parquet.json"):
+    heads = (".heads.safetensors", ".heads.safetensors.json")
+    for suffix in (".parquet", ".predictions.parquet", ".predictions.parquet.json", *heads):
         one, two = ((tmp_path / f"{run}{suffix}").read_bytes() for run in ("one", "two"))
         assert one == two
         assert str(tmp_path).encode() not in one

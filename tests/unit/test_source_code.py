@@ -8,7 +8,8 @@ import pytest
 
 from workflow_scripts.timecat.source_code import code_of
 
-STAGES = ["write_dataset", "pretrain", "extract_features", "probe", "tabulate"]
+STAGES = ["write_dataset", "pretrain", "download", "import_checkpoint", "extract_features", "probe", "tabulate"]
+STAGES += ["evaluate_probe", "diagnose", "tabulate_diagnostics", "transfer"]
 
 # Runs a stage's own main() up to its command line, with every import that stands in its modules really done.
 PROGRAM = """
@@ -40,6 +41,7 @@ def test_stages_do_not_share_what_would_re_run_too_much():
     assert f"{timecat}/heads.py" in code_of("probe")
     for stage in ("write_dataset", "pretrain", "extract_features"):
         assert f"{timecat}/heads.py" not in code_of(stage) and f"{timecat}/figures.py" not in code_of(stage)
+    assert f"{timecat}/probing.py" not in code_of("transfer") and f"{timecat}/transferring.py" not in code_of("probe")
     for stage in STAGES:
         assert f"{timecat}/configuration.py" not in code_of(stage)  # no stage reads the config
 

@@ -1,13 +1,15 @@
 """A chain of milestones is one run, bit for bit; averaging leaves the run alone; a diverging run says so."""
 
+import argparse
 import copy
 
 import numpy as np
 import pytest
 import torch
 
+from workflow_scripts import pretrain
 from workflow_scripts.timecat import checkpoints, recipe, torch_settings, training
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.artifacts import UserError, read_sidecar
 from workflow_scripts.timecat.datasets import read_split
 from workflow_scripts.timecat.ffcv_writer import write_beton
 from workflow_scripts.timecat.views import Transform
@@ -151,6 +153,19 @@ def test_weights_say_what_they_are_and_read_back_equal(beton, tmp_path):
     images = torch.randn(5, 3, 28, 28)
     with torch.no_grad():
         assert torch.equal(backbone(images), model.backbone(images))
+
+
+def test_the_stages_weights_say_how_they_were_trained(beton, tmp_path):
+    """Backbone, recipe and size of the images stand in the weights themselves, so whoever reads them needs no config."""
+    run = train(start(), beton, 1)
+    params = {"backbone": BACKBONE, "recipe": {"precision": "bf16", "ghost_batch": 8}, "transform": {}}
+    arguments = argparse.Namespace(backbone=BACKBONE, step=1, weights=tmp_path / "w", state=tmp_path / "s")
+    facts = {"seed": 2, "step": 1, "image_size": 28}
+    pretrain.write_outputs(arguments, run, average(run, beton), params, {"train": "x"}, "run", facts, "cpu")
+    description = checkpoints.read_description(tmp_path / "w")
+    assert description["recipe"] == params["recipe"] and description["backbone"] == BACKBONE
+    assert description["image_size"] == 28
+    assert read_sidecar(tmp_path / "w")["params"]["recipe"] == params["recipe"]
 
 
 def test_torchs_compiler_is_not_imported_for_training(root):

@@ -1,14 +1,13 @@
 """Stage write_dataset: what the index and the sidecar say of each row, whoever wrote them and with how many workers."""
 
 import dataclasses
-import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 
+from tests.images import write_data_set
 from workflow_scripts import write_dataset
 from workflow_scripts.timecat.artifacts import read_sidecar
 from workflow_scripts.timecat.beton import describe, read_image
@@ -61,25 +60,21 @@ def test_the_indexs_digest_is_of_all_it_says(tmp_path, changes):
     assert write_dataset.write_index(tmp_path / "index.parquet", small_split(**changes)) != before
 
 
-def run(folder: Path, monkeypatch, workers=1, name="cues", settings=SETTINGS) -> Path:
-    """Run the stage; the folder of its outputs."""
-    values = {"name": name, "settings": json.dumps(settings), "workers": workers}
-    for split in ("train", "evaluation"):
-        values |= {split: folder / f"{split}.beton", f"{split}-index": folder / f"{split}.index.parquet"}
-    options = [text for key, value in values.items() for text in (f"--{key}", str(value))]
-    monkeypatch.setattr(sys, "argv", ["write_dataset", *options])
-    write_dataset.main()
+def run(folder: Path, workers=1) -> Path:
+    """Run the stage for both splits; the folder of its outputs."""
+    for split in SETTINGS["rows"]:
+        write_data_set("cues", split, SETTINGS, folder, workers)
     return folder
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return run(tmp_path_factory.mktemp("made"), monkeypatch)
+    return run(tmp_path_factory.mktemp("made"))
 
 
 def test_the_stage_writes_both_splits_and_nothing_else(made):
-    names = [f"{split}.{end}" for split in SETTINGS["rows"] for end in ("beton", "beton.json", "index.parquet")]
+    ends = ("beton", "beton.json", "index.parquet", "skipped.tsv")
+    names = [f"{split}.{end}" for split in SETTINGS["rows"] for end in ends]
     assert {path.name for path in made.iterdir()} == set(names)
 
 
@@ -114,8 +109,8 @@ def contents(folder: Path) -> list[str]:
     return [read_sidecar(folder / f"{split}.beton")["content"] for split in SETTINGS["rows"]]
 
 
-def test_sidecars_and_indices_are_equal_for_any_number_of_workers(made, tmp_path, monkeypatch):
-    two = run(tmp_path, monkeypatch, workers=2)
+def test_sidecars_and_indices_are_equal_for_any_number_of_workers(made, tmp_path):
+    two = run(tmp_path, workers=2)
     assert sidecars(two) == sidecars(made) and len(set(contents(made))) == 2
     for split in SETTINGS["rows"]:
         assert (two / f"{split}.index.parquet").read_bytes() == (made / f"{split}.index.parquet").read_bytes()
@@ -124,8 +119,8 @@ def test_sidecars_and_indices_are_equal_for_any_number_of_workers(made, tmp_path
 def spoil(monkeypatch, **changes) -> None:
     """Make the stage read splits in which ``changes`` (a function of the split each) are made."""
 
-    def read(settings, name):
-        split = read_split(settings, name)
+    def read(settings, name, probed_classes):
+        split = read_split(settings, name, probed_classes)
         return dataclasses.replace(split, **{key: change(split) for key, change in changes.items()})
 
     monkeypatch.setattr(write_dataset, "read_split", read)
@@ -152,13 +147,13 @@ def one_glyph(split):
 @pytest.mark.parametrize("change", [{"labels": one_label}, {"images": one_pixel}, {"groups": one_glyph}])
 def test_content_differs_when_a_row_does(made, tmp_path, monkeypatch, change):
     spoil(monkeypatch, **change)
-    changed = contents(run(tmp_path, monkeypatch))
+    changed = contents(run(tmp_path))
     assert not set(changed) & set(contents(made))
 
 
-def test_an_interrupted_writers_temporaries_are_removed(made, tmp_path, monkeypatch):
+def test_an_interrupted_writers_temporaries_are_removed(made, tmp_path):
     for name in (".train.beton.1.tmp", ".evaluation.index.parquet.1.tmp", "..train.beton.1.tmp"):
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / "else.tmp").write_bytes(b"not of this job")
-    run(tmp_path, monkeypatch)
+    run(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"else.tmp"} | {path.name for path in made.iterdir()}

@@ -38,12 +38,82 @@ def test_the_default_study_is_the_embedded_one_and_its_jobs_are_as_designed(fres
     targets, seeds, arms = len(values["targets"]), len(values["pretrain"]["seeds"]), values["arms"]
     checkpoints = sum(seeds // arm["members"] * arm["members"] for arm in arms)
     assert jobs == {
-        "write_dataset": targets,
+        "write_dataset": 2 * targets,
         "pretrain": seeds * len(arms),
         "extract_features": checkpoints * targets,
         "probe": len(arms) * targets,
         "tabulate": 1,
     }
+
+
+def test_the_papers_study_is_complete_and_needs_no_data_to_be_shown(fresh):
+    """Its table 2: 5 seeds with a checkpoint at each of 4 steps; 5, 4, 4 and 5 of them are read on 4 data sets."""
+    jobs = jobs_of(fresh.snakemake("-n", config="config/paper.yaml"))
+    expected = {"write_dataset": 4, "pretrain": 5 * 4, "extract_features": (5 + 4 + 4 + 5) * 4, "probe": 4 * 4}
+    assert {rule: jobs[rule] for rule in expected} == expected
+    assert not (fresh.path / "data").exists()
+
+
+def test_the_papers_recipe_is_that_of_its_sources():
+    values = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    assert values["pretrain"] | {"seeds": None} == {
+        "seeds": None,
+        "batch_size": 1024,
+        "accumulation": 4,
+        "ghost_batch": 128,
+        "lr": 0.0025,
+        "betas": [0.9, 0.9955159689799007],
+        "weight_decay": 0.08121616522670176,
+        "warmup_steps": 2939,
+        "label_smoothing": 0.2,
+        "initialisation": "lecun_normal",
+        "zero_gamma": True,
+        "batch_norm_batches": 50,
+    }
+    assert values["pretrain"]["seeds"] == [2, 550, 23, 477, 8529]
+    assert [(arm["members"], arm["steps"]) for arm in values["arms"]] == [
+        (1, 450_000),
+        (2, 200_000),
+        (4, 100_000),
+        (5, 80_000),
+    ]
+
+
+def test_diagnostics_are_made_when_they_are_asked_for(fresh):
+    jobs = jobs_of(fresh.snakemake("-n", "--", "results/diagnostics.csv", config=None))
+    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    cells = sum(arm["members"] > 1 for arm in values["arms"]) * len(values["targets"])
+    assert jobs["diagnose"] == jobs["probe"] == cells and jobs["tabulate_diagnostics"] == 1 and "tabulate" not in jobs
+
+
+def with_an_evaluation_folder(tmp_path):
+    """The tiny study's config with a data set that is read with the probe of the other."""
+    values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+    values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
+    values["targets"].append("sketch")
+    values["data_sets"]["cues_tiny"]["transform"] = {"size": 24}
+    path = tmp_path / "evaluation.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    return str(path)
+
+
+def test_a_data_set_for_evaluation_only_is_read_with_the_probe_of_another(fresh, tmp_path):
+    config = with_an_evaluation_folder(tmp_path)
+    dry = fresh.snakemake("-n", "-p", config=config)
+    jobs = jobs_of(dry)
+    assert jobs == jobs | {"extract_features": 2 * 4, "probe": 2, "evaluate_probe": 2, "tabulate": 1}
+    for step in ("seed2/step12", "seed23/step4"):
+        (job,) = re.findall(rf"python -m workflow_scripts.extract_features.*{step}/sketch .*", dry.stdout)
+        assert "--train  --evaluation results/data_sets/sketch/evaluation.beton" in job
+        assert '"views":[]' in job and "--heldout null" in job and '"size":24' in job
+    (job,) = re.findall(r"python -m workflow_scripts.evaluate_probe.*sketch/cat3.parquet.*", dry.stdout)
+    assert "--heads results/probes/cues_tiny/cues_tiny/cat3.heads.safetensors" in job
+    assert "diagnose" not in jobs and "results/data_sets/sketch/train" not in job
+    diagnosed = jobs_of(fresh.snakemake("-n", "--", "results/diagnostics.csv", config=config))
+    assert diagnosed["diagnose"] == 1 and "evaluate_probe" not in diagnosed
+    # What is evaluated has no probe of its own.
+    done = fresh.snakemake("-n", "--", "results/probes/cues_tiny/sketch/cat3.parquet", config=config, check=False)
+    assert "MissingRuleException" in done.stdout + done.stderr
 
 
 def test_the_default_target_is_the_table(fresh):
@@ -55,7 +125,9 @@ def test_the_default_target_is_the_table(fresh):
 def test_all_embedded_data_sets_exist_and_can_be_made(fresh):
     values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     assert {"cues", "digits", "cue0", "cue1", "cue2", "cue3"} <= set(values["data_sets"])
-    targets = [f"results/data_sets/{name}/train.beton" for name in values["data_sets"]]
+    targets = [
+        f"results/data_sets/{name}/{split}.beton" for name in values["data_sets"] for split in ("train", "evaluation")
+    ]
     assert jobs_of(fresh.snakemake("-n", "--", *targets, config=None)) == {"write_dataset": len(targets)}
 
 
@@ -76,7 +148,9 @@ def test_rules_logs_and_benchmarks_carry_the_stages_name(fresh):
         assert re.findall(r"^rule (\w+):", text, re.MULTILINE) == [stage]
         assert (ROOT / f"workflow_scripts/{stage}.py").exists()
         assert f"results/logs/{stage}/" in text and f"results/benchmarks/{stage}/" in text
-        assert f'code=code_of("{stage}")' in text and f"python -m workflow_scripts.{stage}" in text
+        code = f'code_of("{stage}")'
+        assert f"code={code}" in text or f"code=ancient({code})" in text
+        assert f"python -m workflow_scripts.{stage}" in text
 
 
 def test_nothing_but_the_graph_is_printed(fresh):

@@ -62,6 +62,12 @@ def digest(value) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def file_sha256(path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def array_digest(array) -> str:
     """SHA-256 (hex) of a NumPy array's dtype, shape and values."""
     sha = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())

@@ -62,7 +62,15 @@ class Classifier(nn.Module):
 ARCHITECTURES = {"small_residual": SmallResidual}
 
 
-def build_backbone(settings: dict) -> nn.Module:
-    """The network of a backbone's block of the config, freshly initialised. It has ``dimension``, its feature size."""
+def build_backbone(settings: dict, image_size: int | None = None) -> nn.Module:
+    """The network of a backbone's block of the config, freshly initialised. It has ``dimension``, its feature size.
+
+    image_size: side of the images in pixels; architectures that are made for one size (ViT) need it, others take any.
+    """
     settings = dict(settings)
-    return ARCHITECTURES[settings.pop("architecture")](**settings)
+    architecture = settings.pop("architecture")
+    if architecture in ARCHITECTURES:
+        return ARCHITECTURES[architecture](**settings)
+    from workflow_scripts.timecat.backbones_library import build_library_backbone
+
+    return build_library_backbone(architecture, image_size=image_size, **settings)

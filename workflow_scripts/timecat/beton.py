@@ -112,10 +112,19 @@ def usable_workers(workers: int) -> int:
 
 def decode_jpeg(beton: Beton, row: int, source: int, target: int) -> None:
     """Decode the row's data at address source to 3 * height * width bytes at address target."""
-    height, width, length = int(beton.heights[row]), int(beton.widths[row]), int(beton.sizes[row])
-    # libffcv can crop (the zeros), scale (the ones) and flip as well: not asked for. It says 0 when all went well.
-    if ctypes_imdecode(source, length, height, width, target, height, width, 0, 0, 1, 1, False, False) != 0:
+    if not _decode(source, int(beton.sizes[row]), int(beton.heights[row]), int(beton.widths[row]), target):
         raise UserError(f"{beton.path}: the JPEG data of row {row} cannot be decoded: {REMEDY}")
+
+
+def _decode(source: int, length: int, height: int, width: int, target: int) -> bool:
+    # libffcv can crop (the zeros), scale (the ones) and flip as well: not asked for. It says 0 when all went well.
+    return ctypes_imdecode(source, length, height, width, target, height, width, 0, 0, 1, 1, False, False) == 0
+
+
+def jpeg_pixels(data: np.ndarray, height: int, width: int) -> np.ndarray | None:
+    """uint8 [height, width, 3] of JPEG data (uint8 [bytes]) as every reader will see it; None if that fails at all."""
+    image = np.empty((height, width, 3), np.uint8)
+    return image if _decode(data.ctypes.data, len(data), height, width, image.ctypes.data) else None
 
 
 def read_image(beton: Beton, row: int) -> np.ndarray:

@@ -8,12 +8,20 @@ from workflow_scripts.timecat.artifacts import UserError, array_digest, canonica
 def write_weights(path, model, description: dict) -> str:
     """Write a Classifier's weights with ``description`` as their metadata; return the digest of the content.
 
-    description: backbone (its settings), source, seed, step, classes, config digest, final train loss, source accuracy.
+    description: backbone (its settings), recipe, image_size (side of the images, pixels), source, seed, step, classes,
+    config digest, final train loss, source accuracy.
+    """
+    return write_tensors(path, model.state_dict(), description)
+
+
+def write_tensors(path, tensors: dict, description: dict) -> str:
+    """Write named tensors (of a Classifier, or of its backbone alone) as ``write_weights`` does.
+
     One metadata key, since safetensors writes several in no fixed order and the bytes must be a function of content.
     """
     import safetensors.torch
 
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write_bytes(path, safetensors.torch.save(tensors, {"timecat": canonical_json(description)}))
     return weights_digest(tensors)
 
@@ -41,7 +49,7 @@ def read_backbone(path):
     from workflow_scripts.timecat.backbones import build_backbone
 
     description = read_description(path)
-    backbone = build_backbone(description["backbone"])
+    backbone = build_backbone(description["backbone"], description.get("image_size"))
     prefix = "backbone."
     tensors = safetensors.torch.load_file(path)
     backbone.load_state_dict({name[len(prefix) :]: v for name, v in tensors.items() if name.startswith(prefix)})

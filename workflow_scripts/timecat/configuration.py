@@ -2,18 +2,19 @@
 
 Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
 their command line. Reading is strict: unknown keys and mistyped values are errors (see configuration_errors). Data sets
-are in configuration_data_sets, backbones and stages in configuration_stages.
+are in configuration_data_sets, backbones and stages in configuration_stages, published weights in configuration_checkpoints.
 """
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from workflow_scripts.timecat.architectures import mistake_in_sizes, mistake_in_zero_gamma
 from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, Seed, repeated
+from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder
 from workflow_scripts.timecat.configuration_stages import (
     AnyBackbone,
-    Checkpoints,
     DirectTransfer,
     Features,
     Heldout,
@@ -101,9 +102,23 @@ class Config(Block):
             if name in TABLE_COLUMNS or name.endswith(TABLE_ENDINGS):
                 raise ValueError(f"data_sets: {name!r} is a name of the table's own columns; give it another one")
         self._check_evaluation_folders()
+        self._check_backbone()
         for arm in self.arms:
             self._check_replicates(arm)
+        if self.checkpoints is not None:
+            steps = {arm.steps for arm in self.arms if arm.steps is not None}
+            self.checkpoints.check_places(self.pretrain.seeds, sorted(steps | set(self.pretrain.milestones)))
         return self
+
+    def _check_backbone(self):
+        architecture = self.backbones[self.backbone].architecture
+        if self.pretrain.zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
+            raise ValueError(f"pretrain.zero_gamma: {mistake}")
+        blocks = {name: self.data_sets[name] for name in (self.source, *self.targets)}
+        with_size = {name: block for name, block in blocks.items() if not isinstance(block, EvaluationFolder)}
+        sizes = {name: block.transform.size for name, block in with_size.items()}
+        if mistake := mistake_in_sizes(architecture, sizes):
+            raise ValueError(f"data_sets.{mistake}")
 
     def _check_evaluation_folders(self):
         trainable = [name for name, block in self.data_sets.items() if not isinstance(block, EvaluationFolder)]

@@ -9,6 +9,7 @@ import yaml
 from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat import configuration
+from workflow_scripts.timecat import configuration_checkpoints as checkpoints
 from workflow_scripts.timecat import configuration_data_sets as data_sets
 from workflow_scripts.timecat import configuration_stages as stages
 from workflow_scripts.timecat.artifacts import canonical_json
@@ -39,7 +40,7 @@ SECTIONS = {
     "`backbones.NAME` with `architecture: small_residual`": stages.SmallResidual,
     "`backbones.NAME` with any other architecture": stages.LibraryBackbone,
     "`pretrain`": stages.Pretrain,
-    "`checkpoints`": stages.Checkpoints,
+    "`checkpoints`": checkpoints.Checkpoints,
     "`arms`, a list of": configuration.Arm,
     "`features`": stages.Features,
     "`probe`": stages.Probe,

@@ -36,7 +36,7 @@ def read_config(values: dict, files: list[str]) -> Config:
         return Config.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False)
-    found = [(detail, _key_path(detail["loc"], values)) for detail in details]
+    found = [(detail, _key_path(detail, values)) for detail in details]
     sentences = []
     for detail, path in found:
         # A value that fits no branch of a union gives an error per branch: the innermost, first one is enough.
@@ -76,17 +76,17 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _key_path(loc: tuple, values) -> tuple:
+def _key_path(detail: dict, values) -> tuple:
     """The part of pydantic's location that is the user's keys: names of union branches are left out."""
-    path, here = [], values
+    path, here, loc = [], values, detail["loc"]
     for part in loc:
         if part == KEY_ITSELF:
             continue
         if _has(here, part):
             here = here[part]
             path.append(part)
-        elif isinstance(here, dict) and part == loc[-1]:
-            path.append(part)  # a key that is missing
+        elif isinstance(here, dict) and part == loc[-1] and detail["type"] != "value_error":
+            path.append(part)  # a key that is missing (a block that is refused as a whole ends in a branch's name)
     return tuple(path)
 
 
@@ -122,6 +122,8 @@ def _sentence(detail: dict, path: tuple, from_command_line: bool) -> str:
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if detail["loc"] and detail["loc"][-1] == KEY_ITSELF:
         block = ".".join(str(part) for part in path[:-1])
+        if kind in ("int_type", "int_parsing", "greater_than"):
+            return f"`{block}` has the key {value!r}; its keys are steps, whole numbers greater than 0."
         return f"`{block}` has the name {value!r}; a name starts with a letter and has only letters, digits, _ and -."
     if kind in ("extra_forbidden", "invalid_key"):
         allowed = _allowed_keys(detail["loc"])

@@ -1,9 +1,10 @@
-"""The typed config of backbones and stages: pretraining or published checkpoints, features, probe, transfer, limits."""
+"""The typed config of backbones and stages: pretraining, features, probe, transfer, limits."""
 
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from workflow_scripts.timecat.architectures import mistake_in_name, mistake_in_width
 from workflow_scripts.timecat.configuration_blocks import (
     Ascending,
     Block,
@@ -14,7 +15,6 @@ from workflow_scripts.timecat.configuration_blocks import (
     PositiveInt,
     Probability,
     Seed,
-    Sha256,
     Text,
 )
 from workflow_scripts.timecat.configuration_data_sets import Views
@@ -33,6 +33,14 @@ class LibraryBackbone(Block):
 
     architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
     width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
+
+    @model_validator(mode="after")
+    def _known(self):
+        if mistake := mistake_in_name(self.architecture):
+            raise ValueError(f"architecture: {mistake}")
+        if mistake := mistake_in_width(self.architecture, self.width):
+            raise ValueError(f"width: {mistake}")
+        return self
 
 
 AnyBackbone = Annotated[
@@ -80,7 +88,9 @@ class Pretrain(Block):
         "library", description="of convolutions: the architecture's own, or LeCun's truncated normal (AlgoPerf)"
     )
     zero_gamma: bool = Field(False, description="begin each residual branch of a ResNet at zero (its last batch norm)")
-    precision: Literal["float32", "bf16"] = Field("float32", description="of forward passes; parameters stay float32")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="of training's forward passes; all else is float32"
+    )
     channels_last: bool = Field(False, description="memory format: faster on some devices, other last bits")
     compile: bool = Field(False, description="torch.compile in training (never in evaluation)")
 
@@ -103,23 +113,6 @@ class Pretrain(Block):
                 "(batch_size / accumulation); choose a divisor"
             )
         return self
-
-
-class Checkpoints(Block):
-    """Published weights in the place of pretraining."""
-
-    path: Text = Field(
-        description="where each checkpoint is: a path or URL with {seed}, {run} (the seed's place in pretrain.seeds, from "
-        "0), {step} or {step_name}; inside `archive` if that is given"
-    )
-    step_names: dict[PositiveInt, Text] = Field({}, description="what {step_name} is for each step (default: the step)")
-    archive: Text | None = Field(None, description="a .tar, .tar.gz or .zip that holds them: a path or URL")
-    sha256: dict[Text, Sha256] = Field(
-        {}, description="SHA-256 of files, by path or URL as it stands after filling in; checked when given"
-    )
-    ignored: list[Text] = Field(
-        ["fc.weight", "fc.bias"], description="keys of the published file that may be left out: the classifier's"
-    )
 
 
 class Features(Block):
@@ -192,7 +185,7 @@ class Limits(Block):
     """What describes the work but cannot change a number; changing it re-runs nothing."""
 
     resume_seconds: Annotated[int, Field(ge=0)] = Field(
-        120, description="how often pretraining saves its own resume file"
+        120, description="how often a job that trains backbones (pretrain, transfer) saves its own resume file"
     )
     workers: PositiveInt = Field(1, description="threads that decode or write images, per job")
     memory_gb: PositiveFloat = Field(
@@ -200,7 +193,7 @@ class Limits(Block):
         description="features that a probe keeps in memory at once (10^9 bytes; a view, the held-out and the evaluation "
         "rows of one replicate's members); what exceeds it is read from disk as it goes",
     )
-    pretrain_memory_mb: PositiveInt = Field(2000, description="memory of a pretraining job, for schedulers")
+    pretrain_memory_mb: PositiveInt = Field(2000, description="memory of a job that trains backbones, for schedulers")
     memory_mb: PositiveInt = Field(
         2000, description="memory of any other job, for schedulers; a probe asks for memory_gb on top"
     )

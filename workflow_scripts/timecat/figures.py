@@ -4,10 +4,17 @@ The bytes of the SVG are a function of what is drawn: text becomes outlines of t
 come from a fixed salt, and there is no date. Matplotlib is imported late, because only one stage draws.
 """
 
+import contextlib
 import io
 import itertools
 import math
+import os
+import tempfile
 
+from workflow_scripts.timecat.table_arms import MODES, NO_STEPS, PROBE, mode
+
+# Words would run into one another below a panel's arms; their first letters differ.
+LETTERS = ", ".join(f"{name[0]}: {name}" for name in MODES)
 PANELS_PER_ROW = 4
 # Told apart by colour (blue and vermilion stay distinct to the colour-blind), by marker and by dash.
 LOOKS = {
@@ -28,6 +35,14 @@ SETTINGS = {
     "lines.linewidth": 1.4,
     "lines.markersize": 4.5,
 }
+
+
+@contextlib.contextmanager
+def private_matplotlib(folder):
+    """Matplotlib keeps its settings and font list in a folder: a temporary one in ``folder``, not the user's."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".matplotlib-") as temporary:
+        os.environ["MPLCONFIGDIR"] = temporary
+        yield
 
 
 def members_figure(rows, data_sets, style: dict) -> bytes:
@@ -54,7 +69,8 @@ def members_figure(rows, data_sets, style: dict) -> bytes:
         for panel in panels[len(data_sets) :]:
             panel.set_axis_off()
         figure.supylabel("top-1 accuracy (%)", fontsize=8)
-        figure.supxlabel("members (below: steps of each)\nbars: one standard deviation", fontsize=8)
+        letters = "" if _modes(rows) == {PROBE} else f"\n{LETTERS}"
+        figure.supxlabel(f"members (below: steps of each){letters}\nbars: one standard deviation", fontsize=8)
         figure.legend(
             handles=[_legend_handle(selection) for selection in LOOKS],
             loc="outside upper center",
@@ -68,9 +84,9 @@ def members_figure(rows, data_sets, style: dict) -> bytes:
 
 def _draw_panel(panel, rows, data_set: dict) -> None:
     members = [row.arm["members"] for row in rows]
-    # A line says "the same budget, divided further": only where each arm has more members than the one before. Else,
-    # arms stand one beside the other, because several of them may have the same number of members.
-    connected = all(after > before for before, after in itertools.pairwise(members))
+    # A line says "the same budget, divided further": only where each arm has more members than the one before, and all
+    # are transferred alike. Else, arms stand one beside the other: several may have the same number of members.
+    connected = all(after > before for before, after in itertools.pairwise(members)) and len(_modes(rows)) == 1
     places = members if connected else list(range(len(rows)))
     span = places[-1] - places[0] or 1
     for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
@@ -86,11 +102,22 @@ def _draw_panel(panel, rows, data_set: dict) -> None:
     panel.set_title(data_set["title"] + ("\n(in distribution)" if data_set["in_distribution"] else ""))
     if data_set["in_distribution"]:
         panel.set_facecolor("#F1F1EC")
-    panel.set_xticks(places, [f"{row.arm['members']}\n{short_number(row.arm['steps'])}" for row in rows])
+    panel.set_xticks(places, [_label(row.arm, _modes(rows)) for row in rows])
     panel.set_xlim(places[0] - 0.15 * span, places[-1] + 0.15 * span)
     panel.margins(y=0.12)
     panel.grid(axis="y", color="0.85", linewidth=0.6)
     panel.set_axisbelow(True)
+
+
+def _modes(rows) -> set[str]:
+    """How the arms are transferred."""
+    return {mode(row.arm) for row in rows}
+
+
+def _label(arm: dict, modes: set[str]) -> str:
+    """What stands below an arm: members, steps of each, and how it is transferred (LETTERS) if not all are probes."""
+    steps = NO_STEPS if arm["steps"] is None else short_number(arm["steps"])
+    return f"{arm['members']}\n{steps}" + ("" if modes == {PROBE} else f"\n{mode(arm)[0]}")
 
 
 def short_number(number: int) -> str:

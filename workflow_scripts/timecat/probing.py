@@ -5,7 +5,8 @@ Linear, W ~ N(0, 0.01²), Nesterov SGD, weight decay on the linear layer only, 2
 (counted from 0) reads view e mod V, so 28 views are fresh augmentation in every epoch and one view is a fixed data set.
 
 Two fits: `full` trains on all of train and is read on the evaluation split, `nine_tenths` on train without the held-out
-rows and is read on those. They are trained side by side, so that one pass over the features serves both. Order and initial weights are functions of (probe seed, epoch) and (probe seed, replicate).
+rows and is read on those. They are trained side by side, so that one pass over the features serves both. Order and
+initial weights are functions of (probe seed, epoch) and (probe seed, replicate).
 """
 
 import math
@@ -16,12 +17,12 @@ import numpy as np
 import torch
 
 from workflow_scripts.timecat import randomness
-from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.feature_files import EVALUATION, HELDOUT, Tables, check_features, training_file
 from workflow_scripts.timecat.feature_reader import InMemory, Pieces
-from workflow_scripts.timecat.heads import TOP, StackedHeads, initial_weight
+from workflow_scripts.timecat.heads import StackedHeads, initial_weight
 from workflow_scripts.timecat.probe_memory import GATHERED_BATCHES, evaluation_chunk
-from workflow_scripts.timecat.selection import SELECTIONS, Selected
+from workflow_scripts.timecat.saved_heads import BestHead, SavedHead, saved_head
+from workflow_scripts.timecat.scoring import DataSet, Report, Scores, gathered, report, row_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,40 +45,11 @@ class Protocol:
         return self.lr * self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSet:
-    """What the index says of a data set: int64 arrays, one element per row of the feature files."""
-
-    train_labels: np.ndarray
-    evaluation_labels: np.ndarray
-    evaluation_rows: np.ndarray  # the row numbers that predictions are reported under
-    heldout: np.ndarray  # training rows held out, ascending
-
-    @property
-    def classes(self) -> int:
-        """Number of classes, C."""
-        return int(max(self.train_labels.max(), self.evaluation_labels.max())) + 1
-
-
 @dataclass(frozen=True)
-class Scores:
-    """Of each head (H) on a split: mean cross entropy (nats), top-1 and top-5 (percent), float64 [H]; and per row the
-    predicted class (int64 [H, rows]) and its probability (float32 [H, rows]), None for the running training average."""
+class Probe(Report):
+    """The results of one replicate, and its selected heads by selection."""
 
-    loss: np.ndarray
-    top1: np.ndarray
-    top5: np.ndarray
-    predicted: np.ndarray | None = None
-    probability: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Probe:
-    """The results of one replicate. metrics, predictions: rows as in the Parquet files; selected: by selection."""
-
-    metrics: list[dict]
-    predictions: dict[str, list[np.ndarray]]
-    selected: dict[str, Selected]
+    heads: dict[str, SavedHead]
 
 
 def file_rows(data: DataSet, views) -> dict[str, int]:
@@ -131,11 +103,7 @@ def _train_group(heads, features, labels, group, lr: float, device) -> list:
 
 
 def evaluate(heads, features, labels, device="cpu") -> Scores:
-    """Scores of heads on all rows of features, a table of feature_reader or an array [rows, D]; labels int64 [rows].
-
-    The predicted class is the arg max (the first of equals); a label counts as in the top 5 unless five other classes
-    are at least as likely.
-    """
+    """Scores of heads on all rows of features, a table of feature_reader or an array [rows, D]; labels int64 [rows]."""
     N, chunk = len(labels), evaluation_chunk(heads.classes)
     pieces = Pieces(min(chunk, N - start) for start in range(0, N, chunk))
     labels = torch.from_numpy(labels)
@@ -144,21 +112,12 @@ def evaluate(heads, features, labels, device="cpu") -> Scores:
     with closing(table.windows(np.arange(N))) as windows:
         for window in windows:
             parts += [_score_chunk(heads, x, labels.index_select(0, rows), device) for x, rows in pieces.of(window)]
-    loss, top1, top5, predicted, probability = (torch.cat(part, 1).numpy() for part in zip(*parts))
-    return Scores(
-        loss.sum(1, dtype=np.float64) / N, 100 * top1.sum(1) / N, 100 * top5.sum(1) / N, predicted, probability
-    )
+    return gathered(parts)
 
 
 def _score_chunk(heads, features, labels, device) -> list[torch.Tensor]:
-    """Of each head and row, [H, rows] on the host: loss, whether the label is in the top 1 and 5, arg max, its probability."""
-    x, y = features.to(device).float(), labels.to(device)
-    log_p = torch.log_softmax(heads.logits(x).permute(1, 2, 0), 1)  # [H, C, rows], as it lies in memory
-    log_p_label = log_p.gather(1, y.expand(len(log_p), 1, -1))
-    best, predicted = log_p.max(1)
-    top1 = predicted == y
-    top5 = (torch.lt(log_p, log_p_label, out=torch.empty_like(log_p)).sum(1) >= heads.classes - TOP) | top1
-    return [part.cpu() for part in (-log_p_label.squeeze(1), top1, top5, predicted, best.exp())]
+    """row_scores of a piece; what it takes of the device's memory is let go of before the next piece comes."""
+    return row_scores(heads.logits(features.to(device).float()), labels.to(device))
 
 
 def probe_replicate(
@@ -174,12 +133,7 @@ def probe_replicate(
     files = file_rows(data, views)
     check_features(folders, files)
     rows = np.arange(len(data.train_labels))
-    fits = {"full": np.full(len(rows), True), "nine_tenths": ~np.isin(rows, data.heldout)}  # the rows each trains on
-    if not len(data.heldout) or min(fit.sum() for fit in fits.values()) < 2:
-        raise UserError(
-            f"the training split has {len(rows)} rows, {len(data.heldout)} of them to hold out:"
-            " a probe needs a class of two or more rows, and two rows to train on"
-        )
+    fits = {fit: np.isin(rows, own) for fit, own in data.fits().items()}  # whether a fit trains on a row
     tables = Tables(folders, files, memory)
     evaluated = {
         "full": ("evaluation", tables.read(EVALUATION), data.evaluation_labels),
@@ -190,6 +144,7 @@ def probe_replicate(
     options = {"momentum": protocol.momentum, "batch_norm": protocol.batch_norm, "device": device}
     heads = {fit: StackedHeads(weight, protocol.weight_decays, **options) for fit in fits}
     scores = {fit: [] for fit in fits}  # fit -> per epoch {split: Scores}
+    best = BestHead()
 
     loaded, view = None, None
     for epoch in range(protocol.epochs):
@@ -202,50 +157,13 @@ def probe_replicate(
         trained = train_epoch(heads, view, order, fits, data.train_labels, protocol.batch_size, lr, device)
         for fit, (split, table, labels) in evaluated.items():
             score = evaluate(heads[fit], table, labels, device)
-            if fit == "nine_tenths":  # only what the full fit predicts is reported: do not keep the rest in memory
+            if fit == "full":
+                best.see(epoch + 1, score, heads[fit], protocol.weight_decays)
+            else:  # only what the full fit predicts is reported: do not keep the rest in memory
                 score = replace(score, predicted=None, probability=None)
             scores[fit].append({"train": trained[fit], split: score})
 
-    metrics = _metrics(replicate, members, protocol.weight_decays, scores)
-    columns = {name: [row[name] for row in metrics] for name in metrics[0]}
-    try:
-        selected = {name: select(columns) for name, select in SELECTIONS.items()}
-    except UserError as error:
-        raise UserError(f"replicate {replicate} (features {', '.join(map(str, folders))}): {error}") from None
-    return Probe(metrics, _predictions(replicate, data, protocol.weight_decays, scores["full"], selected), selected)
-
-
-def _metrics(replicate, members, weight_decays, scores) -> list[dict]:
-    """Rows of the metrics table: by fit, weight decay, epoch and split."""
-    return [
-        {
-            "replicate": replicate,
-            "members": list(members),
-            "weight_decay": float(weight_decay),
-            "fit": fit,
-            "epoch": epoch,
-            "split": split,
-            "top1": float(score.top1[head]),
-            "top5": float(score.top5[head]),
-            "loss": float(score.loss[head]),
-        }
-        for fit, epochs in scores.items()
-        for head, weight_decay in enumerate(weight_decays)
-        for epoch, splits in enumerate(epochs, 1)
-        for split, score in splits.items()
-    ]
-
-
-def _predictions(replicate, data, weight_decays, epochs, selected) -> dict[str, list[np.ndarray]]:
-    """Columns of the predictions table, one piece per selection: what its head says of each evaluation row."""
-    columns = {name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")}
-    rows = len(data.evaluation_labels)
-    for selection, (weight_decay, epoch, _) in selected.items():
-        score, head = epochs[epoch - 1]["evaluation"], list(weight_decays).index(weight_decay)
-        columns["selection"].append(np.full(rows, selection))
-        columns["replicate"].append(np.full(rows, replicate, dtype=np.int64))
-        columns["row"].append(data.evaluation_rows)
-        columns["label"].append(data.evaluation_labels)
-        columns["predicted"].append(score.predicted[head])
-        columns["probability"].append(score.probability[head])
-    return columns
+    where = f"features {', '.join(map(str, folders))}"
+    found = report(replicate, members, data, protocol.weight_decays, scores, where, block="probe")
+    last = saved_head(heads["full"], list(protocol.weight_decays).index(found.selected["holdout"].weight_decay))
+    return Probe(**vars(found), heads={"paper": best.of(found.selected["paper"]), "holdout": last})

@@ -12,7 +12,10 @@ from workflow_scripts.timecat.views import Transform
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to pretrain; the keys of the config's block ``pretrain`` that reach the stage (config/README.md)."""
+    """How to pretrain; the keys of the config's block ``pretrain`` that reach the stage (config/README.md).
+
+    UserError if accumulation does not divide the batch, or ghost_batch a part of it.
+    """
 
     batch_size: int
     lr: float
@@ -28,6 +31,17 @@ class Recipe:
     precision: str = "float32"
     channels_last: bool = False
     compile: bool = False
+
+    def __post_init__(self):
+        if self.batch_size % self.accumulation:
+            raise UserError(f"pretrain.accumulation {self.accumulation} does not divide batch_size {self.batch_size}")
+        if self.ghost_batch and self.part % self.ghost_batch:
+            raise UserError(f"pretrain.ghost_batch {self.ghost_batch} does not divide the {self.part} images of a part")
+
+    @property
+    def part(self) -> int:
+        """Images that pass through the network at once in training."""
+        return self.batch_size // self.accumulation
 
 
 def batch_stream(
@@ -57,10 +71,13 @@ def batch_stream(
 
 
 def batch_norm_stream(beton, rows: int, recipe: Recipe, transform: Transform, seed: int, workers: int):
-    """Augmented training batches (images as in batch_stream) for batch-norm statistics: the same at every milestone."""
+    """Augmented training images (as in batch_stream) for batch-norm statistics: the same at every milestone.
+
+    ``batch_norm_batches`` batches, fewer if there are not that many rows, as parts that pass through the network at once.
+    """
     order = permutation(key("pretrain", "batch norm order", seed), np.arange(rows))
     wanted = order[: recipe.batch_norm_batches * recipe.batch_size]
     wanted = wanted[: max(1, len(wanted) // recipe.batch_size) * recipe.batch_size]
     crop_key = key("pretrain", "batch norm crop", seed)
-    for _, images, _ in batches(beton, wanted, recipe.batch_size, transform, crop_key, workers):
+    for _, images, _ in batches(beton, wanted, recipe.part, transform, crop_key, workers):
         yield images

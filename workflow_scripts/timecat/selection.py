@@ -2,7 +2,7 @@
 
 Both take the metrics of ONE replicate as columns, a mapping (a dict of arrays, or a pandas DataFrame) with
 weight_decay, fit, epoch, split, top1 (percent) and loss. A row whose loss is not finite is of a head that diverged: it
-is never selected.
+is never selected. ``block`` of the config is what the error of heads that all diverged names.
 """
 
 from typing import NamedTuple
@@ -12,8 +12,8 @@ import numpy as np
 from workflow_scripts.timecat.artifacts import UserError
 
 _DIVERGED = (
-    "every head diverged (no finite {split} loss of fit {fit}); lower probe.lr, or leave large values out of"
-    " probe.weight_decays"
+    "every head diverged (no finite {split} loss of fit {fit}); lower {block}.lr, or leave large values out of"
+    " {block}.weight_decays"
 )
 
 
@@ -25,19 +25,24 @@ class Selected(NamedTuple):
     top1: float
 
 
-def paper(metrics) -> Selected:
+def paper(metrics, block: str = "probe") -> Selected:
     """The maximum of the evaluation top-1 over epochs and weight decays, heads fitted to all of train.
 
     Of equals, the earlier epoch, then the larger weight decay. UserError when no head has a finite loss.
     """
     rows = _rows(metrics, "full", "evaluation")
     if not rows:
-        raise UserError(_DIVERGED.format(split="evaluation", fit="full"))
-    best = min(rows, key=lambda row: (-row["top1"], row["epoch"], -row["weight_decay"]))
+        raise UserError(_DIVERGED.format(split="evaluation", fit="full", block=block))
+    best = min(rows, key=paper_order)
     return Selected(best["weight_decay"], best["epoch"], best["top1"])
 
 
-def holdout(metrics) -> Selected:
+def paper_order(row) -> tuple[float, int, float]:
+    """What sorts heads at an epoch (top1, epoch, weight_decay) from the one that `paper` takes to the worst."""
+    return -row["top1"], row["epoch"], -row["weight_decay"]
+
+
+def holdout(metrics, block: str = "probe") -> Selected:
     """The last epoch of the full head whose weight decay does best on held-out rows in the last epoch of nine_tenths.
 
     Of equals, the lower held-out loss, then the larger weight decay. A weight decay counts only where both of its fits
@@ -48,7 +53,7 @@ def holdout(metrics) -> Selected:
     rows = [row for row in _rows(metrics, "nine_tenths", "heldout") if row["epoch"] == last]
     rows = [row for row in rows if row["weight_decay"] in full]
     if not rows:
-        raise UserError(_DIVERGED.format(split="heldout and evaluation", fit="nine_tenths and full"))
+        raise UserError(_DIVERGED.format(split="heldout and evaluation", fit="nine_tenths and full", block=block))
     best = min(rows, key=lambda row: (-row["top1"], row["loss"], -row["weight_decay"]))["weight_decay"]
     return Selected(best, last, full[best]["top1"])
 

@@ -5,17 +5,30 @@ config that the stage needs, so that a change of the config re-runs exactly the 
 """
 
 import math
+import re
 
-from workflow_scripts.timecat.artifacts import canonical_json
+from workflow_scripts.timecat.artifacts import UserError, canonical_json
 from workflow_scripts.timecat.configuration import Arm, Config
 from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder
+from workflow_scripts.timecat.published import Published
 
 
 class Study:
     """The files of a config. Wildcards arrive as Snakemake's (attributes are text)."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, files: list[str] = ()):
+        """files: of the config, for messages. Raises UserError if published weights are too few for an arm."""
         self.config = config
+        self.published = None
+        if config.checkpoints is not None:
+            try:
+                self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
+                for arm in config.arms:
+                    if arm.steps is not None:
+                        self.published.check_arm(arm.name, arm.steps, arm.members, arm.replicates)
+            except UserError as error:
+                where = f"{', '.join(map(str, files))}: " if files else ""
+                raise UserError(f"{where}{error}") from None
 
     # --- what the study consists of ---
 
@@ -31,21 +44,54 @@ class Study:
         return sorted(asked_for | set(self.config.pretrain.milestones))
 
     def replicates(self, arm: Arm) -> list[list[int]]:
-        """The seeds of each replicate: as listed, else disjoint groups of the study's seeds in their order."""
+        """The seeds of each replicate: as listed, else disjoint groups of the study's seeds in their order.
+
+        With published weights, of those seeds whose checkpoint exists at the arm's steps.
+        """
         if arm.replicates is not None:
             return arm.replicates
         seeds, k = self.config.pretrain.seeds, arm.members
+        if self.published is not None and arm.steps is not None:
+            seeds = self.published.seeds_at(arm.steps)
         return [seeds[first : first + k] for first in range(0, len(seeds) - k + 1, k)]
 
     def view_names(self, data_set: str) -> list[str]:
-        """Names of a data set's training views: view0, view1, ... or center."""
+        """Names of a data set's training views: view0, view1, ... or center; none where it is for evaluation only."""
+        if self.is_for_evaluation(data_set):
+            return []
         views = self.config.data_sets[data_set].views or self.config.features.views
         return views if isinstance(views, list) else [f"view{number}" for number in range(views)]
 
+    def number_of_views(self, data_set: str) -> int | str | None:
+        """What the table says of them: their number, "center", or None for a data set that is for evaluation only."""
+        if self.is_for_evaluation(data_set):
+            return None
+        names = self.view_names(data_set)
+        return "center" if names == ["center"] else len(names)
+
     def pattern(self, wildcard: str) -> str:
-        """Regular expression of a wildcard's values."""
-        values = {"data_set": self.config.data_sets, "backbone": self.config.backbones, "arm": self.arms}
-        return "|".join(values[wildcard])
+        """Regular expression of a wildcard's values; where there are none, one that nothing matches."""
+        if wildcard == "download":
+            return "|".join(re.escape(name) for name in self.published.urls) or "(?!)"
+        evaluated = [name for name in self.config.data_sets if self.is_for_evaluation(name)]
+        values = {
+            "data_set": self.config.data_sets,
+            "evaluated": evaluated,
+            "probed": [name for name in self.config.data_sets if name not in evaluated],
+            "backbone": self.config.backbones,
+            "arm": self.arms,
+            "probed_arm": [name for name, arm in self.arms.items() if arm.transfer == "probe"],
+            "transferred_arm": [name for name, arm in self.arms.items() if arm.transfer != "probe"],
+        }
+        return "|".join(values[wildcard]) or "(?!)"
+
+    def title(self, data_set: str) -> str:
+        """What tables and figures call a data set."""
+        return self.config.data_sets[data_set].title or data_set
+
+    def is_for_evaluation(self, data_set: str) -> bool:
+        """Whether a data set has no training rows and no probe of its own."""
+        return isinstance(self.config.data_sets[data_set], EvaluationFolder)
 
     @property
     def threads(self) -> int:
@@ -78,6 +124,25 @@ class Study:
     def previous_sidecar(self, wildcards) -> list[str]:
         return [f"{path}.json" for path in self.previous_state(wildcards)]
 
+    def probed_sidecar(self, wildcards) -> list[str]:
+        """Of the data set whose probe a folder for evaluation only is evaluated with: one path; none for other kinds."""
+        block = self.config.data_sets[wildcards.data_set]
+        if not isinstance(block, EvaluationFolder):
+            return []
+        return [f"results/data_sets/{block.probe_of}/evaluation.beton.json"]
+
+    def probed_index(self, wildcards) -> list[str]:
+        return [path.replace(".beton.json", ".index.parquet") for path in self.probed_sidecar(wildcards)]
+
+    def published_file(self, wildcards) -> str:
+        """The file that a checkpoint is imported from: where it is, or where it is downloaded to."""
+        return self.published.file(int(wildcards.seed), int(wildcards.step))
+
+    def published_sidecar(self, wildcards) -> list[str]:
+        """The sidecar of that file if it is downloaded."""
+        downloaded = self.published.is_downloaded(int(wildcards.seed), int(wildcards.step))
+        return [f"{self.published_file(wildcards)}.json"] if downloaded else []
+
     def feature_folders(self, wildcards) -> list[str]:
         """Folders of features of an arm on a data set: replicate after replicate, member after member."""
         arm = self.arms[wildcards.arm]
@@ -89,6 +154,53 @@ class Study:
 
     def feature_sidecars(self, wildcards) -> list[str]:
         return [f"{folder}.json" for folder in self.feature_folders(wildcards)]
+
+    def member_weights(self, wildcards) -> list[str]:
+        """Weights of an arm's members, replicate after replicate, for fine-tuning; none where training is from nothing."""
+        arm = self.arms[wildcards.arm]
+        if arm.transfer == "direct":
+            return []
+        return [
+            f"results/checkpoints/{self.config.source}/{self.config.backbone}/seed{seed}/step{arm.steps}.safetensors"
+            for replicate in self.replicates(arm)
+            for seed in replicate
+        ]
+
+    def member_weights_sidecars(self, wildcards) -> list[str]:
+        return [f"{path}.json" for path in self.member_weights(wildcards)]
+
+    def train_beton(self, wildcards) -> list[str]:
+        """The images that training features are of: none where a data set is for evaluation only."""
+        name = wildcards.data_set
+        return [] if self.is_for_evaluation(name) else [f"results/data_sets/{name}/train.beton"]
+
+    def train_sidecar(self, wildcards) -> list[str]:
+        return [f"{path}.json" for path in self.train_beton(wildcards)]
+
+    def heads(self, wildcards) -> str:
+        """The heads that a data set for evaluation only is read with."""
+        block = self.config.data_sets[wildcards.data_set]
+        return f"results/probes/{wildcards.source}/{block.probe_of}/{wildcards.arm}.heads.safetensors"
+
+    def heads_sidecar(self, wildcards) -> str:
+        return f"{self.heads(wildcards)}.json"
+
+    def diagnosed_cells(self) -> list[dict[str, str]]:
+        """The cells of probes with more than one member, arm by arm: {"arm", "data_set"}."""
+        return [
+            cell
+            for cell in self.cells()
+            if self.arms[cell["arm"]].transfer == "probe"
+            and self.arms[cell["arm"]].members > 1
+            and not self.is_for_evaluation(cell["data_set"])
+        ]
+
+    def diagnostics(self, wildcards=None) -> list[str]:
+        """The diagnostics of every such cell, in the order of diagnosed_cells()."""
+        return [
+            f"results/diagnostics/{self.config.source}/{c['data_set']}/{c['arm']}.parquet"
+            for c in self.diagnosed_cells()
+        ]
 
     def cells(self) -> list[dict[str, str]]:
         """The table's cells, arm by arm: {"arm", "data_set"}."""
@@ -102,7 +214,7 @@ class Study:
         """The metrics of a cell: of a probe, of a probe that is read on a folder for evaluation only, or of a transfer."""
         if self.arms[arm].transfer != "probe":
             folder = "transfers"
-        elif isinstance(self.config.data_sets[data_set], EvaluationFolder):
+        elif self.is_for_evaluation(data_set):
             folder = "evaluations"
         else:
             folder = "probes"
@@ -111,14 +223,20 @@ class Study:
     # --- params: what each stage is told, as JSON ---
 
     def data_set_settings(self, wildcards) -> str:
-        block = self.config.data_sets[wildcards.data_set].model_dump()
-        # How images are stored and labelled; what is done with them later does not concern the writer.
-        return canonical_json(
-            {k: v for k, v in block.items() if k not in ("title", "transform", "views", "weight_decays")}
-        )
+        """What makes the images of one split and how they are stored; what is done with them later is not part of it."""
+        block, split = self.config.data_sets[wildcards.data_set].model_dump(), wildcards.split
+        of_the_other = {"train": ("evaluation_split",), "evaluation": ("fraction", "balanced")}[split]
+        if split == "evaluation" and not isinstance(block.get("classes"), int):
+            of_the_other += ("subset_seed",)
+        if "rows" in block:
+            block["rows"] = {split: block["rows"][split]}
+        later = ("title", "transform", "views", "weight_decays")
+        return canonical_json({key: value for key, value in block.items() if key not in later + of_the_other})
 
     def transform(self, wildcards) -> str:
         name = wildcards.data_set if hasattr(wildcards, "data_set") else wildcards.source
+        if self.is_for_evaluation(name):
+            name = self.config.data_sets[name].probe_of
         return canonical_json(self.config.data_sets[name].transform.model_dump())
 
     def backbone_settings(self, wildcards) -> str:
@@ -126,6 +244,32 @@ class Study:
 
     def recipe(self, wildcards) -> str:
         return canonical_json(self.config.pretrain.model_dump(exclude={"seeds", "milestones"}))
+
+    def download_url(self, wildcards) -> str:
+        return self.published.urls[wildcards.download]
+
+    def download_sha256(self, wildcards) -> str:
+        return self.published.expected_sha256(self.download_url(wildcards))
+
+    def image_size(self, wildcards) -> int:
+        return self.config.data_sets[wildcards.source].transform.size
+
+    def publication(self, wildcards) -> str:
+        """What makes an imported checkpoint what it is: the file's content, which of it is meant, what may be left out."""
+        seed, step = int(wildcards.seed), int(wildcards.step)
+        return canonical_json(
+            {
+                "member": self.published.member(seed, step),
+                "local_sha256": self.published.local_sha256(seed, step),
+                "ignored": self.config.checkpoints.ignored,
+            }
+        )
+
+    def published_sha256(self, wildcards) -> str:
+        return self.published.expected_sha256(self.published.container(int(wildcards.seed), int(wildcards.step)))
+
+    def member_sha256(self, wildcards) -> str:
+        return self.published.expected_sha256(self.published.member(int(wildcards.seed), int(wildcards.step)))
 
     def extraction(self, wildcards) -> str:
         features = self.config.features.model_dump(exclude={"views"})
@@ -135,6 +279,8 @@ class Study:
         return canonical_json(self.view_names(wildcards.data_set))
 
     def heldout(self, wildcards) -> str:
+        if self.is_for_evaluation(wildcards.data_set):
+            return canonical_json(None)
         return canonical_json(self.config.heldout.model_dump())
 
     def replicate_seeds(self, wildcards) -> str:
@@ -145,23 +291,51 @@ class Study:
         own_grid = self.config.data_sets[wildcards.data_set].weight_decays
         return canonical_json(protocol | ({"weight_decays": own_grid} if own_grid else {}))
 
+    def transfer_mode(self, wildcards) -> str:
+        return self.arms[wildcards.arm].transfer
+
+    def transfer_settings(self, wildcards) -> str:
+        return canonical_json(getattr(self.config, self.arms[wildcards.arm].transfer).model_dump())
+
+    def transfer_backbone(self, wildcards) -> str:
+        """The backbone that a direct arm trains from nothing; weights that are fine-tuned say themselves what they are."""
+        direct = self.arms[wildcards.arm].transfer == "direct"
+        return canonical_json(self.config.backbones[self.config.backbone].model_dump() if direct else None)
+
+    def transfer_initialisation(self, wildcards) -> str:
+        direct = self.arms[wildcards.arm].transfer == "direct"
+        return canonical_json(
+            self.config.pretrain.model_dump(include={"initialisation", "zero_gamma"}) if direct else None
+        )
+
     def table_cells(self, wildcards) -> str:
         return canonical_json(self.cells())
 
     def table_arms(self, wildcards) -> str:
-        return canonical_json([arm.model_dump(include={"name", "members", "steps"}) for arm in self.config.arms])
+        return canonical_json(
+            [arm.model_dump(include={"name", "members", "steps", "transfer"}) for arm in self.config.arms]
+        )
 
     def table_data_sets(self, wildcards) -> str:
         return canonical_json(
             [
                 {
                     "name": name,
-                    "title": self.config.data_sets[name].title or name,
+                    "title": self.title(name),
                     "in_distribution": name == self.config.source,
+                    "views": self.number_of_views(name),
+                    **(
+                        {"probe_of": self.title(self.config.data_sets[name].probe_of)}
+                        if self.is_for_evaluation(name)
+                        else {}
+                    ),
                 }
                 for name in self.config.targets
             ]
         )
+
+    def diagnostics_cells(self, wildcards) -> str:
+        return canonical_json(self.diagnosed_cells())
 
     def table_style(self, wildcards) -> str:
         return canonical_json(self.config.table.model_dump())

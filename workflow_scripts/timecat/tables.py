@@ -9,8 +9,11 @@ import io
 import math
 from dataclasses import dataclass, field
 
+from workflow_scripts.timecat import evaluations
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.selection import SELECTIONS
+from workflow_scripts.timecat.table_arms import budget_cells, notes, total_steps
+from workflow_scripts.timecat.table_notes import views_note
 
 # What each of selection.SELECTIONS means, for the reader of a table.
 MEANINGS = {
@@ -19,7 +22,7 @@ MEANINGS = {
     "holdout": "the weight decay with the best last-epoch accuracy on training rows that were held out, then the "
     "last-epoch evaluation accuracy of the head trained on all training rows with it",
 }
-COLUMNS = ("replicate", "members", "weight_decay", "fit", "epoch", "split", "top1", "top5", "loss")
+COLUMNS = ("replicate", "members", "weight_decay", "fit", "epoch", "split", "top1", "top5", "loss", "selection")
 SELECTED_BY = ("weight_decay", "fit", "epoch", "split", "top1", "loss")
 FIXED_HEADER = ("method", "members", "steps_per_member", "total_steps", "replicates")
 
@@ -35,7 +38,7 @@ class Summary:
 
 @dataclass
 class Row:
-    """A line of the table: an arm (name, members, steps) and a Summary for each (data set's name, selection)."""
+    """A line of the table: an arm (name, members, steps, transfer) and a Summary for each (data set's name, selection)."""
 
     arm: dict
     replicates: int = 0
@@ -56,16 +59,16 @@ def read_probe(path, arm: dict):
     import pyarrow.parquet
 
     try:
-        probe = pyarrow.parquet.read_table(path)
+        probe = evaluations.with_selection(pyarrow.parquet.read_table(path))
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from None
     missing = [column for column in COLUMNS if column not in probe.column_names]
     if missing or probe.num_rows == 0:
         problem = f"has no column {', '.join(missing)}" if missing else "is empty"
         raise UserError(f"{path}: {problem}; it is not an output of rule probe, delete it and run again")
-    integer, text = pyarrow.int64(), pyarrow.string()
-    types = dict.fromkeys(COLUMNS, pyarrow.float64()) | {"members": pyarrow.list_(integer), "fit": text, "split": text}
-    probe = probe.select(COLUMNS).cast(pyarrow.schema(types | {"replicate": integer, "epoch": integer}))
+    types = dict.fromkeys(COLUMNS, pyarrow.float64()) | dict.fromkeys(("fit", "split", "selection"), pyarrow.string())
+    types |= dict.fromkeys(("replicate", "epoch"), pyarrow.int64()) | {"members": pyarrow.list_(pyarrow.int64())}
+    probe = probe.select(COLUMNS).cast(pyarrow.schema(types))
     for members in pyarrow.compute.list_value_length(probe["members"]).unique().to_pylist():
         if members != arm["members"]:
             raise UserError(
@@ -100,6 +103,8 @@ def read_probes(paths, cells, arms, data_sets) -> dict[tuple[str, str], object]:
 
 def selected_values(probe, selection: str, where: str) -> list[float]:
     """The top-1 (percent) that a selection reports for each replicate of a probe, in the order of replicates."""
+    if evaluations.is_selected(probe):
+        return evaluations.selected_values(probe, selection, where)
     columns = {name: probe[name].to_numpy() for name in ("replicate", *SELECTED_BY)}
     values = []
     for replicate in sorted(set(columns["replicate"].tolist())):
@@ -151,7 +156,7 @@ def metrics_table(probes, arms):
 
 
 def csv_text(rows, data_sets) -> str:
-    """table2.csv: two decimals; the standard deviation of a single replicate is empty."""
+    """table2.csv: two decimals; empty are the standard deviation of a single replicate and steps that there are none of."""
     header = list(FIXED_HEADER)
     for data_set in data_sets:
         name = data_set["name"]
@@ -161,7 +166,7 @@ def csv_text(rows, data_sets) -> str:
     writer.writerow(header)
     for row in rows:
         arm = row.arm
-        line = [arm["name"], arm["members"], arm["steps"], arm["members"] * arm["steps"], row.replicates]
+        line = [arm["name"], arm["members"], arm["steps"], total_steps(arm), row.replicates]
         for data_set in data_sets:
             for selection in SELECTIONS:
                 summary = row.summaries[data_set["name"], selection]
@@ -176,13 +181,7 @@ def _decimals(percent: float) -> str:
 
 def _fixed_cells(row: Row) -> list[str]:
     """Method, steps per member, total and n, as a reader sees them."""
-    arm = row.arm
-    return [
-        arm["name"],
-        f"{arm['members']} × {arm['steps']:,}",
-        f"{arm['members'] * arm['steps']:,}",
-        str(row.replicates),
-    ]
+    return [row.arm["name"], *budget_cells(row.arm), str(row.replicates)]
 
 
 def _best(rows, data_set: dict, selection: str) -> str:
@@ -203,12 +202,13 @@ def markdown_text(rows, data_sets) -> str:
     """table2.md: one GitHub table per selection; the best mean of each column is bold."""
     intro = (
         "Top-1 accuracy in percent, mean ± standard deviation over n replicates (no ± where n is 1). Bold: the best mean "
-        "of a column. Each replicate selects for itself.\n"
+        f"of a column. Each replicate selects for itself.{_escaped(views_note(data_sets), _MARKDOWN)}\n"
     )
-    parts = [intro]
+    parts = [intro, *(_escaped(note, _MARKDOWN) + "\n" for note in evaluations.notes(data_sets))]
     for selection, meaning in MEANINGS.items():
         parts.append(f"**Selection `{selection}`**: {meaning}.\n")
         parts.append(_markdown_table(rows, data_sets, selection))
+    parts += [f"- {note}\n" for note in notes(rows, lambda name: f"**{_escaped(name, _MARKDOWN)}**")]
     return "\n".join(parts)
 
 
@@ -243,6 +243,7 @@ _TEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "×": r"$\times$",
+    "–": "--",
 }
 
 
@@ -280,10 +281,12 @@ def tex_text(rows, data_sets) -> str:
                     + ("" if summary.std is None else f" {{\\scriptsize $\\pm$ {_decimals(summary.std)}}}")
                 )
             lines.append(_tex_line(line))
-    notes = " ".join(f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items())
+    sentences = [f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items()]
+    sentences += [_escaped(note, _TEX) for note in evaluations.notes(data_sets)]
+    sentences += notes(rows, lambda name: _escaped(name, _TEX), dash="--")
     caption = (
         "Top-1 accuracy in percent, mean $\\pm$ standard deviation over $n$ replicates (no $\\pm$ where $n$ is 1). "
-        f"Bold: the best mean of a column. {notes}"
+        f"Bold: the best mean of a column. {' '.join(sentences)}{_escaped(views_note(data_sets), _TEX)}"
     )
     lines += [
         r"    \bottomrule",

@@ -1,4 +1,4 @@
-"""How every stage sets torch up: thread count, no TF32, and a start without the compiler that it does not use."""
+"""How every stage sets torch up: thread count, no TF32, and a start without the compiler where none is used."""
 
 import ctypes
 
@@ -9,10 +9,11 @@ from workflow_scripts.timecat.artifacts import UserError
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
-def configure(threads: int, device: str = "cpu") -> None:
+def configure(threads: int, device: str = "cpu", compiles: bool = False) -> None:
     """Set torch up for a stage. UserError if ``device`` is "cuda" and torch cannot use the GPU that was leased.
 
-    threads: of its arithmetic; float sums differ between counts, so it is a config key.
+    threads: of its arithmetic; float sums differ between counts, so it is a config key. compiles: the stage will call
+    torch.compile, whose parts then stay as torch has them.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError(
@@ -24,7 +25,8 @@ def configure(threads: int, device: str = "cpu") -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     _keep_memory()
-    _skip_dynamo()
+    if not compiles:
+        _skip_dynamo()
 
 
 def device_name(device: str) -> str:

@@ -3,11 +3,15 @@
 Schedule-free AdamW (Defazio et al. 2024, "The Road Less Scheduled") needs no end point. Its gradients are taken at y, its
 result is the average x. ``optimizer.eval()`` and ``train()`` swap the parameters between the two by interpolations that
 do not round-trip, so the training model is never swapped: it stays at y, and x is computed into a copy.
+
+Precision and compilation are of training's forward and backward passes alone. Parameters and the optimizer's state are
+float32, and what is averaged, evaluated and written is the eager model.
 """
 
 import copy
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +20,10 @@ from torch import nn
 from torch.nn import functional
 
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.backbones import Classifier, build_backbone
+from workflow_scripts.timecat.backbones import Classifier
+from workflow_scripts.timecat.compiling import compiled
+from workflow_scripts.timecat.ghost_batch_norm import set_ghost_batch
+from workflow_scripts.timecat.initialisation import initial_classifier
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.recipe import Recipe
 from workflow_scripts.timecat.views import Transform, normalise
@@ -26,19 +33,31 @@ LOSS_AVERAGE_DECAY = 0.98  # of the running mean that the log and the weights' m
 
 @dataclass
 class Run:
-    """A pretraining run in progress. The model's parameters are y; ``loss_average`` is an average of recent losses."""
+    """A pretraining run in progress. The model's parameters are y; ``loss_average`` is an average of recent losses.
+
+    network: what training calls, the model itself or a compiled form that shares its parameters.
+    """
 
     model: Classifier
     optimizer: AdamWScheduleFree
     step: int
     loss_average: float
+    seed: int
+    network: Callable[[torch.Tensor], torch.Tensor]
 
 
-def start_run(backbone: dict, classes: int, recipe: Recipe, seed: int, device: str) -> Run:
-    """A run at step 0; the seed fixes the initial parameters (drawn on the CPU, whatever the device)."""
-    torch.manual_seed(key("pretrain", "initialisation", seed) % 2**63)
-    model = Classifier(build_backbone(backbone), classes).to(device)
-    return Run(model.train(), _optimizer(model, recipe), 0, math.nan)
+def start_run(
+    backbone: dict, classes: int, recipe: Recipe, seed: int, device: str, image_size: int | None = None
+) -> Run:
+    """A run at step 0; the seed fixes the initial parameters. image_size: as in build_backbone."""
+    model = initial_classifier(backbone, classes, seed, image_size, recipe.initialisation, recipe.zero_gamma)
+    if recipe.ghost_batch:
+        set_ghost_batch(model, recipe.ghost_batch)
+    if recipe.channels_last:
+        model.to(memory_format=torch.channels_last)  # of the weights: convolutions go by it, and pass it on
+    model.to(device).train()
+    network = compiled(model) if recipe.compile else model
+    return Run(model, _optimizer(model, recipe), 0, math.nan, seed, network)
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> AdamWScheduleFree:
@@ -56,17 +75,12 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> AdamWScheduleFree:
 
 def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform) -> float:
     """One step on a batch (images uint8 [b, s, s, 3], labels [b]); returns its loss. UserError if it is not finite."""
-    device = run.model.fc.weight.device
-    inputs = normalise(images.to(device), transform)
-    loss = functional.cross_entropy(run.model(inputs), labels.to(device), label_smoothing=recipe.label_smoothing)
-    value = loss.item()
+    value = compute_gradients(run, images, labels, recipe, transform)
     if not math.isfinite(value):
         raise UserError(
             f"the training loss is {value} at step {run.step + 1}: training diverged; lower pretrain.lr (now {recipe.lr}) "
             "or raise pretrain.warmup_steps in the config"
         )
-    run.optimizer.zero_grad()
-    loss.backward()
     run.optimizer.step()
     run.step += 1
     decay = LOSS_AVERAGE_DECAY if run.step > 1 else 0.0
@@ -74,10 +88,35 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Rec
     return value
 
 
+def compute_gradients(
+    run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform
+) -> float:
+    """Set the parameters' gradients to those of a batch's mean loss, and return that loss.
+
+    The batch passes in parts whose gradients are summed, so a step is one of the whole batch however it is divided.
+    """
+    device = run.model.fc.weight.device
+    images, labels = images.to(device), labels.to(device)
+    run.optimizer.zero_grad()
+    value = 0.0
+    for part, (some, their_labels) in enumerate(zip(images.split(recipe.part), labels.split(recipe.part))):
+        # What a network draws in training (dropout, stochastic depth) depends on seed, step and part alone.
+        torch.manual_seed(key("pretrain", "noise", run.seed, run.step, part) % 2**63)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            logits = run.network(normalise(some, transform))
+        loss = functional.cross_entropy(logits.float(), their_labels, label_smoothing=recipe.label_smoothing)
+        if recipe.accumulation > 1:
+            loss = loss * (len(some) / len(images))
+        loss.backward()
+        value += loss.item()
+    return value
+
+
 def averaged_model(run: Run, batches, transform: Transform) -> Classifier:
     """A copy of the model for inference: parameters at the average x, batch-norm statistics recomputed there.
 
-    batches: augmented training images (uint8 [b, s, s, 3] each). The run itself is not touched.
+    batches: augmented training images (uint8 [b, s, s, 3] each). The run itself is not touched. The copy is eager: a
+    compiled network in evaluation mode may have folded old weights into itself (pytorch issue 108863).
     """
     model, optimizer = copy.deepcopy((run.model, run.optimizer))
     optimizer.eval()
@@ -86,13 +125,20 @@ def averaged_model(run: Run, batches, transform: Transform) -> Classifier:
 
 
 def recompute_batch_norm(model: Classifier, batches, transform: Transform) -> None:
-    """Replace running statistics by the plain mean over ``batches``; those of training belong to y, not to x."""
+    """Replace running statistics by the plain mean over ``batches``; those of training belong to y, not to x.
+
+    All but batch norm is in evaluation mode, for the statistics are of what inference computes: in float32, without
+    dropout. With ghost batches the mean is over their groups.
+    """
     layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not layers:
+        return
     momenta = [layer.momentum for layer in layers]
+    model.eval()
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # torch's cumulative mean
-    model.train()
+        layer.train()
     with torch.no_grad():
         for images in batches:
             model(normalise(images.to(model.fc.weight.device), transform))

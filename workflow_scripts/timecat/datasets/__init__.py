@@ -4,7 +4,7 @@ A split is a ``Split``: the images (uint8 [rows, height, width, 3] or anything w
 gives one such image), the labels, the class names and what the index says of each row.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,18 +22,44 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
-        return np.ascontiguousarray(self.images[row]), int(self.labels[row])
+    def __getitem__(self, row: int) -> tuple:
+        """(image, label); the image as ``images`` has it, a file that is stored as it is (image_files.Jpeg) included."""
+        image = self.images[row]
+        return np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image, int(self.labels[row])
+
+    def without(self, left_out) -> "Split":
+        """The split less some rows. Its images are not for use: they are written by now."""
+        rows = np.setdiff1d(np.arange(len(self)), np.array(list(left_out), np.int64))
+        return replace(
+            self,
+            images=None,
+            labels=self.labels[rows],
+            sources=[self.sources[row] for row in rows],
+            groups={name: values[rows] for name, values in self.groups.items()},
+        )
 
 
-def read_split(settings: dict, split: str) -> Split:
-    """The split ("train" or "evaluation") of the data set that ``settings`` (its block of the config) describes."""
-    # Imported here: scikit-learn takes a second to import, and only digits need it.
+def read_split(settings: dict, split: str, probed_classes: list | None = None) -> Split:
+    """The split ("train" or "evaluation") of the data set that ``settings`` (its block of the config) describes.
+
+    probed_classes: class names, by label, of the data set whose probe is evaluated; for folders for evaluation only.
+    """
+    # Imported here: scikit-learn and torchvision take seconds to import, and only digits and CIFAR need them.
     kind = settings["kind"]
+    if kind == "evaluation_folder":
+        from workflow_scripts.timecat.datasets.evaluation_folders import evaluation_folder_split
+
+        return evaluation_folder_split(settings, split, probed_classes)
     if kind == "cues":
         from workflow_scripts.timecat.datasets.cues import cues_split as reader
     elif kind == "digits":
         from workflow_scripts.timecat.datasets.digits import digits_split as reader
+    elif kind == "inaturalist18":
+        from workflow_scripts.timecat.datasets.inaturalist import inaturalist_split as reader
+    elif kind in ("cifar10", "cifar100"):
+        from workflow_scripts.timecat.datasets.cifar import cifar_split as reader
+    elif kind == "camelyon17":
+        from workflow_scripts.timecat.datasets.camelyon import camelyon_split as reader
     else:
         from workflow_scripts.timecat.datasets.folders import image_folder_split as reader
     return reader(settings, split)

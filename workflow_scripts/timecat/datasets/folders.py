@@ -1,5 +1,6 @@
 """Data sets that are folders of image files, a folder a class: any such folder, and ImageNet-1k."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,8 @@ import numpy as np
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.datasets import Split
-from workflow_scripts.timecat.datasets.image_files import ImageFiles, files_below
-from workflow_scripts.timecat.sampling import rows_of_each_class
+from workflow_scripts.timecat.datasets.file_splits import split_of_files
+from workflow_scripts.timecat.datasets.image_files import files_below
 
 SPLIT_FOLDERS = {"train": "train", "evaluation": "val"}
 IMAGENET_CLASSES = 1000
@@ -32,14 +33,7 @@ def image_folder_split(settings: dict, split: str) -> Split:
         unknown = sorted(set(class_folders(folder)) - set(names))
         if unknown:
             raise UserError(f"{folder / unknown[0]} is not a class of {root / 'train'}; remove it or add it there")
-    rows = subset_rows(labels, settings) if split == "train" else np.arange(len(labels))
-    paths = [paths[row] for row in rows]
-    return Split(
-        images=ImageFiles(paths, settings["storage"]),
-        labels=labels[rows],
-        class_names=names,
-        sources=[str(path.relative_to(root)) for path in paths],
-    )
+    return split_of_files([os.path.relpath(path, root) for path in paths], labels, names, settings, split)
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -68,7 +62,7 @@ def chosen_classes(names: list[str], settings: dict) -> list[str]:
     return sorted(wanted)
 
 
-def listed_images(folder: Path, names: list[str], may_lack: bool) -> tuple[list[Path], np.ndarray]:
+def listed_images(folder: Path, names: list[str], may_lack: bool) -> tuple[list[str], np.ndarray]:
     """Files and labels (int64) of a split's images, class by class. may_lack: a class may have no image here."""
     paths, labels = [], []
     for label, name in enumerate(names):
@@ -82,12 +76,3 @@ def listed_images(folder: Path, names: list[str], may_lack: bool) -> tuple[list[
             f"{folder} has no images of the data set's classes; correct the data set's `root` in the config"
         )
     return paths, np.array(labels, np.int64)
-
-
-def subset_rows(labels: np.ndarray, settings: dict) -> np.ndarray:
-    """The training rows that ``fraction`` asks for, ascending: of each class (at least one), or of all together."""
-    fraction, key = settings["fraction"], randomness.key("fraction", settings["subset_seed"])
-    if fraction == 1:
-        return np.arange(len(labels))
-    classes = labels if settings["balanced"] else np.zeros_like(labels)
-    return rows_of_each_class(key, classes, lambda counts: np.maximum(np.rint(counts * fraction), 1).astype(np.int64))

@@ -1,0 +1,246 @@
+"""How far the pixels of every way to store images are from torchvision's own pipeline, and what that does to features.
+
+    python -m benchmarks.fidelity --photographs FOLDER --cifar FOLDER --weights FILE.safetensors
+
+FOLDER holds CLASS/* or train/CLASS/*; --photographs are shown at 32 px as in config/photos.yaml, --cifar at 224 px as in
+the paper. The two photographs that ship with scikit-learn are always there, at 224 px. Writes docs/fidelity.md.
+"""
+
+import argparse
+import importlib.metadata
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import sklearn.datasets
+import torch
+
+from tests.studies import ROOT
+from tests.torchvision_pipeline import center_view, opened, random_view, random_view_of_reduced
+from workflow_scripts.timecat import checkpoints, torch_settings, views
+from workflow_scripts.timecat.beton import describe
+from workflow_scripts.timecat.configuration_data_sets import CifarTransform, PhotoTransform
+from workflow_scripts.timecat.datasets import Split
+from workflow_scripts.timecat.datasets.image_files import ImageFiles, files_below
+from workflow_scripts.timecat.ffcv_reader import batches
+from workflow_scripts.timecat.ffcv_writer import write_beton
+
+WHOLE = {"longest_side": None, "shortest_side": None}
+STORED = {  # how images are stored: the config's block, and whether JPEG data is kept as by default
+    "pixels": ({"write_mode": "raw", "quality": 100} | WHOLE, True),
+    "JPEG kept": ({"write_mode": "jpg", "quality": 95} | WHOLE, True),
+    "JPEG anew, quality 95": ({"write_mode": "jpg", "quality": 95} | WHOLE, False),
+    "JPEG anew, quality 90": ({"write_mode": "jpg", "quality": 90} | WHOLE, False),
+}
+REDUCED = {
+    "longest side 500, JPEG 95": (
+        {"write_mode": "jpg", "quality": 95, "longest_side": 500, "shortest_side": None},
+        True,
+    ),
+    "shortest side 256, pixels": (
+        {"write_mode": "raw", "quality": 100, "longest_side": None, "shortest_side": 256},
+        True,
+    ),
+    "shortest side 256, JPEG 95": (
+        {"write_mode": "jpg", "quality": 95, "longest_side": None, "shortest_side": 256},
+        True,
+    ),
+}
+KEY = views.view_key(0, "fidelity", 0)
+OTHER_KEY = views.view_key(0, "fidelity", 1)
+
+
+HEAD = [
+    "# Fidelity",
+    "",
+    "Made by `python -m benchmarks.fidelity` with Pillow "
+    f"{importlib.metadata.version('pillow')}, torch {importlib.metadata.version('torch')} and torchvision "
+    f"{importlib.metadata.version('torchvision')}.",
+    "",
+    "How far an input of this workflow is from the one that torchvision's own pipeline makes of the same file with the same",
+    "crop and flip (Pillow decodes; RandomResizedCrop, or Resize and CenterCrop, make the view). Pixels: absolute",
+    "differences in grey levels (0 to 255), their mean, 99th percentile and maximum, and the share that is 0. Features: the",
+    "mean cosine between the features of both inputs, each less the mean features of the set, so that it is about what tells",
+    "one image from another; 1 is equal. The backbone is {backbone}. Rows in italics change torchvision's own pipeline, for",
+    "scale. `bilinear` and `bicubic` are the defaults of the kind of images, and the reference; `area` is FFCV's own resize.",
+    "",
+]
+TAIL = []
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Files and what is done with them. repeats: how many random views there are of each file."""
+
+    title: str
+    root: Path
+    names: list[str]
+    transform: views.Transform
+    stored: dict
+    repeats: int = 1
+
+    def rows(self, key) -> list[str]:
+        """The names that a view is made of: in the centre view, repeats would be the same again."""
+        return self.names * (1 if key is None else self.repeats)
+
+
+def image_sets(arguments) -> list[ImageSet]:
+    photo, cifar = PhotoTransform().model_dump(), CifarTransform().model_dump()
+    shipped = Path(sklearn.datasets.__file__).parent / "images"
+    names = sorted(path.name for path in shipped.glob("*.jpg"))
+    repeats = arguments.images // len(names)
+    title = f"{len(names)} photographs of 640 x 427 (JPEG, scikit-learn's), {repeats} random views each, at 224 px"
+    sets = [ImageSet(title, shipped, names, views.Transform(**photo), STORED | REDUCED, repeats)]
+    for root in arguments.photographs:
+        names = some_of(root, arguments.images)
+        transform = views.Transform(**photo | {"size": 32, "scale": [0.25, 1.0]})
+        sets.append(ImageSet(f"{len(names)} images of {title_of(root)}, at 32 px", root, names, transform, STORED))
+    for root in arguments.cifar:
+        names = some_of(root, arguments.images)
+        stored = {name: how for name, how in STORED.items() if name != "JPEG kept"}
+        title = f"{len(names)} images of {title_of(root)} (PNG), at 224 px"
+        sets.append(ImageSet(title, root, names, views.Transform(**cifar), stored))
+    return sets
+
+
+def title_of(root: Path) -> str:
+    """A folder's name, with its parent's where it is that of a split."""
+    return "/".join(root.parts[-2:]) if root.name in ("train", "val") else root.name
+
+
+def some_of(root: Path, number: int) -> list[str]:
+    """Names of so many images, evenly over the folder."""
+    names = [str(Path(path).relative_to(root)) for path in files_below(root)]
+    return [names[int(place)] for place in np.linspace(0, len(names) - 1, min(number, len(names)))]
+
+
+# --- inputs ---
+
+
+def stored_inputs(images: ImageSet, how: tuple, interpolation: str, key, folder: Path) -> tuple:
+    """(inputs uint8 [n, size, size, 3], heights and widths as stored) of all images, stored in some way."""
+    storage, keep = how
+    files = ImageFiles(images.root, images.rows(key), storage)
+    split = Split(files if keep else _Decoded(files), np.zeros(len(files), np.int64), ["any"], files.names)
+    encoding = {"write_mode": storage["write_mode"], "max_resolution": None, "jpeg_quality": storage["quality"]}
+    path, transform = folder / "images.beton", replace(images.transform, interpolation=interpolation)
+    write_beton(path, split, encoding, 2)
+    found = [batch for _, batch, _ in batches(path, np.arange(len(split)), 32, transform, key, 2)]
+    tables = describe(path)
+    return torch.cat(found), tables.heights, tables.widths
+
+
+class _Decoded:
+    """Image files whose JPEG data is never kept."""
+
+    def __init__(self, files: ImageFiles):
+        self.files = files
+
+    def __getitem__(self, row):
+        image = self.files[row]
+        return image if isinstance(image, np.ndarray) else image.pixels()
+
+
+def torchvision_inputs(images: ImageSet, interpolation: str, key, heights=None, widths=None) -> torch.Tensor:
+    """torchvision's views, uint8 [n, size, size, 3]. heights, widths: of the stored images, which boxes are of."""
+    found, transform = [], images.transform
+    opened_images = [opened(images.root / name) for name in images.rows(key)]
+    if heights is None:
+        heights, widths = (np.array([getattr(image, side) for image in opened_images]) for side in ("height", "width"))
+    if key is not None:
+        boxes, flips = views.random_boxes(key, np.arange(len(heights)), heights, widths, transform)
+    for row, image in enumerate(opened_images):
+        sides = int(heights[row]), int(widths[row])
+        if key is None:
+            view = center_view(image, transform, interpolation)
+        elif sides == (image.height, image.width):
+            view = random_view(image, boxes[row], flips[row], transform, interpolation)
+        else:
+            view = random_view_of_reduced(image, sides, boxes[row], flips[row], transform, interpolation)
+        found.append(torch.from_numpy(np.array(view)))
+    return torch.stack(found)
+
+
+# --- features ---
+
+
+def read_or_make_backbone(weights: Path | None) -> tuple:
+    """(backbone, what it is): of a checkpoint, else torchvision's ResNet-18 as it is initialised."""
+    if weights is not None:
+        backbone, says = checkpoints.read_backbone(weights)
+        return backbone, f"{says['backbone']['architecture']} pretrained on {says['source']}, step {says['step']}"
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    backbone = resnet18(weights=None)
+    backbone.fc = torch.nn.Identity()
+    return backbone.eval(), "an untrained ResNet-18"
+
+
+@torch.no_grad()
+def features(backbone, inputs: torch.Tensor, transform: views.Transform) -> torch.Tensor:
+    return torch.cat([backbone(views.normalise(part, transform)) for part in inputs.split(32)]).double()
+
+
+def cosine(found: torch.Tensor, reference: torch.Tensor) -> float:
+    """Mean cosine of features [n, d] less their mean over the reference's images: what tells one image from another."""
+    center = reference.mean(0)
+    return torch.nn.functional.cosine_similarity(found - center, reference - center).mean().item()
+
+
+# --- the page ---
+
+
+def figures(found: torch.Tensor, wanted: torch.Tensor, backbone, transform: views.Transform) -> str:
+    """Cells of a row: differences of pixels in grey levels, and the cosine of features."""
+    difference = (found.int() - wanted.int()).abs().flatten().numpy()
+    mean, percentile, largest = difference.mean(), np.percentile(difference, 99), difference.max()
+    alike = cosine(*(features(backbone, inputs, transform) for inputs in (found, wanted)))
+    return f"{mean:.2f} | {percentile:.0f} | {largest} | {100 * (difference == 0).mean():.1f} | {alike:.4f}"
+
+
+def rows_of(images: ImageSet, backbone, folder: Path) -> list[str]:
+    """The table of one set of images."""
+    own, transform, lines = images.transform.interpolation, images.transform, []
+    other = "bilinear" if own == "bicubic" else "bicubic"
+    for view, key in (("centre", None), ("random", KEY)):
+        for stored, how in images.stored.items():
+            for interpolation in (own, "area") if stored == "pixels" else (own,):
+                found, *sides = stored_inputs(images, how, interpolation, key, folder)
+                # Crops are drawn in pixels of the stored image, so each way to store has a reference of its own.
+                wanted = torchvision_inputs(images, own, key, *sides)
+                lines.append(f"| {view} | {stored} | {interpolation} | {figures(found, wanted, backbone, transform)} |")
+        wanted = torchvision_inputs(images, own, key)
+        changed = {f"{other} for {own}": torchvision_inputs(images, other, key)}
+        if key is not None:
+            changed["another random view"] = torchvision_inputs(images, own, OTHER_KEY)
+        for name, found in changed.items():
+            lines.append(
+                f"| {view} | *torchvision itself* | *{name}* | {figures(found, wanted, backbone, transform)} |"
+            )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photographs", type=Path, nargs="*", default=[])
+    parser.add_argument("--cifar", type=Path, nargs="*", default=[])
+    parser.add_argument("--weights", type=Path, help="a checkpoint of this workflow (default: an untrained ResNet-18)")
+    parser.add_argument("--images", type=int, default=200, help="of each set")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs/fidelity.md")
+    arguments = parser.parse_args()
+    torch_settings.configure(2)
+    backbone, what = read_or_make_backbone(arguments.weights)
+    page = [line.format(backbone=what) for line in HEAD]
+    with tempfile.TemporaryDirectory() as folder:
+        for images in image_sets(arguments):
+            columns = ["view", "stored as", "resized by", "mean", "99 %", "max", "equal, %", "cosine"]
+            page += [f"## {images.title}", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+            page += [*rows_of(images, backbone, Path(folder)), ""]
+            print("\n".join(page), flush=True)
+    arguments.page.write_text("\n".join([*page, *TAIL]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

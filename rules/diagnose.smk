@@ -1,0 +1,51 @@
+"""
+A probe taken apart: what each member contributes, and how alike the members are. Nothing is trained.
+
+Input   the evaluation features of an arm's members on a data set, its index, and the probe's selected heads.
+Output  results/diagnostics/{source}/{data_set}/{arm}.parquet  long form: replicate, members (seeds), selection, quantity,
+                                                               member, seed, other member, other seed, value
+
+Quantities: accuracy, block_accuracy, leave_one_out_accuracy (percent), weight, folded_weight (mean absolute), cka.
+No part of the table: it is made when results/diagnostics.csv (rule tabulate_diagnostics) is asked for.
+"""
+
+
+rule diagnose:
+    """One arm on one data set: all replicates, both selections."""
+    input:
+        code=code_of("diagnose"),
+        features=ancient(study.feature_folders),
+        feature_sidecars=study.feature_sidecars,
+        heads=ancient("results/probes/{source}/{data_set}/{arm}.heads.safetensors"),
+        heads_sidecar="results/probes/{source}/{data_set}/{arm}.heads.safetensors.json",
+        evaluation_index=ancient(
+            "results/data_sets/{data_set}/evaluation.index.parquet"
+        ),
+        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
+    output:
+        diagnostics="results/diagnostics/{source}/{data_set}/{arm}.parquet",
+    log:
+        "results/logs/diagnose/{source}/{data_set}/{arm}.log",
+    benchmark:
+        "results/benchmarks/diagnose/{source}/{data_set}/{arm}.tsv"
+    wildcard_constraints:
+        data_set=study.pattern("probed"),
+        arm=study.pattern("probed_arm"),
+    threads: study.config.torch_threads
+    resources:
+        gpu=1,
+        mem_mb=study.config.limits.memory_mb,
+        runtime=study.config.limits.runtime_minutes,
+    params:
+        replicates=study.replicate_seeds,
+        torch_threads=study.config.torch_threads,
+    shell:
+        "python -m workflow_scripts.diagnose"
+        " --features {input.features:q}"
+        " --replicates {params.replicates:q}"
+        " --heads {input.heads:q}"
+        " --evaluation-index {input.evaluation_index:q}"
+        " --torch-threads {params.torch_threads}"
+        " --gpus {resources.gpu}"
+        " --diagnostics {output.diagnostics:q}"
+        " 2> {log:q}"

@@ -1,0 +1,55 @@
+"""
+The probe of one data set, read on another that is for evaluation only. Nothing is trained or selected.
+
+Input   the features of an arm's members on that data set, its index (labels of the probe's classes), and the heads that
+        the probe of its `probe_of` has selected.
+Output  results/evaluations/{source}/{data_set}/{arm}.parquet              as the probe's: of each replicate, the selected
+                                                                           heads (column selection)
+        results/evaluations/{source}/{data_set}/{arm}.predictions.parquet  per evaluation row
+
+Predictions are masked to the classes that occur in the data set: arg max, softmax and loss run over those.
+"""
+
+
+rule evaluate_probe:
+    """One arm on one data set for evaluation only: all replicates, both selections."""
+    input:
+        code=code_of("evaluate_probe"),
+        features=ancient(study.feature_folders),
+        feature_sidecars=study.feature_sidecars,
+        heads=ancient(study.heads),
+        heads_sidecar=study.heads_sidecar,
+        evaluation_index=ancient(
+            "results/data_sets/{data_set}/evaluation.index.parquet"
+        ),
+        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
+    output:
+        metrics="results/evaluations/{source}/{data_set}/{arm}.parquet",
+        predictions="results/evaluations/{source}/{data_set}/{arm}.predictions.parquet",
+        predictions_sidecar="results/evaluations/{source}/{data_set}/{arm}.predictions.parquet.json",
+    log:
+        "results/logs/evaluate_probe/{source}/{data_set}/{arm}.log",
+    benchmark:
+        "results/benchmarks/evaluate_probe/{source}/{data_set}/{arm}.tsv"
+    wildcard_constraints:
+        data_set=study.pattern("evaluated"),
+        arm=study.pattern("probed_arm"),
+    threads: study.config.torch_threads
+    resources:
+        gpu=1,
+        mem_mb=study.config.limits.memory_mb,
+        runtime=study.config.limits.runtime_minutes,
+    params:
+        replicates=study.replicate_seeds,
+        torch_threads=study.config.torch_threads,
+    shell:
+        "python -m workflow_scripts.evaluate_probe"
+        " --features {input.features:q}"
+        " --replicates {params.replicates:q}"
+        " --heads {input.heads:q}"
+        " --evaluation-index {input.evaluation_index:q}"
+        " --torch-threads {params.torch_threads}"
+        " --gpus {resources.gpu}"
+        " --metrics {output.metrics:q}"
+        " --predictions {output.predictions:q}"
+        " 2> {log:q}"

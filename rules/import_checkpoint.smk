@@ -1,0 +1,51 @@
+"""
+Published weights in the place of pretraining.
+
+Input   the checkpoint's file, or the archive that holds it: where the config says, or downloaded (download.smk).
+Output  results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors  weights for inference and what describes
+                                                                                   them, their origin too
+        and its sidecar, as pretraining leaves them (there is no training state: nothing is trained on from here)
+
+Files are read without running what they may hold; each key has its place or is named. Local files are told apart by
+their SHA-256 (a param), so that a touched or copied one makes nothing anew.
+"""
+
+
+rule import_checkpoint:
+    """One seed at one step."""
+    input:
+        code=code_of("import_checkpoint"),
+        published=ancient(study.published_file),
+        published_sidecar=study.published_sidecar,
+    output:
+        weights="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors",
+        weights_sidecar="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors.json",
+    log:
+        "results/logs/import_checkpoint/{source}/{backbone}/seed{seed}/step{step}.log",
+    benchmark:
+        "results/benchmarks/import_checkpoint/{source}/{backbone}/seed{seed}/step{step}.tsv"
+    resources:
+        mem_mb=study.config.limits.memory_mb,
+        runtime=study.config.limits.runtime_minutes,
+        # Checks: they refuse a file or let it pass, and change nothing of what is made.
+        sha256=study.published_sha256,
+        member_sha256=study.member_sha256,
+        step_tolerance=study.config.checkpoints.step_tolerance,
+    params:
+        backbone=study.backbone_settings,
+        image_size=study.image_size,
+        publication=study.publication,
+    shell:
+        "python -m workflow_scripts.import_checkpoint"
+        " --source {wildcards.source}"
+        " --seed {wildcards.seed}"
+        " --step {wildcards.step}"
+        " --backbone {params.backbone:q}"
+        " --image-size {params.image_size}"
+        " --publication {params.publication:q}"
+        " --sha256 {resources.sha256:q}"
+        " --member-sha256 {resources.member_sha256:q}"
+        " --step-tolerance {resources.step_tolerance}"
+        " --published {input.published:q}"
+        " --weights {output.weights:q}"
+        " 2> {log:q}"

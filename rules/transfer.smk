@@ -1,0 +1,75 @@
+"""
+Transfer that trains on: an arm's backbones side by side, trained end to end on a target's augmented images.
+
+Input   a data set (.beton, sidecars, indices) and, for arms with `transfer: finetune`, the weights of all members of all
+        replicates; arms with `transfer: direct` start from nothing.
+Output  results/transfers/{source}/{data_set}/{arm}.parquet              as of a probe: replicate, members, weight decay,
+                                                                         fit, epoch, split, top-1, top-5, loss
+        results/transfers/{source}/{data_set}/{arm}.predictions.parquet  per evaluation row, by the selected networks
+        and a sidecar beside the predictions.
+
+An interrupted job keeps, in a folder that Snakemake does not know of, what it has trained, and continues from there.
+"""
+
+
+rule transfer:
+    """One arm on one data set: all replicates, weight decays and both fits, one network after the other."""
+    input:
+        code=code_of("transfer"),
+        weights=ancient(study.member_weights),
+        weights_sidecars=study.member_weights_sidecars,
+        train=ancient("results/data_sets/{data_set}/train.beton"),
+        train_index=ancient("results/data_sets/{data_set}/train.index.parquet"),
+        train_sidecar="results/data_sets/{data_set}/train.beton.json",
+        evaluation=ancient("results/data_sets/{data_set}/evaluation.beton"),
+        evaluation_index=ancient(
+            "results/data_sets/{data_set}/evaluation.index.parquet"
+        ),
+        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
+    output:
+        metrics="results/transfers/{source}/{data_set}/{arm}.parquet",
+        predictions="results/transfers/{source}/{data_set}/{arm}.predictions.parquet",
+        predictions_sidecar="results/transfers/{source}/{data_set}/{arm}.predictions.parquet.json",
+    log:
+        "results/logs/transfer/{source}/{data_set}/{arm}.log",
+    benchmark:
+        "results/benchmarks/transfer/{source}/{data_set}/{arm}.tsv"
+    wildcard_constraints:
+        arm=study.pattern("transferred_arm"),
+    threads: study.threads
+    resources:
+        gpu=1,
+        mem_mb=study.config.limits.pretrain_memory_mb,
+        runtime=study.config.limits.runtime_minutes,
+        resume_seconds=study.config.limits.resume_seconds,
+    params:
+        mode=study.transfer_mode,
+        replicates=study.replicate_seeds,
+        backbone=study.transfer_backbone,
+        initialisation=study.transfer_initialisation,
+        settings=study.transfer_settings,
+        transform=study.transform,
+        heldout=study.heldout,
+        torch_threads=study.config.torch_threads,
+    shell:
+        "python -m workflow_scripts.transfer"
+        " --mode {params.mode}"
+        " --data-set {wildcards.data_set}"
+        " --replicates {params.replicates:q}"
+        " --weights {input.weights:q}"
+        " --backbone {params.backbone:q}"
+        " --initialisation {params.initialisation:q}"
+        " --settings {params.settings:q}"
+        " --transform {params.transform:q}"
+        " --heldout {params.heldout:q}"
+        " --train {input.train:q}"
+        " --train-index {input.train_index:q}"
+        " --evaluation {input.evaluation:q}"
+        " --evaluation-index {input.evaluation_index:q}"
+        " --resume-seconds {resources.resume_seconds}"
+        " --torch-threads {params.torch_threads}"
+        " --workers {threads}"
+        " --gpus {resources.gpu}"
+        " --metrics {output.metrics:q}"
+        " --predictions {output.predictions:q}"
+        " 2> {log:q}"

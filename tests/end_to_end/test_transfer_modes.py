@@ -1,0 +1,100 @@
+"""A probed, a fine-tuned and a direct arm in one study, really run; and what a change of their settings runs again."""
+
+import csv
+import io
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.studies import StudyFolder, touch_tree
+
+TUNED = "results/transfers/cues_tiny/cues_tiny/cat3_tuned.parquet"
+SCRATCH = "results/transfers/cues_tiny/cues_tiny/scratch.parquet"
+PROBE = "results/probes/cues_tiny/cues_tiny/cat3.parquet"
+
+
+def with_other_arms(values):
+    """The tiny study's probes, the same members fine-tuned, and as many from nothing."""
+    values["arms"] += [
+        {"name": "cat3_tuned", "members": 3, "steps": 4, "transfer": "finetune"},
+        {"name": "scratch", "members": 1, "transfer": "direct"},
+    ]
+    values["finetune"] = {"epochs": 2, "batch_size": 64, "weight_decays": [0.0001, 0.001]}
+    values["direct"] = {"epochs": 2, "batch_size": 64}
+
+
+@pytest.fixture(scope="module")
+def trained(finished, tmp_path_factory) -> StudyFolder:
+    """The tiny study with those arms, run whole. Do not change it: copy it."""
+    study = finished.copy(tmp_path_factory.mktemp("trained") / "study")
+    study.change_config(with_other_arms)
+    assert study.run() == {"transfer": 2, "tabulate": 1}
+    return study
+
+
+@pytest.fixture
+def study(trained, tmp_path) -> StudyFolder:
+    return trained.copy(tmp_path / "study")
+
+
+def test_the_table_has_all_of_them(trained):
+    lines = {line["method"]: line for line in csv.DictReader(io.StringIO(trained.read("results/table2.csv").decode()))}
+    assert list(lines) == ["cat1", "cat3", "cat3_tuned", "scratch"]
+    budgets = {name: [line[key] for key in list(line)[1:5]] for name, line in lines.items()}
+    assert budgets["cat3"] == budgets["cat3_tuned"] == ["3", "4", "12", "1"]
+    assert budgets["scratch"] == ["1", "", "", "3"]  # a replicate for each seed
+    for line in lines.values():
+        assert 0 <= float(line["cues_tiny"]) <= 100 and 0 <= float(line["cues_tiny_holdout"]) <= 100
+    markdown = trained.read("results/table2.md").decode()
+    assert "| scratch | 1 × – | – | 3 |" in markdown and "- **cat3\\_tuned**: fine-tuned" in markdown
+    assert "-- & -- & 3 &" in trained.read("results/table2.tex").decode()
+    steps = pq.read_table(trained.path / "results/metrics.parquet", columns=["arm", "steps"]).to_pylist()
+    assert {row["arm"]: row["steps"] for row in steps} == {"cat1": 12, "cat3": 4, "cat3_tuned": 4, "scratch": None}
+
+
+def test_transfers_leave_what_probes_leave(trained):
+    for path in (TUNED, SCRATCH):
+        assert pq.read_schema(trained.path / path) == pq.read_schema(trained.path / PROBE)
+        folder = (trained.path / path).parent
+        assert [left.name for left in folder.glob(".*") if left.name != ".snakemake_timestamp"] == []
+    metrics = pq.read_table(trained.path / TUNED)
+    assert metrics.num_rows == 1 * 2 * 2 * 2 * 2  # replicate, weight decays, fits, epochs, splits
+    assert metrics["members"].to_pylist()[0] == [2, 550, 23]
+    log = trained.read("results/logs/transfer/cues_tiny/cues_tiny/cat3_tuned.log").decode()
+    assert log.count("computing on the CPU") == 1 and "replicate 0 (seeds 2, 550, 23): paper: weight decay" in log
+
+
+def test_nothing_runs_again(study):
+    assert study.run() == {}
+    touch_tree(study.path, time.time() + 10, lambda path: path.suffix in (".beton", ".safetensors", ".py"))
+    assert study.run() == {}
+
+
+def test_epochs_of_finetune_changed(study):
+    before = study.read(SCRATCH), study.read(PROBE)
+    study.change_config(lambda values: values["finetune"].update(epochs=1))
+    assert study.run() == {"transfer": 1, "tabulate": 1}
+    assert max(pq.read_table(study.path / TUNED)["epoch"].to_pylist()) == 1
+    assert (study.read(SCRATCH), study.read(PROBE)) == before
+
+
+def test_settings_of_direct_changed(study):
+    study.change_config(lambda values: values["direct"].update(backbone_lr=0.02))
+    assert study.run("-n") == {"transfer": 1, "tabulate": 1}
+
+
+def test_code_of_transfers_edited(study):
+    study.append("workflow_scripts/timecat/transferring.py", "\n# edited\n")
+    assert study.run("-n") == {"transfer": 2, "tabulate": 1}
+
+
+def test_settings_of_the_probe_do_not_concern_transfers(study):
+    study.change_config(lambda values: values["probe"].update(lr=0.02))
+    assert study.run("-n") == {"probe": 2, "tabulate": 1}
+
+
+def test_another_backbone_runs_the_direct_arm_again_too(study):
+    study.change_config(lambda values: values["backbones"]["residual4"].update(width=8))
+    jobs = study.run("-n")
+    assert jobs["transfer"] == 2 and "write_dataset" not in jobs

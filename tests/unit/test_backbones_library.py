@@ -1,0 +1,180 @@
+"""Library backbones: features are what the classifier would get, dimensions are found, nothing is downloaded."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from workflow_scripts.timecat import architectures, backbones, backbones_library, checkpoints
+from workflow_scripts.timecat.artifacts import UserError
+
+# One of each family, small, and a size of image that it takes. RegNets are not made on the meta device.
+FAMILIES = {
+    **{
+        "resnet18": 32,
+        "resnet50": 32,
+        "vit_b_32": 64,
+        "convnext_tiny": 32,
+        "swin_t": 32,
+        "maxvit_t": 224,
+        "vgg11_bn": 32,
+    },
+    **{"mobilenet_v3_small": 32, "efficientnet_b0": 32, "densenet121": 32, "squeezenet1_1": 32, "alexnet": 64},
+    **{"googlenet": 32, "inception_v3": 75, "mnasnet0_5": 32, "shufflenet_v2_x0_5": 32},
+}
+COMPUTED = ("resnet18", "regnet_y_400mf", "squeezenet1_1", "mobilenet_v3_small")
+
+
+def build(name: str, size: int | None = None, **settings) -> nn.Module:
+    return backbones.build_backbone({"architecture": name, **settings}, size)
+
+
+def library_model(name: str, size: int) -> nn.Module:
+    """The library's own model, classifier and all, in evaluation mode."""
+    from torchvision.models import get_model
+
+    options = {
+        "vit_b_32": {"image_size": size},
+        "googlenet": {"init_weights": True},
+        "inception_v3": {"init_weights": True},
+    }
+    return get_model(name, weights=None, **options.get(name, {})).eval()
+
+
+def input_of_the_classifier(whole: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """What the last layer of a model gets; of SqueezeNet's convolution, pooled as its output would be."""
+    last = [layer for layer in whole.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+    seen = []
+    last.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        whole(images)
+    return seen[0] if seen[0].ndim == 2 else seen[0].relu().mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_dimension_is_that_of_the_classifiers_input(name):
+    size = FAMILIES[name]
+    with torch.device("meta"):
+        images = torch.zeros(2, 3, size, size)
+        backbone = build(name, size).eval()
+        wanted = input_of_the_classifier(library_model(name, size), images)
+        assert backbone(images).shape == wanted.shape == (2, backbone.dimension)
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_features_are_what_the_classifier_gets(name):
+    backbone = build(name, 32).eval()
+    whole = library_model(name, 32)
+    assert not whole.load_state_dict(backbone.state_dict(), strict=False).unexpected_keys
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(images), input_of_the_classifier(whole, images))
+
+
+def test_resnet_features_are_the_output_of_average_pooling():
+    backbone = build("resnet18", 32).eval()
+    seen = []
+    backbone.avgpool.register_forward_hook(lambda layer, inputs, output: seen.append(output.flatten(1)))
+    with torch.no_grad():
+        features = backbone(torch.randn(2, 3, 32, 32))
+    assert torch.equal(features, seen[0]) and not [name for name in backbone.state_dict() if name.startswith("fc")]
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_widths_double_all_channels_and_have_the_papers_number_of_parameters():
+    """23.5 and 93.9 million are counted without a classifier: with 1,000 classes they would be 25.6 and 98.0."""
+    with torch.device("meta"):
+        narrow, wide = (build("resnet50", 32, width=width) for width in (1, 2))
+    assert (narrow.dimension, wide.dimension) == (2048, 4096)
+    assert round(parameters(narrow) / 1e6, 1) == 23.5 and round(parameters(wide) / 1e6, 1) == 93.9
+    for one, other in zip(narrow.modules(), wide.modules(), strict=True):
+        if isinstance(one, nn.Conv2d):
+            assert other.out_channels == 2 * one.out_channels
+            assert other.in_channels == (3 if one.in_channels == 3 else 2 * one.in_channels)
+            assert (other.stride, other.padding, other.kernel_size) == (one.stride, one.padding, one.kernel_size)
+        if isinstance(one, nn.BatchNorm2d):
+            assert other.num_features == 2 * one.num_features
+
+
+def test_a_wide_resnet_runs_and_is_initialised_as_torchvision_does():
+    torch.manual_seed(0)
+    wide = build("resnet18", 32, width=4)
+    assert wide.dimension == 2048 and all(value.device.type == "cpu" for value in wide.state_dict().values())
+    weight = wide.layer3[0].conv1.weight  # [1024, 512, 3, 3]: He's normal by fan-out
+    assert weight.std().item() == pytest.approx((2 / (1024 * 9)) ** 0.5, rel=0.01)
+    assert wide(torch.randn(2, 3, 32, 32)).shape == (2, 2048)
+
+
+def test_the_same_generator_draws_the_same_network():
+    def drawn():
+        torch.manual_seed(3)
+        return build("resnet18", 32)
+
+    first, second = drawn(), drawn()
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert first.training
+
+
+def test_a_size_that_an_architecture_cannot_take_is_refused():
+    with pytest.raises(UserError, match="backbone vit_b_32 cannot be made for images of 40 px .*patch.*transform.size"):
+        build("vit_b_32", 40)
+    with pytest.raises(UserError, match="backbone inception_v3 cannot be made for images of 32 px"):
+        build("inception_v3", 32)
+
+
+def test_a_vision_transformer_keeps_its_size(tmp_path):
+    """It travels with the weights, for the network cannot be rebuilt without; another size is refused."""
+    settings = {"architecture": "vit_b_32", "width": 1}
+    with torch.device("meta"):
+        assert build("vit_b_32").image_size == backbones_library.DEFAULT_SIZE
+    model = backbones.Classifier(backbones.build_backbone(settings, 64), 3).eval()
+    checkpoints.write_weights(tmp_path / "w", model, {"backbone": settings, "image_size": 64})
+    backbone, _ = checkpoints.read_backbone(tmp_path / "w")
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(backbone(images), model.backbone(images))
+    with pytest.raises(UserError, match="vit_b_32 was made for images of 64 px and is given 96 px: set transform.size"):
+        backbone(torch.randn(1, 3, 96, 96))
+
+
+def test_a_name_that_only_timm_could_have(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not installed, wherever this runs
+    with pytest.raises(UserError, match="vit_tiny_patch16_224 is not torchvision's, and timm is not installed here"):
+        build("vit_tiny_patch16_224")
+
+
+def test_width_of_another_architecture_is_refused_in_the_stage_too():
+    with pytest.raises(UserError, match="backbone vit_b_16: width 2 is for ResNets"):
+        build("vit_b_16", width=2)
+
+
+def test_nothing_is_downloaded(monkeypatch):
+    """Neither by torchvision's models nor by the widest of them."""
+    from torch import hub
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a download")
+
+    monkeypatch.setattr(hub, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    with torch.device("meta"):
+        for name in ("resnet152", "vit_h_14", "convnext_large", "efficientnet_b7"):
+            assert not any("classifier.weight" in key or key.startswith("fc.") for key in build(name).state_dict())
+
+
+def test_the_embedded_study_does_not_import_torchvision(root):
+    """It costs every stage more than a second."""
+    code = (
+        "import sys\n"
+        "from workflow_scripts.timecat import checkpoints, training\n"
+        "from workflow_scripts.timecat.backbones import build_backbone\n"
+        "build_backbone({'architecture': 'small_residual', 'width': 4, 'blocks': 2})\n"
+        "assert 'torchvision' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+    assert architectures.SMALL_RESIDUAL in backbones.ARCHITECTURES

@@ -1,0 +1,240 @@
+"""The stage: a published file becomes weights as pretraining leaves them, or one sentence."""
+
+import hashlib
+import json
+import tarfile
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from workflow_scripts.import_checkpoint import import_checkpoint
+from workflow_scripts.timecat.artifacts import UserError, file_sha256, read_sidecar, write_sidecar
+from workflow_scripts.timecat.backbones import Classifier, build_backbone
+from workflow_scripts.timecat.checkpoints import read_backbone, read_description, write_weights
+
+BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
+CLASSES = 16
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A classifier that is in evaluation mode and is not as it was initialised."""
+    torch.manual_seed(5)
+    model = Classifier(build_backbone(BACKBONE), CLASSES)
+    model.train()
+    model(torch.randn(8, 3, 8, 8))
+    return model.eval()
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """Runs the stage on a file; its arguments may be changed, and those of its publication too."""
+
+    def run(path, step=80, member=None, local_sha256="", **others):
+        arguments = SimpleNamespace(
+            **{
+                "source": "cues",
+                "seed": 2,
+                "step": step,
+                "backbone": BACKBONE,
+                "image_size": 28,
+                "publication": {
+                    "member": member,
+                    "local_sha256": local_sha256 if local_sha256 is None else file_sha256(path),
+                    "ignored": ["fc.weight", "fc.bias"],
+                },
+                "sha256": "",
+                "member_sha256": "",
+                "step_tolerance": 0,
+                "published": path,
+                "weights": tmp_path / "results" / f"step{step}.safetensors",
+            }
+            | others
+        )
+        arguments.weights.parent.mkdir(exist_ok=True)
+        try:
+            import_checkpoint(arguments)
+        finally:
+            kept = sorted(file.name for file in arguments.weights.parent.iterdir())
+            names = [arguments.weights.name, f"{arguments.weights.name}.json"]
+            assert kept in ([], names), "whole or absent, and no temporary is left"
+        return arguments.weights
+
+    return run
+
+
+def refusal(run, *arguments, **settings) -> str:
+    with pytest.raises(UserError) as error:
+        run(*arguments, **settings)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def assert_same_backbone(path, model):
+    backbone, _ = read_backbone(path)
+    images = torch.randn(4, 3, 8, 8)
+    assert torch.equal(backbone(images), model.backbone(images))
+    assert not backbone.training
+
+
+def algoperf(model, path, step):
+    params = {f"_orig_mod.module.{key.removeprefix('backbone.')}": value for key, value in model.state_dict().items()}
+    torch.save({"model_params": params, "optimizer_state": {}, "global_step": step}, path)
+    return path
+
+
+def test_a_published_file_becomes_what_pretraining_writes(model, tmp_path, imported, capfd):
+    weights = imported(algoperf(model, tmp_path / "run0.pth", 80))
+    assert_same_backbone(weights, model)
+    digest = hashlib.sha256((tmp_path / "run0.pth").read_bytes()).hexdigest()
+    description, sidecar = read_description(weights), read_sidecar(weights)
+    assert description == {
+        "backbone": BACKBONE,
+        "source": "cues",
+        "seed": 2,
+        "step": 80,
+        "image_size": 28,
+        "classes": CLASSES,
+        "config": sidecar["config"],
+        "imported_from": {
+            "file": "run0.pth",
+            "sha256": digest,
+            "container": "torch",
+            "wrapper": "model_params",
+            "prefix": "_orig_mod.module.",
+            "stated": {"global_step": 80},
+        },
+    }
+    assert sidecar["inputs"] == {"published": digest}
+    # The same tensors as pretraining's file, and so the same digest of content: features do not know the difference.
+    assert sidecar["content"] == write_weights(tmp_path / "own", model, {})
+    log = capfd.readouterr().err
+    assert "7 convolutions, 7 batch norms, classifier of 16 classes; left out: nothing" in log
+
+
+def test_bytes_are_a_function_of_content(model, tmp_path, imported):
+    first = imported(algoperf(model, tmp_path / "run0.pth", 80)).read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run0.pth").rename(tmp_path / "elsewhere/run0.pth")
+    assert imported(tmp_path / "elsewhere/run0.pth").read_bytes() == first
+
+
+def test_our_own_weights(model, tmp_path, imported):
+    write_weights(tmp_path / "step80.safetensors", model, {"backbone": BACKBONE, "seed": 2, "step": 80})
+    weights = imported(tmp_path / "step80.safetensors")
+    assert_same_backbone(weights, model)
+    assert read_description(weights)["imported_from"]["wrapper"] == "timecat"
+
+
+def test_without_a_classifier(model, tmp_path, imported, capfd):
+    torch.save(model.backbone.state_dict(), tmp_path / "w")
+    weights = imported(tmp_path / "w")
+    assert_same_backbone(weights, model)
+    assert "classes" not in read_description(weights)
+    assert "no classifier; left out: nothing" in capfd.readouterr().err
+
+
+def test_a_step_that_the_file_contradicts(model, tmp_path, imported):
+    message = refusal(imported, algoperf(model, tmp_path / "w", 80000), step=80)
+    assert "states global_step 80000, and the config wants step 80 there" in message
+    assert imported(algoperf(model, tmp_path / "w", 83), step_tolerance=3).exists()
+    assert "states global_step 76" in refusal(imported, algoperf(model, tmp_path / "w", 76), step_tolerance=3)
+
+
+def test_a_step_or_seed_that_our_own_file_contradicts(model, tmp_path, imported):
+    write_weights(tmp_path / "w", model, {"backbone": BACKBONE, "seed": 550, "step": 80})
+    assert "states step 80, and the config wants step 81" in refusal(imported, tmp_path / "w", seed=550, step=81)
+    assert "states seed 550, and the config wants seed 2" in refusal(imported, tmp_path / "w")
+
+
+def test_another_backbone(model, tmp_path, imported):
+    torch.save(model.state_dict(), tmp_path / "w")
+    message = refusal(imported, tmp_path / "w", backbone=BACKBONE | {"blocks": 3})
+    assert (
+        f"{tmp_path / 'w'} does not fit the backbone" in message and "missing keys are blocks.2.conv1.weight" in message
+    )
+    assert "must be [8, 3, 3, 3]" in refusal(imported, tmp_path / "w", backbone=BACKBONE | {"width": 8})
+
+
+def test_sha256(model, tmp_path, imported):
+    path = algoperf(model, tmp_path / "w", 80)
+    assert imported(path, sha256=file_sha256(path)).exists()
+
+
+def test_a_wrong_sha256(model, tmp_path, imported):
+    path = algoperf(model, tmp_path / "w", 80)
+    message = refusal(imported, path, sha256="0" * 64)
+    assert f"{path} has the SHA-256 {file_sha256(path)} and `checkpoints.sha256` says {'0' * 64}" in message
+
+
+@pytest.fixture
+def archive(model, tmp_path):
+    algoperf(model, tmp_path / "w", 80)
+    with tarfile.open(tmp_path / "release.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "w", "release/run0.pth")
+        tar.add(__file__, "release/run1.pth")
+    return tmp_path / "release.tar.gz"
+
+
+def test_out_of_an_archive(model, tmp_path, imported, archive):
+    member = file_sha256(tmp_path / "w")
+    weights = imported(archive, member="run0.pth", member_sha256=member)
+    assert_same_backbone(weights, model)
+    origin = read_description(weights)["imported_from"]
+    assert (origin["file"], origin["sha256"]) == ("run0.pth", member)
+
+
+def test_mistakes_in_an_archive_name_the_member(imported, archive):
+    assert f"{archive}, member release/run1.pth is neither" in refusal(imported, archive, member="run1.pth")
+    message = refusal(imported, archive, member="run0.pth", member_sha256="0" * 64)
+    assert f"{archive}, member release/run0.pth has the SHA-256" in message
+
+
+def test_a_download_is_known_by_its_sidecar(model, tmp_path, imported):
+    path = algoperf(model, tmp_path / "12345678-w", 80)
+    write_sidecar(path, "a" * 64, {"url": "https://example.org/w"}, {})
+    assert read_sidecar(imported(path, local_sha256=None))["inputs"] == {"published": "a" * 64}
+    assert "says " + "0" * 64 in refusal(imported, path, local_sha256=None, sha256="0" * 64)
+    assert json.loads((tmp_path / "12345678-w.json").read_text())["content"] == "a" * 64
+
+
+# --- the libraries' own networks ---
+
+
+@pytest.mark.parametrize(
+    ("name", "dimension", "layers"),
+    [("resnet18", 512, (20, 20)), ("resnet50", 2048, (53, 53)), ("regnet_y_400mf", 440, ())],
+)
+def test_torchvisions_networks(tmp_path, imported, capfd, name, dimension, layers):
+    """The imported backbone computes what torchvision's own network computes before its classifier, bit for bit."""
+    import torchvision
+
+    torch.manual_seed(7)
+    network = getattr(torchvision.models, name)(weights=None).eval()
+    params = {f"_orig_mod.module.{key}": value for key, value in network.state_dict().items()}
+    torch.save({"model_params": params, "global_step": 80}, tmp_path / "w")
+    backbone, description = read_backbone(imported(tmp_path / "w", backbone={"architecture": name, "width": 1}))
+    network.fc = torch.nn.Identity()
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(backbone(images), network(images))
+    assert backbone.dimension == dimension and description["classes"] == 1000
+    if layers:
+        assert f"{layers[0]} convolutions, {layers[1]} batch norms, classifier of 1000" in capfd.readouterr().err
+
+
+def test_a_classifier_of_another_name(tmp_path, imported):
+    """torchvision calls a MobileNet's classifier.3; the layers before it are the backbone's."""
+    import torchvision
+
+    network = torchvision.models.mobilenet_v3_small(weights=None).eval()
+    torch.save(network.state_dict(), tmp_path / "w")
+    backbone, description = read_backbone(
+        imported(tmp_path / "w", backbone={"architecture": "mobilenet_v3_small", "width": 1})
+    )
+    assert (backbone.dimension, description["classes"]) == (1024, 1000)
+    network.classifier[3] = torch.nn.Identity()
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(backbone(images), network(images))

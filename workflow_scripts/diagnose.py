@@ -1,0 +1,95 @@
+"""Take the selected heads of one probe apart: what each member contributes, and how alike the members are.
+
+Writes one Parquet in long form, a row per replicate, selection, quantity and member (or pair of members):
+accuracy (what the probe reported), block_accuracy, leave_one_out_accuracy, weight, folded_weight (`timecat.diagnostics`
+says what they are) and cka (`timecat.cka`), which is of the evaluation features and of no selection, and null for a member
+whose features never vary.
+"""
+
+import math
+import os
+
+from workflow_scripts.timecat import command, devices
+from workflow_scripts.timecat.probe_files import read_index, write_table
+
+
+def main() -> None:
+    """Read the command line, diagnose, write."""
+    parser = command.parser(__doc__.splitlines()[0])
+    parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
+    parser.add_argument("--replicates", type=command.json_value, required=True, help="[[seed, ...], ...]")
+    parser.add_argument("--heads", required=True, help="safetensors of the probe's selected heads")
+    parser.add_argument("--evaluation-index", required=True, help="Parquet with columns row, label, in data set order")
+    parser.add_argument("--torch-threads", type=int, required=True, help="can change the last bits of a number")
+    parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
+    parser.add_argument("--diagnostics", required=True, help="Parquet, long form")
+    args = parser.parse_args()
+
+    device = devices.acquire(args.gpus)  # before torch can see a GPU
+    from workflow_scripts.timecat import torch_settings
+    from workflow_scripts.timecat.member_features import evaluation_features
+    from workflow_scripts.timecat.saved_heads import HeadsFile
+
+    torch_settings.configure(args.torch_threads, device)
+    command.log_start_up()
+    _, labels = read_index(args.evaluation_index)
+    heads = HeadsFile(args.heads)
+    replicates = evaluation_features(args.features, args.replicates, len(labels))
+    heads.check(args.replicates, [[member.shape[1] for member in members] for members in replicates])
+    rows = []
+    for replicate, features in enumerate(replicates):
+        rows += replicate_rows(replicate, features, heads, labels, device)
+        command.log(f"replicate {replicate} (seeds {', '.join(map(str, args.replicates[replicate]))}): done")
+    write_diagnostics(args.diagnostics, rows)
+
+
+def replicate_rows(replicate: int, features, heads, labels, device) -> list[dict]:
+    """Rows of one replicate. features: of each of its members, [rows, D_m]; labels: int64 [rows]."""
+    from dataclasses import asdict
+
+    from workflow_scripts.timecat.cka import linear_cka
+    from workflow_scripts.timecat.diagnostics import diagnose_head
+    from workflow_scripts.timecat.selection import SELECTIONS
+
+    description = heads.replicates[replicate]
+    seeds = description["members"]
+
+    def row(quantity, value, selection=None, member=None, other=None) -> dict:
+        return {
+            "replicate": replicate,
+            "members": seeds,
+            "selection": selection,
+            "quantity": quantity,
+            "member": member,
+            "seed": None if member is None else seeds[member],
+            "other_member": other,
+            "other_seed": None if other is None else seeds[other],
+            "value": None if math.isnan(value) else float(value),
+        }
+
+    rows = []
+    for selection in SELECTIONS:
+        rows.append(row("accuracy", description["heads"][selection]["top1"], selection))
+        found = diagnose_head(heads.head(replicate, selection), features, labels, device)
+        for quantity, values in asdict(found).items():
+            rows += [row(quantity, value, selection, member) for member, value in enumerate(values)]
+    cka = linear_cka(features, device)
+    for member in range(len(seeds)):
+        rows += [row("cka", cka[member, other], None, member, other) for other in range(member + 1, len(seeds))]
+    return rows
+
+
+def write_diagnostics(path, rows: list[dict]) -> None:
+    """Write the rows as Parquet. member and other_member count from 0, in the order of members (seeds)."""
+    import pyarrow as pa
+
+    integer, text = pa.int64(), pa.string()
+    schema = {"replicate": integer, "members": pa.list_(integer), "selection": text, "quantity": text}
+    schema |= {"member": integer, "seed": integer, "other_member": integer, "other_seed": integer}
+    write_table(path, pa.Table.from_pylist(rows, pa.schema(schema | {"value": pa.float64()})))
+
+
+if __name__ == "__main__":
+    command.run(main)
+    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    os._exit(0)

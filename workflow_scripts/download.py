@@ -1,0 +1,23 @@
+"""Download one file, whole or not at all; an interrupted download goes on where it was."""
+
+from pathlib import Path
+
+from workflow_scripts.timecat import command, downloads
+from workflow_scripts.timecat.artifacts import write_sidecar
+from workflow_scripts.timecat.sole_writer import sole_writer
+
+
+def main() -> None:
+    parser = command.parser(__doc__)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--sha256", nargs="?", default="", const="", help="what it must be, or nothing")
+    parser.add_argument("--file", required=True, type=Path)
+    arguments = parser.parse_args()
+    with sole_writer(arguments.file.parent, f"{arguments.file.name}."):
+        found = downloads.download(arguments.url, arguments.file, arguments.sha256)
+        write_sidecar(arguments.file, found["sha256"], {"url": arguments.url}, {}, {"bytes": found["bytes"]})
+    command.log(f"{arguments.url}: {found['bytes']} bytes, SHA-256 {found['sha256']}")
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,128 @@
+"""Read the selected heads of a probe on another data set's evaluation features, masked to the classes that occur there.
+
+Of ImageNet-A or -R, say, which have 200 of ImageNet's classes: the arg max, the softmax and the loss run over those
+only. Nothing is trained or selected. Writes one Parquet of metrics (a row per replicate and selection) and one of
+predictions, with a sidecar, in the form that the probe's have.
+"""
+
+import os
+from pathlib import Path
+
+from workflow_scripts.timecat import artifacts, command, devices
+from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.probe_files import read_index, write_metrics, write_predictions
+
+
+def main() -> None:
+    """Read the command line, evaluate, write."""
+    parser = command.parser(__doc__.splitlines()[0])
+    parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
+    parser.add_argument("--replicates", type=command.json_value, required=True, help="[[seed, ...], ...]")
+    parser.add_argument("--heads", required=True, help="safetensors of the probe's selected heads")
+    parser.add_argument(
+        "--evaluation-index", required=True, help="Parquet with columns row, label of the probe's classes"
+    )
+    parser.add_argument("--torch-threads", type=int, required=True, help="can change the last bits of a number")
+    parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
+    parser.add_argument("--metrics", required=True, help="Parquet of metrics")
+    parser.add_argument("--predictions", required=True, help="Parquet of the heads' predictions")
+    args = parser.parse_args()
+
+    device = devices.acquire(args.gpus)  # before torch can see a GPU
+    from workflow_scripts.timecat import torch_settings
+    from workflow_scripts.timecat.member_features import evaluation_features
+    from workflow_scripts.timecat.saved_heads import HeadsFile
+
+    torch_settings.configure(args.torch_threads, device)
+    command.log_start_up()
+    rows, labels = read_index(args.evaluation_index)
+    heads = HeadsFile(args.heads)
+    classes = occurring_classes(labels, heads.description["classes"], args.evaluation_index)
+    replicates = evaluation_features(args.features, args.replicates, len(labels))
+    heads.check(args.replicates, [[member.shape[1] for member in members] for members in replicates])
+    command.log(f"{len(labels)} images of {len(classes)} of the probe's {heads.description['classes']} classes")
+
+    metrics, predictions = [], []
+    for replicate, members in enumerate(replicates):
+        own, found = evaluate_replicate(replicate, members, heads, rows, labels, classes, device)
+        metrics += own
+        predictions.append(found)
+    write_metrics(args.metrics, metrics, selection=True)
+    artifacts.write_sidecar(
+        args.predictions,
+        write_predictions(args.predictions, predictions),
+        params={"replicates": args.replicates, "torch_threads": args.torch_threads},
+        inputs=input_digests(args),
+        device=torch_settings.device_name(device),
+    )
+
+
+def occurring_classes(labels, known: int, index):
+    """The classes of the labels, ascending. UserError if the probe has none of that number."""
+    import numpy as np
+
+    classes = np.unique(labels)
+    if not len(classes) or classes[0] < 0 or classes[-1] >= known:
+        problem = f"has a label {classes[-1]}" if len(classes) else "has no rows"
+        raise UserError(
+            f"{index} {problem}, the probe {known} classes (0 to {known - 1}): write the data set and run the probe again"
+        )
+    return classes
+
+
+def evaluate_replicate(replicate: int, members, heads, rows, labels, classes, device) -> tuple[list[dict], dict]:
+    """Rows of the metrics and columns of the predictions of one replicate, selection after selection.
+
+    members: its members' features, [rows, D_m] each. rows, labels: of the index. classes: those that occur, ascending.
+    """
+    import numpy as np
+
+    from workflow_scripts.timecat.probing import evaluate
+    from workflow_scripts.timecat.selection import SELECTIONS
+
+    description = heads.replicates[replicate]
+    features, truth = np.concatenate(members, axis=1), np.searchsorted(classes, labels)
+    metrics, columns = [], {name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")}
+    for selection in SELECTIONS:
+        chosen = description["heads"][selection]
+        head = heads.head(replicate, selection).of_classes(classes)
+        score = evaluate(head.stacked(device), features, truth, device)
+        metrics.append(
+            {
+                "replicate": replicate,
+                "members": description["members"],
+                "weight_decay": chosen["weight_decay"],
+                "fit": "full",
+                "epoch": chosen["epoch"],
+                "split": "evaluation",
+                "top1": float(score.top1[0]),
+                "top5": float(score.top5[0]),
+                "loss": float(score.loss[0]),
+                "selection": selection,
+            }
+        )
+        command.log(f"replicate {replicate}, selection {selection}: top-1 {metrics[-1]['top1']:.2f} %")
+        columns["selection"].append(np.full(len(rows), selection))
+        columns["replicate"].append(np.full(len(rows), replicate, dtype=np.int64))
+        columns["row"].append(rows)
+        columns["label"].append(labels)
+        columns["predicted"].append(classes[score.predicted[0]])
+        columns["probability"].append(score.probability[0])
+    return metrics, columns
+
+
+def input_digests(args) -> dict[str, str]:
+    """Digest of the index, the heads and each member's features, as sidecars have them; names hold no path."""
+    from workflow_scripts.timecat.member_features import feature_digests
+
+    return {
+        "evaluation_index": artifacts.digest(Path(args.evaluation_index).read_bytes()),
+        "heads": artifacts.read_sidecar(args.heads)["content"],
+        **feature_digests(args.features, args.replicates),
+    }
+
+
+if __name__ == "__main__":
+    command.run(main)
+    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    os._exit(0)

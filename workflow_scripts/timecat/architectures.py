@@ -1,0 +1,85 @@
+"""What the config can know of library backbones without torch: torchvision's names, and what holds for some of them.
+
+Importing torchvision to check a name would cost every parse of the Snakefile seconds, so its names stand here; a test
+holds them equal to torchvision's own list. timm's are looked for in the text of its modules, where it is installed.
+"""
+
+import difflib
+import importlib.util
+import re
+from pathlib import Path
+
+SMALL_RESIDUAL = "small_residual"  # the workflow's own architecture
+RESNETS = (
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
+)
+# Their position embeddings, or the grids of their attention, are made for one size of image.
+FIXED_SIZE = ("maxvit_t", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32")
+TORCHVISION = (
+    *RESNETS,
+    *FIXED_SIZE,
+    *("alexnet", "googlenet", "inception_v3", "squeezenet1_0", "squeezenet1_1"),
+    *("convnext_base", "convnext_large", "convnext_small", "convnext_tiny"),
+    *("densenet121", "densenet161", "densenet169", "densenet201"),
+    *(f"efficientnet_b{number}" for number in range(8)),
+    *("efficientnet_v2_l", "efficientnet_v2_m", "efficientnet_v2_s"),
+    *("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
+    *("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
+    *("regnet_x_16gf", "regnet_x_1_6gf", "regnet_x_32gf", "regnet_x_3_2gf", "regnet_x_400mf", "regnet_x_800mf"),
+    *("regnet_x_8gf", "regnet_y_128gf", "regnet_y_16gf", "regnet_y_1_6gf", "regnet_y_32gf", "regnet_y_3_2gf"),
+    *("regnet_y_400mf", "regnet_y_800mf", "regnet_y_8gf"),
+    *("shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"),
+    *("swin_b", "swin_s", "swin_t", "swin_v2_b", "swin_v2_s", "swin_v2_t"),
+    *("vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"),
+)
+
+
+def mistake_in_name(name: str) -> str | None:
+    """What is wrong with an architecture's name and what to do, or None."""
+    if name in TORCHVISION:
+        return None
+    timm = _timm_names()
+    if timm is not None and name in timm:
+        return None
+    near = difflib.get_close_matches(name, sorted({SMALL_RESIDUAL, *TORCHVISION, *(timm or ())}), n=3)
+    where = "torchvision, and timm, which has more, is not installed" if timm is None else "torchvision or timm"
+    remedy = f"near to it are {', '.join(near)}" if near else "config/README.md names some"
+    return f"{name!r} is not an architecture of {where}; {remedy}"
+
+
+def mistake_in_width(name: str, width: int) -> str | None:
+    """What is wrong with a backbone's width and what to do, or None."""
+    if width == 1 or name in RESNETS:
+        return None
+    return f"{width} is for ResNets; {name} is made in one width, so remove the key"
+
+
+def mistake_in_zero_gamma(name: str) -> str | None:
+    """What is wrong with pretrain.zero_gamma for an architecture and what to do, or None (of timm's, the stage says)."""
+    if name in TORCHVISION and name not in RESNETS:
+        return f"it is for ResNets, and {name} is none; remove the key"
+    return None
+
+
+def mistake_in_sizes(name: str, sizes: dict[str, int]) -> str | None:
+    """Which of the image sizes (by data set, the source first) is wrong and what to do, or None."""
+    if name not in FIXED_SIZE:
+        return None
+    source, size = next(iter(sizes.items()))
+    for data_set, other in sizes.items():
+        if other != size:
+            return (
+                f"{data_set}.transform.size: it is {other}, but {name} takes images of one size and sees those of "
+                f"{source} at {size} px; set it to {size}"
+            )
+    return None
+
+
+def _timm_names() -> set[str] | None:
+    """Names of timm's models, read from its source; None where timm is not installed."""
+    found = importlib.util.find_spec("timm")
+    if found is None:
+        return None
+    text = "\n".join(path.read_text() for path in (Path(found.origin).parent / "models").glob("*.py"))
+    return set(re.findall(r"^@register_model\ndef (\w+)\(", text, re.MULTILINE))

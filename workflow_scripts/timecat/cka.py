@@ -1,0 +1,73 @@
+"""Linear CKA between members: how alike two sets of features of the same images are, up to rotation and scale.
+
+Kornblith, Norouzi, Lee, Hinton (2019, arXiv 1905.00414), linear CKA. With the columns of X [n, D₁] and Y [n, D₂] centred,
+
+    CKA(X, Y) = ‖YᵀX‖² / (‖XᵀX‖ ‖YᵀY‖)    (Frobenius norms)
+
+and ‖YᵀX‖² = Σ (XXᵀ) ∘ (YYᵀ), so either the D₁ x D₂ products or the n x n Gram matrices will do; the smaller are computed.
+1 means equal up to rotation and scale, 0 no common linear information. With fewer images than features it is biased
+towards 1. `cka_reference` is the same by HSIC's formula; a test holds the two equal.
+"""
+
+import numpy as np
+import torch
+
+CHUNK = 2048  # rows that are in memory as float64 at a time, where the products are D x D
+
+
+def linear_cka(features, device="cpu", chunk: int = CHUNK) -> np.ndarray:
+    """CKA of every two of k sets of features of the same n images, float64 [k, k]; NaN for one that never varies.
+
+    features: arrays [n, D_m], of any float dtype, may be mapped from disk: of D x D products ``chunk`` rows are read at
+    a time. Sums are of float64.
+    """
+    rows, dims = len(features[0]), [own.shape[1] for own in features]
+    means = [_mean(own, chunk) for own in features]
+    in_pairs = sum(a * b for i, a in enumerate(dims) for b in dims[i:])
+    if len(features) * rows**2 < in_pairs:
+        squares = _by_images(features, means, device)
+    else:
+        squares = _by_features(features, means, device, chunk)
+    norms = np.sqrt(np.diag(squares))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return squares / np.outer(norms, norms)
+
+
+def _mean(features, chunk: int) -> np.ndarray:
+    total = np.zeros(features.shape[1])
+    for start in range(0, len(features), chunk):
+        total += features[start : start + chunk].astype(np.float64).sum(0)
+    return total / len(features)
+
+
+def _centred(features, mean, device) -> torch.Tensor:
+    """Rows of features less their mean, float64 on the device."""
+    return torch.from_numpy(np.asarray(features, dtype=np.float64) - mean).to(device)
+
+
+def _by_features(features, means, device, chunk: int) -> np.ndarray:
+    """‖XᵢᵀXⱼ‖² of every two sets, [k, k], from D x D products summed over chunks of rows."""
+    k = len(features)
+    products = {
+        (i, j): torch.zeros(features[i].shape[1], features[j].shape[1], dtype=torch.float64, device=device)
+        for i in range(k)
+        for j in range(i, k)
+    }
+    for start in range(0, len(features[0]), chunk):
+        parts = [_centred(own[start : start + chunk], mean, device) for own, mean in zip(features, means)]
+        for (i, j), product in products.items():
+            product.addmm_(parts[i].T, parts[j])
+    squares = np.empty((k, k))
+    for (i, j), product in products.items():
+        squares[i, j] = squares[j, i] = product.square().sum().item()
+    return squares
+
+
+def _by_images(features, means, device) -> np.ndarray:
+    """The same from the n x n Gram matrix of each set."""
+    grams = []
+    for own, mean in zip(features, means):
+        x = _centred(own, mean, device)
+        grams.append((x @ x.T).flatten())
+    grams = torch.stack(grams)
+    return (grams @ grams.T).cpu().numpy()

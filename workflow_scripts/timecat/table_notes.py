@@ -1,0 +1,25 @@
+"""What a table's note says beside the numbers."""
+
+
+def views_note(data_sets: list[dict]) -> str:
+    """A sentence, after a space, on how many views of the training images the probes read; "" if that is not known.
+
+    data_sets: the table's columns in order; ``views`` of each is a number, "center", or None (evaluation only).
+    """
+    titles: dict = {}
+    for data_set in data_sets:
+        if (views := data_set.get("views")) is not None:
+            titles.setdefault(views, []).append(data_set["title"])
+    if not titles:
+        return ""
+    parts = [f"{_number(views)} for {_listed(some)}" for views, some in titles.items()]
+    return f" Training views: {', '.join(parts)}."
+
+
+def _number(views: int | str) -> str:
+    return "the evaluation crop alone" if views == "center" else str(views)
+
+
+def _listed(titles: list[str]) -> str:
+    *first, last = titles
+    return f"{', '.join(first)} and {last}" if first else last

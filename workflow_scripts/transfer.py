@@ -1,0 +1,131 @@
+"""Train every replicate of one arm on one data set, backbones and all: all weight decays and both fits, from images.
+
+Writes what `probe` writes: one Parquet of metrics and one of the selected heads' predictions, with a sidecar.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from workflow_scripts.timecat import artifacts, command, devices
+from workflow_scripts.timecat.artifacts import UserError, config_digest, digest, read_sidecar
+from workflow_scripts.timecat.sole_writer import sole_writer
+from workflow_scripts.timecat.source_code import code_fingerprint
+
+
+def main() -> None:
+    parser = command.parser(__doc__.splitlines()[0])
+    parser.add_argument("--mode", required=True, choices=["finetune", "direct"])
+    parser.add_argument("--data-set", required=True)
+    parser.add_argument("--replicates", required=True, type=command.json_value, help="[[seed, ...], ...]")
+    parser.add_argument("--weights", nargs="*", default=[], type=Path, help="finetune: of all members, in that order")
+    parser.add_argument("--backbone", required=True, type=command.json_value, help="direct: its block of the config")
+    parser.add_argument(
+        "--initialisation", required=True, type=command.json_value, help="direct: the recipe's keys of it"
+    )
+    parser.add_argument("--settings", required=True, type=command.json_value, help="the block finetune or direct")
+    parser.add_argument("--transform", required=True, type=command.json_value)
+    parser.add_argument("--heldout", required=True, type=command.json_value, help='{"seed": ..., "fraction": ...}')
+    for split in ("train", "evaluation"):
+        parser.add_argument(f"--{split}", required=True, type=Path, help=".beton")
+        parser.add_argument(f"--{split}-index", required=True, type=Path, help=".parquet")
+    parser.add_argument("--resume-seconds", required=True, type=float)
+    parser.add_argument("--torch-threads", required=True, type=int)
+    parser.add_argument("--workers", required=True, type=int)
+    parser.add_argument("--gpus", required=True, type=int)
+    parser.add_argument("--metrics", required=True, type=Path, help=".parquet")
+    parser.add_argument("--predictions", required=True, type=Path, help=".parquet")
+    arguments = parser.parse_args()
+    count = sum(map(len, arguments.replicates)) if arguments.mode == "finetune" else 0
+    if len(arguments.weights) != count:
+        raise UserError(
+            f"--weights names {len(arguments.weights)} files, and {arguments.mode} of these replicates takes {count}: "
+            "give one for each member, or none with direct"
+        )
+    with sole_writer(arguments.metrics.parent, f"{arguments.metrics.stem}."):
+        transfer(arguments, devices.acquire(arguments.gpus))
+
+
+def transfer(arguments, device: str) -> None:
+    """Train, select, write."""
+    from workflow_scripts.timecat import probe_files, replicates, torch_settings, transferring
+    from workflow_scripts.timecat.progress import Progress
+    from workflow_scripts.timecat.transfer_network import Settings
+    from workflow_scripts.timecat.transfer_states import Kept
+    from workflow_scripts.timecat.unfinished import kept_folder
+    from workflow_scripts.timecat.views import Transform
+
+    torch_settings.configure(arguments.torch_threads, device)
+    settings = Settings(**arguments.settings)
+    target = transferring.Target(
+        name=arguments.data_set,
+        train=arguments.train,
+        evaluation=arguments.evaluation,
+        data=replicates.read_data_set(arguments.train_index, arguments.evaluation_index, arguments.heldout),
+        transform=Transform(**arguments.transform),
+        device=device,
+        workers=arguments.workers,
+    )
+    told = (
+        "mode",
+        "data_set",
+        "replicates",
+        "backbone",
+        "initialisation",
+        "settings",
+        "transform",
+        "heldout",
+        "torch_threads",
+    )
+    params = {name: getattr(arguments, name) for name in told}
+    inputs = {name: read_sidecar(getattr(arguments, name))["content"] for name in ("train", "evaluation")}
+    paths = iter(arguments.weights)
+    weights = [[next(paths) for _ in members] if arguments.weights else [] for members in arguments.replicates]
+    for replicate, (members, own) in enumerate(zip(arguments.replicates, weights)):
+        inputs |= {f"{replicate}/{seed}": read_sidecar(path)["content"] for seed, path in zip(members, own)}
+
+    folder = kept_folder(arguments.metrics, digest([config_digest(params, inputs), code_fingerprint("transfer")]))
+    kept = Kept(folder, arguments.resume_seconds)
+    runs = len(arguments.replicates) * len(target.data.fits()) * len(settings.weight_decays)
+    progress = Progress(runs * settings.epochs, f"{arguments.mode} on {arguments.data_set}", "epochs")
+    command.log_start_up()
+    reports = []
+    for replicate, (members, own) in enumerate(zip(arguments.replicates, weights)):
+
+        def backbones(members=members, own=own):
+            if own:
+                return finetuned(own)
+            return untrained(arguments.backbone, members, target.transform.size, arguments.initialisation)
+
+        reports.append(
+            transferring.transfer_replicate(
+                replicate, members, backbones, target, settings, arguments.mode, kept, progress
+            )
+        )
+        replicates.log_report(replicate, members, reports[-1])
+    progress.close()
+    kept.stop_watching()
+    probe_files.write_metrics(arguments.metrics, [row for report in reports for row in report.metrics])
+    content = probe_files.write_predictions(arguments.predictions, [report.predictions for report in reports])
+    artifacts.write_sidecar(arguments.predictions, content, params, inputs, device=torch_settings.device_name(device))
+    shutil.rmtree(folder)
+
+
+def finetuned(weights) -> list:
+    """The backbones of weights files, to be trained on."""
+    from workflow_scripts.timecat.checkpoints import read_backbone
+
+    return [read_backbone(path)[0].requires_grad_(True) for path in weights]
+
+
+def untrained(settings: dict, seeds, image_size: int, initialisation: dict) -> list:
+    """The backbones that the pretraining runs of these seeds begin with."""
+    from workflow_scripts.timecat.initialisation import initial_classifier
+
+    return [initial_classifier(settings, 1, seed, image_size, **initialisation).backbone for seed in seeds]
+
+
+if __name__ == "__main__":
+    command.run(main)
+    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    os._exit(0)
