@@ -79,24 +79,22 @@ def check_device(device: str, args, data, protocol) -> None:
     """UserError for a replicate whose heads do not fit the GPU, before anything is trained."""
     if device != "cuda":
         return
-    import numpy as np
     import torch
 
     from workflow_scripts.timecat import probe_memory
-    from workflow_scripts.timecat.feature_files import EVALUATION
+    from workflow_scripts.timecat.member_features import evaluation_features
 
-    total, folders = torch.cuda.get_device_properties(0).total_memory, iter(args.features)
-    for members in args.replicates:
-        own = [np.load(Path(next(folders)) / EVALUATION, mmap_mode="r") for _ in members]
+    total = torch.cuda.get_device_properties(0).total_memory
+    for members in evaluation_features(args.features, args.replicates, len(data.evaluation_labels)):
         probe_memory.check_device(
             total,
             len(protocol.weight_decays),
             data.classes,
-            sum(features.shape[1] for features in own),
+            sum(features.shape[1] for features in members),
             protocol.batch_size,
             len(data.train_labels),
             batch_norm=protocol.batch_norm,
-            stored=max(features.itemsize for features in own),
+            stored=max(features.itemsize for features in members),
         )
 
 

@@ -74,13 +74,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
-from workflow_scripts.timecat import probing, scoring
+from workflow_scripts.timecat import probing
 from workflow_scripts.timecat.heldout import heldout_rows
 
 def measure(heads, classes, dim, batch_size, rows, batch_norm):
     random = np.random.default_rng(0)
     labels, evaluation = (np.arange(count) % classes for count in (rows, 1100))
-    data = scoring.DataSet(
+    data = probing.DataSet(
         train_labels=labels, evaluation_labels=evaluation, evaluation_rows=np.arange(1100), heldout=heldout_rows(labels, 0)
     )
     decays = tuple(0.001 * head for head in range(heads))
@@ -103,6 +103,6 @@ def test_measured_memory_is_as_reckoned(root):
     command = [sys.executable, "-c", MEASURED, json.dumps(CASES)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     for case, measured in zip(CASES, json.loads(done.stdout), strict=True):
-        # On the CPU the initial weight is there as well, and the head that is kept for the file.
+        # On the CPU the initial weight and a copy of the best head are there as well.
         reckoned = device_bytes(**case) + 2 * 4 * case["classes"] * case["dim"]
-        assert 0.85 * reckoned < measured <= reckoned, case
+        assert 0.9 * reckoned < measured <= reckoned, case

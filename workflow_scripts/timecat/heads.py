@@ -47,13 +47,13 @@ class StackedHeads:
         self.heads, self.classes, self.dim = len(weight_decays), C, D
         self.momentum, self.batch_norm = momentum, batch_norm
         # A lone head of two or three classes gets an idle twin, so that it rounds as it does in a longer grid.
-        H = self._stacked = _stacked(self.heads, C)
-        spare = H - self.heads
+        spare = max(0, math.ceil(_FEWEST_ROWS / C) - self.heads)
+        H = self._stacked = self.heads + spare
         like = {"dtype": dtype, "device": device}
 
         # Parameters, gradients and momenta are three flat vectors (W, b, γ, β of all heads), so that a step of SGD is a
         # handful of calls.
-        shapes = _shapes(H, C, D, batch_norm)
+        shapes = [(H, C, D), (H, C)] + ([(H, D), (H, D)] if batch_norm else [])
         length = sum(map(_padded, shapes))
         self._parameters, self._gradients, self._momenta = (torch.zeros(length, **like) for _ in range(3))
         parameters, gradients = _parts(self._parameters, shapes), _parts(self._gradients, shapes)
@@ -145,20 +145,3 @@ def _parts(flat, shapes) -> list:
 def _padded(shape) -> int:
     """Numbers that a part takes of a flat vector: each begins at a cache line, as MKL may round by where operands lie."""
     return math.ceil(math.prod(shape) / _LINE) * _LINE
-
-
-def _shapes(H: int, C: int, D: int, batch_norm: bool) -> list[tuple[int, ...]]:
-    """Shapes of W, b and, with batch norm, γ, β."""
-    return [(H, C, D), (H, C)] + ([(H, D), (H, D)] if batch_norm else [])
-
-
-def _stacked(heads: int, classes: int) -> int:
-    """Heads in the stack, idle ones included."""
-    return max(heads, math.ceil(_FEWEST_ROWS / classes))
-
-
-def stacked_bytes(heads: int, classes: int, dim: int, batch_norm: bool = True) -> int:
-    """Bytes that the StackedHeads of one fit hold on their device, in float32."""
-    H, C, D = _stacked(heads, classes), classes, dim
-    parameters = sum(map(_padded, _shapes(H, C, D, batch_norm)))
-    return 4 * (3 * parameters + (H * C * D + 2 * D if batch_norm else 0) + H + 1)

@@ -5,8 +5,9 @@ and the evaluation rows, all members side by side, of one replicate at a time. I
 and widened at once, nor labels, predictions and torch itself.
 """
 
+import math
+
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.heads import stacked_bytes
 
 # Rows are gathered and widened to float32 for this many batches at a time: enough to make the calls cheap, little
 # enough (168 MB at dimension 10240) never to hold a view twice.
@@ -38,6 +39,18 @@ def evaluation_chunk(classes: int) -> int:
     return max(64, min(1024, 2**22 // classes))
 
 
+def stacked_bytes(heads: int, classes: int, dim: int, batch_norm: bool = True) -> int:
+    """Bytes that the StackedHeads of one fit hold on their device, in float32, at most.
+
+    W, b and, with batch norm, γ, β, each with gradient and momentum; a product as large as W; running statistics.
+    """
+    H, C, D = max(heads, math.ceil(4 / classes)), classes, dim  # a lone head of few classes has idle twins
+    shapes = [(H, C, D), (H, C)] + [(H, D), (H, D)] * batch_norm
+    line = 16  # numbers that tensors begin at multiples of
+    parameters = sum(math.ceil(math.prod(shape) / line) * line for shape in shapes)
+    return 4 * (3 * parameters + (H * C * D + 2 * D) * batch_norm + H + 1)
+
+
 def device_bytes(
     heads: int, classes: int, dim: int, batch_size: int, rows: int, *, batch_norm: bool = True, stored: int = 2
 ) -> int:
@@ -46,7 +59,7 @@ def device_bytes(
     heads: weight decays (H). dim: of all members together (D). rows: of the training split. stored: bytes of a feature on
     disk. Each of the two fits holds W, its gradient and momentum and a product, [H, C, D] each. Beside them stand either
     a gathered group of batches and what a step makes of one, or what scoring makes of a chunk of rows: two of
-    [H, C, rows] (logits and log-softmax, then log-softmax and comparison), two of features, and numbers per head and row.
+    [H, C, rows] (log-softmax, and logits or comparison), features as stored, widened and normalised, and numbers per row.
     """
     C, D, chunk = classes, dim, evaluation_chunk(classes)
     group, batch = min(GATHERED_BATCHES * batch_size + 1, rows), min(batch_size + 1, rows)

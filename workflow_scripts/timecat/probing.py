@@ -103,11 +103,7 @@ def _train_group(heads, features, labels, group, lr: float, device) -> list:
 
 
 def evaluate(heads, features, labels, device="cpu") -> Scores:
-    """Scores of heads on all rows of features, a table of feature_reader or an array [rows, D]; labels int64 [rows].
-
-    The predicted class is the arg max (the first of equals); a label counts as in the top 5 unless five other classes
-    are at least as likely.
-    """
+    """Scores of heads on all rows of features, a table of feature_reader or an array [rows, D]; labels int64 [rows]."""
     N, chunk = len(labels), evaluation_chunk(heads.classes)
     pieces = Pieces(min(chunk, N - start) for start in range(0, N, chunk))
     labels = torch.from_numpy(labels)
@@ -115,10 +111,13 @@ def evaluate(heads, features, labels, device="cpu") -> Scores:
     parts = []
     with closing(table.windows(np.arange(N))) as windows:
         for window in windows:
-            for x, rows in pieces.of(window):
-                wanted = labels.index_select(0, rows).to(device)
-                parts.append(row_scores(heads.logits(x.to(device).float()), wanted))
+            parts += [_score_chunk(heads, x, labels.index_select(0, rows), device) for x, rows in pieces.of(window)]
     return gathered(parts)
+
+
+def _score_chunk(heads, features, labels, device) -> list[torch.Tensor]:
+    """row_scores of a piece; what it takes of the device's memory is let go of before the next piece comes."""
+    return row_scores(heads.logits(features.to(device).float()), labels.to(device))
 
 
 def probe_replicate(
@@ -134,7 +133,7 @@ def probe_replicate(
     files = file_rows(data, views)
     check_features(folders, files)
     rows = np.arange(len(data.train_labels))
-    fits = {fit: np.isin(rows, own) for fit, own in data.fits().items()}  # bool [rows]: those that each trains on
+    fits = {fit: np.isin(rows, own) for fit, own in data.fits().items()}  # whether a fit trains on a row
     tables = Tables(folders, files, memory)
     evaluated = {
         "full": ("evaluation", tables.read(EVALUATION), data.evaluation_labels),
