@@ -105,4 +105,4 @@ def test_measured_memory_is_as_reckoned(root):
     for case, measured in zip(CASES, json.loads(done.stdout), strict=True):
         # On the CPU the initial weight and a copy of the best head are there as well.
         reckoned = device_bytes(**case) + 2 * 4 * case["classes"] * case["dim"]
-        assert 0.9 * reckoned < measured <= reckoned, case
+        assert 0.85 * reckoned < measured <= reckoned, case
