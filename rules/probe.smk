@@ -37,7 +37,8 @@ rule probe:
     threads: study.config.torch_threads
     resources:
         gpu=1,
-        mem_mb=study.config.limits.memory_mb,
+        mem_mb=study.probe_memory_mb,
+        memory_gb=study.feature_memory_gb,
         runtime=study.config.limits.runtime_minutes,
     params:
         replicates=study.replicate_seeds,
@@ -56,6 +57,7 @@ rule probe:
         " --heldout {params.heldout:q}"
         " --torch-threads {params.torch_threads}"
         " --gpus {resources.gpu}"
+        " --memory-gb {resources.memory_gb}"
         " --metrics {output.metrics:q}"
         " --predictions {output.predictions:q}"
         " --heads {output.heads:q}"

@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--heldout", type=command.json_value, required=True, help='{"seed": ..., "fraction": ...}')
     parser.add_argument("--torch-threads", type=int, required=True, help="can change the last bits of a number")
     parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
+    parser.add_argument("--memory-gb", type=float, required=True, help="of features at once; changes no byte")
     parser.add_argument("--metrics", required=True, help="Parquet of metrics")
     parser.add_argument("--predictions", required=True, help="Parquet of the selected heads' predictions")
     parser.add_argument("--heads", required=True, help="safetensors of the selected heads")
@@ -44,11 +45,13 @@ def main() -> None:
     data = read_data_set(args.train_index, args.evaluation_index, args.heldout)
     files = probing.file_rows(data, args.views)
     probing.check_features(args.features, files)
+    check_device(device, args, data, protocol)
 
     probes, folders = [], iter(args.features)
     for replicate, members in enumerate(args.replicates):
         own = [next(folders) for _ in members]
-        probes.append(probing.probe_replicate(replicate, members, own, args.views, data, protocol, device))
+        memory = 1e9 * args.memory_gb
+        probes.append(probing.probe_replicate(replicate, members, own, args.views, data, protocol, device, memory))
         log_report(replicate, members, probes[-1])
 
     write_metrics(args.metrics, [row for probe in probes for row in probe.metrics])
@@ -70,6 +73,29 @@ def main() -> None:
     inputs, name = input_digests(args, files), torch_settings.device_name(device)
     for artifact, content in contents.items():
         artifacts.write_sidecar(artifact, content, params, inputs, device=name)
+
+
+def check_device(device: str, args, data, protocol) -> None:
+    """UserError for a replicate whose heads do not fit the GPU, before anything is trained."""
+    if device != "cuda":
+        return
+    import torch
+
+    from workflow_scripts.timecat import probe_memory
+    from workflow_scripts.timecat.member_features import evaluation_features
+
+    total = torch.cuda.get_device_properties(0).total_memory
+    for members in evaluation_features(args.features, args.replicates, len(data.evaluation_labels)):
+        probe_memory.check_device(
+            total,
+            len(protocol.weight_decays),
+            data.classes,
+            sum(features.shape[1] for features in members),
+            protocol.batch_size,
+            len(data.train_labels),
+            batch_norm=protocol.batch_norm,
+            stored=max(features.itemsize for features in members),
+        )
 
 
 def describe_heads(args, probes, classes: int, rows: int) -> dict:

@@ -199,8 +199,8 @@ def test_plot_style_changed(study):
 
 
 def test_what_cannot_change_a_number_re_runs_nothing(study):
-    limits = {"resume_seconds": 7, "workers": 2, "memory_mb": 3000, "pretrain_memory_mb": 3000, "runtime_minutes": 60}
-    study.change_config(lambda values: values.update(limits=limits))
+    limits = {"resume_seconds": 7, "workers": 2, "memory_gb": 0.001, "memory_mb": 3000, "runtime_minutes": 60}
+    study.change_config(lambda values: values.update(limits=limits | {"pretrain_memory_mb": 3000}))
     assert study.run() == {}
 
 

@@ -295,3 +295,9 @@ def test_milestones_are_of_all_arms_and_extra_ones():
 def test_view_names():
     assert study(features={"views": 3}).view_names("digits") == ["view0", "view1", "view2"]
     assert study(features={"views": ["center"]}).view_names("digits") == ["center"]
+
+
+def test_a_probe_asks_schedulers_for_the_memory_of_its_features_too():
+    """As text to the stage: Snakemake would round the number."""
+    made = study(limits={"memory_gb": 0.25, "memory_mb": 1000})
+    assert (made.feature_memory_gb, made.probe_memory_mb) == ("0.25", 1250)

@@ -54,6 +54,7 @@ def probed(tmp_path_factory):
         heldout='{"seed": 1, "fraction": 0.2}',
         torch_threads=1,
         gpus=0,
+        memory_gb=1,
         metrics=folder / "probe.parquet",
         predictions=folder / "probe.predictions.parquet",
         heads=folder / "probe.heads.safetensors",

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from workflow_scripts import probe as stage
 from workflow_scripts.timecat import artifacts, randomness
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.feature_reader import OnDisk
 from workflow_scripts.timecat.heads import initial_weight
 from workflow_scripts.timecat.heads_reference import ReferenceHeads
 from workflow_scripts.timecat.heldout import heldout_rows
@@ -139,6 +141,43 @@ def test_a_longer_grid_changes_no_other_row(folders, data):
     assert found[0] == found[1] == found[2]
 
 
+def content(probe):
+    return probe.metrics, {name: [part.tolist() for part in parts] for name, parts in probe.predictions.items()}
+
+
+@pytest.mark.parametrize("batch_size", [16, 5])
+def test_features_read_from_disk_give_the_same_bits(folders, data, batch_size):
+    """From one row at a time, over windows that end inside batches, to where only the evaluation rows are not kept."""
+    protocol = replace(PROTOCOL, batch_size=batch_size)
+    wanted = content(run(folders, data, protocol))
+    read, before = [], OnDisk.windows
+
+    def windows(table, order):
+        for window in before(table, order):
+            read.append(len(window.features))
+            yield window
+
+    for memory, largest in ((0, 1), (1000, 4), (2000, 19), (3500, 20), (5300, 29)):
+        read.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(OnDisk, "windows", windows)
+            found = content(probe_replicate(0, SEEDS, folders, VIEWS, data, protocol, memory=memory))
+        assert found == wanted, memory
+        assert max(read) == largest
+
+
+def test_a_pass_over_a_view_serves_both_fits(folders, data, monkeypatch):
+    rows, before = [], OnDisk.windows
+
+    def windows(table, order):
+        rows.append(len(order))
+        return before(table, order)
+
+    monkeypatch.setattr(OnDisk, "windows", windows)
+    probe_replicate(0, SEEDS, folders, VIEWS, data, PROTOCOL, memory=0)
+    assert rows == 3 * [TRAIN, EVALUATION, len(data.heldout)]
+
+
 def test_the_initial_weight_differs_between_replicates_only(folders, data):
     first, second = run(folders, data), run(folders, data, replicate=1)
     assert first.metrics == run(folders, data).metrics
@@ -210,7 +249,7 @@ def test_features_that_do_not_fit_are_named(folders, data):
         check_features(folders, files)
 
 
-def command_line(tmp_path, folders, data, output):
+def command_line(tmp_path, folders, data, output, memory_gb=2.0):
     for split, labels in (("train", data.train_labels), ("evaluation", data.evaluation_labels)):
         table = pa.table({"row": np.arange(len(labels)), "label": labels, "name": ["x"] * len(labels)})
         pq.write_table(table, tmp_path / f"{split}.parquet")
@@ -224,6 +263,7 @@ def command_line(tmp_path, folders, data, output):
         "--heldout": '{"seed": 1, "fraction": 0.2}',
         "--torch-threads": 1,
         "--gpus": 0,
+        "--memory-gb": memory_gb,
         "--metrics": tmp_path / f"{output}.parquet",
         "--predictions": tmp_path / f"{output}.predictions.parquet",
         "--heads": tmp_path / f"{output}.heads.safetensors",
@@ -239,7 +279,9 @@ def test_the_stage_writes_the_same_bytes_in_two_processes(tmp_path, folders, dat
     assert "replicate 1 (seeds 550): paper: weight decay" in log
     assert "weight decay 1e+09 diverged, not selected" in log
 
-    again = [sys.executable, "-m", "workflow_scripts.probe", *command_line(tmp_path, folders, data, "two")]
+    # The other process keeps next to nothing of the features in memory.
+    options = command_line(tmp_path, folders, data, "two", memory_gb=1e-6)
+    again = [sys.executable, "-m", "workflow_scripts.probe", *options]
     root = os.path.dirname(os.path.dirname(stage.__file__))
     subprocess.run(again, check=True, cwd=root, capture_output=True)
     heads = (".heads.safetensors", ".heads.safetensors.json")
@@ -284,3 +326,31 @@ def test_the_stage_counts_its_folders(tmp_path, folders, data, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders[:1], data, "one")])
     with pytest.raises(UserError, match="names 1 folders, --replicates 2 members"):
         stage.main()
+
+
+def test_the_stage_keeps_to_its_memory(tmp_path, folders, data, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    read, before = [], OnDisk.windows
+
+    def windows(table, order):
+        read.append(len(order))
+        return before(table, order)
+
+    monkeypatch.setattr(OnDisk, "windows", windows)
+    for memory_gb, passes in ((1e-3, 0), (1e-9, 2 * 3 * 3)):  # two replicates, three epochs, three files
+        read.clear()
+        options = command_line(tmp_path, folders, data, "one", memory_gb=memory_gb)
+        monkeypatch.setattr(sys, "argv", ["probe", *options])
+        stage.main()
+        assert len(read) == passes
+
+
+def test_the_stage_names_heads_that_do_not_fit_the_gpu_before_it_trains(folders, data, monkeypatch):
+    """The arithmetic is that of probe_memory; here stands which numbers it is given. (No test has a GPU.)"""
+    args = SimpleNamespace(features=folders, replicates=[SEEDS])
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=10**9))
+    with pytest.raises(UserError, match="^2 weight decays of 6 classes x 17 features, in batches of 16, need 2.1 GB"):
+        stage.check_device("cuda", args, data, PROTOCOL)
+    stage.check_device("cpu", args, data, PROTOCOL)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=10**10))
+    stage.check_device("cuda", args, data, PROTOCOL)

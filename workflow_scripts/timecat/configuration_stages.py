@@ -189,8 +189,12 @@ class Limits(Block):
     )
     workers: PositiveInt = Field(1, description="threads that decode or write images, per job")
     memory_gb: PositiveFloat = Field(
-        2.0, description="features that a probe keeps in memory at once; what exceeds it is read from disk as it goes"
+        2.0,
+        description="features that a probe keeps in memory at once (10^9 bytes; a view, the held-out and the evaluation "
+        "rows of one replicate's members); what exceeds it is read from disk as it goes",
     )
     pretrain_memory_mb: PositiveInt = Field(2000, description="memory of a job that trains backbones, for schedulers")
-    memory_mb: PositiveInt = Field(2000, description="memory of any other job, for schedulers")
+    memory_mb: PositiveInt = Field(
+        2000, description="memory of any other job, for schedulers; a probe asks for memory_gb on top"
+    )
     runtime_minutes: PositiveInt = Field(30, description="run time of a job, for schedulers")

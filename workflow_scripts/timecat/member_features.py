@@ -6,7 +6,7 @@ import numpy as np
 
 from workflow_scripts.timecat import artifacts
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.probing import EVALUATION, open_features
+from workflow_scripts.timecat.feature_files import EVALUATION, open_features
 
 
 def by_replicate(folders, replicates) -> list[list]:

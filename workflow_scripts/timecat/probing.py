@@ -5,26 +5,24 @@ Linear, W ~ N(0, 0.01²), Nesterov SGD, weight decay on the linear layer only, 2
 (counted from 0) reads view e mod V, so 28 views are fresh augmentation in every epoch and one view is a fixed data set.
 
 Two fits: `full` trains on all of train and is read on the evaluation split, `nine_tenths` on train without the held-out
-rows and is read on those. Order and initial weights are functions of (probe seed, epoch) and (probe seed, replicate).
+rows and is read on those. They are trained side by side, so that one pass over the features serves both. Order and
+initial weights are functions of (probe seed, epoch) and (probe seed, replicate).
 """
 
+import math
+from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from workflow_scripts.timecat import randomness
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.feature_files import EVALUATION, HELDOUT, Tables, check_features, training_file
+from workflow_scripts.timecat.feature_reader import InMemory, Pieces
 from workflow_scripts.timecat.heads import StackedHeads, initial_weight
+from workflow_scripts.timecat.probe_memory import GATHERED_BATCHES, evaluation_chunk
 from workflow_scripts.timecat.saved_heads import BestHead, SavedHead, saved_head
 from workflow_scripts.timecat.scoring import DataSet, Report, Scores, gathered, report, row_scores
-
-EVALUATION, HELDOUT = "evaluation.center.npy", "heldout.center.npy"
-
-# Rows are gathered and widened to float32 for this many batches at a time: enough to make the calls cheap, little
-# enough (168 MB at dimension 10240) never to hold a view twice.
-_GATHERED_BATCHES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,50 +52,10 @@ class Probe(Report):
     heads: dict[str, SavedHead]
 
 
-def training_file(view: str) -> str:
-    """Name of the file of a view's training features."""
-    return f"train.{view}.npy"
-
-
 def file_rows(data: DataSet, views) -> dict[str, int]:
     """The feature files that a probe reads from each member's folder -> the rows each must have."""
     files = {EVALUATION: len(data.evaluation_labels), HELDOUT: len(data.heldout)}
     return files | {training_file(view): len(data.train_labels) for view in views}
-
-
-def open_features(path, rows: int) -> np.ndarray:
-    """A feature file [rows, dim], mapped, not read. UserError when it is missing, damaged or of other rows."""
-    path = Path(path)
-    try:
-        features = np.load(path, mmap_mode="r")
-    except FileNotFoundError:
-        raise UserError(f"the features {path} are missing; run extract_features for them") from None
-    except (ValueError, EOFError):
-        raise UserError(f"the features {path} are not a whole .npy file; delete them and extract again") from None
-    if features.ndim != 2 or len(features) != rows:
-        shape = " x ".join(map(str, features.shape))
-        raise UserError(
-            f"the features {path} are {shape}, but the data set's index asks for {rows} rows;"
-            " delete them and extract again from the data set as it is now"
-        )
-    return features
-
-
-def check_features(folders, files: dict[str, int]) -> None:
-    """Raise a UserError for any missing or mismatched file of any member, before time is spent on training."""
-    for folder in folders:
-        widths = {name: open_features(Path(folder) / name, rows).shape[1] for name, rows in files.items()}
-        for name, width in widths.items():
-            if width != widths[EVALUATION]:
-                raise UserError(
-                    f"the features {Path(folder) / name} have dimension {width}, {EVALUATION} beside them"
-                    f" {widths[EVALUATION]}: they are of different checkpoints; delete the folder and extract again"
-                )
-
-
-def read_features(folders, name: str, rows: int) -> np.ndarray:
-    """The members' features side by side, in memory: [rows, sum of dims], in member order, as stored (float16)."""
-    return np.asarray(np.concatenate([open_features(Path(folder) / name, rows) for folder in folders], axis=1))
 
 
 def batches(rows: int, size: int) -> list[slice]:
@@ -108,55 +66,81 @@ def batches(rows: int, size: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], rows])]
 
 
-def train_epoch(heads, features, labels, order, batch_size: int, lr: float, device="cpu") -> Scores:
-    """Train on all rows of ``order`` (int64), once; returns the running average of the training batches.
+def train_epoch(heads: dict, view, order, wanted: dict, labels, batch_size: int, lr: float, device="cpu") -> dict:
+    """Train each fit's heads on its rows of a view, once; returns, by fit, the running average of the training batches.
 
-    features: [rows, D] and labels: int64 [rows] of the whole view, on the host.
+    heads: StackedHeads by fit. view: a table of feature_reader. order: int64, all rows that any fit trains on, read once
+    for all fits. wanted: bool [rows] by fit, those that it trains on. labels: int64 [rows] of the view, on the host.
     """
-    features, labels, order = torch.from_numpy(features), torch.from_numpy(labels), torch.from_numpy(order)
-    steps = []
-    slices = batches(len(order), batch_size)
-    for i in range(0, len(slices), _GATHERED_BATCHES):
-        group = slices[i : i + _GATHERED_BATCHES]
-        first = group[0].start
-        rows = order[first : group[-1].stop]
-        x = features.index_select(0, rows).to(device).float()
-        y = labels.index_select(0, rows).to(device)
-        for batch in group:
-            here = slice(batch.start - first, batch.stop - first)
-            steps.append(heads.train_step(x[here], y[here], lr))
-    # [H, steps], and the sum along the contiguous steps: the order of its additions does not depend on H.
-    loss, top1, top5 = (torch.stack(values, 1).cpu().double().numpy().sum(1) / len(order) for values in zip(*steps))
-    return Scores(loss, 100 * top1, 100 * top5)
+    labels = torch.from_numpy(labels)
+    slices = {fit: batches(int(mine.sum()), batch_size) for fit, mine in wanted.items()}
+    groups = {
+        fit: [own[i : i + GATHERED_BATCHES] for i in range(0, len(own), GATHERED_BATCHES)]
+        for fit, own in slices.items()
+    }
+    pieces = {fit: Pieces(group[-1].stop - group[0].start for group in own) for fit, own in groups.items()}
+    steps = {fit: [] for fit in heads}
+    with closing(view.windows(order)) as windows:
+        for window in windows:
+            for fit in heads:
+                for x, rows in pieces[fit].of(window, wanted[fit]):
+                    group = groups[fit].pop(0)
+                    steps[fit] += _train_group(heads[fit], x, labels.index_select(0, rows), group, lr, device)
+    scores = {}
+    for fit, own in steps.items():
+        # [H, steps], and the sum along the contiguous steps: the order of its additions does not depend on H.
+        sums = (torch.stack(values, 1).cpu().double().numpy().sum(1) for values in zip(*own))
+        loss, top1, top5 = (value / slices[fit][-1].stop for value in sums)
+        scores[fit] = Scores(loss, 100 * top1, 100 * top5)
+    return scores
+
+
+def _train_group(heads, features, labels, group, lr: float, device) -> list:
+    """One step for each batch (a slice) of a group of consecutive batches; features [rows of the group, D]."""
+    x, y = features.to(device).float(), labels.to(device)
+    starts = [slice(batch.start - group[0].start, batch.stop - group[0].start) for batch in group]
+    return [heads.train_step(x[here], y[here], lr) for here in starts]
 
 
 def evaluate(heads, features, labels, device="cpu") -> Scores:
-    """Scores of heads on all rows: features [rows, D], labels int64 [rows], on the host."""
-    chunk = max(64, min(1024, 2**22 // heads.classes))  # bounded memory, and not a function of the number of heads
-    features, labels = torch.from_numpy(features), torch.from_numpy(labels)
+    """Scores of heads on all rows of features, a table of feature_reader or an array [rows, D]; labels int64 [rows]."""
+    N, chunk = len(labels), evaluation_chunk(heads.classes)
+    pieces = Pieces(min(chunk, N - start) for start in range(0, N, chunk))
+    labels = torch.from_numpy(labels)
+    table = InMemory(features) if isinstance(features, np.ndarray) else features
     parts = []
-    for start in range(0, len(labels), chunk):
-        x = features[start : start + chunk].to(device).float()
-        y = labels[start : start + chunk].to(device)
-        parts.append(row_scores(heads.logits(x), y))
+    with closing(table.windows(np.arange(N))) as windows:
+        for window in windows:
+            parts += [_score_chunk(heads, x, labels.index_select(0, rows), device) for x, rows in pieces.of(window)]
     return gathered(parts)
 
 
-def probe_replicate(replicate: int, members, folders, views, data: DataSet, protocol: Protocol, device="cpu") -> Probe:
+def _score_chunk(heads, features, labels, device) -> list[torch.Tensor]:
+    """row_scores of a piece; what it takes of the device's memory is let go of before the next piece comes."""
+    return row_scores(heads.logits(features.to(device).float()), labels.to(device))
+
+
+def probe_replicate(
+    replicate: int, members, folders, views, data: DataSet, protocol: Protocol, device="cpu", memory: float = math.inf
+) -> Probe:
     """Probe one replicate: train all heads of both fits for all epochs, score them each epoch, select.
 
-    replicate: its number, from 0. members: its seeds. folders: its members' feature folders, in the same order.
+    replicate: its number, from 0. members: its seeds. folders: its members' feature folders, in the same order. memory:
+    bytes of features to keep at once (see probe_memory.share_memory); changes no bit of the result.
+
     UserError when features are missing or do not fit the index, or when every head diverges.
     """
     files = file_rows(data, views)
     check_features(folders, files)
-    fits = data.fits()
+    rows = np.arange(len(data.train_labels))
+    fits = {fit: np.isin(rows, own) for fit, own in data.fits().items()}  # whether a fit trains on a row
+    tables = Tables(folders, files, memory)
     evaluated = {
-        "full": ("evaluation", read_features(folders, EVALUATION, files[EVALUATION]), data.evaluation_labels),
-        "nine_tenths": ("heldout", read_features(folders, HELDOUT, files[HELDOUT]), data.train_labels[data.heldout]),
+        "full": ("evaluation", tables.read(EVALUATION), data.evaluation_labels),
+        "nine_tenths": ("heldout", tables.read(HELDOUT), data.train_labels[data.heldout]),
     }
     key = randomness.key("head", protocol.seed, replicate)
-    weight = initial_weight(key, data.classes, evaluated["full"][1].shape[1], protocol.init_std)
+    weight = initial_weight(key, data.classes, tables.dimension, protocol.init_std)
     options = {"momentum": protocol.momentum, "batch_norm": protocol.batch_norm, "device": device}
     heads = {fit: StackedHeads(weight, protocol.weight_decays, **options) for fit in fits}
     scores = {fit: [] for fit in fits}  # fit -> per epoch {split: Scores}
@@ -167,17 +151,17 @@ def probe_replicate(replicate: int, members, folders, views, data: DataSet, prot
         name = training_file(views[epoch % len(views)])
         if name != loaded:
             view = None  # let go of the old view before the new one is read: a view may fill most of the memory
-            loaded, view = name, read_features(folders, name, files[name])
-        for fit, (split, features, labels) in evaluated.items():
-            order = randomness.permutation(randomness.key("probe", protocol.seed, epoch), fits[fit])
-            lr = protocol.learning_rate(epoch)
-            train = train_epoch(heads[fit], view, data.train_labels, order, protocol.batch_size, lr, device)
-            score = evaluate(heads[fit], features, labels, device)
+            loaded, view = name, tables.read(name)
+        order = randomness.permutation(randomness.key("probe", protocol.seed, epoch), rows)
+        lr = protocol.learning_rate(epoch)
+        trained = train_epoch(heads, view, order, fits, data.train_labels, protocol.batch_size, lr, device)
+        for fit, (split, table, labels) in evaluated.items():
+            score = evaluate(heads[fit], table, labels, device)
             if fit == "full":
                 best.see(epoch + 1, score, heads[fit], protocol.weight_decays)
             else:  # only what the full fit predicts is reported: do not keep the rest in memory
                 score = replace(score, predicted=None, probability=None)
-            scores[fit].append({"train": train, split: score})
+            scores[fit].append({"train": trained[fit], split: score})
 
     where = f"features {', '.join(map(str, folders))}"
     found = report(replicate, members, data, protocol.weight_decays, scores, where, block="probe")
