@@ -148,7 +148,7 @@ def _unpack(archive: Path, folder: Path, per_class: int, classes: int) -> None:
 
 def settings_of(split: str, **block) -> dict:
     """What the rule tells the stage of a split of a data set; block: its block of the config, as a user writes it."""
-    config = SimpleNamespace(data_sets={"it": TypeAdapter(AnyDataSet).validate_python(block)})
+    config = SimpleNamespace(data_sets={"it": TypeAdapter(AnyDataSet).validate_python(block)}, checkpoints=None)
     return json.loads(Study(config).data_set_settings(SimpleNamespace(data_set="it", split=split)))
 
 
