@@ -107,7 +107,7 @@ def test_the_papers_study_takes_the_release_by_its_commented_block_alone(fresh):
     jobs = jobs_of(fresh.snakemake("-n", config="config/paper.yaml"))
     assert jobs.pop("download", 1) == 1
     assert jobs == {
-        "write_dataset": 4,
+        "write_dataset": 2 * 4,
         "import_checkpoint": CHECKPOINTS,
         "extract_features": 4 * CHECKPOINTS,
         "probe": 4 * 4,
