@@ -15,12 +15,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
-from pydantic import TypeAdapter
 
-from tests.studies import ROOT
+from tests.studies import ROOT, TINY
 from workflow_scripts import write_dataset
-from workflow_scripts.timecat.configuration_data_sets import AnyDataSet
+from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.study import Study
 
 REAL = ("tinyimagenet100", "cifar100-15k")  # each NAME/train/CLASS/*, NAME/val/CLASS/*, in a folder or in NAME.tar
@@ -148,8 +148,11 @@ def _unpack(archive: Path, folder: Path, per_class: int, classes: int) -> None:
 
 def settings_of(split: str, **block) -> dict:
     """What the rule tells the stage of a split of a data set; block: its block of the config, as a user writes it."""
-    config = SimpleNamespace(data_sets={"it": TypeAdapter(AnyDataSet).validate_python(block)}, checkpoints=None)
-    return json.loads(Study(config).data_set_settings(SimpleNamespace(data_set="it", split=split)))
+    values = yaml.safe_load((ROOT / TINY).read_text())
+    own = {"source": values["data_sets"][values["source"]]}  # what a folder for evaluation only may be of
+    values["data_sets"] |= own | {"it": block}
+    study = Study(read_config(values, []))
+    return json.loads(study.data_set_settings(SimpleNamespace(data_set="it", split=split)))
 
 
 def write_data_set(name: str, split: str, settings: dict, folder: Path, workers: int = 1, probed: Path | None = None):
