@@ -62,11 +62,27 @@ HEAD = [
     "crop and flip (Pillow decodes; RandomResizedCrop, or Resize and CenterCrop, make the view). Pixels: absolute",
     "differences in grey levels (0 to 255), their mean, 99th percentile and maximum, and the share that is 0. Features: the",
     "mean cosine between the features of both inputs, each less the mean features of the set, so that it is about what tells",
-    "one image from another; 1 is equal. The backbone is {backbone}. Rows in italics change torchvision's own pipeline, for",
-    "scale. `bilinear` and `bicubic` are the defaults of the kind of images, and the reference; `area` is FFCV's own resize.",
+    "one image from another; 1 is equal. Rows in italics change torchvision's own pipeline, for scale. `bilinear` and",
+    "`bicubic` are the defaults of the kind of images, and the reference; `area` is FFCV's own resize.",
+    "",
+    "The backbone: {backbone}.",
     "",
 ]
-TAIL = []
+TAIL = [
+    "## What it says",
+    "",
+    "- Pixels stored as they are give torchvision's views but for rounding: it is that of a resize in two passes, which",
+    "  Pillow 13 makes in another order on tall crops (Pillow before, and torchvision on tensors, do as this workflow).",
+    "- A kept JPEG differs by FFCV's decoder, whose transform is a faster and coarser one: about one grey level. Encoding",
+    "  anew adds as much again or more, and 95 is not better than 90 for files that were encoded with 90 themselves.",
+    "- Reducing images before they are stored costs more than the rest together, in random views above all: their pixels",
+    "  are interpolated twice. `longest_side: 500`, the default, leaves an image of 500 px or less as it is; `null` keeps the",
+    "  larger ones too. `shortest_side: 256` with `write_mode: raw` gives the centre view bit for bit, and is for data that",
+    "  is only evaluated at 224 px.",
+    "- `area` takes the nearest pixel where it enlarges, which is what CIFAR at 224 px would be. Its centre view is another",
+    "  box than Resize's: less than a pixel off at 224 px; at 32 px it shows 56 of 64 pixels and torchvision 55.4, shifted.",
+    "  That is a definition like another, as long as training and evaluation share it.",
+]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What each option of the pretraining recipe changes, measured: ``python -m benchmarks.recipe_options`` (minutes, one core).
 
-A torchvision ResNet-18 learns the made images of the embedded study, once per option, from the same initial weights on
-the same batches. Steps of all options are timed in turn, in CPU seconds of one thread, so that whatever else the machine
-does falls on all alike. The table goes into docs/recipe.md. Nothing here is a test.
+The embedded study's network learns its made images once per option, from the same initial weights on the same batches; a
+torchvision ResNet-18 takes a few steps of each. Steps of all options are timed in turn, in CPU seconds of one thread, so
+that whatever else the machine does falls on all alike. The tables go into docs/recipe.md. Nothing here is a test.
 """
 
 import dataclasses
@@ -24,12 +24,13 @@ from workflow_scripts.timecat.views import Transform, normalise
 
 PAGE = ROOT / "docs/recipe.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-BACKBONE = {"architecture": "resnet18"}
-SIZE, CLASSES, SEED, STEPS, UNTIMED = 32, 16, 2, 120, 5
-ROWS = {"train": 4096, "evaluation": 1000}
+SMALL, LARGE = {"architecture": "small_residual", "width": 8, "blocks": 3}, {"architecture": "resnet18"}
+SIZE, CLASSES, SEED = 32, 16, 2
+STEPS, LARGE_STEPS, UNTIMED, LAST = 300, 12, 2, 20
+ROWS = {"train": 8192, "evaluation": 2000}
 RECIPE = Recipe(
     batch_size=64,
-    lr=0.005,
+    lr=0.01,
     weight_decay=0.005,
     betas=[0.9, 0.999],
     warmup_steps=20,
@@ -47,8 +48,14 @@ OPTIONS = {
     "`initialisation: lecun_normal`": (PLAIN, {"initialisation": "lecun_normal"}, SEED),
     "`zero_gamma: true`": (PLAIN, {"zero_gamma": True}, SEED),
     "`precision: bf16`": (PLAIN, {"precision": "bf16"}, SEED),
-    "`channels_last: true`": (PLAIN, {"channels_last": True}, SEED),
     "`compile: true`": (PLAIN, {"compile": True}, SEED),
+}
+LARGE_OPTIONS = {
+    PLAIN: (None, {}, SEED),
+    GHOST: (PLAIN, {"ghost_batch": 16}, SEED),
+    "`precision: bf16`": (PLAIN, {"precision": "bf16"}, SEED),
+    "`channels_last: true`": (PLAIN, {"channels_last": True}, SEED),
+    "`channels_last: true`, `precision: bf16`": (PLAIN, {"channels_last": True, "precision": "bf16"}, SEED),
 }
 
 
@@ -73,78 +80,108 @@ def batch(split: Split, step: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @dataclasses.dataclass
 class Result:
-    """What became of an option: losses of each step, seconds per step, accuracy (percent), features [rows, dimension]."""
+    """What became of an option: losses and CPU seconds of each step, and the run itself."""
 
-    losses: list[float]
-    seconds: list[float]
-    accuracy: float = 0.0
-    features: torch.Tensor | None = None
+    run: training.Run
+    recipe: Recipe
+    losses: list[float] = dataclasses.field(default_factory=list)
+    seconds: list[float] = dataclasses.field(default_factory=list)
 
 
-def train_all(train: Split, evaluation: Split) -> dict[str, Result]:
+def train_all(backbone: dict, options: dict, steps: int, train: Split) -> dict[str, Result]:
     """All options, step by step in turn."""
-    how = transform()
-    recipes = {name: dataclasses.replace(RECIPE, **keys) for name, (_, keys, _) in OPTIONS.items()}
-    runs = {
-        name: training.start_run(BACKBONE, CLASSES, recipes[name], seed, "cpu", SIZE)
-        for name, (_, _, seed) in OPTIONS.items()
-    }
-    results = {name: Result([], []) for name in OPTIONS}
-    for step in range(STEPS):
+    results = {}
+    for name, (_, keys, seed) in options.items():
+        recipe = dataclasses.replace(RECIPE, **keys)
+        results[name] = Result(training.start_run(backbone, CLASSES, recipe, seed, "cpu", SIZE), recipe)
+    for step in range(steps):
         images, labels = batch(train, step)
-        for name, run in runs.items():
+        for result in results.values():
             begin = time.process_time()
-            results[name].losses.append(training.train_step(run, images, labels, recipes[name], how))
-            results[name].seconds.append(time.process_time() - begin)
-    shown, labels = torch.from_numpy(evaluation.images), torch.from_numpy(evaluation.labels)
-    for name, run in runs.items():
-        parts = [
-            images
-            for step in range(RECIPE.batch_norm_batches)
-            for images in batch(train, step)[0].split(recipes[name].part)
-        ]
-        model = training.averaged_model(run, parts, how)
-        results[name].accuracy = training.accuracy(model, [(None, shown, labels)], how)
-        with torch.inference_mode():
-            results[name].features = model.backbone(normalise(shown, how))
+            result.losses.append(training.train_step(result.run, images, labels, result.recipe, transform()))
+            result.seconds.append(time.process_time() - begin)
     return results
 
 
-def table(results: dict[str, Result]) -> list[str]:
-    """The lines of the table."""
+def evaluated(result: Result, train: Split, evaluation: Split) -> tuple[float, torch.Tensor]:
+    """Accuracy (percent) and features [rows, dimension] at the average, as a milestone has them."""
+    batches = (batch(train, step)[0] for step in range(RECIPE.batch_norm_batches))
+    parts = [part for images in batches for part in images.split(result.recipe.part)]
+    model = training.averaged_model(result.run, parts, transform())
+    images, labels = torch.from_numpy(evaluation.images), torch.from_numpy(evaluation.labels)
+    with torch.inference_mode():
+        features = model.backbone(normalise(images, transform()))
+    return training.accuracy(model, [(None, images, labels)], transform()), features
+
+
+def speed(results: dict[str, Result], name: str, against: str | None) -> str:
+    """Images per CPU second, or the ratio to those of another option."""
+    seconds = statistics.median(results[name].seconds[UNTIMED:])
+    if against is None:
+        return f"{RECIPE.batch_size / seconds:.0f}"
+    return f"{statistics.median(results[against].seconds[UNTIMED:]) / seconds:.2f} x"
+
+
+def learning_table(results: dict[str, Result], train: Split, evaluation: Split) -> list[str]:
+    """What the options make of the small network."""
     lines = [
-        "| option | against | loss of the first step | mean loss of the last 20 steps | accuracy, % | cosine of features "
+        f"| option | against | loss of the first step | mean loss of the last {LAST} steps | accuracy, % | cosine of features "
         "| images per CPU second |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    seconds = {name: statistics.median(result.seconds[UNTIMED:]) for name, result in results.items()}
+    outcomes = {name: evaluated(result, train, evaluation) for name, result in results.items()}
     for name, (against, _, _) in OPTIONS.items():
-        result, other = results[name], results.get(against)
-        last = statistics.mean(result.losses[-20:])
-        if other is None:
-            speed = f"{RECIPE.batch_size / seconds[name]:.0f}"
-            lines.append(f"| {name} | | {result.losses[0]:.4f} | {last:.3f} | {result.accuracy:.1f} | | {speed} |")
-            continue
-        cosine = functional.cosine_similarity(result.features, other.features).mean().item()
-        lines.append(
-            f"| {name} | {'plain' if against == PLAIN else against} | {result.losses[0] - other.losses[0]:+.1e} "
-            f"| {last - statistics.mean(other.losses[-20:]):+.3f} | {result.accuracy - other.accuracy:+.1f} | {cosine:.4f} "
-            f"| {seconds[against] / seconds[name]:.2f} x |"
-        )
+        first, last = results[name].losses[0], statistics.mean(results[name].losses[-LAST:])
+        accuracy, features = outcomes[name]
+        if against is None:
+            cells = [name, "", f"{first:.4f}", f"{last:.3f}", f"{accuracy:.1f}", ""]
+        else:
+            other, (other_accuracy, other_features) = results[against], outcomes[against]
+            cosine = functional.cosine_similarity(features, other_features).mean().item()
+            cells = [
+                name,
+                "the first row" if against == PLAIN else against,
+                f"{first - other.losses[0]:+.1e}",
+                f"{last - statistics.mean(other.losses[-LAST:]):+.3f}",
+                f"{accuracy - other_accuracy:+.1f}",
+                f"{cosine:.4f}",
+            ]
+        lines.append(f"| {' | '.join([*cells, speed(results, name, against)])} |")
+    return lines
+
+
+def speed_table(results: dict[str, Result]) -> list[str]:
+    """What the options make of a few steps of ResNet-18."""
+    lines = ["| option | loss of the first step | images per CPU second |", "|---|---:|---:|"]
+    for name, (against, _, _) in LARGE_OPTIONS.items():
+        first = results[name].losses[0]
+        loss = f"{first:.4f}" if against is None else f"{first - results[against].losses[0]:+.1e}"
+        lines.append(f"| {name} | {loss} | {speed(results, name, against)} |")
     return lines
 
 
 def main() -> None:
-    """Train, and put the table into the page."""
+    """Train, and put the tables into the page."""
     torch_settings.configure(1, compiles=True)
-    lines = table(train_all(images_of("train"), images_of("evaluation")))
-    about = (
-        f"ResNet-18 at {SIZE} px, batches of {RECIPE.batch_size}, {STEPS} steps, evaluated on {ROWS['evaluation']} images, on "
-        f"one of {machine()} Rows but the first are differences from the run that they are compared with, and ratios of speed."
-    )
+    train, evaluation = images_of("train"), images_of("evaluation")
+    learning = learning_table(train_all(SMALL, OPTIONS, STEPS, train), train, evaluation)
+    large = speed_table(train_all(LARGE, LARGE_OPTIONS, LARGE_STEPS, train))
+    lines = [
+        f"On one of {machine()} Rows but the first are differences from the run that they are compared with, and ratios of "
+        "speed.",
+        "",
+        f"`small_residual` of width 8 at {SIZE} px, {STEPS} steps of {RECIPE.batch_size} made images, {ROWS['evaluation']:,} "
+        "images for evaluation:",
+        "",
+        *learning,
+        "",
+        f"torchvision's `resnet18` at {SIZE} px, {LARGE_STEPS} steps:",
+        "",
+        *large,
+    ]
     before, rest = PAGE.read_text().split(BEGIN)
     after = rest.split(END)[1]
-    PAGE.write_text("\n".join([f"{before}{BEGIN}", "", about, "", *lines, "", f"{END}{after}"]))
+    PAGE.write_text("\n".join([f"{before}{BEGIN}", "", *lines, "", f"{END}{after}"]))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tests.studies import StudyFolder, touch_tree
 
 CHECKPOINTS = 4  # step 4 of three seeds and step 12 of one
 JOBS = {
-    "write_dataset": 1,
+    "write_dataset": 2,
     "import_checkpoint": CHECKPOINTS,
     "extract_features": CHECKPOINTS,
     "probe": 2,

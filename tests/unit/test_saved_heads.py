@@ -9,7 +9,7 @@ import torch
 
 from tests.probes import data_set, feature_folders
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.feature_files import EVALUATION, read_features
+from workflow_scripts.timecat.feature_files import EVALUATION
 from workflow_scripts.timecat.heads import StackedHeads
 from workflow_scripts.timecat.probing import Protocol, evaluate, probe_replicate
 from workflow_scripts.timecat.saved_heads import BestHead, HeadsFile, SavedHead, saved_head, write_heads
@@ -44,7 +44,7 @@ def test_a_saved_head_gives_again_exactly_what_was_reported(tmp_path, classes, g
     write_heads(path, {(0, name): head for name, head in probe.heads.items()}, description_of(probe, classes))
 
     saved = HeadsFile(path)
-    features = read_features(folders, EVALUATION, len(data.evaluation_labels))
+    features = np.concatenate([np.load(folder / EVALUATION) for folder in folders], axis=1)
     for number, (selection, selected) in enumerate(probe.selected.items()):
         score = evaluate(saved.head(0, selection).stacked(), features, data.evaluation_labels)
         assert score.top1.tolist() == [selected.top1]

@@ -40,7 +40,7 @@ def fresh(tmp_path) -> StudyFolder:
 
 def jobs_after_import(checkpoints: int) -> dict[str, int]:
     return {
-        "write_dataset": 1,
+        "write_dataset": 2,
         "import_checkpoint": checkpoints,
         "extract_features": checkpoints,
         "probe": len(ARMS),
@@ -90,3 +90,26 @@ def test_the_schema_accepts_the_block():
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     of_the_authors(values, RELEASE)
     validate(values, str(configuration_docs.SCHEMA), set_default=False)
+
+
+def test_the_papers_study_takes_the_release_by_its_commented_block_alone(fresh):
+    """config/paper.yaml as it is, with the block's comment signs taken away (and the files there, if it names local ones)."""
+    names = {"full": 5, "200": 2, "100": 4, "80": 5}
+    folder = fresh.path / "checkpoints/supervised_pretrain/resnet50_sfadamw"
+    for name, runs in names.items():
+        (folder / f"checkpoints_step{name}").mkdir(parents=True)
+        for run in range(runs):
+            (folder / f"checkpoints_step{name}/checkpoint_run{run}.pth.tar").write_bytes(b"")
+    paper = fresh.path / "config/paper.yaml"
+    text = paper.read_text()
+    block = re.search(r"^# checkpoints:\n(?:#   .*\n)+", text, re.MULTILINE)[0]
+    paper.write_text(text.replace(block, re.sub("^# ", "", block, flags=re.MULTILINE)))
+    jobs = jobs_of(fresh.snakemake("-n", config="config/paper.yaml"))
+    assert jobs.pop("download", 1) == 1
+    assert jobs == {
+        "write_dataset": 4,
+        "import_checkpoint": CHECKPOINTS,
+        "extract_features": 4 * CHECKPOINTS,
+        "probe": 4 * 4,
+        "tabulate": 1,
+    }

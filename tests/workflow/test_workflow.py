@@ -49,7 +49,7 @@ def test_the_default_study_is_the_embedded_one_and_its_jobs_are_as_designed(fres
 def test_the_papers_study_is_complete_and_needs_no_data_to_be_shown(fresh):
     """Its table 2: 5 seeds with a checkpoint at each of 4 steps; 5, 4, 4 and 5 of them are read on 4 data sets."""
     jobs = jobs_of(fresh.snakemake("-n", config="config/paper.yaml"))
-    expected = {"write_dataset": 4, "pretrain": 5 * 4, "extract_features": (5 + 4 + 4 + 5) * 4, "probe": 4 * 4}
+    expected = {"write_dataset": 2 * 4, "pretrain": 5 * 4, "extract_features": (5 + 4 + 4 + 5) * 4, "probe": 4 * 4}
     assert {rule: jobs[rule] for rule in expected} == expected
     assert not (fresh.path / "data").exists()
 

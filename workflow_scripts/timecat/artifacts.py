@@ -13,7 +13,7 @@ import json
 import os
 from pathlib import Path
 
-DESCRIBED_PACKAGES = ("torch", "numpy", "ffcv", "schedulefree")
+DESCRIBED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "ffcv", "schedulefree")
 
 
 class UserError(Exception):

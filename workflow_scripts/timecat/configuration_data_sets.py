@@ -212,7 +212,8 @@ class Camelyon17(Images):
 class EvaluationFolder(Block):
     """A folder `CLASS/*` that is evaluated with another data set's probe (ImageNet-V2, -R, -A, -Sketch).
 
-    Its folders name classes of that data set, all or some; predictions are masked to them.
+    Its folders name classes of that data set, all or some (or number their labels, as ImageNet-V2's do); predictions are
+    masked to them.
     """
 
     kind: Literal["evaluation_folder"]

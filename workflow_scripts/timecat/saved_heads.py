@@ -88,7 +88,7 @@ class BestHead:
     def see(self, epoch: int, score, heads: StackedHeads, weight_decays) -> None:
         """Keep the best of these heads if it is better than what is kept, in the order of selection.paper.
 
-        epoch: from 1. score: of the full heads on the evaluation split (probing.Scores).
+        epoch: from 1. score: of the full heads on the evaluation split (scoring.Scores).
         """
         rows = [
             {"top1": float(score.top1[index]), "epoch": epoch, "weight_decay": float(weight_decay), "head": index}

@@ -67,11 +67,13 @@ def row_scores(logits, labels) -> list[torch.Tensor]:
     logits: [rows, H, C]; labels: int64 [rows], on the same device. The predicted class is the arg max (the first of
     equals); a label counts as in the top 5 unless five other classes are at least as likely.
     """
+    classes = logits.shape[2]
     log_p = torch.log_softmax(logits.permute(1, 2, 0), 1)  # [H, C, rows], as it lies in memory
+    del logits  # where it was made for this call, its memory is free from here on: it is as large as log_p
     log_p_label = log_p.gather(1, labels.expand(len(log_p), 1, -1))
     best, predicted = log_p.max(1)
     top1 = predicted == labels
-    top5 = (torch.lt(log_p, log_p_label, out=torch.empty_like(log_p)).sum(1) >= logits.shape[2] - TOP) | top1
+    top5 = (torch.lt(log_p, log_p_label, out=torch.empty_like(log_p)).sum(1) >= classes - TOP) | top1
     return [part.cpu() for part in (-log_p_label.squeeze(1), top1, top5, predicted, best.exp())]
 
 

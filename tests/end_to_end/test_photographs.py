@@ -1,0 +1,108 @@
+"""The studies of photographs, config/photos.yaml and config/paper.yaml, through the same rules on a few small images.
+
+Real photographs where there are some (tests/images.py), else drawn ones in the same layouts.
+"""
+
+import csv
+import io
+
+import pytest
+import yaml
+
+from tests.images import draw_folder, draw_image_folder, draw_inaturalist, real_images
+from tests.studies import ROOT, StudyFolder
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Roots of the source and the target: 10 classes and more, 12 training images of each."""
+    folder = tmp_path_factory.mktemp("photographs")
+    found = real_images(folder, per_class=12, classes=12)
+    if found is None:
+        found = {}
+        for name, suffix, side in (("tinyimagenet100", "JPEG", 64), ("cifar100-15k", "png", 32)):
+            classes = {f"class{number:02d}": 12 for number in range(12)}
+            found[name] = draw_image_folder(folder / name, classes, suffix, (side, side))
+    return found
+
+
+def study_of(config: str, folder, change) -> tuple[StudyFolder, str]:
+    """A copy of the repository, and in it a config that ``change(values)`` made smaller; its path."""
+    study = StudyFolder.fresh(folder)
+    values = yaml.safe_load((ROOT / config).read_text())
+    change(values)
+    (study.path / "config/small.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    return study, "config/small.yaml"
+
+
+def table(study: StudyFolder) -> dict[str, dict]:
+    """Rows of the table by method."""
+    return {row["method"]: row for row in csv.DictReader(io.StringIO(study.read("results/table2.csv").decode()))}
+
+
+def small_probe(values):
+    values["probe"] |= {"epochs": 3, "lr_milestones": [2], "lr": 0.1}
+    values.pop("limits", None)
+
+
+def test_the_study_on_photographs(photographs, tmp_path):
+    def smaller(values):
+        source, target = values["data_sets"].values()
+        source.update(root=str(photographs["tinyimagenet100"]), classes=6, views=2)
+        target.update(root=str(photographs["cifar100-15k"]), classes=8, views=3)
+        values["backbones"]["residual16"]["width"] = 4
+        values["pretrain"].update(seeds=[2, 550], batch_size=16, warmup_steps=2, batch_norm_batches=2)
+        values["arms"] = [{"name": f"cat{members}", "members": members, "steps": 4} for members in (1, 2)]
+        small_probe(values)
+
+    study, config = study_of("config/photos.yaml", tmp_path / "study", smaller)
+    jobs = {"write_dataset": 4, "pretrain": 2, "extract_features": 4, "probe": 4, "tabulate": 1}
+    assert study.run(config=config) == jobs
+    rows = table(study)
+    assert [rows[arm]["replicates"] for arm in ("cat1", "cat2")] == ["2", "1"]
+    assert all(0 <= float(row[name]) <= 100 for row in rows.values() for name in ("tinyimagenet25", "cifar100"))
+    assert "Training views: 2 for Tiny-ImageNet, 25 classes" in study.read("results/table2.md").decode()
+    assert study.run(config=config) == {}
+
+
+def test_the_papers_study_on_small_images_in_its_layouts(photographs, tmp_path):
+    """ImageNet's 1,000 folders, iNaturalist's lists, a folder in the place of CIFAR's archives; a ResNet by its recipe.
+
+    (CIFAR's own files are md5-checked, so no small ones can stand for them here: tests/unit/test_data_sets.py.)
+    """
+    folder = tmp_path / "images"
+    wnids = [f"n{number:08d}" for number in range(1000)]
+    for split in ("train", "val"):
+        draw_folder(folder / "imagenet" / split, dict.fromkeys(wnids, 2), "JPEG", (10, 12))
+    taxa = [f"{group}/{number}" for group in ("Aves", "Plantae") for number in (2761, 300, 31)]
+    draw_inaturalist(folder / "inat18", [directory for directory in taxa for _ in range(6)], taxa)
+
+    def smaller(values):
+        sets = values["data_sets"]
+        sets["imagenet"].update(root=str(folder / "imagenet"), views=1, fraction=0.9)
+        sets["inat18"].update(root=str(folder / "inat18"), views=2)
+        del sets["cifar10"]
+        small = {name: sets["cifar100"][name] for name in ("title", "weight_decays")}
+        transform = {"size": 32, "scale": [0.8, 1.0], "interpolation": "bicubic"}
+        sets["cifar100"] = small | {
+            "kind": "image_folder",
+            "root": str(photographs["cifar100-15k"]),
+            "classes": 6,
+            "views": 3,
+            "storage": {"write_mode": "raw"},
+            "transform": transform,
+        }
+        for name in ("imagenet", "inat18"):
+            sets[name]["transform"] = {"size": 32}
+        values["targets"] = ["imagenet", "inat18", "cifar100"]
+        values["backbone"], values["backbones"] = "resnet18", {"resnet18": {"architecture": "resnet18"}}
+        values["pretrain"].update(seeds=[2, 550], batch_size=32, ghost_batch=4, warmup_steps=2, batch_norm_batches=1)
+        values["arms"] = [{"name": f"cat{members}", "members": members, "steps": 2} for members in (1, 2)]
+        small_probe(values)
+
+    study, config = study_of("config/paper.yaml", tmp_path / "study", smaller)
+    jobs = study.run(config=config)
+    assert jobs == {"write_dataset": 6, "pretrain": 2, "extract_features": 6, "probe": 6, "tabulate": 1}
+    assert set(table(study)) == {"cat1", "cat2"}
+    note = "Training views: 1 for ImageNet-1k, 2 for iNat18, 3 for CIFAR-100."
+    assert note in study.read("results/table2.md").decode()

@@ -1,0 +1,220 @@
+"""A study as files: which checkpoints, features and probes the config asks for, and where they stand.
+
+The rules use the methods as input functions; what stages are told is in study.py.
+"""
+
+import math
+import re
+
+from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.configuration import Arm, Config
+from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder
+from workflow_scripts.timecat.published import Published
+
+
+class StudyFiles:
+    """The files of a config. Wildcards arrive as Snakemake's (attributes are text)."""
+
+    def __init__(self, config: Config, files: list[str] = ()):
+        """files: of the config, for messages. Raises UserError if published weights are too few for an arm."""
+        self.config = config
+        self.published = None
+        if config.checkpoints is not None:
+            try:
+                self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
+                for arm in config.arms:
+                    if arm.steps is not None:
+                        self.published.check_arm(arm.name, arm.steps, arm.members, arm.replicates)
+            except UserError as error:
+                where = f"{', '.join(map(str, files))}: " if files else ""
+                raise UserError(f"{where}{error}") from None
+
+    # --- what the study consists of ---
+
+    @property
+    def arms(self) -> dict[str, Arm]:
+        """The arms by name, in the order of the table."""
+        return {arm.name: arm for arm in self.config.arms}
+
+    @property
+    def milestones(self) -> list[int]:
+        """Steps at which every seed's chain leaves a checkpoint, ascending."""
+        asked_for = {arm.steps for arm in self.config.arms if arm.steps is not None}
+        return sorted(asked_for | set(self.config.pretrain.milestones))
+
+    def replicates(self, arm: Arm) -> list[list[int]]:
+        """The seeds of each replicate: as listed, else disjoint groups of the study's seeds in their order.
+
+        With published weights, of those seeds whose checkpoint exists at the arm's steps.
+        """
+        if arm.replicates is not None:
+            return arm.replicates
+        seeds, k = self.config.pretrain.seeds, arm.members
+        if self.published is not None and arm.steps is not None:
+            seeds = self.published.seeds_at(arm.steps)
+        return [seeds[first : first + k] for first in range(0, len(seeds) - k + 1, k)]
+
+    def view_names(self, data_set: str) -> list[str]:
+        """Names of a data set's training views: view0, view1, ... or center; none where it is for evaluation only."""
+        if self.is_for_evaluation(data_set):
+            return []
+        views = self.config.data_sets[data_set].views or self.config.features.views
+        return views if isinstance(views, list) else [f"view{number}" for number in range(views)]
+
+    def number_of_views(self, data_set: str) -> int | str | None:
+        """What the table says of them: their number, "center", or None for a data set that is for evaluation only."""
+        if self.is_for_evaluation(data_set):
+            return None
+        names = self.view_names(data_set)
+        return "center" if names == ["center"] else len(names)
+
+    def pattern(self, wildcard: str) -> str:
+        """Regular expression of a wildcard's values; where there are none, one that nothing matches."""
+        if wildcard == "download":
+            return "|".join(re.escape(name) for name in self.published.urls) or "(?!)"
+        evaluated = [name for name in self.config.data_sets if self.is_for_evaluation(name)]
+        values = {
+            "data_set": self.config.data_sets,
+            "evaluated": evaluated,
+            "probed": [name for name in self.config.data_sets if name not in evaluated],
+            "backbone": self.config.backbones,
+            "arm": self.arms,
+            "probed_arm": [name for name, arm in self.arms.items() if arm.transfer == "probe"],
+            "transferred_arm": [name for name, arm in self.arms.items() if arm.transfer != "probe"],
+        }
+        return "|".join(values[wildcard]) or "(?!)"
+
+    def title(self, data_set: str) -> str:
+        """What tables and figures call a data set."""
+        return self.config.data_sets[data_set].title or data_set
+
+    def is_for_evaluation(self, data_set: str) -> bool:
+        """Whether a data set has no training rows and no probe of its own."""
+        return isinstance(self.config.data_sets[data_set], EvaluationFolder)
+
+    @property
+    def threads(self) -> int:
+        """What a job that decodes images and computes takes of the machine's cores."""
+        return max(self.config.limits.workers, self.config.torch_threads)
+
+    @property
+    def feature_memory_gb(self) -> str:
+        """What a probe may keep of features, as text: Snakemake rounds a resource that is a number to a whole one."""
+        return str(self.config.limits.memory_gb)
+
+    @property
+    def probe_memory_mb(self) -> int:
+        """Memory of a probe, for schedulers: features come on top of what any job takes."""
+        return self.config.limits.memory_mb + math.ceil(1000 * self.config.limits.memory_gb)
+
+    # --- inputs ---
+
+    def previous_step(self, wildcards) -> int | None:
+        """The milestone before the wanted one; None where the chain begins."""
+        return max((step for step in self.milestones if step < int(wildcards.step)), default=None)
+
+    def previous_state(self, wildcards) -> list[str]:
+        """The training state that this milestone continues from: one path, or none at the start of the chain."""
+        step = self.previous_step(wildcards)
+        if step is None:
+            return []
+        return [f"results/checkpoints/{wildcards.source}/{wildcards.backbone}/seed{wildcards.seed}/step{step}.state.pt"]
+
+    def previous_sidecar(self, wildcards) -> list[str]:
+        return [f"{path}.json" for path in self.previous_state(wildcards)]
+
+    def probed_sidecar(self, wildcards) -> list[str]:
+        """Of the data set whose probe a folder for evaluation only is evaluated with: one path; none for other kinds."""
+        block = self.config.data_sets[wildcards.data_set]
+        if not isinstance(block, EvaluationFolder):
+            return []
+        return [f"results/data_sets/{block.probe_of}/evaluation.beton.json"]
+
+    def probed_index(self, wildcards) -> list[str]:
+        return [path.replace(".beton.json", ".index.parquet") for path in self.probed_sidecar(wildcards)]
+
+    def published_file(self, wildcards) -> str:
+        """The file that a checkpoint is imported from: where it is, or where it is downloaded to."""
+        return self.published.file(int(wildcards.seed), int(wildcards.step))
+
+    def published_sidecar(self, wildcards) -> list[str]:
+        """The sidecar of that file if it is downloaded."""
+        downloaded = self.published.is_downloaded(int(wildcards.seed), int(wildcards.step))
+        return [f"{self.published_file(wildcards)}.json"] if downloaded else []
+
+    def feature_folders(self, wildcards) -> list[str]:
+        """Folders of features of an arm on a data set: replicate after replicate, member after member."""
+        arm = self.arms[wildcards.arm]
+        return [
+            f"results/features/{self.config.source}/{self.config.backbone}/seed{seed}/step{arm.steps}/{wildcards.data_set}"
+            for replicate in self.replicates(arm)
+            for seed in replicate
+        ]
+
+    def feature_sidecars(self, wildcards) -> list[str]:
+        return [f"{folder}.json" for folder in self.feature_folders(wildcards)]
+
+    def member_weights(self, wildcards) -> list[str]:
+        """Weights of an arm's members, replicate after replicate, for fine-tuning; none where training is from nothing."""
+        arm = self.arms[wildcards.arm]
+        if arm.transfer == "direct":
+            return []
+        return [
+            f"results/checkpoints/{self.config.source}/{self.config.backbone}/seed{seed}/step{arm.steps}.safetensors"
+            for replicate in self.replicates(arm)
+            for seed in replicate
+        ]
+
+    def member_weights_sidecars(self, wildcards) -> list[str]:
+        return [f"{path}.json" for path in self.member_weights(wildcards)]
+
+    def train_beton(self, wildcards) -> list[str]:
+        """The images that training features are of: none where a data set is for evaluation only."""
+        name = wildcards.data_set
+        return [] if self.is_for_evaluation(name) else [f"results/data_sets/{name}/train.beton"]
+
+    def train_sidecar(self, wildcards) -> list[str]:
+        return [f"{path}.json" for path in self.train_beton(wildcards)]
+
+    def heads(self, wildcards) -> str:
+        """The heads that a data set for evaluation only is read with."""
+        block = self.config.data_sets[wildcards.data_set]
+        return f"results/probes/{wildcards.source}/{block.probe_of}/{wildcards.arm}.heads.safetensors"
+
+    def heads_sidecar(self, wildcards) -> str:
+        return f"{self.heads(wildcards)}.json"
+
+    def diagnosed_cells(self) -> list[dict[str, str]]:
+        """The cells of probes with more than one member, arm by arm: {"arm", "data_set"}."""
+        return [
+            cell
+            for cell in self.cells()
+            if self.arms[cell["arm"]].transfer == "probe"
+            and self.arms[cell["arm"]].members > 1
+            and not self.is_for_evaluation(cell["data_set"])
+        ]
+
+    def diagnostics(self, wildcards=None) -> list[str]:
+        """The diagnostics of every such cell, in the order of diagnosed_cells()."""
+        return [
+            f"results/diagnostics/{self.config.source}/{c['data_set']}/{c['arm']}.parquet"
+            for c in self.diagnosed_cells()
+        ]
+
+    def cells(self) -> list[dict[str, str]]:
+        """The table's cells, arm by arm: {"arm", "data_set"}."""
+        return [{"arm": arm, "data_set": data_set} for arm in self.arms for data_set in self.config.targets]
+
+    def probes(self, wildcards=None) -> list[str]:
+        """The metrics of every cell, in the order of cells()."""
+        return [self.cell_path(**cell) for cell in self.cells()]
+
+    def cell_path(self, arm: str, data_set: str) -> str:
+        """The metrics of a cell: of a probe, of a probe that is read on a folder for evaluation only, or of a transfer."""
+        if self.arms[arm].transfer != "probe":
+            folder = "transfers"
+        elif self.is_for_evaluation(data_set):
+            folder = "evaluations"
+        else:
+            folder = "probes"
+        return f"results/{folder}/{self.config.source}/{data_set}/{arm}.parquet"
