@@ -5,8 +5,12 @@ import shlex
 import subprocess
 
 import pytest
+import yaml
+from pydantic import TypeAdapter
 
 from tests.studies import ROOT, StudyFolder
+from workflow_scripts.timecat.configuration import Config
+from workflow_scripts.timecat.configuration_data_sets import AnyDataSet
 
 PAGES = ["README.md", "config/README.md", "results/README.md"]
 
@@ -44,6 +48,20 @@ def test_command_line_runs(clone, line):
         pytest.fail(f"say in this test how to run {line!r}")
     done = subprocess.run(["bash", "-c", line], cwd=clone.path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_blocks_of_config_are_valid():
+    """What the pages print of a config is one that the workflow takes."""
+    checked = set()
+    for page in PAGES:
+        for block in re.findall(r"^```yaml\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
+            for key, value in yaml.safe_load(block).items():
+                if key == "data_sets":
+                    TypeAdapter(dict[str, AnyDataSet]).validate_python(value)
+                else:
+                    TypeAdapter(Config.model_fields[key].annotation).validate_python(value)
+                checked.add(key)
+    assert {"data_sets", "checkpoints"} <= checked
 
 
 def test_no_target_is_swallowed_by_resources():
