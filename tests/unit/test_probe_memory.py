@@ -103,6 +103,6 @@ def test_measured_memory_is_as_reckoned(root):
     command = [sys.executable, "-c", MEASURED, json.dumps(CASES)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     for case, measured in zip(CASES, json.loads(done.stdout), strict=True):
-        # On the CPU the initial weight and a copy of the best head are there as well.
-        reckoned = device_bytes(**case) + 2 * 4 * case["classes"] * case["dim"]
-        assert 0.85 * reckoned < measured <= reckoned, case
+        # On the CPU the initial weight is there as well; the best head is copied when less else is.
+        reckoned = device_bytes(**case) + 4 * case["classes"] * case["dim"]
+        assert 0.9 * reckoned < measured <= reckoned, case

@@ -58,15 +58,16 @@ def device_bytes(
 
     heads: weight decays (H). dim: of all members together (D). rows: of the training split. stored: bytes of a feature on
     disk. Each of the two fits holds W, its gradient and momentum and a product, [H, C, D] each. Beside them stand either
-    a gathered group of batches and what a step makes of one, or what scoring makes of a chunk of rows: two of
-    [H, C, rows] (log-softmax, and logits or comparison), features as stored, widened and normalised, and numbers per row.
+    a gathered group of batches and what a step makes of one, or what scoring makes of a chunk of rows: first features
+    as stored, widened and normalised with logits [H, C, rows], then two of [H, C, rows]; and numbers per row.
     """
     C, D, chunk = classes, dim, evaluation_chunk(classes)
     group, batch = min(GATHERED_BATCHES * batch_size + 1, rows), min(batch_size + 1, rows)
     normalised = 4 * D if batch_norm else 0  # bytes of a row of x̂
     few = 64 * (heads + 1)  # bytes per row: losses, hits, predictions of every head
     training = group * (D * (stored + 4) + 8) + batch * (8 * heads * C + few) + (batch + 2) * normalised
-    scoring = chunk * (D * (stored + 4) + 8 + 8 * heads * C + few) + (chunk + 2) * normalised
+    logits = 4 * heads * C  # bytes of a row
+    scoring = chunk * (D * stored + 8 + few + max(4 * D + normalised + logits, 2 * logits)) + 2 * normalised
     outcomes = 2 * 24 * heads * (rows // batch_size + 1)  # what an epoch's steps return, until its end
     return 2 * stacked_bytes(heads, C, D, batch_norm) + outcomes + max(training, scoring)
 
