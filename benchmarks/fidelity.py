@@ -65,7 +65,7 @@ HEAD = [
     "one image from another; 1 is equal. Rows in italics change torchvision's own pipeline, for scale. `bilinear` and",
     "`bicubic` are the defaults of the kind of images, and the reference; `area` is FFCV's own resize.",
     "",
-    "The backbone: {backbone}.",
+    "The backbone: {backbone}. One that was trained at 32 px compares the rows at 224 px and says no more of them.",
     "",
 ]
 TAIL = [
