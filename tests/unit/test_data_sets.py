@@ -457,9 +457,12 @@ def test_numbered_folders_are_labels(probed, tmp_path):
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        ({"n01": 1, "n09": 1, "n08": 1}, ("no class of source: n08, n09;", "rename or remove")),
+        (
+            {"n01": 1, "n09": 1, "n08": 1},
+            ("no class of which source has evaluation images: n08, n09;", "rename or remove"),
+        ),
         (dict.fromkeys("abcdef", 1), ("a, b, c and 3 more",)),
-        ({"0": 1, "4": 1}, ("no class of source: 4;",)),
+        ({"0": 1, "4": 1}, ("no class of which source has evaluation images: 4;",)),
         ({"n01": 1, "n02": 0}, ("n02 has no images",)),
     ],
     ids=["unknown", "many unknown", "numbers beyond the classes", "empty"],
