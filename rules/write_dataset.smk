@@ -9,7 +9,7 @@ Output  results/data_sets/{data_set}/{split}.beton          the images, in data 
         results/data_sets/{data_set}/{split}.skipped.tsv    images that cannot be read and were left out, and why
 
 The bytes of a .beton depend on how its writers raced; the sidecar's digest does not. Snakemake does not watch the image
-files, which may be millions: after a change there, say --forcerun write_dataset.
+files, which may be millions: after a change there, say --forcerun with the names of its two .beton files.
 """
 
 
@@ -32,6 +32,7 @@ rule write_dataset:
     resources:
         mem_mb=study.config.limits.memory_mb,
         runtime=study.config.limits.runtime_minutes,
+        may_download=study.may_download,
     params:
         settings=study.data_set_settings,
     shell:
@@ -39,6 +40,7 @@ rule write_dataset:
         " --name {wildcards.data_set}"
         " --split {wildcards.split}"
         " --settings {params.settings:q}"
+        " --download {resources.may_download}"
         " --probed-sidecar {input.probed_sidecar:q}"
         " --probed-index {input.probed_index:q}"
         " --workers {threads}"

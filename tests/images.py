@@ -152,7 +152,8 @@ def settings_of(split: str, **block) -> dict:
     own = {"source": values["data_sets"][values["source"]]}  # what a folder for evaluation only may be of
     values["data_sets"] |= own | {"it": block}
     study = Study(read_config(values, []))
-    return json.loads(study.data_set_settings(SimpleNamespace(data_set="it", split=split)))
+    wildcards = SimpleNamespace(data_set="it", split=split)
+    return json.loads(study.data_set_settings(wildcards)) | {"download": study.may_download(wildcards) == "true"}
 
 
 def write_data_set(name: str, split: str, settings: dict, folder: Path, workers: int = 1, probed: Path | None = None):
@@ -160,7 +161,9 @@ def write_data_set(name: str, split: str, settings: dict, folder: Path, workers:
 
     probed: folder of the data set ``probe_of``, whose evaluation split is written. Returns the .beton's path.
     """
-    options = ["--name", name, "--split", split, "--settings", json.dumps(settings), "--workers", str(workers)]
+    told = {key: value for key, value in settings.items() if key != "download"}
+    options = ["--name", name, "--split", split, "--settings", json.dumps(told), "--workers", str(workers)]
+    options += ["--download", str(settings.get("download", False)).lower()]
     if probed is not None:
         options += ["--probed-sidecar", str(probed / "evaluation.beton.json")]
         options += ["--probed-index", str(probed / "evaluation.index.parquet")]

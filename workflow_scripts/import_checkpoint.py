@@ -94,6 +94,8 @@ def checkpoint_file(arguments):
     path, publication = arguments.published, arguments.publication
     sha256 = publication["local_sha256"] or read_sidecar(path)["content"]
     check_sha256(str(path), sha256, arguments.sha256)
+    if not arguments.sha256:
+        command.log(f"{path}: no SHA-256 was given, so damage may go unseen; it is {sha256}")
     if publication["member"] is None:
         yield path, sha256, str(path)
         return

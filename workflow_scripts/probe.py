@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 from workflow_scripts.timecat import artifacts, command, devices
-from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.probe_files import write_metrics, write_predictions
 from workflow_scripts.timecat.replicates import log_report, read_data_set
 
@@ -31,25 +30,21 @@ def main() -> None:
     parser.add_argument("--heads", required=True, help="safetensors of the selected heads")
     args = parser.parse_args()
 
-    count = sum(map(len, args.replicates))
-    if len(args.features) != count:
-        raise UserError(f"--features names {len(args.features)} folders, --replicates {count} members; give one each")
-
     device = devices.acquire(args.gpus)  # before torch can see a GPU
     from workflow_scripts.timecat import probing, torch_settings
+    from workflow_scripts.timecat.member_features import by_replicate
     from workflow_scripts.timecat.saved_heads import write_heads
 
     torch_settings.configure(args.torch_threads, device)
     command.log_start_up()
     protocol = probing.Protocol(**args.protocol)
     data = read_data_set(args.train_index, args.evaluation_index, args.heldout)
-    files = probing.file_rows(data, args.views)
+    folders, files = by_replicate(args.features, args.replicates), probing.file_rows(data, args.views)
     probing.check_features(args.features, files)
     check_device(device, args, data, protocol)
 
-    probes, folders = [], iter(args.features)
-    for replicate, members in enumerate(args.replicates):
-        own = [next(folders) for _ in members]
+    probes = []
+    for replicate, (members, own) in enumerate(zip(args.replicates, folders, strict=True)):
         memory = 1e9 * args.memory_gb
         probes.append(probing.probe_replicate(replicate, members, own, args.views, data, protocol, device, memory))
         log_report(replicate, members, probes[-1])

@@ -8,7 +8,7 @@ from workflow_scripts.timecat.datasets import Split, read_split
 from workflow_scripts.timecat.sole_writer import sole_writer
 
 RAW = {"write_mode": "raw", "quality": 100}  # how made images are stored, which the config does not say
-WHERE = ("root", "download")  # where the images are; what they are is in the content: a folder that moved is the same
+WHERE = ("root",)  # where the images are; what they are is in the content: a folder that moved is the same
 
 
 def main() -> None:
@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--split", required=True, choices=("train", "evaluation"))
     parser.add_argument("--settings", required=True, type=command.json_value, help="the data set's block of the config")
+    parser.add_argument("--download", choices=("true", "false"), default="false", help="whether CIFAR may be fetched")
     parser.add_argument("--probed-sidecar", nargs="*", default=[], help="of the data set whose probe is evaluated")
     parser.add_argument("--probed-index", nargs="*", default=[], help="its evaluation index")
     parser.add_argument("--workers", required=True, type=int)
@@ -41,7 +42,7 @@ def write_split(arguments) -> None:
 
         probed_classes = probed_class_names(sidecar, index)
         inputs = {"probed_classes": digest(probed_classes)}
-    split = read_split(settings, arguments.split, probed_classes)
+    split = read_split(settings | {"download": arguments.download == "true"}, arguments.split, probed_classes)
     command.log(f"{name}: {len(split)} images listed")
     storage = settings.get("storage", RAW)
     progress = Progress(len(split), name, "images")

@@ -61,7 +61,7 @@ def test_the_study_on_photographs(photographs, tmp_path):
     rows = table(study)
     assert [rows[arm]["replicates"] for arm in ("cat1", "cat2")] == ["2", "1"]
     assert all(0 <= float(row[name]) <= 100 for row in rows.values() for name in ("tinyimagenet25", "cifar100"))
-    assert "Training views: 2 for Tiny-ImageNet, 25 classes" in study.read("results/table2.md").decode()
+    assert "Training views of probes: 2 for Tiny-ImageNet, 25 classes" in study.read("results/table2.md").decode()
     assert study.run(config=config) == {}
 
 
@@ -104,5 +104,5 @@ def test_the_papers_study_on_small_images_in_its_layouts(photographs, tmp_path):
     jobs = study.run(config=config)
     assert jobs == {"write_dataset": 6, "pretrain": 2, "extract_features": 6, "probe": 6, "tabulate": 1}
     assert set(table(study)) == {"cat1", "cat2"}
-    note = "Training views: 1 for ImageNet-1k, 2 for iNat18, 3 for CIFAR-100."
+    note = "Training views of probes: 1 for ImageNet-1k, 2 for iNat18, 3 for CIFAR-100."
     assert note in study.read("results/table2.md").decode()

@@ -3,6 +3,7 @@
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet
@@ -19,8 +20,10 @@ from tests.images import (
 )
 from workflow_scripts.timecat.artifacts import UserError, read_sidecar
 from workflow_scripts.timecat.beton import JPEG, describe, read_image
+from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.datasets import read_split
 from workflow_scripts.timecat.datasets.image_files import read_image_file
+from workflow_scripts.timecat.study import Study
 
 SPLITS = ("train", "evaluation")
 WHOLE = {"longest_side": None, "shortest_side": None}
@@ -82,6 +85,8 @@ def test_what_concerns_one_split_alone_is_not_told_to_the_other():
     few = block | {"fraction": 0.01, "balanced": False, "subset_seed": 3}
     assert settings_of("evaluation", **few) == settings_of("evaluation", **block)
     assert settings_of("train", **few) != settings_of("train", **block)
+    # All rows are all rows, whatever draws none of them.
+    assert settings_of("train", **block | {"balanced": False, "subset_seed": 3}) == settings_of("train", **block)
     drawn = [block | {"classes": 5, "subset_seed": seed} for seed in (1, 2)]
     assert settings_of("evaluation", **drawn[0]) != settings_of("evaluation", **drawn[1])
     hospitals = [{"kind": "camelyon17", "root": "data", "evaluation_split": name} for name in ("val", "test")]
@@ -89,6 +94,26 @@ def test_what_concerns_one_split_alone_is_not_told_to_the_other():
     assert settings_of("evaluation", **hospitals[0]) != settings_of("evaluation", **hospitals[1])
     cues = [{"kind": "cues", "rows": {"train": 9, "evaluation": rows}} for rows in (3, 4)]
     assert settings_of("train", **cues[0]) == settings_of("train", **cues[1])
+
+
+def test_leave_to_download_is_no_setting_of_the_images():
+    """It is a resource: given later, it re-runs nothing."""
+    for allowed in (True, False):
+        config = read_config(
+            {
+                "source": "it",
+                "targets": ["it"],
+                "backbone": "small",
+                "data_sets": {"it": {"kind": "cifar10", "root": "data", "download": allowed}},
+                "backbones": {"small": {"architecture": "small_residual"}},
+                "pretrain": {"seeds": [1]},
+                "arms": [{"name": "cat1", "members": 1, "steps": 1}],
+            },
+            [],
+        )
+        wildcards = SimpleNamespace(data_set="it", split="train")
+        assert "download" not in json.loads(Study(config).data_set_settings(wildcards))
+        assert Study(config).may_download(wildcards) == str(allowed).lower()
 
 
 # --- broken images ---
@@ -432,9 +457,12 @@ def test_numbered_folders_are_labels(probed, tmp_path):
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        ({"n01": 1, "n09": 1, "n08": 1}, ("no class of source: n08, n09;", "rename or remove")),
+        (
+            {"n01": 1, "n09": 1, "n08": 1},
+            ("no class of which source has evaluation images: n08, n09;", "rename or remove"),
+        ),
         (dict.fromkeys("abcdef", 1), ("a, b, c and 3 more",)),
-        ({"0": 1, "4": 1}, ("no class of source: 4;",)),
+        ({"0": 1, "4": 1}, ("no class of which source has evaluation images: 4;",)),
         ({"n01": 1, "n02": 0}, ("n02 has no images",)),
     ],
     ids=["unknown", "many unknown", "numbers beyond the classes", "empty"],

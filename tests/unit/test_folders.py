@@ -6,7 +6,7 @@ from PIL import Image
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration_data_sets import ImageFolder
-from workflow_scripts.timecat.datasets import read_split
+from workflow_scripts.timecat.datasets import folders, read_split
 from workflow_scripts.timecat.datasets.file_splits import subset_rows
 from workflow_scripts.timecat.datasets.image_files import read_image_file, reduced_sides
 
@@ -119,6 +119,15 @@ def test_what_is_wrong_is_said_in_one_sentence(folder, break_it, changes, words)
         read_split(settings(folder) | changes, "train")
     assert all(word in str(caught.value) for word in words), caught.value
     assert "\n" not in str(caught.value)
+
+
+def test_an_imagenet_whose_val_lacks_a_class_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(folders, "IMAGENET_CLASSES", 3)
+    whole = settings(folder) | {"kind": "imagenet"}
+    assert len(read_split(whole, "evaluation")) == 3
+    (folder / "val/bee/00.png").unlink()
+    with pytest.raises(UserError, match="val/bee has no images"):
+        read_split(whole, "evaluation")
 
 
 def test_a_broken_image_is_named(folder):

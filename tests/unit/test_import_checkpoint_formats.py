@@ -229,6 +229,18 @@ def test_what_holds_no_state_dict(tmp_path):
         read_published(save({"state_dict": TENSORS, "model": TENSORS}, tmp_path / "w", "torch"))
 
 
+def test_odd_things_beside_the_weights_are_no_mistake(tmp_path):
+    odd = {
+        "state_dict": TENSORS,
+        7: "a key",
+        "global_step": float("inf"),
+        "optimizer_state": {"param_groups": [[1], None]},
+    }
+    published = read_published(save(odd, tmp_path / "odd.pth", "torch"))
+    assert_tensors(published)
+    assert published.stated == {}
+
+
 def test_our_training_state_is_not_taken_for_weights(tmp_path):
     state = {"identity": "x", "model": TENSORS, "optimizer": {}, "step": 8, "loss_average": 1.0}
     with pytest.raises(UserError, match=r"is a training state.*take the \.safetensors beside it"):

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from workflow_scripts.timecat import backbones, recipe, training
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.compiling import compiled
 from workflow_scripts.timecat.ghost_batch_norm import set_ghost_batch
 from workflow_scripts.timecat.views import Transform
 
@@ -303,6 +304,17 @@ def test_channels_last_changes_the_memory_format_and_rounding_only():
     assert losses == pytest.approx(plain, rel=1e-3)
 
 
+def test_a_backend_that_lacks_triton_is_said():
+    """torch raises that as another error than a backend's failure, and hands it on as it is."""
+
+    def backend(graph, inputs):
+        raise torch._inductor.exc.TritonMissing(None)
+
+    layer = compiled(torch.nn.Linear(2, 2), backend)
+    with pytest.raises(UserError, match="pretrain.compile: torch cannot compile here.*Triton"):
+        layer(torch.ones(1, 2))
+
+
 def test_compilation_is_of_training_only(root, tmp_path):
     """For real, in a process of its own: with a compiler that is missing first, then with the one that is there."""
     code = f"""
@@ -311,6 +323,7 @@ from torch._inductor import config
 from tests.unit import test_recipe_options as tests
 from workflow_scripts.timecat import torch_settings, training
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.compiling import compiled
 
 torch_settings.configure(1, "cpu", compiles=True)
 assert not hasattr(torch.optim.Optimizer.zero_grad.__wrapped__, "__dynamo_disable")

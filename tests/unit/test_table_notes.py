@@ -25,12 +25,20 @@ def test_data_sets_with_as_many_views_stand_together():
         column("e", 4),
         column("f", None),
     ]
-    assert views_note(columns) == (" Training views: 4 for a, c and e, 28 for b, the evaluation crop alone for d.")
+    assert views_note(columns) == (
+        " Training views of probes: 4 for a, c and e, 28 for b, the evaluation crop alone for d."
+    )
 
 
 def test_what_is_not_known_is_not_said():
     assert views_note([{"name": "a", "title": "a", "in_distribution": True}]) == ""
     assert views_note([column("v2", None)]) == ""
+
+
+def test_views_are_of_probes_alone():
+    arms = [{"name": "a", "transfer": "finetune"}, {"name": "b", "transfer": "direct"}]
+    assert views_note([column("c", 28)], arms) == ""
+    assert views_note([column("c", 28)], [*arms, {"name": "d"}]) == " Training views of probes: 28 for c."
 
 
 def study(name: str) -> Study:
@@ -39,7 +47,9 @@ def study(name: str) -> Study:
 
 def test_the_papers_study_says_how_it_differs_from_the_original_protocol():
     columns = json.loads(study("paper.yaml").table_data_sets(None))
-    assert views_note(columns) == " Training views: 4 for ImageNet-1k and iNat18, 28 for CIFAR-100 and CIFAR-10."
+    assert (
+        views_note(columns) == " Training views of probes: 4 for ImageNet-1k and iNat18, 28 for CIFAR-100 and CIFAR-10."
+    )
 
 
 def test_views_of_a_data_set_for_evaluation_only_are_not_counted():
@@ -58,5 +68,5 @@ def test_the_note_stands_in_the_tables():
         (each["name"], selection): tables.summarize([50.0]) for each in columns for selection in SELECTIONS
     }
     markdown, tex = tables.markdown_text([row], columns), tables.tex_text([row], columns)
-    assert "selects for itself. Training views: 3 for 50% of a\\_b.\n" in markdown
-    assert r" Training views: 3 for 50\% of a\_b.}" in tex
+    assert "selects for itself. Training views of probes: 3 for 50% of a\\_b.\n" in markdown
+    assert r" Training views of probes: 3 for 50\% of a\_b.}" in tex

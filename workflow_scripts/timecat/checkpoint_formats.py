@@ -132,18 +132,18 @@ def _whole_number(value) -> int | None:
     """A number of any kind (Python's, NumPy's, a tensor of one) as an int; None if it is none."""
     try:
         return int(value)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
 
 
 def _warn_of_training_point(shown: str, saved: dict) -> None:
     """Say so if a schedule-free optimizer beside the weights was in training mode: they are then not its average."""
-    pending = [value for key, value in saved.items() if key.startswith("optimizer")]
+    pending = [value for key, value in saved.items() if str(key).startswith("optimizer")]
     while pending:
         value = pending.pop()
         if isinstance(value, dict):
-            for group in value.get("param_groups", []):
-                if group.get("train_mode") is True:
+            for group in value.get("param_groups") or []:
+                if isinstance(group, dict) and group.get("train_mode") is True:
                     log(f"warning: {shown}: its optimizer was in training mode; these weights are not its average")
                     return
             pending += value.values()

@@ -15,7 +15,7 @@ def write_weights(path, model, description: dict) -> str:
 
 
 def write_tensors(path, tensors: dict, description: dict) -> str:
-    """Write named tensors (of a Classifier, or of its backbone alone) as ``write_weights`` does.
+    """Write named tensors with a description as their metadata; return the digest of the tensors.
 
     One metadata key, since safetensors writes several in no fixed order and the bytes must be a function of content.
     """

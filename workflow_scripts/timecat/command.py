@@ -1,6 +1,7 @@
 """What every stage's command line shares: JSON-valued options, one clear sentence for a user's mistake, log lines."""
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -8,6 +9,8 @@ import time
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts import UserError
+
+MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # disk full, over quota, not allowed, read-only
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -37,9 +40,24 @@ def log_start_up() -> None:
 
 
 def run(main) -> None:
-    """Run a stage's ``main()``; a UserError ends it with its sentence and exit code 1, without a traceback."""
+    """Run a stage's ``main()``; what the user can mend ends it with a sentence and exit code 1, without a traceback."""
     try:
         main()
     except UserError as error:
         log(f"error: {error}")
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        log(
+            f"error: {error.filename or 'a file'} cannot be written or read ({error.strerror}): mend that, and run again"
+        )
+        sys.exit(1)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's; it is not imported here
+            raise
+        log(
+            f"error: the GPU's memory is too small ({str(error).splitlines()[0]}): raise pretrain.accumulation, or lower the "
+            "batch_size of features, probe, finetune or direct, in the config"
+        )
         sys.exit(1)

@@ -150,7 +150,9 @@ class Transfer(Block):
 
     seed: Seed = Field(0, description="draws initial weights, order and augmentation")
     epochs: PositiveInt = Field(28, description="passes, each with fresh augmentation")
-    batch_size: Annotated[int, Field(gt=1)] = Field(256, description="images per step")
+    batch_size: Annotated[int, Field(gt=1)] = Field(
+        256, description="images per step; all members take them at once, so memory grows with members"
+    )
     lr: PositiveFloat = Field(0.01, description="learning rate of SGD with Nesterov momentum, for the linear layer")
     backbone_lr: PositiveFloat = Field(0.001, description="learning rate of the backbones")
     momentum: Probability = Field(0.9, description="momentum")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from workflow_scripts.timecat.probe_memory import evaluation_chunk
 from workflow_scripts.timecat.saved_heads import SavedHead
 
 
@@ -51,7 +52,7 @@ def diagnose_head(head: SavedHead, features, labels: np.ndarray, device="cpu") -
     means = [head.running_mean[m].to(device) if head.batch_norm else 0.0 for m in own]
     truth = torch.from_numpy(labels)
     hits = torch.zeros(2, k, dtype=torch.int64)
-    chunk = max(64, min(1024, 2**22 // C))
+    chunk = evaluation_chunk(C)
     for start in range(0, N, chunk):
         rows = slice(start, start + chunk)
         x = [torch.from_numpy(np.array(member[rows])).to(device).float() for member in features]

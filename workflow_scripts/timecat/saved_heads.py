@@ -15,7 +15,8 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from workflow_scripts.timecat.artifacts import UserError, array_digest, canonical_json, digest, write_bytes
+from workflow_scripts.timecat.artifacts import UserError, digest
+from workflow_scripts.timecat.checkpoints import write_tensors
 from workflow_scripts.timecat.heads import BN_EPS, StackedHeads
 from workflow_scripts.timecat.selection import Selected, paper_order
 
@@ -108,19 +109,13 @@ class BestHead:
 
 
 def write_heads(path, heads: dict[tuple[int, str], SavedHead], description: dict) -> str:
-    """Write heads by (replicate, selection), with their description as metadata; return the digest of the content.
-
-    One metadata key, since safetensors writes several in no fixed order and the bytes must be a function of content.
-    """
-    import safetensors.torch
-
+    """Write heads by (replicate, selection), with their description as metadata; return the digest of the content."""
     tensors = {
-        f"{replicate}.{selection}.{name}": value.contiguous()
+        f"{replicate}.{selection}.{name}": value
         for (replicate, selection), head in heads.items()
         for name, value in head.tensors().items()
     }
-    write_bytes(path, safetensors.torch.save(tensors, {"timecat": canonical_json(description)}))
-    return digest([description, {name: array_digest(value.numpy()) for name, value in tensors.items()}])
+    return digest([description, write_tensors(path, tensors, description)])
 
 
 class HeadsFile:

@@ -17,12 +17,19 @@ class Study(StudyFiles):
         """What makes the images of one split and how they are stored; what is done with them later is not part of it."""
         block, split = self.config.data_sets[wildcards.data_set].model_dump(), wildcards.split
         of_the_other = {"train": ("evaluation_split",), "evaluation": ("fraction", "balanced")}[split]
-        if split == "evaluation" and not isinstance(block.get("classes"), int):
+        whole = split == "evaluation" or block.get("fraction") == 1
+        if whole:  # neither draws anything then
+            of_the_other += ("balanced",)
+        if whole and not isinstance(block.get("classes"), int):
             of_the_other += ("subset_seed",)
         if "rows" in block:
             block["rows"] = {split: block["rows"][split]}
-        later = ("title", "transform", "views", "weight_decays")
+        later = ("title", "transform", "views", "weight_decays", "download")
         return canonical_json({key: value for key, value in block.items() if key not in later + of_the_other})
+
+    def may_download(self, wildcards) -> str:
+        """ "true" or "false": a resource, because it changes no image."""
+        return str(getattr(self.config.data_sets[wildcards.data_set], "download", False)).lower()
 
     def transform(self, wildcards) -> str:
         name = wildcards.data_set if hasattr(wildcards, "data_set") else wildcards.source

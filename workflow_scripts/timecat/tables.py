@@ -202,7 +202,7 @@ def markdown_text(rows, data_sets) -> str:
     """table2.md: one GitHub table per selection; the best mean of each column is bold."""
     intro = (
         "Top-1 accuracy in percent, mean ± standard deviation over n replicates (no ± where n is 1). Bold: the best mean "
-        f"of a column. Each replicate selects for itself.{_escaped(views_note(data_sets), _MARKDOWN)}\n"
+        f"of a column. Each replicate selects for itself.{_escaped(views_note(data_sets, [row.arm for row in rows]), _MARKDOWN)}\n"
     )
     parts = [intro, *(_escaped(note, _MARKDOWN) + "\n" for note in evaluations.notes(data_sets))]
     for selection, meaning in MEANINGS.items():
@@ -286,7 +286,7 @@ def tex_text(rows, data_sets) -> str:
     sentences += notes(rows, lambda name: _escaped(name, _TEX), dash="--")
     caption = (
         "Top-1 accuracy in percent, mean $\\pm$ standard deviation over $n$ replicates (no $\\pm$ where $n$ is 1). "
-        f"Bold: the best mean of a column. {' '.join(sentences)}{_escaped(views_note(data_sets), _TEX)}"
+        f"Bold: the best mean of a column. {' '.join(sentences)}{_escaped(views_note(data_sets, [row.arm for row in rows]), _TEX)}"
     )
     lines += [
         r"    \bottomrule",

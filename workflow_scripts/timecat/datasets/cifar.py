@@ -19,14 +19,15 @@ def cifar_split(settings: dict, split: str) -> Split:
 
     kind, root = settings["kind"], Path(settings["root"])
     reader = {"cifar10": CIFAR10, "cifar100": CIFAR100}[kind]
-    # The jobs of both splits run side by side: one of them downloads, and the other one then finds it there.
-    with sole_writer(root, f"{kind}.") if settings["download"] else contextlib.nullcontext():
-        # What torchvision prints of a download belongs into the log.
-        with contextlib.redirect_stdout(_Log()):
-            try:
+    fetch = settings["download"] and not (root / reader.base_folder / reader.meta["filename"]).exists()
+    try:
+        # The jobs of both splits run side by side: one of them downloads, and the other one then finds it there.
+        with sole_writer(root, f"{kind}.") if fetch else contextlib.nullcontext():
+            # What torchvision prints of a download belongs into the log.
+            with contextlib.redirect_stdout(_Log()):
                 data = reader(root, train=split == "train", download=settings["download"])
-            except (RuntimeError, OSError) as error:
-                raise UserError(_message(reader, root, settings["download"], error)) from None
+    except (RuntimeError, OSError) as error:
+        raise UserError(_message(reader, root, settings["download"], error)) from None
     labels = np.asarray(data.targets, np.int64)
     rows = split_rows(labels, settings, split)
     return Split(

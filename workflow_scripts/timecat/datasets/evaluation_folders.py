@@ -37,7 +37,7 @@ def evaluation_folder_split(settings: dict, split: str, probed_classes: list[str
     if unknown:
         more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
         raise UserError(
-            f"{root} has folders that are no class of {settings['probe_of']}: {', '.join(unknown[:NAMED])}{more}; rename "
+            f"{root} has folders that are no class of which {settings['probe_of']} has evaluation images: {', '.join(unknown[:NAMED])}{more}; rename "
             "or remove them"
         )
     paths, positions = listed_images(root, folders, may_lack=False)

@@ -34,8 +34,9 @@ def split_rows(labels: np.ndarray, settings: dict, split: str) -> np.ndarray:
 
 def subset_rows(labels: np.ndarray, settings: dict) -> np.ndarray:
     """The training rows that ``fraction`` asks for, ascending: of each class (at least one), or of all together."""
-    fraction, key = settings["fraction"], randomness.key("fraction", settings["subset_seed"])
+    fraction = settings["fraction"]
     if fraction == 1:
         return np.arange(len(labels))
+    key = randomness.key("fraction", settings["subset_seed"])
     classes = labels if settings["balanced"] else np.zeros_like(labels)
     return rows_of_each_class(key, classes, lambda counts: np.maximum(np.rint(counts * fraction), 1).astype(np.int64))

@@ -28,7 +28,7 @@ def image_folder_split(settings: dict, split: str) -> Split:
             "`kind: image_folder` for a part of it"
         )
     folder = root / SPLIT_FOLDERS[split]
-    paths, labels = listed_images(folder, names, may_lack=split == "evaluation")
+    paths, labels = listed_images(folder, names, may_lack=split == "evaluation" and settings["kind"] != "imagenet")
     if split == "evaluation" and settings.get("classes") is None:
         unknown = sorted(set(class_folders(folder)) - set(names))
         if unknown:

@@ -1,0 +1,44 @@
+"""How a stage ends: with a sentence where the user can mend it, with a traceback where the code is wrong."""
+
+import errno
+
+import pytest
+
+from workflow_scripts.timecat import command
+from workflow_scripts.timecat.artifacts import UserError
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names the error of a GPU that is full."""
+
+
+def ending(error: Exception):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (UserError("pretrain.lr is too high; lower it"), ["error: pretrain.lr is too high; lower it"]),
+        (OSError(errno.ENOSPC, "No space left on device", "results/x"), ["results/x", "No space left", "run again"]),
+        (PermissionError(errno.EACCES, "Permission denied", "results/x"), ["results/x", "Permission denied"]),
+        (OutOfMemoryError("CUDA out of memory. Tried\nmore"), ["CUDA out of memory. Tried)", "pretrain.accumulation"]),
+    ],
+)
+def test_what_can_be_mended_ends_with_a_sentence(error, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.run(ending(error))
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert all(word in said for word in words) and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a mistake"), OSError(errno.EBADF, "Bad file descriptor"), KeyError("x")]
+)
+def test_a_mistake_of_the_code_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        command.run(ending(error))
