@@ -31,10 +31,10 @@ def import_checkpoint(arguments) -> None:
     """Write the weights and their sidecar."""
     import torch
 
-    from workflow_scripts.timecat import checkpoints
     from workflow_scripts.timecat.backbones import build_backbone
     from workflow_scripts.timecat.checkpoint_formats import read_published
     from workflow_scripts.timecat.checkpoint_mapping import counts_of, place
+    from workflow_scripts.timecat.tensor_files import write_tensors
 
     torch.set_num_threads(1)  # tensors are looked at one by one: more threads would mostly wait for one another
     publication, seed, step = arguments.publication, arguments.seed, arguments.step
@@ -75,7 +75,7 @@ def import_checkpoint(arguments) -> None:
         inputs = {"published": sha256}
         tensors = {f"backbone.{name}": value for name, value in placed.backbone.items()} | placed.classifier
         description = {"backbone": arguments.backbone, "config": config_digest(params, inputs), **facts}
-        content = checkpoints.write_tensors(arguments.weights, tensors, description)
+        content = write_tensors(arguments.weights, tensors, description)
         write_sidecar(arguments.weights, content, params, inputs, {"facts": facts})
     convolutions, batch_norms = counts_of(placed.backbone)
     command.log(

@@ -12,7 +12,7 @@ import torch
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.checkpoint_formats import read_published
-from workflow_scripts.timecat.checkpoints import write_tensors
+from workflow_scripts.timecat.tensor_files import write_tensors
 
 TENSORS = {"conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2), "bn.running_var": torch.ones(2)}
 

@@ -2,7 +2,8 @@
 
 import json
 
-from workflow_scripts.timecat.artifacts import UserError, array_digest, canonical_json, digest, write_bytes
+from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.tensor_files import write_tensors
 
 
 def write_weights(path, model, description: dict) -> str:
@@ -12,23 +13,6 @@ def write_weights(path, model, description: dict) -> str:
     config digest, final train loss, source accuracy.
     """
     return write_tensors(path, model.state_dict(), description)
-
-
-def write_tensors(path, tensors: dict, description: dict) -> str:
-    """Write named tensors with a description as their metadata; return the digest of the tensors.
-
-    One metadata key, since safetensors writes several in no fixed order and the bytes must be a function of content.
-    """
-    import safetensors.torch
-
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, safetensors.torch.save(tensors, {"timecat": canonical_json(description)}))
-    return weights_digest(tensors)
-
-
-def weights_digest(tensors: dict) -> str:
-    """Digest of named tensors."""
-    return digest({name: array_digest(value.numpy()) for name, value in tensors.items()})
 
 
 def read_description(path) -> dict:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, fields
 import torch
 
 from workflow_scripts.timecat.artifacts import UserError, digest
-from workflow_scripts.timecat.checkpoints import write_tensors
 from workflow_scripts.timecat.heads import BN_EPS, StackedHeads
 from workflow_scripts.timecat.selection import Selected, paper_order
+from workflow_scripts.timecat.tensor_files import write_tensors
 
 
 @dataclass(frozen=True)
