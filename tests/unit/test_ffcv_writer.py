@@ -1,6 +1,5 @@
 """Writing a .beton: what was written is read back; whatever goes wrong is said at once, and leaves nothing behind."""
 
-import gc
 import hashlib
 import multiprocessing
 import os
@@ -69,8 +68,6 @@ def start(function) -> tuple:
     """Run the function in a process; returns it and the connection that its error message, or None, will come from."""
 
     def call(sender):
-        # An interrupt that arrives while a finalizer runs is lost, and the tests before this one have left many.
-        gc.disable()
         try:
             function()
             sender.send(None)
@@ -260,7 +257,7 @@ def test_a_signal_leaves_no_file_and_no_worker(tmp_path, number):
                 os.kill(worker, number)
             assert not receiver.poll(0.5)
         os.kill(process.pid, number)
-        process.join(30)
+        process.join(10)
         assert process.exitcode is not None
         if number == signal.SIGINT:
             assert receiver.recv() == "not a UserError but KeyboardInterrupt()"
