@@ -68,6 +68,8 @@ def start(function) -> tuple:
     """Run the function in a process; returns it and the connection that its error message, or None, will come from."""
 
     def call(sender):
+        # As in a terminal: a shell starts what it runs in the background with interrupts ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             function()
             sender.send(None)
