@@ -35,7 +35,7 @@ rule extract_features:
         "results/benchmarks/extract_features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.tsv"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=study.config.limits.extract_gpus,
         mem_mb=study.config.limits.memory_mb,
         runtime=study.config.limits.runtime_minutes,
     params:

@@ -35,7 +35,7 @@ rule pretrain:
         "results/benchmarks/pretrain/{source}/{backbone}/seed{seed}/step{step}.tsv"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=study.config.limits.pretrain_gpus,
         mem_mb=study.config.limits.pretrain_memory_mb,
         runtime=study.config.limits.runtime_minutes,
         resume_seconds=study.config.limits.resume_seconds,

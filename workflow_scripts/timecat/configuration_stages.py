@@ -189,7 +189,17 @@ class Limits(Block):
     resume_seconds: Annotated[int, Field(ge=0)] = Field(
         120, description="how often a job that trains backbones (pretrain, transfer) saves its own resume file"
     )
-    workers: PositiveInt = Field(1, description="threads that decode or write images, per job")
+    workers: PositiveInt = Field(
+        1, description="threads that decode or write images, per job (of a job on several GPUs: per GPU)"
+    )
+    pretrain_gpus: PositiveInt = Field(
+        1,
+        description="GPUs of one pretraining job, which share each batch; like another kind of GPU, another number of them "
+        "changes the last bits of what is trained from then on",
+    )
+    extract_gpus: PositiveInt = Field(
+        1, description="GPUs of one extraction job, which share each data set's rows; not needed to keep several busy"
+    )
     memory_gb: PositiveFloat = Field(
         2.0,
         description="features that a probe keeps in memory at once (10^9 bytes; a view, the held-out and the evaluation "
