@@ -1,0 +1,45 @@
+"""Times side by side, medians, and what machine they are from."""
+
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+from workflow_scripts.timecat.artifacts import versions
+from workflow_scripts.timecat.devices import visible_devices
+
+REPEATS = 5
+
+
+def seconds_of(action) -> float:
+    """Wall-clock seconds of a call."""
+    begin = time.perf_counter()
+    action()
+    return time.perf_counter() - begin
+
+
+def medians_side_by_side(actions: dict, repeats: int = REPEATS) -> dict[str, float]:
+    """Median seconds of each action, run in turn (a b c, a b c, ...) after one round that is not counted."""
+    times = {name: [] for name in actions}
+    for repeat in range(repeats + 1):
+        for name, action in actions.items():
+            seconds = seconds_of(action)
+            if repeat:
+                times[name].append(seconds)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def machine() -> str:
+    """The machine and the versions, in a line each."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    parts = ", ".join(f"{name} {version}" for name, version in versions().items())
+    gpus = ", ".join(visible_devices()) or "none"
+    return (
+        f"{len(os.sched_getaffinity(0))} cores of {model}, GPUs: {gpus}; Python {platform.python_version()}, {parts}."
+    )
+
+
