@@ -119,5 +119,3 @@ def show_in_readme(study: StudyFolder) -> None:
     table = study.read("results/table2.md").decode().strip()
     readme.write_text(f"{before}<!-- table: begin -->\n\n{table}\n\n<!-- table: end -->{after}")
     (ROOT / "docs/table2.svg").write_bytes(study.read("results/table2.svg"))
-
-

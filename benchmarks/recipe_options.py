@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.run import machine
+from benchmarks.timing import machine
 from tests.studies import ROOT
 from workflow_scripts.timecat import torch_settings, training
 from workflow_scripts.timecat.configuration_data_sets import Transform as TransformBlock

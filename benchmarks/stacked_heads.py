@@ -50,5 +50,3 @@ def heads_table() -> list[str]:
             f"| {dimension} x {classes} | {one:.2f} | {six:.2f} | {six / one:.2f} | {separate:.2f} | {separate / six:.1f} |"
         )
     return lines
-
-

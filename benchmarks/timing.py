@@ -41,5 +41,3 @@ def machine() -> str:
     return (
         f"{len(os.sched_getaffinity(0))} cores of {model}, GPUs: {gpus}; Python {platform.python_version()}, {parts}."
     )
-
-
