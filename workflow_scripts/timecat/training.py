@@ -150,7 +150,8 @@ def compute_gradients(
         with contextlib.nullcontext() if last else run.apart():
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                 logits = run.network(normalise(some, transform))
-            loss = functional.cross_entropy(logits.float(), their_labels, label_smoothing=recipe.label_smoothing)
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # what autocast made bf16
+            loss = functional.cross_entropy(logits, their_labels, label_smoothing=recipe.label_smoothing)
             if size < len(images):
                 loss = loss * (len(some) / len(images))
             loss.backward()
