@@ -10,8 +10,8 @@ import subprocess
 import pytest
 import torch
 
+from tests.end_to_end.test_interruption import FOLDER, STEPS, interrupt, long_job
 from tests.end_to_end.test_interruption import TARGET as LONG_TARGET
-from tests.end_to_end.test_interruption import interrupt, long_job
 from tests.studies import StudyFolder
 from workflow_scripts.timecat.devices import PRETENDED
 
