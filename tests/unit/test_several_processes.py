@@ -126,7 +126,7 @@ def main():
 
 command.run(main)
 """
-WAIT_FOR_THE_LEADER = "time.sleep(3600) if processes.leads else processes.wait_for_all()"
+WAIT = "time.sleep(3600)"
 
 
 @pytest.fixture
@@ -166,13 +166,13 @@ def has_ended(number: int, seconds: float = 20) -> bool:
 
 
 def test_no_process_outlives_a_killed_leader(start):
-    job, numbers = start(WAIT_FOR_THE_LEADER)
+    job, numbers = start(WAIT)
     job.send_signal(signal.SIGKILL)
     assert has_ended(numbers[1])
 
 
 def test_signals_are_the_leaders_to_answer(start):
-    job, numbers = start("time.sleep(3600)")
+    job, numbers = start(WAIT)
     for number in (signal.SIGTERM, signal.SIGINT):
         os.kill(numbers[1], number)
     assert not has_ended(numbers[1], 1)
