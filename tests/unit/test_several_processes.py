@@ -1,5 +1,6 @@
 """Processes that share each batch train what one process trains; none outlives the leader, and none is waited for in vain."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -134,7 +135,7 @@ WAIT = "time.sleep(3600)"
 @pytest.fixture
 def start(root, tmp_path):
     """Start a job of two processes, and wait until both are there: (the job, {rank: process id})."""
-    jobs = []
+    jobs, followers = [], []
 
     def start_job(work: str, **variables):
         (tmp_path / "job.py").write_text(JOB.replace("WORK", work))
@@ -147,9 +148,14 @@ def start(root, tmp_path):
             assert line, "the job ended early"
             if line.startswith("process "):
                 found[int(line.split()[1])] = int(line.split()[2])
+        followers.append(os.pidfd_open(found[1]))
         return jobs[-1], found
 
     yield start_job
+    for follower in followers:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(follower, signal.SIGKILL)
+        os.close(follower)
     for job in jobs:
         job.kill()
         job.communicate()
