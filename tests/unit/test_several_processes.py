@@ -101,6 +101,22 @@ def test_how_many_processes_can_share_a_batch(changes, available, used):
     assert batch_shares.usable_processes(replace(RECIPE, **changes), available) == used
 
 
+@pytest.mark.parametrize(
+    ("changes", "size", "advised"),
+    [
+        ({"batch_size": 1024, "accumulation": 4, "ghost_batch": 128}, 1, 8),
+        (
+            {"batch_size": 1024, "accumulation": 4, "ghost_batch": 64},
+            8,
+            16,
+        ),  # 8 parts are what 8 processes have already
+        ({"batch_size": 1024, "accumulation": 4, "ghost_batch": 128}, 8, None),
+    ],
+)
+def test_advice_on_memory_is_of_what_passes_at_once_in_a_process(changes, size, advised):
+    assert batch_shares.next_accumulation(replace(RECIPE, **changes), size) == advised
+
+
 def test_alone_is_the_whole_batch():
     assert batch_shares.share_of(RECIPE, ALONE) == batch_shares.Share(32, 32, 1, 0)
     assert batch_shares.share_of(replace(RECIPE, accumulation=4), ALONE) == batch_shares.Share(32, 8, 1, 0)
