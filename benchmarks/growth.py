@@ -5,7 +5,6 @@ made again, and counts as it was measured. One job at a time, so that a run's wa
 """
 
 import math
-import os
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.embedded_study import START_UP, STAGES
+from benchmarks.embedded_study import STAGES, START_UP
 from tests.studies import StudyFolder, jobs_of
 
 FACTORS = (1, 2, 4, 8)
@@ -222,7 +221,6 @@ def snakemake_table(found: dict[str, list[Run]]) -> list[str]:
         "|---:|---:|---:|---:|---:|",
     ]
     for one in sorted(runs, key=lambda one: (sum(one.jobs.values()), sum(one.ran.values()))):
-        lines.append(
-            f"| {sum(one.jobs.values())} | {sum(one.ran.values())} | {one.own:.1f} | {one.own_cpu:.1f} | {one.jobs_cpu:.1f} |"
-        )
+        jobs, ran = sum(one.jobs.values()), sum(one.ran.values())
+        lines += [f"| {jobs} | {ran} | {one.own:.1f} | {one.own_cpu:.1f} | {one.jobs_cpu:.1f} |"]
     return lines
