@@ -1,8 +1,6 @@
 """What Snakemake takes before any job: a dry run of the paper's study, and of ten times as many jobs."""
 
-import statistics
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -14,14 +12,6 @@ TARGET = 10.0  # seconds, of the paper's study
 REPEATS = 3
 SEEDS, MORE_ARMS = 50, 10  # of the larger studies: ten times the paper's 5 seeds, and ten times its 4 arms
 PAPER, SEEDED, WITH_ARMS = "config/paper.yaml", "config/paper_seeds.yaml", "config/paper_arms.yaml"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A command's median seconds, and how many jobs it listed (none: it only read the Snakefile)."""
-
-    seconds: float
-    jobs: int = 0
 
 
 def larger(values: dict, seeds: int, arms: int) -> dict:
@@ -36,15 +26,13 @@ def larger(values: dict, seeds: int, arms: int) -> dict:
     }
 
 
-def measure(
-    study: StudyFolder, repeats: int = REPEATS, seeds: int = SEEDS, arms: int = MORE_ARMS
-) -> dict[str, Measured]:
-    """Commands in turn, by what they are, in a folder that has neither images nor results."""
+def commands(study: StudyFolder, seeds: int = SEEDS, arms: int = MORE_ARMS) -> dict[str, tuple[str, str | None]]:
+    """What is timed, in a folder that has neither images nor results: what it is -> an option and a config."""
     values = yaml.safe_load((ROOT / PAPER).read_text())
     own = len(values["pretrain"]["seeds"])
     (study.path / SEEDED).write_text(yaml.safe_dump(larger(values, seeds, 1)))
     (study.path / WITH_ARMS).write_text(yaml.safe_dump(larger(values, own, arms)))
-    commands = {
+    return {
         "Snakemake's own start (`--version`)": ("--version", None),
         "... and reading config and rules (`--list-rules`): once more in each job of a cluster": (
             "--list-rules",
@@ -54,38 +42,39 @@ def measure(
         f"dry run with {seeds} seeds": ("-n", SEEDED),
         f"dry run with {len(values['arms']) * arms} arms": ("-n", WITH_ARMS),
     }
-    last = {}
 
-    def call(name, option, config):
-        last[name] = study.snakemake(option, config=config)
 
-    seconds = medians_side_by_side(
-        {name: lambda name=name, c=command: call(name, *c) for name, command in commands.items()}, repeats
-    )
-    return {
-        name: Measured(seconds[name], sum(jobs_of(last[name]).values()) if option == "-n" else 0)
-        for name, (option, _) in commands.items()
-    }
+def jobs(study: StudyFolder, option: str, config: str | None) -> int:
+    """Run such a command; how many jobs it lists."""
+    done = study.snakemake(option, config=config)
+    return sum(jobs_of(done).values()) if option == "-n" else 0
 
 
 def section() -> list[str]:
     """Lines of the page."""
+    listed = {}
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(StudyFolder.fresh(Path(folder) / "study"))
-    reading, paper, *others = list(found.values())[1:]
+        study = StudyFolder.fresh(Path(folder) / "study")
+
+        def run(name, command):
+            listed[name] = jobs(study, *command)
+
+        actions = {name: lambda name=name, c=command: run(name, c) for name, command in commands(study).items()}
+        medians = medians_side_by_side(actions, REPEATS)
+    _, reading, paper, *_ = medians.values()
     lines = [
         "## Before the first job",
         "",
         "| command | jobs | s | ms per job, reading taken off |",
         "|---|---:|---:|---:|",
     ]
-    for name, one in found.items():
-        per_job = f"{1000 * (one.seconds - reading.seconds) / one.jobs:.1f}" if one.jobs else ""
-        lines.append(f"| {name} | {one.jobs or ''} | {one.seconds:.1f} | {per_job} |")
-    per_job = statistics.median((one.seconds - reading.seconds) / one.jobs for one in others)
+    for name, seconds in medians.items():
+        count = listed[name]
+        per_job = f"{1000 * (seconds - reading) / count:.1f}" if count else ""
+        lines.append(f"| {name} | {count or ''} | {seconds:.1f} | {per_job} |")
     return [
         *lines,
         "",
-        f"Medians of {REPEATS}, in turn. Target: a dry run of the paper's study in {TARGET:.0f} s; **{paper.seconds:.1f} s**, "
-        f"{'reached' if paper.seconds < TARGET else 'missed'}. Larger studies take {1000 * per_job:.1f} ms a job.",
+        f"Medians of {REPEATS}, in turn. Target: a dry run of the paper's study in {TARGET:.0f} s; **{paper:.1f} s**, "
+        f"{'reached' if paper < TARGET else 'missed'}.",
     ]

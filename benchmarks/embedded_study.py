@@ -129,19 +129,23 @@ def python_seconds(code: str) -> float:
     return seconds_of(lambda: subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True))
 
 
-def training_seconds(keep: bool) -> float:
-    """CPU seconds of a training step of the embedded study's network, in a process whose allocator keeps memory or not."""
+def training_step(keep: bool) -> tuple[float, float]:
+    """CPU seconds of a training step of the embedded study's network, by an allocator that keeps memory or not.
+
+    In a process of its own; also returns the loss of the last of TRAINING_STEPS, which shows that both do the same.
+    """
     code = (
         "import statistics\nfrom benchmarks import recipe_options as options\n"
         "from workflow_scripts.timecat import torch_settings\n"
         + ("" if keep else "torch_settings._keep_memory = lambda: None\n")
         + "torch_settings.configure(1)\n"
-        f"plain = {{options.PLAIN: options.OPTIONS[options.PLAIN]}}\n"
+        "plain = {options.PLAIN: options.OPTIONS[options.PLAIN]}\n"
         f"result = options.train_all(options.SMALL, plain, {TRAINING_STEPS}, options.images_of('train'))[options.PLAIN]\n"
-        "print(statistics.median(result.seconds[options.UNTIMED:]))\n"
+        "print(statistics.median(result.seconds[options.UNTIMED:]), result.losses[-1])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
-    return float(done.stdout)
+    seconds, loss = map(float, done.stdout.split())
+    return seconds, loss
 
 
 def shortened_table(study: StudyFolder, repeats: int = 3) -> list[str]:
@@ -159,7 +163,7 @@ def shortened_table(study: StudyFolder, repeats: int = 3) -> list[str]:
         saving = count * (medians["without"] - medians["with"])
         spared += saving
         lines.append(f"| {name} | {medians['without']:.2f} | {medians['with']:.2f} | {count} | {saving:.0f} |")
-    steps = {keep: statistics.median(training_seconds(keep) for _ in range(repeats)) for keep in (False, True)}
+    steps = {keep: statistics.median(training_step(keep)[0] for _ in range(repeats)) for keep in (False, True)}
     values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     trained = len(values["pretrain"]["seeds"]) * max(arm["steps"] for arm in values["arms"])
     saving = trained * (steps[False] - steps[True])

@@ -6,6 +6,7 @@ made again, and counts as it was measured. One job at a time, so that a run's wa
 
 import math
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,7 +73,8 @@ def study_config(scale: Scale, images: int = 1, checkpoints: int = 1, arms: int 
     if arms is None:
         rows = [{"name": "cat1", "members": 1, "steps": scale.steps}]
     else:
-        pairs = [[a, b] for distance in range(1, checkpoints) for a, b in zip(seeds, seeds[distance:])][:arms]
+        ascending = [[a, b] for distance in range(1, checkpoints) for a, b in zip(seeds, seeds[distance:])]
+        pairs = (ascending + [[b, a] for a, b in ascending])[:arms]
         rows = [
             {"name": f"pair{number}", "members": 2, "steps": scale.steps, "replicates": [pair]}
             for number, pair in enumerate(pairs)
@@ -132,11 +134,14 @@ def grow(scale: Scale, factors=FACTORS) -> dict[str, list[Run]]:
         found["images"] += [run(first, study_config(scale, images=factor)) for factor in factors[1:]]
         found["checkpoints"] = [found["images"][0]]
         found["checkpoints"] += [run(second, study_config(scale, checkpoints=factor)) for factor in factors[1:]]
-        for part in ("benchmarks/probe", "logs/probe"):  # the arms are others
-            for path in (second.path / "results" / part).rglob("cat1.*"):
-                path.unlink()
+        forget(second, "probe")  # the arms are others
         found["arms"] = [run(second, study_config(scale, checkpoints=most, arms=factor)) for factor in factors]
     return found
+
+
+def forget(study: StudyFolder, stage: str) -> None:
+    """Let the jobs of a stage that have been count no more."""
+    shutil.rmtree(study.path / "results/benchmarks" / stage)
 
 
 def slope(factors, values) -> float:
