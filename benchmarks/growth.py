@@ -16,13 +16,15 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.embedded_study import STAGES, START_UP
+from benchmarks.embedded_study import STAGES
 from tests.studies import StudyFolder, jobs_of
 
 FACTORS = (1, 2, 4, 8)
 CONFIG = "config/growth.yaml"
+WHOLE = {"whole study": "work", "whole study, wall": "wall"}
 LINEAR = 2.3  # the last doubling costs at most so many times as much: two, and this machine's noise
 MOST = max(FACTORS)
+WORK = re.compile(r"^work ([\d.]+) s, ([\d.]+) s of CPU$", re.MULTILINE)
 CPU = re.compile(r"^cpu ([\d.]+) ([\d.]+)$", re.MULTILINE)
 # Runs Snakemake in this process and says what CPU seconds it, and the jobs that it has waited for, have taken.
 MEASURED = """
@@ -49,13 +51,14 @@ class Scale:
 
 @dataclass(frozen=True)
 class Run:
-    """A study of one size. work: seconds of its jobs less their start-up, by stage; memory: megabytes, by stage.
+    """A study of one size. work, wall: CPU and wall seconds of its jobs less their start-up, by stage; memory: MB, by stage.
 
     jobs: of the study. ran: the jobs that this run still had to do, with Snakemake's own seconds, wall and CPU, and the
     jobs' CPU seconds.
     """
 
     work: dict[str, float]
+    wall: dict[str, float]
     memory: dict[str, float]
     jobs: dict[str, int]
     ran: dict[str, int]
@@ -109,19 +112,21 @@ def run(study: StudyFolder, config: dict) -> Run:
     if done.returncode:
         raise RuntimeError(f"snakemake failed:\n{done.stderr[-6000:]}")
     began = time.time() - wall
-    work, memory, jobs, new_seconds = {}, {}, {}, 0.0
+    work, passed, memory, jobs, new_seconds = {}, {}, {}, {}, 0.0
     for stage in STAGES:
-        work[stage], memory[stage], jobs[stage] = 0.0, 0.0, 0
+        work[stage], passed[stage], memory[stage], jobs[stage] = 0.0, 0.0, 0.0, 0
         for path in sorted((study.path / "results/benchmarks" / stage).rglob("*.tsv")):
             header, values = (line.split("\t") for line in path.read_text().splitlines()[:2])
             row = dict(zip(header, values))
             log = Path(str(path).replace("results/benchmarks", "results/logs")).with_suffix(".log").read_text()
-            work[stage] += float(row["s"]) - float(START_UP.search(log)[1])
+            seconds, cpu = (float(part) for part in WORK.search(log).groups())
+            work[stage] += cpu
+            passed[stage] += seconds
             memory[stage] = max(memory[stage], float(row["max_rss"]) if row["max_rss"] not in ("-", "NA") else 0.0)
             jobs[stage] += 1
             new_seconds += float(row["s"]) if path.stat().st_mtime >= began else 0.0
     own_cpu, jobs_cpu = (float(part) for part in CPU.search(done.stderr).groups())
-    return Run(work, memory, jobs, jobs_of(done), wall - new_seconds, own_cpu, jobs_cpu)
+    return Run(work, passed, memory, jobs, jobs_of(done), wall - new_seconds, own_cpu, jobs_cpu)
 
 
 def grow(scale: Scale, factors=FACTORS) -> dict[str, list[Run]]:
@@ -158,9 +163,9 @@ def axis_table(axis: str, runs: list[Run], factors=FACTORS) -> list[str]:
         f"| {axis}: stage | jobs | {head} | last doubling | exponent | peak memory, MB | last doubling |",
         f"|---|---|{'---:|' * len(factors)}---:|---:|---|---:|",
     ]
-    for stage in [*STAGES, "whole study"]:
-        whole = stage == "whole study"
-        work = [sum(one.work.values()) if whole else one.work[stage] for one in runs]
+    for stage in [*STAGES, *WHOLE]:
+        whole = stage in WHOLE
+        work = [sum(getattr(one, WHOLE[stage]).values()) if whole else one.work[stage] for one in runs]
         memory = [max(one.memory.values()) if whole else one.memory[stage] for one in runs]
         jobs = [sum(one.jobs.values()) if whole else one.jobs[stage] for one in runs]
         cells = [
@@ -197,7 +202,8 @@ def section() -> list[str]:
         "",
         f"A small study ({scale.train:,} + {scale.evaluation:,} made images, {scale.steps} steps of pretraining, one checkpoint, "
         "one arm, one target) with 1, 2, 4 and 8 times the images, the checkpoints (each a replicate of the arm) and the "
-        f"arms (pairs of {MOST} checkpoints). Seconds are of a stage's jobs together, less their start-up; one job at a time.",
+        f"arms (pairs of {MOST} checkpoints). CPU seconds are of a stage's jobs together, less their start-up; one job at a time. "
+        "Memory is the largest of its jobs', as Snakemake samples it twice a second.",
     ]
     for axis, runs in found.items():
         lines += ["", *axis_table(axis, runs)]

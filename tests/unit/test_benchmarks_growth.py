@@ -51,7 +51,7 @@ def test_the_exponent_is_that_of_the_growth():
 def measured(seconds: float) -> growth.Run:
     values = dict.fromkeys(growth.STAGES, seconds)
     jobs = dict.fromkeys(growth.STAGES, 1)
-    return growth.Run(values, dict.fromkeys(growth.STAGES, 100.0), jobs, jobs, 1.0, 1.0, 5.0)
+    return growth.Run(values, values, dict.fromkeys(growth.STAGES, 100.0), jobs, jobs, 1.0, 1.0, 5.0)
 
 
 def test_what_grows_too_fast_is_named():
@@ -62,4 +62,5 @@ def test_what_grows_too_fast_is_named():
     page = growth.axis_table("images", runs)
     assert "| probe | 1 | 1.00 | 2.00 | 4.00 | 16.00 | 4.00 | 1.30 | 100, 100, 100, 100 | 1.00 |" in page
     assert "| whole study | 5 | 5.00 | 10.00 | 20.00 | 48.00 | 2.40 | 1.08 | 100, 100, 100, 100 | 1.00 |" in page
+    assert page[-1].startswith("| whole study, wall | 5 | 5.00 | 10.00 | 20.00 | 40.00 | 2.00 |")
     assert growth.snakemake_table({"images": runs, "arms": runs[:1]})[-1] == "| 5 | 5 | 1.0 | 1.0 | 5.0 |"
