@@ -214,7 +214,7 @@ def section() -> list[str]:
             if worse
             else f"**Linear or less in every stage**: no last doubling costs over {LINEAR} times as much."
         )
-        + " Pretraining costs steps, whatever the number of images. A stage's exponent is below 1 where the least study's work is "
+        + " Of pretraining only the evaluation at a checkpoint grows with the images: the rest costs steps. A stage's exponent is below 1 where the least study's work is "
         f"small beside what each job does once. Growing the arms extracted {reextracted} times: features are shared.",
         "",
         *snakemake_table(found),
