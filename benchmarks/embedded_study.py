@@ -1,4 +1,4 @@
-"""The embedded study, stage by stage; what a process pays before it works; weight decays inside one probe job."""
+"""The embedded study, stage by stage, start-up apart from work; what keeps it short; weight decays inside one probe job."""
 
 import re
 import statistics
@@ -15,6 +15,42 @@ from tests.studies import ROOT, StudyFolder
 START_UP = re.compile(r"^start-up ([\d.]+) s$", re.MULTILINE)
 GRID = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05]
 STAGES = ["write_dataset", "pretrain", "extract_features", "probe", "tabulate"]
+TRAINING_STEPS = 40  # that the allocator's part is timed over
+
+# What was done to shorten a process: (what, code without it, code with it, stages that it shortens). A piece of code ends
+# in os._exit, as a stage does, where the end is not what is timed; OPTIMIZER is a step that any training takes.
+END = "import os; os._exit(0)"
+OPTIMIZER = (
+    "import torch\nfrom workflow_scripts.timecat import torch_settings\ntorch_settings.configure(1, compiles={})\n"
+    "parameters = torch.nn.Linear(2, 2).parameters()\ntorch.optim.SGD(parameters, lr=0.1).zero_grad()\n" + END
+)
+READS_IMAGES = ["write_dataset", "pretrain", "extract_features"]
+SHORTER_PROCESSES = [
+    (
+        "FFCV is imported with its compilation off",
+        f"import numpy, torch, ffcv\n{END}",
+        f"import numpy, torch, distutils.log, workflow_scripts.timecat.ffcv_reader\n{END}",
+        READS_IMAGES,
+    ),
+    (
+        "... and without setuptools, of which it imports a function that it never calls",
+        f"import numpy, torch, distutils.log, workflow_scripts.timecat.ffcv_reader\n{END}",
+        f"import numpy, torch, workflow_scripts.timecat.ffcv_reader\n{END}",
+        READS_IMAGES,
+    ),
+    (
+        "torch's compiler is not imported by the first optimizer",
+        OPTIMIZER.format(True),
+        OPTIMIZER.format(False),
+        ["pretrain"],
+    ),
+    (
+        "the process leaves at once when all is written",
+        "import numpy, torch",
+        f"import numpy, torch\n{END}",
+        ["pretrain", "extract_features", "probe"],
+    ),
+]
 
 
 def section() -> list[str]:
@@ -27,6 +63,7 @@ def section() -> list[str]:
             seconds_of(lambda: study.snakemake("--", "results/table2.csv", config=None)) for _ in range(REPEATS)
         )
         show_in_readme(study)
+        short = shortened_table(study)
         probe_job = probe_job_table(study)
     return [
         "## The embedded study",
@@ -38,6 +75,10 @@ def section() -> list[str]:
         "## Start-up",
         "",
         *start_up_table(),
+        "",
+        "## What keeps it short",
+        "",
+        *short,
         "",
         "## Weight decays are an axis inside one probe job",
         "",
@@ -53,11 +94,9 @@ def study_table(study: StudyFolder, wall: float) -> list[str]:
         "| stage | jobs | median job, s | of which start-up, s | sum of jobs, s | peak memory, MB |",
         "|---|---|---|---|---|---|",
     ]
+    work = start_up = 0.0
     for stage in STAGES:
-        rows = []
-        for path in (study.path / "results/benchmarks" / stage).rglob("*.tsv"):
-            header, values = (line.split("\t") for line in path.read_text().splitlines()[:2])
-            rows.append(dict(zip(header, values)))
+        rows = benchmarks_of(study, stage)
         seconds = [float(row["s"]) for row in rows]
         memory = max(float(row["max_rss"]) for row in rows if row["max_rss"] not in ("-", "NA"))
         logs = [path.read_text() for path in (study.path / "results/logs" / stage).rglob("*.log")]
@@ -66,12 +105,93 @@ def study_table(study: StudyFolder, wall: float) -> list[str]:
             f"| {stage} | {len(rows)} | {statistics.median(seconds):.1f} | {statistics.median(start_ups):.1f} "
             f"| {sum(seconds):.0f} | {memory:.0f} |"
         )
-    return [*lines, "", "Start-up is from the start of the process to its first useful work; 2 jobs run side by side."]
+        start_up += sum(start_ups)
+        work += sum(seconds) - sum(start_ups)
+    return [
+        *lines,
+        "",
+        "Start-up is from the start of the process to its first useful work; 2 jobs run side by side. Of all jobs together "
+        f"start-up is {start_up:.0f} s and work {work:.0f} s; the two cores were there for {2 * wall:.0f} s.",
+    ]
+
+
+def benchmarks_of(study: StudyFolder, stage: str) -> list[dict[str, str]]:
+    """What Snakemake has measured of each job of a stage, by column."""
+    rows = []
+    for path in sorted((study.path / "results/benchmarks" / stage).rglob("*.tsv")):
+        header, values = (line.split("\t") for line in path.read_text().splitlines()[:2])
+        rows.append(dict(zip(header, values)))
+    return rows
 
 
 def python_seconds(code: str) -> float:
     """Seconds of a fresh Python process that runs ``code``."""
     return seconds_of(lambda: subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True))
+
+
+def training_step(keep: bool) -> tuple[float, float]:
+    """CPU seconds of a training step of the embedded study's network, by an allocator that keeps memory or not.
+
+    In a process of its own; also returns the loss of the last of TRAINING_STEPS, which shows that both do the same.
+    """
+    code = (
+        "import statistics\nfrom benchmarks import recipe_options as options\n"
+        "from workflow_scripts.timecat import torch_settings\n"
+        + ("" if keep else "torch_settings._keep_memory = lambda: None\n")
+        + "torch_settings.configure(1)\n"
+        "plain = {options.PLAIN: options.OPTIONS[options.PLAIN]}\n"
+        f"result = options.train_all(options.SMALL, plain, {TRAINING_STEPS}, options.images_of('train'))[options.PLAIN]\n"
+        "print(statistics.median(result.seconds[options.UNTIMED:]), result.losses[-1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    seconds, loss = map(float, done.stdout.split())
+    return seconds, loss
+
+
+def shortened_table(study: StudyFolder, repeats: int = 3) -> list[str]:
+    """What was done to shorten the study: each measure without and with it, and what it spares the study."""
+    lines = ["| what was done | without, s | with, s | jobs | spared, s of jobs |", "|---|---:|---:|---:|---:|"]
+    jobs = {stage: len(benchmarks_of(study, stage)) for stage in STAGES}
+    total = sum(float(row["s"]) for stage in STAGES for row in benchmarks_of(study, stage))
+    spared = 0.0
+    for name, without, within, stages in SHORTER_PROCESSES:
+        medians = medians_side_by_side(
+            {"without": lambda code=without: python_seconds(code), "with": lambda code=within: python_seconds(code)},
+            repeats,
+        )
+        count = sum(jobs[stage] for stage in stages)
+        saving = count * (medians["without"] - medians["with"])
+        spared += saving
+        lines.append(f"| {name} | {medians['without']:.2f} | {medians['with']:.2f} | {count} | {saving:.0f} |")
+    steps = {keep: statistics.median(training_step(keep)[0] for _ in range(repeats)) for keep in (False, True)}
+    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    trained = len(values["pretrain"]["seeds"]) * max(arm["steps"] for arm in values["arms"])
+    saving = trained * (steps[False] - steps[True])
+    spared += saving
+    lines.append(
+        f"| the allocator keeps what is freed: a training step | {steps[False]:.4f} | {steps[True]:.4f} | {trained} steps "
+        f"| {saving:.0f} |"
+    )
+    again = per_file_start_up(study)
+    lines.append(
+        f"| a checkpoint's files of a data set are extracted by one job, not a job per file | | | | {again:.0f} |"
+    )
+    spared += again
+    return [
+        *lines,
+        "",
+        f"Spared together: {spared:.0f} s of jobs, where the study's jobs take {total:.0f} s. The weight decays of a probe are "
+        "one job too, and its heads are trained in one product (below).",
+    ]
+
+
+def per_file_start_up(study: StudyFolder) -> float:
+    """Seconds of start-up that extraction would pay if each feature file had a job of its own."""
+    seconds = 0.0
+    for log in (study.path / "results/logs/extract_features").rglob("*.log"):
+        folder = Path(str(log).replace("/logs/extract_features/", "/features/")).with_suffix("")
+        seconds += (len(list(folder.glob("*.npy"))) - 1) * float(START_UP.search(log.read_text())[1])
+    return seconds
 
 
 def start_up_table() -> list[str]:

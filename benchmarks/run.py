@@ -7,12 +7,17 @@ package has a ``section()``, which measures and returns its lines of the page.
 import argparse
 from pathlib import Path
 
-from benchmarks import embedded_study, stacked_heads
+from benchmarks import dry_run, embedded_study, growth, stacked_heads
 from benchmarks.timing import machine
 from workflow_scripts.timecat.command import log
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/benchmarks.md"
-SECTIONS = {"embedded_study": embedded_study, "stacked_heads": stacked_heads}
+SECTIONS = {
+    "embedded_study": embedded_study,
+    "growth": growth,
+    "dry_run": dry_run,
+    "stacked_heads": stacked_heads,
+}
 
 
 def main() -> None:

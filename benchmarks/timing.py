@@ -12,19 +12,19 @@ from workflow_scripts.timecat.devices import visible_devices
 REPEATS = 5
 
 
-def seconds_of(action) -> float:
-    """Wall-clock seconds of a call."""
-    begin = time.perf_counter()
+def seconds_of(action, clock=time.perf_counter) -> float:
+    """Seconds of a call: of the wall's clock, or of another (time.process_time: CPU seconds of this process)."""
+    begin = clock()
     action()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
-def medians_side_by_side(actions: dict, repeats: int = REPEATS) -> dict[str, float]:
+def medians_side_by_side(actions: dict, repeats: int = REPEATS, clock=time.perf_counter) -> dict[str, float]:
     """Median seconds of each action, run in turn (a b c, a b c, ...) after one round that is not counted."""
     times = {name: [] for name in actions}
     for repeat in range(repeats + 1):
         for name, action in actions.items():
-            seconds = seconds_of(action)
+            seconds = seconds_of(action, clock)
             if repeat:
                 times[name].append(seconds)
     return {name: statistics.median(values) for name, values in times.items()}

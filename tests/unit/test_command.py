@@ -1,6 +1,7 @@
 """How a stage ends: with a sentence where the user can mend it, with a traceback where the code is wrong."""
 
 import errno
+import re
 
 import pytest
 
@@ -42,3 +43,15 @@ def test_what_can_be_mended_ends_with_a_sentence(error, words, capsys):
 def test_a_mistake_of_the_code_keeps_its_traceback(error):
     with pytest.raises(type(error)):
         command.run(ending(error))
+
+
+def test_a_stage_logs_what_its_start_and_its_work_took(capsys):
+    def main():
+        command.log_start_up()
+        sum(range(10**6))
+
+    command.run(main)
+    command.run(lambda: None)  # a stage that says nothing of its start: nothing is logged, least of all the work before
+    start_up, work = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"start-up \d+\.\d\d s", start_up)
+    assert re.fullmatch(r"work \d+\.\d\d s, \d+\.\d\d s of CPU", work)

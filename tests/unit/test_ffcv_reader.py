@@ -303,3 +303,14 @@ def test_torch_threads_and_numpys_generator_are_left_alone(raw):
 def test_workers_are_capped_by_the_cpus_of_the_process(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 5, 6})
     assert [ffcv_reader.usable_workers(workers) for workers in (0, 1, 3, 100)] == [1, 1, 3, 3]
+
+
+def test_the_import_of_ffcv_brings_no_setuptools(root):
+    """It would cost every stage that reads images a quarter of a second; distutils stays what it is for everybody else."""
+    code = (
+        "import sys, workflow_scripts.timecat.ffcv_reader, workflow_scripts.timecat.ffcv_writer\n"
+        "assert not {'setuptools', 'distutils', 'distutils.log'} & set(sys.modules)\n"
+        "import distutils.log\n"
+        "assert callable(distutils.log.warn)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)

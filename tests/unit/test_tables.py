@@ -246,7 +246,7 @@ def test_user_mistakes_are_one_sentence(probe_paths, home, tmp_path):
     swapped = [CELLS[4], *CELLS[1:4], CELLS[0], *CELLS[5:]]
     done = run(command_line(probe_paths, tmp_path, cells=swapped), home)
     assert done.returncode == 1 and list(tmp_path.iterdir()) == []
-    said = [line for line in done.stderr.splitlines() if not line.startswith("start-up ")]
+    said = [line for line in done.stderr.splitlines() if not line.startswith(("start-up ", "work "))]
     assert len(said) == 1 and said[0].startswith("error: ")
     assert "a replicate has 1 members, arm 'cat2' has 2" in done.stderr and probe_paths[0] in done.stderr
 

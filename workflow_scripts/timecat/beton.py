@@ -5,7 +5,10 @@ its own C functions are called through ctypes, which costs microseconds per imag
 unfinished files as black images; here they are errors.
 """
 
+import contextlib
 import os
+import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -17,12 +20,29 @@ import torch
 
 from workflow_scripts.timecat.artifacts import UserError
 
-# Four names mean something else while FFCV is imported:
+
+@contextlib.contextmanager
+def _unused(module: str, name: str):
+    """Within it, ``from module import name`` gives None and imports nothing, unless the module is there already."""
+    stand_in = types.ModuleType(module)
+    setattr(stand_in, name, None)
+    if sys.modules.setdefault(module, stand_in) is not stand_in:
+        yield
+        return
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+# Five names mean something else while FFCV is imported:
+# - A function of distutils, which FFCV never calls, is setuptools for a quarter of a second.
 # - numba's typed dict, of which FFCV makes one with two entries, compiles for 5 s; a plain dict does the same.
 # - The thread counts would be set to 1, and numba would start threads, which do not survive the fork in ffcv_writer.
 # - The question for a GPU would start CUDA before one is leased. Without a GPU FFCV makes no CUDA streams, which nobody
 #   needs: batches are handed over in host memory.
 with (
+    _unused("distutils.log", "warn"),
     mock.patch.object(numba.typed, "Dict", dict),
     mock.patch.object(numba, "set_num_threads", lambda count: None),
     mock.patch.object(torch, "set_num_threads", lambda count: None),

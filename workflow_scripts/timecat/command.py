@@ -31,18 +31,39 @@ def log(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+_work_began = None  # what _clocks() said then
+
+
+def _clocks() -> tuple[float, float]:
+    """Seconds: of a clock, and of CPU that this process and those that it has waited for have used."""
+    times = os.times()
+    return time.monotonic(), times.user + times.system + times.children_user + times.children_system
+
+
 def log_start_up() -> None:
     """Log how long the process took to get here: call it when imports are done and the work begins."""
+    global _work_began
+    _work_began = _clocks()
     # The process's start in clock ticks since boot is the 22nd field; the 2nd, its name, may hold spaces.
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     log(f"start-up {seconds:.2f} s")
 
 
+def _log_work() -> None:
+    """Log what has passed since the start-up was logged, once."""
+    global _work_began
+    if _work_began is not None:
+        seconds, cpu = (now - then for now, then in zip(_clocks(), _work_began))
+        log(f"work {seconds:.2f} s, {cpu:.2f} s of CPU")
+    _work_began = None
+
+
 def run(main) -> None:
-    """Run a stage's ``main()``; what the user can mend ends it with a sentence and exit code 1, without a traceback."""
+    """Run a stage's ``main()`` and log what it took; what the user can mend ends it with a sentence and exit code 1, without a traceback."""
     try:
         main()
+        _log_work()
     except UserError as error:
         log(f"error: {error}")
         sys.exit(1)

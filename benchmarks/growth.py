@@ -1,0 +1,237 @@
+"""The whole study as images, checkpoints and arms become more: seconds, memory, and what Snakemake itself takes.
+
+A small study is grown along one axis at a time, in a folder per axis: what a larger study shares with a smaller one is not
+made again, and counts as it was measured. One job at a time, so that a run's wall time less its jobs' is Snakemake's own.
+"""
+
+import math
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from benchmarks.embedded_study import STAGES
+from tests.studies import StudyFolder, jobs_of
+
+FACTORS = (1, 2, 4, 8)
+CONFIG = "config/growth.yaml"
+WHOLE = {"whole study": "work", "whole study, wall": "wall"}
+LINEAR = 2.3  # the last doubling costs at most so many times as much: two, and this machine's noise
+MOST = max(FACTORS)
+WORK = re.compile(r"^work ([\d.]+) s, ([\d.]+) s of CPU$", re.MULTILINE)
+CPU = re.compile(r"^cpu ([\d.]+) ([\d.]+)$", re.MULTILINE)
+# Runs Snakemake in this process and says what CPU seconds it, and the jobs that it has waited for, have taken.
+MEASURED = """
+import atexit, os, sys
+def say():
+    own = os.times()
+    print(f"cpu {own.user + own.system:.3f} {own.children_user + own.children_system:.3f}", file=sys.stderr, flush=True)
+atexit.register(say)
+from snakemake.cli import main
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the smallest study is: rows of train and evaluation, pretraining steps, width of the network."""
+
+    train: int = 5000
+    evaluation: int = 1500
+    steps: int = 60
+    width: int = 12
+    epochs: int = 28
+
+
+@dataclass(frozen=True)
+class Run:
+    """A study of one size. work, wall: CPU and wall seconds of its jobs less their start-up, by stage; memory: MB, by stage.
+
+    jobs: of the study. ran: the jobs that this run still had to do, with Snakemake's own seconds, wall and CPU, and the
+    jobs' CPU seconds.
+    """
+
+    work: dict[str, float]
+    wall: dict[str, float]
+    memory: dict[str, float]
+    jobs: dict[str, int]
+    ran: dict[str, int]
+    own: float
+    own_cpu: float
+    jobs_cpu: float
+
+
+def study_config(scale: Scale, images: int = 1, checkpoints: int = 1, arms: int | None = None) -> dict:
+    """The small study with so many times the images, so many checkpoints, and so many arms.
+
+    Without ``arms``, one: each checkpoint is a replicate of it. Arms are pairs of checkpoints otherwise.
+    """
+    seeds = list(range(1, checkpoints + 1))
+    if arms is None:
+        rows = [{"name": "cat1", "members": 1, "steps": scale.steps}]
+    else:
+        ascending = [[a, b] for distance in range(1, checkpoints) for a, b in zip(seeds, seeds[distance:])]
+        pairs = (ascending + [[b, a] for a, b in ascending])[:arms]
+        rows = [
+            {"name": f"pair{number}", "members": 2, "steps": scale.steps, "replicates": [pair]}
+            for number, pair in enumerate(pairs)
+        ]
+    return {
+        "source": "cues",
+        "targets": ["cues"],
+        "backbone": "small",
+        "data_sets": {
+            "cues": {"kind": "cues", "rows": {"train": images * scale.train, "evaluation": images * scale.evaluation}}
+        },
+        "backbones": {"small": {"architecture": "small_residual", "width": scale.width, "blocks": 3}},
+        "pretrain": {"seeds": seeds, "batch_size": 64, "batch_norm_batches": 4},
+        "arms": rows,
+        "probe": {"epochs": scale.epochs, "lr": 0.1},
+    }
+
+
+def run(study: StudyFolder, config: dict) -> Run:
+    """Make a study's table in a folder, and take its measure."""
+    (study.path / CONFIG).write_text(yaml.safe_dump(config))
+    command = study.command("--", "results/table2.csv", config=CONFIG, cores=1)
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *command[1:]],
+        cwd=study.path,
+        env=study.environment(),
+        capture_output=True,
+        text=True,
+    )
+    wall = time.perf_counter() - begin
+    if done.returncode:
+        raise RuntimeError(f"snakemake failed:\n{done.stderr[-6000:]}")
+    began = time.time() - wall
+    work, passed, memory, jobs, new_seconds = {}, {}, {}, {}, 0.0
+    for stage in STAGES:
+        work[stage], passed[stage], memory[stage], jobs[stage] = 0.0, 0.0, 0.0, 0
+        for path in sorted((study.path / "results/benchmarks" / stage).rglob("*.tsv")):
+            header, values = (line.split("\t") for line in path.read_text().splitlines()[:2])
+            row = dict(zip(header, values))
+            log = Path(str(path).replace("results/benchmarks", "results/logs")).with_suffix(".log").read_text()
+            seconds, cpu = (float(part) for part in WORK.search(log).groups())
+            work[stage] += cpu
+            passed[stage] += seconds
+            memory[stage] = max(memory[stage], float(row["max_rss"]) if row["max_rss"] not in ("-", "NA") else 0.0)
+            jobs[stage] += 1
+            new_seconds += float(row["s"]) if path.stat().st_mtime >= began else 0.0
+    own_cpu, jobs_cpu = (float(part) for part in CPU.search(done.stderr).groups())
+    return Run(work, passed, memory, jobs, jobs_of(done), wall - new_seconds, own_cpu, jobs_cpu)
+
+
+def grow(scale: Scale, factors=FACTORS) -> dict[str, list[Run]]:
+    """The runs of each axis, one per factor."""
+    most, found = max(factors), {}
+    with tempfile.TemporaryDirectory() as name:
+        first = StudyFolder.fresh(Path(name) / "images")
+        found["images"] = [run(first, study_config(scale))]
+        second = first.copy(Path(name) / "checkpoints")
+        found["images"] += [run(first, study_config(scale, images=factor)) for factor in factors[1:]]
+        found["checkpoints"] = [found["images"][0]]
+        found["checkpoints"] += [run(second, study_config(scale, checkpoints=factor)) for factor in factors[1:]]
+        forget(second, "probe")  # the arms are others
+        found["arms"] = [run(second, study_config(scale, checkpoints=most, arms=factor)) for factor in factors]
+    return found
+
+
+def forget(study: StudyFolder, stage: str) -> None:
+    """Let the jobs of a stage that have been count no more."""
+    shutil.rmtree(study.path / "results/benchmarks" / stage)
+
+
+def slope(factors, values) -> float:
+    """Exponent of growth: the least-squares slope of log value against log factor."""
+    x, y = [math.log(factor) for factor in factors], [math.log(value) for value in values]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y)) / sum((a - mean_x) ** 2 for a in x)
+
+
+def axis_table(axis: str, runs: list[Run], factors=FACTORS) -> list[str]:
+    """Work and memory of each stage along an axis, and how they grow."""
+    head = " | ".join(f"x {factor}" for factor in factors)
+    lines = [
+        f"| {axis}: stage | jobs | {head} | last doubling | exponent | peak memory, MB | last doubling |",
+        f"|---|---|{'---:|' * len(factors)}---:|---:|---|---:|",
+    ]
+    for stage in [*STAGES, *WHOLE]:
+        whole = stage in WHOLE
+        work = [sum(getattr(one, WHOLE[stage]).values()) if whole else one.work[stage] for one in runs]
+        memory = [max(one.memory.values()) if whole else one.memory[stage] for one in runs]
+        jobs = [sum(one.jobs.values()) if whole else one.jobs[stage] for one in runs]
+        cells = [
+            stage,
+            ", ".join(map(str, jobs)) if len(set(jobs)) > 1 else str(jobs[0]),
+            *(f"{seconds:.2f}" for seconds in work),
+            f"{work[-1] / work[-2]:.2f}",
+            f"{slope(factors, work):.2f}",
+            ", ".join(f"{value:.0f}" for value in memory),
+            f"{memory[-1] / memory[-2]:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def more_than_linear(found: dict[str, list[Run]]) -> list[str]:
+    """What more than doubles, noise granted, when an axis doubles for the last time: "stage with axis (ratio)"."""
+    return [
+        f"{stage} with {axis} ({runs[-1].work[stage] / runs[-2].work[stage]:.2f} times)"
+        for axis, runs in found.items()
+        for stage in STAGES
+        if runs[-1].work[stage] > LINEAR * runs[-2].work[stage]
+    ]
+
+
+def section() -> list[str]:
+    """Lines of the page."""
+    scale = Scale()
+    found = grow(scale)
+    worse = more_than_linear(found)
+    reextracted = sum(one.ran.get("extract_features", 0) for one in found["arms"])
+    lines = [
+        "## The whole study as it grows",
+        "",
+        f"A small study ({scale.train:,} + {scale.evaluation:,} made images, {scale.steps} steps of pretraining, one checkpoint, "
+        "one arm, one target) with 1, 2, 4 and 8 times the images, the checkpoints (each a replicate of the arm) and the "
+        f"arms (pairs of {MOST} checkpoints). CPU seconds are of a stage's jobs together, less their start-up; one job at a time. "
+        "Memory is the largest of its jobs', as Snakemake samples it twice a second.",
+    ]
+    for axis, runs in found.items():
+        lines += ["", *axis_table(axis, runs)]
+    lines += [
+        "",
+        (
+            f"More than linear (the last doubling costs over {LINEAR} times as much): {'; '.join(worse)}."
+            if worse
+            else f"**Linear or less in every stage**: no last doubling costs over {LINEAR} times as much."
+        )
+        + " Of pretraining only the evaluation at a checkpoint grows with the images: the rest costs steps. A stage's exponent is below 1 where the least study's work is "
+        f"small beside what each job does once. Growing the arms extracted {reextracted} times: features are shared.",
+        "",
+        *snakemake_table(found),
+    ]
+    return lines
+
+
+def snakemake_table(found: dict[str, list[Run]]) -> list[str]:
+    """What Snakemake takes beside its jobs, run by run."""
+    runs = list({id(one): one for own in found.values() for one in own}.values())
+    lines = [
+        "Snakemake itself, in each of those runs:",
+        "",
+        "| jobs of the study | jobs that ran | wall less jobs, s | its CPU, s | jobs' CPU, s |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for one in sorted(runs, key=lambda one: (sum(one.jobs.values()), sum(one.ran.values()))):
+        jobs, ran = sum(one.jobs.values()), sum(one.ran.values())
+        lines += [f"| {jobs} | {ran} | {one.own:.1f} | {one.own_cpu:.1f} | {one.jobs_cpu:.1f} |"]
+    return lines
