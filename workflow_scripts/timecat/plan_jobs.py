@@ -82,7 +82,7 @@ def left(jobs: list[Job], exists) -> list[Job]:
             waiting += [maker[path] for path in job.needs if path in maker and not exists(path)]
             waiting += needed_by.get(id(job), [])
 
-    if TARGET in maker and not all(map(exists, maker[TARGET].makes)):
+    if not exists(TARGET):
         run(maker[TARGET])
     return [job for job in jobs if id(job) in running]
 

@@ -1,8 +1,8 @@
 """What the original procedure (original_procedure_reference) would take for the same table, for `make plan`.
 
 For every arm, replicate and data set it pushes k backbones x weight decays x epochs x (rows + evaluation rows) images
-through backbones, and trains one head at a time. Counted alike in both: pretraining, transfers (whose images it pushes as
-we do), and reading a selected probe on a data set for evaluation only. It reads image files as they are and keeps no
+through backbones, in a job for each weight decay. Counted alike in both: pretraining and transfers. Of a data set for
+evaluation only it reads each row once with each backbone, as we do. It reads image files as they are and keeps no
 features, so it needs the disk of neither.
 """
 
@@ -38,6 +38,8 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
         images += read
         seconds += costs.reading_seconds(read, planned.image_size(name))
         seconds += costs.operation_seconds(operations_of_cell(planned, arm, name))
+        decays = 1 if study.is_for_evaluation(name) else planned.weight_decays(name)
+        seconds += len(study.replicates(study.arms[arm])) * decays * costs.device.start_seconds
     transfers = [job for job in jobs if job.rule == "transfer"]
     images += sum(job.trained + job.read for job in transfers)
     seconds += sum(costs.seconds(job) for job in transfers)

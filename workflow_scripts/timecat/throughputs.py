@@ -1,7 +1,6 @@
 """How fast devices are: config/throughputs.yaml, typed, and the rate of a backbone that it has or that is derived from it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import yaml
@@ -9,12 +8,19 @@ from pydantic import Field, model_validator
 
 from workflow_scripts.timecat.architectures import SMALL_RESIDUAL
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_blocks import Block, Name, NonNegativeFloat, PositiveFloat, PositiveInt, Share, Text
+from workflow_scripts.timecat.configuration_blocks import (
+    Block,
+    Name,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+    Text,
+)
 from workflow_scripts.timecat.configuration_errors import load_unique, validated
 from workflow_scripts.timecat.configuration_stages import AnyBackbone
 from workflow_scripts.timecat.plan_backbones import backbone_size
 
-TABLE = Path(__file__).resolve().parents[2] / "config/throughputs.yaml"
 Precision = Literal["float32", "bf16"]
 
 
@@ -90,7 +96,7 @@ class Speed:
     origin: str
 
 
-def read_throughputs(path=TABLE) -> Throughputs:
+def read_throughputs(path) -> Throughputs:
     """The table in a file. UserError, one sentence, for a mistake in it."""
     try:
         values = load_unique(str(path))
