@@ -15,7 +15,7 @@ class Costs:
     """
 
     def __init__(self, planned: PlannedStudy, table: Throughputs, device: str | None = None):
-        self._planned, self._table = planned, table
+        self._planned, self.table = planned, table
         self.name = device or table.default_device(planned.backbone)
         self._speeds = {}
         self.speed(planned.image_size(planned.study.config.source), "float32")  # says at once what is wrong with a name
@@ -38,7 +38,7 @@ class Costs:
     def speed(self, image_size: int, precision: str) -> Speed:
         key = image_size, precision
         if key not in self._speeds:
-            self._speeds[key] = speed(self._table, self.name, self._planned.backbone, *key)
+            self._speeds[key] = speed(self.table, self.name, self._planned.backbone, *key)
         return self._speeds[key]
 
     def devices(self, job: Job, available: float = math.inf) -> int:
@@ -70,9 +70,9 @@ class Costs:
 
     def operation_seconds(self, operations: float) -> float:
         """Of linear heads on one device."""
-        return operations / (self._table.assumptions.probe_share * self.device.peak_tflops * 1e12)
+        return operations / (self.table.assumptions.probe_share * self.device.peak_tflops * 1e12)
 
     def _writing(self, job: Job) -> float:
-        assumed = self._table.assumptions
+        assumed = self.table.assumptions
         each = job.pixels / assumed.large_photograph / assumed.written_per_core + assumed.write_overhead
         return job.written * each / job.threads
