@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from workflow_scripts.timecat import command, devices
+from workflow_scripts.timecat import command, devices, world
 from workflow_scripts.timecat.artifacts import (
     array_digest,
     config_digest,
@@ -31,12 +31,17 @@ def main() -> None:
     parser.add_argument("--gpus", required=True, type=int)
     parser.add_argument("--features", required=True, type=Path, help="folder")
     arguments = parser.parse_args()
+    if world.follows():
+        extract(arguments, world.follow())
+        return
     with sole_writer(arguments.features.parent, f"{arguments.features.name}."):
-        extract(arguments, devices.acquire(arguments.gpus))
+        lease = devices.lease(arguments.gpus)
+        with world.lead("workflow_scripts.extract_features", lease.kind, len(lease.devices)) as leader:
+            extract(arguments, leader)
 
 
-def extract(arguments, device: str) -> None:
-    """Write the folder of features and its sidecar."""
+def extract(arguments, processes: world.World) -> None:
+    """Write the folder of features and its sidecar; of several processes, each extracts its share of the rows."""
     import numpy as np
 
     from workflow_scripts.timecat import torch_settings
@@ -47,12 +52,12 @@ def extract(arguments, device: str) -> None:
     from workflow_scripts.timecat.progress import Progress
     from workflow_scripts.timecat.views import CENTER, Transform, view_key
 
+    device, workers = processes.device, max(1, arguments.workers // processes.size)
     torch_settings.configure(arguments.torch_threads, device)
-    settings = Extraction(**arguments.extraction)
+    processes.connect()
+    settings, transform = Extraction(**arguments.extraction), Transform(**arguments.transform)
     backbone, _ = read_backbone(arguments.weights)
-    extractor = Extractor(
-        backbone.to(device), Transform(**arguments.transform), settings, device, workers=arguments.workers
-    )
+    extractor = Extractor(backbone.to(device), transform, settings, device, workers, processes)
     betons = {"evaluation": arguments.evaluation}
     passes = [("evaluation", CENTER, arguments.evaluation, np.arange(read_sidecar(arguments.evaluation)["rows"]))]
     for train in arguments.train:
@@ -64,19 +69,30 @@ def extract(arguments, device: str) -> None:
     params = {name: getattr(arguments, name) for name in told}
     inputs = {name: read_sidecar(path)["content"] for name, path in {"weights": arguments.weights, **betons}.items()}
 
-    unfinished = unfinished_folder(arguments.features, config_digest(params, inputs))
-    progress = Progress(sum(len(rows) for *_, rows in passes), f"features of {arguments.data_set}", "images")
-    command.log_start_up()
+    unfinished = unfinished_folder(arguments.features, config_digest(params, inputs)) if processes.leads else None
+    unfinished = processes.from_leader(unfinished)
+    images = sum(len(rows) for *_, rows in passes)
+    progress = Progress(images, f"features of {arguments.data_set}", "images", quiet=not processes.leads)
+
+    def advance(own: int) -> None:  # the others are about as far
+        progress.advance(min(own * processes.size, progress.total - progress.done))
+
+    if processes.leads:
+        command.log_start_up()
     for split, view, beton, rows in passes:
         path = unfinished / f"{split}.{view}.npy"
-        if path.exists():
-            command.log(f"{path.name} is whole already: an interrupted job wrote it")
+        if processes.from_leader(path.exists()):
+            if processes.leads:
+                command.log(f"{path.name} is whole already: an interrupted job wrote it")
             progress.advance(len(rows))
             continue
         number = view if view == CENTER else int(view.removeprefix("view"))
         key = view_key(settings.augmentation_seed, arguments.data_set, number)
-        extractor.write(path, beton, rows, key, progress.advance)
+        extractor.write(path, beton, rows, key, advance)
     progress.close()
+    processes.disconnect()
+    if not processes.leads:
+        return
     digests = {path.name: array_digest(np.load(path, mmap_mode="r")) for path in sorted(unfinished.glob("*.npy"))}
     (unfinished / FINGERPRINT).unlink()
     shutil.rmtree(arguments.features, ignore_errors=True)

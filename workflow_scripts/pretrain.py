@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat import command, devices
+from workflow_scripts.timecat import command, devices, world
 from workflow_scripts.timecat.artifacts import (
     UserError,
     config_digest,
@@ -42,39 +42,64 @@ def arguments_of_command_line():
 
 def main() -> None:
     arguments = arguments_of_command_line()
+    if world.follows():
+        pretrain(arguments, world.follow())
+        return
     with sole_writer(arguments.weights.parent, f"{arguments.weights.stem}."):
-        pretrain(arguments, devices.acquire(arguments.gpus))
+        lease = devices.lease(arguments.gpus, usable=lambda count: processes_for(arguments.recipe, count))
+        with world.lead("workflow_scripts.pretrain", lease.kind, len(lease.devices)) as leader:
+            pretrain(arguments, leader)
 
 
-def pretrain(arguments, device: str) -> None:
-    """Train to the milestone, average, evaluate, write."""
+def processes_for(recipe: dict, count: int) -> int:
+    """The largest number of processes, at most ``count``, that can share a batch."""
+    if count == 1:
+        return 1
+    from workflow_scripts.timecat.batch_shares import usable_processes
+    from workflow_scripts.timecat.recipe import Recipe
+
+    return usable_processes(Recipe(**recipe), count)
+
+
+def pretrain(arguments, processes: world.World) -> None:
+    """Train to the milestone; the leader of the processes that share each batch averages, evaluates and writes."""
     from workflow_scripts.timecat import resume, torch_settings, training
-    from workflow_scripts.timecat.ffcv_reader import batches
     from workflow_scripts.timecat.progress import Progress
-    from workflow_scripts.timecat.recipe import Recipe, batch_norm_stream, batch_stream
+    from workflow_scripts.timecat.recipe import Recipe, batch_stream
     from workflow_scripts.timecat.views import Transform
 
     recipe, transform = Recipe(**arguments.recipe), Transform(**arguments.transform)
-    torch_settings.configure(arguments.torch_threads, device, recipe.compile)
-    source, evaluation = read_sidecar(arguments.train), read_sidecar(arguments.evaluation)
-    rows, seed, workers = source["rows"], arguments.seed, arguments.workers
+    torch_settings.configure(arguments.torch_threads, processes.device, recipe.compile)
+    processes.connect()
+    source = read_sidecar(arguments.train)
+    rows, seed, workers = source["rows"], arguments.seed, max(1, arguments.workers // processes.size)
 
     # Neither the milestones on the way nor the step itself are part of what a run is: a chain is one run.
     params = {name: getattr(arguments, name) for name in ("backbone", "recipe", "transform", "seed", "torch_threads")}
     inputs = {"train": source["content"]}
     identity = digest({"params": params, "inputs": inputs})
     fingerprint = digest([identity, arguments.step, code_fingerprint("pretrain")])
-    run = training.start_run(arguments.backbone, source["classes"], recipe, seed, device, transform.size)
-    training_log = resume.TrainingLog(arguments.training_log)
-    resume_file = resume.ResumeFile(arguments.weights, arguments.resume_seconds)
-    restore(run, arguments, resume_file, training_log, identity, fingerprint)
+    shape = (source["classes"], recipe, seed, processes.device, transform.size, processes)
+    run = training.start_run(arguments.backbone, *shape)
+    if processes.leads:
+        training_log = resume.TrainingLog(arguments.training_log)
+        resume_file = resume.ResumeFile(arguments.weights, arguments.resume_seconds)
+        restore(run, arguments, resume_file, training_log, identity, fingerprint)
+    if processes.size > 1:
+        begin = processes.from_leader(training.state_bytes(run, identity) if processes.leads else None)
+        training.load_state(begin, run, identity)
+    stream = batch_stream(arguments.train, rows, recipe, transform, seed, run.step, arguments.step, workers, processes)
+    if not processes.leads:
+        for images, labels in stream:
+            training.train_step(run, images, labels, recipe, transform)
+        processes.disconnect()
+        return
 
     def state() -> bytes:
         return training.state_bytes(run, fingerprint, {"log_bytes": training_log.position()})
 
     progress = Progress(arguments.step, f"pretrain seed {seed}", "steps", done=run.step)
     command.log_start_up()
-    stream = batch_stream(arguments.train, rows, recipe, transform, seed, run.step, arguments.step, workers)
     for images, labels in stream:
         loss = training.train_step(run, images, labels, recipe, transform)
         if run.step % LOG_EVERY == 0 or run.step == arguments.step:
@@ -85,12 +110,29 @@ def pretrain(arguments, device: str) -> None:
     # What follows, averaging and evaluation, may take long too; a job that is stopped there need not train again.
     resume_file.offer(state, run.step, due=True)
     resume_file.stop_watching()
+    processes.disconnect()
 
+    model, facts = averaged(run, arguments, recipe, transform, source)
+    inputs |= {"evaluation": read_sidecar(arguments.evaluation)["content"]}
+    device_name = torch_settings.device_name(processes.device)
+    write_outputs(arguments, run, model, params, inputs, identity, facts, device_name)
+    resume_file.remove()  # before the log takes its name: a resume file counts on the log beside it
+    training_log.finish()
+    command.log(f"step {run.step}: loss {run.loss_average:.4f}, {arguments.source} {facts['source_accuracy']:.2f} %")
+
+
+def averaged(run, arguments, recipe, transform, source: dict):
+    """The model for inference, and what its file says of it."""
+    from workflow_scripts.timecat import training
+    from workflow_scripts.timecat.ffcv_reader import batches
+    from workflow_scripts.timecat.recipe import batch_norm_stream
+
+    seed, workers, rows = arguments.seed, arguments.workers, source["rows"]
     batch_norm_batches = batch_norm_stream(arguments.train, rows, recipe, transform, seed, workers)
     model = training.averaged_model(run, batch_norm_batches, transform)
-    evaluation_rows = range(evaluation["rows"])
+    evaluation_rows = range(read_sidecar(arguments.evaluation)["rows"])
     evaluation_batches = batches(arguments.evaluation, evaluation_rows, EVALUATION_BATCH, transform, None, workers)
-    facts = {
+    return model, {
         "source": arguments.source,
         "seed": seed,
         "step": arguments.step,
@@ -99,11 +141,6 @@ def pretrain(arguments, device: str) -> None:
         "final_train_loss": run.loss_average,
         "source_accuracy": training.accuracy(model, evaluation_batches, transform),
     }
-    inputs |= {"evaluation": evaluation["content"]}
-    write_outputs(arguments, run, model, params, inputs, identity, facts, torch_settings.device_name(device))
-    resume_file.remove()  # before the log takes its name: a resume file counts on the log beside it
-    training_log.finish()
-    command.log(f"step {run.step}: loss {run.loss_average:.4f}, {arguments.source} {facts['source_accuracy']:.2f} %")
 
 
 def restore(run, arguments, resume_file, training_log, identity: str, fingerprint: str) -> None:

@@ -9,11 +9,25 @@ import fcntl
 import os
 import subprocess
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from workflow_scripts.timecat.command import log
 
+# The number of devices to pretend, for tests on machines without any: everything here is as with GPUs, but what is computed
+# "on" them is computed on the CPU.
+PRETENDED = "TIMECAT_PRETENDED_DEVICES"
+
 _held = []  # open lock files: closing one would give its device back
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What this process may compute on. kind: its torch device, "cuda" or "cpu". devices: names of the leased GPUs."""
+
+    kind: str
+    devices: list[str] = field(default_factory=list)
 
 
 def visible_devices() -> dict[str, str]:
@@ -32,6 +46,8 @@ def visible_devices() -> dict[str, str]:
 
 def _listed_devices() -> dict[str, str]:
     """Index -> UUID of every GPU that nvidia-smi lists; empty where there is none."""
+    if PRETENDED in os.environ:
+        return {str(index): f"pretended-{index}" for index in range(int(os.environ[PRETENDED]))}
     query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
         listing = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True).stdout
@@ -46,25 +62,40 @@ def _identity(name: str, listed: dict[str, str]) -> str:
 
 
 def acquire(requested: int, devices: dict[str, str] | None = None, folder=None, poll_seconds: float = 1.0) -> str:
-    """Confine this process to ``requested`` GPUs and return its torch device, ``"cuda"`` or ``"cpu"``.
+    """Confine this process to ``requested`` GPUs, as ``lease`` does, and return its torch device, "cuda" or "cpu"."""
+    return lease(requested, devices, folder, poll_seconds).kind
+
+
+def lease(
+    requested: int,
+    devices: dict[str, str] | None = None,
+    folder=None,
+    poll_seconds: float = 1.0,
+    usable: Callable[[int], int] = lambda count: count,
+) -> Lease:
+    """Confine this process to ``requested`` GPUs.
 
     requested: the rule's ``{resources.gpu}``, as clamped by the command line; 0 hides every GPU. devices, folder: stand
-    in for visible_devices() and the folder of locks in tests. With fewer devices than requested the job uses those
-    there are, with none it computes on the CPU, and says so once; for devices that exist but are taken it waits.
+    in for visible_devices() and the folder of locks in tests. usable: how many of a number of GPUs the work can be
+    divided among. With fewer devices than requested the job uses those there are, with none it computes on the CPU, and
+    says so once; for devices that exist but are taken it waits.
     """
     if requested > 0 and devices is None:
         devices = visible_devices()
     if requested <= 0 or not devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         log("computing on the CPU: " + ("no GPU was asked for (gpu=0)" if requested <= 0 else "no GPU is visible"))
-        return "cpu"
-    if requested > len(devices):
-        log(f"asked for {requested} GPUs, {len(devices)} visible: using {len(devices)}")
-        requested = len(devices)
-    chosen = _lease(requested, devices, _lock_folder(folder), poll_seconds)
+        return Lease("cpu")
+    count = min(requested, len(devices))
+    if count < requested:
+        log(f"asked for {requested} GPUs, {len(devices)} visible: using {count}")
+    if usable(count) < count:
+        log(f"this job cannot be divided among {count} GPUs: using {usable(count)}")
+    chosen = _lease(usable(count), devices, _lock_folder(folder), poll_seconds)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
-    log(f"computing on GPU {', '.join(chosen)}")
-    return "cuda"
+    pretended = any(devices[name].startswith("pretended-") for name in chosen)
+    log(f"computing on {'pretended ' if pretended else ''}GPU {', '.join(chosen)}")
+    return Lease("cpu" if pretended else "cuda", chosen)
 
 
 def _lock_folder(folder) -> Path:

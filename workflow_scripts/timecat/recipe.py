@@ -8,6 +8,7 @@ from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.ffcv_reader import batches
 from workflow_scripts.timecat.randomness import key, permutation
 from workflow_scripts.timecat.views import Transform
+from workflow_scripts.timecat.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,19 @@ class Recipe:
 
 
 def batch_stream(
-    beton, rows: int, recipe: Recipe, transform: Transform, seed: int, start: int, stop: int, workers: int
+    beton,
+    rows: int,
+    recipe: Recipe,
+    transform: Transform,
+    seed: int,
+    start: int,
+    stop: int,
+    workers: int,
+    world: World = ALONE,
 ):
     """Batches of the steps ``start`` to ``stop - 1`` of a run: (images uint8 [b, s, s, 3], labels int64 [b]).
+
+    Of several processes, each gets its share of every batch: consecutive images, in the order of ranks.
 
     Which images step s sees, and with which crop and flip, depends on (seed, s) alone, so a run that begins in the
     middle of an epoch sees what an uninterrupted one sees. An epoch is all the whole batches of a permutation of the
@@ -64,8 +75,10 @@ def batch_stream(
         count = min(per_epoch - first, stop - step)
         order = permutation(key("pretrain", "order", seed, epoch), np.arange(rows))
         wanted = order[first * recipe.batch_size : (first + count) * recipe.batch_size]
+        share = recipe.batch_size // world.size
+        wanted = wanted.reshape(count, world.size, share)[:, world.rank].ravel()
         crop_key = key("pretrain", "crop", seed, epoch)
-        for _, images, labels in batches(beton, wanted, recipe.batch_size, transform, crop_key, workers):
+        for _, images, labels in batches(beton, wanted, share, transform, crop_key, workers):
             yield images, labels
         step += count
 

@@ -8,6 +8,7 @@ Precision and compilation are of training's forward and backward passes alone. P
 float32, and what is averaged, evaluated and written is the eager model.
 """
 
+import contextlib
 import copy
 import io
 import math
@@ -21,12 +22,15 @@ from torch.nn import functional
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.backbones import Classifier
+from workflow_scripts.timecat.batch_shares import Share, next_accumulation, share_of
 from workflow_scripts.timecat.compiling import compiled
 from workflow_scripts.timecat.ghost_batch_norm import set_ghost_batch
 from workflow_scripts.timecat.initialisation import initial_classifier
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.recipe import Recipe
+from workflow_scripts.timecat.shared_batch_norm import keep_batch_norm, share_batch_norm
 from workflow_scripts.timecat.views import Transform, normalise
+from workflow_scripts.timecat.world import ALONE, World
 
 LOSS_AVERAGE_DECAY = 0.98  # of the running mean that the log and the weights' metadata report: about 50 steps
 
@@ -35,7 +39,8 @@ LOSS_AVERAGE_DECAY = 0.98  # of the running mean that the log and the weights' m
 class Run:
     """A pretraining run in progress. The model's parameters are y; ``loss_average`` is an average of recent losses.
 
-    network: what training calls, the model itself or a compiled form that shares its parameters.
+    network: what training calls, the model itself or a form that shares its parameters (compiled, or of several
+    processes). apart: context in which such processes do not sum their gradients. share: this process's of each batch.
     """
 
     model: Classifier
@@ -44,20 +49,41 @@ class Run:
     loss_average: float
     seed: int
     network: Callable[[torch.Tensor], torch.Tensor]
+    share: Share
+    world: World
+    apart: Callable[[], contextlib.AbstractContextManager]
 
 
 def start_run(
-    backbone: dict, classes: int, recipe: Recipe, seed: int, device: str, image_size: int | None = None
+    backbone: dict,
+    classes: int,
+    recipe: Recipe,
+    seed: int,
+    device: str,
+    image_size: int | None = None,
+    world: World = ALONE,
 ) -> Run:
-    """A run at step 0; the seed fixes the initial parameters. image_size: as in build_backbone."""
+    """A run at step 0; the seed fixes the initial parameters. image_size: as in build_backbone.
+
+    world: of processes among which each batch is divided (batch_shares); it must be one that the recipe allows, and
+    connected.
+    """
     model = initial_classifier(backbone, classes, seed, image_size, recipe.initialisation, recipe.zero_gamma)
-    if recipe.ghost_batch:
+    share = share_of(recipe, world)
+    if share.processes > 1:
+        share_batch_norm(model, share.processes, world.rank, world.size)
+    elif recipe.ghost_batch:
         set_ghost_batch(model, recipe.ghost_batch)
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # of the weights: convolutions go by it, and pass it on
     model.to(device).train()
-    network = compiled(model) if recipe.compile else model
-    return Run(model, _optimizer(model, recipe), 0, math.nan, seed, network)
+    network, apart = model, contextlib.nullcontext
+    if world.size > 1:
+        network = nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
+        apart = network.no_sync
+    if recipe.compile:
+        network = compiled(network)
+    return Run(model, _optimizer(model, recipe), 0, math.nan, seed, network, share, world, apart)
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> AdamWScheduleFree:
@@ -74,8 +100,14 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> AdamWScheduleFree:
 
 
 def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform) -> float:
-    """One step on a batch (images uint8 [b, s, s, 3], labels [b]); returns its loss. UserError if it is not finite."""
-    value = compute_gradients(run, images, labels, recipe, transform)
+    """One step on a batch, or on this process's share of it (images uint8 [b, s, s, 3], labels [b]); returns its loss.
+
+    UserError if that is not finite, or if the GPU's memory is too small.
+    """
+    try:
+        value = run.world.mean(compute_gradients(run, images, labels, recipe, transform))
+    except torch.OutOfMemoryError as error:
+        raise UserError(_advice_on_memory(recipe, run.share)) from error
     if not math.isfinite(value):
         raise UserError(
             f"the training loss is {value} at step {run.step + 1}: training diverged; lower pretrain.lr (now {recipe.lr}) "
@@ -88,26 +120,40 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Rec
     return value
 
 
+def _advice_on_memory(recipe: Recipe, share: Share) -> str:
+    problem = f"the GPU's memory is too small for training on {share.part} images at once"
+    accumulation = next_accumulation(recipe)
+    if accumulation is None:
+        return f"{problem}; lower pretrain.batch_size (now {recipe.batch_size}) in the config"
+    return (
+        f"{problem}; set pretrain.accumulation to {accumulation} or more (now {recipe.accumulation}; the batch stays what it "
+        f"is), or divide it among more GPUs with limits.pretrain_gpus, in the config"
+    )
+
+
 def compute_gradients(
     run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform
 ) -> float:
     """Set the parameters' gradients to those of a batch's mean loss, and return that loss.
 
-    The batch passes in parts whose gradients are summed, so a step is one of the whole batch however it is divided.
+    The batch passes in parts whose gradients are summed, so a step is one of the whole batch however it is divided. Of
+    several processes, each passes its share (the loss is of that), and the gradients are the mean over all.
     """
     device = run.model.fc.weight.device
     images, labels = images.to(device), labels.to(device)
     run.optimizer.zero_grad()
-    value = 0.0
-    for part, (some, their_labels) in enumerate(zip(images.split(recipe.part), labels.split(recipe.part))):
+    value, size = 0.0, run.share.part
+    for part, (some, their_labels) in enumerate(zip(images.split(size), labels.split(size))):
         # What a network draws in training (dropout, stochastic depth) depends on seed, step and part alone.
-        torch.manual_seed(key("pretrain", "noise", run.seed, run.step, part) % 2**63)
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            logits = run.network(normalise(some, transform))
-        loss = functional.cross_entropy(logits.float(), their_labels, label_smoothing=recipe.label_smoothing)
-        if recipe.accumulation > 1:
-            loss = loss * (len(some) / len(images))
-        loss.backward()
+        torch.manual_seed(key("pretrain", "noise", run.seed, run.step, run.share.first_part + part) % 2**63)
+        last = (part + 1) * size >= len(images)
+        with contextlib.nullcontext() if last else run.apart():
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                logits = run.network(normalise(some, transform))
+            loss = functional.cross_entropy(logits.float(), their_labels, label_smoothing=recipe.label_smoothing)
+            if size < len(images):
+                loss = loss * (len(some) / len(images))
+            loss.backward()
         value += loss.item()
     return value
 
@@ -120,6 +166,8 @@ def averaged_model(run: Run, batches, transform: Transform) -> Classifier:
     """
     model, optimizer = copy.deepcopy((run.model, run.optimizer))
     optimizer.eval()
+    if run.share.processes > 1:  # here one process has all the images
+        keep_batch_norm(model, run.share.part * run.share.processes)
     recompute_batch_norm(model, batches, transform)
     return model.eval()
 
