@@ -48,6 +48,8 @@ class Costs:
     def seconds(self, job: Job, available: float = math.inf) -> float:
         """From the start of a job to its end."""
         sharing = 1 if self.is_cpu else max(1, self.devices(job, available))
+        if job.trained and sharing > 1:
+            sharing = usable_gpus(self._planned.study.config.pretrain, sharing)
         seconds = self.device.start_seconds + self.operation_seconds(job.operations) + self._writing(job)
         if job.trained:
             seconds += self.training_seconds(job.trained, job.image_size, job.precision, sharing)
@@ -76,3 +78,22 @@ class Costs:
         assumed = self.table.assumptions
         each = job.pixels / assumed.large_photograph / assumed.written_per_core + assumed.write_overhead
         return job.written * each / job.threads
+
+
+def usable_gpus(pretrain, count: int) -> int:
+    """The GPUs, at most ``count``, that can share a batch of the recipe (the config's block).
+
+    The same as batch_shares.usable_processes, which imports torch; a test holds them equal.
+    """
+
+    def can_share(size: int) -> bool:
+        images, parts = pretrain.batch_size // size, pretrain.accumulation
+        if pretrain.batch_size % size or (parts % size and size % parts):
+            return False
+        part = images // max(1, parts // size)
+        group = pretrain.ghost_batch or pretrain.batch_size // parts
+        if part % group and group % part:
+            return False
+        return group <= part or not pretrain.compile
+
+    return next(size for size in range(count, 0, -1) if can_share(size))

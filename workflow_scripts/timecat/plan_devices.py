@@ -5,7 +5,7 @@ import textwrap
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from workflow_scripts.timecat.plan_costs import Costs
+from workflow_scripts.timecat.plan_costs import Costs, usable_gpus
 from workflow_scripts.timecat.plan_jobs import Job
 from workflow_scripts.timecat.plan_report import WIDTH
 from workflow_scripts.timecat.plan_simulation import Task, critical_path, enough_devices, simulate, work
@@ -130,11 +130,22 @@ def saturation(case: OnDevices, study: Study) -> str:
             f"{case.pretraining_share:.1%} of it is pretraining, one seed's milestones one after the other: a larger "
             "limits.pretrain_gpus shortens it."
         )
-    pretrain = study.config.pretrain
-    together = pretrain.ghost_batch or 1
-    if trains and gpus * together > pretrain.batch_size:
-        lines.append(
-            f"But {gpus} GPUs have {pretrain.batch_size / gpus:g} images each of a batch of {pretrain.batch_size}, fewer than "
-            f"the ghost batch of {together}: take the time as a lower bound, for nobody has measured it."
-        )
+    if trains:
+        lines += _caveats(study.config.pretrain, gpus)
     return "\n".join(textwrap.fill(line, WIDTH) for line in lines)
+
+
+def _caveats(pretrain, gpus: int) -> list[str]:
+    """What is to be said of so many GPUs for one pretraining job of a recipe (the config's block)."""
+    lines, used = [], usable_gpus(pretrain, gpus)
+    if used < gpus:
+        lines.append(
+            f"Of {gpus} GPUs a job uses {used}, since a batch of {pretrain.batch_size} cannot be divided otherwise."
+        )
+    images, group = pretrain.batch_size // used, pretrain.ghost_batch or pretrain.batch_size // pretrain.accumulation
+    if images < group:
+        lines.append(
+            f"But {used} GPUs have {images} images each of a batch of {pretrain.batch_size:,}: batch norm's statistics, of {group} "
+            f"images, then go over {group // images} GPUs in every layer. Take the time as a lower bound, for nobody has measured it."
+        )
+    return lines

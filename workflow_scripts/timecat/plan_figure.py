@@ -15,6 +15,12 @@ LOOKS = (
 )
 MOST = 1024  # devices
 DAY = 86400
+TICKS = (
+    *((seconds / DAY, f"{seconds} s") for seconds in (1, 4, 15)),
+    *((60 * minutes / DAY, f"{minutes} min") for minutes in (1, 4, 15)),
+    *((3600 * hours / DAY, f"{hours} h") for hours in (1, 6)),
+    *((days, f"{days} day{'s' if days > 1 else ''}") for days in (1, 4, 16, 64, 256)),
+)
 
 
 def wall_clock_figure(cases: list[OnDevices], folder: Path) -> bytes:
@@ -43,7 +49,8 @@ def _drawn(cases: list[OnDevices]) -> bytes:
         panel.set_xscale("log", base=2)
         panel.set_yscale("log")
         panel.set_xticks(numbers[::2], [f"{number}" for number in numbers[::2]])
-        panel.set_yticks([0.25, 1, 4, 16, 64], ["6 hours", "1 day", "4 days", "16 days", "64 days"])
+        low, high = panel.get_ylim()
+        panel.set_yticks(*zip(*((days, label) for days, label in TICKS if low <= days <= high)))
         panel.minorticks_off()
         panel.set_xlabel(f"{cases[0].costs.device.title}s")
         panel.set_ylabel("wall-clock time")

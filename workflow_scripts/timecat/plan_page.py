@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import textwrap
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts import UserError, write_bytes
@@ -9,7 +10,7 @@ from workflow_scripts.timecat.plan_costs import Costs
 from workflow_scripts.timecat.plan_devices import OnDevices, saturation, wall_clock_table
 from workflow_scripts.timecat.plan_figure import wall_clock_figure
 from workflow_scripts.timecat.plan_jobs import jobs_of, left
-from workflow_scripts.timecat.plan_report import Plan, text
+from workflow_scripts.timecat.plan_report import WIDTH, Plan, text
 from workflow_scripts.timecat.plan_rows import RowsOf
 from workflow_scripts.timecat.plan_text import duration, size, table
 from workflow_scripts.timecat.plan_work import PlannedStudy
@@ -52,7 +53,18 @@ def page(path: Path, config: str, plan: Plan, gpus: list[int], pretrain_gpus: li
         f"## Without pretraining\n\n{_without_pretraining(plan, gpus)}",
         f"## Other devices\n\n{_other_devices(plan, pretrain_gpus)}",
     ]
-    return {path.name: ("\n\n".join(parts) + "\n").encode(), figure: drawn}
+    return {path.name: (_wrapped("\n\n".join(parts)) + "\n").encode(), figure: drawn}
+
+
+def _wrapped(markdown: str) -> str:
+    """Prose in lines of a page's width; blocks of code, headings and figures as they are."""
+    lines, in_code = [], False
+    for line in markdown.split("\n"):
+        in_code ^= line.startswith("```")
+        is_prose = not in_code and not line.startswith(("#", "!", "```"))
+        indent = "  " if line.startswith("- ") else ""
+        lines += (textwrap.wrap(line, WIDTH, subsequent_indent=indent) or [""]) if is_prose else [line]
+    return "\n".join(lines)
 
 
 def _seconds(plan: Plan, *rules: str) -> float:
@@ -69,7 +81,7 @@ def _reading(plan: Plan) -> str:
         f"else takes {duration(after, costs.unit)} where the original procedure takes {duration(original.seconds, costs.unit)}, and it is "
         f"paid once: another grid of weight decays, another arm of the same checkpoints or another protocol of the probe costs "
         f"{duration(_seconds(plan, 'probe'), costs.unit)} of probes here, and the original procedure the whole of its images again. "
-        f"The price is disk, {size(features)} of features (`views` is the knob: features grow with it, and so does the ratio shrink)."
+        f"The price is disk, {size(features)} of features (`views` is the knob: with more of them features grow and the ratio shrinks)."
     )
 
 
@@ -99,33 +111,33 @@ def _what_to_do(plan: Plan, cases: list[OnDevices]) -> str:
         study.config.pretrain.ghost_batch,
     )
     lines = [
-        f"- **The chains of seeds come first.** {seeds} seeds are {seeds} chains, a GPU each with `pretrain_gpus: 1`: a sixth GPU has "
-        "only extraction and probes to do, and soon nothing. Raise `limits.pretrain_gpus` until seeds x pretrain_gpus is about "
-        "the number of GPUs.",
+        f"- **The chains of seeds come first.** {seeds} seeds are {seeds} chains, which with `pretrain_gpus: 1` take a GPU each: any "
+        "more have only extraction and probes to do, and soon nothing. Raise `limits.pretrain_gpus` until seeds x pretrain_gpus is "
+        "about the number of GPUs.",
         "- **More seeds are free** once GPUs stand idle: they lengthen no chain, and error bars shrink.",
     ]
     if ghost:
         lines.append(
-            f"- **The recipe ends at {batch // ghost} GPUs a job**: batch norm takes its statistics of {ghost} images (`ghost_batch`), and a "
-            f"batch has {batch}. Past that a smaller ghost batch is another recipe, and small parts fill a GPU badly; the lines "
-            "beyond are a bound, not a promise."
+            f"- **Up to {batch // ghost} GPUs, a job does the recipe as it stands**: batch norm takes its statistics of {ghost} images "
+            f"(`ghost_batch`), and a batch of {batch:,} has {batch // ghost} times as many. Past that, GPUs have to agree on them in every "
+            "layer, and small parts fill a GPU badly: those lines are a bound and no promise."
         )
     lines += [
-        "- **Then extraction of the largest data set on one GPU**, at the end of the chain: `limits.extract_gpus` divides its rows. It "
-        f"is now {limits.extract_gpus}; with fewer GPUs than jobs it would only cost, for the jobs of other checkpoints keep them busy.",
-        "- **One job waits for all its GPUs at once.** With `pretrain_gpus` as large as the whole machine, seeds train one after the other; "
-        "the time is the same as side by side while GPUs scale well, and the first results come sooner.",
-        "- Images must come as fast as GPUs take them (`limits.workers` per GPU; docs/benchmarks.md has images/s per core), and betons should "
-        "fit the page cache: neither is in these figures.",
+        "- **Then comes extraction of the largest data set**, on one GPU at the end of the chain. `limits.extract_gpus` (now "
+        f"{limits.extract_gpus}) divides its rows; it helps where there are more GPUs than checkpoints to extract with, and else nothing.",
+        "- **A job starts when all its GPUs are free at once.** With `pretrain_gpus` as large as the machine, seeds train one after the "
+        "other, in about the time that side by side takes as long as GPUs scale well, and the first results come sooner.",
+        "- **Images must come as fast as GPUs take them** (`limits.workers`; docs/benchmarks.md has images/s per core), and betons "
+        "should fit the page cache. Neither is in these figures.",
     ]
     return "### What to do about it\n\n" + "\n".join(lines)
 
 
 def _without_pretraining(plan: Plan, gpus: list[int]) -> str:
-    made = left(plan.jobs, lambda file: file.startswith("results/checkpoints/"))
+    made = left(plan.jobs, lambda file: file.startswith(("results/data_sets/", "results/checkpoints/")))
     case = OnDevices(made, plan.costs)
     return (
-        "With the authors' checkpoints (the block `checkpoints` of the config) in the place of pretraining, or when pretraining is done:\n\n"
+        "Once data sets and checkpoints are there, made or published ones (the block `checkpoints` of the config), this is left:\n\n"
         f"```\n{wall_clock_table([case], gpus)}\n```\n\n{saturation(case, plan.planned.study)}"
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_scripts.timecat.plan_costs import Costs
+from workflow_scripts.timecat.plan_images import PHOTOGRAPH
 from workflow_scripts.timecat.plan_jobs import KINDS, Job, jobs_of, left
 from workflow_scripts.timecat.plan_original import Original, original_procedure
 from workflow_scripts.timecat.plan_rows import RowsOf
@@ -72,7 +73,8 @@ def data_sets(plan: Plan) -> str:
         found, views = plan.planned.rows[name], plan.planned.study.number_of_views(name)
         side = plan.planned.image_size(name)
         numbers = [found.train, found.heldout, found.evaluation, found.classes]
-        rows.append([name, *(f"{number:,}" for number in numbers), str(views or "-"), str(side), found.origin])
+        guess = ", images of {} x {} px".format(*PHOTOGRAPH) if plan.planned.sizes_are_a_guess(name) else ""
+        rows.append([name, *(f"{number:,}" for number in numbers), str(views or "-"), str(side), found.origin + guess])
     return table(rows)
 
 

@@ -107,6 +107,11 @@ class PlannedStudy:
         workers = self.study.config.limits.workers
         return beton_bytes(self.rows_of(data_set, split), self._stored(data_set, split)[0], workers)
 
+    def sizes_are_a_guess(self, data_set: str) -> bool:
+        """Whether images that nobody has seen are taken for photographs of PHOTOGRAPH's size."""
+        kind, found = self.study.config.data_sets[data_set].kind, self.rows[data_set]
+        return kind in ("image_folder", "evaluation_folder") and not found.images and found.origin != "sidecars"
+
     def pixels(self, data_set: str, split: str) -> int:
         """Of an image, before it is reduced."""
         return self._stored(data_set, split)[1]
