@@ -1,6 +1,7 @@
 """How large a backbone is and what an image costs in it, for `make plan`: known without torch wherever that is possible."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from workflow_scripts.timecat.architectures import SMALL_RESIDUAL
 
@@ -40,7 +41,7 @@ def backbone_size(settings, image_size: int) -> BackboneSize:
         return small_residual_size(settings.width, settings.blocks, image_size)
     known = KNOWN.get((settings.architecture, settings.width))
     if known is None:
-        return counted(settings.model_dump(), image_size)
+        return _counted_once(settings.architecture, settings.width, image_size)
     return BackboneSize(**vars(known) | {"macs": known.macs * (image_size / TABLE_SIDE) ** 2})
 
 
@@ -55,6 +56,11 @@ def small_residual_size(width: int, blocks: int, image_size: int) -> BackboneSiz
         normalised, norms = normalised + 3 * channels, norms + 3
     # A batch norm of c channels has 2 c parameters and 2 c statistics; before each stands a convolution.
     return BackboneSize(parameters + 2 * normalised, 3 * norms, 2 * normalised, norms, channels, macs)
+
+
+@cache
+def _counted_once(architecture: str, width: int, image_size: int) -> BackboneSize:
+    return counted({"architecture": architecture, "width": width}, image_size)
 
 
 def counted(settings: dict, image_size: int) -> BackboneSize:

@@ -1,6 +1,7 @@
 """What a study's stages do and leave on disk, in numbers, for `make plan`: each from how the stage does it."""
 
 import json
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,7 +40,7 @@ class PlannedStudy:
         """The study's backbone: its block of the config."""
         return self.study.config.backbones[self.study.config.backbone]
 
-    @property
+    @cached_property
     def size(self):
         """Its size, at the source's images."""
         return backbone_size(self.backbone, self.image_size(self.study.config.source))
