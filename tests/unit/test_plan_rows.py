@@ -183,6 +183,11 @@ def test_a_speed_is_the_rows_or_derived_by_multiplications():
     small = table.rates[-1].backbone
     assert table.default_device(resnet50) == "v100" and table.default_device(small) == "cpu-core"
     assert table.default_device(small.model_copy(update={"width": 16})) == "cpu-core"
+    # Of rows of one device, one of the same family comes before one of the same cost.
+    wide = small.model_copy(update={"width": 64})
+    both = table.model_copy(update={"rates": [*table.rates, table.rates[-1].model_copy(update={"device": "v100"})]})
+    assert "small_residual" in speed(both, "v100", wide, 448, "float32").origin
+    assert "resnet50" in speed(table, "v100", wide, 448, "float32").origin
     with pytest.raises(UserError, match="has no row of v100 in bf16"):
         speed(table, "v100", resnet50, 224, "bf16")
     with pytest.raises(UserError, match="--device: 'tpu' is not in the table"):
