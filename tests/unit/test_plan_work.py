@@ -17,7 +17,7 @@ from workflow_scripts.timecat.plan_costs import Costs, usable_gpus
 from workflow_scripts.timecat.plan_devices import OnDevices
 from workflow_scripts.timecat.plan_jobs import TARGET, jobs_of, left
 from workflow_scripts.timecat.plan_original import original_procedure
-from workflow_scripts.timecat.plan_report import make_plan
+from workflow_scripts.timecat.plan_report import make_plan, notes
 from workflow_scripts.timecat.plan_rows import RowsOf
 from workflow_scripts.timecat.plan_simulation import critical_path, simulate, work
 from workflow_scripts.timecat.plan_text import count, duration, ratio, size, table
@@ -221,6 +221,15 @@ def test_seconds_by_hand(tmp_path):
     each = 469 * 387 / 187_500 / 280 + 0.0004
     assert costs.seconds(write) == pytest.approx(10 + 1_281_167 * each / 8) and costs.device_seconds(write) == 0
     assert sum(map(costs.device_seconds, jobs(plan, "pretrain").values())) / 86400 == pytest.approx(76, abs=0.2)
+
+
+def test_a_job_that_a_scheduler_would_stop_is_named(tmp_path):
+    values = read("paper")
+    assert "The longest job (pretrain seed 2 to step 450000) takes 8.4 days" in " ".join(
+        notes(plan_of(values, tmp_path)).split()
+    )
+    values["limits"]["pretrain_gpus"] = 8
+    assert "The longest job" not in notes(plan_of(values, tmp_path)), "then it takes a day"
 
 
 def test_several_gpus_of_a_job(tmp_path):

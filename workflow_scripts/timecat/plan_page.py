@@ -16,6 +16,8 @@ from workflow_scripts.timecat.plan_text import duration, size, table
 from workflow_scripts.timecat.plan_work import PlannedStudy
 from workflow_scripts.timecat.study import Study
 
+MANY, SEVERAL = 64, 8  # GPUs of the machine and of one pretraining job, where devices are compared
+
 
 def write_page(path: Path, config: str, plan: Plan, gpus: list[int], pretrain_gpus: list[int]) -> None:
     """Write the page and, beside it, its figure (the same name with .svg). UserError where the plan has nothing to show."""
@@ -46,12 +48,12 @@ def page(path: Path, config: str, plan: Plan, gpus: list[int], pretrain_gpus: li
         f"## The bill\n\n```\n{text(plan, config)}\n```",
         _reading(plan),
         f"## Many GPUs\n\n![Wall-clock time against devices]({figure})\n\n```\n{wall_clock_table(cases, gpus)}\n```",
-        _how_it_is_reckoned(plan, gpus),
+        _how_it_is_reckoned(plan),
         "## What saturates first",
         *(f"**`pretrain_gpus: {case.pretrain_gpus}`**\n\n{saturation(case, plan.planned.study)}" for case in cases),
-        _what_to_do(plan, cases),
+        _what_to_do(plan),
         f"## Without pretraining\n\n{_without_pretraining(plan, gpus)}",
-        f"## Other devices\n\n{_other_devices(plan, pretrain_gpus)}",
+        f"## Other devices\n\n{_other_devices(plan)}",
     ]
     return {path.name: (_wrapped("\n\n".join(parts)) + "\n").encode(), figure: drawn}
 
@@ -85,7 +87,7 @@ def _reading(plan: Plan) -> str:
     )
 
 
-def _how_it_is_reckoned(plan: Plan, gpus: list[int]) -> str:
+def _how_it_is_reckoned(plan: Plan) -> str:
     return (
         "The wall-clock time is that of the jobs in a simulation of Snakemake's scheduling: a job is ready when its inputs exist, takes "
         "as many GPUs as `limits` say (fewer where there are fewer: Snakemake lowers what a job asks for to what "
@@ -96,14 +98,15 @@ def _how_it_is_reckoned(plan: Plan, gpus: list[int]) -> str:
 
 
 def _scaling(plan: Plan) -> str:
-    (scaling,) = {found.scaling for found in plan.costs.speeds.values()}
+    study, planned = plan.planned.study, plan.planned
+    scaling = plan.costs.speed(planned.image_size(study.config.source), study.config.pretrain.precision).scaling
     return (
         f"A pretraining job on twice the GPUs is taken for {2 * scaling:.2f} times as fast (`scaling` of the table: measured up to 8 "
         f"GPUs, assumed beyond; 64 are then {64 * scaling**6:.0f} times as fast as one)."
     )
 
 
-def _what_to_do(plan: Plan, cases: list[OnDevices]) -> str:
+def _what_to_do(plan: Plan) -> str:
     limits, study = plan.planned.study.config.limits, plan.planned.study
     seeds, batch, ghost = (
         len(study.config.pretrain.seeds),
@@ -142,10 +145,9 @@ def _without_pretraining(plan: Plan, gpus: list[int]) -> str:
     )
 
 
-def _other_devices(plan: Plan, pretrain_gpus: list[int]) -> str:
+def _other_devices(plan: Plan) -> str:
     study, throughputs = plan.planned.study, plan.costs.table
-    gpus = max(pretrain_gpus[0], 64)
-    rows = [["device", "training in", "images/s", "GPU time", f"on {gpus}, pretrain_gpus: 8", "figures"]]
+    rows = [["device", "training in", "images/s", "GPU time", f"on {MANY}, pretrain_gpus: {SEVERAL}", "figures"]]
     for name, device in throughputs.devices.items():
         for precision in ("float32", "bf16"):
             if device.kind == "cpu":
@@ -154,12 +156,12 @@ def _other_devices(plan: Plan, pretrain_gpus: list[int]) -> str:
                 other = _in_precision(study, precision)
                 planned = PlannedStudy(other, RowsOf(other, root=plan.planned.rows.root))
                 jobs, costs = jobs_of(planned), Costs(planned, throughputs, name)
-                case = OnDevices(jobs, costs, 8)
+                case = OnDevices(jobs, costs, SEVERAL)
                 found = costs.speed(planned.image_size(other.config.source), precision)
                 time = duration(sum(map(costs.device_seconds, jobs)), "GPU")
                 origin = "derived" if found.origin.startswith("derived") else "published"
                 rows.append(
-                    [device.title, precision, f"{found.training:,.0f}", time, duration(case.wall_clock(gpus)), origin]
+                    [device.title, precision, f"{found.training:,.0f}", time, duration(case.wall_clock(MANY)), origin]
                 )
     return (
         f"```\n{table(rows, left=2)}\n```\n\nExtraction is in float32 on all of them, with TF32 off. `precision: bf16` is another "

@@ -144,7 +144,22 @@ def notes(plan: Plan) -> str:
         "k backbones x weight decays x epochs x (rows + evaluation rows) images for every arm, replicate and data set; it "
         "keeps no features and no copies of the images, which is what the disk buys here."
     )
+    if too_long := _too_long(plan):
+        lines.append(too_long)
     return "\n".join(textwrap.fill(line, WIDTH) for line in lines)
+
+
+def _too_long(plan: Plan) -> str | None:
+    """Of the longest job that is left, if a scheduler would stop it before its end."""
+    longest = max(plan.left, key=plan.costs.seconds, default=None)
+    allowed = 60 * plan.planned.study.config.limits.runtime_minutes
+    if longest is None or plan.costs.seconds(longest) <= allowed:
+        return None
+    return (
+        f"The longest job ({longest.rule} {longest.name}) takes {duration(plan.costs.seconds(longest))}, and limits.runtime_minutes is "
+        f"{duration(allowed)}: a cluster's scheduler stops it there, and it goes on when the study is run again. Raise the limit, "
+        "give the job more GPUs, or add pretrain.milestones on the way."
+    )
 
 
 def _data_sets_written(plan: Plan) -> set[str]:
