@@ -1,4 +1,4 @@
-"""What a study takes before it is paid for: jobs, images, GPU time and disk, from its config and the files that exist."""
+"""What a study takes, before it is paid for: jobs, images, GPU time and disk, in total and left."""
 
 import argparse
 import tempfile

@@ -35,7 +35,8 @@ def test_published_numbers_and_what_is_taken_of_them():
     assert rows({"kind": "cifar100", "root": "x", "fraction": 0.1})[:4] == (5_000, 500, 10_000, 100)
     assert rows({"kind": "imagenet", "root": "x", "fraction": 0.0001})[0] == 1000, "at least one of each class"
     assert rows({"kind": "imagenet", "root": "x", "fraction": 0.0001, "balanced": False})[0] == 128
-    # The 455,954 patches of Camelyon17 are all but the test hospital's 85,054 in training or one of two validation splits.
+    # The 455,954 patches of Camelyon17 are all but the test hospital's 85,054 in training or one of two validation
+    # splits.
     assert sum(CAMELYON17.values()) == 455_954
     assert rows({"kind": "camelyon17", "root": "x", "evaluation_split": "val"})[2] == 34_904
 

@@ -32,7 +32,7 @@ def fresh(tmp_path_factory) -> StudyFolder:
 
 
 def every_stage() -> dict:
-    """The tiny study with an arm of each kind, a milestone past all arms and one between, and a folder for evaluation."""
+    """The tiny study with an arm of each kind, and milestones before and past all of them."""
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     values["data_sets"]["digits"] = {"kind": "digits"}
     values["data_sets"]["unused"] = {"kind": "image_folder", "root": "nowhere"}

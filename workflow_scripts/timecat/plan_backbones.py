@@ -1,4 +1,4 @@
-"""How large a backbone is and what an image costs in it, for `make plan`: known without torch wherever that is possible."""
+"""How large a backbone is and what an image costs in it, for `make plan`: without torch wherever that is possible."""
 
 from dataclasses import dataclass
 from functools import cache

@@ -10,8 +10,8 @@ from workflow_scripts.timecat.throughputs import Speed, Throughputs, speed
 class Costs:
     """The costs of a study's jobs on one kind of device (a key of the table's devices; None: the study's default).
 
-    On GPUs, a job takes as many as it asks for, and jobs that do not compute take none. On a CPU, of which a "device" is
-    one core, every job takes its threads. UserError where the table cannot say.
+    On GPUs, a job takes as many as it asks for, and jobs that do not compute take none. On a CPU, of which a "device"
+    is one core, every job takes its threads. UserError where the table cannot say.
     """
 
     def __init__(self, planned: PlannedStudy, table: Throughputs, device: str | None = None):

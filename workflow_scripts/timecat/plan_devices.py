@@ -63,7 +63,8 @@ class OnDevices:
             else:
                 parts.append((rule, 1, tasks[place].seconds, self._jobs[place].name))
         return ", ".join(
-            f"{f'{number} x ' if number > 1 else ''}{rule} ({'up to ' if number > 1 else ''}{name}: {duration(seconds)})"
+            f"{f'{number} x ' if number > 1 else ''}{rule} ({'up to ' if number > 1 else ''}{name}: "
+            f"{duration(seconds)})"
             for rule, number, seconds, name in parts
         )
 
@@ -122,8 +123,8 @@ def saturation(case: OnDevices, study: Study) -> str:
     trains = any(job.rule == "pretrain" for job in case.jobs) and not costs.is_cpu
     which = f" with pretrain_gpus: {gpus}" if trains else ""
     lines = [
-        f"Past {case.enough:,} {unit}s nothing gets faster{which} (by more than 1 %): {duration(case.shortest)} are left, "
-        f"whatever there is. That is the longest chain: {case.chain()}."
+        f"Past {case.enough:,} {unit}s nothing gets faster{which} (by more than 1 %): {duration(case.shortest)} are "
+        f"left, whatever there is. That is the longest chain: {case.chain()}."
     ]
     if trains and case.pretraining_share > 0.5:
         lines.append(
@@ -145,7 +146,8 @@ def _caveats(pretrain, gpus: int) -> list[str]:
     images, group = pretrain.batch_size // used, pretrain.ghost_batch or pretrain.batch_size // pretrain.accumulation
     if images < group:
         lines.append(
-            f"But {used} GPUs have {images} images each of a batch of {pretrain.batch_size:,}: batch norm's statistics, of {group} "
-            f"images, then go over {group // images} GPUs in every layer. Take the time as a lower bound, for nobody has measured it."
+            f"But {used} GPUs have {images} images each of a batch of {pretrain.batch_size:,}: batch norm's "
+            f"statistics, of {group} images, then go over {group // images} GPUs in every layer. Take the time as a "
+            "lower bound, for nobody has measured it."
         )
     return lines

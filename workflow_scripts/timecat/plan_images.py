@@ -4,11 +4,12 @@ import os
 
 from workflow_scripts.timecat.datasets.image_files import ImageFiles, reduced_sides
 
-# A JPEG of a photograph at quality 90 to 95, bytes per pixel: image-net.org's archives (147.9 GB for training) hold 115 kB
-# for each image of about 181,000 pixels.
+# A JPEG of a photograph at quality 90 to 95, bytes per pixel: image-net.org's archives (147.9 GB for training) hold 115
+# kB for each image of about 181,000 pixels.
 JPEG_BYTES = 0.64
-# Sides and, where they are published as JPEG, mean bytes of the images of each kind. ImageNet: its archives of 147.9 and
-# 6.7 GB; iNaturalist 2018: longest side 800 px, an archive of 120 GB for 461,939 images. CIFAR and Camelyon17 are exact.
+# Sides and, where they are published as JPEG, mean bytes of the images of each kind. ImageNet: its archives of 147.9
+# and 6.7 GB; iNaturalist 2018: longest side 800 px, an archive of 120 GB for 461,939 images. CIFAR and Camelyon17 are
+# exact.
 PHOTOGRAPH = (500, 375, None)
 PUBLISHED = {
     "imagenet": (469, 387, 115_400),

@@ -16,9 +16,9 @@ TARGET = "results/table2.csv"
 class Job:
     """A job. needs: its input files, whoever makes them; makes: its outputs.
 
-    trained, read: images through backbones, forward and backward or forward alone (an image counts once for each backbone).
-    operations: of linear heads. written: images that become part of a .beton, of so many ``pixels`` each. devices: GPUs that it
-    asks for. threads: cores likewise. bytes: on disk, by kind (KINDS).
+    trained, read: images through backbones, forward and backward or forward alone (an image counts once for each
+    backbone). operations: of linear heads. written: images that become part of a .beton, of so many ``pixels`` each.
+    devices: GPUs that it asks for. threads: cores likewise. bytes: on disk, by kind (KINDS).
     """
 
     rule: str
@@ -61,8 +61,8 @@ def jobs_of(planned: PlannedStudy) -> list[Job]:
 def left(jobs: list[Job], exists) -> list[Job]:
     """Those that are to be run for the table, as Snakemake decides it from the files that exist (path -> bool).
 
-    A job runs if something that runs needs a file of it that is not there, or if it needs a file of a job that runs. What
-    has changed since a file was made is not looked at.
+    A job runs if something that runs needs a file of it that is not there, or if it needs a file of a job that runs.
+    What has changed since a file was made is not looked at.
     """
     maker = {path: job for job in jobs for path in job.makes}
     needed_by = {}

@@ -1,4 +1,4 @@
-"""The page of a plan (docs/scale.md of the paper's study) and its figure: figures from the plan, and what follows from them."""
+"""The page of a plan (docs/scale.md is the paper's study): its figures, and what follows from them."""
 
 import contextlib
 import tempfile
@@ -20,7 +20,7 @@ MANY, SEVERAL = 64, 8  # GPUs of the machine and of one pretraining job, where d
 
 
 def write_page(path: Path, config: str, plan: Plan, gpus: list[int], pretrain_gpus: list[int]) -> None:
-    """Write the page and, beside it, its figure (the same name with .svg). UserError where the plan has nothing to show."""
+    """Write the page and, beside it, its figure (.svg). UserError where the plan has nothing to show."""
     for name, content in page(path, config, plan, gpus, pretrain_gpus).items():
         write_bytes(path.with_name(name), content)
 
@@ -41,10 +41,11 @@ def page(path: Path, config: str, plan: Plan, gpus: list[int], pretrain_gpus: li
     )
     parts = [
         "# What a study takes, and how far it scales",
-        f"This page is of `{config}`, before anything of it is made. It is written by\n\n```sh\n{command}\n```\n\nfrom the config "
-        "and `config/throughputs.yaml` alone, without data and in seconds; a test holds it to what that command writes. Nothing on "
-        "it was timed on these machines as a whole: it is arithmetic on the figures of the table, each of which says who measured "
-        "it. For your own study, files and devices:\n\n```sh\nmake plan CONFIG=config/config.yaml GPUS=2,8\n```",
+        f"This page is of `{config}`, before anything of it is made. It is written "
+        f"by\n\n```sh\n{command}\n```\n\nfrom the config and `config/throughputs.yaml` alone, without data and in "
+        "seconds; a test holds it to what that command writes. Nothing on it was timed on these machines as a whole: "
+        "it is arithmetic on the figures of the table, each of which says who measured it. For your own study, files "
+        "and devices:\n\n```sh\nmake plan CONFIG=config/config.yaml GPUS=2,8\n```",
         f"## The bill\n\n```\n{text(plan, config)}\n```",
         _reading(plan),
         f"## Many GPUs\n\n![Wall-clock time against devices]({figure})\n\n```\n{wall_clock_table(cases, gpus)}\n```",
@@ -78,22 +79,25 @@ def _reading(plan: Plan) -> str:
     trained, after = _seconds(plan, "pretrain"), sum(map(costs.device_seconds, plan.after_pretraining))
     features = sum(job.bytes.get("features", 0) for job in plan.jobs)
     return (
-        f"Pretraining is {trained / (trained + after):.0%} of this workflow's time, and it takes no shortcut there: the same images, "
-        "forward and backward. What it saves there is that milestones of a seed are one chain and not runs of their own. All "
-        f"else takes {duration(after, costs.unit)} where the original procedure takes {duration(original.seconds, costs.unit)}, and it is "
-        f"paid once: another grid of weight decays, another arm of the same checkpoints or another protocol of the probe costs "
-        f"{duration(_seconds(plan, 'probe'), costs.unit)} of probes here, and the original procedure the whole of its images again. "
-        f"The price is disk, {size(features)} of features (`views` is the knob: with more of them features grow and the ratio shrinks)."
+        f"Pretraining is {trained / (trained + after):.0%} of this workflow's time, and it takes no shortcut there: "
+        "the same images, forward and backward. What it saves there is that milestones of a seed are one chain and "
+        f"not runs of their own. All else takes {duration(after, costs.unit)} where the original procedure takes "
+        f"{duration(original.seconds, costs.unit)}, and it is paid once: another grid of weight decays, another arm "
+        "of the same checkpoints or another protocol of the probe costs "
+        f"{duration(_seconds(plan, 'probe'), costs.unit)} of probes here, and the original procedure the whole of its "
+        f"images again. The price is disk, {size(features)} of features (`views` is the knob: with more of them "
+        "features grow and the ratio shrinks)."
     )
 
 
 def _how_it_is_reckoned(plan: Plan) -> str:
     return (
-        "The wall-clock time is that of the jobs in a simulation of Snakemake's scheduling: a job is ready when its inputs exist, takes "
-        "as many GPUs as `limits` say (fewer where there are fewer: Snakemake lowers what a job asks for to what "
-        "`--resources gpu=` has), and keeps them to its end; what does not fit waits while a smaller job passes it by. No order of "
-        "jobs can be faster than the longest chain, nor than all work divided by the GPUs: both stand beside it, and where the time "
-        f"is near the larger of them, nothing is to be won by scheduling. {_scaling(plan)} Writing .beton files takes cores and no GPU."
+        "The wall-clock time is that of the jobs in a simulation of Snakemake's scheduling: a job is ready when its "
+        "inputs exist, takes as many GPUs as `limits` say (fewer where there are fewer: Snakemake lowers what a job "
+        "asks for to what `--resources gpu=` has), and keeps them to its end; what does not fit waits while a smaller "
+        "job passes it by. No order of jobs can be faster than the longest chain, nor than all work divided by the "
+        "GPUs: both stand beside it, and where the time is near the larger of them, nothing is to be won by "
+        f"scheduling. {_scaling(plan)} Writing .beton files takes cores and no GPU."
     )
 
 
@@ -101,8 +105,8 @@ def _scaling(plan: Plan) -> str:
     study, planned = plan.planned.study, plan.planned
     scaling = plan.costs.speed(planned.image_size(study.config.source), study.config.pretrain.precision).scaling
     return (
-        f"A pretraining job on twice the GPUs is taken for {2 * scaling:.2f} times as fast (`scaling` of the table: measured up to 8 "
-        f"GPUs, assumed beyond; 64 are then {64 * scaling**6:.0f} times as fast as one)."
+        f"A pretraining job on twice the GPUs is taken for {2 * scaling:.2f} times as fast (`scaling` of the table: "
+        f"measured up to 8 GPUs, assumed beyond; 64 are then {64 * scaling**6:.0f} times as fast as one)."
     )
 
 
@@ -114,24 +118,27 @@ def _what_to_do(plan: Plan) -> str:
         study.config.pretrain.ghost_batch,
     )
     lines = [
-        f"- **The chains of seeds come first.** {seeds} seeds are {seeds} chains, which with `pretrain_gpus: 1` take a GPU each: any "
-        "more have only extraction and probes to do, and soon nothing. Raise `limits.pretrain_gpus` until seeds x pretrain_gpus is "
-        "about the number of GPUs.",
+        f"- **The chains of seeds come first.** {seeds} seeds are {seeds} chains, which with `pretrain_gpus: 1` take "
+        "a GPU each: any more have only extraction and probes to do, and soon nothing. Raise `limits.pretrain_gpus` "
+        "until seeds x pretrain_gpus is about the number of GPUs.",
         "- **More seeds are free** once GPUs stand idle: they lengthen no chain, and error bars shrink.",
     ]
     if ghost:
         lines.append(
-            f"- **Up to {batch // ghost} GPUs, a job does the recipe as it stands**: batch norm takes its statistics of {ghost} images "
-            f"(`ghost_batch`), and a batch of {batch:,} has {batch // ghost} times as many. Past that, GPUs have to agree on them in every "
-            "layer, and small parts fill a GPU badly: those lines are a bound and no promise."
+            f"- **Up to {batch // ghost} GPUs, a job does the recipe as it stands**: batch norm takes its statistics "
+            f"of {ghost} images (`ghost_batch`), and a batch of {batch:,} has {batch // ghost} times as many. Past "
+            "that, GPUs have to agree on them in every layer, and small parts fill a GPU badly: those lines are a "
+            "bound and no promise."
         )
     lines += [
-        "- **Then comes extraction of the largest data set**, on one GPU at the end of the chain. `limits.extract_gpus` (now "
-        f"{limits.extract_gpus}) divides its rows; it helps where there are more GPUs than checkpoints to extract with, and else nothing.",
-        "- **A job starts when all its GPUs are free at once.** With `pretrain_gpus` as large as the machine, seeds train one after the "
-        "other, in about the time that side by side takes as long as GPUs scale well, and the first results come sooner.",
-        "- **Images must come as fast as GPUs take them** (`limits.workers`; docs/benchmarks.md has images/s per core), and betons "
-        "should fit the page cache. Neither is in these figures.",
+        "- **Then comes extraction of the largest data set**, on one GPU at the end of the chain. "
+        f"`limits.extract_gpus` (now {limits.extract_gpus}) divides its rows; it helps where there are more GPUs than "
+        "checkpoints to extract with, and else nothing.",
+        "- **A job starts when all its GPUs are free at once.** With `pretrain_gpus` as large as the machine, seeds "
+        "train one after the other, in about the time that side by side takes as long as GPUs scale well, and the "
+        "first results come sooner.",
+        "- **Images must come as fast as GPUs take them** (`limits.workers`; docs/benchmarks.md has images/s per "
+        "core), and betons should fit the page cache. Neither is in these figures.",
     ]
     return "### What to do about it\n\n" + "\n".join(lines)
 
@@ -140,8 +147,8 @@ def _without_pretraining(plan: Plan, gpus: list[int]) -> str:
     made = left(plan.jobs, lambda file: file.startswith(("results/data_sets/", "results/checkpoints/")))
     case = OnDevices(made, plan.costs)
     return (
-        "Once data sets and checkpoints are there, made or published ones (the block `checkpoints` of the config), this is left:\n\n"
-        f"```\n{wall_clock_table([case], gpus)}\n```\n\n{saturation(case, plan.planned.study)}"
+        "Once data sets and checkpoints are there, made or published ones (the block `checkpoints` of the config), "
+        f"this is left:\n\n```\n{wall_clock_table([case], gpus)}\n```\n\n{saturation(case, plan.planned.study)}"
     )
 
 
@@ -164,8 +171,8 @@ def _other_devices(plan: Plan) -> str:
                     [device.title, precision, f"{found.training:,.0f}", time, duration(case.wall_clock(MANY)), origin]
                 )
     return (
-        f"```\n{table(rows, left=2)}\n```\n\nExtraction is in float32 on all of them, with TF32 off. `precision: bf16` is another "
-        "recipe than the paper's (docs/recipe.md says what it changes)."
+        f"```\n{table(rows, left=2)}\n```\n\nExtraction is in float32 on all of them, with TF32 off. `precision: "
+        "bf16` is another recipe than the paper's (docs/recipe.md says what it changes)."
     )
 
 

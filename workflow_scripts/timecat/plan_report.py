@@ -141,8 +141,8 @@ def notes(plan: Plan) -> str:
         )
     lines.append(
         "Time is of devices that never wait for images or disks, downloads not counted. The original procedure pushes "
-        "k backbones x weight decays x epochs x (rows + evaluation rows) images for every arm, replicate and data set; it "
-        "keeps no features and no copies of the images, which is what the disk buys here."
+        "k backbones x weight decays x epochs x (rows + evaluation rows) images for every arm, replicate and data "
+        "set; it keeps no features and no copies of the images, which is what the disk buys here."
     )
     if too_long := _too_long(plan):
         lines.append(too_long)
@@ -156,9 +156,9 @@ def _too_long(plan: Plan) -> str | None:
     if longest is None or plan.costs.seconds(longest) <= allowed:
         return None
     return (
-        f"The longest job ({longest.rule} {longest.name}) takes {duration(plan.costs.seconds(longest))}, and limits.runtime_minutes is "
-        f"{duration(allowed)}: a cluster's scheduler stops it there, and it goes on when the study is run again. Raise the limit, "
-        "give the job more GPUs, or add pretrain.milestones on the way."
+        f"The longest job ({longest.rule} {longest.name}) takes {duration(plan.costs.seconds(longest))}, and "
+        f"limits.runtime_minutes is {duration(allowed)}: a cluster's scheduler stops it there, and it goes on when "
+        "the study is run again. Raise the limit, give the job more GPUs, or add pretrain.milestones on the way."
     )
 
 

@@ -9,8 +9,8 @@ from workflow_scripts.timecat.artifacts import UserError, read_json
 from workflow_scripts.timecat.heldout import heldout_rows
 from workflow_scripts.timecat.study import Study
 
-# Rows for training and evaluation, and classes, as published: Russakovsky et al. 2015 (ILSVRC 2012), Van Horn et al. 2018
-# (https://github.com/visipedia/inat_comp/tree/master/2018), Krizhevsky 2009.
+# Rows for training and evaluation, and classes, as published: Russakovsky et al. 2015 (ILSVRC 2012), Van Horn et al.
+# 2018 (https://github.com/visipedia/inat_comp/tree/master/2018), Krizhevsky 2009.
 PUBLISHED = {
     "imagenet": (1_281_167, 50_000, 1_000),
     "inaturalist18": (437_513, 24_426, 8_142),
@@ -26,8 +26,9 @@ DIGITS = np.array([178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a data set as the study uses it, and where the figures are from. train and heldout are 0 where there is no
-    training split. images: by split, the listed image files (datasets.image_files.ImageFiles), where files were counted."""
+    """Rows of a data set as the study uses it, and where the figures are from. train and heldout are 0 where there is
+    no training split. images: by split, the listed image files (datasets.image_files.ImageFiles), where files were
+    counted."""
 
     train: int
     evaluation: int
@@ -41,8 +42,8 @@ class RowsOf:
     """The rows of a study's data sets, each found once, when it is asked for.
 
     given: by data set, what the user says: (train, evaluation) or (train, evaluation, classes), or (evaluation,) of one
-    that is for evaluation only; it comes first. Then come the sidecars of what was made, the config, published numbers and
-    the files below `root`. root: the folder that the study's paths start from.
+    that is for evaluation only; it comes first. Then come the sidecars of what was made, the config, published numbers
+    and the files below `root`. root: the folder that the study's paths start from.
     """
 
     def __init__(self, study: Study, given: dict[str, tuple[int, ...]] | None = None, root="."):
@@ -50,7 +51,8 @@ class RowsOf:
         for name in self.given:
             if name not in study.config.data_sets:
                 raise UserError(
-                    f"--rows: {name!r} is not one of the study's data sets ({', '.join(study.config.data_sets)}); correct it"
+                    f"--rows: {name!r} is not one of the study's data sets ({', '.join(study.config.data_sets)}); "
+                    "correct it"
                 )
         self._found = {}
 

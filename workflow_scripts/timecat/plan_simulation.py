@@ -10,8 +10,8 @@ NEAR = 1.01  # a wall-clock time that is within this factor of the shortest is a
 
 @dataclass(frozen=True)
 class Task:
-    """A job as a scheduler sees it. devices: that it holds from start to end (0: none). needs: places of the tasks before
-    it, all smaller than its own."""
+    """A job as a scheduler sees it. devices: that it holds from start to end (0: none). needs: places of the tasks
+    before it, all smaller than its own."""
 
     name: str
     seconds: float
@@ -21,8 +21,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When each task starts and ends, in seconds; makespan: when the last one ends. utilisation: share of the devices' time
-    until then that tasks hold."""
+    """When each task starts and ends, in seconds; makespan: when the last one ends. utilisation: share of the devices'
+    time until then that tasks hold."""
 
     starts: list[float]
     ends: list[float]
@@ -33,8 +33,8 @@ class Schedule:
 def simulate(tasks: list[Task], devices: float) -> Schedule:
     """List scheduling: whenever something ends, tasks whose needs are met start, in their order, if devices are free.
 
-    As Snakemake does it: what does not fit waits, and a smaller one behind it may start. (Among jobs that fit, Snakemake's
-    own order may be another.) Raises ValueError for a task that asks for more devices than there are.
+    As Snakemake does it: what does not fit waits, and a smaller one behind it may start. (Among jobs that fit,
+    Snakemake's own order may be another.) Raises ValueError for a task that asks for more devices than there are.
     """
     waiting_for = [len(set(task.needs)) for task in tasks]
     then = [[] for _ in tasks]
@@ -77,7 +77,7 @@ def work(tasks: list[Task]) -> float:
 
 
 def critical_path(tasks: list[Task]) -> list[int]:
-    """Places of the chain of tasks, each needing the one before, that takes longest: no number of devices shortens it."""
+    """Places of the chain of tasks, each needing the one before, that takes longest. No devices shorten it."""
     best, before = [], []
     for task in tasks:
         last = max(task.needs, key=lambda need: best[need], default=None)
@@ -95,8 +95,8 @@ def critical_path(tasks: list[Task]) -> list[int]:
 def enough_devices(tasks_on: Callable[[float], list[Task]]) -> int:
     """The smallest number of devices with which the makespan is within NEAR of that with as many as one likes.
 
-    tasks_on: the tasks for a number of devices, which may bound what a task takes. Found by bisection: that more devices
-    never take longer is true but for accidents of list scheduling.
+    tasks_on: the tasks for a number of devices, which may bound what a task takes. Found by bisection: that more
+    devices never take longer is true but for accidents of list scheduling.
     """
     target = NEAR * simulate(tasks_on(math.inf), math.inf).makespan
     low, high = 0, 1

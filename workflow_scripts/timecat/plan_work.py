@@ -77,7 +77,7 @@ class PlannedStudy:
     # --- linear heads ---
 
     def probe_operations(self, arm: str, data_set: str) -> float:
-        """Multiplications and additions of all heads of an arm on a data set, in the matrix products of heads.StackedHeads.
+        """Multiplications and additions of an arm on a data set, in the matrix products of heads.StackedHeads.
 
         A training step has one forward and one back, an evaluation one.
         """

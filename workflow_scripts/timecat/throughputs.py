@@ -1,4 +1,4 @@
-"""How fast devices are: config/throughputs.yaml, typed, and the rate of a backbone that it has or that is derived from it."""
+"""How fast devices are: config/throughputs.yaml, typed, and what it says of a backbone or lets one derive."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +25,7 @@ Precision = Literal["float32", "bf16"]
 
 
 class Device(Block):
-    """A device. kind: `cpu` stands for one core; there every job takes cores, on GPUs only jobs that compute take one."""
+    """A device. kind: `cpu` is one core, and every job takes cores; of GPUs only jobs that compute take any."""
 
     title: Text
     kind: Literal["gpu", "cpu"]
@@ -69,7 +69,8 @@ class Throughputs(Block):
         for number, rate in enumerate(self.rates):
             if rate.device not in self.devices:
                 raise ValueError(
-                    f"rates.{number}.device: {rate.device!r} is not one of `devices` ({', '.join(self.devices)}); add it there"
+                    f"rates.{number}.device: {rate.device!r} is not one of `devices` ({', '.join(self.devices)}); add "
+                    "it there"
                 )
             key = (rate.backbone.model_dump_json(), rate.device, rate.precision, rate.image_size)
             if key in seen:
@@ -119,8 +120,8 @@ def speed(table: Throughputs, device: str, backbone, image_size: int, precision:
     rows = [rate for rate in table.rates if (rate.device, rate.precision) == (device, precision)]
     if not rows:
         raise UserError(
-            f"the table of throughputs has no row of {device} in {precision}; add one to `rates` of config/throughputs.yaml, "
-            "or choose another --device"
+            f"the table of throughputs has no row of {device} in {precision}; add one to `rates` of "
+            "config/throughputs.yaml, or choose another --device"
         )
     for rate in rows:
         if (rate.backbone, rate.image_size) == (backbone, image_size):
