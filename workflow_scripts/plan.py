@@ -13,7 +13,9 @@ TABLE = Path("config/throughputs.yaml")
 def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--configfile", default="config/config.yaml", help="the study")
-    parser.add_argument("--gpus", type=positive_numbers, default=[], help="simulate on so many devices, as in 8,64,512")
+    parser.add_argument(
+        "--gpus", type=positive_numbers, default=[], help="simulate on so many GPUs (of a CPU: cores), as in 8,64,512"
+    )
     parser.add_argument(
         "--pretrain-gpus",
         type=positive_numbers,

@@ -43,21 +43,20 @@ def simulate(tasks: list[Task], devices: float) -> Schedule:
             raise ValueError(f"{task.name} asks for {task.devices} of {devices} devices")
         for need in set(task.needs):
             then[need].append(place)
-    ready = [place for place, count in enumerate(waiting_for) if not count]
-    heapq.heapify(ready)
+    ready = {task.devices: [] for task in tasks}  # by the devices that they ask for: heaps of places
+    for place, count in enumerate(waiting_for):
+        if not count:
+            heapq.heappush(ready[tasks[place].devices], place)
     running, now, free = [], 0.0, devices
     starts, ends = [0.0] * len(tasks), [0.0] * len(tasks)
-    while ready or running:
-        kept = []
-        while ready:
-            place = heapq.heappop(ready)
-            if tasks[place].devices > free:
-                kept.append(place)
-                continue
+    while True:
+        while fitting := [places for asked, places in ready.items() if places and asked <= free]:
+            place = heapq.heappop(min(fitting, key=lambda places: places[0]))
             free -= tasks[place].devices
             starts[place], ends[place] = now, now + tasks[place].seconds
             heapq.heappush(running, (ends[place], place))
-        ready = kept  # in order, so a heap
+        if not running:
+            break
         now = running[0][0]
         while running and running[0][0] <= now:
             _, place = heapq.heappop(running)
@@ -65,7 +64,7 @@ def simulate(tasks: list[Task], devices: float) -> Schedule:
             for follower in then[place]:
                 waiting_for[follower] -= 1
                 if not waiting_for[follower]:
-                    heapq.heappush(ready, follower)
+                    heapq.heappush(ready[tasks[follower].devices], follower)
     makespan = max(ends, default=0.0)
     held = work(tasks)
     return Schedule(starts, ends, makespan, held / (devices * makespan) if makespan and devices < math.inf else 0.0)
