@@ -33,7 +33,7 @@ rule extract_features:
         "results/logs/extract_features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.log",
     benchmark:
         "results/benchmarks/extract_features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.tsv"
-    threads: study.threads
+    threads: study.extract_threads
     resources:
         gpu=study.config.limits.extract_gpus,
         mem_mb=study.config.limits.memory_mb,

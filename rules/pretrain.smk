@@ -33,7 +33,7 @@ rule pretrain:
         "results/logs/pretrain/{source}/{backbone}/seed{seed}/step{step}.log",
     benchmark:
         "results/benchmarks/pretrain/{source}/{backbone}/seed{seed}/step{step}.tsv"
-    threads: study.threads
+    threads: study.pretrain_threads
     resources:
         gpu=study.config.limits.pretrain_gpus,
         mem_mb=study.config.limits.pretrain_memory_mb,

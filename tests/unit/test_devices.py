@@ -90,6 +90,23 @@ def test_fewer_devices_than_asked_for_are_used_and_said(tmp_path, capsys, monkey
     assert "asked for 2 GPUs, 1 visible" in capsys.readouterr().err
 
 
+def test_work_that_cannot_be_divided_leases_what_it_uses(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(devices, "_held", [])
+    leased = devices.lease(3, CARDS, tmp_path, usable=lambda count: 2 if count == 3 else count)
+    assert leased == devices.Lease("cuda", ["0", "1"]) and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert "cannot be divided among 3 GPUs: using 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("inherited", "names"), [(None, ["0", "1", "2"]), ("2,1", ["2", "1"]), ("", [])])
+def test_pretended_devices_are_leased_and_computed_on_by_the_cpu(tmp_path, monkeypatch, inherited, names):
+    monkeypatch.setattr(devices, "_held", [])
+    monkeypatch.setenv(devices.PRETENDED, "3")
+    if inherited is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", inherited)
+    assert list(devices.visible_devices()) == names
+    assert devices.lease(3, folder=tmp_path) == devices.Lease("cpu", names)
+
+
 @pytest.fixture
 def nvidia_smi(tmp_path, monkeypatch):
     """An nvidia-smi on PATH that lists three cards as the real one does."""

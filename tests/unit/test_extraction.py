@@ -171,6 +171,38 @@ def test_a_disk_error_is_one_sentence_and_leaves_nothing(data, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+class SmallMemory(Plain):
+    """A backbone on a GPU whose memory is too small for more than ``most`` images at once."""
+
+    def __init__(self, most: int):
+        super().__init__()
+        self.most, self.sizes = most, []
+
+    def forward(self, images):
+        self.sizes.append(len(images))
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().forward(images)
+
+
+def test_too_small_a_memory_halves_the_batch_and_goes_on(data, tmp_path, capsys):
+    backbone, rows = SmallMemory(5), range(ROWS["train"])
+    extractor(backbone).write(tmp_path / "made.npy", data / "train.beton", rows, None)
+    # 40 images in batches of 16: the first is tried whole, halved twice, and what was found out stays.
+    assert backbone.sizes == [16, 8] + 4 * [4] + 4 * [4] + 2 * [4]
+    extractor(Plain()).write(tmp_path / "wanted.npy", data / "train.beton", rows, None)
+    assert np.array_equal(np.load(tmp_path / "made.npy"), np.load(tmp_path / "wanted.npy"))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and "too small for 16 images at once: going on with 8" in said[0]
+    assert "features.batch_size: 4 in the config" in said[1]
+
+
+def test_a_memory_too_small_for_one_image_is_an_error(data, tmp_path):
+    with pytest.raises(torch.OutOfMemoryError):
+        extractor(SmallMemory(0)).write(tmp_path / "made.npy", data / "train.beton", range(3), None)
+    assert list(tmp_path.iterdir()) == []
+
+
 def command_line(data: Path, features: Path, augmentation_seed=0) -> list[str]:
     """The stage's arguments."""
     extraction = {"views": VIEWS, "dtype": "float16", "batch_size": BATCH, "augmentation_seed": augmentation_seed}

@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,3 +184,28 @@ def test_torchs_compiler_is_not_imported_for_training(root):
         "assert 'torch._dynamo' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        (
+            {"accumulation": 2},
+            "training on 16 images at once; set pretrain.accumulation to 4 or more (now 2; the batch stays",
+        ),
+        ({"ghost_batch": 16}, "training on 32 images at once; set pretrain.accumulation to 2 or more (now 1"),
+        ({"ghost_batch": 32}, "training on 32 images at once; lower pretrain.batch_size (now 32)"),
+        ({"accumulation": 16}, "training on 2 images at once; lower pretrain.batch_size (now 32)"),
+    ],
+)
+def test_too_small_a_memory_stops_with_advice(beton, changes, advice):
+    def too_small(images):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    settings = replace(RECIPE, **changes)
+    run = training.start_run(BACKBONE, 16, settings, 2, "cpu")
+    run.network = too_small
+    (images, labels), *_ = recipe.batch_stream(beton, ROWS, settings, TRANSFORM, 2, 0, 1, 1)
+    with pytest.raises(UserError, match="the GPU's memory is too small for") as error:
+        training.train_step(run, images, labels, settings, TRANSFORM)
+    assert advice in str(error.value) and run.step == 0

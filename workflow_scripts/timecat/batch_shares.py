@@ -4,7 +4,7 @@ Each process has consecutive images of the batch. Where it has whole parts of it
 its batch norm is as it would be in one process; where several processes have one part, they share its statistics.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workflow_scripts.timecat.recipe import Recipe
 from workflow_scripts.timecat.world import World
@@ -48,14 +48,12 @@ def usable_processes(recipe: Recipe, count: int) -> int:
     return next(size for size in range(count, 0, -1) if share_of(recipe, World(size=size)) is not None)
 
 
-def next_accumulation(recipe: Recipe) -> int | None:
-    """The next larger ``accumulation`` that the batch and its ghost batches allow; None where there is none."""
-    group = recipe.ghost_batch or 2  # batch norm has no use for a part of one image
-    return next(
-        (
-            parts
-            for parts in range(recipe.accumulation + 1, recipe.batch_size // 2 + 1)
-            if recipe.batch_size % parts == 0 and (recipe.batch_size // parts) % group == 0
-        ),
-        None,
-    )
+def next_accumulation(recipe: Recipe, size: int = 1) -> int | None:
+    """The next ``accumulation`` with which fewer images pass at once in each of ``size`` processes, or None."""
+    now = share_of(recipe, World(size=size)).part
+    for parts in range(recipe.accumulation + 1, recipe.batch_size // 2 + 1):  # a part of one image has no statistics
+        if recipe.batch_size % parts == 0 and (recipe.batch_size // parts) % (recipe.ghost_batch or 1) == 0:
+            share = share_of(replace(recipe, accumulation=parts), World(size=size))
+            if share is not None and share.part < now:
+                return parts
+    return None

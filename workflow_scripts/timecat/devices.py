@@ -89,9 +89,9 @@ def lease(
     count = min(requested, len(devices))
     if count < requested:
         log(f"asked for {requested} GPUs, {len(devices)} visible: using {count}")
-    if usable(count) < count:
-        log(f"this job cannot be divided among {count} GPUs: using {usable(count)}")
-    chosen = _lease(usable(count), devices, _lock_folder(folder), poll_seconds)
+    if (divisible := usable(count)) < count:
+        log(f"this job cannot be divided among {count} GPUs: using {divisible}")
+    chosen = _lease(divisible, devices, _lock_folder(folder), poll_seconds)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
     pretended = any(devices[name].startswith("pretended-") for name in chosen)
     log(f"computing on {'pretended ' if pretended else ''}GPU {', '.join(chosen)}")

@@ -51,8 +51,9 @@ def _shared(kind: type[_BatchNorm]) -> type[_BatchNorm]:
                 return super().forward(x)
             over = [dimension for dimension in range(x.dim()) if dimension != 1]
             shape = [1, -1] + [1] * (x.dim() - 2)
-            mean = self.mean_of_all(x.float().mean(over))
-            centred = x.float() - mean.view(shape)
+            wide = x.to(torch.promote_types(x.dtype, torch.float32))  # statistics of bf16 are float32's, as in torch
+            mean = self.mean_of_all(wide.mean(over))
+            centred = wide - mean.view(shape)
             variance = self.mean_of_all(centred.square().mean(over))
             self.update(mean.detach(), variance.detach(), self.processes * x.numel() // x.shape[1])
             scale = torch.rsqrt(variance + self.eps)

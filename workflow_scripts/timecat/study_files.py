@@ -98,6 +98,16 @@ class StudyFiles:
         return max(self.config.limits.workers, self.config.torch_threads)
 
     @property
+    def pretrain_threads(self) -> int:
+        """The same for a pretraining job: of each of its GPUs."""
+        return self.threads * self.config.limits.pretrain_gpus
+
+    @property
+    def extract_threads(self) -> int:
+        """The same for an extraction job: of each of its GPUs."""
+        return self.threads * self.config.limits.extract_gpus
+
+    @property
     def feature_memory_gb(self) -> str:
         """What a probe may keep of features, as text: Snakemake rounds a resource that is a number to a whole one."""
         return str(self.config.limits.memory_gb)

@@ -107,7 +107,7 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Rec
     try:
         value = run.world.mean(compute_gradients(run, images, labels, recipe, transform))
     except torch.OutOfMemoryError as error:
-        raise UserError(_advice_on_memory(recipe, run.share)) from error
+        raise UserError(_advice_on_memory(recipe, run.share, run.world)) from error
     if not math.isfinite(value):
         raise UserError(
             f"the training loss is {value} at step {run.step + 1}: training diverged; lower pretrain.lr (now {recipe.lr}) "
@@ -120,9 +120,9 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Rec
     return value
 
 
-def _advice_on_memory(recipe: Recipe, share: Share) -> str:
+def _advice_on_memory(recipe: Recipe, share: Share, world: World) -> str:
     problem = f"the GPU's memory is too small for training on {share.part} images at once"
-    accumulation = next_accumulation(recipe)
+    accumulation = next_accumulation(recipe, world.size)
     if accumulation is None:
         return f"{problem}; lower pretrain.batch_size (now {recipe.batch_size}) in the config"
     return (
@@ -150,7 +150,8 @@ def compute_gradients(
         with contextlib.nullcontext() if last else run.apart():
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                 logits = run.network(normalise(some, transform))
-            loss = functional.cross_entropy(logits.float(), their_labels, label_smoothing=recipe.label_smoothing)
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # what autocast made bf16
+            loss = functional.cross_entropy(logits, their_labels, label_smoothing=recipe.label_smoothing)
             if size < len(images):
                 loss = loss * (len(some) / len(images))
             loss.backward()

@@ -1,0 +1,124 @@
+"""One job on two devices: the table is what one device gives; killed in the middle, it goes on to the same bytes.
+
+Devices are pretended (devices.PRETENDED): jobs lease them, and what runs on them is gloo on the CPU.
+"""
+
+import re
+import signal
+import subprocess
+
+import pytest
+import torch
+
+from tests.end_to_end.test_interruption import FOLDER, STEPS, interrupt, long_job
+from tests.end_to_end.test_interruption import TARGET as LONG_TARGET
+from tests.studies import StudyFolder
+from workflow_scripts.timecat.devices import PRETENDED
+
+FEATURES = "results/features/cues_tiny/residual4/seed2/step12/cues_tiny"
+LOGS = "results/logs"
+
+
+class PretendingFolder(StudyFolder):
+    """A study on a machine with two devices."""
+
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in super().environment().items() if name != "CUDA_VISIBLE_DEVICES"}
+        return inherited | {PRETENDED: "2"}
+
+
+def on_two_devices(study: StudyFolder, **limits) -> PretendingFolder:
+    """The tiny study with jobs of two devices. In two parts, a batch is the same sum on one device and on two."""
+
+    def change(values):
+        values["pretrain"]["accumulation"] = 2
+        values["limits"] = limits
+
+    study.change_config(change)
+    return PretendingFolder(study.path)
+
+
+def logs(study: StudyFolder, stage: str) -> list[str]:
+    return [path.read_text() for path in (study.path / LOGS / stage).rglob("*.log")]
+
+
+def test_a_study_on_two_devices_is_the_study_on_one(study, tmp_path):
+    one = on_two_devices(study)
+    two = on_two_devices(study.copy(tmp_path / "two"), pretrain_gpus=2, extract_gpus=2)
+    for folder, devices in ((one, 1), (two, 2)):
+        ran = folder.run("--resources", f"gpu={devices}", "--", "results/table2.csv")
+        assert ran == {"pretrain": 4, "extract_features": 4, "probe": 2, "tabulate": 1}
+    for stage in ("pretrain", "extract_features"):
+        assert all("computing on pretended GPU 0, 1\n2 processes share the work" in log for log in logs(two, stage))
+        assert all(
+            re.match(r"(?:waiting.*\n)?computing on pretended GPU [01]\n(?!2 proc)", log) for log in logs(one, stage)
+        )
+    assert one.checkpoints() == two.checkpoints()
+    for name in ("evaluation.center.npy", "heldout.center.npy", "train.view0.npy"):
+        assert one.read(f"{FEATURES}/{name}") == two.read(f"{FEATURES}/{name}"), name
+    assert one.read("results/table2.csv") == two.read("results/table2.csv")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(finished, tmp_path_factory) -> StudyFolder:
+    study = on_two_devices(long_job(finished.copy(tmp_path_factory.mktemp("uninterrupted") / "study")))
+    study.snakemake("--", LONG_TARGET)
+    return study
+
+
+def state_of(study: StudyFolder) -> dict[str, bytes]:
+    """Every tensor of the training state, but for running statistics: the leader's are of its own images, and unused."""
+    saved = torch.load(study.path / FOLDER / f"step{STEPS}.state.pt", weights_only=True)
+    tensors = {name: value for name, value in saved["model"].items() if ".running_" not in name}
+    for number, values in saved["optimizer"]["state"].items():
+        tensors |= {f"{number}.{name}": torch.as_tensor(value) for name, value in values.items()}
+    return {name: value.numpy().tobytes() for name, value in tensors.items() if "num_batches" not in name}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_on_two_devices_and_resumed(study, uninterrupted, number):
+    two = on_two_devices(long_job(study), pretrain_gpus=2, resume_seconds=0)
+    interrupt(two, number)
+    if number == signal.SIGKILL:
+        two.snakemake("--unlock")
+    two.snakemake("--", LONG_TARGET)
+    for name in ("safetensors", "jsonl"):
+        assert two.read(f"{FOLDER}/step{STEPS}.{name}") == uninterrupted.read(f"{FOLDER}/step{STEPS}.{name}")
+    assert state_of(two) == state_of(uninterrupted)
+    assert [path.name for path in (two.path / FOLDER).glob(".*")] == []
+    assert any(
+        "continuing an interrupted job after step" in log and "2 processes share the work" in log
+        for log in logs(two, "pretrain")
+    )
+
+
+def test_concurrent_jobs_hold_distinct_devices(study):
+    """Three extraction jobs, two devices: no two that overlap hold the same one, and all end."""
+    two = on_two_devices(study)
+    two.snakemake("--forcerun", "extract_features", "--resources", "gpu=9", "--", "results/table2.csv", cores=4)
+    held = [
+        re.match(r"(?:waiting.*\n)?computing on pretended GPU ([01])\n", log) for log in logs(two, "extract_features")
+    ]
+    assert len(held) == 4 and all(held)
+
+
+def test_no_gpu_hides_all_devices(study):
+    two = on_two_devices(study, extract_gpus=2)
+    two.snakemake("--forcerun", "extract_features", "--resources", "gpu=0", "--", f"{FEATURES}.json")
+    assert any("computing on the CPU: no GPU was asked for (gpu=0)" in log for log in logs(two, "extract_features"))
+
+
+def test_a_follower_that_fails_leaves_no_output_and_says_why(study):
+    """Its rows hold the value that does not fit; the leader's do not."""
+    two = on_two_devices(study, extract_gpus=2)
+    two.edit(
+        "workflow_scripts/timecat/extraction.py",
+        "                    check_range(features, dtype, path)\n",
+        "                    check_range(features * (1e9 if rank == 1 else 1), dtype, path)\n",
+    )
+    done = two.snakemake("--", f"{FEATURES}.json", check=False)
+    assert isinstance(done, subprocess.CompletedProcess) and done.returncode == 1
+    log = two.read(f"{LOGS}/extract_features/cues_tiny/residual4/seed2/step12/cues_tiny.log").decode()
+    assert "does not fit float16; set features.dtype: float32" in log
+    assert "another process of this job ended with status 1" in log and "Traceback" not in log
+    assert not (two.path / FEATURES).exists()
