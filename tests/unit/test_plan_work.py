@@ -253,7 +253,8 @@ def test_on_a_cpu_every_job_takes_cores(tmp_path):
     values = read("config") | {"limits": {"pretrain_gpus": 8, "workers": 2}}
     plan = plan_of(values, tmp_path)
     assert plan.costs.is_cpu and plan.costs.unit == "core"
-    assert {plan.costs.devices(job) for job in plan.jobs} == {1, 2}
+    taken = {job.rule: plan.costs.devices(job) for job in plan.jobs}
+    assert (taken["pretrain"], taken["extract_features"], taken["probe"]) == (16, 2, 1), "as `threads` of the rules"
     assert {plan.costs.devices(job, 1) for job in plan.jobs} == {1}
     first = jobs(plan, "pretrain")["seed 2 to step 64"]
     assert plan.costs.seconds(first) == pytest.approx(1.5 + 64 * 128 / 6600 + (20 * 128 + 4000) / 23000)

@@ -198,7 +198,7 @@ def _pretrain(planned: PlannedStudy, w) -> Job:
         image_size=planned.image_size(w.source),
         precision=pretrain.precision,
         devices=limits.pretrain_gpus,
-        threads=study.threads,
+        threads=study.pretrain_threads,
         bytes={"weights": planned.weights_bytes(), "training states": planned.state_bytes()},
     )
 
@@ -230,7 +230,7 @@ def _extract_features(planned: PlannedStudy, w) -> Job:
         read=planned.extracted_rows(w.data_set),
         image_size=planned.image_size(w.data_set),
         devices=limits.extract_gpus,
-        threads=study.threads,
+        threads=study.extract_threads,
         bytes={"features": planned.features_bytes(w.data_set)},
     )
 
