@@ -14,10 +14,12 @@ export CUDA_CACHE_PATH := $(CURDIR)/.cache/cuda
 
 TESTS := tests/unit tests/workflow tests/end_to_end
 PYTEST_ARGS := -n 2
+CONFIG := config/config.yaml
+GPUS :=
 LINT := workflow_scripts tests $(wildcard benchmarks)
 SMK := Snakefile rules
 
-.PHONY: help setup table2 test lint dag docs bench lock
+.PHONY: help setup table2 plan test lint dag docs bench lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +29,9 @@ setup: ## make, update or repair the environment (.venv); quick when there is no
 
 table2: setup ## the study's result: results/table2.csv, with .md, .tex and .svg beside it
 	snakemake --cores all --resources gpu=4 -- results/table2.csv
+
+plan: setup ## what a study takes before it runs: make plan CONFIG=config/paper.yaml GPUS=8,64,512
+	@python -m workflow_scripts.plan --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS))
 
 test: setup ## all tests (fewer: make test TESTS=tests/unit PYTEST_ARGS='-x -k selection')
 	@python -m pytest $(PYTEST_ARGS) --durations=15 $(TESTS)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration import Config
+from workflow_scripts.timecat.configuration_blocks import Block
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet
 from workflow_scripts.timecat.configuration_stages import LibraryBackbone, SmallResidual
 
@@ -31,9 +32,14 @@ def read_config(values: dict, files: list[str]) -> Config:
 
     files: the YAML files that ``values`` come from, to name the right one and to find keys that stand twice in it.
     """
-    contents = {str(file): _load_unique(str(file)) for file in files}
+    return validated(Config, values, files)
+
+
+def validated(model: type[Block], values: dict, files: list[str]):
+    """``values`` as a typed block; see read_config."""
+    contents = {str(file): load_unique(str(file)) for file in files}
     try:
-        return Config.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False)
     found = [(detail, _key_path(detail, values)) for detail in details]
@@ -43,13 +49,14 @@ def read_config(values: dict, files: list[str]) -> Config:
         if any(len(path) < len(other) and other[: len(path)] == path for _, other in found):
             continue
         file = _file_of(detail, path, contents)
-        sentence = f"{file}: {_sentence(detail, path, file == COMMAND_LINE)}"
+        sentence = f"{file}: {_sentence(detail, path, file == COMMAND_LINE, model)}"
         if not any(other.split("`")[:2] == sentence.split("`")[:2] for other in sentences):
             sentences.append(sentence)
     raise UserError("\n".join(sentences))
 
 
-def _load_unique(file: str):
+def load_unique(file: str):
+    """The values of a YAML file. UserError where a key stands twice."""
     with open(file) as stream:
         try:
             return yaml.load(stream, Loader=_UniqueKeyLoader)
@@ -117,7 +124,7 @@ def _file_of(detail: dict, path: tuple, contents: dict) -> str:
     return COMMAND_LINE if contents and is_of_a_leaf and not value_stands else best
 
 
-def _sentence(detail: dict, path: tuple, from_command_line: bool) -> str:
+def _sentence(detail: dict, path: tuple, from_command_line: bool, root: type[Block]) -> str:
     key = ".".join(str(part) for part in path)
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if detail["loc"] and detail["loc"][-1] == KEY_ITSELF:
@@ -126,7 +133,7 @@ def _sentence(detail: dict, path: tuple, from_command_line: bool) -> str:
             return f"`{block}` has the key {value!r}; its keys are steps, whole numbers greater than 0."
         return f"`{block}` has the name {value!r}; a name starts with a letter and has only letters, digits, _ and -."
     if kind in ("extra_forbidden", "invalid_key"):
-        allowed = _allowed_keys(detail["loc"])
+        allowed = _allowed_keys(detail["loc"], root)
         near = difflib.get_close_matches(str(path[-1]), allowed, n=1)
         return (
             f"`{key}` is not a key"
@@ -134,7 +141,7 @@ def _sentence(detail: dict, path: tuple, from_command_line: bool) -> str:
             + f" Allowed: {', '.join(allowed)}."
         )
     if kind == "missing":
-        return f"`{key}` is missing; add it (config/README.md says what it means)."
+        return f"`{key}` is missing; add it" + (" (config/README.md says what it means)." if root is Config else ".")
     if kind == "value_error" and isinstance(value, dict):
         prefix = f"{key}." if key else ""
         first, _, rest = str(context["error"]).partition(": ")
@@ -203,11 +210,11 @@ def _yaml_number_remedy(text: str) -> str | None:
     return f"YAML 1.1 takes {text} for text: write {mantissa}e{exponent} or {number:.10f}".rstrip("0") + "."
 
 
-def _allowed_keys(loc: tuple) -> list[str]:
+def _allowed_keys(loc: tuple, root: type[Block]) -> list[str]:
     """The keys of the block in which pydantic found one too many."""
-    model, branches = Config, _union_branches()
+    model, branches = root, _union_branches()
     for part in loc[:-1]:
-        if isinstance(part, str) and part in branches and model is not Config:
+        if isinstance(part, str) and part in branches and model is not root:
             model = branches[part]
             continue
         field = getattr(model, "model_fields", {}).get(part)

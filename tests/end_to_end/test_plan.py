@@ -1,0 +1,235 @@
+"""The plan of the tiny study against its real run: jobs, rows, images and bytes; and against Snakemake as files go."""
+
+import collections
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.studies import TINY, StudyFolder, jobs_of
+from workflow_scripts.timecat import original_procedure_reference, torch_settings, transferring
+from workflow_scripts.timecat.artifacts import read_sidecar
+from workflow_scripts.timecat.checkpoints import read_backbone
+from workflow_scripts.timecat.configuration import Config
+from workflow_scripts.timecat.plan_original import images_of_cell
+from workflow_scripts.timecat.plan_report import Plan, make_plan
+from workflow_scripts.timecat.probing import Protocol
+from workflow_scripts.timecat.recipe import Recipe, batch_norm_stream, batch_stream
+from workflow_scripts.timecat.replicates import read_data_set
+from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.throughputs import read_throughputs
+from workflow_scripts.timecat.transfer_network import Settings
+from workflow_scripts.timecat.transfer_states import Kept
+from workflow_scripts.timecat.views import Transform
+
+
+def plan_of(folder: StudyFolder, root=None, change=lambda values: None) -> Plan:
+    """The plan of the tiny study; root: where its files are looked for (default: in the folder)."""
+    values = yaml.safe_load((folder.path / TINY).read_text())
+    change(values)
+    table = read_throughputs(folder.path / "config/throughputs.yaml")
+    return make_plan(Study(Config.model_validate(values)), table, root=root or folder.path)
+
+
+def by_rule(jobs) -> dict[str, int]:
+    return dict(collections.Counter(job.rule for job in jobs))
+
+
+def files(folder: StudyFolder, pattern: str) -> list[Path]:
+    return sorted((folder.path / "results").glob(pattern))
+
+
+@pytest.fixture(scope="module")
+def before(finished, tmp_path_factory) -> Plan:
+    """The plan as it was before the run: where nothing is made."""
+    return plan_of(finished, tmp_path_factory.mktemp("nothing"))
+
+
+def test_the_jobs_are_those_that_ran(finished, before):
+    ran = collections.Counter(path.parts[0] for path in relative(finished, "benchmarks/**/*.tsv"))
+    assert by_rule(before.left) == by_rule(before.jobs) == ran
+    for job in before.jobs:
+        for path in job.makes:
+            assert (finished.path / path).exists(), path
+
+
+def relative(folder: StudyFolder, pattern: str) -> list[Path]:
+    return [path.relative_to(folder.path / "results/benchmarks") for path in files(folder, pattern)]
+
+
+def test_the_rows_are_those_of_the_sidecars(finished, before):
+    rows = before.planned.rows["cues_tiny"]
+    for split in ("train", "evaluation"):
+        sidecar = read_sidecar(finished.path / f"results/data_sets/cues_tiny/{split}.beton")
+        assert (sidecar["rows"], sidecar["classes"]) == (getattr(rows, split), rows.classes)
+    found = plan_of(finished).planned.rows["cues_tiny"]
+    assert found.origin == "sidecars"
+    # Without labels, the held-out rows are a share of all; with them they are those of each class.
+    (heldout, *_) = files(finished, "features/*/*/*/*/*/heldout.center.npy")
+    assert found.heldout == len(np.load(heldout)) and abs(found.heldout - rows.heldout) <= rows.classes / 2
+
+
+def test_the_images_are_those_that_the_stages_report(finished):
+    plan = plan_of(finished)
+    extracted = {job.name: job.read for job in plan.jobs if job.rule == "extract_features"}
+    for log in files(finished, "logs/extract_features/**/*.log"):
+        seed, step = re.search(r"seed(\d+)/step(\d+)", str(log)).groups()
+        (total,) = set(re.findall(r"of (\d+) images", log.read_text()))
+        assert extracted.pop(f"cues_tiny, seed {seed} at step {step}") == int(total)
+    assert not extracted
+    written = {job.name: job.written for job in plan.jobs if job.rule == "write_dataset"}
+    for log in files(finished, "logs/write_dataset/**/*.log"):
+        assert written[f"cues_tiny {log.stem}"] == int(re.findall(r"(\d+) images of 16 classes", log.read_text())[0])
+
+
+def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
+    pretrain = before.planned.study.config.pretrain
+    recipe = Recipe(**pretrain.model_dump(exclude={"seeds", "milestones"}))
+    transform = Transform(**before.planned.study.config.data_sets["cues_tiny"].transform.model_dump())
+    beton = finished.path / "results/data_sets/cues_tiny/train.beton"
+    jobs = {job.name: job for job in before.jobs if job.rule == "pretrain"}
+    trained = sum(len(labels) for _, labels in batch_stream(beton, 600, recipe, transform, 2, 4, 12, 1))
+    assert jobs["seed 2 to step 12"].trained == trained
+    of_batch_norm = sum(map(len, batch_norm_stream(beton, 600, recipe, transform, 2, 1)))
+    assert jobs["seed 2 to step 12"].read == of_batch_norm + 200
+    # More batches than there are rows, and a batch larger than what is left.
+    for batches, size in ((50, 64), (2, 500)):
+        recipe = Recipe(**recipe.__dict__ | {"batch_norm_batches": batches, "batch_size": size})
+
+        def change(values, batches=batches, size=size):
+            values["pretrain"] |= {"batch_norm_batches": batches, "batch_size": size}
+
+        found = plan_of(finished, change=change).planned.batch_norm_images()
+        assert found == sum(map(len, batch_norm_stream(beton, 600, recipe, transform, 2, 1)))
+
+
+@pytest.mark.parametrize(
+    "kind, pattern, tolerance",
+    [
+        ("betons", "data_sets/*/*.beton", 0.0),
+        ("weights", "checkpoints/**/*.safetensors", 0.01),
+        ("training states", "checkpoints/**/*.state.pt", 0.01),
+        ("features", "features/**/*.npy", 0.01),  # the number of held-out rows is a guess before the labels are there
+        ("heads", "probes/**/*.heads.safetensors", 0.03),
+    ],
+)
+def test_the_disk_is_that_of_the_files(finished, before, kind, pattern, tolerance):
+    """So small a network is the hard case: its files are half tables of what they hold."""
+    found = sum(path.stat().st_size for path in files(finished, pattern))
+    assert found and sum(job.bytes.get(kind, 0) for job in before.jobs) == pytest.approx(found, rel=tolerance)
+    if kind == "features":
+        assert sum(job.bytes.get(kind, 0) for job in plan_of(finished).jobs) == found, "with labels it is exact"
+
+
+def test_after_the_run_nothing_is_left(finished):
+    assert plan_of(finished).left == []
+    line = [sys.executable, "-m", "workflow_scripts.plan", "--configfile", TINY, "--gpus", "2"]
+    done = subprocess.run(line, cwd=finished.path, capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("Nothing is left to run.")
+    assert re.search(r"^all +13 +0 ", done.stdout, re.MULTILINE)
+
+
+TABLE = "table2.csv"
+SEED = "*/cues_tiny/residual4/seed550"
+
+
+@pytest.mark.parametrize(
+    "removed",
+    [
+        [TABLE],
+        ["table2.md"],
+        ["features"],
+        [TABLE, "probes/cues_tiny/cues_tiny/cat3.parquet"],
+        [TABLE, "probes/cues_tiny/cues_tiny/cat3.parquet", SEED.replace("*", "features")],
+        [TABLE, "probes", SEED.replace("*", "features"), SEED.replace("*", "checkpoints") + "/step4.safetensors"],
+        [TABLE, "probes", "features", "checkpoints"],
+        [TABLE, "probes", "features/cues_tiny/residual4/seed2/step12", "checkpoints/cues_tiny/residual4/seed2"],
+        [TABLE, "probes", "features", "checkpoints", "data_sets/cues_tiny/evaluation.beton"],
+    ],
+    ids=str,
+)
+def test_with_outputs_removed_it_says_what_a_dry_run_says(study, removed):
+    for name in removed:
+        path = study.path / "results" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert by_rule(plan_of(study).left) == jobs_of(study.snakemake("-n"))
+
+
+# --- what is not part of the tiny study, on its files ---
+
+
+class Counted:
+    """The reader's batches, and how many images they held."""
+
+    def __init__(self, batches):
+        self.batches, self.images = batches, 0
+
+    def __call__(self, *arguments):
+        for batch in self.batches(*arguments):
+            self.images += len(batch[0])
+            yield batch
+
+
+def test_the_images_of_transfers_are_those_that_they_read(finished, monkeypatch, tmp_path):
+    def change(values):
+        values["arms"].append({"name": "tuned", "members": 3, "steps": 4, "transfer": "finetune"})
+        values["finetune"] = {"epochs": 2, "batch_size": 64, "weight_decays": [0.0001, 0.001]}
+
+    plan = plan_of(finished, change=change)
+    (job,) = [job for job in plan.jobs if job.rule == "transfer"]
+    config, folder = plan.planned.study.config, finished.path / "results/data_sets/cues_tiny"
+    counted = Counted(transferring.batches)
+    monkeypatch.setattr(transferring, "batches", counted)
+    torch_settings.configure(1)
+    indices = (folder / f"{split}.index.parquet" for split in ("train", "evaluation"))
+    target = transferring.Target(
+        name="cues_tiny",
+        train=folder / "train.beton",
+        evaluation=folder / "evaluation.beton",
+        data=read_data_set(*indices, config.heldout.model_dump()),
+        transform=Transform(**config.data_sets["cues_tiny"].transform.model_dump()),
+        device="cpu",
+        workers=1,
+    )
+    paths = files(finished, "checkpoints/*/*/*/step4.safetensors")
+
+    class Progress:
+        done = 0
+
+        def advance(self, epochs):
+            self.done += epochs
+
+    transferring.transfer_replicate(
+        0,
+        [2, 23, 550],
+        lambda: [read_backbone(path)[0].requires_grad_(True) for path in paths],
+        target,
+        Settings(**config.finetune.model_dump()),
+        "finetune",
+        Kept(tmp_path / "kept", 1000),
+        Progress(),
+    )
+    assert job.trained + job.read == len(paths) * counted.images
+
+
+def test_the_images_of_the_original_procedure_are_those_that_it_reads(finished, monkeypatch):
+    plan = plan_of(finished)
+    config, folder = plan.planned.study.config, finished.path / "results/data_sets/cues_tiny"
+    counted = Counted(original_procedure_reference.batches)
+    monkeypatch.setattr(original_procedure_reference, "batches", counted)
+    torch_settings.configure(1)
+    images = original_procedure_reference.Images(
+        name="cues_tiny",
+        train=folder / "train.beton",
+        evaluation=folder / "evaluation.beton",
+        transform=Transform(**config.data_sets["cues_tiny"].transform.model_dump()),
+        augmentation_seed=0,
+    )
+    backbones = [read_backbone(path)[0] for path in files(finished, "checkpoints/*/*/*/step4.safetensors")]
+    original_procedure_reference.original_procedure(backbones, images, Protocol(**config.probe.model_dump()))
+    assert images_of_cell(plan.planned, "cat3", "cues_tiny") == 3 * counted.images

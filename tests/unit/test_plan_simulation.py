@@ -1,0 +1,126 @@
+"""The plan's scheduler against hand-made graphs with known times, trivial bounds and random graphs."""
+
+import itertools
+import math
+import random
+
+import pytest
+
+from workflow_scripts.timecat.plan_simulation import Task, critical_path, enough_devices, simulate, work
+
+
+def independent(count: int, seconds: float = 1.0, devices: int = 1) -> list[Task]:
+    return [Task(str(place), seconds, devices) for place in range(count)]
+
+
+def chains(count: int, length: int) -> list[Task]:
+    """Chains side by side, the tasks of the first one first."""
+    return [
+        Task(f"{chain}.{link}", 1.0, 1, (chain * length + link - 1,) if link else ())
+        for chain in range(count)
+        for link in range(length)
+    ]
+
+
+def random_graph(seed: int) -> list[Task]:
+    draw = random.Random(seed)
+    return [
+        Task(
+            str(place),
+            draw.choice([0.5, 1.0, 3.0, 10.0]),
+            draw.choice([0, 1, 1, 2, 4]),
+            tuple(draw.sample(range(place), min(place, draw.randint(0, 3)))),
+        )
+        for place in range(30)
+    ]
+
+
+@pytest.mark.parametrize("devices, makespan", [(1, 7), (2, 4), (3, 3), (6, 2), (7, 1), (100, 1)])
+def test_independent_tasks(devices, makespan):
+    schedule = simulate(independent(7), devices)
+    assert schedule.makespan == makespan
+    assert schedule.utilisation == pytest.approx(7 / (devices * makespan))
+
+
+@pytest.mark.parametrize("devices, makespan", [(1, 15), (2, 9), (3, 6), (5, 3), (50, 3)])
+def test_chains(devices, makespan):
+    """Five chains of three. On two devices list scheduling takes two chains, two more, then the last one alone."""
+    assert simulate(chains(5, 3), devices).makespan == makespan
+
+
+def test_a_diamond():
+    tasks = [Task("a", 1, 1), Task("b", 5, 1, (0,)), Task("c", 2, 1, (0,)), Task("d", 1, 1, (1, 2))]
+    assert simulate(tasks, 1).makespan == 9
+    schedule = simulate(tasks, 2)
+    assert schedule.makespan == 7
+    assert schedule.starts == [0, 1, 1, 6] and schedule.ends == [1, 6, 3, 7]
+    assert critical_path(tasks) == [0, 1, 3]
+
+
+def test_a_task_that_does_not_fit_waits_and_a_smaller_one_passes_it_by():
+    tasks = [Task("long", 4, 1), Task("wide", 1, 2), Task("small", 3, 1)]
+    schedule = simulate(tasks, 2)
+    assert schedule.starts == [0, 4, 0] and schedule.makespan == 5
+
+
+def test_tasks_without_devices_wait_for_nobody():
+    tasks = [Task("busy", 10, 1), Task("free", 2, 0), Task("free, too", 2, 0), Task("after", 1, 1, (1, 2))]
+    schedule = simulate(tasks, 1)
+    assert schedule.starts == [0, 0, 0, 10]
+    assert schedule.utilisation == 1
+
+
+def test_tasks_that_end_together_free_their_devices_together():
+    tasks = [Task("a", 1, 1), Task("b", 1, 1), Task("both", 1, 2, (0, 1)), Task("small", 5, 1, (0,))]
+    assert simulate(tasks, 2).starts[2] == 1, "the first in the list gets both, whoever ended first"
+
+
+def test_nothing_and_too_much():
+    assert simulate([], 4).makespan == 0 and critical_path([]) == []
+    with pytest.raises(ValueError, match="wide asks for 3 of 2 devices"):
+        simulate([Task("wide", 1, 3)], 2)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_bounds_hold_and_devices_are_never_too_few(seed):
+    tasks = random_graph(seed)
+    longest = sum(tasks[place].seconds for place in critical_path(tasks))
+    for devices in (4, 5, 7, 16, 1000):
+        schedule = simulate(tasks, devices)
+        assert schedule.makespan >= max(longest, work(tasks) / devices) - 1e-9
+        for place, task in enumerate(tasks):
+            assert schedule.ends[place] == schedule.starts[place] + task.seconds
+            assert all(schedule.ends[need] <= schedule.starts[place] for need in task.needs)
+        for now in schedule.starts:
+            at_work = [p for p in range(len(tasks)) if schedule.starts[p] <= now < schedule.ends[p]]
+            assert sum(tasks[place].devices for place in at_work) <= devices
+    assert simulate(tasks, math.inf).makespan == pytest.approx(longest)
+    assert simulate(tasks, sum(task.devices for task in tasks)).makespan == pytest.approx(longest)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_critical_path_is_a_chain_and_the_longest(seed):
+    tasks = random_graph(seed)[:12]
+    path = critical_path(tasks)
+    assert all(before in tasks[after].needs for before, after in itertools.pairwise(path))
+
+    def longest_to(place: int) -> float:
+        return tasks[place].seconds + max(map(longest_to, tasks[place].needs), default=0.0)
+
+    assert sum(tasks[place].seconds for place in path) == pytest.approx(max(map(longest_to, range(len(tasks)))))
+
+
+def test_list_scheduling_is_within_twice_of_the_best():
+    """Graham's bound for tasks of one device: at most the critical path and the work of one device's share together."""
+    for seed in range(20):
+        tasks = [Task(task.name, task.seconds, 1, task.needs) for task in random_graph(seed)]
+        longest = sum(tasks[place].seconds for place in critical_path(tasks))
+        for devices in (2, 3, 8):
+            assert simulate(tasks, devices).makespan <= work(tasks) / devices + longest * (1 - 1 / devices) + 1e-9
+
+
+@pytest.mark.parametrize("count", range(1, 24))
+def test_enough_devices(count):
+    assert enough_devices(lambda devices: chains(count, 3)) == count
+    # A task that takes what there is, up to 8, and is as many times faster.
+    assert enough_devices(lambda devices: independent(1, 8 / min(devices, 8), min(devices, 8))) == 8

@@ -1,0 +1,191 @@
+"""The plan against Snakemake's own graph for every study, and the command line."""
+
+import collections
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.studies import ROOT, StudyFolder, jobs_of
+from workflow_scripts.timecat.artifacts import write_json
+from workflow_scripts.timecat.configuration import Config
+from workflow_scripts.timecat.configuration_errors import read_config
+from workflow_scripts.timecat.plan_jobs import jobs_of as planned_jobs
+from workflow_scripts.timecat.plan_rows import RowsOf
+from workflow_scripts.timecat.plan_work import PlannedStudy
+from workflow_scripts.timecat.study import Study
+
+ROWS = {
+    "photos": {"tinyimagenet25": (12_500, 1_250), "cifar100": (12_000, 3_000, 100)},
+    "photos-gpu": {"tinyimagenet": (50_000, 5_000, 100), "cifar100": (12_000, 3_000, 100)},
+}
+PAGE = "docs/scale.md"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory) -> StudyFolder:
+    """A copy of the repository in which nothing has run."""
+    return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
+
+
+def every_stage() -> dict:
+    """The tiny study with an arm of each kind, and milestones before and past all of them."""
+    values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+    values["data_sets"]["digits"] = {"kind": "digits"}
+    values["data_sets"]["unused"] = {"kind": "image_folder", "root": "nowhere"}
+    values["targets"].append("digits")
+    values["pretrain"]["milestones"] = [2, 20]
+    values["arms"] += [
+        {"name": "tuned", "members": 3, "steps": 8, "transfer": "finetune"},
+        {"name": "scratch", "members": 1, "transfer": "direct"},
+    ]
+    return values
+
+
+def published() -> dict:
+    """The tiny study with downloaded checkpoints, and a data set for evaluation only."""
+    values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+    values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
+    values["targets"].append("sketch")
+    values["checkpoints"] = {"path": "https://example.org/{run}_{step}.pt", "runs": {4: [0, 1, 2], 12: [0]}}
+    return values
+
+
+def study_of(name: str, folder: Path) -> tuple[Study, str]:
+    """A study of config/ or of the functions above, and the path of its file."""
+    path = ROOT / f"config/{name}.yaml"
+    if name in ("every_stage", "published"):
+        path = folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(globals()[name](), sort_keys=False))
+    return Study(read_config(yaml.safe_load(path.read_text()), [str(path)])), str(path)
+
+
+def edges(graph: str) -> collections.Counter:
+    """How many edges of a dot graph of jobs lead from one rule to another; those to rule all left out."""
+    labels = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)', graph, re.MULTILINE))
+    pairs = ((labels[a], labels[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", graph, re.MULTILINE))
+    return collections.Counter(pair for pair in pairs if pair[1] != "all")
+
+
+@pytest.mark.parametrize("name", ["config", "paper", "photos", "photos-gpu", "tiny", "every_stage", "published"])
+def test_the_planned_jobs_are_snakemakes(fresh, tmp_path, name):
+    """As many of each rule, and as many of each rule that need one of another."""
+    study, file = study_of(name, tmp_path)
+    given = ROWS.get(name, {}) | ({"sketch": (10,)} if name == "published" else {})
+    jobs = planned_jobs(PlannedStudy(study, RowsOf(study, given, tmp_path)))
+    graph = fresh.snakemake("--dag", "dot", config=file).stdout
+    labels = re.findall(r'^\s*\d+\[label = "(\w+)', graph, re.MULTILINE)
+    rules = collections.Counter(labels)
+    del rules["all"]
+    assert collections.Counter(job.rule for job in jobs) == rules
+    maker = {path: place for place, job in enumerate(jobs) for path in job.makes}
+    pairs = {(maker[path], place) for place, job in enumerate(jobs) for path in job.needs if path in maker}
+    assert all(before < after for before, after in pairs)
+    assert collections.Counter((jobs[a].rule, jobs[b].rule) for a, b in pairs) == edges(graph)
+
+
+def test_a_dry_run_counts_as_the_plan_does(fresh):
+    for config in ("config", "paper", "photos"):
+        study = Study(Config.model_validate(yaml.safe_load((ROOT / f"config/{config}.yaml").read_text())))
+        jobs = planned_jobs(PlannedStudy(study, RowsOf(study, ROWS.get(config), fresh.path)))
+        counted = jobs_of(fresh.snakemake("-n", config=f"config/{config}.yaml"))
+        assert collections.Counter(job.rule for job in jobs) == counted
+
+
+def plan(*options: str, cwd=ROOT, check=True) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", "workflow_scripts.plan", *options]
+    done = subprocess.run(line, cwd=cwd, capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_papers_study_is_planned_without_its_data(fresh):
+    text = plan(
+        "--configfile", "config/paper.yaml", "--gpus", "8,64,512", "--pretrain-gpus", "1,8", cwd=fresh.path
+    ).stdout
+    assert not (fresh.path / "data").exists()
+    for line in (
+        r"imagenet +1,281,167 +128,117 +50,000 +1,000 +4 +224 +published",
+        r"pretrain +20 +20 +2\.3e9 +2\.0e6 +- +76 GPU-days +76 GPU-days",
+        r"features +0\.73 TB +0\.73 TB",
+        r"images through backbones +2\.4e9 +1\.8e8 +13 x",
+        r" 64 +8 +2\.0 days",
+        r"Past 6 GPUs nothing gets faster with pretrain_gpus: 1",
+    ):
+        assert re.search(line, text), line
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_neither_torch_nor_pandas_is_imported_for_it():
+    code = (
+        "import sys; sys.argv[1:] = ['--configfile', 'config/paper.yaml', '--gpus', '8,64,512'];"
+        "from workflow_scripts import plan; plan.main();"
+        "assert not {'torch', 'pandas', 'matplotlib', 'sklearn', 'ffcv'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_make_plan(fresh):
+    """Its command line; `setup` would set the environment up in the copy, so it is not run."""
+    done = subprocess.run(
+        ["make", "-n", "plan", "CONFIG=config/paper.yaml", "GPUS=8,64"], cwd=fresh.path, capture_output=True, text=True
+    )
+    line = done.stdout.strip().splitlines()[-1]
+    assert line.endswith("-m workflow_scripts.plan --configfile config/paper.yaml --gpus 8,64")
+    plain = subprocess.run(["make", "-n", "plan"], cwd=fresh.path, capture_output=True, text=True).stdout
+    assert plain.strip().splitlines()[-1].endswith("-m workflow_scripts.plan --configfile config/config.yaml")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--configfile", "nowhere.yaml"], "error: --configfile: nowhere.yaml cannot be read"),
+        (["--configfile", "config/photos.yaml"], "data_sets.tinyimagenet25: its rows are not known"),
+        (["--device", "abacus"], "error: --device: 'abacus' is not in the table of throughputs (v100,"),
+        (["--throughputs", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["--gpus", "8,none"], "'8,none' is not a list of whole numbers greater than 0"),
+        (["--gpus", "0"], "is not a list of whole numbers"),
+        (["--rows", "cues"], "'cues' is not like imagenet=1281167,50000"),
+        (["--rows", "sauce=1,2"], "--rows: 'sauce' is not one of the study's data sets"),
+        (["--pretrain-gpus", "8"], "--pretrain-gpus: cpu-core is no GPU"),
+        (["--page", "page.md"], "--page: it shows how pretraining scales; give --gpus and --pretrain-gpus"),
+    ],
+)
+def test_a_mistake_is_one_sentence(fresh, options, message):
+    done = plan(*options, cwd=fresh.path, check=False)
+    assert done.returncode in (1, 2) and message in done.stderr and "Traceback" not in done.stderr
+    assert not (fresh.path / "page.md").exists()
+
+
+def test_the_page_is_what_its_command_writes(tmp_path):
+    """docs/scale.md and its figure; the page says the command. Made where no data and no results are."""
+    text = (ROOT / PAGE).read_text()
+    (line,) = re.findall(r"^python -m workflow_scripts\.plan .*$", text, re.MULTILINE)
+    words = line.split()[3:]
+    assert words[-2:] == ["--page", PAGE]
+    copy = StudyFolder.fresh(tmp_path / "study")
+    for file in (PAGE, "docs/scale.svg"):
+        (copy.path / file).unlink()
+    plan(*words, cwd=copy.path)
+    assert (copy.path / PAGE).read_text() == text, f"write it anew: {line}"
+    assert copy.read("docs/scale.svg") == (ROOT / "docs/scale.svg").read_bytes()
+    for file in re.findall(r"\(([\w.]+)\)$", text, re.MULTILINE):
+        assert (ROOT / "docs" / file).exists()
+
+
+def test_a_page_does_not_look_at_what_is_made(tmp_path):
+    """With sidecars that say other rows, what is printed changes and the page does not."""
+    copy = StudyFolder.fresh(tmp_path / "study")
+    options = ["--configfile", "config/tiny.yaml", "--device", "v100", "--gpus", "2"]
+    to_page = [*options, "--pretrain-gpus", "1,2", "--page", "page.md"]
+    plan(*to_page, cwd=copy.path)
+    page, printed = copy.read("page.md"), plan(*options, cwd=copy.path).stdout
+    assert copy.read("page.svg").startswith(b"<?xml") and "600        60" in printed
+    for split in ("train", "evaluation"):
+        write_json(copy.path / f"results/data_sets/cues_tiny/{split}.beton.json", {"rows": 777, "classes": 16})
+    plan(*to_page, cwd=copy.path)
+    assert copy.read("page.md") == page
+    assert "777        78" in plan(*options, cwd=copy.path).stdout

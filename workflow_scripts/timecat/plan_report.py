@@ -1,0 +1,181 @@
+"""What `make plan` prints: jobs, images, time and disk, in total and left, and the original procedure beside them."""
+
+import textwrap
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_scripts.timecat.plan_costs import Costs
+from workflow_scripts.timecat.plan_images import PHOTOGRAPH
+from workflow_scripts.timecat.plan_jobs import KINDS, Job, jobs_of, left
+from workflow_scripts.timecat.plan_original import Original, original_procedure
+from workflow_scripts.timecat.plan_rows import RowsOf
+from workflow_scripts.timecat.plan_text import count, duration, ratio, size, table
+from workflow_scripts.timecat.plan_work import PlannedStudy
+from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.throughputs import Throughputs
+
+WIDTH = 110  # characters of a line of prose
+PRETRAINING = ("pretrain", "import_checkpoint", "download")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A planned study: all of its jobs, those that are left, and what they cost."""
+
+    planned: PlannedStudy
+    jobs: list[Job]
+    left: list[Job]
+    costs: Costs
+    original: Original
+
+    @property
+    def rules(self) -> list[str]:
+        """Of its jobs, in the order in which data flows."""
+        order = ("write_dataset", *PRETRAINING, "extract_features", "probe", "transfer", "evaluate_probe", "tabulate")
+        present = {job.rule for job in self.jobs}
+        return [rule for rule in order if rule in present]
+
+    @property
+    def after_pretraining(self) -> list[Job]:
+        return [job for job in self.jobs if job.rule not in ("pretrain", "write_dataset")]
+
+
+def make_plan(study: Study, table_of_devices: Throughputs, device=None, given=None, root=".") -> Plan:
+    """Plan a study. device: a key of the table; given: rows (RowsOf); root: the folder that its paths start from."""
+    planned = PlannedStudy(study, RowsOf(study, given, root))
+    jobs = jobs_of(planned)
+    costs = Costs(planned, table_of_devices, device)
+    exists = {path: (Path(root) / path).exists() for job in jobs for path in job.makes}
+    return Plan(planned, jobs, left(jobs, exists.get), costs, original_procedure(planned, jobs, costs))
+
+
+def text(plan: Plan, config: str) -> str:
+    """The whole plan; config: the name of its file."""
+    return "\n\n".join(
+        [
+            f"Plan of {config}: backbone {plan.planned.study.config.backbone}, on {plan.costs.device.title} "
+            f"({plan.costs.name} in the table of throughputs).",
+            data_sets(plan),
+            stages(plan),
+            disk(plan),
+            against_the_original(plan),
+            notes(plan),
+        ]
+    )
+
+
+def data_sets(plan: Plan) -> str:
+    """Rows of the data sets that the study reads, and where the figures are from."""
+    used = [name for name in plan.planned.study.config.data_sets if name in _data_sets_written(plan)]
+    rows = [["data set", "training", "held out", "evaluation", "classes", "views", "px", "rows from"]]
+    for name in used:
+        found, views = plan.planned.rows[name], plan.planned.study.number_of_views(name)
+        side = plan.planned.image_size(name)
+        numbers = [found.train, found.heldout, found.evaluation, found.classes]
+        guess = ", images of {} x {} px".format(*PHOTOGRAPH) if plan.planned.sizes_are_a_guess(name) else ""
+        rows.append([name, *(f"{number:,}" for number in numbers), str(views or "-"), str(side), found.origin + guess])
+    return table(rows)
+
+
+def stages(plan: Plan) -> str:
+    """Jobs, images, operations and time by rule: in total, and what is left of jobs and time."""
+    unit = plan.costs.unit
+    rows = [["rule", "jobs", "left", "images trained", "images read", "operations", f"{unit} time", "left"]]
+    for rule in (*plan.rules, None):
+        mine, waiting = ([job for job in jobs if rule in (None, job.rule)] for jobs in (plan.jobs, plan.left))
+        rows.append(
+            [
+                rule or "all",
+                str(len(mine)),
+                str(len(waiting)),
+                *(_or_dash(sum(getattr(job, what) for job in mine)) for what in ("trained", "read", "operations")),
+                *(_time(jobs, plan.costs) for jobs in (mine, waiting)),
+            ]
+        )
+    return table(rows)
+
+
+def disk(plan: Plan) -> str:
+    """Bytes by kind, in total and left."""
+    total, waiting = _bytes(plan.jobs), _bytes(plan.left)
+    rows = [["disk", "in total", "left"]]
+    rows += [[kind, size(total[kind]), size(waiting[kind])] for kind in KINDS if total[kind]]
+    rows.append(["all", size(sum(total.values())), size(sum(waiting.values()))])
+    return table(rows)
+
+
+def against_the_original(plan: Plan) -> str:
+    """The whole study here and by the original procedure, and how many times the one is of the other."""
+    after, costs, original = plan.after_pretraining, plan.costs, plan.original
+    images = sum(job.trained + job.read for job in after)
+    seconds = sum(costs.device_seconds(job) for job in after)
+    rows = [["after pretraining", "original procedure", "here", "ratio"]]
+    rows.append(["images through backbones", count(original.images), count(images), ratio(original.images, images)])
+    rows.append(_times(f"{costs.unit} time", original.seconds, seconds, costs))
+    pretraining = [job for job in plan.jobs if job.rule == "pretrain"]
+    if pretraining:
+        apart, chained = original.pretrained_apart, sum(job.trained for job in pretraining)
+        ours = sum(costs.device_seconds(job) for job in pretraining)
+        rows.append(_times(f"{costs.unit} time with pretraining", original.seconds + ours, seconds + ours, costs))
+    theirs, mine = (sum(values.values()) for values in (original.bytes, _bytes(plan.jobs)))
+    rows.append(["disk beside the image files", size(theirs), size(mine), "-"])
+    if not pretraining:
+        return table(rows)
+    more = [["pretraining", "checkpoints apart", "in chains", "ratio"]]
+    more.append(["images, forward and backward", count(apart), count(chained), ratio(apart, chained)])
+    return f"{table(rows)}\n\n{table(more)}"
+
+
+def _times(what: str, theirs: float, ours: float, costs: Costs) -> list[str]:
+    return [what, duration(theirs, costs.unit), duration(ours, costs.unit), ratio(theirs, ours)]
+
+
+def notes(plan: Plan) -> str:
+    """What the figures are and are not."""
+    lines = ["Left are the jobs whose outputs are not there; what has changed since is for `snakemake -n` to say."]
+    for (side, precision), found in sorted(plan.costs.speeds.items()):
+        lines.append(
+            f"{plan.costs.name}, {side} px, {precision}: {count(found.training)} images/s in training, "
+            f"{count(found.extraction)} in extraction. Source: {found.origin}."
+        )
+    lines.append(
+        "Time is of devices that never wait for images or disks, downloads not counted. The original procedure pushes "
+        "k backbones x weight decays x epochs x (rows + evaluation rows) images for every arm, replicate and data "
+        "set; it keeps no features and no copies of the images, which is what the disk buys here."
+    )
+    if too_long := _too_long(plan):
+        lines.append(too_long)
+    return "\n".join(textwrap.fill(line, WIDTH) for line in lines)
+
+
+def _too_long(plan: Plan) -> str | None:
+    """Of the longest job that is left, if a scheduler would stop it before its end."""
+    longest = max(plan.left, key=plan.costs.seconds, default=None)
+    allowed = 60 * plan.planned.study.config.limits.runtime_minutes
+    if longest is None or plan.costs.seconds(longest) <= allowed:
+        return None
+    return (
+        f"The longest job ({longest.rule} {longest.name}) takes {duration(plan.costs.seconds(longest))}, and "
+        f"limits.runtime_minutes is {duration(allowed)}: a cluster's scheduler stops it there, and it goes on when "
+        "the study is run again. Raise the limit, give the job more GPUs, or add pretrain.milestones on the way."
+    )
+
+
+def _data_sets_written(plan: Plan) -> set[str]:
+    return {job.name.split()[0] for job in plan.jobs if job.rule == "write_dataset"}
+
+
+def _bytes(jobs: list[Job]) -> Counter:
+    total = Counter(dict.fromkeys(KINDS, 0))
+    for job in jobs:
+        total.update(job.bytes)
+    return total
+
+
+def _time(jobs: list[Job], costs: Costs) -> str:
+    return duration(seconds, costs.unit) if (seconds := sum(map(costs.device_seconds, jobs))) else "-"
+
+
+def _or_dash(number: float) -> str:
+    return count(number) if number else "-"

@@ -1,0 +1,52 @@
+"""Numbers as people read them, and tables of text whose columns are aligned."""
+
+
+def count(number: float) -> str:
+    """12,345 up to a million; beyond that two digits: 2.3e9."""
+    if number < 999_999.5:
+        return f"{round(number):,}"
+    mantissa, exponent = f"{number:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def size(number: float) -> str:
+    """Of bytes, in units of 1,000."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= 0.0999 * factor if unit == "TB" else number >= 0.9995 * factor:
+            return f"{_short(number / factor)} {unit}"
+    return f"{round(number)} B"
+
+
+def duration(seconds: float, of: str = "") -> str:
+    """12 s, 3.4 min, 5.6 h, 78 days; of: "GPU" makes GPU-days of days, and so on."""
+    hyphen = f"{of}-" if of else ""
+    for unit, factor, least in (("days", 86400, 2), ("h", 3600, 2), ("min", 60, 2)):
+        if seconds >= least * factor:
+            return f"{_short(seconds / factor)} {hyphen}{unit}"
+    return f"{_short(seconds) if seconds else 0} {hyphen}s"
+
+
+def ratio(more: float, less: float) -> str:
+    """How many times."""
+    return f"{_short(more / less)} x" if less else "-"
+
+
+def table(rows: list[list[str]], left: int = 1) -> str:
+    """Rows of cells, the first one the head; the first ``left`` columns to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _short(number: float) -> str:
+    """Two digits and a comma for thousands: 0.73, 3.4, 76, 1,234."""
+    if number >= 9.95:
+        return f"{number:,.0f}"
+    return f"{number:.2f}" if number < 0.995 else f"{number:.1f}"
