@@ -1,0 +1,72 @@
+"""The benchmark of one cell: both sides compute the same thing, and the counts on the page are those of the files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import table_cell
+
+CONFIG = table_cell.CONFIG | {
+    "backbone": "small",
+    "data_sets": {"cues": table_cell.CUES | {"rows": {"train": 90, "evaluation": 40}, "transform": {"size": 28}}},
+    "backbones": {"small": {"architecture": "small_residual", "width": 8, "blocks": 2}},
+    "pretrain": {"seeds": [2], "batch_size": 32, "batch_norm_batches": 2},
+    "arms": [{"name": "cat1", "members": 1, "steps": 12}],
+    "probe": {"lr": 0.1, "epochs": 3, "lr_milestones": [2], "weight_decays": [0.001, 0.01], "batch_size": 32},
+}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    return table_cell.Bench(tmp_path_factory.mktemp("cell"), CONFIG, {20: 20, 28: 4}, 320)
+
+
+@pytest.fixture(scope="module")
+def found(bench):
+    return bench.measure()
+
+
+def test_fresh_views_and_the_original_procedure_see_the_same(found):
+    original, long, short = found["original"], found["long"], found["short"]
+    assert list(original.top1) == [found["decay"]] and set(long.top1) == set(short.top1) == {0.001, 0.01}
+    assert found["decay"] == short.selected
+    theirs, ours = original.top1[found["decay"]], long.top1[found["decay"]]
+    assert theirs.shape == ours.shape == (3,)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2.51)  # one of 40 rows, by float16
+    assert theirs.max() > 100 / 16  # of 16 classes: something was learned
+    assert found["noise"] >= 0
+
+
+def test_images_are_counted_as_they_pass(bench, found):
+    """Those of ours are the rows of the files that extraction has written."""
+    for views, run in ((3, found["long"]), (1, found["short"])):
+        files = sorted((bench.folder / f"views{views}/cues").glob("*.npy"))
+        assert len(files) == views + 2
+        assert run.images == sum(len(np.load(path)) for path in files)
+    assert found["original"].images == 2 * 3 * (90 + 40)
+
+
+def test_another_augmentation_is_another_experiment(bench):
+    """What holds the first test: the original procedure with other crops is not equal."""
+    job = json.loads((bench.folder / "job.json").read_text())
+    losses = []
+    for seed in (0, 0, 1):
+        path = bench.folder / "other.json"
+        path.write_text(json.dumps(job | {"augmentation_seed": seed, "result": str(bench.folder / "other.result")}))
+        table_cell.process([table_cell.sys.executable, "-m", "benchmarks.table_cell", str(path)])
+        losses.append(json.loads((bench.folder / "other.result").read_text())["losses"])
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_page_says_all_of_it(found):
+    text = "\n".join(table_cell.page(found))
+    for run in (found["original"], found["long"], found["short"]):
+        assert f"| {run.images:,} |" in text
+    assert f"{found['original'].seconds / found['short'].seconds:.1f} | " in text
+    assert text.count("not run") == 1
+
+
+def test_a_process_that_fails_says_why():
+    with pytest.raises(RuntimeError, match="No module named benchmarks.nothing"):
+        table_cell.process([table_cell.sys.executable, "-m", "benchmarks.nothing"])
