@@ -7,12 +7,19 @@ package has a ``section()``, which measures and returns its lines of the page.
 import argparse
 from pathlib import Path
 
-from benchmarks import embedded_study, stacked_heads
+from benchmarks import embedded_study, extraction, gpu, loader, stacked_heads, table_cell
 from benchmarks.timing import machine
 from workflow_scripts.timecat.command import log
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/benchmarks.md"
-SECTIONS = {"embedded_study": embedded_study, "stacked_heads": stacked_heads}
+SECTIONS = {
+    "embedded_study": embedded_study,
+    "table_cell": table_cell,
+    "stacked_heads": stacked_heads,
+    "extraction": extraction,
+    "loader": loader,
+    "gpu": gpu,
+}
 
 
 def main() -> None:

@@ -1,20 +1,14 @@
 """One cell of table 2: the original procedure against the pipeline's stages. Same images, same machine, one core each.
 
-    python -m benchmarks.table_cell JOB.json    the original procedure for one weight decay: a process of the section
-
 Ours are the command lines of extract_features and probe as their rules run them, start-up and files included. Neither side
 is charged for the .beton files and the weights, which both read.
 """
 
 import copy
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,9 +18,9 @@ import pyarrow.parquet
 import torch
 
 from benchmarks.embedded_study import START_UP
+from benchmarks.processes import process, side_by_side
 from benchmarks.timing import seconds_of
 from tests.images import settings_of, write_data_set
-from tests.studies import ROOT
 from workflow_scripts.timecat import checkpoints, probing, recipe, torch_settings, training, views
 from workflow_scripts.timecat.artifacts import write_sidecar
 from workflow_scripts.timecat.beton import describe
@@ -35,7 +29,6 @@ from workflow_scripts.timecat.datasets.cues import CLASSES, cues_split
 from workflow_scripts.timecat.ffcv_reader import batches
 from workflow_scripts.timecat.ffcv_writer import write_beton
 from workflow_scripts.timecat.heldout import heldout_rows
-from workflow_scripts.timecat.original_procedure_reference import Images, original_procedure
 from workflow_scripts.timecat.replicates import read_data_set
 from workflow_scripts.timecat.study import Study
 
@@ -166,7 +159,7 @@ class Bench:
         }
         path, grid = self.folder / "job.json", len(self.protocol["weight_decays"])
         path.write_text(json.dumps(job))
-        process([sys.executable, "-m", "benchmarks.table_cell", str(path)])
+        process([sys.executable, "-m", "benchmarks.original_process", str(path)])
         found = json.loads((self.folder / "original.json").read_text())
         rows = sum(describe(self.folder / f"{split}.beton").rows for split in ("train", "evaluation"))
         images = grid * self.protocol["epochs"] * rows
@@ -234,27 +227,6 @@ class Bench:
         return 1000 * statistics.median(seconds) / len(images)
 
 
-def side_by_side(sides: list) -> list:
-    """The results of the functions, which run at once, each with its processes on a core of its own (on one: in turn)."""
-    cores = sorted(os.sched_getaffinity(0))[: len(sides)]
-
-    def on_a_core(number: int):
-        os.sched_setaffinity(0, {cores[number % len(cores)]})  # of this thread, and of the processes that it starts
-        return sides[number]()
-
-    with ThreadPoolExecutor(len(cores)) as pool:
-        return list(pool.map(on_a_core, range(len(sides))))
-
-
-def process(command: list[str]) -> str:
-    """Run a process without GPUs; what it logged. RuntimeError if it fails."""
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command[:4])} failed:\n{done.stderr[-3000:]}")
-    return done.stderr
-
-
 def top1_of(metrics: Path) -> dict[float, np.ndarray]:
     """By weight decay, the evaluation accuracy of each epoch, from a probe's metrics (fit on all training rows)."""
     found = {}
@@ -318,27 +290,3 @@ def jobs_table(names: dict[str, Run]) -> list[str]:
             f"| {run.parts['probe']:.1f} | {run.parts['probe start-up']:.1f} |"
         )
     return lines
-
-
-def main() -> None:
-    """Run the original procedure as the job's file says, and write its seconds and the accuracy of each epoch."""
-    job = json.loads(Path(sys.argv[1]).read_text())
-    torch_settings.configure(1)
-    backbone, _ = checkpoints.read_backbone(job["weights"])
-    images = Images(
-        name="cues",
-        train=Path(job["folder"]) / "train.beton",
-        evaluation=Path(job["folder"]) / "evaluation.beton",
-        transform=views.Transform(**job["transform"]),
-        augmentation_seed=job["augmentation_seed"],
-    )
-    begin = time.perf_counter()
-    result = original_procedure([backbone], images, probing.Protocol(**job["protocol"]))
-    seconds = time.perf_counter() - begin
-    evaluated = [row for row in result.rows if row["split"] == "evaluation"]
-    figures = {"top1": [row["top1"] for row in evaluated], "losses": [row["loss"] for row in evaluated]}
-    Path(job["result"]).write_text(json.dumps({"seconds": seconds} | figures))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,15 @@
 """The benchmark of one cell: both sides compute the same thing, and the counts on the page are those of the files."""
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
 
-from benchmarks import table_cell
+from benchmarks import processes, table_cell
 
+CORES = "import os, sys; print(os.sched_getaffinity(0), file=sys.stderr)"
 CONFIG = table_cell.CONFIG | {
     "backbone": "small",
     "data_sets": {"cues": table_cell.CUES | {"rows": {"train": 90, "evaluation": 40}, "transform": {"size": 28}}},
@@ -54,7 +57,7 @@ def test_another_augmentation_is_another_experiment(bench):
     for seed in (0, 0, 1):
         path = bench.folder / "other.json"
         path.write_text(json.dumps(job | {"augmentation_seed": seed, "result": str(bench.folder / "other.result")}))
-        table_cell.process([table_cell.sys.executable, "-m", "benchmarks.table_cell", str(path)])
+        processes.process([sys.executable, "-m", "benchmarks.original_process", str(path)])
         losses.append(json.loads((bench.folder / "other.result").read_text())["losses"])
     assert losses[0] == losses[1] != losses[2]
 
@@ -69,4 +72,15 @@ def test_the_page_says_all_of_it(found):
 
 def test_a_process_that_fails_says_why():
     with pytest.raises(RuntimeError, match="No module named benchmarks.nothing"):
-        table_cell.process([table_cell.sys.executable, "-m", "benchmarks.nothing"])
+        processes.process([sys.executable, "-m", "benchmarks.nothing"])
+
+
+def test_sides_run_at_once_on_cores_of_their_own(monkeypatch):
+    """With one core they take turns."""
+    cores = os.sched_getaffinity(0)
+    where = [lambda: processes.process([sys.executable, "-c", CORES]).strip()] * 2
+    assert processes.side_by_side(where) == [f"{{{core}}}" for core in (sorted(cores) * 2)[:2]]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {min(cores)})
+    assert processes.side_by_side(where) == [f"{{{min(cores)}}}"] * 2
+    monkeypatch.undo()
+    assert os.sched_getaffinity(0) == cores
