@@ -125,13 +125,12 @@ class Bench:
 
     # --- the two sides ---
 
-    def measure(self) -> dict:
+    def measure(self, short_runs: int = SHORT_RUNS) -> dict:
         """All that the page says. The original and our long run go side by side, on a core each."""
-        short = [self.ours(views=1)]  # not timed: it chooses the weight decay, and files are in the page cache after it
-        decay = short[0].selected
+        decay = self.ours(views=1).selected  # not timed, and files are in the page cache after it
         sides = [
             lambda: self.original(decay),
-            lambda: (self.ours(views=self.protocol["epochs"]), [self.ours(views=1) for _ in range(SHORT_RUNS)]),
+            lambda: (self.ours(views=self.protocol["epochs"]), [self.ours(views=1) for _ in range(short_runs)]),
         ]
         original, (long, short) = side_by_side(sides)
         return {
@@ -203,7 +202,7 @@ class Bench:
         train = describe(self.folder / "train.beton").labels
         heldout = heldout_rows(train, **json.loads(study.heldout(wildcards)))
         images = views * len(train) + len(heldout) + describe(self.folder / "evaluation.beton").rows
-        return Run(parts["extract_features"] + parts["probe"], images, top1_of(made / "cat1.parquet"), parts)
+        return Run(parts["extract_features"] + parts["probe"], images, by_epoch(made / "cat1.parquet"), parts)
 
     # --- beside them ---
 
@@ -227,12 +226,12 @@ class Bench:
         return 1000 * statistics.median(seconds) / len(images)
 
 
-def top1_of(metrics: Path) -> dict[float, np.ndarray]:
-    """By weight decay, the evaluation accuracy of each epoch, from a probe's metrics (fit on all training rows)."""
+def by_epoch(metrics: Path, column: str = "top1") -> dict[float, np.ndarray]:
+    """By weight decay, a figure of each epoch on the evaluation split, of the heads trained on all training rows."""
     found = {}
     for row in pyarrow.parquet.read_table(metrics).to_pylist():
         if row["fit"] == "full" and row["split"] == "evaluation":
-            found.setdefault(row["weight_decay"], {})[row["epoch"]] = row["top1"]
+            found.setdefault(row["weight_decay"], {})[row["epoch"]] = row[column]
     return {decay: np.array([values[epoch] for epoch in sorted(values)]) for decay, values in found.items()}
 
 

@@ -27,7 +27,7 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(bench):
-    return bench.measure()
+    return bench.measure(short_runs=1)
 
 
 def test_fresh_views_and_the_original_procedure_see_the_same(found):
@@ -50,16 +50,16 @@ def test_images_are_counted_as_they_pass(bench, found):
     assert found["original"].images == 2 * 3 * (90 + 40)
 
 
-def test_another_augmentation_is_another_experiment(bench):
+def test_another_augmentation_is_another_experiment(bench, found):
     """What holds the first test: the original procedure with other crops is not equal."""
+    path, result = bench.folder / "other.json", bench.folder / "other.result"
     job = json.loads((bench.folder / "job.json").read_text())
-    losses = []
-    for seed in (0, 0, 1):
-        path = bench.folder / "other.json"
-        path.write_text(json.dumps(job | {"augmentation_seed": seed, "result": str(bench.folder / "other.result")}))
-        processes.process([sys.executable, "-m", "benchmarks.original_process", str(path)])
-        losses.append(json.loads((bench.folder / "other.result").read_text())["losses"])
-    assert losses[0] == losses[1] != losses[2]
+    path.write_text(json.dumps(job | {"augmentation_seed": 1, "result": str(result)}))
+    processes.process([sys.executable, "-m", "benchmarks.original_process", str(path)])
+    other, same = (json.loads(file.read_text())["losses"] for file in (result, bench.folder / "original.json"))
+    ours = table_cell.by_epoch(bench.folder / "views3/cat1.parquet", "loss")[found["decay"]]
+    np.testing.assert_allclose(ours, same, rtol=1e-3)  # by float16
+    assert np.abs(np.subtract(other, same)).max() > 10 * np.abs(np.subtract(ours, same)).max()
 
 
 def test_the_page_says_all_of_it(found):
