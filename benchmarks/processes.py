@@ -2,9 +2,36 @@
 
 import os
 import subprocess
+import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from tests.studies import ROOT
+
+
+class Done(NamedTuple):
+    """A process that has ended: what it logged (standard error), and its seconds by the clock and of processor time."""
+
+    log: str
+    seconds: float
+    processor_seconds: float
+
+
+def process(command: list[str]) -> Done:
+    """Run a process. RuntimeError if it fails."""
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    with tempfile.TemporaryFile("w+") as log:
+        begin = time.perf_counter()
+        running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log)
+        _, status, usage = os.wait4(running.pid, 0)
+        seconds = time.perf_counter() - begin
+        running.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        text = log.read()
+    if running.returncode:
+        raise RuntimeError(f"{' '.join(command[:4])} failed:\n{text[-3000:]}")
+    return Done(text, seconds, usage.ru_utime + usage.ru_stime)
 
 
 def side_by_side(sides: list) -> list:
@@ -17,12 +44,3 @@ def side_by_side(sides: list) -> list:
 
     with ThreadPoolExecutor(len(cores)) as pool:
         return list(pool.map(on_a_core, range(len(sides))))
-
-
-def process(command: list[str]) -> str:
-    """Run a process without GPUs; what it logged. RuntimeError if it fails."""
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command[:4])} failed:\n{done.stderr[-3000:]}")
-    return done.stderr

@@ -66,7 +66,7 @@ def test_the_page_says_all_of_it(found):
     text = "\n".join(table_cell.page(found))
     for run in (found["original"], found["long"], found["short"]):
         assert f"| {run.images:,} |" in text
-    assert f"{found['original'].seconds / found['short'].seconds:.1f} | " in text
+    assert f"{found['original'].seconds / found['short'].seconds:.1f}** | " in text
     assert text.count("not run") == 1
 
 
@@ -78,9 +78,17 @@ def test_a_process_that_fails_says_why():
 def test_sides_run_at_once_on_cores_of_their_own(monkeypatch):
     """With one core they take turns."""
     cores = os.sched_getaffinity(0)
-    where = [lambda: processes.process([sys.executable, "-c", CORES]).strip()] * 2
+    where = [lambda: processes.process([sys.executable, "-c", CORES]).log.strip()] * 2
     assert processes.side_by_side(where) == [f"{{{core}}}" for core in (sorted(cores) * 2)[:2]]
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {min(cores)})
     assert processes.side_by_side(where) == [f"{{{min(cores)}}}"] * 2
     monkeypatch.undo()
     assert os.sched_getaffinity(0) == cores
+
+
+def test_a_process_is_charged_for_its_own_processor_time():
+    codes = ["import time\nwhile time.process_time() < 0.5: pass", "import time; time.sleep(0.5)"]
+    busy, idle = processes.side_by_side(
+        [lambda code=code: processes.process([sys.executable, "-c", code]) for code in codes]
+    )
+    assert busy.processor_seconds >= 0.5 > idle.processor_seconds and idle.seconds >= 0.5
