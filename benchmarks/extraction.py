@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.photographs import HEIGHT, WIDTH, make_photographs, write_photographs
-from benchmarks.timing import medians_side_by_side
+from benchmarks.rates import Rate, rates
 from workflow_scripts.timecat import torch_settings, views
 from workflow_scripts.timecat.backbones import build_backbone
 from workflow_scripts.timecat.beton import describe
@@ -53,7 +53,7 @@ class Comparison:
             torch.cuda.synchronize()
         return features
 
-    def rates(self, folder: Path, repeats: int = REPEATS) -> dict[str, float]:
+    def rates(self, folder: Path, repeats: int = REPEATS) -> dict[str, Rate]:
         """Median images/s of bare, of the extractor, and of it with everything on one core (on a CPU), in turn."""
         actions = {"bare": self.bare, "extraction": lambda: self.write(folder / "made.npy")}
         if self.device == "cpu":
@@ -63,7 +63,7 @@ class Comparison:
                     self.write(folder / "made.npy")
 
             actions["one core"] = on_one_core
-        return {name: len(self.rows) / s for name, s in medians_side_by_side(actions, repeats).items()}
+        return rates(actions, len(self.rows), repeats)
 
 
 @contextmanager
@@ -88,7 +88,8 @@ def section() -> list[str]:
             "",
             f"JPEG images of {WIDTH} x {HEIGHT} px, random crops to 224 px, batches of {BATCH}, one torch thread. Bare: the "
             "same float32 tensors, already in memory. Extraction:",
-            "FFCV decodes in a thread beside, and the file is written. On one core, decoding and the model share it.",
+            "FFCV decodes in a thread beside, and the file is written. On one core, decoding and the model share it. By "
+            "processor time: of all threads.",
             "",
             *rates_table({name: build_backbone({"architecture": name}) for name in ROWS}, beton, folder),
         ]
@@ -96,12 +97,16 @@ def section() -> list[str]:
 
 def rates_table(backbones: dict, beton: Path, folder: Path, rows=ROWS, batch=BATCH, size=224) -> list[str]:
     """Images per second of each backbone, and shares of bare."""
-    lines = ["| backbone | bare, images/s | extraction, images/s | **share** | all on one core, images/s | share |"]
-    lines.append("|---|---|---|---|---|---|")
+    lines = [
+        "| backbone | bare, images/s | extraction, images/s | **share** | all on one core, images/s | share | share by "
+        "processor time |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, backbone in backbones.items():
         found = Comparison(backbone, beton, rows[name], batch, size).rates(folder)
         bare, whole, confined = (found[key] for key in ("bare", "extraction", "one core"))
         lines.append(
-            f"| {name} | {bare:.1f} | {whole:.1f} | **{whole / bare:.2f}** | {confined:.1f} | {confined / bare:.2f} |"
+            f"| {name} | {bare.clock:.1f} | {whole.clock:.1f} | **{whole.clock / bare.clock:.2f}** | {confined.clock:.1f} "
+            f"| {confined.clock / bare.clock:.2f} | {whole.core / bare.core:.2f} |"
         )
     return lines

@@ -160,7 +160,7 @@ def extraction_table(
     compared = Comparison(build_backbone(backbone), beton, number, batch, size, device, workers)
     peak = peak_gigabytes(device, lambda: compared.write(folder / "made.npy"))
     found = compared.rates(folder, repeats)
-    bare, ours = found["bare"], found["extraction"]
+    bare, ours = found["bare"].clock, found["extraction"].clock
     return [
         "| extraction | bare, images/s | extraction, images/s | **share** | peak memory, GB |",
         "|---|---|---|---|---|",

@@ -1,7 +1,5 @@
 """The loader alone against torchvision's DataLoader: the same JPEG files, the same crops and flips, the same resizing."""
 
-import resource
-import statistics
 import tempfile
 import warnings
 from pathlib import Path
@@ -15,7 +13,8 @@ from torchvision.io import decode_jpeg, read_file
 from torchvision.transforms.v2 import functional
 
 from benchmarks.photographs import HEIGHT, WIDTH, kilobytes, make_photographs, write_photographs
-from benchmarks.timing import REPEATS, seconds_of
+from benchmarks.rates import rates
+from benchmarks.timing import REPEATS
 from workflow_scripts.timecat import torch_settings, views
 from workflow_scripts.timecat.beton import describe, usable_workers
 from workflow_scripts.timecat.configuration_data_sets import PhotoTransform
@@ -65,24 +64,6 @@ def our_batches(beton: Path, rows, batch_size: int, transform: views.Transform, 
         yield images, labels
 
 
-def cpu_seconds() -> float:
-    """Of this process with its threads, and of its child processes that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in used)
-
-
-def rates(loaders: dict, number: int, repeats: int = REPEATS) -> dict[str, tuple[float, float]]:
-    """Median images per second, and per second of CPU, of each loader (a function without arguments), in turn."""
-    found = {name: [] for name in loaders}
-    for repeat in range(repeats + 1):
-        for name, loader in loaders.items():
-            begin = cpu_seconds()
-            seconds = seconds_of(lambda loader=loader: exhaust(loader()))
-            if repeat:
-                found[name].append((number / seconds, number / (cpu_seconds() - begin)))
-    return {name: tuple(map(statistics.median, zip(*values))) for name, values in found.items()}
-
-
 def exhaust(loader) -> int:
     """Take all batches; the number of images."""
     return sum(len(labels) for _, labels in loader)
@@ -117,16 +98,16 @@ def loader_table(folder: Path, beton: Path, size=224, passes=PASSES, batch=BATCH
     folders = {decoder: Folder(folder / "train", beton, transform, decoder) for decoder in DECODERS}
     loaders = {}
     for workers in sorted({1, usable_workers(1000)}):
-        loaders["ours", workers] = lambda workers=workers: our_batches(beton, rows, batch, transform, workers)
+        loaders["ours", workers] = lambda workers=workers: exhaust(our_batches(beton, rows, batch, transform, workers))
         for decoder, files in folders.items():
-            loaders[f"DataLoader, {decoder}", workers] = lambda workers=workers, files=files: torchvision_batches(
-                files, rows.tolist(), batch, workers
+            loaders[f"DataLoader, {decoder}", workers] = lambda workers=workers, files=files: exhaust(
+                torchvision_batches(files, rows.tolist(), batch, workers)
             )
     found = rates(loaders, number, repeats)
     lines = ["| loader | workers | images/s | images/s per core | ours over it, per core |", "|---|---|---|---|---|"]
-    for (name, workers), (wall, core) in found.items():
-        times = found["ours", workers][1] / core
-        lines.append(f"| {name} | {workers} | {wall:.0f} | {core:.0f} | {times:.2f} |")
+    for (name, workers), rate in found.items():
+        times = found["ours", workers].core / rate.core
+        lines.append(f"| {name} | {workers} | {rate.clock:.0f} | {rate.core:.0f} | {times:.2f} |")
     return lines
 
 
