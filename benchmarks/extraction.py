@@ -1,4 +1,4 @@
-"""Extraction against the bare model: images decoded, normalised, pushed through, written, or tensors that are there already."""
+"""Extraction, from JPEG images to a file of features, against the bare model on tensors that are there already."""
 
 import os
 import tempfile
@@ -25,7 +25,7 @@ REPEATS = 3
 
 
 class Comparison:
-    """A backbone on so many rows of a .beton (again from its beginning where they exceed it): the extractor, and bare."""
+    """A backbone on so many rows of a .beton (again from its beginning if they exceed it): the extractor, and bare."""
 
     def __init__(self, backbone, beton: Path, number: int, batch: int, size: int, device="cpu", workers=1):
         self.beton, self.rows, self.device = beton, np.arange(number) % describe(beton).rows, device

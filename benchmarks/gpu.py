@@ -124,7 +124,7 @@ def training_table(
     variants=None,
     repeats=REPEATS,
 ) -> list[str]:
-    """Images per second of each variant of the recipe, and its share of the bare loop; peak memory of one step of ours."""
+    """Images per second of each variant of the recipe, and its share of the bare loop; peak memory of a step of ours."""
     lines = ["| training | bare loop, images/s | train_step fed by FFCV, images/s | **share** | peak memory, GB |"]
     lines.append("|---|---|---|---|---|")
     for name, options in (VARIANTS if variants is None else variants).items():

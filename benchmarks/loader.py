@@ -1,4 +1,4 @@
-"""The loader alone against torchvision's DataLoader: the same JPEG files, the same crops and flips, the same resizing."""
+"""The loader alone against torchvision's DataLoader: the same JPEG files, crops, flips and resizing."""
 
 import tempfile
 import warnings

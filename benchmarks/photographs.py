@@ -1,4 +1,4 @@
-"""Photographs that are there everywhere: pieces of the two that ship with scikit-learn, as JPEG files and as a .beton."""
+"""Photographs that are there everywhere: pieces of the two that ship with scikit-learn, as files and as a .beton."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ def process(command: list[str]) -> Done:
 
 
 def side_by_side(sides: list) -> list:
-    """The results of the functions, which run at once, each with its processes on a core of its own (on one: in turn)."""
+    """Results of functions that run at once, each with its processes on a core of its own (if there is one core: in turn)."""
     cores = sorted(os.sched_getaffinity(0))[: len(sides)]
 
     def on_a_core(number: int):

@@ -1,7 +1,7 @@
 """One cell of table 2: the original procedure against the pipeline's stages. Same images, same machine, one core each.
 
-Ours are the command lines of extract_features and probe as their rules run them, start-up and files included. Neither side
-is charged for the .beton files and the weights, which both read.
+Ours are the command lines of extract_features and probe as their rules run them, start-up and files included. Neither
+side is charged for the .beton files and the weights, which both read.
 """
 
 import copy
@@ -33,8 +33,8 @@ from workflow_scripts.timecat.replicates import read_data_set
 from workflow_scripts.timecat.study import Study
 
 CUES = {"kind": "cues", "seed": 1, "agreement": 0.9, "label": "class"}
-# Of the paper's proportions (CIFAR has a fifth as many evaluation rows as training rows), and the original protocol but for
-# the learning rate: 8 steps an epoch, where the paper's probes take 195 and more.
+# Of the paper's proportions (CIFAR has a fifth as many evaluation rows as training rows), and the original protocol but
+# for the learning rate: 8 steps an epoch, where the paper's probes take 195 and more.
 CONFIG = {
     "source": "cues",
     "targets": ["cues"],
@@ -59,7 +59,7 @@ class Run:
     """One side's time and results. seconds: by the clock, of the whole grid, and of processor time; images: through the
     backbone, in it.
 
-    top1: by weight decay, the evaluation accuracy of each epoch in percent. parts: seconds of jobs and of their start-up.
+    top1: by weight decay, the evaluation accuracy of each epoch in percent. parts: seconds of jobs, and of their starts.
     """
 
     seconds: float
@@ -149,7 +149,7 @@ class Bench:
         }
 
     def original(self, weight_decay: float) -> Run:
-        """The original procedure with one weight decay, all epochs; its seconds and images are multiplied by the grid."""
+        """The original procedure with one weight decay, all epochs; seconds and images are multiplied by the grid."""
         job = {
             "weights": str(self.weights),
             "folder": str(self.folder),
