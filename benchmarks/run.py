@@ -7,16 +7,20 @@ package has a ``section()``, which measures and returns its lines of the page.
 import argparse
 from pathlib import Path
 
-from benchmarks import dry_run, embedded_study, growth, stacked_heads
+from benchmarks import dry_run, embedded_study, extraction, gpu, growth, loader, stacked_heads, table_cell
 from benchmarks.timing import machine
 from workflow_scripts.timecat.command import log
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/benchmarks.md"
 SECTIONS = {
     "embedded_study": embedded_study,
+    "table_cell": table_cell,
+    "stacked_heads": stacked_heads,
+    "extraction": extraction,
+    "loader": loader,
     "growth": growth,
     "dry_run": dry_run,
-    "stacked_heads": stacked_heads,
+    "gpu": gpu,
 }
 
 

@@ -168,7 +168,7 @@ def test_with_ghost_batches_accumulation_changes_rounding_only(accumulation):
         training.compute_gradients(run, *batch(0), options, TRANSFORM)
         for run, options in ((whole, chosen), (parts, divided))
     ]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=1e-6)
     assert_close_gradients(parts.model, whole.model)
     assert train(parts, divided, 4) == pytest.approx(train(whole, chosen, 4), rel=1e-3)
 

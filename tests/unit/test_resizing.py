@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from workflow_scripts.timecat import resizing
@@ -74,3 +75,17 @@ def test_a_mapped_image_gives_no_warning(recwarn):
     image.flags.writeable = False
     resizing.random_view(image, (0, 0, 40, 40), transform("bilinear"))
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_colours_stay_side_by_side_and_change_no_bit(interpolation):
+    """Against the same function on planes."""
+    random = np.random.default_rng(0)
+    for sides in [(1, 1), (1, 9), (9, 1), (3, 500), *random.integers(1, 300, (40, 2)).tolist()]:
+        image = random.integers(0, 256, (*sides, 3)).astype(np.uint8)
+        height, width = random.integers(1, 260, 2).tolist()
+        planes = torch.from_numpy(image).permute(2, 0, 1).contiguous()[None]
+        how = {"mode": interpolation, "align_corners": False, "antialias": True}
+        wanted = torch.nn.functional.interpolate(planes, (height, width), **how)[0].permute(1, 2, 0).numpy()
+        made = resizing.resize(image, height, width, interpolation)
+        assert np.array_equal(made, wanted) and made.flags.c_contiguous

@@ -118,7 +118,12 @@ class Extractor:
 
     def _features(self, images: torch.Tensor) -> np.ndarray:
         with torch.inference_mode():
-            return self.backbone(normalise(images.to(self.device), self.transform)).float().cpu().numpy()
+            return (
+                self.backbone(normalise(images.to(self.device, non_blocking=True), self.transform))
+                .float()
+                .cpu()
+                .numpy()
+            )
 
 
 def _write_at(file: int, data: memoryview, place: int) -> None:

@@ -125,7 +125,9 @@ class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV would put its own decoder in 
             boxes, flips = views.center_boxes(heights, widths, transform), np.zeros(len(rows), bool)
         else:
             boxes, flips = views.random_boxes(self.key, rows, heights, widths, transform)
-        images = torch.empty((len(rows), transform.size, transform.size, 3), dtype=torch.uint8)
+        # Where there is a GPU, in memory that it can read by itself, so that a copy to it does not keep the caller waiting.
+        pinned = torch.cuda.is_initialized()
+        images = torch.empty((len(rows), transform.size, transform.size, 3), dtype=torch.uint8, pin_memory=pinned)
         columns = (rows, boxes, flips, images.numpy())
         parts = zip(*(np.array_split(column, self.workers) for column in columns), strict=True)
         if transform.interpolation == "area":

@@ -105,16 +105,17 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Rec
     UserError if that is not finite, or if the GPU's memory is too small.
     """
     try:
-        value = run.world.mean(compute_gradients(run, images, labels, recipe, transform))
+        loss = compute_gradients(run, images, labels, recipe, transform)
+        run.optimizer.step()
+        run.step += 1
+        value = run.world.mean(loss.item())  # waits for a GPU: after all of the step's work is queued
     except torch.OutOfMemoryError as error:
         raise UserError(_advice_on_memory(recipe, run.share, run.world)) from error
-    if not math.isfinite(value):
+    if not math.isfinite(value):  # the run is of no use any more, and nobody saves one that has raised
         raise UserError(
-            f"the training loss is {value} at step {run.step + 1}: training diverged; lower pretrain.lr (now {recipe.lr}) "
+            f"the training loss is {value} at step {run.step}: training diverged; lower pretrain.lr (now {recipe.lr}) "
             "or raise pretrain.warmup_steps in the config"
         )
-    run.optimizer.step()
-    run.step += 1
     decay = LOSS_AVERAGE_DECAY if run.step > 1 else 0.0
     run.loss_average = value if decay == 0 else decay * run.loss_average + (1 - decay) * value
     return value
@@ -133,16 +134,16 @@ def _advice_on_memory(recipe: Recipe, share: Share, world: World) -> str:
 
 def compute_gradients(
     run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform
-) -> float:
-    """Set the parameters' gradients to those of a batch's mean loss, and return that loss.
+) -> torch.Tensor:
+    """Set the parameters' gradients to those of a batch's mean loss, and return that loss (float64, on the device).
 
     The batch passes in parts whose gradients are summed, so a step is one of the whole batch however it is divided. Of
     several processes, each passes its share (the loss is of that), and the gradients are the mean over all.
     """
     device = run.model.fc.weight.device
-    images, labels = images.to(device), labels.to(device)
+    images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
     run.optimizer.zero_grad()
-    value, size = 0.0, run.share.part
+    value, size = torch.zeros((), dtype=torch.float64, device=device), run.share.part
     for part, (some, their_labels) in enumerate(zip(images.split(size), labels.split(size))):
         # What a network draws in training (dropout, stochastic depth) depends on seed, step and part alone.
         torch.manual_seed(key("pretrain", "noise", run.seed, run.step, run.share.first_part + part) % 2**63)
@@ -155,7 +156,7 @@ def compute_gradients(
             if size < len(images):
                 loss = loss * (len(some) / len(images))
             loss.backward()
-        value += loss.item()
+        value += loss.detach()
     return value
 
 

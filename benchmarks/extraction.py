@@ -1,0 +1,112 @@
+"""Extraction, from JPEG images to a file of features, against the bare model on tensors that are there already."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.photographs import HEIGHT, WIDTH, make_photographs, write_photographs
+from benchmarks.rates import Rate, rates
+from workflow_scripts.timecat import torch_settings, views
+from workflow_scripts.timecat.backbones import build_backbone
+from workflow_scripts.timecat.beton import describe
+from workflow_scripts.timecat.configuration_data_sets import PhotoTransform
+from workflow_scripts.timecat.extraction import Extraction, Extractor
+from workflow_scripts.timecat.ffcv_reader import batches
+
+KEY = views.view_key(0, "photographs", 0)
+FILES, BATCH = 128, 32
+ROWS = {"resnet18": 320, "resnet50": 160}
+REPEATS = 3
+
+
+class Comparison:
+    """A backbone on so many rows of a .beton (again from its beginning if they exceed it): the extractor, and bare."""
+
+    def __init__(self, backbone, beton: Path, number: int, batch: int, size: int, device="cpu", workers=1):
+        self.beton, self.rows, self.device = beton, np.arange(number) % describe(beton).rows, device
+        transform = views.Transform(**PhotoTransform(size=size).model_dump())
+        settings = Extraction(views=["view0"], dtype="float16", batch_size=batch, augmentation_seed=0)
+        self.backbone = backbone.eval().requires_grad_(False).to(device)
+        self.extractor = Extractor(self.backbone, transform, settings, device, workers)
+
+    @cached_property
+    def inputs(self) -> list[torch.Tensor]:
+        """The batches as the bare model gets them, float32 [b, 3, size, size] on the device, made at first use."""
+        transform, size = self.extractor.transform, self.extractor.settings.batch_size
+        stream = batches(self.beton, self.rows, size, transform, KEY, self.extractor.workers)
+        return [views.normalise(images.to(self.device), transform) for _, images, _ in stream]
+
+    def write(self, path: Path) -> None:
+        """The extraction of one view, as the stage makes it."""
+        self.extractor.write(path, self.beton, self.rows, KEY)
+
+    def bare(self) -> list[torch.Tensor]:
+        """The features of the tensors that are on the device already."""
+        with torch.inference_mode():
+            features = [self.backbone(images) for images in self.inputs]
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        return features
+
+    def rates(self, folder: Path, repeats: int = REPEATS) -> dict[str, Rate]:
+        """Median images/s of bare, of the extractor, and of it with everything on one core (on a CPU), in turn."""
+        actions = {"bare": self.bare, "extraction": lambda: self.write(folder / "made.npy")}
+        if self.device == "cpu":
+
+            def on_one_core():
+                with one_core():
+                    self.write(folder / "made.npy")
+
+            actions["one core"] = on_one_core
+        return rates(actions, len(self.rows), repeats)
+
+
+@contextmanager
+def one_core():
+    """Confine this thread, and threads that it starts, to one core."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def section() -> list[str]:
+    """Lines of the page."""
+    torch_settings.configure(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = make_photographs(Path(name), FILES)
+        beton = write_photographs(folder)
+        return [
+            "## Extraction against the bare model",
+            "",
+            f"JPEG images of {WIDTH} x {HEIGHT} px, random crops to 224 px, batches of {BATCH}, one torch thread. Bare: the "
+            "same float32 tensors, already in memory. Extraction:",
+            "FFCV decodes in a thread beside, and the file is written. On one core, decoding and the model share it. By "
+            "processor time: of all threads.",
+            "",
+            *rates_table({name: build_backbone({"architecture": name}) for name in ROWS}, beton, folder),
+        ]
+
+
+def rates_table(backbones: dict, beton: Path, folder: Path, rows=ROWS, batch=BATCH, size=224) -> list[str]:
+    """Images per second of each backbone, and shares of bare."""
+    lines = [
+        "| backbone | bare, images/s | extraction, images/s | **share** | all on one core, images/s | share | share by "
+        "processor time |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, backbone in backbones.items():
+        found = Comparison(backbone, beton, rows[name], batch, size).rates(folder)
+        bare, whole, confined = (found[key] for key in ("bare", "extraction", "one core"))
+        lines.append(
+            f"| {name} | {bare.clock:.1f} | {whole.clock:.1f} | **{whole.clock / bare.clock:.2f}** | {confined.clock:.1f} "
+            f"| {confined.clock / bare.clock:.2f} | {whole.core / bare.core:.2f} |"
+        )
+    return lines

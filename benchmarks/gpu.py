@@ -1,0 +1,244 @@
+"""Training, extraction and a large probe on a GPU, against bare loops.
+
+    python -m benchmarks.gpu    the section's process: it leases a GPU, and what it takes of it is given back at its end
+
+Every function takes device and sizes, so that a test runs the same code on the CPU at small scale.
+"""
+
+import itertools
+import subprocess
+import sys
+import tempfile
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from benchmarks.extraction import KEY, Comparison
+from benchmarks.photographs import HEIGHT, WIDTH, make_photographs, write_photographs
+from benchmarks.timing import medians_side_by_side
+from tests.studies import ROOT
+from workflow_scripts.timecat import devices, probe_memory, torch_settings, training, views
+from workflow_scripts.timecat.backbones import build_backbone
+from workflow_scripts.timecat.beton import describe, usable_workers
+from workflow_scripts.timecat.configuration_data_sets import PhotoTransform
+from workflow_scripts.timecat.ffcv_reader import batches
+from workflow_scripts.timecat.heads import StackedHeads, initial_weight
+from workflow_scripts.timecat.recipe import Recipe
+
+FILES = 2048
+RECIPE = {"lr": 0.0025, "weight_decay": 0.05, "betas": [0.9, 0.999], "warmup_steps": 100, "label_smoothing": 0.1}
+VARIANTS = {
+    "float32": {},
+    "bf16": {"precision": "bf16"},
+    "bf16, channels_last": {"precision": "bf16", "channels_last": True},
+    "bf16, channels_last, compile": {"precision": "bf16", "channels_last": True, "compile": True},
+}
+PROBE = {"classes": 8142, "dimension": 10240, "weight_decays": [1e-4, 1e-3, 1e-2], "batch": 256}  # iNaturalist, cat5
+REPEATS = 3
+
+
+class Training:
+    """A pretraining run on photographs, step by step as the stage does it, and a bare loop on tensors on the device."""
+
+    def __init__(self, backbone: dict, beton: Path, options: dict, batch: int, size: int, device: str, workers: int):
+        self.beton, self.batch, self.device, self.workers = beton, batch, device, workers
+        self.transform = views.Transform(**PhotoTransform(size=size).model_dump())
+        self.recipe = Recipe(batch_size=batch, batch_norm_batches=1, **RECIPE, **options)
+        classes = int(describe(beton).labels.max()) + 1
+        self.start = lambda: training.start_run(backbone, classes, self.recipe, 0, device, size)
+        self.run = self.start()
+
+    # Made when they are asked for: the peak of memory is of the run alone.
+
+    @cached_property
+    def bare_run(self) -> training.Run:
+        return self.start()
+
+    @cached_property
+    def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the bare loop has on its device: the first batch's (float32 [b, 3, s, s], labels)."""
+        return next(self.tensors(1))
+
+    def stream(self, steps: int):
+        """(images uint8 [b, s, s, 3], labels) of so many steps, fed by FFCV."""
+        rows = np.arange(steps * self.batch) % describe(self.beton).rows
+        for _, images, labels in batches(self.beton, rows, self.batch, self.transform, KEY, self.workers):
+            yield images, labels
+
+    def tensors(self, steps: int):
+        """The same as inputs of the network, on the device."""
+        for images, labels in self.stream(steps):
+            yield views.normalise(images.to(self.device), self.transform), labels.to(self.device)
+
+    def train(self, steps: int) -> None:
+        """So many steps as the stage takes them: decoded by FFCV, normalised, train_step."""
+        for images, labels in self.stream(steps):
+            training.train_step(self.run, images, labels, self.recipe, self.transform)
+        synchronise(self.device)
+
+    def bare(self, steps: int) -> None:
+        """The same arithmetic, of one batch again and again; nothing is read back."""
+        for _ in range(steps):
+            self.bare_step(*self.inputs)
+        synchronise(self.device)
+
+    def bare_step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+        run, recipe = self.bare_run, self.recipe
+        run.optimizer.zero_grad()
+        with torch.autocast(self.device, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            logits = run.network(inputs)
+        functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing).backward()
+        run.optimizer.step()
+
+
+def synchronise(device: str) -> None:
+    """Wait for what was queued on the device."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_gigabytes(device: str, action) -> str:
+    """Memory of tensors that a call had at once on the GPU (10^9 bytes), as text; "-" on a CPU."""
+    if device != "cuda":
+        action()
+        return "-"
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    action()
+    torch.cuda.synchronize()
+    return f"{torch.cuda.max_memory_allocated() / 1e9:.1f}"
+
+
+def training_table(
+    backbone: dict,
+    beton: Path,
+    device: str,
+    *,
+    batch=256,
+    size=224,
+    steps=20,
+    workers=1,
+    variants=None,
+    repeats=REPEATS,
+) -> list[str]:
+    """Images per second of each variant of the recipe, and its share of the bare loop; peak memory of a step of ours."""
+    lines = ["| training | bare loop, images/s | train_step fed by FFCV, images/s | **share** | peak memory, GB |"]
+    lines.append("|---|---|---|---|---|")
+    for name, options in (VARIANTS if variants is None else variants).items():
+        bare, ours, peak = training_rates(
+            Training(backbone, beton, options, batch, size, device, workers), steps, repeats
+        )
+        lines.append(f"| {name} | {bare:.0f} | {ours:.0f} | **{ours / bare:.2f}** | {peak} |")
+    return lines
+
+
+def training_rates(compared: Training, steps: int, repeats: int) -> tuple[float, float, str]:
+    """Median images/s of the bare loop and of ours, in turn; peak memory of a step of ours."""
+    peak = peak_gigabytes(compared.device, lambda: compared.train(1))
+    actions = {"bare": lambda: compared.bare(steps), "ours": lambda: compared.train(steps)}
+    seconds, images = medians_side_by_side(actions, repeats), steps * compared.batch
+    return images / seconds["bare"], images / seconds["ours"], peak
+
+
+def extraction_table(
+    backbone: dict,
+    beton: Path,
+    folder: Path,
+    device: str,
+    *,
+    number=8192,
+    batch=500,
+    size=224,
+    workers=1,
+    repeats=REPEATS,
+) -> list[str]:
+    """Images per second of an extraction, file written, and of the bare model on tensors on the device."""
+    name = backbone["architecture"]
+    compared = Comparison(build_backbone(backbone), beton, number, batch, size, device, workers)
+    peak = peak_gigabytes(device, lambda: compared.write(folder / "made.npy"))
+    found = compared.rates(folder, repeats)
+    bare, ours = found["bare"].clock, found["extraction"].clock
+    return [
+        "| extraction | bare, images/s | extraction, images/s | **share** | peak memory, GB |",
+        "|---|---|---|---|---|",
+        f"| {name}, float32 | {bare:.0f} | {ours:.0f} | **{ours / bare:.2f}** | {peak} |",
+    ]
+
+
+def probe_table(
+    device: str, *, classes: int, dimension: int, weight_decays: list[float], batch: int, steps=10, repeats=REPEATS
+) -> list[str]:
+    """A training step of both fits' heads, and the memory of it."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(batch, dimension, generator=generator).to(device)
+    labels = torch.randint(classes, (batch,), generator=generator).to(device)
+    weight, fits = initial_weight(0, classes, dimension, 0.01), []
+
+    def train(steps=steps):
+        for _ in range(steps):
+            for heads in fits:
+                heads.train_step(features, labels, 0.01)
+        synchronise(device)
+
+    def begin():
+        fits.extend(StackedHeads(weight, weight_decays, device=device) for _ in range(2))
+        train(1)
+
+    peak = peak_gigabytes(device, begin)
+    reckoned = probe_memory.device_bytes(len(weight_decays), classes, dimension, batch, 16 * batch) / 1e9
+    milliseconds = 1000 * medians_side_by_side({"train": train}, repeats)["train"] / steps
+    operations = 2 * 4 * batch * len(weight_decays) * classes * dimension  # two fits; a product forward, one back
+    return [
+        "| probe | a step of both fits, ms | TFLOP/s | peak memory of a step, GB | reckoned for a whole probe, GB |",
+        "|---|---|---|---|---|",
+        f"| {classes:,} classes x {dimension:,} features x {len(weight_decays)} weight decays, batch {batch} "
+        f"| {milliseconds:.1f} | {operations / milliseconds / 1e9:.1f} | {peak} | {reckoned:.1f} |",
+    ]
+
+
+def section() -> list[str]:
+    """Lines of the page; one where there is no GPU."""
+    lines = ["## On a GPU", ""]
+    if not devices.visible_devices():
+        return [
+            *lines,
+            "No GPU here: not run. `python -m benchmarks.run gpu` measures training, extraction and a probe of 8,142 "
+            "classes where there is one.",
+        ]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return [*lines, *done.stdout.splitlines()]
+
+
+def measure(
+    folder: Path, device: str, *, files=FILES, backbone="resnet50", training=None, extraction=None, probe=PROBE
+):
+    """All tables; training, extraction: sizes other than the defaults of their tables."""
+    beton, workers = write_photographs(make_photographs(folder, files)), usable_workers(1000)
+    block = {"architecture": backbone}
+    tables = [
+        training_table(block, beton, device, workers=workers, **(training or {})),
+        extraction_table(block, beton, folder, device, workers=workers, **(extraction or {})),
+        probe_table(device, **probe),
+    ]
+    return [
+        f"{backbone} on {torch_settings.device_name(device)}, JPEG images of {WIDTH} x {HEIGHT} px, random crops, "
+        f"{workers} decoding threads; bare: one batch (training) or all",
+        "(extraction) of the same tensors, on the device already. float32 is without TF32.",
+        *itertools.chain.from_iterable(["", *table] for table in tables),
+    ]
+
+
+def main() -> None:
+    device = devices.acquire(1)
+    torch_settings.configure(1, device, compiles=True)
+    with tempfile.TemporaryDirectory() as folder:
+        print("\n".join(measure(Path(folder), device)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The original procedure as a process of its own: its seconds, and the accuracy and loss of each epoch.
+
+    python -m benchmarks.original_process JOB.json
+
+The job (of table_cell.py) holds weights, the folder of the .beton files, transform, augmentation_seed, protocol, and the
+file of the result.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from workflow_scripts.timecat import checkpoints, probing, torch_settings, views
+from workflow_scripts.timecat.original_procedure_reference import Images, original_procedure
+
+
+def main() -> None:
+    """Read the job, run it, write."""
+    job = json.loads(Path(sys.argv[1]).read_text())
+    torch_settings.configure(1)
+    backbone, _ = checkpoints.read_backbone(job["weights"])
+    images = Images(
+        name="cues",
+        train=Path(job["folder"]) / "train.beton",
+        evaluation=Path(job["folder"]) / "evaluation.beton",
+        transform=views.Transform(**job["transform"]),
+        augmentation_seed=job["augmentation_seed"],
+    )
+    begin = time.perf_counter(), time.process_time()
+    result = original_procedure([backbone], images, probing.Protocol(**job["protocol"]))
+    seconds = {"seconds": time.perf_counter() - begin[0], "processor_seconds": time.process_time() - begin[1]}
+    evaluated = [row for row in result.rows if row["split"] == "evaluation"]
+    figures = {"top1": [row["top1"] for row in evaluated], "losses": [row["loss"] for row in evaluated]}
+    Path(job["result"]).write_text(json.dumps(seconds | figures))
+
+
+if __name__ == "__main__":
+    main()

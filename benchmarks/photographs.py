@@ -1,0 +1,39 @@
+"""Photographs that are there everywhere: pieces of the two that ship with scikit-learn, as files and as a .beton."""
+
+from pathlib import Path
+
+import numpy as np
+import sklearn.datasets
+from PIL import Image
+
+from tests.images import settings_of, write_data_set
+
+HEIGHT, WIDTH, QUALITY = 375, 500, 90  # of most of ImageNet's images
+CLASSES = 4
+
+
+def make_photographs(folder: Path, number: int, height: int = HEIGHT, width: int = WIDTH) -> Path:
+    """``folder/train/CLASS/*.jpg`` of this many random pieces (two fifths of a side and more), enlarged to one size."""
+    shipped = Path(sklearn.datasets.__file__).parent / "images"
+    photographs = [Image.open(path).convert("RGB") for path in sorted(shipped.glob("*.jpg"))]
+    random = np.random.default_rng(0)
+    for count in range(number):
+        photograph = photographs[count % len(photographs)]
+        share = random.uniform(0.4, 1) * min(photograph.width / width, photograph.height / height)
+        left = random.uniform(0, photograph.width - share * width)
+        top = random.uniform(0, photograph.height - share * height)
+        box = (left, top, left + share * width, top + share * height)
+        path = folder / f"train/class{count % CLASSES}/{count:04d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photograph.resize((width, height), Image.Resampling.BICUBIC, box).save(path, quality=QUALITY)
+    return folder
+
+
+def kilobytes(folder: Path) -> float:
+    """Mean size of the files below a folder."""
+    return np.mean([path.stat().st_size for path in folder.rglob("*.jpg")]) / 1000
+
+
+def write_photographs(folder: Path) -> Path:
+    """The photographs of a folder as train.beton there, JPEG data as it is, by the stage write_dataset."""
+    return write_data_set("photographs", "train", settings_of("train", kind="image_folder", root=str(folder)), folder)

@@ -1,0 +1,46 @@
+"""Processes that are timed: without GPUs, at once, each on a core of its own."""
+
+import os
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from tests.studies import ROOT
+
+
+class Done(NamedTuple):
+    """A process that has ended: what it logged (standard error), and its seconds by the clock and of processor time."""
+
+    log: str
+    seconds: float
+    processor_seconds: float
+
+
+def process(command: list[str]) -> Done:
+    """Run a process. RuntimeError if it fails."""
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    with tempfile.TemporaryFile("w+") as log:
+        begin = time.perf_counter()
+        running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log)
+        _, status, usage = os.wait4(running.pid, 0)
+        seconds = time.perf_counter() - begin
+        running.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        text = log.read()
+    if running.returncode:
+        raise RuntimeError(f"{' '.join(command[:4])} failed:\n{text[-3000:]}")
+    return Done(text, seconds, usage.ru_utime + usage.ru_stime)
+
+
+def side_by_side(sides: list) -> list:
+    """Results of functions that run at once, each with its processes on a core of its own (if there is one core: in turn)."""
+    cores = sorted(os.sched_getaffinity(0))[: len(sides)]
+
+    def on_a_core(number: int):
+        os.sched_setaffinity(0, {cores[number % len(cores)]})  # of this thread, and of the processes that it starts
+        return sides[number]()
+
+    with ThreadPoolExecutor(len(cores)) as pool:
+        return list(pool.map(on_a_core, range(len(sides))))

@@ -1,0 +1,77 @@
+"""The GPU's benchmark, on the CPU at small scale: the same code, and what is compared computes the same thing."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import gpu, photographs
+from workflow_scripts.timecat import devices, torch_settings, training
+
+BACKBONE = {"architecture": "resnet18"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    torch_settings.configure(1)
+    folder = photographs.make_photographs(tmp_path_factory.mktemp("photographs"), 8, 48, 64)
+    photographs.write_photographs(folder)
+    return folder
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "bf16", "channels_last": True}], ids=["float32", "bf16"])
+def test_the_bare_loop_takes_the_steps_of_train_step(folder, options):
+    """On the same batches both end at the same parameters, bit for bit: the comparison leaves nothing out."""
+    compared = gpu.Training(BACKBONE, folder / "train.beton", options, 4, 32, "cpu", 1)
+    before = [value.clone() for value in compared.run.model.parameters()]
+    compared.train(2)
+    for inputs, labels in compared.tensors(2):
+        compared.bare_step(inputs, labels)
+    after = list(compared.run.model.parameters())
+    assert all(torch.equal(ours, bare) for ours, bare in zip(after, compared.bare_run.model.parameters()))
+    assert not any(torch.equal(ours, old) for ours, old in zip(after, before))
+    assert compared.run.step == 2
+
+
+def test_bare_repeats_one_batch(folder):
+    compared = gpu.Training(BACKBONE, folder / "train.beton", {}, 4, 32, "cpu", 1)
+    compared.bare(2)
+    for _ in range(2):
+        images, labels = next(compared.stream(1))
+        training.train_step(compared.run, images, labels, compared.recipe, compared.transform)
+    for ours, bare in zip(compared.run.model.parameters(), compared.bare_run.model.parameters()):
+        assert torch.equal(ours, bare)
+
+
+def test_all_tables(folder, tmp_path):
+    variants = {name: options for name, options in gpu.VARIANTS.items() if not options.get("compile")}
+    lines = gpu.measure(
+        tmp_path,
+        "cpu",
+        files=8,
+        backbone="resnet18",
+        training={"batch": 4, "size": 32, "steps": 1, "variants": variants, "repeats": 1},
+        extraction={"number": 6, "batch": 4, "size": 32, "repeats": 1},
+        probe={"classes": 7, "dimension": 12, "weight_decays": [1e-3, 1e-2], "batch": 8, "steps": 2, "repeats": 1},
+    )
+    rows = [line for line in lines if line.startswith("|")]
+    assert [row.split(" | ")[0] for row in rows if "---" not in row] == [
+        "| training",
+        *(f"| {name}" for name in variants),
+        "| extraction",
+        "| resnet18, float32",
+        "| probe",
+        "| 7 classes x 12 features x 2 weight decays, batch 8",
+    ]
+
+
+def test_every_variant_is_a_recipe():
+    for options in gpu.VARIANTS.values():
+        gpu.Recipe(batch_size=256, batch_norm_batches=1, **gpu.RECIPE, **options)
+
+
+def test_no_gpu_is_said(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.visible_devices() == {}
+    lines = gpu.section()
+    assert lines[:2] == ["## On a GPU", ""] and len(lines) == 3 and lines[2].startswith("No GPU here: not run.")
