@@ -3,6 +3,7 @@
 The leader writes what became of it; a test compares that with what one process does.
 """
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 
 from tests.unit.test_training import BACKBONE, TRANSFORM
-from workflow_scripts.timecat import recipe, torch_settings, training, views, world
+from workflow_scripts.timecat import compiling, recipe, torch_settings, training, views, world
 
 SEED, STEPS = 2, 6
 
@@ -31,6 +32,7 @@ def train(processes: world.World, settings: dict, beton: str, rows: int) -> dict
 def main(processes: world.World) -> None:
     torch_settings.configure(1)
     torch.set_default_dtype(torch.float64)
+    training.compiled = functools.partial(compiling.compiled, backend="aot_eager")  # in seconds, and without rounding
     training.normalise = lambda images, transform: views.normalise(images, transform).double()
     _, output, cases, beton, rows = sys.argv[1:]
     processes.connect()

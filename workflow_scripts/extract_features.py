@@ -98,7 +98,9 @@ def extract(arguments, processes: world.World) -> None:
     shutil.rmtree(arguments.features, ignore_errors=True)
     os.replace(unfinished, arguments.features)
     facts = {"dimension": backbone.dimension, "files": digests}
-    write_sidecar(arguments.features, digest(digests), params, inputs, facts, torch_settings.device_name(device))
+    write_sidecar(
+        arguments.features, digest(digests), params, inputs, facts, torch_settings.device_name(device, processes.size)
+    )
 
 
 def unfinished_folder(features: Path, config: str) -> Path:

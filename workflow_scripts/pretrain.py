@@ -79,8 +79,8 @@ def pretrain(arguments, processes: world.World) -> None:
     inputs = {"train": source["content"]}
     identity = digest({"params": params, "inputs": inputs})
     fingerprint = digest([identity, arguments.step, code_fingerprint("pretrain")])
-    shape = (source["classes"], recipe, seed, processes.device, transform.size, processes)
-    run = training.start_run(arguments.backbone, *shape)
+    classes, device = source["classes"], processes.device
+    run = training.start_run(arguments.backbone, classes, recipe, seed, device, transform.size, processes)
     if processes.leads:
         training_log = resume.TrainingLog(arguments.training_log)
         resume_file = resume.ResumeFile(arguments.weights, arguments.resume_seconds)
@@ -114,7 +114,7 @@ def pretrain(arguments, processes: world.World) -> None:
 
     model, facts = averaged(run, arguments, recipe, transform, source)
     inputs |= {"evaluation": read_sidecar(arguments.evaluation)["content"]}
-    device_name = torch_settings.device_name(processes.device)
+    device_name = torch_settings.device_name(device, processes.size)
     write_outputs(arguments, run, model, params, inputs, identity, facts, device_name)
     resume_file.remove()  # before the log takes its name: a resume file counts on the log beside it
     training_log.finish()

@@ -93,13 +93,18 @@ def test_killed_on_two_devices_and_resumed(study, uninterrupted, number):
 
 
 def test_concurrent_jobs_hold_distinct_devices(study):
-    """Three extraction jobs, two devices: no two that overlap hold the same one, and all end."""
+    """Four extraction jobs that Snakemake starts at once, two devices: both are used, some wait and say so, all end."""
     two = on_two_devices(study)
+    two.edit(
+        "workflow_scripts/extract_features.py",
+        "        lease = devices.lease(arguments.gpus)\n",
+        "        lease = devices.lease(arguments.gpus)\n        __import__('time').sleep(8)\n",
+    )
     two.snakemake("--forcerun", "extract_features", "--resources", "gpu=9", "--", "results/table2.csv", cores=4)
-    held = [
-        re.match(r"(?:waiting.*\n)?computing on pretended GPU ([01])\n", log) for log in logs(two, "extract_features")
-    ]
-    assert len(held) == 4 and all(held)
+    said = logs(two, "extract_features")
+    held = [re.match(r"(?:waiting.*\n)?computing on pretended GPU ([01])\n", log) for log in said]
+    assert len(held) == 4 and all(held) and {found[1] for found in held} == {"0", "1"}
+    assert any(log.startswith("waiting for 1 of the GPUs 0, 1: other jobs hold them\n") for log in said)
 
 
 def test_no_gpu_hides_all_devices(study):

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from tests.unit.test_training import RECIPE, ROWS, TRANSFORM, beton  # noqa: F401
-from workflow_scripts.timecat import batch_shares, recipe
+from workflow_scripts.timecat import batch_shares, recipe, shared_batch_norm
+from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.world import ALONE, World
 
 # Recipes, the number of processes, and what batch norm does there. Batches are of 32 images.
@@ -26,6 +27,7 @@ CASES = {
     "ghost batches": {"ghost_batch": 8},
     "a part in two ghost batches": {"ghost_batch": 8, "accumulation": 2},
     "a ghost batch is a process's images": {"ghost_batch": 16},
+    "compiled": {"compile": True, "ghost_batch": 8, "accumulation": 4},
     "a ghost batch is of both processes": {"ghost_batch": 32},
 }
 OF_FOUR = {"two processes have one part": {"accumulation": 2}, "ghost batches of two processes": {"ghost_batch": 16}}
@@ -115,6 +117,18 @@ def test_how_many_processes_can_share_a_batch(changes, available, used):
 )
 def test_advice_on_memory_is_of_what_passes_at_once_in_a_process(changes, size, advised):
     assert batch_shares.next_accumulation(replace(RECIPE, **changes), size) == advised
+
+
+def test_a_batch_norm_that_does_more_cannot_be_shared():
+    """As timm's, which ends in an activation: over several processes, the rest of it would be lost."""
+
+    class WithActivation(torch.nn.BatchNorm2d):
+        def forward(self, x):
+            return torch.relu(super().forward(x))
+
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(4), WithActivation(4))
+    with pytest.raises(UserError, match="limits.pretrain_gpus: the statistics of a WithActivation .* over 2 GPUs"):
+        shared_batch_norm.share_batch_norm(model, 2, 0, 2)
 
 
 def test_alone_is_the_whole_batch():

@@ -191,11 +191,15 @@ def test_torchs_compiler_is_not_imported_for_training(root):
     [
         (
             {"accumulation": 2},
-            "training on 16 images at once; set pretrain.accumulation to 4 or more (now 2; the batch stays",
+            "training on 16 images at once: set pretrain.accumulation to 4 or more (now 2; batch norm's statistics are then "
+            "of fewer images), or divide the batch among 2 GPUs with limits.pretrain_gpus, in the config",
         ),
-        ({"ghost_batch": 16}, "training on 32 images at once; set pretrain.accumulation to 2 or more (now 1"),
-        ({"ghost_batch": 32}, "training on 32 images at once; lower pretrain.batch_size (now 32)"),
-        ({"accumulation": 16}, "training on 2 images at once; lower pretrain.batch_size (now 32)"),
+        (
+            {"ghost_batch": 16},
+            "set pretrain.accumulation to 2 or more (now 1; the batch and its statistics stay), or divide",
+        ),
+        ({"ghost_batch": 32}, "training on 32 images at once: divide the batch among 2 GPUs"),
+        ({"ghost_batch": 32, "compile": True}, "training on 32 images at once: lower pretrain.batch_size (now 32)"),
     ],
 )
 def test_too_small_a_memory_stops_with_advice(beton, changes, advice):

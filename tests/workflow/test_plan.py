@@ -176,6 +176,16 @@ def test_the_page_is_what_its_command_writes(tmp_path):
         assert (ROOT / "docs" / file).exists()
 
 
+def test_the_readme_says_what_the_page_says():
+    readme, page = ((ROOT / file).read_text() for file in ("README.md", PAGE))
+    lines = readme.partition("| after pretraining |")[2].partition("\n\n")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()[2:]]
+    of_page = [re.split(r" {2,}", line) for line in page.splitlines()]
+    assert len(rows) == 3 and all(row in of_page for row in rows)
+    (probes,) = re.findall(r"here the probes: (.*)\.", lines[2])
+    assert f"costs {probes} of probes here" in page
+
+
 def test_a_page_does_not_look_at_what_is_made(tmp_path):
     """With sidecars that say other rows, what is printed changes and the page does not."""
     copy = StudyFolder.fresh(tmp_path / "study")

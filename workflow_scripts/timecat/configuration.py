@@ -81,7 +81,9 @@ class Config(Block):
         1,
         description="threads of one job's arithmetic; can change the last bits of a number, so a change re-runs everything",
     )
-    limits: Limits = Field(Limits(), description="what cannot change a number: intervals, workers, memory, run time")
+    limits: Limits = Field(
+        Limits(), description="what re-runs nothing: intervals, workers, memory, run time, GPUs of a job"
+    )
 
     @model_validator(mode="after")
     def _consistent(self):

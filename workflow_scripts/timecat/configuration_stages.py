@@ -184,7 +184,7 @@ class Table(Block):
 
 
 class Limits(Block):
-    """What describes the work but cannot change a number; changing it re-runs nothing."""
+    """What describes the work and the machine; changing it re-runs nothing and, but for GPUs, changes no bit."""
 
     resume_seconds: Annotated[int, Field(ge=0)] = Field(
         120, description="how often a job that trains backbones (pretrain, transfer) saves its own resume file"
@@ -194,18 +194,23 @@ class Limits(Block):
     )
     pretrain_gpus: PositiveInt = Field(
         1,
-        description="GPUs of one pretraining job, which share each batch; like another kind of GPU, another number of them "
-        "changes the last bits of what is trained from then on",
+        description="GPUs of one pretraining job, all of one machine, which share each batch; like another kind of GPU, "
+        "another number of them changes the last bits of what is trained from then on (and the masks of dropout, where a "
+        "GPU has less than a whole batch / accumulation)",
     )
     extract_gpus: PositiveInt = Field(
-        1, description="GPUs of one extraction job, which share each data set's rows; not needed to keep several busy"
+        1,
+        description="GPUs of one extraction job, all of one machine, which share each data set's rows; not needed to keep "
+        "several busy",
     )
     memory_gb: PositiveFloat = Field(
         2.0,
         description="features that a probe keeps in memory at once (10^9 bytes; a view, the held-out and the evaluation "
         "rows of one replicate's members); what exceeds it is read from disk as it goes",
     )
-    pretrain_memory_mb: PositiveInt = Field(2000, description="memory of a job that trains backbones, for schedulers")
+    pretrain_memory_mb: PositiveInt = Field(
+        2000, description="memory of a job that trains backbones, on all its GPUs together, for schedulers"
+    )
     memory_mb: PositiveInt = Field(
         2000, description="memory of any other job, for schedulers; a probe asks for memory_gb on top"
     )

@@ -110,10 +110,7 @@ class Extractor:
             self.at_once = len(now) // 2
             if self.device == "cuda":
                 torch.cuda.empty_cache()
-            log(
-                f"the GPU's memory is too small for {len(now)} images at once: going on with {self.at_once} "
-                f"(features.batch_size: {self.at_once} in the config does so from the beginning)"
-            )
+            log(f"the GPU's memory is too small for {len(now)} images at once: going on with {self.at_once}")
         return np.concatenate(done)
 
     def _features(self, images: torch.Tensor) -> np.ndarray:

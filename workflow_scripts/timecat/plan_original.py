@@ -15,7 +15,8 @@ from workflow_scripts.timecat.plan_work import PlannedStudy
 
 @dataclass(frozen=True)
 class Original:
-    """images: through backbones, pretraining left out. seconds: of one device, likewise. bytes: on disk, by kind.
+    """images: through backbones, pretraining left out. seconds: of devices, likewise (on a CPU, of as many cores as our
+    jobs take to read images with). bytes: on disk, by kind.
 
     pretrained_apart: images of pretraining if each checkpoint that an arm asks for were trained from nothing.
     """
@@ -30,19 +31,20 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
     """Of a study whose jobs are ``jobs``."""
     study = planned.study
     images, seconds = 0, 0.0
+    cores = study.threads if costs.is_cpu else 1
     for cell in study.cells():
         arm, name = cell["arm"], cell["data_set"]
         if study.arms[arm].transfer != "probe":
             continue
         read = images_of_cell(planned, arm, name)
         images += read
-        seconds += costs.reading_seconds(read, planned.image_size(name))
-        seconds += costs.operation_seconds(operations_of_cell(planned, arm, name))
+        seconds += cores * costs.reading_seconds(read, planned.image_size(name))
+        seconds += cores * costs.operation_seconds(operations_of_cell(planned, arm, name))
         decays = 1 if study.is_for_evaluation(name) else planned.weight_decays(name)
-        seconds += len(study.replicates(study.arms[arm])) * decays * costs.device.start_seconds
+        seconds += cores * len(study.replicates(study.arms[arm])) * decays * costs.device.start_seconds
     transfers = [job for job in jobs if job.rule == "transfer"]
     images += sum(job.trained + job.read for job in transfers)
-    seconds += sum(costs.seconds(job) for job in transfers)
+    seconds += sum(costs.device_seconds(job) for job in transfers)
     kept = {"weights": sum(job.bytes.get("weights", 0) for job in jobs)}
     return Original(images, seconds, kept, _pretrained_apart(study, jobs))
 

@@ -82,8 +82,8 @@ def _reading(plan: Plan) -> str:
         f"Pretraining is {trained / (trained + after):.0%} of this workflow's time, and it takes no shortcut there: "
         "the same images, forward and backward. What it saves there is that milestones of a seed are one chain and "
         f"not runs of their own. All else takes {duration(after, costs.unit)} where the original procedure takes "
-        f"{duration(original.seconds, costs.unit)}, and it is paid once: another grid of weight decays, another arm "
-        "of the same checkpoints or another protocol of the probe costs "
+        f"{duration(original.seconds, costs.unit)}, and it is paid once: another grid of weight decays or another "
+        "protocol of the probe costs "
         f"{duration(_seconds(plan, 'probe'), costs.unit)} of probes here, and the original procedure the whole of its "
         f"images again. The price is disk, {size(features)} of features (`views` is the knob: with more of them "
         "features grow and the ratio shrinks)."
@@ -106,7 +106,7 @@ def _scaling(plan: Plan) -> str:
     scaling = plan.costs.speed(planned.image_size(study.config.source), study.config.pretrain.precision).scaling
     return (
         f"A pretraining job on twice the GPUs is taken for {2 * scaling:.2f} times as fast (`scaling` of the table: "
-        f"measured up to 8 GPUs, assumed beyond; 64 are then {64 * scaling**6:.0f} times as fast as one)."
+        f"of 8 GPUs of one machine at most, and assumed beyond; 64 are then {64 * scaling**6:.0f} times as fast as one)."
     )
 
 
@@ -121,6 +121,8 @@ def _what_to_do(plan: Plan) -> str:
         f"- **The chains of seeds come first.** {seeds} seeds are {seeds} chains, which with `pretrain_gpus: 1` take "
         "a GPU each: any more have only extraction and probes to do, and soon nothing. Raise `limits.pretrain_gpus` "
         "until seeds x pretrain_gpus is about the number of GPUs.",
+        "- **A job's GPUs are of one machine**, and it uses no more than that has: where machines have 8, the lines of 64 are "
+        "of machines that you do not have.",
         "- **More seeds are free** once GPUs stand idle: they lengthen no chain, and error bars shrink.",
     ]
     if ghost:
@@ -131,7 +133,7 @@ def _what_to_do(plan: Plan) -> str:
             "bound and no promise."
         )
     lines += [
-        "- **Then comes extraction of the largest data set**, on one GPU at the end of the chain. "
+        "- **Then comes extraction of the largest data set** at the end of the chain. "
         f"`limits.extract_gpus` (now {limits.extract_gpus}) divides its rows; it helps where there are more GPUs than "
         "checkpoints to extract with, and else nothing.",
         "- **A job starts when all its GPUs are free at once.** With `pretrain_gpus` as large as the machine, seeds "
@@ -166,7 +168,7 @@ def _other_devices(plan: Plan) -> str:
                 case = OnDevices(jobs, costs, SEVERAL)
                 found = costs.speed(planned.image_size(other.config.source), precision)
                 time = duration(sum(map(costs.device_seconds, jobs)), "GPU")
-                origin = "derived" if found.origin.startswith("derived") else "published"
+                origin = "derived" if "erived" in found.origin else "published"
                 rows.append(
                     [device.title, precision, f"{found.training:,.0f}", time, duration(case.wall_clock(MANY)), origin]
                 )

@@ -17,6 +17,12 @@ from workflow_scripts.timecat.throughputs import Throughputs
 
 WIDTH = 110  # characters of a line of prose
 PRETRAINING = ("pretrain", "import_checkpoint", "download")
+# What goes on where it was stopped, and how else its jobs become shorter.
+RESUMED = {
+    "pretrain": ", give the job more GPUs, or add pretrain.milestones on the way",
+    "transfer": "",
+    "extract_features": ", or give the job more GPUs",
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class Plan:
 
     @property
     def after_pretraining(self) -> list[Job]:
-        return [job for job in self.jobs if job.rule not in ("pretrain", "write_dataset")]
+        """What is left once checkpoints are there. Writing data sets is ours alone, and takes no GPU."""
+        return [job for job in self.jobs if job.rule != "pretrain"]
 
 
 def make_plan(study: Study, table_of_devices: Throughputs, device=None, given=None, root=".") -> Plan:
@@ -155,10 +162,12 @@ def _too_long(plan: Plan) -> str | None:
     allowed = 60 * plan.planned.study.config.limits.runtime_minutes
     if longest is None or plan.costs.seconds(longest) <= allowed:
         return None
+    remedy = "Raise the limit"
+    if longest.rule in RESUMED:
+        remedy = f"It goes on when the study is run again; or raise the limit{RESUMED[longest.rule]}"
     return (
         f"The longest job ({longest.rule} {longest.name}) takes {duration(plan.costs.seconds(longest))}, and "
-        f"limits.runtime_minutes is {duration(allowed)}: a cluster's scheduler stops it there, and it goes on when "
-        "the study is run again. Raise the limit, give the job more GPUs, or add pretrain.milestones on the way."
+        f"limits.runtime_minutes is {duration(allowed)}: a cluster's scheduler stops it there. {remedy}."
     )
 
 

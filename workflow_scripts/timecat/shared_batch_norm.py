@@ -10,6 +10,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.ghost_batch_norm import set_ghost_batch
 
 _groups = {}  # size of groups -> the torch group that this process is in; not in the layers, for those are copied
@@ -20,7 +21,16 @@ def share_batch_norm(model: nn.Module, processes: int, rank: int, size: int) -> 
 
     All ``size`` processes call this, and all have equally many images at each step. Parameters, buffers and their names
     stay. In evaluation nothing changes. The running statistics are updated as by batch norm over all those images.
+    UserError for a batch norm that does more than that (timm has some that end in an activation).
     """
+    for layer in model.modules():
+        if isinstance(layer, _BatchNorm) and type(layer).forward is not _BatchNorm.forward:
+            raise UserError(
+                f"limits.pretrain_gpus: the statistics of a {type(layer).__name__} cannot be taken over {processes} GPUs; give "
+                "each GPU whole statistics of its own with pretrain.accumulation or pretrain.ghost_batch, or set it to 1"
+            )
+    if processes == size:
+        _groups[processes] = distributed.group.WORLD  # one more group could wait for this one, and this one for it
     if processes not in _groups:
         for first in range(0, size, processes):  # every process has to take part in the making of every group
             group = distributed.new_group(range(first, first + processes))

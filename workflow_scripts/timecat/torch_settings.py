@@ -29,9 +29,10 @@ def configure(threads: int, device: str = "cpu", compiles: bool = False) -> None
         _skip_dynamo()
 
 
-def device_name(device: str) -> str:
-    """What sidecars say of a torch device: "cpu", or the GPU's name."""
-    return torch.cuda.get_device_name() if device == "cuda" else device
+def device_name(device: str, number: int = 1) -> str:
+    """What sidecars say of a torch device, or of several together: "cpu", or the GPU's name."""
+    name = torch.cuda.get_device_name() if device == "cuda" else device
+    return name if number == 1 else f"{number} x {name}"
 
 
 def _keep_memory() -> None:

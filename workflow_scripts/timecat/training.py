@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.backbones import Classifier
-from workflow_scripts.timecat.batch_shares import Share, next_accumulation, share_of
+from workflow_scripts.timecat.batch_shares import Share, next_accumulation, share_of, usable_processes
 from workflow_scripts.timecat.compiling import compiled
 from workflow_scripts.timecat.ghost_batch_norm import set_ghost_batch
 from workflow_scripts.timecat.initialisation import initial_classifier
@@ -122,14 +122,20 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Rec
 
 
 def _advice_on_memory(recipe: Recipe, share: Share, world: World) -> str:
-    problem = f"the GPU's memory is too small for training on {share.part} images at once"
-    accumulation = next_accumulation(recipe, world.size)
-    if accumulation is None:
-        return f"{problem}; lower pretrain.batch_size (now {recipe.batch_size}) in the config"
-    return (
-        f"{problem}; set pretrain.accumulation to {accumulation} or more (now {recipe.accumulation}; the batch stays what it "
-        f"is), or divide it among more GPUs with limits.pretrain_gpus, in the config"
-    )
+    remedies = []
+    if accumulation := next_accumulation(recipe, world.size):
+        kept = (
+            "the batch and its statistics stay"
+            if recipe.ghost_batch
+            else "batch norm's statistics are then of fewer images"
+        )
+        remedies.append(f"set pretrain.accumulation to {accumulation} or more (now {recipe.accumulation}; {kept})")
+    more = usable_processes(recipe, 2 * world.size)
+    if more > world.size and share_of(recipe, World(size=more)).part < share.part:
+        remedies.append(f"divide the batch among {more} GPUs with limits.pretrain_gpus")
+    if not remedies:
+        remedies.append(f"lower pretrain.batch_size (now {recipe.batch_size})")
+    return f"the GPU's memory is too small for training on {share.part} images at once: {', or '.join(remedies)}, in the config"
 
 
 def compute_gradients(

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts import UserError
@@ -22,7 +23,7 @@ from workflow_scripts.timecat.command import log
 
 # What a process that was started by a leader finds in its environment; the first two as torchrun calls them.
 RANK, SIZE, LEADER, DEVICE, MEETING_POINT = "RANK", "WORLD_SIZE", "TIMECAT_LEADER", "TIMECAT_DEVICE", "TIMECAT_MEETING"
-SECONDS_TO_SAY_WHY = 2.0  # from the failure of one process to the next one's notice
+SECONDS_TO_SAY_WHY = 10.0  # until a process that has failed has ended, or until the leader has said why it has to end
 FAILED = "another process of this job ended with status {}: mend what it says above, and run again"
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
@@ -47,14 +48,17 @@ class World:
             return
         import torch
 
-        # All are on this machine; the name that a laptop or a container gives itself often leads nowhere.
+        # The others wait while the leader saves its state, however slow the disk; one that fails is noticed otherwise
+        # (_watch). All are on this machine; the name that a laptop or a container gives itself often leads nowhere.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         backend = "gloo"
         if self.device == "cuda":
             torch.cuda.set_device(self.rank)
             backend = "cpu:gloo,cuda:nccl"
         store = torch.distributed.FileStore(self.meeting_point, self.size)
-        torch.distributed.init_process_group(backend, store=store, rank=self.rank, world_size=self.size)
+        torch.distributed.init_process_group(
+            backend, store=store, rank=self.rank, world_size=self.size, timeout=timedelta(days=1)
+        )
 
     def disconnect(self) -> None:
         """Part from the others, when all have come here."""
@@ -157,6 +161,6 @@ def _failure(others: list[subprocess.Popen], seconds: float = 0.0) -> int | None
 def _watch(others: list[subprocess.Popen], leaving: threading.Event) -> None:
     """End this process if one of the others fails: it would wait for it for ever."""
     while not leaving.wait(0.2):
-        if (status := _failure(others)) is not None and not leaving.wait(2 * SECONDS_TO_SAY_WHY):
+        if (status := _failure(others)) is not None and not leaving.wait(SECONDS_TO_SAY_WHY):
             log(f"error: {FAILED.format(status)}")
             os._exit(1)
