@@ -37,6 +37,8 @@ localrules:
     all,
     tabulate,
     tabulate_diagnostics,
+    tabulate_arms,
+    tabulate_grid,
 
 
 rule all:
@@ -46,13 +48,11 @@ rule all:
 
 
 include: "rules/write_dataset.smk"
+include: "rules/pretrain.smk"
 
 
-if study.published is None:
-
-    include: "rules/pretrain.smk"
-
-else:
+# They take the place of pretraining, of the study's backbone.
+if study.published is not None:
 
     include: "rules/download.smk"
     include: "rules/import_checkpoint.smk"
@@ -65,3 +65,5 @@ include: "rules/evaluate_probe.smk"
 include: "rules/diagnose.smk"
 include: "rules/tabulate.smk"
 include: "rules/tabulate_diagnostics.smk"
+include: "rules/tabulate_arms.smk"
+include: "rules/tabulate_grid.smk"

@@ -24,6 +24,8 @@ rule import_checkpoint:
         "results/logs/import_checkpoint/{source}/{backbone}/seed{seed}/step{step}.log",
     benchmark:
         "results/benchmarks/import_checkpoint/{source}/{backbone}/seed{seed}/step{step}.tsv"
+    wildcard_constraints:
+        backbone=study.pattern("imported_backbone"),
     resources:
         mem_mb=study.config.limits.memory_mb,
         runtime=study.config.limits.runtime_minutes,

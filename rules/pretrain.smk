@@ -33,6 +33,8 @@ rule pretrain:
         "results/logs/pretrain/{source}/{backbone}/seed{seed}/step{step}.log",
     benchmark:
         "results/benchmarks/pretrain/{source}/{backbone}/seed{seed}/step{step}.tsv"
+    wildcard_constraints:
+        backbone=study.pattern("pretrained_backbone"),
     threads: study.pretrain_threads
     resources:
         gpu=study.config.limits.pretrain_gpus,

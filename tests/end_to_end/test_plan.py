@@ -89,7 +89,7 @@ def test_the_images_are_those_that_the_stages_report(finished):
 
 def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
     pretrain = before.planned.study.config.pretrain
-    recipe = Recipe(**pretrain.model_dump(exclude={"seeds", "milestones"}))
+    recipe = Recipe(**pretrain.recipe())
     transform = Transform(**before.planned.study.config.data_sets["cues_tiny"].transform.model_dump())
     beton = finished.path / "results/data_sets/cues_tiny/train.beton"
     jobs = {job.name: job for job in before.jobs if job.rule == "pretrain"}

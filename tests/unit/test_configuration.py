@@ -209,7 +209,9 @@ def test_data_sets_are_not_named_as_the_tables_other_columns(name, mistake):
 
 
 def test_the_tables_own_columns_are_known():
-    header = tables.csv_text([], [{"name": "x"}]).strip().split(",")
+    arm = {"name": "a", "members": 1, "steps": 1, "parameters": 1, "published": {"x": 1.0}}
+    summaries = {("x", selection): tables.Summary(1.0, None, 1) for selection in tables.SELECTIONS}
+    header = tables.csv_text([tables.Row(arm, 1, summaries)], [{"name": "x"}]).splitlines()[0].split(",")
     own = [column for column in header if column != "x"]
     assert all(column in configuration.TABLE_COLUMNS or column.endswith(configuration.TABLE_ENDINGS) for column in own)
     assert set(configuration.TABLE_COLUMNS) <= set(own)

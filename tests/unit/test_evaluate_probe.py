@@ -16,7 +16,7 @@ import yaml
 from tests.probes import data_set, feature_folders, write_index
 from workflow_scripts import evaluate_probe
 from workflow_scripts import probe as probe_stage
-from workflow_scripts.timecat import artifacts, evaluations, tables
+from workflow_scripts.timecat import artifacts, evaluations, table_tex, tables
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration import Config
 from workflow_scripts.timecat.probing import EVALUATION
@@ -186,7 +186,7 @@ def test_the_table_reads_such_a_cell(probed, tmp_path):
     metrics = tables.metrics_table(probes, ARMS)
     assert metrics["selection"].to_pylist()[-4:] == ["paper", "holdout"] * 2 and metrics["selection"].null_count > 0
     assert r"masked to the classes that occur (Sk\_etch: Own)" in tables.markdown_text([row], DATA_SETS)
-    assert r"masked to the classes that occur (Sk\_etch: Own)" in tables.tex_text([row], DATA_SETS)
+    assert r"masked to the classes that occur (Sk\_etch: Own)" in table_tex.tex_text([row], DATA_SETS)
     assert "masked" not in tables.markdown_text([row], DATA_SETS[:1])
 
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree
 import pyarrow
 import pytest
 
-from workflow_scripts.timecat import figures, table_arms, tables
+from workflow_scripts.timecat import figures, table_arms, table_tex, tables
 from workflow_scripts.timecat.probe_files import write_metrics
 
 DATA_SETS = [{"name": "a", "title": "A", "in_distribution": False}]
@@ -40,7 +40,7 @@ def test_markdown_and_tex_show_a_dash_and_say_what_each_way_is():
         "- **scratch**: direct, that is, the same network trained on the target alone from a fresh start; there is no "
         "pretraining, hence no steps (–).",
     ]
-    tex = tables.tex_text(rows(PROBED, TUNED, DIRECT), DATA_SETS)
+    tex = table_tex.tex_text(rows(PROBED, TUNED, DIRECT), DATA_SETS)
     assert tex.count(r"scratch & 2 $\times$ -- & -- & 1 &") == 2 and "–" not in tex
     assert r"cat2\_tuned: fine-tuned, that is" in tex
 

@@ -5,7 +5,7 @@ import json
 import yaml
 
 from tests.studies import ROOT
-from workflow_scripts.timecat import tables
+from workflow_scripts.timecat import table_tex, tables
 from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.selection import SELECTIONS
 from workflow_scripts.timecat.study import Study
@@ -67,6 +67,6 @@ def test_the_note_stands_in_the_tables():
     row.summaries = {
         (each["name"], selection): tables.summarize([50.0]) for each in columns for selection in SELECTIONS
     }
-    markdown, tex = tables.markdown_text([row], columns), tables.tex_text([row], columns)
+    markdown, tex = tables.markdown_text([row], columns), table_tex.tex_text([row], columns)
     assert "selects for itself. Training views of probes: 3 for 50% of a\\_b.\n" in markdown
     assert r" Training views of probes: 3 for 50\% of a\_b.}" in tex

@@ -2,15 +2,22 @@
 
 Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
 their command line. Reading is strict: unknown keys and mistyped values are errors (see configuration_errors). Data sets
-are in configuration_data_sets, backbones and stages in configuration_stages, published weights in configuration_checkpoints.
+are in configuration_data_sets, backbones and stages in configuration_stages, arms and their tables in configuration_arms,
+published weights in configuration_checkpoints.
 """
 
-from typing import Literal
-
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from workflow_scripts.timecat.architectures import mistake_in_sizes, mistake_in_zero_gamma
-from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, Seed, repeated
+from workflow_scripts.timecat.configuration_arms import (
+    TABLES,
+    Arm,
+    ArmGrid,
+    ArmTable,
+    check_replicates,
+    collected_arms,
+)
+from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, repeated
 from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder
 from workflow_scripts.timecat.configuration_stages import (
@@ -26,36 +33,8 @@ from workflow_scripts.timecat.configuration_stages import (
 )
 
 # What the table's columns are called: these, and for each data set its name with and without each of the endings.
-TABLE_COLUMNS = ("method", "members", "steps_per_member", "total_steps", "replicates")
-TABLE_ENDINGS = ("_std", "_holdout")
-
-
-class Arm(Block):
-    """A row of the table: `members` checkpoints at `steps` each, their features concatenated."""
-
-    name: Name = Field(description="its name in tables and files")
-    members: PositiveInt = Field(description="number of checkpoints")
-    steps: PositiveInt | None = Field(
-        None, description="optimizer steps of each; required, except with `transfer: direct`, which has none"
-    )
-    transfer: Literal["probe", "finetune", "direct"] = Field(
-        "probe",
-        description="`probe`: frozen backbones; `finetune`: backbones trained on as well; `direct`: backbones trained on "
-        "the target from nothing",
-    )
-    replicates: list[list[Seed]] | None = Field(
-        None,
-        description="lists of seeds, one per replicate (default: disjoint groups in the order of pretrain.seeds)",
-        min_length=1,
-    )
-
-    @model_validator(mode="after")
-    def _steps_where_pretrained(self):
-        if self.transfer == "direct" and self.steps is not None:
-            raise ValueError("steps: an arm with `transfer: direct` is not pretrained; remove the key")
-        if self.transfer != "direct" and self.steps is None:
-            raise ValueError("steps: it is missing; add it (the optimizer steps of each member)")
-        return self
+TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
+TABLE_ENDINGS = ("_std", "_holdout", "_published")
 
 
 class Config(Block):
@@ -70,7 +49,15 @@ class Config(Block):
     backbones: dict[Name, AnyBackbone] = Field(description="backbones by name", min_length=1)
     pretrain: Pretrain = Field(description="the pretraining recipe")
     checkpoints: Checkpoints | None = Field(None, description="published weights that take the place of pretraining")
-    arms: list[Arm] = Field(description="the rows of the table, in order", min_length=1)
+    arms: list[Arm] = Field(description="the rows of table 2, in order", min_length=1)
+    table1: ArmTable | None = Field(
+        None,
+        description="the rows of table 1: one network, one of the ensemble's size, the ensemble; parameters counted",
+    )
+    controls: ArmTable | None = Field(
+        None, description="the rows of the table of controls: width, copies, snapshots, another recipe; likewise"
+    )
+    grid: ArmGrid | None = Field(None, description="members x steps, all of them")
     features: Features = Field(Features(), description="what is extracted from each checkpoint")
     probe: Probe = Field(Probe(), description="the probe")
     finetune: Transfer = Field(Transfer(), description="how arms with `transfer: finetune` are trained")
@@ -96,33 +83,88 @@ class Config(Block):
         for key, names in (
             ("targets", self.targets),
             ("pretrain.seeds", self.pretrain.seeds),
-            ("arms", [arm.name for arm in self.arms]),
         ):
             if (name := repeated(names)) is not None:
                 raise ValueError(f"{key}: {name!r} stands there twice; give each its own name or remove one")
         for name in self.data_sets:
             if name in TABLE_COLUMNS or name.endswith(TABLE_ENDINGS):
                 raise ValueError(f"data_sets: {name!r} is a name of the table's own columns; give it another one")
-        self._check_evaluation_folders()
-        self._check_backbone()
-        for arm in self.arms:
-            self._check_replicates(arm)
+        self._check_recipes()
+        arms = self.all_arms
+        self._check_evaluation_folders(arms)
+        for name in dict.fromkeys([self.backbone, *(arm.backbone or self.backbone for arm in arms.values())]):
+            self._check_backbone(name)
+        for arm in arms.values():
+            check_replicates(arm, arm.seeds or self.pretrain.seeds, "seeds" if arm.seeds else "pretrain.seeds")
+            for name in arm.published:
+                if name not in self.targets:
+                    raise ValueError(
+                        f"arms: {arm.name!r} has a published figure on {name!r}, which is not one of the targets "
+                        f"({', '.join(self.targets)}); correct the name"
+                    )
+        self._check_grid(arms)
         if self.checkpoints is not None:
-            steps = {arm.steps for arm in self.arms if arm.steps is not None}
+            own = [arm for arm in arms.values() if (arm.backbone or self.backbone) == self.backbone]
+            for arm in own:
+                if unknown := [seed for seed in arm.seeds or [] if seed not in self.pretrain.seeds]:
+                    raise ValueError(
+                        f"arms: seed {unknown[0]} of {arm.name!r} is not in pretrain.seeds, whose places are the runs of "
+                        "`checkpoints`; add it there or take it out"
+                    )
+            steps = {step for arm in own for step in arm.all_steps}
             self.checkpoints.check_places(self.pretrain.seeds, sorted(steps | set(self.pretrain.milestones)))
         return self
 
-    def _check_backbone(self):
-        architecture = self.backbones[self.backbone].architecture
-        if self.pretrain.zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
+    @property
+    def all_arms(self) -> dict[str, Arm]:
+        """The arms of all tables by name (the grid's, which have none in the config, are left out)."""
+        return collected_arms(self.arms, {name: getattr(self, name) for name in TABLES})
+
+    def recipe_of(self, backbone: str) -> Pretrain:
+        """The recipe that a backbone is pretrained with: the study's, with the changes of its block."""
+        changes = self.backbones[backbone].pretrain
+        if changes is None:
+            return self.pretrain
+        return Pretrain.model_validate(self.pretrain.model_dump() | changes.model_dump(exclude_unset=True))
+
+    def _check_recipes(self):
+        for name in self.backbones:
+            try:
+                self.recipe_of(name)
+            except ValidationError as error:  # of changes that do not go together, or with the study's recipe
+                message = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise ValueError(f"backbones.{name}.pretrain.{message}") from None
+
+    def _check_grid(self, arms: dict[str, Arm]):
+        if self.grid is None:
+            return
+        key, seeds = ("grid.seeds", self.grid.seeds) if self.grid.seeds else ("pretrain.seeds", self.pretrain.seeds)
+        if self.grid.members[-1] > len(seeds):
+            raise ValueError(
+                f"grid.members: {self.grid.members[-1]} of them need as many seeds, and {key} has {len(seeds)}; add "
+                f"{self.grid.members[-1] - len(seeds)} or lower it"
+            )
+        if unknown := [seed for seed in seeds if seed not in self.pretrain.seeds and self.checkpoints]:
+            raise ValueError(
+                f"grid.seeds: {unknown[0]} is not in pretrain.seeds, whose places are the runs of `checkpoints`"
+            )
+
+    def _check_backbone(self, name: str):
+        if name not in self.backbones:
+            arm = next(arm.name for arm in self.all_arms.values() if arm.backbone == name)
+            raise ValueError(
+                f"arms: {arm!r} is of backbone {name!r}, which is not one of the backbones ({', '.join(self.backbones)})"
+            )
+        architecture = self.backbones[name].architecture
+        if self.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
             raise ValueError(f"pretrain.zero_gamma: {mistake}")
-        blocks = {name: self.data_sets[name] for name in (self.source, *self.targets)}
-        with_size = {name: block for name, block in blocks.items() if not isinstance(block, EvaluationFolder)}
-        sizes = {name: block.transform.size for name, block in with_size.items()}
+        blocks = {target: self.data_sets[target] for target in (self.source, *self.targets)}
+        with_size = {target: block for target, block in blocks.items() if not isinstance(block, EvaluationFolder)}
+        sizes = {target: block.transform.size for target, block in with_size.items()}
         if mistake := mistake_in_sizes(architecture, sizes):
             raise ValueError(f"data_sets.{mistake}")
 
-    def _check_evaluation_folders(self):
+    def _check_evaluation_folders(self, arms: dict[str, Arm]):
         trainable = [name for name, block in self.data_sets.items() if not isinstance(block, EvaluationFolder)]
         if self.source not in trainable:
             raise ValueError(f"source: {self.source!r} is for evaluation only; choose one of {', '.join(trainable)}")
@@ -132,34 +174,10 @@ class Config(Block):
                     f"data_sets.{name}.probe_of: {block.probe_of!r} is not a data set that has a probe "
                     f"({', '.join(trainable)})"
                 )
-        for arm in self.arms:
+        for arm in arms.values():
             only = [name for name in self.targets if name not in trainable]
             if arm.transfer != "probe" and only:
                 raise ValueError(
                     f"arms: {arm.name!r} has `transfer: {arm.transfer}`, which leaves no probe to read {only[0]!r} with; "
                     "take that data set out of `targets`, or the arm out"
                 )
-
-    def _check_replicates(self, arm: Arm):
-        seeds = self.pretrain.seeds
-        if arm.replicates is None and arm.members > len(seeds):
-            raise ValueError(
-                f"arms: {arm.name!r} needs {arm.members} seeds and pretrain.seeds has {len(seeds)}; "
-                f"add {arm.members - len(seeds)} or lower its members"
-            )
-        # A seed that stands twice inside a replicate is allowed: copies of one checkpoint are a control.
-        if (replicate := repeated(arm.replicates or [])) is not None:
-            raise ValueError(
-                f"arms: the replicate {replicate} of {arm.name!r} stands there twice and would count as two; remove one"
-            )
-        for replicate in arm.replicates or []:
-            if len(replicate) != arm.members:
-                raise ValueError(
-                    f"arms: {arm.name!r} has {arm.members} members, its replicate {replicate} has {len(replicate)} seeds; "
-                    "list as many seeds as members"
-                )
-            for seed in replicate:
-                if seed not in seeds:
-                    raise ValueError(
-                        f"arms: seed {seed} of {arm.name!r} is not in pretrain.seeds {seeds}; add it there"
-                    )

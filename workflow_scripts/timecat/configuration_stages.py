@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, create_model, model_validator
 
 from workflow_scripts.timecat.architectures import mistake_in_name, mistake_in_width
 from workflow_scripts.timecat.configuration_blocks import (
@@ -19,41 +19,7 @@ from workflow_scripts.timecat.configuration_blocks import (
 )
 from workflow_scripts.timecat.configuration_data_sets import Views
 
-
-class SmallResidual(Block):
-    """A small residual network for images of about 32 px."""
-
-    architecture: Literal["small_residual"]
-    width: PositiveInt = Field(8, description="channels of the first block; each block doubles them")
-    blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
-
-
-class LibraryBackbone(Block):
-    """Any classification model of torchvision by its name, or of timm where that is installed."""
-
-    architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
-    width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
-
-    @model_validator(mode="after")
-    def _known(self):
-        if mistake := mistake_in_name(self.architecture):
-            raise ValueError(f"architecture: {mistake}")
-        if mistake := mistake_in_width(self.architecture, self.width):
-            raise ValueError(f"width: {mistake}")
-        return self
-
-
-AnyBackbone = Annotated[
-    Annotated[SmallResidual, Tag("small_residual")] | Annotated[LibraryBackbone, Tag("library")],
-    Discriminator(
-        lambda value: (
-            "small_residual"
-            if (value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None))
-            == "small_residual"
-            else "library"
-        )
-    ),
-]
+NOT_OF_THE_RECIPE = ("seeds", "milestones")
 
 
 class Pretrain(Block):
@@ -94,6 +60,10 @@ class Pretrain(Block):
     channels_last: bool = Field(False, description="memory format: faster on some devices, other last bits")
     compile: bool = Field(False, description="torch.compile in training (never in evaluation)")
 
+    def recipe(self) -> dict:
+        """What the stage is told."""
+        return self.model_dump(exclude=set(NOT_OF_THE_RECIPE))
+
     @model_validator(mode="after")
     def _interpolates(self):
         if self.betas[0] == 0:  # the average is reckoned back from a point between it and the iterate
@@ -113,6 +83,69 @@ class Pretrain(Block):
                 "(batch_size / accumulation); choose a divisor"
             )
         return self
+
+
+# The keys of the recipe, each with its check and without its default: what is not written stays as `pretrain` has it.
+RecipeChanges = create_model(
+    "RecipeChanges",
+    __base__=Block,
+    __doc__="Changes to the recipe.",
+    **{
+        name: (Annotated[field.annotation, Field(description=field.description), *field.metadata], None)
+        for name, field in Pretrain.model_fields.items()
+        if name not in NOT_OF_THE_RECIPE
+    },
+)
+
+
+class Backbone(Block):
+    """A network, and how its pretraining differs."""
+
+    pretrain: RecipeChanges | None = Field(
+        None,
+        description="changes to the recipe for this backbone: any key of `pretrain` but seeds and milestones; its name then "
+        "stands for the architecture and the recipe",
+    )
+
+    def settings(self) -> dict:
+        """What the network is, without how it is pretrained."""
+        return self.model_dump(exclude={"pretrain"})
+
+
+class SmallResidual(Backbone):
+    """A small residual network for images of about 32 px."""
+
+    architecture: Literal["small_residual"]
+    width: PositiveInt = Field(8, description="channels of the first block; each block doubles them")
+    blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
+
+
+class LibraryBackbone(Backbone):
+    """Any classification model of torchvision by its name, or of timm where that is installed."""
+
+    architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
+    width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
+
+    @model_validator(mode="after")
+    def _known(self):
+        if mistake := mistake_in_name(self.architecture):
+            raise ValueError(f"architecture: {mistake}")
+        if mistake := mistake_in_width(self.architecture, self.width):
+            raise ValueError(f"width: {mistake}")
+        return self
+
+
+AnyBackbone = Annotated[
+    Annotated[SmallResidual, Tag("small_residual")] | Annotated[LibraryBackbone, Tag("library")],
+    Discriminator(
+        lambda value: (
+            "small_residual"
+            if (value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None))
+            == "small_residual"
+            else "library"
+        )
+    ),
+]
 
 
 class Features(Block):

@@ -6,7 +6,7 @@ Its bytes are a function of what is drawn, as `figures` says. It shows selection
 import io
 import math
 
-from workflow_scripts.timecat.figures import PANELS_PER_ROW, SETTINGS, short_number
+from workflow_scripts.timecat.figures import PANELS_PER_ROW, SETTINGS, short_steps
 
 SELECTION = "paper"
 BLOCK, WITHOUT, CKA = "block_accuracy", "leave_one_out_accuracy", "cka"
@@ -90,7 +90,7 @@ def _draw_cka(panel, cells, arms) -> None:
                 _strip(panel, place, width, values[replicate], CKA)
     panel.set_ylim(-0.03, 1.03)
     panel.set_yticks([0, 0.5, 1])
-    labels = [f"{arm['name']}\n{arm['members']} × {short_number(arm['steps'])}" for arm in arms]
+    labels = [f"{arm['name']}\n{arm['members']} × {short_steps(arm)}" for arm in arms]
     panel.set_xticks(range(len(arms)), labels)
     panel.tick_params(axis="x", length=0, labelbottom=True)
     panel.set_xlim(-0.6, len(arms) - 0.4)

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.table_arms import steps_cell
 from workflow_scripts.timecat.tables import Summary, summarize
 
 # quantity -> how its values are printed
@@ -87,6 +88,6 @@ def csv_text(cells, arms, found) -> str:
             summary = quantity.summary
             values = summary.mean, summary.std, min(quantity.all), max(quantity.all)
             printed = ["" if value is None else format(value, FORMATS[quantity.name]) for value in values]
-            where = [arm["name"], arm["members"], arm["steps"], cell["data_set"], quantity.selection or ""]
+            where = [arm["name"], arm["members"], steps_cell(arm), cell["data_set"], quantity.selection or ""]
             writer.writerow([*where, quantity.name, summary.n, *printed])
     return file.getvalue()

@@ -45,6 +45,47 @@ def private_matplotlib(folder):
         yield
 
 
+def new_figure(n_panels: int, style: dict, margin: float = 0.3):
+    """A figure of that many panels, at most PANELS_PER_ROW side by side, and the panels. Call it within SETTINGS.
+
+    style: width_per_panel and height of one panel, in inches; margin: inches of height beside them.
+    """
+    from matplotlib.figure import Figure
+
+    n_lines = math.ceil(n_panels / PANELS_PER_ROW)
+    n_columns = math.ceil(n_panels / n_lines)
+    size = style["width_per_panel"] * n_columns, style["height"] * n_lines + margin
+    figure = Figure(figsize=size, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.06, hspace=0.06)
+    panels = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
+    for panel in panels[n_panels:]:
+        panel.set_axis_off()
+    return figure, panels[:n_panels]
+
+
+def svg_of(figure, title: str) -> bytes:
+    """The figure as SVG. Call it within SETTINGS."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    file = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None, "Title": title})
+    return file.getvalue()
+
+
+def selections_legend(figure, *more) -> None:
+    """What the looks of both selections mean, and further handles, above the panels."""
+    handles = [*(_legend_handle(selection) for selection in LOOKS), *more]
+    columns = min(len(handles), figure.axes[0].get_subplotspec().get_gridspec().ncols)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
+
+
+def titled(panel, data_set: dict) -> None:
+    """Say which data set a panel is of, and whether backbones were pretrained on it."""
+    panel.set_title(data_set["title"] + ("\n(in distribution)" if data_set["in_distribution"] else ""))
+    if data_set["in_distribution"]:
+        panel.set_facecolor("#F1F1EC")
+
+
 def members_figure(rows, data_sets, style: dict) -> bytes:
     """SVG of mean accuracy (percent) against members; bars are one standard deviation, where there is one.
 
@@ -52,34 +93,16 @@ def members_figure(rows, data_sets, style: dict) -> bytes:
     one panel, in inches.
     """
     import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
 
-    n_lines = math.ceil(len(data_sets) / PANELS_PER_ROW)
-    n_columns = math.ceil(len(data_sets) / n_lines)
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(
-            figsize=(style["width_per_panel"] * n_columns, style["height"] * n_lines + 0.3), layout="constrained"
-        )
-        figure.get_layout_engine().set(w_pad=0.06, hspace=0.06)
-        canvas = FigureCanvasSVG(figure)
-        panels = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
-        for panel, data_set in zip(panels, data_sets, strict=False):
+        figure, panels = new_figure(len(data_sets), style)
+        for panel, data_set in zip(panels, data_sets):
             _draw_panel(panel, rows, data_set)
-        for panel in panels[len(data_sets) :]:
-            panel.set_axis_off()
         figure.supylabel("top-1 accuracy (%)", fontsize=8)
         letters = "" if _modes(rows) == {PROBE} else f"\n{LETTERS}"
         figure.supxlabel(f"members (below: steps of each){letters}\nbars: one standard deviation", fontsize=8)
-        figure.legend(
-            handles=[_legend_handle(selection) for selection in LOOKS],
-            loc="outside upper center",
-            ncols=min(len(LOOKS), n_columns),
-            frameon=False,
-        )
-        file = io.BytesIO()
-        canvas.print_svg(file, metadata={"Date": None, "Creator": None, "Title": "Accuracy against members"})
-    return file.getvalue()
+        selections_legend(figure)
+        return svg_of(figure, "Accuracy against members")
 
 
 def _draw_panel(panel, rows, data_set: dict) -> None:
@@ -99,9 +122,7 @@ def _draw_panel(panel, rows, data_set: dict) -> None:
             elinewidth=1,
             **look | ({} if connected else {"linestyle": "none"}),
         )
-    panel.set_title(data_set["title"] + ("\n(in distribution)" if data_set["in_distribution"] else ""))
-    if data_set["in_distribution"]:
-        panel.set_facecolor("#F1F1EC")
+    titled(panel, data_set)
     panel.set_xticks(places, [_label(row.arm, _modes(rows)) for row in rows])
     panel.set_xlim(places[0] - 0.15 * span, places[-1] + 0.15 * span)
     panel.margins(y=0.12)
@@ -116,8 +137,15 @@ def _modes(rows) -> set[str]:
 
 def _label(arm: dict, modes: set[str]) -> str:
     """What stands below an arm: members, steps of each, and how it is transferred (LETTERS) if not all are probes."""
-    steps = NO_STEPS if arm["steps"] is None else short_number(arm["steps"])
-    return f"{arm['members']}\n{steps}" + ("" if modes == {PROBE} else f"\n{mode(arm)[0]}")
+    return f"{arm['members']}\n{short_steps(arm)}" + ("" if modes == {PROBE} else f"\n{mode(arm)[0]}")
+
+
+def short_steps(arm: dict) -> str:
+    """Steps of each member as an axis shows them; the first and the last where they differ."""
+    steps = arm["steps"]
+    if isinstance(steps, list):
+        return f"{short_number(steps[0])}…{short_number(steps[-1])}"
+    return NO_STEPS if steps is None else short_number(steps)
 
 
 def short_number(number: int) -> str:

@@ -30,10 +30,14 @@ def evaluation_features(folders, replicates, rows: int) -> list[list[np.ndarray]
 
 
 def feature_digests(folders, replicates, names=(EVALUATION,)) -> dict[str, str]:
-    """REPLICATE/SEED/FILE -> digest, from the folder's sidecar where it has one; no name holds a path."""
+    """REPLICATE/SEED/FILE -> digest, from the folder's sidecar where it has one; no name holds a path.
+
+    A seed that stands in a replicate more than once (copies, or snapshots of one run) is SEED.PLACE.
+    """
     digests = {}
     for replicate, (members, own) in enumerate(zip(replicates, by_replicate(folders, replicates))):
-        for seed, folder in zip(members, map(Path, own)):
+        seeds = [f"{seed}.{place}" if members.count(seed) > 1 else seed for place, seed in enumerate(members)]
+        for seed, folder in zip(seeds, map(Path, own)):
             known = artifacts.read_sidecar(folder)["files"] if artifacts.sidecar_path(folder).exists() else {}
             for name in names:
                 digest = known.get(name) or artifacts.array_digest(np.load(folder / name, mmap_mode="r"))

@@ -49,7 +49,7 @@ class Costs:
         """From the start of a job to its end."""
         sharing = 1 if self.is_cpu else max(1, self.devices(job, available))
         if job.trained and sharing > 1:
-            sharing = usable_gpus(self._planned.study.config.pretrain, sharing)
+            sharing = usable_gpus(self._planned.pretrain, sharing)
         seconds = self.device.start_seconds + self.operation_seconds(job.operations) + self._writing(job)
         if job.trained:
             seconds += self.training_seconds(job.trained, job.image_size, job.precision, sharing)

@@ -99,7 +99,7 @@ def _makers(planned: PlannedStudy) -> dict:
     for name in config.data_sets:
         for split in ("evaluation",) if study.is_for_evaluation(name) else ("train", "evaluation"):
             add(_data_set_files(name, split), _write_dataset, name, split)
-    for seed in config.pretrain.seeds:
+    for seed in study.seeds:
         for step in study.milestones:
             w = SimpleNamespace(source=source, backbone=backbone, seed=seed, step=step)
             make = _pretrain if study.published is None else _import_checkpoint
@@ -108,7 +108,7 @@ def _makers(planned: PlannedStudy) -> dict:
                 of_data_set = SimpleNamespace(**vars(w), data_set=name)
                 folder = _feature_folder(of_data_set)
                 add([folder, f"{folder}.json"], _extract_features, of_data_set)
-    for arm in study.arms:
+    for arm in (arm.name for arm in config.arms):
         for name in config.data_sets:
             w = SimpleNamespace(source=source, backbone=backbone, data_set=name, arm=arm)
             transfers = study.arms[arm].transfer != "probe"
@@ -182,7 +182,7 @@ def _write_dataset(planned: PlannedStudy, name: str, split: str) -> Job:
 
 def _pretrain(planned: PlannedStudy, w) -> Job:
     study = planned.study
-    limits, pretrain = study.config.limits, study.config.pretrain
+    limits, pretrain = study.config.limits, planned.pretrain
     steps = w.step - (study.previous_step(w) or 0)
     return Job(
         rule="pretrain",

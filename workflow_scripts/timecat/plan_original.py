@@ -46,7 +46,7 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
     images += sum(job.trained + job.read for job in transfers)
     seconds += sum(costs.device_seconds(job) for job in transfers)
     kept = {"weights": sum(job.bytes.get("weights", 0) for job in jobs)}
-    return Original(images, seconds, kept, _pretrained_apart(study, jobs))
+    return Original(images, seconds, kept, _pretrained_apart(planned, jobs))
 
 
 def images_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> int:
@@ -67,9 +67,10 @@ def operations_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> float:
     return planned.probe_operations(arm, data_set) * (2.0 * rows.train + rows.evaluation) / ours
 
 
-def _pretrained_apart(study, jobs: list[Job]) -> int:
+def _pretrained_apart(planned: PlannedStudy, jobs: list[Job]) -> int:
+    study = planned.study
     if not any(job.rule == "pretrain" for job in jobs):
         return 0
-    arms = [arm for arm in study.arms.values() if arm.steps is not None]
-    checkpoints = {(seed, arm.steps) for arm in arms for replicate in study.replicates(arm) for seed in replicate}
-    return sum(step for _, step in checkpoints) * study.config.pretrain.batch_size
+    arms = [arm for arm in study.config.arms if arm.steps is not None]
+    checkpoints = {member for arm in arms for replicate in study.checkpoints_of(arm) for member in replicate}
+    return sum(step for _, step in checkpoints) * planned.pretrain.batch_size

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.plan_backbones import backbone_size
 from workflow_scripts.timecat.plan_images import beton_bytes, image_bytes
 from workflow_scripts.timecat.plan_rows import RowsOf
@@ -28,6 +29,12 @@ class PlannedStudy:
     def __init__(self, study: Study, rows: RowsOf):
         self.study, self.rows = study, rows
         self._images = {}
+        for arm in study.config.arms:
+            if study.backbone_of(arm) != study.config.backbone:
+                raise UserError(
+                    f"arms: {arm.name!r} is of backbone {arm.backbone!r}; a plan counts the study's backbone alone, so move "
+                    "the arm to `table1` or `controls` before you ask for one"
+                )
 
     # --- what it consists of ---
 
@@ -38,7 +45,12 @@ class PlannedStudy:
     @property
     def backbone(self):
         """The study's backbone: its block of the config."""
-        return self.study.config.backbones[self.study.config.backbone]
+        return self.study.config.backbones[self.study.config.backbone].model_copy(update={"pretrain": None})
+
+    @property
+    def pretrain(self):
+        """The recipe that it is pretrained with."""
+        return self.study.config.recipe_of(self.study.config.backbone)
 
     @cached_property
     def size(self):
@@ -58,7 +70,7 @@ class PlannedStudy:
         """Images of a milestone's batch-norm statistics (recipe.batch_norm_stream); none without batch norm."""
         if not self.size.norms:
             return 0
-        pretrain = self.study.config.pretrain
+        pretrain = self.pretrain
         rows = min(pretrain.batch_norm_batches * pretrain.batch_size, self.rows[self.study.config.source].train)
         return max(1, rows // pretrain.batch_size) * pretrain.batch_size
 

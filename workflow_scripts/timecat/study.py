@@ -38,10 +38,10 @@ class Study(StudyFiles):
         return canonical_json(self.config.data_sets[name].transform.model_dump())
 
     def backbone_settings(self, wildcards) -> str:
-        return canonical_json(self.config.backbones[wildcards.backbone].model_dump())
+        return canonical_json(self.config.backbones[wildcards.backbone].settings())
 
     def recipe(self, wildcards) -> str:
-        return canonical_json(self.config.pretrain.model_dump(exclude={"seeds", "milestones"}))
+        return canonical_json(self.config.recipe_of(wildcards.backbone).recipe())
 
     def download_url(self, wildcards) -> str:
         return self.published.urls[wildcards.download]
@@ -97,22 +97,20 @@ class Study(StudyFiles):
 
     def transfer_backbone(self, wildcards) -> str:
         """The backbone that a direct arm trains from nothing; weights that are fine-tuned say themselves what they are."""
-        direct = self.arms[wildcards.arm].transfer == "direct"
-        return canonical_json(self.config.backbones[self.config.backbone].model_dump() if direct else None)
+        arm = self.arms[wildcards.arm]
+        settings = self.config.backbones[self.backbone_of(arm)].settings()
+        return canonical_json(settings if arm.transfer == "direct" else None)
 
     def transfer_initialisation(self, wildcards) -> str:
-        direct = self.arms[wildcards.arm].transfer == "direct"
-        return canonical_json(
-            self.config.pretrain.model_dump(include={"initialisation", "zero_gamma"}) if direct else None
-        )
+        arm = self.arms[wildcards.arm]
+        recipe = self.config.recipe_of(self.backbone_of(arm)).model_dump(include={"initialisation", "zero_gamma"})
+        return canonical_json(recipe if arm.transfer == "direct" else None)
 
     def table_cells(self, wildcards) -> str:
         return canonical_json(self.cells())
 
     def table_arms(self, wildcards) -> str:
-        return canonical_json(
-            [arm.model_dump(include={"name", "members", "steps", "transfer"}) for arm in self.config.arms]
-        )
+        return canonical_json([self._described(arm) for arm in self.config.arms])
 
     def table_data_sets(self, wildcards) -> str:
         return canonical_json(
@@ -137,3 +135,38 @@ class Study(StudyFiles):
 
     def table_style(self, wildcards) -> str:
         return canonical_json(self.config.table.model_dump())
+
+    # --- the tables beside table 2 ---
+
+    def _described(self, arm) -> dict:
+        """What a table says of an arm; keys beyond the first four only where there is something to say."""
+        described = arm.model_dump(include={"name", "members", "steps", "transfer"})
+        if arm.one_seed:
+            described["one_seed"] = True
+        if (name := self.backbone_of(arm)) != self.config.backbone:
+            changes = self.config.backbones[name].pretrain
+            changes = changes.model_dump(exclude_unset=True) if changes is not None else {}
+            described["backbone"] = {"name": name, "changes": changes}
+        if arm.published:
+            described["published"] = arm.published
+        return described
+
+    def arm_table_cells(self, wildcards) -> str:
+        return canonical_json(self.cells(self.rows_of(wildcards.table)))
+
+    def arm_table_arms(self, wildcards) -> str:
+        """The rows, with their backbones: the stage counts parameters."""
+        rows = self.rows_of(wildcards.table)
+        settings = [self.config.backbones[self.backbone_of(arm)].settings() for arm in rows]
+        return canonical_json([self._described(arm) | {"settings": own} for arm, own in zip(rows, settings)])
+
+    def source_image_size(self, wildcards) -> int:
+        return self.config.data_sets[self.config.source].transform.size
+
+    def grid_cells(self, wildcards) -> str:
+        return canonical_json(self.cells(self.grid_arms.values()))
+
+    def grid_rows(self, wildcards) -> str:
+        """The grid's arms; `in_table`: whether it is a row of table 2, and so of its budget."""
+        own = {arm.name for arm in self.config.arms}
+        return canonical_json([self._described(arm) | {"in_table": arm.name in own} for arm in self.grid_arms.values()])

@@ -7,52 +7,13 @@ import math
 import re
 
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration import Arm, Config
+from workflow_scripts.timecat.configuration_arms import TABLES
 from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder
-from workflow_scripts.timecat.published import Published
+from workflow_scripts.timecat.study_arms import StudyArms
 
 
-class StudyFiles:
+class StudyFiles(StudyArms):
     """The files of a config. Wildcards arrive as Snakemake's (attributes are text)."""
-
-    def __init__(self, config: Config, files: list[str] = ()):
-        """files: of the config, for messages. Raises UserError if published weights are too few for an arm."""
-        self.config = config
-        self.published = None
-        if config.checkpoints is not None:
-            try:
-                self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
-                for arm in config.arms:
-                    if arm.steps is not None:
-                        self.published.check_arm(arm.name, arm.steps, arm.members, arm.replicates)
-            except UserError as error:
-                where = f"{', '.join(map(str, files))}: " if files else ""
-                raise UserError(f"{where}{error}") from None
-
-    # --- what the study consists of ---
-
-    @property
-    def arms(self) -> dict[str, Arm]:
-        """The arms by name, in the order of the table."""
-        return {arm.name: arm for arm in self.config.arms}
-
-    @property
-    def milestones(self) -> list[int]:
-        """Steps at which every seed's chain leaves a checkpoint, ascending."""
-        asked_for = {arm.steps for arm in self.config.arms if arm.steps is not None}
-        return sorted(asked_for | set(self.config.pretrain.milestones))
-
-    def replicates(self, arm: Arm) -> list[list[int]]:
-        """The seeds of each replicate: as listed, else disjoint groups of the study's seeds in their order.
-
-        With published weights, of those seeds whose checkpoint exists at the arm's steps.
-        """
-        if arm.replicates is not None:
-            return arm.replicates
-        seeds, k = self.config.pretrain.seeds, arm.members
-        if self.published is not None and arm.steps is not None:
-            seeds = self.published.seeds_at(arm.steps)
-        return [seeds[first : first + k] for first in range(0, len(seeds) - k + 1, k)]
 
     def view_names(self, data_set: str) -> list[str]:
         """Names of a data set's training views: view0, view1, ... or center; none where it is for evaluation only."""
@@ -73,11 +34,15 @@ class StudyFiles:
         if wildcard == "download":
             return "|".join(re.escape(name) for name in self.published.urls) or "(?!)"
         evaluated = [name for name in self.config.data_sets if self.is_for_evaluation(name)]
+        of_the_study = [] if self.published is None else [self.config.backbone]
         values = {
             "data_set": self.config.data_sets,
             "evaluated": evaluated,
             "probed": [name for name in self.config.data_sets if name not in evaluated],
             "backbone": self.config.backbones,
+            "imported_backbone": of_the_study,
+            "pretrained_backbone": [name for name in self.config.backbones if name not in of_the_study],
+            "table": TABLES,
             "arm": self.arms,
             "probed_arm": [name for name, arm in self.arms.items() if arm.transfer == "probe"],
             "transferred_arm": [name for name, arm in self.arms.items() if arm.transfer != "probe"],
@@ -121,7 +86,8 @@ class StudyFiles:
 
     def previous_step(self, wildcards) -> int | None:
         """The milestone before the wanted one; None where the chain begins."""
-        return max((step for step in self.milestones if step < int(wildcards.step)), default=None)
+        milestones = self.milestones_of(wildcards.backbone)
+        return max((step for step in milestones if step < int(wildcards.step)), default=None)
 
     def previous_state(self, wildcards) -> list[str]:
         """The training state that this milestone continues from: one path, or none at the start of the chain."""
@@ -154,12 +120,8 @@ class StudyFiles:
 
     def feature_folders(self, wildcards) -> list[str]:
         """Folders of features of an arm on a data set: replicate after replicate, member after member."""
-        arm = self.arms[wildcards.arm]
-        return [
-            f"results/features/{self.config.source}/{self.config.backbone}/seed{seed}/step{arm.steps}/{wildcards.data_set}"
-            for replicate in self.replicates(arm)
-            for seed in replicate
-        ]
+        paths = self.member_paths(self.arms[wildcards.arm], "features")
+        return [f"{path}/{wildcards.data_set}" for path in paths]
 
     def feature_sidecars(self, wildcards) -> list[str]:
         return [f"{folder}.json" for folder in self.feature_folders(wildcards)]
@@ -169,11 +131,7 @@ class StudyFiles:
         arm = self.arms[wildcards.arm]
         if arm.transfer == "direct":
             return []
-        return [
-            f"results/checkpoints/{self.config.source}/{self.config.backbone}/seed{seed}/step{arm.steps}.safetensors"
-            for replicate in self.replicates(arm)
-            for seed in replicate
-        ]
+        return [f"{path}.safetensors" for path in self.member_paths(arm, "checkpoints")]
 
     def member_weights_sidecars(self, wildcards) -> list[str]:
         return [f"{path}.json" for path in self.member_weights(wildcards)]
@@ -211,13 +169,24 @@ class StudyFiles:
             for c in self.diagnosed_cells()
         ]
 
-    def cells(self) -> list[dict[str, str]]:
-        """The table's cells, arm by arm: {"arm", "data_set"}."""
-        return [{"arm": arm, "data_set": data_set} for arm in self.arms for data_set in self.config.targets]
+    def cells(self, arms=None) -> list[dict[str, str]]:
+        """The cells of a table of these arms, arm by arm: {"arm", "data_set"}; without arms, those of table 2."""
+        arms = self.config.arms if arms is None else arms
+        return [{"arm": arm.name, "data_set": data_set} for arm in arms for data_set in self.config.targets]
 
-    def probes(self, wildcards=None) -> list[str]:
+    def probes(self, wildcards=None, arms=None) -> list[str]:
         """The metrics of every cell, in the order of cells()."""
-        return [self.cell_path(**cell) for cell in self.cells()]
+        return [self.cell_path(**cell) for cell in self.cells(arms)]
+
+    def arm_table_probes(self, wildcards) -> list[str]:
+        """The same of a table of TABLES."""
+        return self.probes(arms=self.rows_of(wildcards.table))
+
+    def grid_probes(self, wildcards=None) -> list[str]:
+        """The same of the grid. UserError where the study has none."""
+        if self.config.grid is None:
+            raise UserError("the study has no block `grid`; add it to the config (`grid: {}` will do), or ask for less")
+        return self.probes(arms=self.grid_arms.values())
 
     def cell_path(self, arm: str, data_set: str) -> str:
         """The metrics of a cell: of a probe, of a probe that is read on a folder for evaluation only, or of a transfer."""

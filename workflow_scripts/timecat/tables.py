@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from workflow_scripts.timecat import evaluations
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.selection import SELECTIONS
-from workflow_scripts.timecat.table_arms import budget_cells, notes, total_steps
+from workflow_scripts.timecat.table_arms import (
+    csv_cells,
+    csv_header,
+    fixed_cells,
+    fixed_titles,
+    notes,
+    published_of,
+    single_steps,
+)
 from workflow_scripts.timecat.table_notes import views_note
 
 # What each of selection.SELECTIONS means, for the reader of a table.
@@ -24,7 +32,6 @@ MEANINGS = {
 }
 COLUMNS = ("replicate", "members", "weight_decay", "fit", "epoch", "split", "top1", "top5", "loss", "selection")
 SELECTED_BY = ("weight_decay", "fit", "epoch", "split", "top1", "loss")
-FIXED_HEADER = ("method", "members", "steps_per_member", "total_steps", "replicates")
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ def metrics_table(probes, arms):
             "arm": pyarrow.repeat(pyarrow.scalar(name, pyarrow.string()), probe.num_rows),
             "data_set": pyarrow.repeat(pyarrow.scalar(data_set, pyarrow.string()), probe.num_rows),
             "members_count": pyarrow.repeat(pyarrow.scalar(arm["members"], pyarrow.int64()), probe.num_rows),
-            "steps": pyarrow.repeat(pyarrow.scalar(arm["steps"], pyarrow.int64()), probe.num_rows),
+            "steps": pyarrow.repeat(pyarrow.scalar(single_steps(arm), pyarrow.int64()), probe.num_rows),
         }
         own = {column: probe[column] for column in COLUMNS}
         parts.append(pyarrow.table(added | own))
@@ -157,39 +164,46 @@ def metrics_table(probes, arms):
 
 def csv_text(rows, data_sets) -> str:
     """table2.csv: two decimals; empty are the standard deviation of a single replicate and steps that there are none of."""
-    header = list(FIXED_HEADER)
-    for data_set in data_sets:
-        name = data_set["name"]
+    names = [data_set["name"] for data_set in data_sets]
+    with_published = {name for name in names if any(published_of(row.arm, name) for row in rows)}
+    header = csv_header(rows)
+    for name in names:
         header += [name, f"{name}_std", f"{name}_holdout", f"{name}_holdout_std"]
+        header += [f"{name}_published"] if name in with_published else []
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
     for row in rows:
-        arm = row.arm
-        line = [arm["name"], arm["members"], arm["steps"], total_steps(arm), row.replicates]
-        for data_set in data_sets:
+        line = csv_cells(row, rows)
+        for name in names:
             for selection in SELECTIONS:
-                summary = row.summaries[data_set["name"], selection]
-                line += [_decimals(summary.mean), "" if summary.std is None else _decimals(summary.std)]
+                summary = row.summaries[name, selection]
+                line += [decimals(summary.mean), "" if summary.std is None else decimals(summary.std)]
+            line += [published_of(row.arm, name)] if name in with_published else []
         writer.writerow(line)
     return file.getvalue()
 
 
-def _decimals(percent: float) -> str:
+def decimals(percent: float) -> str:
     return f"{percent:.2f}"
 
 
-def _fixed_cells(row: Row) -> list[str]:
-    """Method, steps per member, total and n, as a reader sees them."""
-    return [row.arm["name"], *budget_cells(row.arm), str(row.replicates)]
+def columns_of(rows, data_sets) -> list[tuple[dict, bool]]:
+    """Data set and whether it is the column of its published figures: each has one, and a second where there are any."""
+    pairs = [(data_set, is_published) for data_set in data_sets for is_published in (False, True)]
+    return [
+        (data_set, is_published)
+        for data_set, is_published in pairs
+        if not is_published or any(published_of(row.arm, data_set["name"]) for row in rows)
+    ]
 
 
-def _best(rows, data_set: dict, selection: str) -> str:
+def best(rows, data_set: dict, selection: str) -> str:
     """The best mean of a column as it is printed, so that all that look the same are bold."""
-    return _decimals(max(row.summaries[data_set["name"], selection].mean for row in rows))
+    return decimals(max(row.summaries[data_set["name"], selection].mean for row in rows))
 
 
-def _escaped(text: str, special: dict[str, str]) -> str:
+def escaped(text: str, special: dict[str, str]) -> str:
     return "".join(special.get(letter, letter) for letter in text)
 
 
@@ -202,97 +216,35 @@ def markdown_text(rows, data_sets) -> str:
     """table2.md: one GitHub table per selection; the best mean of each column is bold."""
     intro = (
         "Top-1 accuracy in percent, mean ± standard deviation over n replicates (no ± where n is 1). Bold: the best mean "
-        f"of a column. Each replicate selects for itself.{_escaped(views_note(data_sets, [row.arm for row in rows]), _MARKDOWN)}\n"
+        f"of a column. Each replicate selects for itself.{escaped(views_note(data_sets, [row.arm for row in rows]), _MARKDOWN)}\n"
     )
-    parts = [intro, *(_escaped(note, _MARKDOWN) + "\n" for note in evaluations.notes(data_sets))]
+    parts = [intro, *(escaped(note, _MARKDOWN) + "\n" for note in evaluations.notes(data_sets))]
     for selection, meaning in MEANINGS.items():
         parts.append(f"**Selection `{selection}`**: {meaning}.\n")
         parts.append(_markdown_table(rows, data_sets, selection))
-    parts += [f"- {note}\n" for note in notes(rows, lambda name: f"**{_escaped(name, _MARKDOWN)}**")]
+    parts += [f"- {note}\n" for note in notes(rows, lambda name: f"**{escaped(name, _MARKDOWN)}**")]
     return "\n".join(parts)
 
 
 def _markdown_table(rows, data_sets, selection: str) -> str:
-    titles = [
-        _escaped(data_set["title"], _MARKDOWN) + (" (in distribution)" if data_set["in_distribution"] else "")
-        for data_set in data_sets
-    ]
-    lines = [["method", "members × steps", "total steps", "n", *titles], ["---"] + ["---:"] * (3 + len(titles))]
-    best = [_best(rows, data_set, selection) for data_set in data_sets]
+    columns = columns_of(rows, data_sets)
+    titles = fixed_titles(rows, "members × steps")
+    lines = [titles, ["---"] + ["---:"] * (len(titles) - 1 + len(columns))]
+    for data_set, is_published in columns:
+        mark = " (published)" if is_published else " (in distribution)" if data_set["in_distribution"] else ""
+        titles.append(escaped(data_set["title"], _MARKDOWN) + mark)
     for row in rows:
-        name, *fixed = _fixed_cells(row)
-        line = [_escaped(name, _MARKDOWN), *fixed]
-        for data_set, winner in zip(data_sets, best, strict=True):
+        name, *fixed = fixed_cells(row, rows)
+        line = [escaped(name, _MARKDOWN), *fixed]
+        for data_set, is_published in columns:
+            if is_published:
+                line.append(published_of(row.arm, data_set["name"]))
+                continue
             summary = row.summaries[data_set["name"], selection]
-            mean = _decimals(summary.mean)
+            mean = decimals(summary.mean)
             line.append(
-                (f"**{mean}**" if mean == winner else mean)
-                + ("" if summary.std is None else f" ± {_decimals(summary.std)}")
+                (f"**{mean}**" if mean == best(rows, data_set, selection) else mean)
+                + ("" if summary.std is None else f" ± {decimals(summary.std)}")
             )
         lines.append(line)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-# --- LaTeX -------------------------------------------------------------------------------------------------------------
-
-_TEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "×": r"$\times$",
-    "–": "--",
-}
-
-
-def _tex_line(cells) -> str:
-    return "    " + " & ".join(cells) + r" \\"
-
-
-def tex_text(rows, data_sets) -> str:
-    r"""table2.tex: a table environment to \input, with both selections; needs the package booktabs."""
-    n_columns = 4 + len(data_sets)
-    titles = [_escaped(data_set["title"], _TEX) for data_set in data_sets]
-    marks = [r"\emph{in distribution}" if data_set["in_distribution"] else "" for data_set in data_sets]
-    header = ["method", r"members $\times$ steps", "total steps", "n", *titles]
-    lines = [
-        r"% \usepackage{booktabs}; a wide table may want \resizebox{\linewidth}{!}{...} around its tabular",
-        r"\begin{table}",
-        r"  \centering",
-        f"  \\begin{{tabular}}{{lrrr{'r' * len(data_sets)}}}",
-        r"    \toprule",
-        _tex_line(header),
-    ]
-    if any(marks):
-        lines.append(_tex_line([""] * 4 + marks))
-    for selection in SELECTIONS:
-        lines.append(r"    \midrule")
-        lines.append(f"    \\multicolumn{{{n_columns}}}{{l}}{{\\emph{{selection {selection}}}}} \\\\")
-        best = [_best(rows, data_set, selection) for data_set in data_sets]
-        for row in rows:
-            line = [_escaped(text, _TEX) for text in _fixed_cells(row)]
-            for data_set, winner in zip(data_sets, best, strict=True):
-                summary = row.summaries[data_set["name"], selection]
-                mean = _decimals(summary.mean)
-                line.append(
-                    (f"\\textbf{{{mean}}}" if mean == winner else mean)
-                    + ("" if summary.std is None else f" {{\\scriptsize $\\pm$ {_decimals(summary.std)}}}")
-                )
-            lines.append(_tex_line(line))
-    sentences = [f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items()]
-    sentences += [_escaped(note, _TEX) for note in evaluations.notes(data_sets)]
-    sentences += notes(rows, lambda name: _escaped(name, _TEX), dash="--")
-    caption = (
-        "Top-1 accuracy in percent, mean $\\pm$ standard deviation over $n$ replicates (no $\\pm$ where $n$ is 1). "
-        f"Bold: the best mean of a column. {' '.join(sentences)}{_escaped(views_note(data_sets, [row.arm for row in rows]), _TEX)}"
-    )
-    lines += [
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        f"  \\caption{{{caption}}}",
-        r"  \label{tab:timecat}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"

@@ -1,0 +1,126 @@
+"""A study as arms: those of all its tables, and the checkpoints that each is made of."""
+
+from functools import cached_property
+
+from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.configuration import Config
+from workflow_scripts.timecat.configuration_arms import TABLES, Arm, grid_arm_name
+from workflow_scripts.timecat.published import Published
+
+
+class StudyArms:
+    """The arms of a config."""
+
+    def __init__(self, config: Config, files: list[str] = ()):
+        """files: of the config, for messages. Raises UserError if published weights are too few for an arm."""
+        self.config = config
+        self.published = None
+        if config.checkpoints is not None:
+            try:
+                self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
+                for arm in config.all_arms.values():
+                    if self.backbone_of(arm) == config.backbone:
+                        self._check_published(arm)
+            except UserError as error:
+                where = f"{', '.join(map(str, files))}: " if files else ""
+                raise UserError(f"{where}{error}") from None
+
+    def _check_published(self, arm: Arm) -> None:
+        needed = 1 if arm.one_seed else arm.members
+        for step in sorted(set(arm.all_steps)):
+            self.published.check_arm(arm.name, step, needed, arm.replicates)
+        if not self.replicates(arm):
+            raise UserError(
+                f"`arms`: {arm.name!r} needs {needed} of the seeds {arm.seeds or self.config.pretrain.seeds} with a "
+                f"published checkpoint at each of its steps, and there are fewer; change its seeds or steps"
+            )
+
+    @cached_property
+    def arms(self) -> dict[str, Arm]:
+        """All arms by name: of table 2, of the tables beside it, and those of the grid that no table has."""
+        arms = dict(self.config.all_arms)
+        for arm in self.grid_arms.values():
+            if arms.setdefault(arm.name, arm) is not arm:
+                raise UserError(f"`arms`: {arm.name!r} is the name of an arm of `grid`; give yours another one")
+        return arms
+
+    @cached_property
+    def grid_arms(self) -> dict[tuple[int, int], Arm]:
+        """The arms of the grid by (members, steps): those of tables where they are the same, replicate by replicate.
+
+        With published weights, of those pairs that have a replicate.
+        """
+        grid, found = self.config.grid, {}
+        if grid is None:
+            return found
+        for members in grid.members:
+            for steps in grid.steps or self.milestones:
+                arm = Arm(name=grid_arm_name(members, steps), members=members, steps=steps, seeds=grid.seeds)
+                if self.replicates(arm):
+                    known = (other for other in self.config.all_arms.values() if self._is_same(other, arm))
+                    found[members, steps] = next(known, arm)
+        return found
+
+    def _is_same(self, arm: Arm, other: Arm) -> bool:
+        """Whether two arms are the same probe of the same features."""
+        same = [(each.transfer, self.backbone_of(each), self.checkpoints_of(each)) for each in (arm, other)]
+        return same[0] == same[1]
+
+    def rows_of(self, table: str) -> list[Arm]:
+        """The arms of a table of TABLES, in order. UserError where the study has none."""
+        block = getattr(self.config, table) if table in TABLES else None
+        if block is None:
+            raise UserError(
+                f"the study has no block `{table}`; add it to the config (config/README.md), or ask for less"
+            )
+        return [self.arms[name] for name in block.names]
+
+    def backbone_of(self, arm: Arm) -> str:
+        """The name of its backbone."""
+        return arm.backbone or self.config.backbone
+
+    def milestones_of(self, backbone: str) -> list[int]:
+        """Steps at which every chain of a backbone leaves a checkpoint, ascending: those that its arms ask for, and of the
+        study's backbone those of pretrain.milestones and grid.steps."""
+        arms = [arm for arm in self.config.all_arms.values() if self.backbone_of(arm) == backbone]
+        steps = {step for arm in arms for step in arm.all_steps}
+        if backbone == self.config.backbone:
+            steps |= set(self.config.pretrain.milestones)
+            steps |= set(self.config.grid.steps or [] if self.config.grid else [])
+        return sorted(steps)
+
+    @property
+    def milestones(self) -> list[int]:
+        """Those of the study's backbone."""
+        return self.milestones_of(self.config.backbone)
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds that an arm may be made of: the study's, then those that single arms, tables and the grid add."""
+        added = [seed for arm in self.arms.values() for replicate in self.replicates(arm) for seed in replicate]
+        return list(dict.fromkeys([*self.config.pretrain.seeds, *added]))
+
+    def replicates(self, arm: Arm) -> list[list[int]]:
+        """The seeds of each replicate: as listed, else disjoint groups of the arm's seeds in their order; each seed by
+        itself, once for each member, where all members are of one.
+
+        With published weights, of those seeds whose checkpoints exist at the arm's steps.
+        """
+        if arm.replicates is not None:
+            return arm.replicates
+        seeds, k = arm.seeds or self.config.pretrain.seeds, arm.members
+        if self.published is not None and self.backbone_of(arm) == self.config.backbone:
+            for step in set(arm.all_steps):
+                seeds = [seed for seed in seeds if seed in self.published.seeds_at(step)]
+        if arm.one_seed:
+            return [[seed] * k for seed in seeds]
+        return [seeds[first : first + k] for first in range(0, len(seeds) - k + 1, k)]
+
+    def checkpoints_of(self, arm: Arm) -> list[list[tuple[int, int]]]:
+        """(seed, step) of each member of each replicate. Of an arm that is pretrained."""
+        return [list(zip(replicate, arm.all_steps, strict=True)) for replicate in self.replicates(arm)]
+
+    def member_paths(self, arm: Arm, kind: str) -> list[str]:
+        """results/KIND/SOURCE/BACKBONE/seedSEED/stepSTEP of every member, replicate after replicate."""
+        start = f"results/{kind}/{self.config.source}/{self.backbone_of(arm)}"
+        return [f"{start}/seed{seed}/step{step}" for replicate in self.checkpoints_of(arm) for seed, step in replicate]
