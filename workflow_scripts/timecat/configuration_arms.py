@@ -27,7 +27,7 @@ class Arm(Block):
 
     name: Name = Field(description="its name in tables and files")
     members: PositiveInt = Field(description="number of checkpoints")
-    steps: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] | None = Field(
+    steps: PositiveInt | list[PositiveInt] | None = Field(
         None,
         description="optimizer steps of each, or a list with those of each member in turn; required, except with "
         "`transfer: direct`, which has none",

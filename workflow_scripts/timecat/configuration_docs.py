@@ -9,6 +9,7 @@ import yaml
 from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat import configuration
+from workflow_scripts.timecat import configuration_arms as arms
 from workflow_scripts.timecat import configuration_checkpoints as checkpoints
 from workflow_scripts.timecat import configuration_data_sets as data_sets
 from workflow_scripts.timecat import configuration_stages as stages
@@ -37,11 +38,14 @@ SECTIONS = {
     "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`": data_sets.CifarTransform,
     "`data_sets.NAME.storage`": data_sets.Storage,
     "`data_sets.NAME.storage` with `kind: cifar10` or `cifar100`": data_sets.RawStorage,
+    "`backbones.NAME`, any architecture": stages.Backbone,
     "`backbones.NAME` with `architecture: small_residual`": stages.SmallResidual,
     "`backbones.NAME` with any other architecture": stages.LibraryBackbone,
     "`pretrain`": stages.Pretrain,
     "`checkpoints`": checkpoints.Checkpoints,
-    "`arms`, a list of": configuration.Arm,
+    "`arms`, a list of": arms.Arm,
+    "`table1` and `controls`": arms.ArmTable,
+    "`grid`": arms.ArmGrid,
     "`features`": stages.Features,
     "`probe`": stages.Probe,
     "`finetune`": stages.Transfer,

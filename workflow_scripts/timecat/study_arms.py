@@ -12,18 +12,22 @@ class StudyArms:
     """The arms of a config."""
 
     def __init__(self, config: Config, files: list[str] = ()):
-        """files: of the config, for messages. Raises UserError if published weights are too few for an arm."""
+        """files: of the config, for messages.
+
+        Raises UserError if published weights are too few for an arm, or an arm has a name of the grid's.
+        """
         self.config = config
         self.published = None
-        if config.checkpoints is not None:
-            try:
+        try:
+            if config.checkpoints is not None:
                 self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
                 for arm in config.all_arms.values():
                     if self.backbone_of(arm) == config.backbone:
                         self._check_published(arm)
-            except UserError as error:
-                where = f"{', '.join(map(str, files))}: " if files else ""
-                raise UserError(f"{where}{error}") from None
+            self.arms = self._all_arms()
+        except UserError as error:
+            where = f"{', '.join(map(str, files))}: " if files else ""
+            raise UserError(f"{where}{error}") from None
 
     def _check_published(self, arm: Arm) -> None:
         needed = 1 if arm.one_seed else arm.members
@@ -35,13 +39,12 @@ class StudyArms:
                 f"published checkpoint at each of its steps, and there are fewer; change its seeds or steps"
             )
 
-    @cached_property
-    def arms(self) -> dict[str, Arm]:
+    def _all_arms(self) -> dict[str, Arm]:
         """All arms by name: of table 2, of the tables beside it, and those of the grid that no table has."""
-        arms = dict(self.config.all_arms)
+        arms = self.config.all_arms
         for arm in self.grid_arms.values():
-            if arms.setdefault(arm.name, arm) is not arm:
-                raise UserError(f"`arms`: {arm.name!r} is the name of an arm of `grid`; give yours another one")
+            if arms.setdefault(arm.name, arm) != arm:
+                raise UserError(f"`arms`: {arm.name!r} is what `grid` calls an arm of its own; give yours another name")
         return arms
 
     @cached_property
@@ -63,8 +66,10 @@ class StudyArms:
 
     def _is_same(self, arm: Arm, other: Arm) -> bool:
         """Whether two arms are the same probe of the same features."""
-        same = [(each.transfer, self.backbone_of(each), self.checkpoints_of(each)) for each in (arm, other)]
-        return same[0] == same[1]
+        if not arm.transfer == other.transfer == "probe":
+            return False
+        features = [(self.backbone_of(each), self.checkpoints_of(each)) for each in (arm, other)]
+        return features[0] == features[1]
 
     def rows_of(self, table: str) -> list[Arm]:
         """The arms of a table of TABLES, in order. UserError where the study has none."""

@@ -1,0 +1,302 @@
+"""Arms of other backbones, recipes, seeds and steps: what a config may say of them, and which checkpoints they are made of."""
+
+import copy
+import json
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.configuration_errors import read_config
+from workflow_scripts.timecat.study import Study
+
+STUDY = """
+source: cues
+targets: [cues, digits]
+backbone: small
+data_sets:
+  cues: {kind: cues, rows: {train: 100, evaluation: 50}}
+  digits: {kind: digits}
+backbones:
+  small: {architecture: small_residual}
+  wide: {architecture: small_residual, width: 16}
+  plain: {architecture: small_residual, pretrain: {label_smoothing: 0.0, ghost_batch: 16}}
+pretrain: {seeds: [1, 2, 3, 4, 5], batch_size: 64, milestones: [2]}
+arms:
+  - {name: cat1, members: 1, steps: 8}
+  - {name: cat2, members: 2, steps: 4}
+table1:
+  seeds: [1, 2, 3, 4, 5, 6, 7, 8, 9]
+  arms:
+    - cat1
+    - {name: wide, members: 1, steps: 6, backbone: wide, seeds: [1, 2]}
+    - {name: cat3, members: 3, steps: 8}
+controls:
+  arms:
+    - {name: copies, members: 3, steps: 8, one_seed: true}
+    - {name: snapshots, members: 2, steps: [4, 8], one_seed: true}
+    - {name: mixed, members: 2, steps: [8, 4]}
+    - {name: plain, members: 2, steps: 3, backbone: plain}
+grid: {members: [1, 2]}
+"""
+
+
+def study(text: str = STUDY, **changes) -> Study:
+    values = yaml.safe_load(text)
+    values.update(copy.deepcopy(changes))
+    return Study(read_config(values, []))
+
+
+def checkpoints(name: str, made: Study | None = None) -> list[list[tuple[int, int]]]:
+    made = made or study()
+    return made.checkpoints_of(made.arms[name])
+
+
+def test_the_members_of_each_kind_of_arm():
+    assert checkpoints("copies") == [[(seed, 8)] * 3 for seed in (1, 2, 3, 4, 5)]
+    assert checkpoints("snapshots") == [[(seed, 4), (seed, 8)] for seed in (1, 2, 3, 4, 5)]
+    assert checkpoints("mixed") == [[(1, 8), (2, 4)], [(3, 8), (4, 4)]]
+    assert checkpoints("wide") == [[(1, 6)], [(2, 6)]]
+    assert checkpoints("cat3") == [[(seed, 8) for seed in group] for group in ((1, 2, 3), (4, 5, 6), (7, 8, 9))]
+    assert checkpoints("cat2") == [[(1, 4), (2, 4)], [(3, 4), (4, 4)]], "the seeds of table 1 are not table 2's"
+
+
+def test_features_are_of_the_arms_backbone_seeds_and_steps():
+    made = study()
+    folders = made.feature_folders(SimpleNamespace(arm="snapshots", data_set="digits"))
+    assert folders[:2] == [f"results/features/cues/small/seed1/step{step}/digits" for step in (4, 8)]
+    assert made.feature_folders(SimpleNamespace(arm="plain", data_set="cues"))[3] == (
+        "results/features/cues/plain/seed4/step3/cues"
+    )
+
+
+def test_each_backbones_chain_stops_where_its_own_arms_ask():
+    made = study()
+    assert made.milestones == made.milestones_of("small") == [2, 4, 8]
+    assert made.milestones_of("wide") == [6] and made.milestones_of("plain") == [3]
+    where = SimpleNamespace(source="cues", seed="1", step="8", backbone="small")
+    assert made.previous_state(where) == ["results/checkpoints/cues/small/seed1/step4.state.pt"]
+    assert made.previous_state(SimpleNamespace(**vars(where) | {"backbone": "wide", "step": "6"})) == []
+    assert made.seeds == list(range(1, 10))
+
+
+def test_a_backbones_recipe_is_the_studys_with_its_changes():
+    made = study()
+    recipes = {name: json.loads(made.recipe(SimpleNamespace(backbone=name))) for name in ("small", "plain")}
+    assert recipes["plain"] == recipes["small"] | {"label_smoothing": 0.0, "ghost_batch": 16}
+    assert recipes["small"]["label_smoothing"] == 0.1 and "seeds" not in recipes["small"]
+    settings = json.loads(made.backbone_settings(SimpleNamespace(backbone="plain")))
+    assert settings == {"architecture": "small_residual", "width": 8, "blocks": 3}, "the network alone"
+
+
+def test_a_direct_arm_is_trained_with_its_own_backbone_and_recipe():
+    values = yaml.safe_load(STUDY)
+    values["backbones"]["deep"] = {
+        "architecture": "resnet18",
+        "pretrain": {"zero_gamma": True, "initialisation": "lecun_normal"},
+    }
+    values["arms"].append({"name": "scratch", "members": 1, "transfer": "direct", "backbone": "deep"})
+    made = Study(read_config(values, []))
+    where = SimpleNamespace(arm="scratch")
+    assert json.loads(made.transfer_backbone(where)) == {"architecture": "resnet18", "width": 1}
+    assert json.loads(made.transfer_initialisation(where)) == {"initialisation": "lecun_normal", "zero_gamma": True}
+    assert json.loads(made.transfer_backbone(SimpleNamespace(arm="cat1"))) is None
+
+
+def test_table_2_keeps_its_own_rows():
+    with_tables, values = study(), yaml.safe_load(STUDY)
+    for block in ("table1", "controls", "grid"):
+        del values[block]
+    without = Study(read_config(values, []))
+    assert with_tables.cells() == without.cells() and with_tables.probes() == without.probes()
+    assert with_tables.table_arms(None) == without.table_arms(None)
+    assert with_tables.diagnostics() == without.diagnostics()
+    assert json.loads(without.table_arms(None))[0] == {
+        "name": "cat1",
+        "members": 1,
+        "steps": 8,
+        "transfer": "probe",
+    }, "no key is added where there is nothing to say"
+
+
+def test_the_rows_of_the_other_tables():
+    made = study()
+    assert [arm.name for arm in made.rows_of("table1")] == ["cat1", "wide", "cat3"]
+    rows = {row["name"]: row for row in json.loads(made.arm_table_arms(SimpleNamespace(table="controls")))}
+    assert rows["copies"]["one_seed"] and "backbone" not in rows["copies"]
+    assert rows["plain"]["backbone"] == {"name": "plain", "changes": {"ghost_batch": 16, "label_smoothing": 0.0}}
+    assert rows["plain"]["settings"] == {"architecture": "small_residual", "width": 8, "blocks": 3}
+    paths = made.arm_table_probes(SimpleNamespace(table="table1"))
+    assert paths[2:4] == ["results/probes/cues/cues/wide.parquet", "results/probes/cues/digits/wide.parquet"]
+
+
+def test_the_grid_uses_arms_that_are_the_same_and_makes_the_others():
+    made = study()
+    assert {pair: arm.name for pair, arm in made.grid_arms.items()} == {
+        (1, 2): "grid1x2",
+        (1, 4): "grid1x4",
+        (1, 8): "cat1",
+        (2, 2): "grid2x2",
+        (2, 4): "cat2",
+        (2, 8): "grid2x8",
+    }
+    rows = json.loads(made.grid_rows(None))
+    assert [row["name"] for row in rows if row["in_table"]] == ["cat1", "cat2"]
+    assert "grid2x8" in made.pattern("probed_arm").split("|")
+
+
+def test_a_grid_of_other_seeds_has_arms_of_its_own():
+    made = study(grid={"members": [1], "steps": [8], "seeds": [3, 4]})
+    assert made.grid_arms[1, 8].name == "grid1x8" and made.replicates(made.grid_arms[1, 8]) == [[3], [4]]
+
+
+def test_a_grid_may_ask_for_steps_of_its_own():
+    made = study(grid={"members": [1], "steps": [5]})
+    assert made.milestones == [2, 4, 5, 8] and list(made.grid_arms) == [(1, 5)]
+
+
+def test_published_weights_are_of_the_studys_backbone_and_the_others_are_pretrained():
+    made = study(
+        checkpoints={"path": "https://example.org/{run}_{step}", "runs": {8: [0, 1, 2]}},
+        table1={"arms": [{"name": "wide", "members": 1, "steps": 6, "backbone": "wide"}]},
+    )
+    assert (made.pattern("imported_backbone"), made.pattern("pretrained_backbone")) == ("small", "wide|plain")
+    assert study().pattern("imported_backbone") == "(?!)"
+    assert [seed for (seed, _), *_ in checkpoints("copies", made)] == [1, 2, 3], "as the files exist"
+    assert checkpoints("mixed", made) == [[(1, 8), (2, 4)]]
+    assert checkpoints("wide", made) == [[(seed, 6)] for seed in (1, 2, 3, 4, 5)]
+    assert made.published.steps == [2, 4, 8], "the wide network's steps are none of theirs"
+    assert len(made.replicates(made.grid_arms[2, 8])) == 1
+
+
+def test_a_grid_leaves_out_what_published_files_are_too_few_for():
+    runs = {"path": "https://example.org/{run}_{step}", "runs": {2: [0]}}
+    made = study(checkpoints=runs, table1=None, controls=None)
+    assert (1, 2) in made.grid_arms and (2, 2) not in made.grid_arms and (2, 4) in made.grid_arms
+
+
+MISTAKES = {
+    "steps for other members": (
+        "steps: [4, 8], one_seed",
+        "steps: [4, 6, 8], one_seed",
+        "`controls.arms.1.steps`: [4, 6, 8] has 3 numbers and 'snapshots' has 2 members; give one for each, or one number",
+    ),
+    "no steps in the list": (
+        "steps: [8, 4]",
+        "steps: []",
+        "`controls.arms.2.steps`: [] has 0 numbers and 'mixed' has 2 members",
+    ),
+    "a step of zero in the list": (
+        "steps: [8, 4]",
+        "steps: [8, 0]",
+        "`controls.arms.2.steps.1` is 0; it must be greater",
+    ),
+    "steps that are text": (
+        "steps: 8, one_seed",
+        "steps: many, one_seed",
+        "`controls.arms.0.steps` is the text 'many'",
+    ),
+    "unknown backbone": (
+        "steps: 6, backbone: wide",
+        "steps: 6, backbone: wider",
+        "`arms`: 'wide' is of backbone 'wider', which is not one of the backbones (small, wide, plain).",
+    ),
+    "direct with one seed": (
+        "{name: copies, members: 3, steps: 8,",
+        "{name: copies, members: 3, transfer: direct,",
+        "`controls.arms.0.one_seed`: an arm with `transfer: direct` has no checkpoints to share; remove the key.",
+    ),
+    "one seed, two in a replicate": (
+        "steps: 8, one_seed: true",
+        "steps: 8, one_seed: true, replicates: [[1, 1, 2]]",
+        "`arms`: 'copies' has `one_seed`, its replicate [1, 1, 2] has 2; repeat one seed, or leave `replicates` out.",
+    ),
+    "a seed that is not its table's": (
+        "{name: cat3, members: 3, steps: 8}",
+        "{name: cat3, members: 3, steps: 8, replicates: [[1, 2, 10]]}",
+        "`arms`: seed 10 of 'cat3' is not in seeds [1, 2, 3, 4, 5, 6, 7, 8, 9]; add it there.",
+    ),
+    "too few seeds of its own": (
+        "{name: cat3, members: 3, steps: 8}",
+        "{name: cat3, members: 3, steps: 8, seeds: [1, 2]}",
+        "`arms`: 'cat3' needs 3 seeds and seeds has 2; add 1 or lower its members.",
+    ),
+    "another arm of the same name": (
+        "name: copies",
+        "name: cat3",
+        "`controls.arms`: 'cat3' is another arm in `table1.arms`; give it a name of its own, or write the name alone",
+    ),
+    "a name of no arm": (
+        "    - cat1\n",
+        "    - cat7\n",
+        "`table1.arms`: 'cat7' is not one of the arms (cat1, cat2, wide, cat3,",
+    ),
+    "a row that stands twice": ("    - cat1\n", "    - cat1\n    - cat1\n", "`table1.arms`: 'cat1' stands there twice"),
+    "a number for a row": ("    - cat1\n", "    - 3\n", "`table1.arms.0` is 3; it must be a block of keys"),
+    "unknown key of a row": (
+        "one_seed: true}\n    - {name: snap",
+        "one_sed: true}\n    - {name: snap",
+        "`controls.arms.0.one_sed` is not a key; did you mean `one_seed`?",
+    ),
+    "unknown key of a recipe": (
+        "label_smoothing: 0.0",
+        "label_smoothin: 0.0",
+        "`backbones.plain.pretrain.label_smoothin` is not a key; did you mean `label_smoothing`?",
+    ),
+    "seeds in a recipe": ("label_smoothing: 0.0", "seeds: [1]", "`backbones.plain.pretrain.seeds` is not a key"),
+    "a recipe's value": (
+        "label_smoothing: 0.0",
+        "lr: 0.0",
+        "`backbones.plain.pretrain.lr` is 0.0; it must be greater than 0.",
+    ),
+    "a recipe that does not go together": (
+        "ghost_batch: 16",
+        "ghost_batch: 24",
+        "`backbones.plain.pretrain.ghost_batch`: 24 does not divide the 64 images that pass at once",
+    ),
+    "members of the grid": (
+        "grid: {members: [1, 2]}",
+        "grid: {members: [1, 6]}",
+        "`grid.members`: 6 of them need as many seeds, and pretrain.seeds has 5; add 1 or lower it.",
+    ),
+    "an arm with a name of the grid's": (
+        "{name: mixed, members: 2, steps: [8, 4]}",
+        "{name: grid1x4, members: 2, steps: [8, 4]}",
+        "`arms`: 'grid1x4' is what `grid` calls an arm of its own; give yours another name",
+    ),
+    "published on no target": (
+        "{name: cat3, members: 3, steps: 8}",
+        "{name: cat3, members: 3, steps: 8, published: {cars: 9.5}}",
+        "`arms`: 'cat3' has a published figure on 'cars', which is not one of the targets (cues, digits)",
+    ),
+    "published as a share of more than all": (
+        "{name: cat3, members: 3, steps: 8}",
+        "{name: cat3, members: 3, steps: 8, published: {cues: 101}}",
+        "`table1.arms.2.published.cues` is 101; it must be at most 100.",
+    ),
+    "a seed that is no run of what is published": (
+        "table1:\n",
+        "checkpoints: {path: 'https://example.org/{run}_{step}'}\ntable1:\n",
+        "`arms`: seed 6 of 'cat3' is not in pretrain.seeds, whose places are the runs of `checkpoints`",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_one_sentence(case, tmp_path):
+    old, new, message = MISTAKES[case]
+    assert STUDY.count(old) == 1
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY.replace(old, new))
+    with pytest.raises(UserError) as error:
+        Study(read_config(yaml.safe_load(file.read_text()), [str(file)]), [str(file)])
+    assert str(error.value).startswith(f"{file}: {message}") and "\n" not in str(error.value), str(error.value)
+
+
+def test_a_table_that_the_study_does_not_have():
+    made = study(table1=None, grid=None)
+    with pytest.raises(UserError, match="has no block `table1`; add it to the config"):
+        made.arm_table_probes(SimpleNamespace(table="table1"))
+    with pytest.raises(UserError, match="has no block `grid`; add it"):
+        made.grid_probes()
