@@ -1,0 +1,140 @@
+"""Table 1, controls and grid of the tiny study, for real: copies, snapshots, another backbone, another recipe."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.studies import StudyFolder
+from workflow_scripts.timecat.artifacts import read_sidecar
+
+TABLES = ("results/table1.csv", "results/controls.csv", "results/grid.csv")
+
+
+def with_tables(values: dict) -> None:
+    """Arms of every kind beside the tiny study's own, at steps that it has."""
+    values["backbones"]["wide"] = {"architecture": "small_residual", "width": 8, "blocks": 2}
+    values["backbones"]["plain"] = values["backbones"]["residual4"] | {"pretrain": {"label_smoothing": 0.0}}
+    one = {"members": 1, "steps": 4, "seeds": [2]}
+    values["table1"] = {"arms": ["cat3", one | {"name": "wide", "backbone": "wide", "published": {"cues_tiny": 12.5}}]}
+    values["controls"] = {
+        "arms": [
+            "cat1",
+            {"name": "copies", "members": 2, "steps": 4, "one_seed": True},
+            {"name": "snapshots", "members": 2, "steps": [4, 12], "one_seed": True, "seeds": [2]},
+            one | {"name": "plain", "backbone": "plain"},
+        ]
+    }
+    values["grid"] = {"members": [1, 3], "steps": [4]}
+
+
+@pytest.fixture(scope="module")
+def made(finished, tmp_path_factory) -> tuple[StudyFolder, dict[str, int], bytes]:
+    """The finished tiny study with these tables, what ran for them, and the table 2 from before."""
+    study = finished.copy(tmp_path_factory.mktemp("tables") / "study")
+    table2 = study.read("results/table2.csv")
+    study.change_config(with_tables)
+    return study, study.run("--", *TABLES), table2
+
+
+def table(study: StudyFolder, name: str) -> dict[str, dict]:
+    lines = csv.DictReader(io.StringIO(study.read(f"results/{name}.csv").decode()))
+    return {line["method"]: line for line in lines}
+
+
+def test_only_what_is_new_is_made(made):
+    """Two networks of other backbones; probes of the arms that are new, and of one cell of the grid."""
+    study, jobs, table2 = made
+    assert jobs == {"pretrain": 2, "extract_features": 2, "probe": 4 + 1, "tabulate_arms": 2, "tabulate_grid": 1}
+    assert study.run() == {} and study.read("results/table2.csv") == table2, "table 2 does not notice"
+    assert study.run("--", *TABLES) == {}
+
+
+def test_the_tables(made):
+    study, *_ = made
+    table1, controls, grid = (table(study, name) for name in ("table1", "controls", "grid"))
+    table2 = table(study, "table2")
+    assert list(table1) == ["cat3", "wide"] and list(controls) == ["cat1", "copies", "snapshots", "plain"]
+    assert table1["wide"]["cues_tiny_published"] == "12.5" and table1["cat3"]["cues_tiny_published"] == ""
+    for name, own in (("cat3", table1), ("cat1", controls), ("cat3", grid)):
+        assert own[name]["cues_tiny"] == table2[name]["cues_tiny"], "what tables share is one probe"
+    assert int(table1["cat3"]["parameters"]) == 3 * int(controls["cat1"]["parameters"])
+    assert (controls["copies"]["replicates"], controls["copies"]["total_steps"]) == ("3", "4")
+    assert (controls["snapshots"]["steps_per_member"], controls["snapshots"]["total_steps"]) == ("4 12", "12")
+    assert [(line["members"], line["replicates"]) for line in grid.values()] == [("1", "3"), ("3", "1")]
+    for file in ("table1.svg", "controls.svg", "grid.svg"):
+        assert study.read(f"results/{file}").startswith(b"<?xml")
+
+
+def test_copies_are_one_checkpoint_and_snapshots_one_run(made):
+    """By what the probes say that they have read: a digest of each member's features."""
+    study, *_ = made
+
+    def features_of(arm: str, replicate: int) -> dict[str, str]:
+        inputs = read_sidecar(study.path / f"results/probes/cues_tiny/cues_tiny/{arm}.heads.safetensors")["inputs"]
+        return {name: value for name, value in inputs.items() if name.startswith(f"{replicate}/") and "view0" in name}
+
+    for replicate, seed in enumerate((2, 550, 23)):
+        copies = features_of("copies", replicate)
+        assert list(copies) == [f"{replicate}/{seed}.0/train.view0.npy", f"{replicate}/{seed}.1/train.view0.npy"]
+        assert len(set(copies.values())) == 1
+    assert len({tuple(features_of("copies", replicate).values()) for replicate in range(3)}) == 3
+    snapshots = features_of("snapshots", 0)
+    assert list(snapshots) == ["0/2.0/train.view0.npy", "0/2.1/train.view0.npy"] and len(set(snapshots.values())) == 2
+    assert next(iter(snapshots.values())) == next(iter(features_of("copies", 0).values())), (
+        "both begin with step 4 of seed 2"
+    )
+    for arm, members in (("copies", [2, 2]), ("snapshots", [2, 2])):
+        metrics = pq.read_table(study.path / f"results/probes/cues_tiny/cues_tiny/{arm}.parquet")
+        assert metrics["members"].to_pylist()[0] == members
+
+
+def test_the_copies_of_a_feature_have_one_scale_each_in_the_probe(made):
+    """The heads of copies see the same features twice: statistics of batch norm repeat."""
+    from workflow_scripts.timecat.saved_heads import HeadsFile
+
+    study, *_ = made
+    heads = HeadsFile(study.path / "results/probes/cues_tiny/cues_tiny/copies.heads.safetensors")
+    mean = heads.head(0, "holdout").running_mean.numpy()
+    first, second = np.split(mean, 2)
+    assert len(mean) == 16 and np.array_equal(first, second)
+
+
+def test_another_backbone_and_another_recipe_are_what_was_trained(made):
+    study, *_ = made
+    of_step = "results/checkpoints/cues_tiny/{}/seed2/step4.safetensors"
+    found = {name: read_sidecar(study.path / of_step.format(name))["params"] for name in ("residual4", "wide", "plain")}
+    assert found["wide"]["backbone"] == {"architecture": "small_residual", "width": 8, "blocks": 2}
+    assert found["wide"]["recipe"] == found["residual4"]["recipe"]
+    assert found["plain"]["backbone"] == found["residual4"]["backbone"]
+    assert found["plain"]["recipe"] == found["residual4"]["recipe"] | {"label_smoothing": 0.0}
+    logs = [
+        study.read(f"results/checkpoints/cues_tiny/{name}/seed2/step4.jsonl").decode().splitlines()
+        for name in ("residual4", "plain")
+    ]
+    assert json.loads(logs[0][0])["loss"] != json.loads(logs[1][0])["loss"]
+    shape = np.load(study.path / "results/features/cues_tiny/wide/seed2/step4/cues_tiny/evaluation.center.npy").shape
+    assert shape == (200, 16)
+
+
+def test_arms_of_these_kinds_may_stand_in_table_2_too(made, tmp_path):
+    """Its long metrics, its figure and the diagnostics take steps that differ between members."""
+    study = made[0].copy(tmp_path / "study")
+
+    def change(values):
+        values["arms"] += [values["controls"]["arms"].pop(2), values["table1"]["arms"].pop(1)]
+
+    study.change_config(change)
+    assert study.run("--", "results/table2.csv", "results/diagnostics.csv") == {
+        "tabulate": 1,
+        "diagnose": 2,
+        "tabulate_diagnostics": 1,
+    }
+    lines = table(study, "table2")
+    assert lines["snapshots"]["steps_per_member"] == "4 12" and lines["wide"]["cues_tiny_published"] == "12.5"
+    assert b"snapshots,2,4 12,cues_tiny" in study.read("results/diagnostics.csv")
+    steps = pq.read_table(study.path / "results/metrics.parquet", columns=["arm", "steps"]).to_pylist()
+    assert {row["steps"] for row in steps if row["arm"] == "snapshots"} == {None}

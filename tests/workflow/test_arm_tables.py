@@ -1,0 +1,106 @@
+"""Table 1, the controls and the grid as Snakemake sees them: what they add, and that table 2 does not notice them."""
+
+import re
+
+import pytest
+import yaml
+
+from tests.studies import ROOT, StudyFolder, jobs_of
+
+TABLES = ["results/table1.csv", "results/controls.csv", "results/grid.csv"]
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory) -> StudyFolder:
+    """A copy of the repository in which nothing has run."""
+    return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
+
+
+def values_of(name: str) -> dict:
+    return yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
+
+
+def dry_run(study: StudyFolder, values: dict, *targets: str):
+    """A dry run of a config, with the commands of its jobs."""
+    (study.path / "config/changed.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    return study.snakemake("-n", "-p", "--", *targets, config="config/changed.yaml")
+
+
+def commands(done) -> list[str]:
+    return sorted(re.findall(r"python -m workflow_scripts\..*", done.stdout))
+
+
+def without_tables(name: str) -> dict:
+    """A study without the blocks of its other tables, and without what only they use."""
+    values = values_of(name)
+    for block in ("table1", "controls", "grid"):
+        del values[block]
+    values["backbones"] = {values["backbone"]: values["backbones"][values["backbone"]]}
+    return values
+
+
+@pytest.mark.parametrize("name", ["config", "paper"])
+def test_table_2_has_the_jobs_and_commands_that_it_has_alone(fresh, name):
+    alone, beside = (dry_run(fresh, values, "results/table2.csv") for values in (without_tables(name), values_of(name)))
+    assert jobs_of(alone) == jobs_of(beside) and commands(alone) == commands(beside)
+    assert len(commands(alone)) == sum(jobs_of(alone).values())
+
+
+def test_the_jobs_of_the_embedded_tables(fresh):
+    """Twelve seeds reach all four milestones; three wide networks and three of the twelve plain ones go on from step 80."""
+    values, targets = values_of("config"), 3
+    jobs = jobs_of(dry_run(fresh, values, "results/table2.csv", *TABLES))
+    extracted = {360: 12, 80: 12, 160: 5, 64: 5, "wide": 3 + 3, "plain": 3 + 12}
+    assert jobs == {
+        "write_dataset": 2 * targets,
+        "pretrain": 12 * 4 + 2 * 3 + 12 + 3,
+        "extract_features": sum(extracted.values()) * targets,
+        "probe": (4 + 3 + 6 + 5 * 4 - 4) * targets,  # four cells of the grid are rows of table 2
+        "tabulate": 1,
+        "tabulate_arms": 2,
+        "tabulate_grid": 1,
+    }
+
+
+def test_the_grid_needs_no_checkpoint_that_table_2_does_not(fresh):
+    grid, table2 = (jobs_of(dry_run(fresh, values_of("config"), f"results/{name}.csv")) for name in ("grid", "table2"))
+    assert grid["pretrain"] == table2["pretrain"] and "tabulate" not in grid
+
+
+def test_the_papers_tables_need_no_data_to_be_shown(fresh):
+    jobs = jobs_of(dry_run(fresh, values_of("paper"), *TABLES))
+    # 5 seeds at 4 steps; 3 wide and 3 plain at 2 steps, and a fourth plain one at the first.
+    assert jobs["pretrain"] == 5 * 4 + 3 * 2 + 3 * 2 + 1
+    assert (jobs["tabulate_arms"], jobs["tabulate_grid"]) == (2, 1)
+
+
+def test_what_each_job_is_told(fresh):
+    dry = dry_run(fresh, values_of("config"), *TABLES)
+    trained = [line for line in commands(dry) if "workflow_scripts.pretrain " in line]
+    (wide,) = [line for line in trained if "residual16/seed2/step80.safetensors" in line]
+    assert '"width":16' in wide and '"label_smoothing":0.1' in wide and '"pretrain"' not in wide
+    (plain,) = [line for line in trained if "plain8/seed2/step80.safetensors" in line]
+    assert '"width":8' in plain and '"label_smoothing":0.0' in plain and "--previous  --" in plain
+    (probe,) = [line for line in commands(dry) if "cues/digits/snapshots.parquet" in line and ".probe " in line]
+    folders = [f"results/features/cues/residual8/seed2/step{step}/digits" for step in (64, 80, 160, 360)]
+    assert f"--features {' '.join(folders)} results/features/cues/residual8/seed550" in probe
+    assert "--replicates '[[2,2,2,2],[550,550,550,550]," in probe
+
+
+def test_with_published_weights_other_backbones_are_pretrained(fresh):
+    """config/paper.yaml with the authors' release: 16 files, cat4 of the five longest, and networks of our own."""
+    values = values_of("paper")
+    values["checkpoints"] = {
+        "path": "https://example.org/{step}/{run}",
+        "runs": {200000: [0, 1], 100000: [0, 1, 2, 3]},
+    }
+    assert "pretrain" not in jobs_of(dry_run(fresh, values, "results/table2.csv"))
+    jobs = jobs_of(dry_run(fresh, values, *TABLES))
+    assert (jobs["import_checkpoint"], jobs["pretrain"]) == (16, 3 * 2 + 3 * 2 + 1)
+
+
+def test_a_table_that_the_study_lacks_is_said_so(fresh):
+    for target in TABLES:
+        done = fresh.snakemake("-n", "--", target, check=False)
+        block = target.removeprefix("results/").removesuffix(".csv")
+        assert done.returncode == 1 and f"the study has no block `{block}`" in done.stdout + done.stderr
