@@ -300,3 +300,19 @@ def test_a_table_that_the_study_does_not_have():
         made.arm_table_probes(SimpleNamespace(table="table1"))
     with pytest.raises(UserError, match="has no block `grid`; add it"):
         made.grid_probes()
+
+
+def test_a_plan_is_of_the_studys_backbone_with_its_own_recipe():
+    from workflow_scripts.timecat.plan_rows import RowsOf
+    from workflow_scripts.timecat.plan_work import PlannedStudy
+
+    changed = {"small": {"architecture": "small_residual", "pretrain": {"batch_size": 32}}}
+    values = yaml.safe_load(STUDY)
+    made = study(backbones=values["backbones"] | changed)
+    assert PlannedStudy(made, RowsOf(made)).pretrain.batch_size == 32
+    arm = {"name": "other", "members": 1, "steps": 4, "backbone": "wide"}
+    made = study(arms=[*values["arms"], arm])
+    with pytest.raises(
+        UserError, match="arms: 'other' is of backbone 'wide'; a plan counts the study's backbone alone"
+    ):
+        PlannedStudy(made, RowsOf(made))
