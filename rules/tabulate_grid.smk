@@ -28,8 +28,8 @@ rule tabulate_grid:
         style=study.table_style,
     shell:
         "python -m workflow_scripts.tabulate_grid"
-        " --probes {input.probes:q}"
         " --cells {params.cells:q}"
+        " --probes {input.probes:q}"
         " --arms {params.arms:q}"
         " --data-sets {params.data_sets:q}"
         " --style {params.style:q}"

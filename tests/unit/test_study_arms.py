@@ -12,9 +12,9 @@ from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.study import Study
 
 STUDY = """
+backbone: small
 source: cues
 targets: [cues, digits]
-backbone: small
 data_sets:
   cues: {kind: cues, rows: {train: 100, evaluation: 50}}
   digits: {kind: digits}

@@ -2,9 +2,9 @@
 
 from workflow_scripts.timecat import evaluations
 from workflow_scripts.timecat.selection import SELECTIONS
-from workflow_scripts.timecat.table_arms import fixed_cells, fixed_titles, notes, published_of
+from workflow_scripts.timecat.table_arms import fixed_cells, fixed_titles, notes
 from workflow_scripts.timecat.table_notes import views_note
-from workflow_scripts.timecat.tables import MEANINGS, best, columns_of, decimals, escaped
+from workflow_scripts.timecat.tables import MEANINGS, columns_of, data_cells, escaped
 
 _TEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -47,16 +47,7 @@ def tex_text(rows, data_sets, name: str = "timecat") -> str:
         lines.append(f"    \\multicolumn{{{n_columns}}}{{l}}{{\\emph{{selection {selection}}}}} \\\\")
         for row in rows:
             line = [escaped(text, _TEX) for text in fixed_cells(row, rows)]
-            for data_set, is_published in columns:
-                if is_published:
-                    line.append(published_of(row.arm, data_set["name"]))
-                    continue
-                summary = row.summaries[data_set["name"], selection]
-                mean = decimals(summary.mean)
-                line.append(
-                    (f"\\textbf{{{mean}}}" if mean == best(rows, data_set, selection) else mean)
-                    + ("" if summary.std is None else f" {{\\scriptsize $\\pm$ {decimals(summary.std)}}}")
-                )
+            line += data_cells(row, rows, columns, selection, r"\textbf{{{}}}", r" {{\scriptsize $\pm$ {}}}")
             lines.append(_tex_line(line))
     sentences = [f"Selection {selection}: {meaning}." for selection, meaning in MEANINGS.items()]
     sentences += [escaped(note, _TEX) for note in evaluations.notes(data_sets)]

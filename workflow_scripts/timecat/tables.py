@@ -198,6 +198,21 @@ def columns_of(rows, data_sets) -> list[tuple[dict, bool]]:
     ]
 
 
+def data_cells(row: Row, rows, columns, selection: str, bold: str, spread: str) -> list[str]:
+    """The cells of a row in columns_of(rows, ...), as a reader sees them. bold, spread: how the best mean of a column and a
+    standard deviation look, each around {}."""
+    cells = []
+    for data_set, is_published in columns:
+        if is_published:
+            cells.append(published_of(row.arm, data_set["name"]))
+            continue
+        summary = row.summaries[data_set["name"], selection]
+        mean = decimals(summary.mean)
+        shown = bold.format(mean) if mean == best(rows, data_set, selection) else mean
+        cells.append(shown + ("" if summary.std is None else spread.format(decimals(summary.std))))
+    return cells
+
+
 def best(rows, data_set: dict, selection: str) -> str:
     """The best mean of a column as it is printed, so that all that look the same are bold."""
     return decimals(max(row.summaries[data_set["name"], selection].mean for row in rows))
@@ -235,16 +250,6 @@ def _markdown_table(rows, data_sets, selection: str) -> str:
         titles.append(escaped(data_set["title"], _MARKDOWN) + mark)
     for row in rows:
         name, *fixed = fixed_cells(row, rows)
-        line = [escaped(name, _MARKDOWN), *fixed]
-        for data_set, is_published in columns:
-            if is_published:
-                line.append(published_of(row.arm, data_set["name"]))
-                continue
-            summary = row.summaries[data_set["name"], selection]
-            mean = decimals(summary.mean)
-            line.append(
-                (f"**{mean}**" if mean == best(rows, data_set, selection) else mean)
-                + ("" if summary.std is None else f" ± {decimals(summary.std)}")
-            )
+        line = [escaped(name, _MARKDOWN), *fixed, *data_cells(row, rows, columns, selection, "**{}**", " ± {}")]
         lines.append(line)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
