@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from workflow_scripts.timecat.architectures import mistake_in_sizes, mistake_in_zero_gamma
 from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, Seed, repeated
 from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
+from workflow_scripts.timecat.configuration_counterexample import Counterexample
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder
 from workflow_scripts.timecat.configuration_stages import (
     AnyBackbone,
@@ -76,6 +77,7 @@ class Config(Block):
     finetune: Transfer = Field(Transfer(), description="how arms with `transfer: finetune` are trained")
     direct: DirectTransfer = Field(DirectTransfer(), description="how arms with `transfer: direct` are trained")
     heldout: Heldout = Field(Heldout(), description="the rows that selection `holdout` sets aside")
+    counterexample: Counterexample = Field(Counterexample(), description="the counterexample (section 3 of the paper)")
     table: Table = Field(Table(), description="how the table's figure looks")
     torch_threads: PositiveInt = Field(
         1,

@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat import configuration
 from workflow_scripts.timecat import configuration_checkpoints as checkpoints
+from workflow_scripts.timecat import configuration_counterexample as counterexample
 from workflow_scripts.timecat import configuration_data_sets as data_sets
 from workflow_scripts.timecat import configuration_stages as stages
 from workflow_scripts.timecat.artifacts import canonical_json
@@ -47,6 +48,7 @@ SECTIONS = {
     "`finetune`": stages.Transfer,
     "`direct`": stages.DirectTransfer,
     "`heldout`": stages.Heldout,
+    "`counterexample`": counterexample.Counterexample,
     "`table`": stages.Table,
     "`limits`": stages.Limits,
 }

@@ -1,0 +1,81 @@
+"""The measured part of the counterexample: networks of every kind, weight decay and learning rate on every mixture."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_scripts.timecat.counterexample_exact import IS_POSITIVE, QUARTERS, masses, simplex
+from workflow_scripts.timecat.counterexample_networks import (
+    Networks,
+    Recipe,
+    batch_counts,
+    batches,
+    data_set,
+    for_each_mixture,
+    initial,
+    train,
+)
+from workflow_scripts.timecat.counterexample_probe import kept, solved
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What became of one kind of network, trained in one way, on M mixtures from S seeds.
+
+    dimensions: of the features that are left, [M, S]. feature: the one of 1, 2 that the hidden layer answers to most, [M, S];
+    0 where none is left. solved: which of the four distributions a probe solves, [4, M, S]. error: 0-1 loss on the mixture,
+    [M, S]. diverged: whether a weight is no longer a number, [M, S].
+    """
+
+    network: str
+    weight_decay: float
+    lr: float
+    dimensions: np.ndarray
+    feature: np.ndarray
+    solved: np.ndarray
+    error: np.ndarray
+    diverged: np.ndarray
+
+
+def run_all(settings: dict) -> Iterator[Setting]:
+    """Train and measure setting after setting. settings: the block `counterexample` of the config.
+
+    Every seed sees the same rows of a mixture, in its own order, which is the same for all settings and mixtures; so are its
+    initial weights for all networks of a kind.
+    """
+    mixtures, seeds = simplex(settings["grid"]), range(settings["seeds"])
+    on_mixtures = _counts("order", mixtures, settings["steps"], settings)
+    pure = settings["grid"] * np.eye(len(QUARTERS), dtype=int)
+    on_components = _counts("probe order", pure, settings["probe_steps"], settings)
+    for kind in settings["networks"]:
+        start = initial(kind, settings["width"], settings["init_scale"], seeds)
+        for weight_decay in settings["weight_decays"]:
+            for lr in settings["lrs"]:
+                networks = for_each_mixture(start, len(mixtures))
+                train(networks, on_mixtures, Recipe(lr, weight_decay, settings["batch_size"]))
+                yield _measured(networks, weight_decay, lr, mixtures, on_components, settings)
+
+
+def _counts(purpose: str, mixtures, steps: int, settings: dict) -> np.ndarray:
+    """batch_counts() of some mixtures' data sets in every seed's order: [steps, 4, mixtures x seeds]."""
+    rows = len(QUARTERS) * settings["grid"]
+    order = [batches(purpose, rows, steps, settings["batch_size"], seed) for seed in range(settings["seeds"])]
+    return batch_counts(np.array([data_set(mixture) for mixture in mixtures]), np.array(order))
+
+
+def _measured(networks: Networks, weight_decay, lr, mixtures, on_components, settings: dict) -> Setting:
+    left = kept(networks, settings["threshold"])
+    shape = len(mixtures), settings["seeds"]
+    wrong = (networks.outputs() > 0) != IS_POSITIVE[:, None]
+    mass = masses(mixtures).T[:, :, None] / (len(QUARTERS) * settings["grid"])
+    return Setting(
+        networks.kind,
+        weight_decay,
+        lr,
+        left.dimensions.reshape(shape),
+        np.where(left.dimensions > 0, left.feature, 0).reshape(shape),
+        solved(left.products, on_components, settings["probe_lr"]).reshape(-1, *shape),
+        (wrong.reshape(-1, *shape) * mass).sum(0),
+        ~np.isfinite(networks.outputs()).all(0).reshape(shape),
+    )
