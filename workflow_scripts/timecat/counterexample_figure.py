@@ -14,9 +14,9 @@ from workflow_scripts.timecat.figures import SETTINGS
 
 # Blue and vermilion stay distinct to the colour-blind, as do their mean and the light grey.
 COLOURS = {
-    "x1 alone": (0.0, 0.447, 0.698),
-    "x2 alone": (0.835, 0.369, 0.0),
-    "both or more": (0.82,) * 3,
+    "one: x1": (0.0, 0.447, 0.698),
+    "one: x2": (0.835, 0.369, 0.0),
+    "more than one": (0.82,) * 3,
     "none": (1.0,) * 3,
 }
 LINES = (
@@ -50,7 +50,7 @@ def counterexample_figure(settings_found, settings: dict) -> bytes:
         canvas = FigureCanvasSVG(figure)
         panels = figure.subplots(3, n_columns, squeeze=False, height_ratios=HEIGHTS)
         best = optimum(mixtures).feature[:, None]
-        shares = {"x1 alone": best == 1, "x2 alone": best == 2}
+        shares = {"one: x1": best == 1, "one: x2": best == 2}
         shares = {name: share + 0.5 * (best == TIE) for name, share in shares.items()}
         _draw_map(panels[0, 0], shares, mixtures, "best classifier (exact)")
         panels[0, 0].set_ylabel("$\\lambda_3 - \\lambda_4$")
@@ -72,12 +72,12 @@ def counterexample_figure(settings_found, settings: dict) -> bytes:
 
 
 def _shares(setting) -> dict:
-    """What networks keep, as shares of each of COLOURS: [M, S] of 0 and 1."""
+    """What networks keep, as shares of each of COLOURS: [M, S] of 0 and 1. One direction counts for the larger feature."""
     one = setting.dimensions == 1
     return {
-        "x1 alone": one & (setting.feature == 1),
-        "x2 alone": one & (setting.feature == 2),
-        "both or more": setting.dimensions > 1,
+        "one: x1": one & (setting.feature == 1),
+        "one: x2": one & (setting.feature == 2),
+        "more than one": setting.dimensions > 1,
         "none": setting.dimensions == 0,
     }
 
@@ -130,10 +130,11 @@ def _explain(above, below, settings: dict, shown) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    patches = [Patch(facecolor=colour, edgecolor="0.6", label=name) for name, colour in COLOURS.items()]
+    either = {"one: either (a tie, or seeds differ)": np.mean([COLOURS["one: x1"], COLOURS["one: x2"]], 0)}
+    patches = [Patch(facecolor=colour, edgecolor="0.6", label=name) for name, colour in (COLOURS | either).items()]
     above.legend(
         handles=patches,
-        title=f"kept (weight decay {shown[0]:g},\nlearning rate {shown[1]:g}); a mean colour:\nseeds or mixtures differ, or a tie",
+        title=f"kept with weight decay {shown[0]:g},\nlearning rate {shown[1]:g} (colours are means)",
         loc="upper left",
         frameon=False,
         alignment="left",

@@ -54,7 +54,9 @@ def run_all(settings: dict) -> Iterator[Setting]:
             for lr in settings["lrs"]:
                 networks = for_each_mixture(start, len(mixtures))
                 train(networks, on_mixtures, Recipe(lr, weight_decay, settings["batch_size"]))
-                yield _measured(networks, weight_decay, lr, mixtures, on_components, settings)
+                with np.errstate(over="ignore", invalid="ignore"):  # of runs that diverged, which are counted
+                    found = _measured(networks, weight_decay, lr, mixtures, on_components, settings)
+                yield found
 
 
 def _counts(purpose: str, mixtures, steps: int, settings: dict) -> np.ndarray:
