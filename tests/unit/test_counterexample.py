@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import xml.etree.ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -151,8 +152,28 @@ def test_a_gate_stays_open_where_its_imbalance_outweighs_the_decay(decay):
 
 def made_up(network: str, dimensions, feature, M: int, S: int = 2) -> Setting:
     """A setting in which all networks fared alike."""
-    full = np.full((M, S), dimensions), np.full((M, S), feature), np.zeros((4, M, S), bool)
+    full = np.full((M, S), dimensions), np.full((M, S), feature), np.zeros((4, M, S), bool), np.ones((4, M, 1), bool)
     return Setting(network, 0.0, 0.1, *full, np.zeros((M, S)), np.zeros((M, S), bool))
+
+
+def test_concatenated_seeds_have_their_own_probe():
+    """With one member it is the seed's own; without seeds for a group there is none."""
+    own = SMALL | {"networks": ["relu"], "weight_decays": [0.2], "lrs": [1.5]}
+    (alone,) = run_all(own | {"members": 1})
+    assert np.array_equal(alone.solved, alone.solved_together) and 0 < alone.solved.mean() < 1
+    (pairs,) = run_all(own | {"members": 2})
+    assert pairs.solved_together.shape == (4, 20, 2) and np.array_equal(pairs.solved, alone.solved)
+    assert pairs.solved_together.mean() != alone.solved.mean()
+    (few,) = run_all(own | {"members": 5})
+    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([few], 3))))[1]
+    assert few.solved_together.size == 0 and line["solved_together"] == line["solved_together_std"] == ""
+
+
+def test_the_summary_of_concatenated_seeds_is_over_groups():
+    setting = made_up("gates", 1, 1, 20, 4)
+    setting = replace(setting, solved_together=np.stack([np.ones((4, 20), bool), np.zeros((4, 20), bool)], -1))
+    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([setting], 3))))[1]
+    assert line["solved_together"] == "2.00" and line["solved_together_std"] == f"{8**0.5:.2f}" and line["seeds"] == "4"
 
 
 def test_the_figure_colours_mixtures_by_what_is_best_and_what_is_kept():

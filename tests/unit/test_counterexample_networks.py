@@ -16,7 +16,7 @@ from workflow_scripts.timecat.counterexample_networks import (
     initial,
     train,
 )
-from workflow_scripts.timecat.counterexample_probe import kept, solved
+from workflow_scripts.timecat.counterexample_probe import concatenated, kept, scaled, solved
 from workflow_scripts.timecat.counterexample_reference import (
     Network,
     Probe,
@@ -27,7 +27,7 @@ from workflow_scripts.timecat.counterexample_reference import (
 MIXTURES = np.array([[3, 0, 1, 0], [1, 1, 0, 2]])
 DATA = np.array([data_set(mixture) for mixture in MIXTURES])
 SEEDS = (5, 8, 13)
-STEPS, BATCH = 60, 5
+STEPS, BATCH = 30, 5
 
 
 def orders(purpose: str = "order", steps: int = STEPS):
@@ -76,20 +76,35 @@ def test_the_stages_float32_is_close_to_float64(kind):
 def test_probes_equal_one_torch_module_at_a_time(kind):
     """Few and small steps, so that some are solved and some are not."""
     networks = trained(kind, Recipe(0.7, 0.1, BATCH))
-    left = kept(networks, 0.05)
-    order = orders("probe order", 30)
+    products = scaled(kept(networks, 0.05).products, 0.05)
+    order = orders("probe order", 16)
     components = np.array([np.repeat(np.arange(4), 4 * quarters) for quarters in QUARTERS])
-    found = solved(left.products, batch_counts(components, order), lr=0.4)
+    found = solved(products, batch_counts(components, order), lr=0.8)
     wanted = np.empty_like(found)
     for run, _, s in runs():
         features = probed_features_reference(torch.as_tensor(networks.hidden()[:, :, run]).T, 0.05)
-        np.testing.assert_allclose(left.products[:, :, run], features @ features.T, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(products[:, :, run], features @ features.T, rtol=1e-9, atol=1e-12)
         for component, points in enumerate(components):
             probe = Probe(features.shape[1])
-            train_reference(probe, points[order[s]], 0.4, inputs=features)
+            train_reference(probe, points[order[s]], 0.8, inputs=features)
             answers = probe(features).detach().numpy() > 0
             wanted[component, run] = (answers == IS_POSITIVE)[QUARTERS[component] > 0].all()
     assert np.array_equal(found, wanted) and 0 < wanted.mean() < 1
+
+
+@pytest.mark.parametrize("members", [1, 2, 3])
+def test_concatenated_features_are_side_by_side(members):
+    """Three seeds: groups of two leave the last one out."""
+    networks = trained("relu", Recipe(0.7, 0.1, BATCH))
+    found = concatenated(kept(networks, 0.05).products, len(SEEDS), members)
+    groups = len(SEEDS) // members
+    assert found.shape == (4, 4, len(MIXTURES) * groups)
+    for mixture in range(len(MIXTURES)):
+        for group in range(groups):
+            first = mixture * len(SEEDS) + group * members
+            h = np.concatenate([networks.hidden()[:, :, run] for run in range(first, first + members)]).T
+            h = h - h.mean(0)
+            np.testing.assert_allclose(found[:, :, mixture * groups + group], h @ h.T, rtol=1e-9, atol=1e-12)
 
 
 def test_a_run_does_not_depend_on_the_others():
@@ -161,10 +176,13 @@ def test_what_is_kept(made, dimensions, feature):
     assert found.dimensions == [dimensions] and (feature is None or found.feature == [feature])
 
 
-def solved_by_a_probe(made: Networks) -> list[bool]:
+def solved_by_a_probe(*made: Networks) -> list[bool]:
+    """On the concatenated features of these networks."""
+    products = np.concatenate([kept(one, 0.03).products for one in made], -1)
     rows = np.array([data_set(8 * row) for row in np.eye(4, dtype=int)])
     order = np.array([batches("probe order", 32, 1000, 8, seed=0)])
-    return solved(kept(made, 0.03).products, batch_counts(rows, order), 0.5)[:, 0].tolist()
+    products = scaled(concatenated(products, len(made), len(made)), 0.03)
+    return solved(products, batch_counts(rows, order), 0.5)[:, 0].tolist()
 
 
 @pytest.mark.parametrize("scale", [1e-1, 1.0, 10.0])
@@ -181,3 +199,9 @@ def test_a_probe_solves_what_the_features_allow_at_any_scale(scale):
     assert solved_by_a_probe(network("linear", [[scale, 0.5 * scale]])) == [True, True, False, False]
     assert solved_by_a_probe(network("linear", [[scale, scale]])) == [False] * 4
     assert solved_by_a_probe(network("relu", scale * np.array([[1, 0], [-1, 0]]))) == [True] * 4  # |x1|
+
+
+def test_members_that_keep_different_features_solve_all_together():
+    first, second = network("gates", [[1, 0], [0, 0]]), network("gates", [[0, 0], [0, 0.5]])
+    assert solved_by_a_probe(first, second) == [True] * 4
+    assert solved_by_a_probe(first, first) == [True, True, False, False]

@@ -26,6 +26,9 @@ class Counterexample(Block):
     seeds: PositiveInt = Field(
         24, description="networks per mixture and setting, seeds 0, 1, ...: initial weights and order of rows"
     )
+    members: PositiveInt = Field(
+        4, description="networks whose features are concatenated for one more probe: disjoint groups of seeds"
+    )
     networks: Annotated[list[Network], Field(min_length=1), WithoutRepeats] = Field(
         ["gates", "linear", "relu"],
         description="hidden layers: each feature behind a learned gate (u1 x1, u2 x2); `width` linear units; `width` ReLUs",

@@ -25,6 +25,9 @@ LINES = (
     {"color": "#CC79A7", "marker": "^", "linestyle": (0, (1, 1))},
     {"color": "#56B4E9", "marker": "D", "linestyle": (0, (4, 1, 1, 1))},
 )
+TOGETHER = {"linestyle": "none", "marker": "+", "markersize": 6}  # of concatenated features, over a line's own look
+ASIDE = 0.24  # where these stand, beside the line's own
+EXACT = {"color": "0.45", "linewidth": 1, "linestyle": (0, (2, 2))}
 DODGE = 0.08  # of the distance between two weight decays: lines side by side, so that bars stay legible
 TITLES = {"gates": "gates: $u_1x_1,\\ u_2x_2$", "linear": "linear units", "relu": "ReLUs"}
 WIDTH, HEIGHTS = 1.9, (1.95, 1.5, 1.5)  # inches, of a column and of the rows
@@ -104,20 +107,25 @@ def _draw_map(panel, shares: dict, mixtures, title: str) -> None:
 
 
 def _draw_lines(panel, own, quantity: str, settings: dict, exact: float) -> None:
+    """A line per learning rate; where it is `solved`, one more of what is solved on concatenated features."""
     decays, lrs = settings["weight_decays"], settings["lrs"]
-    panel.axhline(exact, color="0.45", linewidth=1, linestyle=(0, (2, 2)))
+    panel.axhline(exact, **EXACT)
     for number, (lr, look) in enumerate(zip(lrs, LINES, strict=False)):
-        summaries = [by_seed(setting)[quantity] for setting in own if setting.lr == lr]
-        panel.errorbar(
-            [place + DODGE * (number - (len(lrs) - 1) / 2) for place in range(len(decays))],
-            [summary.mean for summary in summaries],
-            yerr=[np.nan if summary.std is None else summary.std for summary in summaries],
-            capsize=2,
-            elinewidth=1,
-            **look,
-        )
+        found = [by_seed(setting) for setting in own if setting.lr == lr]
+        for name, changes, aside in ((quantity, {}, 0), ("solved_together", TOGETHER, ASIDE))[
+            : 1 + (quantity == "solved")
+        ]:
+            summaries = [summaries[name] for summaries in found]
+            panel.errorbar(
+                [place + aside + DODGE * (number - (len(lrs) - 1) / 2) for place in range(len(decays))],
+                [np.nan if summary is None else summary.mean for summary in summaries],
+                yerr=[np.nan if summary is None or summary.std is None else summary.std for summary in summaries],
+                capsize=2,
+                elinewidth=1,
+                **look | changes,
+            )
     panel.set_xticks(range(len(decays)), [f"{decay:g}" for decay in decays])
-    panel.set_xlim(-0.4, len(decays) - 0.6)
+    panel.set_xlim(-0.4, len(decays) - 0.5)
     top, ticks = (100, (0, 50, 100)) if quantity == "keeps_one" else (4, range(5))
     panel.set_ylim(-0.06 * top, 1.06 * top)
     panel.set_yticks(list(ticks))
@@ -130,7 +138,7 @@ def _explain(above, below, settings: dict, shown) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    either = {"one: either (a tie, or seeds differ)": np.mean([COLOURS["one: x1"], COLOURS["one: x2"]], 0)}
+    either = {"one: either (tie, seeds differ)": np.mean([COLOURS["one: x1"], COLOURS["one: x2"]], 0)}
     patches = [Patch(facecolor=colour, edgecolor="0.6", label=name) for name, colour in (COLOURS | either).items()]
     above.legend(
         handles=patches,
@@ -141,7 +149,8 @@ def _explain(above, below, settings: dict, shown) -> None:
         borderpad=0,
     )
     lines = [Line2D([], [], label=f"{lr:g}", **look) for lr, look in zip(settings["lrs"], LINES)]
-    lines.append(Line2D([], [], color="0.45", linewidth=1, linestyle=(0, (2, 2)), label="best classifier"))
+    together = TOGETHER | {"color": "0.45", "label": f"{settings['members']} seeds concatenated"}
+    lines += [Line2D([], [], **together), Line2D([], [], label="best classifier", **EXACT)]
     below.legend(
         handles=lines,
         title="learning rate (bars: one standard\ndeviation over seeds)",

@@ -19,7 +19,7 @@ INPUT_SIZE = 2**0.5  # the singular value of x1, and of x2, at the four points
 @dataclass(frozen=True)
 class Kept:
     """What R networks keep. dimensions: of their features' span, [R]. feature: the one that moves them most, 1 or 2, [R].
-    products: inner products of the centred features, the greatest singular value scaled to the input's, [4, 4, R]."""
+    products: inner products of the centred features, [4, 4, R]; zeros where a network diverged."""
 
     dimensions: np.ndarray
     feature: np.ndarray
@@ -35,19 +35,42 @@ def kept(networks: Networks, threshold: float) -> Kept:
     h = networks.hidden().astype(np.float64)
     h = h - h.mean(1, keepdims=True)
     products = np.nan_to_num(np.einsum("hpr,hqr->pqr", h, h), nan=0, posinf=0, neginf=0)
-    sizes = np.sqrt(np.maximum(np.linalg.eigvalsh(products.transpose(2, 0, 1)), 0))  # [R, 4], ascending
-    greatest = np.maximum(sizes[:, -1], threshold * INPUT_SIZE)
-    dimensions = (sizes >= threshold * greatest[:, None]).sum(1)
+    sizes = _singular_values(products)
+    dimensions = (sizes >= threshold * _greatest(sizes, threshold)[:, None]).sum(1)
     moved = ((networks.hidden() - networks.hidden([(0, 0)])).astype(np.float64) ** 2).sum(0)  # [4, R]
     feature = np.where(moved[0] + moved[1] > moved[2] + moved[3], 1, 2)
-    return Kept(dimensions, feature, products * (INPUT_SIZE / greatest) ** 2)
+    return Kept(dimensions, feature, products)
+
+
+def concatenated(products, seeds: int, members: int) -> np.ndarray:
+    """Inner products of the features of disjoint groups of seeds: [4, 4, mixtures x (seeds // members)].
+
+    products: of single networks, [4, 4, mixtures x seeds]. Those of concatenated features are the members' sum.
+    """
+    groups = seeds // members
+    of_seeds = products.reshape(4, 4, -1, seeds)[..., : groups * members]
+    return of_seeds.reshape(4, 4, -1, groups, members).sum(-1).reshape(4, 4, -1)
+
+
+def scaled(products, threshold: float) -> np.ndarray:
+    """Inner products of features whose greatest singular value is scaled to the input's, unless they are lost (see kept)."""
+    return products * (INPUT_SIZE / _greatest(_singular_values(products), threshold)) ** 2
+
+
+def _singular_values(products) -> np.ndarray:
+    """Of the features at the four points, [R, 4], ascending."""
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(products.transpose(2, 0, 1)), 0))
+
+
+def _greatest(sizes, threshold: float) -> np.ndarray:
+    return np.maximum(sizes[:, -1], threshold * INPUT_SIZE)
 
 
 def solved(products, counts, lr: float) -> np.ndarray:
     """Which of the four distributions a probe solves: bool [4, R]. It is a linear layer, trained by SGD on cross-entropy,
     that begins at zero, and it solves a distribution if it is right on each of its points in the end.
 
-    products: of Kept, [4, 4, mixtures x seeds]. counts: how often each point is in each step's batch, on each distribution,
+    products: scaled ones, [4, 4, mixtures x seeds]. counts: how often each point is in each step's batch, on each distribution,
     [steps, 4 points, 4 distributions x seeds]; see batch_counts(). `counterexample_reference` has it in plain modules.
     """
     steps, _, runs = counts.shape

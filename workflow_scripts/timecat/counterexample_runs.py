@@ -16,7 +16,7 @@ from workflow_scripts.timecat.counterexample_networks import (
     initial,
     train,
 )
-from workflow_scripts.timecat.counterexample_probe import kept, solved
+from workflow_scripts.timecat.counterexample_probe import concatenated, kept, scaled, solved
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Setting:
     """What became of one kind of network, trained in one way, on M mixtures from S seeds.
 
     dimensions: of the features that are left, [M, S]. feature: the one of 1, 2 that the hidden layer answers to most, [M, S];
-    0 where none is left. solved: which of the four distributions a probe solves, [4, M, S]. error: 0-1 loss on the mixture,
-    [M, S]. diverged: whether a weight is no longer a number, [M, S].
+    0 where none is left. solved: which of the four distributions a probe solves, [4, M, S]; solved_together: a probe on the
+    concatenated features of a group of seeds, [4, M, groups]. error: 0-1 loss on the mixture, [M, S]. diverged: whether an
+    output is no longer a number, [M, S].
     """
 
     network: str
@@ -34,6 +35,7 @@ class Setting:
     dimensions: np.ndarray
     feature: np.ndarray
     solved: np.ndarray
+    solved_together: np.ndarray
     error: np.ndarray
     diverged: np.ndarray
 
@@ -67,17 +69,27 @@ def _counts(purpose: str, mixtures, steps: int, settings: dict) -> np.ndarray:
 
 
 def _measured(networks: Networks, weight_decay, lr, mixtures, on_components, settings: dict) -> Setting:
-    left = kept(networks, settings["threshold"])
-    shape = len(mixtures), settings["seeds"]
-    wrong = (networks.outputs() > 0) != IS_POSITIVE[:, None]
+    seeds, members, threshold = (settings[name] for name in ("seeds", "members", "threshold"))
+    left = kept(networks, threshold)
+    M = len(mixtures)
+    outputs = networks.outputs()
+    wrong = (outputs > 0) != IS_POSITIVE[:, None]
     mass = masses(mixtures).T[:, :, None] / (len(QUARTERS) * settings["grid"])
+    together = np.zeros((len(QUARTERS), M, 0), bool)
+    if seeds >= members:
+        # A group's probe takes its rows in the order of its first seed.
+        order = on_components.reshape(*on_components.shape[:2], len(QUARTERS), seeds)[..., ::members]
+        order = order[..., : seeds // members].reshape(*on_components.shape[:2], -1)
+        together = scaled(concatenated(left.products, seeds, members), threshold)
+        together = solved(together, order, settings["probe_lr"]).reshape(len(QUARTERS), M, -1)
     return Setting(
         networks.kind,
         weight_decay,
         lr,
-        left.dimensions.reshape(shape),
-        np.where(left.dimensions > 0, left.feature, 0).reshape(shape),
-        solved(left.products, on_components, settings["probe_lr"]).reshape(-1, *shape),
-        (wrong.reshape(-1, *shape) * mass).sum(0),
-        ~np.isfinite(networks.outputs()).all(0).reshape(shape),
+        left.dimensions.reshape(M, seeds),
+        np.where(left.dimensions > 0, left.feature, 0).reshape(M, seeds),
+        solved(scaled(left.products, threshold), on_components, settings["probe_lr"]).reshape(-1, M, seeds),
+        together,
+        (wrong.reshape(-1, M, seeds) * mass).sum(0),
+        ~np.isfinite(outputs).all(0).reshape(M, seeds),
     )

@@ -9,7 +9,7 @@ from workflow_scripts.timecat.counterexample_exact import QUARTERS, TIE, optimum
 from workflow_scripts.timecat.tables import Summary, summarize
 
 # Percent, or of the four distributions (solved...); each of the first ones with its deviation over seeds.
-WITH_DEVIATION = ("keeps_none", "keeps_one", "keeps_more", "solved", "error")
+WITH_DEVIATION = ("keeps_none", "keeps_one", "keeps_more", "solved", "solved_together", "error")
 WITHOUT = ("optimal_feature", "seeds_differ", "solved_of_one", "direct", "diverged")
 HEADER = (
     "network",
@@ -22,16 +22,18 @@ HEADER = (
 )
 
 
-def by_seed(setting) -> dict[str, Summary]:
-    """Of a setting, for each of WITH_DEVIATION: its mean over mixtures, summarised over seeds."""
+def by_seed(setting) -> dict[str, Summary | None]:
+    """Of a setting, for each of WITH_DEVIATION: its mean over mixtures, summarised over seeds, or over groups of seeds whose
+    features are concatenated (solved_together; None where there are too few seeds for one)."""
     found = {
         "keeps_none": 100 * (setting.dimensions == 0),
         "keeps_one": 100 * (setting.dimensions == 1),
         "keeps_more": 100 * (setting.dimensions > 1),
         "solved": setting.solved.sum(0),
+        "solved_together": setting.solved_together.sum(0),
         "error": 100 * setting.error,
     }
-    return {name: summarize(values.mean(0).tolist()) for name, values in found.items()}
+    return {name: summarize(values.mean(0).tolist()) if values.size else None for name, values in found.items()}
 
 
 def over_all(setting, mixtures) -> dict[str, float | None]:
@@ -92,7 +94,7 @@ def csv_text(settings_found, grid: int) -> str:
     writer.writerow(exact_line(grid))
     for setting in settings_found:
         spread, means = by_seed(setting), over_all(setting, mixtures)
-        values = [number for name in WITH_DEVIATION for number in (spread[name].mean, spread[name].std)]
+        values = [getattr(spread[name], number, None) for name in WITH_DEVIATION for number in ("mean", "std")]
         values += [means[name] for name in WITHOUT]
         seeds = setting.dimensions.shape[1]
         what = [setting.network, setting.weight_decay, setting.lr, len(mixtures), seeds]
