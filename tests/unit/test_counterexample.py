@@ -22,8 +22,9 @@ from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.counterexample_exact import simplex
 from workflow_scripts.timecat.counterexample_runs import Setting, run_all
 
+GRID, M = 4, 35  # parts, and mixtures; some are ties
 SMALL = Counterexample(
-    grid=3, seeds=4, steps=300, probe_steps=200, batch_size=6, weight_decays=[0.0, 0.2], lrs=[0.2, 1.5]
+    grid=GRID, seeds=4, steps=300, probe_steps=200, batch_size=6, weight_decays=[0.0, 0.2], lrs=[0.2, 1.5]
 ).model_dump()
 
 
@@ -52,14 +53,14 @@ def test_outputs_are_a_function_of_the_settings(made, tmp_path, monkeypatch):
 def test_another_weight_decay_network_or_learning_rate_changes_no_other_row(made):
     fewer = SMALL | {"networks": ["relu"], "weight_decays": [0.2], "lrs": [1.5]}
     (alone,) = run_all(fewer)
-    rows = counterexample_table.runs_table([alone], 3).to_pylist()
+    rows = counterexample_table.runs_table([alone], GRID).to_pylist()
     kept = pq.read_table(made / "runs").to_pylist()
     assert rows == [row for row in kept if (row["network"], row["weight_decay"], row["lr"]) == ("relu", 0.2, 1.5)]
 
 
 def test_every_network_has_a_row(made):
     rows = pq.read_table(made / "runs").to_pylist()
-    mixtures = [tuple(row) for row in simplex(3).tolist()]
+    mixtures = [tuple(row) for row in simplex(GRID).tolist()]
     wanted = {
         (network, decay, lr, *mixture, seed)
         for network in SMALL["networks"]
@@ -71,7 +72,7 @@ def test_every_network_has_a_row(made):
     names = ("network", "weight_decay", "lr", "l1", "l2", "l3", "l4", "seed")
     assert len(rows) == len(wanted) and {tuple(row[name] for name in names) for row in rows} == wanted
     assert all((row["feature"] == 0) == (row["dimensions"] == 0) for row in rows)
-    assert all(row["optimal_feature"] == 1 for row in rows if (row["l1"], row["l3"]) == (3, 0))
+    assert all(row["optimal_feature"] == 1 for row in rows if row["l1"] == GRID)
 
 
 def test_the_summary_says_what_the_rows_say(made):
@@ -82,7 +83,7 @@ def test_the_summary_says_what_the_rows_say(made):
     for line in lines[1:]:
         setting = line["network"], float(line["weight_decay"]), float(line["lr"])
         own = [row for row in rows if (row["network"], row["weight_decay"], row["lr"]) == setting]
-        assert (line["mixtures"], line["seeds"]) == ("20", "4") and len(own) == 80
+        assert (line["mixtures"], line["seeds"]) == (str(M), "4") and len(own) == 4 * M
 
         def check(name, value, own=own, line=line):
             by_seed = [np.mean([value(row) for row in own if row["seed"] == seed]) for seed in range(4)]
@@ -104,13 +105,13 @@ def test_the_summary_says_what_the_rows_say(made):
         untied = [row for row in one if row["optimal_feature"]]
         mean("optimal_feature", [100 * (row["feature"] == row["optimal_feature"]) for row in untied])
         mean("solved_of_one", [number(row) for row in one])
-        mean("direct", [100 * row[f"solved{i}"] for i in (1, 2, 3, 4) for row in own if row[f"l{i}"] == 3])
+        mean("direct", [100 * row[f"solved{i}"] for i in (1, 2, 3, 4) for row in own if row[f"l{i}"] == GRID])
         mean("diverged", [0 for _ in own])
         found = {}
         for row in one:
             found.setdefault(tuple(row[f"l{i}"] for i in (1, 2, 3, 4)), set()).add(row["feature"])
         assert float(line["seeds_differ"]) == pytest.approx(
-            100 * sum(len(f) == 2 for f in found.values()) / 20, abs=0.0051
+            100 * sum(len(f) == 2 for f in found.values()) / M, abs=0.0051
         )
 
 
@@ -122,17 +123,17 @@ def test_these_networks_have_something_to_tell(made):
 
 
 def test_the_exact_line_is_the_papers_claim(made):
-    """One feature, which solves two of the four, on every mixture; of grid 3, the error is 1/4 less the difference's quarter."""
+    """One feature, which solves two of the four, on every mixture; the error is 1/4 less the difference's quarter."""
     exact = next(csv.DictReader(io.StringIO((made / "csv").read_text())))
-    mixtures = simplex(3)
+    mixtures = simplex(GRID)
     largest = np.maximum(abs(mixtures[:, 0] - mixtures[:, 1]), abs(mixtures[:, 2] - mixtures[:, 3]))
     assert (exact["keeps_one"], exact["solved"], exact["solved_of_one"]) == ("100.00", "2.00", "2.00")
-    assert exact["error"] == f"{25 * np.mean(1 - largest / 3):.2f}" and exact["seeds"] == exact["solved_std"] == ""
+    assert exact["error"] == f"{25 * np.mean(1 - largest / GRID):.2f}" and exact["seeds"] == exact["solved_std"] == ""
 
 
 def test_one_seed_has_no_deviation():
     (setting, *_) = run_all(SMALL | {"seeds": 1, "steps": 2, "probe_steps": 2})
-    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([setting], 3))))[1]
+    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([setting], GRID))))[1]
     assert line["seeds"] == "1" and line["solved_std"] == "" and line["solved"]
 
 
@@ -150,10 +151,16 @@ def test_a_gate_stays_open_where_its_imbalance_outweighs_the_decay(decay):
     assert ((setting.dimensions[one_only] == 1) == (pull > decay)[:, None])[clear].all()
 
 
-def made_up(network: str, dimensions, feature, M: int, S: int = 2) -> Setting:
+def made_up(network: str, dimensions, feature, mixtures: int, S: int = 2) -> Setting:
     """A setting in which all networks fared alike."""
-    full = np.full((M, S), dimensions), np.full((M, S), feature), np.zeros((4, M, S), bool), np.ones((4, M, 1), bool)
-    return Setting(network, 0.0, 0.1, *full, np.zeros((M, S)), np.zeros((M, S), bool))
+    shape = mixtures, S
+    full = (
+        np.full(shape, dimensions),
+        np.full(shape, feature),
+        np.zeros((4, *shape), bool),
+        np.ones((4, mixtures, 1), bool),
+    )
+    return Setting(network, 0.0, 0.1, *full, np.zeros(shape), np.zeros(shape, bool))
 
 
 def test_concatenated_seeds_have_their_own_probe():
@@ -162,17 +169,17 @@ def test_concatenated_seeds_have_their_own_probe():
     (alone,) = run_all(own | {"members": 1})
     assert np.array_equal(alone.solved, alone.solved_together) and 0 < alone.solved.mean() < 1
     (pairs,) = run_all(own | {"members": 2})
-    assert pairs.solved_together.shape == (4, 20, 2) and np.array_equal(pairs.solved, alone.solved)
+    assert pairs.solved_together.shape == (4, M, 2) and np.array_equal(pairs.solved, alone.solved)
     assert pairs.solved_together.mean() != alone.solved.mean()
     (few,) = run_all(own | {"members": 5})
-    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([few], 3))))[1]
+    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([few], GRID))))[1]
     assert few.solved_together.size == 0 and line["solved_together"] == line["solved_together_std"] == ""
 
 
 def test_the_summary_of_concatenated_seeds_is_over_groups():
-    setting = made_up("gates", 1, 1, 20, 4)
-    setting = replace(setting, solved_together=np.stack([np.ones((4, 20), bool), np.zeros((4, 20), bool)], -1))
-    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([setting], 3))))[1]
+    setting = made_up("gates", 1, 1, M, 4)
+    setting = replace(setting, solved_together=np.stack([np.ones((4, M), bool), np.zeros((4, M), bool)], -1))
+    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([setting], GRID))))[1]
     assert line["solved_together"] == "2.00" and line["solved_together_std"] == f"{8**0.5:.2f}" and line["seeds"] == "4"
 
 
