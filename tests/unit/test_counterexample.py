@@ -19,7 +19,7 @@ from workflow_scripts.timecat import counterexample_figure, counterexample_table
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration_counterexample import Counterexample
 from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.counterexample_exact import simplex
+from workflow_scripts.timecat.counterexample_exact import TIE, optimum, simplex
 from workflow_scripts.timecat.counterexample_runs import Setting, run_all
 
 GRID, M = 4, 35  # parts, and mixtures; some are ties
@@ -149,6 +149,17 @@ def test_a_gate_stays_open_where_its_imbalance_outweighs_the_decay(decay):
     clear = np.abs(pull / decay - 1) > 0.2
     assert clear.sum() > 20 and {True, False} == set((pull > decay)[clear])
     assert ((setting.dimensions[one_only] == 1) == (pull > decay)[:, None])[clear].all()
+
+
+def test_the_embedded_recipe_on_a_coarser_grid():
+    """What the embedded study shows: linear units keep the best feature alone, ReLUs need not choose."""
+    settings = Counterexample(grid=GRID, seeds=3, networks=["linear", "relu"], weight_decays=[0.03], lrs=[0.1])
+    linear, relu = run_all(settings.model_dump())
+    best = optimum(simplex(GRID))
+    clear = best.feature != TIE
+    assert (linear.dimensions[clear] == 1).all() and (linear.feature == best.feature[:, None])[clear].all()
+    assert (linear.solved.sum(0)[clear] == 2).all()
+    assert (relu.dimensions > 1).mean() > 0.95 < relu.solved.mean() and relu.error.mean() < 0.02 < linear.error.mean()
 
 
 def made_up(network: str, dimensions, feature, mixtures: int, S: int = 2) -> Setting:
