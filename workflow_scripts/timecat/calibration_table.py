@@ -43,8 +43,9 @@ def _read(path, columns, rule: str):
     try:
         return pyarrow.parquet.read_table(path, columns=columns)
     except (OSError, pyarrow.ArrowInvalid) as error:
+        first = str(error).splitlines()[0]
         raise UserError(
-            f"{path}: cannot be read as an output of rule {rule} ({error}); delete it and run again"
+            f"{path}: cannot be read as an output of rule {rule} ({first}); delete it and run again"
         ) from None
 
 
