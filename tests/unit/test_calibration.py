@@ -40,7 +40,7 @@ def measured(p, y, segments, bins=15, draws=1):
     return measure(p, y, np.arange(len(p)), segments, bins, draws)
 
 
-@pytest.mark.parametrize(("minimum_rows", "depth", "bins"), [(10, 3, 15), (40, 2, 7), (190, 1, 1), (700, 2, 1000)])
+@pytest.mark.parametrize(("minimum_rows", "depth", "bins"), [(10, 3, 15), (40, 2, 35), (190, 1, 1), (700, 2, 1000)])
 def test_equals_the_plain_twin(minimum_rows, depth, bins):
     p, y, columns = example()
     segments = make_segments(600, as_groupings(columns), minimum_rows, depth)

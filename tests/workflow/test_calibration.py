@@ -18,9 +18,17 @@ def fresh(tmp_path_factory) -> StudyFolder:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_it_takes_the_tables_jobs_and_one_more(fresh, config):
-    table = jobs_of(fresh.snakemake("-n", config=f"config/{config}"))
+def test_every_study_has_it(fresh, config):
     jobs = jobs_of(fresh.snakemake("-n", "--", WANTED, config=f"config/{config}"))
+    values = yaml.safe_load((ROOT / "config" / config).read_text())
+    assert jobs["calibration"] == 1 and "tabulate" not in jobs
+    assert jobs["probe"] == len(values["arms"]) * len(values["targets"])
+    assert jobs["write_dataset"] == 2 * len(values["targets"])
+
+
+def test_it_takes_the_tables_jobs_and_one_more(fresh):
+    table = jobs_of(fresh.snakemake("-n"))
+    jobs = jobs_of(fresh.snakemake("-n", "--", WANTED))
     assert table.pop("tabulate") == jobs.pop("calibration") == 1
     assert jobs == table
 
