@@ -71,5 +71,5 @@ def _draw(panel, rows, others, data_set: dict, first: bool, last: bool) -> None:
 def _legend() -> list:
     from matplotlib.lines import Line2D
 
-    beside = f"errors: what perfect calibration\nwould show; below: of all rows ({SELECTION})"
+    beside = f"of errors: what perfect calibration would show;\nof accuracies: that of all rows (selection {SELECTION})"
     return [*(legend_handle(selection) for selection in LOOKS), Line2D([], [], label=beside, **BESIDE)]
