@@ -9,6 +9,7 @@ import yaml
 from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat import configuration
+from workflow_scripts.timecat import configuration_calibration as calibration
 from workflow_scripts.timecat import configuration_checkpoints as checkpoints
 from workflow_scripts.timecat import configuration_data_sets as data_sets
 from workflow_scripts.timecat import configuration_stages as stages
@@ -48,6 +49,7 @@ SECTIONS = {
     "`direct`": stages.DirectTransfer,
     "`heldout`": stages.Heldout,
     "`table`": stages.Table,
+    "`calibration`": calibration.Calibration,
     "`limits`": stages.Limits,
 }
 
