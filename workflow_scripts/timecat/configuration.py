@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from workflow_scripts.timecat.architectures import mistake_in_sizes, mistake_in_zero_gamma
 from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, Seed, repeated
+from workflow_scripts.timecat.configuration_calibration import Calibration
 from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_counterexample import Counterexample
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder
@@ -79,6 +80,7 @@ class Config(Block):
     heldout: Heldout = Field(Heldout(), description="the rows that selection `holdout` sets aside")
     counterexample: Counterexample = Field(Counterexample(), description="the counterexample (section 3 of the paper)")
     table: Table = Field(Table(), description="how the table's figure looks")
+    calibration: Calibration = Field(Calibration(), description="how results/calibration.csv is made")
     torch_threads: PositiveInt = Field(
         1,
         description="threads of one job's arithmetic; can change the last bits of a number, so a change re-runs everything",

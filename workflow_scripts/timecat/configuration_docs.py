@@ -9,6 +9,7 @@ import yaml
 from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat import configuration
+from workflow_scripts.timecat import configuration_calibration as calibration
 from workflow_scripts.timecat import configuration_checkpoints as checkpoints
 from workflow_scripts.timecat import configuration_counterexample as counterexample
 from workflow_scripts.timecat import configuration_data_sets as data_sets
@@ -50,6 +51,7 @@ SECTIONS = {
     "`heldout`": stages.Heldout,
     "`counterexample`": counterexample.Counterexample,
     "`table`": stages.Table,
+    "`calibration`": calibration.Calibration,
     "`limits`": stages.Limits,
 }
 

@@ -65,14 +65,14 @@ def members_figure(rows, data_sets, style: dict) -> bytes:
         canvas = FigureCanvasSVG(figure)
         panels = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
         for panel, data_set in zip(panels, data_sets, strict=False):
-            _draw_panel(panel, rows, data_set)
+            draw_panel(panel, rows, data_set)
         for panel in panels[len(data_sets) :]:
             panel.set_axis_off()
         figure.supylabel("top-1 accuracy (%)", fontsize=8)
         letters = "" if _modes(rows) == {PROBE} else f"\n{LETTERS}"
         figure.supxlabel(f"members (below: steps of each){letters}\nbars: one standard deviation", fontsize=8)
         figure.legend(
-            handles=[_legend_handle(selection) for selection in LOOKS],
+            handles=[legend_handle(selection) for selection in LOOKS],
             loc="outside upper center",
             ncols=min(len(LOOKS), n_columns),
             frameon=False,
@@ -82,7 +82,8 @@ def members_figure(rows, data_sets, style: dict) -> bytes:
     return file.getvalue()
 
 
-def _draw_panel(panel, rows, data_set: dict) -> None:
+def draw_panel(panel, rows, data_set: dict) -> None:
+    """A data set's means against arms, both selections, with bars of one standard deviation; as in members_figure."""
     members = [row.arm["members"] for row in rows]
     # A line says "the same budget, divided further": only where each arm has more members than the one before, and all
     # are transferred alike. Else, arms stand one beside the other: several may have the same number of members.
@@ -128,7 +129,8 @@ def short_number(number: int) -> str:
     return str(number)
 
 
-def _legend_handle(selection: str):
+def legend_handle(selection: str):
+    """What a legend shows of a selection."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=f"selection {selection}", **LOOKS[selection])
