@@ -27,7 +27,7 @@ from workflow_scripts.timecat.counterexample_reference import (
 MIXTURES = np.array([[3, 0, 1, 0], [1, 1, 0, 2]])
 DATA = np.array([data_set(mixture) for mixture in MIXTURES])
 SEEDS = (5, 8, 13)
-STEPS, BATCH = 30, 5
+STEPS, BATCH = 20, 5
 
 
 def orders(purpose: str = "order", steps: int = STEPS):
