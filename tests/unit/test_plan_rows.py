@@ -144,9 +144,9 @@ def changed(tmp_path, old: str, new: str):
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("training: 351.0", "training: fast", "`rates.0.training` is the text 'fast', not a number"),
-        ("training: 351.0", "training: 0.0", "`rates.0.training` is 0.0; it must be greater than 0"),
-        ("training: 351.0", "trainig: 351.0", "`rates.0.trainig` is not a key; did you mean `training`"),
+        ("training: 356.0", "training: fast", "`rates.0.training` is the text 'fast', not a number"),
+        ("training: 356.0", "training: 0.0", "`rates.0.training` is 0.0; it must be greater than 0"),
+        ("training: 356.0", "trainig: 356.0", "`rates.0.trainig` is not a key; did you mean `training`"),
         ("    device: v100", "    device: v1000", "`rates.0.device`: 'v1000' is not one of `devices` (v100, a100"),
         ("  v100:\n", "  a100:\n", "`a100` stands there twice"),
         (
@@ -178,9 +178,9 @@ def test_a_speed_is_the_rows_or_derived_by_multiplications():
     table = read_throughputs(TABLE)
     resnet50 = table.rates[0].backbone
     here = speed(table, "v100", resnet50, 224, "float32")
-    assert (here.training, here.extraction) == (351.0, 1261.0) and "AlgoPerf" in here.origin
+    assert (here.training, here.extraction) == (356.0, 1261.0) and "NVIDIA" in here.origin
     half = speed(table, "v100", resnet50, 112, "float32")
-    assert half.training == pytest.approx(4 * 351) and "derived from resnet50 at 224 px" in half.origin
+    assert half.training == pytest.approx(4 * 356) and "derived from resnet50 at 224 px" in half.origin
     small = table.rates[-1].backbone
     assert table.default_device(resnet50) == "v100" and table.default_device(small) == "cpu-core"
     assert table.default_device(small.model_copy(update={"width": 16})) == "cpu-core"

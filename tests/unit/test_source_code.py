@@ -10,6 +10,7 @@ from workflow_scripts.timecat.source_code import code_of
 
 STAGES = ["write_dataset", "pretrain", "download", "import_checkpoint", "extract_features", "probe", "tabulate"]
 STAGES += ["evaluate_probe", "diagnose", "tabulate_diagnostics", "transfer", "tabulate_arms", "tabulate_grid"]
+STAGES += ["calibration", "counterexample"]
 
 # Runs a stage's own main() up to its command line, with every import that stands in its modules really done.
 PROGRAM = """

@@ -190,9 +190,9 @@ def test_torchs_compiler_is_not_imported_for_training(root):
     ("changes", "advice"),
     [
         (
-            {"accumulation": 2},
+            {"accumulation": 2},  # two GPUs would have one part of 16 each
             "training on 16 images at once: set pretrain.accumulation to 4 or more (now 2; batch norm's statistics are then "
-            "of fewer images), or divide the batch among 2 GPUs with limits.pretrain_gpus, in the config",
+            "of fewer images), in the config",
         ),
         (
             {"ghost_batch": 16},

@@ -18,7 +18,9 @@ from workflow_scripts.timecat.configuration_arms import (
     collected_arms,
 )
 from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, repeated
+from workflow_scripts.timecat.configuration_calibration import Calibration
 from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
+from workflow_scripts.timecat.configuration_counterexample import Counterexample
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder
 from workflow_scripts.timecat.configuration_stages import (
     AnyBackbone,
@@ -63,7 +65,9 @@ class Config(Block):
     finetune: Transfer = Field(Transfer(), description="how arms with `transfer: finetune` are trained")
     direct: DirectTransfer = Field(DirectTransfer(), description="how arms with `transfer: direct` are trained")
     heldout: Heldout = Field(Heldout(), description="the rows that selection `holdout` sets aside")
+    counterexample: Counterexample = Field(Counterexample(), description="the counterexample (section 3 of the paper)")
     table: Table = Field(Table(), description="how the table's figure looks")
+    calibration: Calibration = Field(Calibration(), description="how results/calibration.csv is made")
     torch_threads: PositiveInt = Field(
         1,
         description="threads of one job's arithmetic; can change the last bits of a number, so a change re-runs everything",

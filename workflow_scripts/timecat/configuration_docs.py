@@ -10,7 +10,9 @@ from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat import configuration
 from workflow_scripts.timecat import configuration_arms as arms
+from workflow_scripts.timecat import configuration_calibration as calibration
 from workflow_scripts.timecat import configuration_checkpoints as checkpoints
+from workflow_scripts.timecat import configuration_counterexample as counterexample
 from workflow_scripts.timecat import configuration_data_sets as data_sets
 from workflow_scripts.timecat import configuration_stages as stages
 from workflow_scripts.timecat.artifacts import canonical_json
@@ -51,7 +53,9 @@ SECTIONS = {
     "`finetune`": stages.Transfer,
     "`direct`": stages.DirectTransfer,
     "`heldout`": stages.Heldout,
+    "`counterexample`": counterexample.Counterexample,
     "`table`": stages.Table,
+    "`calibration`": calibration.Calibration,
     "`limits`": stages.Limits,
 }
 

@@ -74,7 +74,7 @@ def svg_of(figure, title: str) -> bytes:
 
 def selections_legend(figure, *more) -> None:
     """What the looks of both selections mean, and further handles, above the panels."""
-    handles = [*(_legend_handle(selection) for selection in LOOKS), *more]
+    handles = [*(legend_handle(selection) for selection in LOOKS), *more]
     columns = min(len(handles), figure.axes[0].get_subplotspec().get_gridspec().ncols)
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
 
@@ -97,7 +97,7 @@ def members_figure(rows, data_sets, style: dict) -> bytes:
     with matplotlib.rc_context(SETTINGS):
         figure, panels = new_figure(len(data_sets), style)
         for panel, data_set in zip(panels, data_sets):
-            _draw_panel(panel, rows, data_set)
+            draw_panel(panel, rows, data_set)
         figure.supylabel("top-1 accuracy (%)", fontsize=8)
         letters = "" if _modes(rows) == {PROBE} else f"\n{LETTERS}"
         figure.supxlabel(f"members (below: steps of each){letters}\nbars: one standard deviation", fontsize=8)
@@ -105,7 +105,8 @@ def members_figure(rows, data_sets, style: dict) -> bytes:
         return svg_of(figure, "Accuracy against members")
 
 
-def _draw_panel(panel, rows, data_set: dict) -> None:
+def draw_panel(panel, rows, data_set: dict) -> None:
+    """A data set's means against arms, both selections, with bars of one standard deviation; as in members_figure."""
     members = [row.arm["members"] for row in rows]
     # A line says "the same budget, divided further": only where each arm has more members than the one before, and all
     # are transferred alike. Else, arms stand one beside the other: several may have the same number of members.
@@ -156,7 +157,8 @@ def short_number(number: int) -> str:
     return str(number)
 
 
-def _legend_handle(selection: str):
+def legend_handle(selection: str):
+    """What a legend shows of a selection."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=f"selection {selection}", **LOOKS[selection])

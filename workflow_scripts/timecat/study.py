@@ -133,6 +133,12 @@ class Study(StudyFiles):
     def diagnostics_cells(self, wildcards) -> str:
         return canonical_json(self.diagnosed_cells())
 
+    def calibration_settings(self, wildcards) -> str:
+        return canonical_json(self.config.calibration.model_dump())
+
+    def counterexample_settings(self, wildcards) -> str:
+        return canonical_json(self.config.counterexample.model_dump())
+
     def table_style(self, wildcards) -> str:
         return canonical_json(self.config.table.model_dump())
 

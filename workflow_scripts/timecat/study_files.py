@@ -197,3 +197,26 @@ class StudyFiles(StudyArms):
         else:
             folder = "probes"
         return f"results/{folder}/{self.config.source}/{data_set}/{arm}.parquet"
+
+    def predictions(self, wildcards=None) -> list[str]:
+        """The predictions of every cell, in the order of cells()."""
+        return [path.removesuffix(".parquet") + ".predictions.parquet" for path in self.probes()]
+
+    def predictions_sidecars(self, wildcards=None) -> list[str]:
+        return [f"{path}.json" for path in self.predictions()]
+
+    def evaluation_indices(self, wildcards=None) -> list[str]:
+        """The index of every target's evaluation rows."""
+        return [f"results/data_sets/{name}/evaluation.index.parquet" for name in self.config.targets]
+
+    def train_indices(self, wildcards=None) -> list[str]:
+        """The index of the training rows of every target's probe; of one for evaluation only, of the data set `probe_of`."""
+        blocks = {name: self.config.data_sets[name] for name in self.config.targets}
+        probed = [block.probe_of if self.is_for_evaluation(name) else name for name, block in blocks.items()]
+        return [f"results/data_sets/{name}/train.index.parquet" for name in probed]
+
+    def evaluation_sidecars(self, wildcards=None) -> list[str]:
+        return [path.replace(".index.parquet", ".beton.json") for path in self.evaluation_indices()]
+
+    def train_sidecars(self, wildcards=None) -> list[str]:
+        return [path.replace(".index.parquet", ".beton.json") for path in self.train_indices()]

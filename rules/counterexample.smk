@@ -1,0 +1,45 @@
+"""
+The counterexample (section 3 of the paper): two features, four points, four distributions that one feature solves each.
+
+Exact, by enumeration: the best linear classifier of every mixture of the four, the one feature that it takes, and which of
+the four a probe on that feature solves. Measured: networks of each of `networks` are trained by cross-entropy on every
+mixture, with every weight decay and learning rate, from every seed; how many features they keep, and how many of the four a
+probe then solves, on one network and on the concatenated features of `members` seeds. All seeds see the same rows; initial
+weights and order are theirs. A network keeps as many features as its hidden layer, at the four points, has singular values
+of at least `threshold` times the greatest; a probe solves a distribution if it ends without an error on its points.
+
+Input   none: the points are the paper's.
+Output  results/counterexample.csv      the exact optimum, then a line per network, weight decay and learning rate: mean over
+                                        mixtures, standard deviation over seeds
+        results/counterexample.svg      what is best and what is kept over the mixtures; how often one feature is kept; how
+                                        many distributions a probe solves
+        results/counterexample.parquet  every trained network: mixture (in parts of grid), seed, features kept, the four solved
+
+No part of the table: it is made when it is asked for.
+"""
+
+
+rule counterexample:
+    """All networks, on one core."""
+    input:
+        code=code_of("counterexample"),
+    output:
+        csv="results/counterexample.csv",
+        svg="results/counterexample.svg",
+        runs="results/counterexample.parquet",
+    log:
+        "results/logs/counterexample/counterexample.log",
+    benchmark:
+        "results/benchmarks/counterexample/counterexample.tsv"
+    resources:
+        mem_mb=study.config.limits.memory_mb,
+        runtime=study.config.limits.runtime_minutes,
+    params:
+        settings=study.counterexample_settings,
+    shell:
+        "python -m workflow_scripts.counterexample"
+        " --settings {params.settings:q}"
+        " --csv {output.csv:q}"
+        " --svg {output.svg:q}"
+        " --runs {output.runs:q}"
+        " 2> {log:q}"

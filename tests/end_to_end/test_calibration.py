@@ -1,0 +1,35 @@
+"""The calibration of the finished tiny study, and what it runs again."""
+
+import csv
+import io
+
+
+def lines(study, file: str) -> list[dict]:
+    return list(csv.DictReader(io.StringIO(study.read(f"results/{file}").decode())))
+
+
+def test_calibration_follows_the_table_and_re_runs_nothing_of_it(study):
+    study.change_config(lambda values: values.update(calibration={"minimum_rows": 10}))
+    assert study.run("--", "results/calibration.csv") == {"calibration": 1}
+    table = {line["method"]: line for line in lines(study, "table2.csv")}
+    found = lines(study, "calibration.csv")
+    assert [(line["method"], line["selection"]) for line in found] == [
+        (arm, selection) for arm in ("cat1", "cat3") for selection in ("paper", "holdout")
+    ]
+    for line in found:
+        column = "cues_tiny" if line["selection"] == "paper" else "cues_tiny_holdout"
+        assert float(line["accuracy"]) == float(f"{float(table[line['method']][column]):.2f}")
+        assert 0 < float(line["ece"]) < 100 and float(line["mce_sigma"]) > 0 and line["rows"] == "200"
+        assert 0 <= float(line["worst_group_accuracy"]) <= float(line["accuracy"]) and int(line["groups"]) > 30
+    worst = {line["worst_group"].split("=")[0] for line in lines(study, "calibration_replicates.csv")}
+    assert worst <= {"cue0", "cue1", "cue2", "cue3"}
+    before = {name: study.read(f"results/calibration{name}") for name in (".csv", ".svg", "_replicates.csv")}
+    assert before[".svg"].startswith(b"<?xml")
+
+    study.append("workflow_scripts/timecat/calibration_groups.py", "\n# edited\n")
+    assert study.run() == {}  # the table does not depend on it
+    assert study.run("--", "results/calibration.csv") == {"calibration": 1}
+    assert {name: study.read(f"results/calibration{name}") for name in before} == before
+    assert study.run("--", "results/calibration.csv") == {}
+    study.change_config(lambda values: values["calibration"].update(bins=3))
+    assert study.run("-n", "--", "results/calibration.csv") == {"calibration": 1} and study.run() == {}

@@ -1,0 +1,171 @@
+"""Calibration's statistics: against their plain twin and MCGrad's figures; groups and segments of an index."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from workflow_scripts.timecat import calibration
+from workflow_scripts.timecat.calibration import measure
+from workflow_scripts.timecat.calibration_groups import Grouping, by_frequency, groupings, make_segments
+from workflow_scripts.timecat.calibration_reference import (
+    ecce_reference,
+    ece_reference,
+    segments_reference,
+    sigma_reference,
+    worst_group_reference,
+    worst_segment_reference,
+)
+from workflow_scripts.timecat.randomness import key, uniform
+
+ROWS = np.arange(600)
+
+
+def drawn(name: str, rows=ROWS) -> np.ndarray:
+    return uniform(key("example", name), rows)
+
+
+def example():
+    """p, y and three groupings of 600 rows: too confident where a is 1 and b is 0."""
+    p = 0.3 + 0.699 * drawn("p")
+    columns = {name: (values * drawn(name)).astype(int) for name, values in (("a", 3), ("b", 2), ("c", 3))}
+    y = drawn("y") < p - 0.15 * (columns["a"] == 1) * (columns["b"] == 0)
+    return p, y.astype(float), columns
+
+
+def as_groupings(columns) -> list[Grouping]:
+    return [Grouping(name, codes, [str(code) for code in range(codes.max() + 1)]) for name, codes in columns.items()]
+
+
+def measured(p, y, segments, bins=15, draws=1):
+    return measure(p, y, np.arange(len(p)), segments, bins, draws)
+
+
+@pytest.mark.parametrize(("minimum_rows", "depth", "bins"), [(10, 3, 15), (40, 2, 35), (190, 1, 1), (700, 2, 1000)])
+def test_equals_the_plain_twin(minimum_rows, depth, bins):
+    p, y, columns = example()
+    segments = make_segments(600, as_groupings(columns), minimum_rows, depth)
+    plain = segments_reference(600, {name: codes.tolist() for name, codes in columns.items()}, minimum_rows, depth)
+    own = {
+        name: segments.member[start : start + size].tolist()
+        for name, start, size in zip(segments.names, segments.starts, segments.sizes)
+    }
+    assert own == plain and segments.segment.tolist() == np.repeat(range(len(plain)), segments.sizes).tolist()
+    found = measured(p, y, segments, bins)
+    sigma, (mce_sigma, worst) = sigma_reference(p), worst_segment_reference(p, y, plain)
+    assert found.worst_segment == worst
+    wanted = {
+        "accuracy": 100 * sum(y) / 600,
+        "confidence": 100 * sum(p) / 600,
+        "ece": 100 * ece_reference(p, y, bins),
+        "ecce_sigma": ecce_reference(p, y) / sigma,
+        "mce_sigma": mce_sigma,
+        "mce_abs": 100 * mce_sigma * sigma,
+        "minimum_detectable": 500 * sigma,
+    }
+    assert {name: getattr(found, name) for name in wanted} == pytest.approx(wanted, rel=1e-10)
+    if segments.groups:
+        assert found.worst_group_accuracy == pytest.approx(100 * worst_group_reference(y, plain))
+        assert y[plain[found.worst_group]].mean() == pytest.approx(found.worst_group_accuracy / 100)
+    else:
+        assert np.isnan(found.worst_group_accuracy) and found.worst_group == ""
+
+
+# What MCGrad 0.1.5 (PyPI, MIT; MulticalibrationError with float64, adaptive_calibration_error) says of example():
+# depth, least rows -> segments, ECCE of all rows in σ, MCE_σ, MCE_abs; minimum detectable error; ECE.
+MCGRAD = {
+    (0, 10): (1, 3.0417784589497177, 3.0417784589497177, 0.05418992565443598),
+    (1, 10): (9, 3.0417784589497177, 3.4244607527999933, 0.0610074915399462),
+    (2, 10): (30, 3.0417784589497177, 4.417154974973118, 0.07869254875996613),
+    (3, 10): (48, 3.0417784589497177, 4.417154974973118, 0.07869254875996613),
+    (3, 40): (33, 3.0417784589497177, 4.417154974973118, 0.07869254875996613),
+}
+MCGRAD_DETECTABLE = 0.08907605597474541
+MCGRAD_ECE = 0.05249269012942463  # of 6 bins; it rounds their edges to three digits, which moves no row there
+
+
+@pytest.mark.parametrize(("depth", "minimum_rows"), list(MCGRAD))
+def test_mcgrad_says_the_same(depth, minimum_rows):
+    p, y, columns = example()
+    segments = make_segments(600, as_groupings(columns), minimum_rows, depth)
+    found = measured(p, y, segments)
+    own = len(segments.sizes), found.ecce_sigma, found.mce_sigma, found.mce_abs / 100
+    assert own == pytest.approx(MCGRAD[depth, minimum_rows], rel=1e-10)
+    assert found.minimum_detectable / 100 == pytest.approx(MCGRAD_DETECTABLE, rel=1e-10)
+    if depth > 1:
+        assert found.worst_segment == "a=1 & b=0"
+    assert measured(p, y, segments, bins=6).ece / 100 == pytest.approx(MCGRAD_ECE, rel=1e-10)
+
+
+def test_perfect_calibration_shows_what_is_said_of_it():
+    """Of labels drawn from the probabilities, errors are about those called calibrated; of other labels they are not."""
+    p, y, columns = example()
+    segments = make_segments(600, as_groupings(columns), 40, 2)
+    many = [measured(p, drawn(f"y{number}") < p, segments) for number in range(60)]
+    said = measured(p, y, segments, draws=200)
+    for name in ("ece", "mce_sigma"):
+        values = [getattr(one, name) for one in many]
+        error = np.std(values) / np.sqrt(len(values))
+        assert abs(np.mean(values) - getattr(said, f"{name}_calibrated")) < 4 * error
+        assert getattr(said, name) > getattr(said, f"{name}_calibrated")
+    # It depends on probabilities alone.
+    assert measured(p, 1 - y, segments, draws=200).ece_calibrated == said.ece_calibrated
+
+
+def test_the_order_of_rows_does_not_count():
+    """Nor does it where many probabilities are equal, as a network's are at 1."""
+    _, y, columns = example()
+    p = np.round(0.3 + 0.699 * drawn("p"), 1)
+    assert len(np.unique(p)) < 10
+    order = np.argsort(drawn("order"))
+    of = as_groupings({name: codes[order] for name, codes in columns.items()})
+    one = measure(p, y, ROWS, make_segments(600, as_groupings(columns), 40, 2), 15, 3)
+    two = measure(p[order], y[order], ROWS[order], make_segments(600, of, 40, 2), 15, 3)
+    numbers = [{name: value for name, value in vars(of).items() if isinstance(value, float)} for of in (one, two)]
+    assert len(numbers[0]) == 10 and numbers[0] == pytest.approx(numbers[1], rel=1e-10)
+    assert (one.worst_group, one.worst_segment) == (two.worst_group, two.worst_segment)
+
+
+def test_certainty_that_is_wrong_is_infinitely_far_off():
+    sigma = np.array([0.0, 0.0, 0.1])
+    assert calibration.in_units_of(sigma, np.array([0.0, 0.2, 0.2])).tolist() == [0.0, np.inf, 2.0]
+
+
+def index(labels, class_names, **columns) -> pa.Table:
+    own = {"row": range(len(labels)), "label": labels, "class_name": class_names, "source": ["x"] * len(labels)}
+    return pa.table({name: list(values) for name, values in (own | columns).items()})
+
+
+def test_group_columns_of_the_index_are_the_groupings():
+    evaluation = index(
+        [0, 1, 0, 1], ["x/a", "y/b", "x/a", "y/b"], place=["land", None, "sea", "land"], site=[7, 7, 9, 7]
+    )
+    place, site = groupings(evaluation, index([0, 1], ["x/a", "y/b"]))
+    assert (place.name, place.values[place.codes[1]], len(place.values)) == ("place", "None", 3)
+    assert [site.values[code] for code in site.codes] == ["7", "7", "9", "7"]
+    segments = make_segments(4, [place, site], 2, 2)
+    assert dict(zip(segments.names, segments.sizes.tolist())) == {
+        "all rows": 4,
+        "place=land": 2,
+        "site=7": 3,
+        "place=land & site=7": 2,
+    }
+    assert segments.groups == 2
+
+
+def test_without_them_class_superclass_and_frequency_are():
+    labels, names = [0, 1, 2, 3, 3], ["birds/1", "birds/2", "fungi/3", "fungi/4", "fungi/4"]
+    train = index([0] * 9 + [1] * 5 + [2] * 4 + [3] * 2, ["x"] * 20)
+    found = {one.name: [one.values[code] for code in one.codes] for one in groupings(index(labels, names), train)}
+    assert found == {
+        "class": names,
+        "superclass": ["birds", "birds", "fungi", "fungi", "fungi"],
+        "training rows": ["frequent", "middle", "rare", "rare", "rare"],
+    }
+    even = index([0, 1, 2, 3], ["x"] * 4)
+    flat = groupings(index(labels, [name[-1] for name in names]), even)
+    assert [one.name for one in flat] == ["class"]  # no folders, and all classes equally frequent
+
+
+def test_a_class_without_training_rows_is_rare():
+    found = by_frequency(np.array([5, 0]), np.array([0, 0, 0, 1, 2, 2]))
+    assert [found.values[code] for code in found.codes] == ["rare", "frequent"]

@@ -1,0 +1,225 @@
+"""Stage calibration: what its tables and its figure say of given predictions, and what it refuses."""
+
+import csv
+import io
+import json
+import statistics
+import sys
+import xml.etree.ElementTree
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from workflow_scripts import calibration as stage
+from workflow_scripts.timecat import calibration_table
+from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.calibration import measure
+from workflow_scripts.timecat.calibration_groups import groupings, make_segments
+from workflow_scripts.timecat.calibration_reference import ece_reference
+from workflow_scripts.timecat.randomness import key, uniform
+
+ARMS = [
+    {"name": "cat1", "members": 1, "steps": 450_000, "transfer": "probe"},
+    {"name": "cat4", "members": 4, "steps": 100_000, "transfer": "probe"},
+    {"name": "scratch", "members": 1, "steps": None, "transfer": "direct"},
+]
+REPLICATES = {"cat1": 3, "cat4": 1, "scratch": 2}
+DATA_SETS = [
+    {"name": "source", "title": "Source", "in_distribution": True},
+    {"name": "few", "title": "Few rows", "in_distribution": False},
+]
+ROWS = {"source": 240, "few": 20}
+CELLS = [{"arm": arm["name"], "data_set": one["name"]} for arm in ARMS for one in DATA_SETS]
+SETTINGS = {"bins": 5, "minimum_rows": 25, "depth": 2, "draws": 4}
+STYLE = {"width_per_panel": 2.0, "height": 2.0}
+
+
+def index(name: str) -> pa.Table:
+    """Rows from 1000 on, six classes; of the source also a group column."""
+    rows = np.arange(ROWS[name])
+    labels = rows % 6
+    columns = {"row": rows + 1000, "label": labels, "class_name": [f"c{label}" for label in labels]}
+    columns["source"] = ["made"] * len(rows)
+    return pa.table(columns | ({"place": rows % 4} if name == "source" else {}))
+
+
+def predictions(name: str, arm: str) -> dict[tuple[str, int], dict]:
+    """(selection, replicate) -> columns: row, label, predicted and probability."""
+    found, rows = {}, np.arange(ROWS[name])
+    for selection in ("paper", "holdout"):
+        for replicate in range(REPLICATES[arm]):
+            draw = uniform(key(name, arm, selection, replicate), rows)
+            p = (0.4 + 0.6 * draw).astype(np.float32)
+            p[0] = 1.0
+            correct = uniform(key(name, arm, selection, replicate), rows, 1) < p - 0.1
+            found[selection, replicate] = {
+                "row": rows + 1000,
+                "label": rows % 6,
+                "predicted": (rows + 1 - correct) % 6,
+                "probability": p,
+            }
+    return found
+
+
+def write_predictions(path, cells: dict) -> None:
+    """As a probe writes them: replicate by replicate."""
+    tables = [
+        pa.table({"selection": [selection] * len(own["row"]), "replicate": np.full(len(own["row"]), replicate)} | own)
+        for (selection, replicate), own in sorted(cells.items(), key=lambda cell: cell[0][1])
+    ]
+    pq.write_table(pa.concat_tables(tables), path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of indices and predictions."""
+    path = tmp_path_factory.mktemp("calibration")
+    for name in ROWS:
+        pq.write_table(index(name), path / f"{name}.index.parquet")
+    for cell in CELLS:
+        write_predictions(
+            path / f"{cell['arm']}.{cell['data_set']}.parquet", predictions(cell["data_set"], cell["arm"])
+        )
+    return path
+
+
+def run(folder, made, predicted=None, settings=SETTINGS, data_sets=DATA_SETS, cells=CELLS) -> None:
+    made.mkdir(exist_ok=True)
+    indices = [str(folder / f"{one['name']}.index.parquet") for one in data_sets]
+    predicted = predicted or [folder / f"{cell['arm']}.{cell['data_set']}.parquet" for cell in cells]
+    values = {"cells": cells, "arms": ARMS, "data-sets": data_sets, "settings": settings, "style": STYLE}
+    line = ["stage", "--predictions", *map(str, predicted), "--evaluation-indices", *indices]
+    line += ["--train-indices", *indices, *(word for k, v in values.items() for word in (f"--{k}", json.dumps(v)))]
+    line += ["--csv", str(made / "c.csv"), "--replicates", str(made / "r.csv"), "--svg", str(made / "c.svg")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", "restored after the test")
+        patch.setattr(sys, "argv", line)
+        stage.main()
+
+
+@pytest.fixture(scope="module")
+def made(folder, tmp_path_factory):
+    """The folder of a run's outputs."""
+    path = tmp_path_factory.mktemp("made")
+    run(folder, path)
+    return path
+
+
+def lines(path) -> list[dict]:
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def test_the_tables_are_of_each_replicate_and_of_all(made):
+    table, replicates = lines(made / "c.csv"), lines(made / "r.csv")
+    assert len(table) == len(CELLS) * 2 and len(replicates) == 2 * 2 * sum(REPLICATES.values())
+    segments = make_segments(240, groupings(index("source"), index("source")), 25, 2)
+    for line in table:
+        arm, name, selection = line["method"], line["data_set"], line["selection"]
+        own = [
+            one for one in replicates if (one["method"], one["data_set"], one["selection"]) == (arm, name, selection)
+        ]
+        assert [one["replicate"] for one in own] == [str(number) for number in range(REPLICATES[arm])]
+        assert line["replicates"] == str(len(own)) and line["rows"] == str(ROWS[name])
+        for quantity in calibration_table.QUANTITIES:
+            values = [one[quantity] for one in own]
+            if (name, quantity) == ("few", "worst_group_accuracy"):
+                assert values == [""] * len(own) and line[quantity] == line[f"{quantity}_std"] == ""
+                continue
+            values = [float(value) for value in values]
+            assert float(line[quantity]) == pytest.approx(statistics.mean(values), abs=2e-3)
+            assert (line[f"{quantity}_std"] == "") == (len(own) == 1)
+            if len(own) > 1:
+                assert float(line[f"{quantity}_std"]) == pytest.approx(statistics.stdev(values), abs=2e-3)
+        for one, given in zip(own, [predictions(name, arm)[selection, number] for number in range(len(own))]):
+            p, y = given["probability"].astype(float), given["predicted"] == given["label"]
+            assert float(one["accuracy"]) == pytest.approx(100 * y.mean(), abs=1e-3)
+            assert float(one["ece"]) == pytest.approx(100 * ece_reference(p, y, 5), abs=1e-3)
+            if name == "source":
+                found = measure(np.minimum(p, calibration_table.NEARLY_ONE), y, given["row"], segments, 5, 4)
+                assert [one["worst_group"], one["worst_segment"]] == [found.worst_group, found.worst_segment]
+                assert found.worst_group.startswith("place=")
+                for quantity in calibration_table.QUANTITIES:
+                    assert one[quantity] == f"{getattr(found, quantity):.3f}"
+
+
+def test_what_stands_beside_the_numbers(made):
+    first = lines(made / "c.csv")[0]
+    fixed = {name: first[name] for name in list(first)[:10]}
+    assert fixed == {
+        "method": "cat1",
+        "members": "1",
+        "steps_per_member": "450000",
+        "total_steps": "450000",
+        "data_set": "source",
+        "selection": "paper",
+        "replicates": "3",
+        "rows": "240",
+        "groups": "4",
+        "segments": "5",
+    }
+    last = lines(made / "c.csv")[-1]
+    assert (last["method"], last["steps_per_member"], last["total_steps"]) == ("scratch", "", "")
+    assert (last["groups"], last["segments"]) == ("0", "1")  # no class of the 20 rows has 25
+
+
+def test_a_probability_that_float32_rounds_to_one_makes_no_error_infinite(folder, tmp_path):
+    given = predictions("few", "cat4")
+    for own in given.values():
+        own["probability"] = np.ones(20, np.float32)
+    write_predictions(tmp_path / "p.parquet", given)
+    table, segments = index("few"), make_segments(20, [], 1, 1)
+    found = calibration_table.measure_cell(tmp_path / "p.parquet", "index", table, segments, 5, 1)
+    assert 1000 < found["paper"][0].mce_sigma < 1e6
+
+
+def test_svg_has_three_panels_per_data_set(made):
+    svg = xml.etree.ElementTree.fromstring((made / "c.svg").read_text())
+    ids = {element.get("id") for element in svg.iter()}
+    assert len({name for name in ids if name and name.startswith("axes_")}) == 3 * 2
+    assert "date" not in (made / "c.svg").read_text().lower()
+    assert sorted(path.name for path in made.iterdir()) == ["c.csv", "c.svg", "r.csv"]
+
+
+def test_more_data_sets_than_a_line_holds(folder, tmp_path):
+    for number in range(5):
+        (tmp_path / f"d{number}.index.parquet").symlink_to(folder / "few.index.parquet")
+    data_sets = [{"name": f"d{number}", "title": f"D{number}", "in_distribution": False} for number in range(5)]
+    cells = [{"arm": arm["name"], "data_set": one["name"]} for arm in ARMS for one in data_sets]
+    run(
+        tmp_path,
+        tmp_path / "made",
+        [folder / f"{cell['arm']}.few.parquet" for cell in cells],
+        SETTINGS,
+        data_sets,
+        cells,
+    )
+    svg = xml.etree.ElementTree.fromstring((tmp_path / "made/c.svg").read_text())
+    ids = {element.get("id") for element in svg.iter()}
+    assert len({name for name in ids if name and name.startswith("axes_")}) == 3 * 6  # one of them is not used
+
+
+def test_bytes_are_a_function_of_content(made, folder, tmp_path):
+    run(folder, tmp_path / "again")
+    for name in ("c.csv", "r.csv", "c.svg"):
+        assert (tmp_path / "again" / name).read_bytes() == (made / name).read_bytes()
+
+
+def test_what_does_not_belong_together_is_named(folder, tmp_path):
+    given = predictions("source", "cat4")
+    given["holdout", 0]["label"] = np.roll(given["holdout", 0]["label"], 1)
+    write_predictions(tmp_path / "other.parquet", given)
+    (tmp_path / "bad.parquet").write_bytes(b"no parquet")
+    good = [folder / f"{cell['arm']}.{cell['data_set']}.parquet" for cell in CELLS]
+    refused = (
+        r"other\.parquet: rows and labels of replicate 0, selection holdout, are not those of .*source\.index\.parquet"
+    )
+    with pytest.raises(UserError, match=f"{refused}; delete the predictions and run again"):
+        run(folder, tmp_path / "made", [*good[:2], tmp_path / "other.parquet", *good[3:]])
+    with pytest.raises(UserError, match=r"bad\.parquet: cannot be read as an output of rule probe, .* run again"):
+        run(folder, tmp_path / "made", [tmp_path / "bad.parquet", *good[1:]])
+    pq.write_table(pa.table({"row": [1]}), tmp_path / "bad.parquet")
+    with pytest.raises(UserError, match=r"bad\.parquet: cannot be read as an output of rule probe, .* run again"):
+        run(folder, tmp_path / "made", [tmp_path / "bad.parquet", *good[1:]])
+    assert list((tmp_path / "made").iterdir()) == []

@@ -1,0 +1,68 @@
+"""The counterexample's exact part: the enumeration against linear programs, the optimum against its closed form."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from workflow_scripts.timecat.counterexample_exact import (
+    FEATURE_SETS,
+    IS_POSITIVE,
+    POINTS,
+    QUARTERS,
+    TIE,
+    answers,
+    masses,
+    optimum,
+    simplex,
+    solved,
+)
+
+
+def is_linear(answer, features) -> bool:
+    """Whether some weights of these features and a bias answer so: a linear program, as plain as can be."""
+    sign = np.where(answer, 1, -1)[:, None]
+    columns = POINTS[:, [feature - 1 for feature in features]]
+    A = -sign * np.hstack([columns, np.ones((4, 1))])
+    return linprog(np.zeros(A.shape[1]), A_ub=A, b_ub=-np.ones(4), bounds=(None, None)).success
+
+
+@pytest.mark.parametrize("features", FEATURE_SETS)
+def test_the_enumerated_answers_are_all_that_linear_classifiers_give(features):
+    wanted = {answer for answer in itertools.product([False, True], repeat=4) if is_linear(answer, features)}
+    assert {tuple(answer) for answer in answers(features).tolist()} == wanted
+    assert tuple(IS_POSITIVE) not in wanted  # no mixture of all four is separable
+
+
+@pytest.mark.parametrize("grid", [1, 4, 7, 10])
+def test_the_optimum_is_the_closed_form(grid):
+    """Feature 1 where |l1 - l2| > |l3 - l4|, feature 2 where it is less; the mass of the point given up is what is lost."""
+    mixtures = simplex(grid)
+    first, second = np.abs(mixtures[:, 0] - mixtures[:, 1]), np.abs(mixtures[:, 2] - mixtures[:, 3])
+    found = optimum(mixtures)
+    assert np.array_equal(found.feature, np.select([first > second, first < second], [1, 2], TIE))
+    assert np.array_equal(found.error, masses(mixtures).min(1))
+    assert np.array_equal(
+        found.error, grid - np.maximum(first, second)
+    )  # in 4 x grid-ths: (1 - largest difference) / 4
+    assert (found.size == 1).all()
+
+
+def test_the_simplex_is_whole():
+    mixtures = simplex(5)
+    assert len(mixtures) == len({tuple(row) for row in mixtures.tolist()}) == 8 * 7 * 6 / 6
+    assert (mixtures.sum(1) == 5).all() and (mixtures >= 0).all()
+    assert (masses(mixtures).sum(1) == 20).all()
+
+
+def test_each_distribution_is_half_of_each_class_and_leaves_one_point_out():
+    assert (QUARTERS[:, IS_POSITIVE].sum(1) == 2).all() and (QUARTERS[:, ~IS_POSITIVE].sum(1) == 2).all()
+    assert np.argwhere(QUARTERS == 0).tolist() == [[0, 1], [1, 0], [2, 3], [3, 2]]
+
+
+def test_a_probe_on_one_feature_solves_two_of_the_four():
+    assert solved(()).tolist() == [False] * 4
+    assert solved((1,)).tolist() == [True, True, False, False]
+    assert solved((2,)).tolist() == [False, False, True, True]
+    assert solved((1, 2)).tolist() == [True] * 4

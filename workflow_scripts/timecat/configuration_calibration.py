@@ -1,0 +1,20 @@
+"""The typed config of results/calibration.csv."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from workflow_scripts.timecat.configuration_blocks import Block, PositiveInt
+
+
+class Calibration(Block):
+    """How well probabilities are calibrated, over all rows and over groups of them (results/calibration.csv)."""
+
+    bins: PositiveInt = Field(15, description="bins of the expected calibration error, of equally many rows each")
+    minimum_rows: PositiveInt = Field(50, description="groups and intersections of groups with fewer rows do not count")
+    depth: Annotated[int, Field(ge=0)] = Field(
+        2, description="how many groups are intersected at most (1: groups alone, 0: all rows alone)"
+    )
+    draws: PositiveInt = Field(
+        100, description="drawings of labels from the probabilities, which say what perfect calibration would show"
+    )
