@@ -10,7 +10,7 @@ from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.calibration import Measured, measure
 from workflow_scripts.timecat.calibration_groups import Segments
 from workflow_scripts.timecat.selection import SELECTIONS
-from workflow_scripts.timecat.table_arms import total_steps
+from workflow_scripts.timecat.table_arms import steps_cell, total_steps
 from workflow_scripts.timecat.tables import Row, summarize
 
 # Columns of both files: percent, or units of σ where the name ends with _sigma or _sigma_calibrated.
@@ -106,7 +106,7 @@ def csv_text(measured, arms, data_sets, segments) -> str:
             of = segments[data_set["name"]]
             for selection in SELECTIONS:
                 own = [rows[quantity][number].summaries[data_set["name"], selection] for quantity in QUANTITIES]
-                budget = [arm["members"], arm["steps"] or "", total_steps(arm) or ""]
+                budget = [arm["members"], steps_cell(arm) or "", total_steps(arm) or ""]
                 counts = [own[0].n, of.sizes[0], of.groups, len(of.sizes)]
                 numbers = [_number(value) for summary in own for value in (summary.mean, summary.std)]
                 writer.writerow([arm["name"], *budget, data_set["name"], selection, *counts, *numbers])
