@@ -109,7 +109,7 @@ class Bench:
 
     def pretrain(self, rows: int) -> float:
         """Write the weights of a short pretraining; returns the evaluation accuracy of its own classifier."""
-        settings, beton = recipe.Recipe(**json.loads(self.study.recipe(None))), self.folder / "pretraining.beton"
+        settings, beton = recipe.Recipe(**self.study.config.pretrain.recipe()), self.folder / "pretraining.beton"
         backbone = self.config["backbones"][self.config["backbone"]]
         run, done = training.start_run(backbone, CLASSES, settings, 2, "cpu"), 0
         for size, steps in self.pretraining.items():
