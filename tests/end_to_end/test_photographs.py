@@ -98,6 +98,8 @@ def test_the_papers_study_on_small_images_in_its_layouts(photographs, tmp_path):
         values["backbone"], values["backbones"] = "resnet18", {"resnet18": {"architecture": "resnet18"}}
         values["pretrain"].update(seeds=[2, 550], batch_size=32, ghost_batch=4, warmup_steps=2, batch_norm_batches=1)
         values["arms"] = [{"name": f"cat{members}", "members": members, "steps": 2} for members in (1, 2)]
+        for other in ("table1", "controls", "grid"):
+            del values[other]
         small_probe(values)
 
     study, config = study_of("config/paper.yaml", tmp_path / "study", smaller)
