@@ -13,6 +13,7 @@ import torch
 from tests.end_to_end.test_interruption import FOLDER, STEPS, interrupt, long_job
 from tests.end_to_end.test_interruption import TARGET as LONG_TARGET
 from tests.studies import StudyFolder
+from workflow_scripts.timecat.artifacts import read_sidecar
 from workflow_scripts.timecat.devices import PRETENDED
 
 FEATURES = "results/features/cues_tiny/residual4/seed2/step12/cues_tiny"
@@ -53,6 +54,9 @@ def test_a_study_on_two_devices_is_the_study_on_one(study, tmp_path):
         assert all(
             re.match(r"(?:waiting.*\n)?computing on pretended GPU [01]\n(?!2 proc)", log) for log in logs(one, stage)
         )
+    for folder, device in ((one, "cpu"), (two, "2 x cpu")):
+        for artifact in (FEATURES, "results/checkpoints/cues_tiny/residual4/seed2/step12.safetensors"):
+            assert read_sidecar(folder.path / artifact)["describes"]["device"] == device
     assert one.checkpoints() == two.checkpoints()
     for name in ("evaluation.center.npy", "heldout.center.npy", "train.view0.npy"):
         assert one.read(f"{FEATURES}/{name}") == two.read(f"{FEATURES}/{name}"), name
