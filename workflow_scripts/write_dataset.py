@@ -42,7 +42,7 @@ def write_split(arguments) -> None:
 
         probed_classes = probed_class_names(sidecar, index)
         inputs = {"probed_classes": digest(probed_classes)}
-    split = read_split(settings | {"download": arguments.download == "true"}, arguments.split, probed_classes)
+    split = read_split(with_download(settings, arguments.download == "true"), arguments.split, probed_classes)
     command.log(f"{name}: {len(split)} images listed")
     storage = settings.get("storage", RAW)
     progress = Progress(len(split), name, "images")
@@ -64,12 +64,23 @@ def write_split(arguments) -> None:
     write_sidecar(
         arguments.beton,
         content=digest([written.content, index_digest]),
-        params={key: value for key, value in settings.items() if key not in WHERE}
-        | {"storage": storage, "split": arguments.split},
+        params=without_places(settings) | {"storage": storage, "split": arguments.split},
         inputs=inputs,
         facts={"data_set": arguments.name, "rows": len(split), "classes": len(split.class_names)},
     )
     command.log(f"{name}: {len(split)} images of {len(split.class_names)} classes")
+
+
+def with_download(settings: dict, allowed: bool) -> dict:
+    """Settings of a data set, and of the whole that it may be a part of, that say whether an archive may be fetched."""
+    told = settings | {"download": allowed}
+    return told | {"of": with_download(settings["of"], allowed)} if "of" in settings else told
+
+
+def without_places(settings: dict) -> dict:
+    """Settings less WHERE, and likewise those of the whole."""
+    kept = {key: value for key, value in settings.items() if key not in WHERE}
+    return kept | {"of": without_places(kept["of"])} if "of" in kept else kept
 
 
 def write_index(path, split: Split) -> str:

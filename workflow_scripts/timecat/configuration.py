@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from workflow_scripts.timecat.architectures import mistake_in_sizes, mistake_in_zero_gamma
 from workflow_scripts.timecat.configuration_arms import (
+    OTHER_TABLES,
     TABLES,
     Arm,
     ArmGrid,
@@ -21,7 +22,7 @@ from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveI
 from workflow_scripts.timecat.configuration_calibration import Calibration
 from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_counterexample import Counterexample
-from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder
+from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder, Part
 from workflow_scripts.timecat.configuration_stages import (
     AnyBackbone,
     DirectTransfer,
@@ -78,6 +79,7 @@ class Config(Block):
 
     @model_validator(mode="after")
     def _consistent(self):
+        self._complete_parts()
         for key in ("source", "targets"):
             for name in [self.source] if key == "source" else self.targets:
                 if name not in self.data_sets:
@@ -95,21 +97,27 @@ class Config(Block):
                 raise ValueError(f"data_sets: {name!r} is a name of the table's own columns; give it another one")
         self._check_recipes()
         arms = self.all_arms
+        self._check_tables(arms)
         self._check_evaluation_folders(arms)
         for name in dict.fromkeys([self.backbone, *(arm.backbone or self.backbone for arm in arms.values())]):
             self._check_backbone(name)
         for arm in arms.values():
             check_replicates(arm, arm.seeds or self.pretrain.seeds, "seeds" if arm.seeds else "pretrain.seeds")
             for name in arm.published:
-                if name not in self.targets:
+                if name not in (targets := self._targets_of(arm)):
                     raise ValueError(
                         f"arms: {arm.name!r} has a published figure on {name!r}, which is not one of the targets "
-                        f"({', '.join(self.targets)}); correct the name"
+                        f"({', '.join(targets)}); correct the name"
                     )
         self._check_grid(arms)
         if self.checkpoints is not None:
             own = [arm for arm in arms.values() if (arm.backbone or self.backbone) == self.backbone]
             for arm in own:
+                if (arm.source or self.source) != self.source:
+                    raise ValueError(
+                        f"arms: {arm.name!r} is pretrained on {arm.source!r}, but its backbone {self.backbone!r} is the "
+                        "one that `checkpoints` publishes; give it a backbone of its own"
+                    )
                 if unknown := [seed for seed in arm.seeds or [] if seed not in self.pretrain.seeds]:
                     raise ValueError(
                         f"arms: seed {unknown[0]} of {arm.name!r} is not in pretrain.seeds, whose places are the runs of "
@@ -119,10 +127,39 @@ class Config(Block):
             self.checkpoints.check_places(self.pretrain.seeds, sorted(steps | set(self.pretrain.milestones)))
         return self
 
+    def _complete_parts(self):
+        """Give each part of a data set the whole's transform, if it has none of its own."""
+        wholes = [name for name, block in self.data_sets.items() if not isinstance(block, Part | EvaluationFolder)]
+        for name, block in self.data_sets.items():
+            if not isinstance(block, Part):
+                continue
+            if block.of not in wholes:
+                raise ValueError(
+                    f"data_sets.{name}.of: {block.of!r} is not one of the data sets that a part can be of "
+                    f"({', '.join(wholes)})"
+                )
+            if block.transform is None:
+                whole = self.data_sets[block.of].transform
+                self.data_sets[name] = block.model_copy(update={"transform": whole})
+
     @property
     def all_arms(self) -> dict[str, Arm]:
         """The arms of all tables by name (the grid's, which have none in the config, are left out)."""
-        return collected_arms(self.arms, {name: getattr(self, name) for name in TABLES})
+        return collected_arms(self.arms, self.tables)
+
+    @property
+    def tables(self) -> dict[str, ArmTable]:
+        """The tables beside table 2 that the study has, by name."""
+        tables = {name: getattr(self, name) for name in (*TABLES, *OTHER_TABLES)}
+        return {name: table for name, table in tables.items() if table is not None}
+
+    def _targets_of(self, arm: Arm) -> list[str]:
+        """The data sets that an arm is transferred to, in any table."""
+        found = list(self.targets) if arm in self.arms else []
+        for table in self.tables.values():
+            if arm.name in table.names:
+                found += table.targets or self.targets
+        return list(dict.fromkeys(found))
 
     def recipe_of(self, backbone: str) -> Pretrain:
         """The recipe that a backbone is pretrained with: the study's, with the changes of its block."""
@@ -153,6 +190,17 @@ class Config(Block):
                 f"grid.seeds: {unknown[0]} is not in pretrain.seeds, whose places are the runs of `checkpoints`"
             )
 
+    def _check_tables(self, arms: dict[str, Arm]):
+        """That sources and targets of arms and tables are data sets."""
+        named = [(f"{key}.targets", name) for key, table in self.tables.items() for name in table.targets or []]
+        named += [(f"{key}.source", table.source) for key, table in self.tables.items() if table.source]
+        named += [(f"arms: source of {arm.name!r}", arm.source) for arm in arms.values() if arm.source]
+        for key, name in named:
+            if name not in self.data_sets:
+                raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(self.data_sets)})")
+            if not key.endswith(".targets") and isinstance(self.data_sets[name], EvaluationFolder):
+                raise ValueError(f"{key}: {name!r} is for evaluation only; choose another data set")
+
     def _check_backbone(self, name: str):
         if name not in self.backbones:
             arm = next(arm.name for arm in self.all_arms.values() if arm.backbone == name)
@@ -162,7 +210,11 @@ class Config(Block):
         architecture = self.backbones[name].architecture
         if self.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
             raise ValueError(f"pretrain.zero_gamma: {mistake}")
-        blocks = {target: self.data_sets[target] for target in (self.source, *self.targets)}
+        arms = [arm for arm in self.all_arms.values() if (arm.backbone or self.backbone) == name]
+        seen = [place for arm in arms for place in (arm.source or self.source, *self._targets_of(arm))]
+        if name == self.backbone:
+            seen = [self.source, *self.targets, *seen]
+        blocks = {target: self.data_sets[target] for target in dict.fromkeys(seen)}
         with_size = {target: block for target, block in blocks.items() if not isinstance(block, EvaluationFolder)}
         sizes = {target: block.transform.size for target, block in with_size.items()}
         if mistake := mistake_in_sizes(architecture, sizes):
@@ -179,7 +231,7 @@ class Config(Block):
                     f"({', '.join(trainable)})"
                 )
         for arm in arms.values():
-            only = [name for name in self.targets if name not in trainable]
+            only = [name for name in self._targets_of(arm) if name not in trainable]
             if arm.transfer != "probe" and only:
                 raise ValueError(
                     f"arms: {arm.name!r} has `transfer: {arm.transfer}`, which leaves no probe to read {only[0]!r} with; "

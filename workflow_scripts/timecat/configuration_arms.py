@@ -19,7 +19,8 @@ from workflow_scripts.timecat.configuration_blocks import (
 )
 
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
-TABLES = ("table1", "controls")  # the blocks of the config that are an ArmTable, and the names of their results
+TABLES = ("table1", "controls")  # blocks of the config that are an ArmTable, and the names of their results
+OTHER_TABLES = ()  # blocks that have an ArmTable's keys, and a rule of their own
 
 
 class Arm(Block):
@@ -32,7 +33,13 @@ class Arm(Block):
         description="optimizer steps of each, or a list with those of each member in turn; required, except with "
         "`transfer: direct`, which has none",
     )
-    backbone: Name | None = Field(None, description="a key of `backbones` (default: the study's backbone)")
+    source: Name | None = Field(
+        None,
+        description="the data set that its members are pretrained on (default: its table's, else the study's source)",
+    )
+    backbone: Name | None = Field(
+        None, description="a key of `backbones` (default: its table's, else the study's backbone)"
+    )
     transfer: Literal["probe", "finetune", "direct"] = Field(
         "probe",
         description="`probe`: frozen backbones; `finetune`: backbones trained on as well; `direct`: backbones trained on "
@@ -84,6 +91,13 @@ class ArmTable(Block):
     seeds: Seeds | None = Field(
         None, description="seeds that the replicates of its own arms are made of (default: pretrain.seeds)"
     )
+    source: Name | None = Field(
+        None, description="the data set that its own arms are pretrained on (default: the study's source)"
+    )
+    backbone: Name | None = Field(None, description="the backbone of its own arms (default: the study's backbone)")
+    targets: Annotated[list[Name], Field(min_length=1), WithoutRepeats] | None = Field(
+        None, description="its data sets, in the order of its columns (default: the study's targets)"
+    )
     arms: Annotated[
         list[
             Annotated[
@@ -96,9 +110,13 @@ class ArmTable(Block):
 
     @property
     def own(self) -> list[Arm]:
-        """The arms that are defined here, with the seeds that they are made of."""
+        """The arms that are defined here, with the seeds, source and backbone that they are made of."""
+        shared = {key: getattr(self, key) for key in ("seeds", "source", "backbone")}
         arms = [arm for arm in self.arms if isinstance(arm, Arm)]
-        return [arm if arm.seeds else arm.model_copy(update={"seeds": self.seeds}) for arm in arms]
+        return [
+            arm.model_copy(update={key: value for key, value in shared.items() if getattr(arm, key) is None})
+            for arm in arms
+        ]
 
     @property
     def names(self) -> list[str]:

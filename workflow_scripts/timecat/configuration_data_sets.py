@@ -8,6 +8,7 @@ from workflow_scripts.timecat.configuration_blocks import (
     Block,
     Fraction,
     Grid,
+    Name,
     PositiveFloat,
     PositiveInt,
     Probability,
@@ -226,7 +227,22 @@ class EvaluationFolder(Block):
     )
 
 
+class Part(DataSet):
+    """Rows of another data set, chosen by the group columns of its index; its classes are those of its training rows."""
+
+    kind: Literal["part"]
+    of: Name = Field(description="the whole, another data set of this study")
+    where: dict[Text, Annotated[list[Text | int], Field(min_length=1)]] = Field(
+        {}, description="columns of the whole's index, `class_name` or a group, and the values that its rows have there"
+    )
+    balanced_by: Annotated[list[Text], WithoutRepeats] = Field(
+        [], description="columns: as many training rows are drawn of each combination of their values as the rarest has"
+    )
+    subset_seed: Seed = Field(0, description="draws the rows of `balanced_by`")
+    transform: Transform | None = Field(None, description="how images become inputs (default: the whole's)")
+
+
 AnyDataSet = Annotated[
-    Cues | Digits | ImageFolder | ImageNet | INaturalist18 | Cifar | Camelyon17 | EvaluationFolder,
+    Cues | Digits | ImageFolder | ImageNet | INaturalist18 | Cifar | Camelyon17 | EvaluationFolder | Part,
     Field(discriminator="kind"),
 ]

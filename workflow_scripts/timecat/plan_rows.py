@@ -72,6 +72,11 @@ class RowsOf:
             train, evaluation = (made[split]["rows"] if split in wanted else 0 for split in ("train", "evaluation"))
             heldout = 0 if is_for_evaluation else self._heldout(train, self._labels(name))
             return Rows(train, evaluation, heldout, made["evaluation"]["classes"], "sidecars", {})
+        if block.kind == "part":
+            raise UserError(
+                f"data_sets.{name}: how many rows a part has is not known before it is made; state them: --rows "
+                f"{name}=50000,10000,100 (for training, evaluation; classes)"
+            )
         if block.kind == "cues":
             rows = block.rows
             return Rows(rows.train, rows.evaluation, self._heldout(rows.train), CUES_CLASSES, "config", {})
@@ -106,7 +111,7 @@ class RowsOf:
         known |= {kind: classes for kind, (*_, classes) in PUBLISHED.items()}
         if block.kind in known:
             return known[block.kind]
-        chosen = block.classes
+        chosen = getattr(block, "classes", None)
         return len(chosen) if isinstance(chosen, list) else chosen
 
     def _sidecar(self, name: str, split: str) -> dict | None:

@@ -30,10 +30,10 @@ class PlannedStudy:
         self.study, self.rows = study, rows
         self._images = {}
         for arm in study.config.arms:
-            if study.backbone_of(arm) != study.config.backbone:
+            if study.trained_on(arm) != (study.config.source, study.config.backbone):
                 raise UserError(
-                    f"arms: {arm.name!r} is of backbone {arm.backbone!r}; a plan counts the study's backbone alone, so move "
-                    "the arm to `table1` or `controls` before you ask for one"
+                    f"arms: {arm.name!r} is of backbone {study.backbone_of(arm)!r}; a plan counts the study's backbone alone, "
+                    f"pretrained on {study.config.source!r}, so move the arm to `table1` or `controls` before you ask for one"
                 )
 
     # --- what it consists of ---

@@ -5,6 +5,7 @@ config that the stage needs, so that a change of the config re-runs exactly the 
 """
 
 from workflow_scripts.timecat.artifacts import canonical_json
+from workflow_scripts.timecat.configuration_data_sets import Part
 from workflow_scripts.timecat.study_files import StudyFiles
 
 
@@ -15,7 +16,18 @@ class Study(StudyFiles):
 
     def data_set_settings(self, wildcards) -> str:
         """What makes the images of one split and how they are stored; what is done with them later is not part of it."""
-        block, split = self.config.data_sets[wildcards.data_set].model_dump(), wildcards.split
+        return canonical_json(self._settings_of_split(wildcards.data_set, wildcards.split))
+
+    def _settings_of_split(self, name: str, split: str) -> dict:
+        block = self.config.data_sets[name].model_dump()
+        if block["kind"] == "part":
+            block["of"] = self._settings_of_split(block["of"], split)
+            own = ("kind", "of", "where") + (("balanced_by",) if split == "train" else ())
+            own += ("subset_seed",) if split == "train" and block["balanced_by"] else ()
+            # Storage and what to do with broken files are the whole's.
+            return {key: block["of"][key] for key in ("storage", "broken") if key in block["of"]} | {
+                key: block[key] for key in own
+            }
         of_the_other = {"train": ("evaluation_split",), "evaluation": ("fraction", "balanced")}[split]
         whole = split == "evaluation" or block.get("fraction") == 1
         if whole:  # neither draws anything then
@@ -25,11 +37,13 @@ class Study(StudyFiles):
         if "rows" in block:
             block["rows"] = {split: block["rows"][split]}
         later = ("title", "transform", "views", "weight_decays", "download")
-        return canonical_json({key: value for key, value in block.items() if key not in later + of_the_other})
+        return {key: value for key, value in block.items() if key not in later + of_the_other}
 
     def may_download(self, wildcards) -> str:
         """ "true" or "false": a resource, because it changes no image."""
-        return str(getattr(self.config.data_sets[wildcards.data_set], "download", False)).lower()
+        block = self.config.data_sets[wildcards.data_set]
+        block = self.config.data_sets[block.of] if isinstance(block, Part) else block
+        return str(getattr(block, "download", False)).lower()
 
     def transform(self, wildcards) -> str:
         name = wildcards.data_set if hasattr(wildcards, "data_set") else wildcards.source
@@ -113,22 +127,23 @@ class Study(StudyFiles):
         return canonical_json([self._described(arm) for arm in self.config.arms])
 
     def table_data_sets(self, wildcards) -> str:
+        """Of a table beside table 2 where the rule has such a wildcard."""
+        table = getattr(wildcards, "table", None)
         return canonical_json(
-            [
-                {
-                    "name": name,
-                    "title": self.title(name),
-                    "in_distribution": name == self.config.source,
-                    "views": self.number_of_views(name),
-                    **(
-                        {"probe_of": self.title(self.config.data_sets[name].probe_of)}
-                        if self.is_for_evaluation(name)
-                        else {}
-                    ),
-                }
-                for name in self.config.targets
-            ]
+            [self._described_data_set(name, self.source_of_table(table)) for name in self.targets_of(table)]
         )
+
+    def _described_data_set(self, name: str, source: str) -> dict:
+        """What a table says of a data set."""
+        described = {
+            "name": name,
+            "title": self.title(name),
+            "in_distribution": name == source,
+            "views": self.number_of_views(name),
+        }
+        if self.is_for_evaluation(name):
+            described["probe_of"] = self.title(self.config.data_sets[name].probe_of)
+        return described
 
     def diagnostics_cells(self, wildcards) -> str:
         return canonical_json(self.diagnosed_cells())
@@ -144,12 +159,15 @@ class Study(StudyFiles):
 
     # --- the tables beside table 2 ---
 
-    def _described(self, arm) -> dict:
-        """What a table says of an arm; keys beyond the first four only where there is something to say."""
+    def _described(self, arm, usual: str | None = None) -> dict:
+        """What a table says of an arm; keys beyond the first four only where there is something to say.
+
+        usual: the backbone of which it says nothing (default: the study's).
+        """
         described = arm.model_dump(include={"name", "members", "steps", "transfer"})
         if arm.one_seed:
             described["one_seed"] = True
-        if (name := self.backbone_of(arm)) != self.config.backbone:
+        if (name := self.backbone_of(arm)) != (usual or self.config.backbone):
             changes = self.config.backbones[name].pretrain
             changes = changes.model_dump(exclude_unset=True) if changes is not None else {}
             described["backbone"] = {"name": name, "changes": changes}
@@ -158,16 +176,18 @@ class Study(StudyFiles):
         return described
 
     def arm_table_cells(self, wildcards) -> str:
-        return canonical_json(self.cells(self.rows_of(wildcards.table)))
+        return canonical_json(self.cells(self.rows_of(wildcards.table), self.targets_of(wildcards.table)))
 
     def arm_table_arms(self, wildcards) -> str:
         """The rows, with their backbones: the stage counts parameters."""
         rows = self.rows_of(wildcards.table)
         settings = [self.config.backbones[self.backbone_of(arm)].settings() for arm in rows]
-        return canonical_json([self._described(arm) | {"settings": own} for arm, own in zip(rows, settings)])
+        usual = self.config.tables[wildcards.table].backbone
+        return canonical_json([self._described(arm, usual) | {"settings": own} for arm, own in zip(rows, settings)])
 
     def source_image_size(self, wildcards) -> int:
-        return self.config.data_sets[self.config.source].transform.size
+        """Of the table's source."""
+        return self.config.data_sets[self.source_of_table(wildcards.table)].transform.size
 
     def grid_cells(self, wildcards) -> str:
         return canonical_json(self.cells(self.grid_arms.values()))

@@ -4,7 +4,7 @@ from functools import cached_property
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration import Config
-from workflow_scripts.timecat.configuration_arms import TABLES, Arm, grid_arm_name
+from workflow_scripts.timecat.configuration_arms import Arm, grid_arm_name
 from workflow_scripts.timecat.published import Published
 
 
@@ -22,7 +22,7 @@ class StudyArms:
             if config.checkpoints is not None:
                 self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
                 for arm in config.all_arms.values():
-                    if self.backbone_of(arm) == config.backbone:
+                    if self.is_published(arm):
                         self._check_published(arm)
             self.arms = self._all_arms()
         except UserError as error:
@@ -68,28 +68,52 @@ class StudyArms:
         """Whether two arms are the same probe of the same features."""
         if not arm.transfer == other.transfer == "probe":
             return False
-        features = [(self.backbone_of(each), self.checkpoints_of(each)) for each in (arm, other)]
+        features = [(self.trained_on(each), self.checkpoints_of(each)) for each in (arm, other)]
         return features[0] == features[1]
 
     def rows_of(self, table: str) -> list[Arm]:
         """The arms of a table of TABLES, in order. UserError where the study has none."""
-        block = getattr(self.config, table) if table in TABLES else None
+        block = self.config.tables.get(table)
         if block is None:
             raise UserError(
                 f"the study has no block `{table}`; add it to the config (config/README.md), or ask for less"
             )
         return [self.arms[name] for name in block.names]
 
+    def targets_of(self, table: str | None = None) -> list[str]:
+        """The data sets of a table beside table 2, or of table 2, in the order of its columns."""
+        block = self.config.tables.get(table)
+        return (block.targets if block is not None else None) or self.config.targets
+
+    def source_of_table(self, table: str | None = None) -> str:
+        """The data set that the arms of a table beside table 2, or of table 2, are pretrained on."""
+        block = self.config.tables.get(table)
+        return (block.source if block is not None else None) or self.config.source
+
     def backbone_of(self, arm: Arm) -> str:
         """The name of its backbone."""
         return arm.backbone or self.config.backbone
 
-    def milestones_of(self, backbone: str) -> list[int]:
-        """Steps at which every chain of a backbone leaves a checkpoint, ascending: those that its arms ask for, and of the
-        study's backbone those of pretrain.milestones and grid.steps."""
-        arms = [arm for arm in self.config.all_arms.values() if self.backbone_of(arm) == backbone]
+    def source_of(self, arm: Arm) -> str:
+        """The data set that it is pretrained on, by name."""
+        return arm.source or self.config.source
+
+    def trained_on(self, arm: Arm) -> tuple[str, str]:
+        """(source, backbone): what its chains of checkpoints belong to."""
+        return self.source_of(arm), self.backbone_of(arm)
+
+    def is_published(self, arm: Arm) -> bool:
+        """Whether its members are imported, and not pretrained."""
+        own = (self.config.source, self.config.backbone)
+        return self.config.checkpoints is not None and self.trained_on(arm) == own
+
+    def milestones_of(self, backbone: str, source: str | None = None) -> list[int]:
+        """Steps at which every chain of a backbone on a source leaves a checkpoint, ascending: those that its arms ask for,
+        and of the study's source and backbone those of pretrain.milestones and grid.steps."""
+        chain = (source or self.config.source, backbone)
+        arms = [arm for arm in self.config.all_arms.values() if self.trained_on(arm) == chain]
         steps = {step for arm in arms for step in arm.all_steps}
-        if backbone == self.config.backbone:
+        if chain == (self.config.source, self.config.backbone):
             steps |= set(self.config.pretrain.milestones)
             steps |= set(self.config.grid.steps or [] if self.config.grid else [])
         return sorted(steps)
@@ -114,7 +138,7 @@ class StudyArms:
         if arm.replicates is not None:
             return arm.replicates
         seeds, k = arm.seeds or self.config.pretrain.seeds, arm.members
-        if self.published is not None and self.backbone_of(arm) == self.config.backbone:
+        if self.published is not None and self.is_published(arm):
             for step in set(arm.all_steps):
                 seeds = [seed for seed in seeds if seed in self.published.seeds_at(step)]
         if arm.one_seed:
@@ -127,5 +151,5 @@ class StudyArms:
 
     def member_paths(self, arm: Arm, kind: str) -> list[str]:
         """results/KIND/SOURCE/BACKBONE/seedSEED/stepSTEP of every member, replicate after replicate."""
-        start = f"results/{kind}/{self.config.source}/{self.backbone_of(arm)}"
+        start = f"results/{kind}/{'/'.join(self.trained_on(arm))}"
         return [f"{start}/seed{seed}/step{step}" for replicate in self.checkpoints_of(arm) for seed, step in replicate]

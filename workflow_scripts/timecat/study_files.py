@@ -8,7 +8,7 @@ import re
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration_arms import TABLES
-from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder
+from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder, Part
 from workflow_scripts.timecat.study_arms import StudyArms
 
 
@@ -86,7 +86,7 @@ class StudyFiles(StudyArms):
 
     def previous_step(self, wildcards) -> int | None:
         """The milestone before the wanted one; None where the chain begins."""
-        milestones = self.milestones_of(wildcards.backbone)
+        milestones = self.milestones_of(wildcards.backbone, wildcards.source)
         return max((step for step in milestones if step < int(wildcards.step)), default=None)
 
     def previous_state(self, wildcards) -> list[str]:
@@ -100,11 +100,17 @@ class StudyFiles(StudyArms):
         return [f"{path}.json" for path in self.previous_state(wildcards)]
 
     def probed_sidecar(self, wildcards) -> list[str]:
-        """Of the data set whose probe a folder for evaluation only is evaluated with: one path; none for other kinds."""
+        """Of what numbers the classes of a split, where it cannot do so itself: one path, or none.
+
+        Of a folder for evaluation only, the data set whose probe it is evaluated with; of a part's rows for evaluation, its
+        training rows.
+        """
         block = self.config.data_sets[wildcards.data_set]
-        if not isinstance(block, EvaluationFolder):
-            return []
-        return [f"results/data_sets/{block.probe_of}/evaluation.beton.json"]
+        if isinstance(block, EvaluationFolder):
+            return [f"results/data_sets/{block.probe_of}/evaluation.beton.json"]
+        if isinstance(block, Part) and wildcards.split == "evaluation":
+            return [f"results/data_sets/{wildcards.data_set}/train.beton.json"]
+        return []
 
     def probed_index(self, wildcards) -> list[str]:
         return [path.replace(".beton.json", ".index.parquet") for path in self.probed_sidecar(wildcards)]
@@ -169,18 +175,19 @@ class StudyFiles(StudyArms):
             for c in self.diagnosed_cells()
         ]
 
-    def cells(self, arms=None) -> list[dict[str, str]]:
-        """The cells of a table of these arms, arm by arm: {"arm", "data_set"}; without arms, those of table 2."""
+    def cells(self, arms=None, targets=None) -> list[dict[str, str]]:
+        """The cells of a table of these arms on these data sets, arm by arm: {"arm", "data_set"}; without, table 2's."""
         arms = self.config.arms if arms is None else arms
-        return [{"arm": arm.name, "data_set": data_set} for arm in arms for data_set in self.config.targets]
+        targets = self.config.targets if targets is None else targets
+        return [{"arm": arm.name, "data_set": data_set} for arm in arms for data_set in targets]
 
-    def probes(self, wildcards=None, arms=None) -> list[str]:
+    def probes(self, wildcards=None, arms=None, targets=None) -> list[str]:
         """The metrics of every cell, in the order of cells()."""
-        return [self.cell_path(**cell) for cell in self.cells(arms)]
+        return [self.cell_path(**cell) for cell in self.cells(arms, targets)]
 
     def arm_table_probes(self, wildcards) -> list[str]:
-        """The same of a table of TABLES."""
-        return self.probes(arms=self.rows_of(wildcards.table))
+        """The same of a table beside table 2."""
+        return self.probes(arms=self.rows_of(wildcards.table), targets=self.targets_of(wildcards.table))
 
     def grid_probes(self, wildcards=None) -> list[str]:
         """The same of the grid. UserError where the study has none."""
@@ -196,7 +203,7 @@ class StudyFiles(StudyArms):
             folder = "evaluations"
         else:
             folder = "probes"
-        return f"results/{folder}/{self.config.source}/{data_set}/{arm}.parquet"
+        return f"results/{folder}/{self.source_of(self.arms[arm])}/{data_set}/{arm}.parquet"
 
     def predictions(self, wildcards=None) -> list[str]:
         """The predictions of every cell, in the order of cells()."""

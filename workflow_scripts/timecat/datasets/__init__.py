@@ -42,7 +42,8 @@ class Split:
 def read_split(settings: dict, split: str, probed_classes: list | None = None) -> Split:
     """The split ("train" or "evaluation") of the data set that ``settings`` (its block of the config) describes.
 
-    probed_classes: class names, by label, of the data set whose probe is evaluated; for folders for evaluation only.
+    probed_classes: class names, by label, of the data set whose probe is evaluated, for folders for evaluation only; for a
+    part's rows for evaluation, of its training rows.
     """
     # Imported here: scikit-learn and torchvision take seconds to import, and only digits and CIFAR need them.
     kind = settings["kind"]
@@ -50,6 +51,10 @@ def read_split(settings: dict, split: str, probed_classes: list | None = None) -
         from workflow_scripts.timecat.datasets.evaluation_folders import evaluation_folder_split
 
         return evaluation_folder_split(settings, split, probed_classes)
+    if kind == "part":
+        from workflow_scripts.timecat.datasets.parts import part_split
+
+        return part_split(settings, split, probed_classes)
     if kind == "cues":
         from workflow_scripts.timecat.datasets.cues import cues_split as reader
     elif kind == "digits":
