@@ -2,6 +2,8 @@
 
 import errno
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +57,39 @@ def test_a_stage_logs_what_its_start_and_its_work_took(capsys):
     start_up, work = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"start-up \d+\.\d\d s", start_up)
     assert re.fullmatch(r"work \d+\.\d\d s, \d+\.\d\d s of CPU", work)
+
+
+ENDING = """
+import atexit, os, sys
+from workflow_scripts.timecat import command
+from workflow_scripts.timecat.artifacts import UserError
+
+def main():
+    command.threads_live_on(True)
+    atexit.register(os.abort)  # as the threads of gloo do it, now and then
+    print("printed", end="")
+    try:
+        raise ERROR
+    finally:
+        sys.stderr.write("undone, ")
+
+command.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "last"),
+    [
+        ("SystemExit(3)", 3, "undone, "),
+        ("SystemExit('some words')", 1, "undone, some words\n"),
+        ("UserError('mend it')", 1, "undone, error: mend it\n"),
+        ("KeyError('x')", 1, "KeyError: 'x'\n"),
+        ("KeyboardInterrupt()", 130, "KeyboardInterrupt\n"),
+    ],
+)
+def test_threads_that_live_on_change_neither_status_nor_words(root, error, status, last):
+    command_line = [sys.executable, "-c", ENDING.replace("ERROR", error)]
+    done = subprocess.run(command_line, cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (status, "printed")
+    assert done.stderr.startswith("undone, ") and done.stderr.endswith(last)
+    assert ("Traceback" in done.stderr) == (last.startswith("Key"))

@@ -4,6 +4,7 @@ import argparse
 import errno
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -59,8 +60,41 @@ def _log_work() -> None:
     _work_began = None
 
 
+_threads_live_on = False
+
+
+def threads_live_on(live_on: bool) -> None:
+    """Say whether threads run that can abort the process (SIGABRT) when Python ends, so that its status would be lost."""
+    global _threads_live_on
+    _threads_live_on = live_on
+
+
 def run(main) -> None:
     """Run a stage's ``main()`` and log what it took; what the user can mend ends it with a sentence and exit code 1, without a traceback."""
+    try:
+        _run(main)
+    except BaseException as error:
+        if not _threads_live_on:
+            raise
+        # What main() had to undo it has undone: nothing is left to do but to say what happened.
+        status = _say_as_python(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _say_as_python(error: BaseException) -> int:
+    """Print what Python prints when an error ends it; the status that it ends with."""
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        log(str(error.code))
+        return 1
+    sys.excepthook(type(error), error, error.__traceback__)
+    return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _run(main) -> None:
     try:
         main()
         _log_work()

@@ -19,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.command import log
+from workflow_scripts.timecat.command import log, threads_live_on
 
 # What a process that was started by a leader finds in its environment; the first two as torchrun calls them.
 RANK, SIZE, LEADER, DEVICE, MEETING_POINT = "RANK", "WORLD_SIZE", "TIMECAT_LEADER", "TIMECAT_DEVICE", "TIMECAT_MEETING"
@@ -55,6 +55,7 @@ class World:
         if self.device == "cuda":
             torch.cuda.set_device(self.rank)
             backend = "cpu:gloo,cuda:nccl"
+        threads_live_on(True)  # those of gloo and NCCL, until the others have been parted from
         store = torch.distributed.FileStore(self.meeting_point, self.size)
         torch.distributed.init_process_group(
             backend, store=store, rank=self.rank, world_size=self.size, timeout=timedelta(days=1)
@@ -67,6 +68,7 @@ class World:
 
             self.wait_for_all()
             torch.distributed.destroy_process_group()
+            threads_live_on(False)
 
     def from_leader(self, value=None):
         """The leader's ``value`` (whatever can be pickled), in every process."""
