@@ -96,15 +96,24 @@ def test_killed_on_two_devices_and_resumed(study, uninterrupted, number):
     )
 
 
+# What a job does that holds its device until the log of another one says that it waits for one.
+UNTIL_ANOTHER_WAITS = """
+        import time
+        until, folder = time.monotonic() + 300, Path("results/logs/extract_features")
+        while not any("waiting for" in log.read_text() for log in folder.rglob("*.log")) and time.monotonic() < until:
+            time.sleep(0.1)
+"""
+
+
 def test_concurrent_jobs_hold_distinct_devices(study):
     """Four extraction jobs that Snakemake starts at once, two devices: both are used, some wait and say so, all end."""
     two = on_two_devices(study)
     two.edit(
         "workflow_scripts/extract_features.py",
         "        lease = devices.lease(arguments.gpus)\n",
-        "        lease = devices.lease(arguments.gpus)\n        __import__('time').sleep(8)\n",
+        "        lease = devices.lease(arguments.gpus)\n" + UNTIL_ANOTHER_WAITS,
     )
-    two.snakemake("--forcerun", "extract_features", "--resources", "gpu=9", "--", "results/table2.csv", cores=4)
+    two.snakemake("--forcerun", "extract_features", "--resources", "gpu=9", "--", "results/table2.csv", cores=8)
     said = logs(two, "extract_features")
     held = [re.match(r"(?:waiting.*\n)?computing on pretended GPU ([01])\n", log) for log in said]
     assert len(held) == 4 and all(held) and {found[1] for found in held} == {"0", "1"}
