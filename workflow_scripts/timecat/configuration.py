@@ -23,6 +23,7 @@ from workflow_scripts.timecat.configuration_calibration import Calibration
 from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_counterexample import Counterexample
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder, Part
+from workflow_scripts.timecat.configuration_gap import GapTable
 from workflow_scripts.timecat.configuration_stages import (
     AnyBackbone,
     DirectTransfer,
@@ -61,6 +62,10 @@ class Config(Block):
         None, description="the rows of the table of controls: width, copies, snapshots, another recipe; likewise"
     )
     grid: ArmGrid | None = Field(None, description="members x steps, all of them")
+    gap: GapTable | None = Field(
+        None, description="transferred from a mixture or trained on its components directly (section 2 of the paper)"
+    )
+    genomics: GapTable | None = Field(None, description="the same of genomic sequences (section 4.3 of the paper)")
     features: Features = Field(Features(), description="what is extracted from each checkpoint")
     probe: Probe = Field(Probe(), description="the probe")
     finetune: Transfer = Field(Transfer(), description="how arms with `transfer: finetune` are trained")
