@@ -160,14 +160,15 @@ def settings_of(split: str, **block) -> dict:
 def write_data_set(name: str, split: str, settings: dict, folder: Path, workers: int = 1, probed: Path | None = None):
     """Run the stage write_dataset in this process, as its rule does: FOLDER/SPLIT.beton and what stands beside it.
 
-    probed: folder of the data set ``probe_of``, whose evaluation split is written. Returns the .beton's path.
+    probed: what numbers its classes: the folder of the data set ``probe_of``, whose evaluation split is written, or the
+    .beton of a part's training rows. Returns the .beton's path.
     """
     told = {key: value for key, value in settings.items() if key != "download"}
     options = ["--name", name, "--split", split, "--settings", json.dumps(told), "--workers", str(workers)]
     options += ["--download", str(settings.get("download", False)).lower()]
     if probed is not None:
-        options += ["--probed-sidecar", str(probed / "evaluation.beton.json")]
-        options += ["--probed-index", str(probed / "evaluation.index.parquet")]
+        beton = probed if probed.suffix == ".beton" else probed / "evaluation.beton"
+        options += ["--probed-sidecar", f"{beton}.json", "--probed-index", str(beton.with_suffix(".index.parquet"))]
     for output, end in (("beton", "beton"), ("index", "index.parquet"), ("skipped", "skipped.tsv")):
         options += [f"--{output}", str(folder / f"{split}.{end}")]
     with pytest.MonkeyPatch.context() as monkeypatch:
