@@ -35,6 +35,7 @@ wildcard_constraints:
 
 localrules:
     all,
+    all_arms,
     tabulate,
     tabulate_diagnostics,
     tabulate_arms,
@@ -45,6 +46,12 @@ rule all:
     default_target: True
     input:
         "results/table2.csv",
+
+
+rule all_arms:
+    """Every table that the study has: table 2 and those of the paper's other arguments."""
+    input:
+        study.all_tables,
 
 
 include: "rules/write_dataset.smk"

@@ -316,3 +316,13 @@ def test_a_plan_is_of_the_studys_backbone_with_its_own_recipe():
         UserError, match="arms: 'other' is of backbone 'wide'; a plan counts the study's backbone alone"
     ):
         PlannedStudy(made, RowsOf(made))
+
+
+def test_all_arms_are_all_tables_that_the_study_has():
+    def tables(made: Study) -> list[str]:
+        return [path.removeprefix("results/").removesuffix(".csv") for path in made.all_tables()]
+
+    assert tables(study()) == ["table2", "table1", "controls", "grid", "calibration", "counterexample"]
+    assert tables(study(table1=None, grid=None)) == ["table2", "controls", "calibration", "counterexample"]
+    gap = {"source": "digits", "arms": [{"name": "alone", "members": 1, "transfer": "direct"}]}
+    assert "gap" in tables(study(gap=gap))

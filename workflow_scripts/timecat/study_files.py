@@ -189,6 +189,12 @@ class StudyFiles(StudyArms):
         """The same of a table beside table 2."""
         return self.probes(arms=self.rows_of(wildcards.table), targets=self.targets_of(wildcards.table))
 
+    def all_tables(self, wildcards=None) -> list[str]:
+        """Every table that the study has a block for; two have defaults for all they need."""
+        grid = ["grid"] if self.config.grid is not None else []
+        names = ["table2", *self.config.tables, *grid, "calibration", "counterexample"]
+        return [f"results/{name}.csv" for name in names]
+
     def grid_probes(self, wildcards=None) -> list[str]:
         """The same of the grid. UserError where the study has none."""
         if self.config.grid is None:
