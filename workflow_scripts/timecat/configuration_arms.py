@@ -20,7 +20,8 @@ from workflow_scripts.timecat.configuration_blocks import (
 
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
 TABLES = ("table1", "controls")  # blocks of the config that are an ArmTable, and the names of their results
-OTHER_TABLES = ("gap", "genomics")  # blocks that have an ArmTable's keys, and a rule of their own
+GAP_TABLES = ("gap", "genomics")  # blocks that are a configuration_gap.GapTable
+OTHER_TABLES = GAP_TABLES  # blocks that have an ArmTable's keys, and a rule of their own
 
 
 class Arm(Block):
