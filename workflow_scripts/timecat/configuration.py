@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from workflow_scripts.timecat.architectures import mistake_in_sizes, mistake_in_zero_gamma
 from workflow_scripts.timecat.configuration_arms import (
+    GAP_TABLES,
     OTHER_TABLES,
     TABLES,
     Arm,
@@ -200,6 +201,12 @@ class Config(Block):
         named = [(f"{key}.targets", name) for key, table in self.tables.items() for name in table.targets or []]
         named += [(f"{key}.source", table.source) for key, table in self.tables.items() if table.source]
         named += [(f"arms: source of {arm.name!r}", arm.source) for arm in arms.values() if arm.source]
+        for key in GAP_TABLES:
+            names = self.tables[key].names if key in self.tables else []
+            if names and all(arms[name].transfer != "direct" for name in names):
+                raise ValueError(
+                    f"{key}: it needs an arm with `transfer: direct`, which the others are compared with; add one"
+                )
         for key, name in named:
             if name not in self.data_sets:
                 raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(self.data_sets)})")
