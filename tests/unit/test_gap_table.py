@@ -140,8 +140,10 @@ def command_line(tmp_path) -> list[str]:
 def test_the_stage(command_line, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["tabulate_gap", *command_line])
     tabulate_gap.main()
-    made = {line["component"]: line for line in csv.DictReader(open(tmp_path / "gap.csv")) if line["method"] == "four"}
-    assert (made["a"]["accuracy"], made["mean"]["accuracy"]) == ("90.000", "80.000")
+    lines = list(csv.DictReader((tmp_path / "gap.csv").open()))
+    made = {(line["method"], line["component"]): line for line in lines}
+    assert (made["four", "a"]["accuracy"], made["four", "mean"]["accuracy"]) == ("90.000", "80.000")
+    assert (made["long", "a"]["accuracy"], made["long", "a"]["accuracy_std"]) == ("75.000", "5.000")
     svg = (tmp_path / "gap.svg").read_bytes()
     ElementTree.fromstring(svg)
     tabulate_gap.main()
