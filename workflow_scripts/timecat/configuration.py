@@ -59,6 +59,9 @@ class Config(Block):
     controls: ArmTable | None = Field(
         None, description="the rows of the table of controls: width, copies, snapshots, another recipe; likewise"
     )
+    families: ArmTable | None = Field(
+        None, description="the rows of the table of families: other architectures, other pretraining; likewise"
+    )
     grid: ArmGrid | None = Field(None, description="members x steps, all of them")
     features: Features = Field(Features(), description="what is extracted from each checkpoint")
     probe: Probe = Field(Probe(), description="the probe")

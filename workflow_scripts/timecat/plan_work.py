@@ -33,7 +33,7 @@ class PlannedStudy:
             if study.backbone_of(arm) != study.config.backbone:
                 raise UserError(
                     f"arms: {arm.name!r} is of backbone {arm.backbone!r}; a plan counts the study's backbone alone, so move "
-                    "the arm to `table1` or `controls` before you ask for one"
+                    "the arm to `table1`, `controls` or `families` before you ask for one"
                 )
 
     # --- what it consists of ---
