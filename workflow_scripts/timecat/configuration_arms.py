@@ -20,7 +20,11 @@ from workflow_scripts.timecat.configuration_blocks import (
 )
 
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
-TABLES = ("table1", "controls", "families")  # the blocks of the config that are an ArmTable, and the names of their results
+TABLES = (
+    "table1",
+    "controls",
+    "families",
+)  # the blocks of the config that are an ArmTable, and the names of their results
 
 
 class Arm(Block):
