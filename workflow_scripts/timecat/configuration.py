@@ -62,6 +62,9 @@ class Config(Block):
     controls: ArmTable | None = Field(
         None, description="the rows of the table of controls: width, copies, snapshots, another recipe; likewise"
     )
+    families: ArmTable | None = Field(
+        None, description="the rows of the table of families: other architectures, other pretraining; likewise"
+    )
     grid: ArmGrid | None = Field(None, description="members x steps, all of them")
     gap: GapTable | None = Field(
         None, description="transferred from a mixture or trained on its components directly (section 2 of the paper)"

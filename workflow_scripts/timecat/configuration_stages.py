@@ -120,6 +120,49 @@ class SmallResidual(Backbone):
     blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
 
 
+class SmallVit(Backbone):
+    """A small vision transformer: torchvision's class, with its names of weights."""
+
+    architecture: Literal["small_vit"]
+    patch: PositiveInt = Field(4, description="side of a patch in pixels; must divide the images' side")
+    width: PositiveInt = Field(48, description="features of a token, and of the network; a multiple of `heads`")
+    depth: PositiveInt = Field(4, description="number of transformer blocks")
+    heads: PositiveInt = Field(4, description="attention heads of a block")
+
+    @model_validator(mode="after")
+    def _divides(self):
+        if self.width % self.heads:
+            raise ValueError(f"heads: {self.heads} do not divide width {self.width}; choose a divisor")
+        return self
+
+
+class SmallRegnet(Backbone):
+    """A small RegNet: torchvision's class, with its names of weights."""
+
+    architecture: Literal["small_regnet"]
+    stem: PositiveInt = Field(8, description="channels of the stem, which halves the side")
+    widths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
+        [16, 32], description="channels of each stage, which halves the side; multiples of `group_width`"
+    )
+    depths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
+        [1, 1], description="blocks of each stage, as many numbers as `widths`"
+    )
+    group_width: PositiveInt = Field(8, description="channels of a group of the grouped convolutions")
+    squeeze_excite: bool = Field(True, description="weigh channels in each block (RegNetY; without, RegNetX)")
+
+    @model_validator(mode="after")
+    def _fit(self):
+        if len(self.depths) != len(self.widths):
+            raise ValueError(
+                f"depths: {self.depths} has {len(self.depths)} numbers and widths {len(self.widths)}; give one for each stage"
+            )
+        if wrong := [width for width in self.widths if width % self.group_width]:
+            raise ValueError(
+                f"group_width: {self.group_width} does not divide width {wrong[0]}; choose a divisor of every width"
+            )
+        return self
+
+
 class LibraryBackbone(Backbone):
     """Any classification model of torchvision by its name, or of timm where that is installed."""
 
@@ -135,16 +178,21 @@ class LibraryBackbone(Backbone):
         return self
 
 
+OWN_BACKBONES = {"small_residual": SmallResidual, "small_vit": SmallVit, "small_regnet": SmallRegnet}
+
+
+def backbone_kind(value) -> str:
+    """Which class describes a backbone's block: a key of OWN_BACKBONES, or `library`."""
+    name = value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None)
+    return name if isinstance(name, str) and name in OWN_BACKBONES else "library"
+
+
 AnyBackbone = Annotated[
-    Annotated[SmallResidual, Tag("small_residual")] | Annotated[LibraryBackbone, Tag("library")],
-    Discriminator(
-        lambda value: (
-            "small_residual"
-            if (value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None))
-            == "small_residual"
-            else "library"
-        )
-    ),
+    Annotated[SmallResidual, Tag("small_residual")]
+    | Annotated[SmallVit, Tag("small_vit")]
+    | Annotated[SmallRegnet, Tag("small_regnet")]
+    | Annotated[LibraryBackbone, Tag("library")],
+    Discriminator(backbone_kind),
 ]
 
 
