@@ -41,6 +41,7 @@ localrules:
     tabulate_arms,
     tabulate_grid,
     tabulate_gap,
+    tabulate_spurious,
 
 
 rule all:
@@ -69,6 +70,7 @@ if study.published is not None:
 include: "rules/extract_features.smk"
 include: "rules/probe.smk"
 include: "rules/transfer.smk"
+include: "rules/reweight.smk"
 include: "rules/evaluate_probe.smk"
 include: "rules/diagnose.smk"
 include: "rules/tabulate.smk"
@@ -76,5 +78,6 @@ include: "rules/tabulate_diagnostics.smk"
 include: "rules/tabulate_arms.smk"
 include: "rules/tabulate_grid.smk"
 include: "rules/tabulate_gap.smk"
+include: "rules/tabulate_spurious.smk"
 include: "rules/calibration.smk"
 include: "rules/counterexample.smk"

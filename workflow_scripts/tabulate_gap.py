@@ -2,19 +2,14 @@
 
 from workflow_scripts.timecat import gap_figure, gap_table, metrics
 from workflow_scripts.timecat.artifacts import write_bytes
-from workflow_scripts.timecat.command import json_value, log, log_start_up, parser, run
-from workflow_scripts.timecat.table_command import JSON_OPTIONS, write_figure
+from workflow_scripts.timecat.command import log, log_start_up, run
+from workflow_scripts.timecat.table_command import predictions_parser, write_figure
 
 
 def main() -> None:
     """Read the command line and write all outputs."""
-    command = parser(__doc__)
-    command.add_argument("--predictions", nargs="+", required=True, metavar="PARQUET", help="one per (arm, component)")
-    for name, meaning in JSON_OPTIONS.items():
-        command.add_argument(f"--{name}", type=json_value, required=True, metavar="JSON", help=meaning)
+    command = predictions_parser(__doc__, ("csv", "markdown", "svg"))
     command.add_argument("--metric", choices=tuple(metrics.METRICS), required=True)
-    for output in ("csv", "markdown", "svg"):
-        command.add_argument(f"--{output}", required=True, metavar="PATH", help=f"output: {output}")
     given = command.parse_args()
 
     log_start_up()

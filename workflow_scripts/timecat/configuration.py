@@ -25,6 +25,7 @@ from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_counterexample import Counterexample
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder, Part
 from workflow_scripts.timecat.configuration_gap import GapTable
+from workflow_scripts.timecat.configuration_spurious import Reweight, SpuriousTable
 from workflow_scripts.timecat.configuration_stages import (
     AnyBackbone,
     DirectTransfer,
@@ -70,6 +71,10 @@ class Config(Block):
         None, description="transferred from a mixture or trained on its components directly (section 2 of the paper)"
     )
     genomics: GapTable | None = Field(None, description="the same of genomic sequences (section 4.3 of the paper)")
+    spurious: SpuriousTable | None = Field(
+        None, description="worst groups where a feature is spurious (section 4.2 of the paper)"
+    )
+    reweight: Reweight = Field(Reweight(), description="how arms with `transfer: reweight` are trained")
     features: Features = Field(Features(), description="what is extracted from each checkpoint")
     probe: Probe = Field(Probe(), description="the probe")
     finetune: Transfer = Field(Transfer(), description="how arms with `transfer: finetune` are trained")

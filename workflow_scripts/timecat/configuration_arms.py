@@ -22,7 +22,7 @@ from workflow_scripts.timecat.configuration_blocks import (
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
 TABLES = ("table1", "controls", "families")  # blocks of the config that are an ArmTable, and the names of their results
 GAP_TABLES = ("gap", "genomics")  # blocks that are a configuration_gap.GapTable
-OTHER_TABLES = GAP_TABLES  # blocks that have an ArmTable's keys, and a rule of their own
+OTHER_TABLES = (*GAP_TABLES, "spurious")  # blocks that have an ArmTable's keys, and a rule of their own
 BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "grid")  # all blocks that a study can do without
 
 
@@ -43,10 +43,10 @@ class Arm(Block):
     backbone: Name | None = Field(
         None, description="a key of `backbones` (default: its table's, else the study's backbone)"
     )
-    transfer: Literal["probe", "finetune", "direct"] = Field(
+    transfer: Literal["probe", "finetune", "direct", "reweight"] = Field(
         "probe",
         description="`probe`: frozen backbones; `finetune`: backbones trained on as well; `direct`: backbones trained on "
-        "the target from nothing",
+        "the target from nothing; `reweight`: frozen backbones, a last layer trained on balanced groups (block `reweight`)",
     )
     one_seed: bool = Field(
         False,

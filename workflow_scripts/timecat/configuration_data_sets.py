@@ -158,6 +158,18 @@ class Cues(DataSet):
         return self
 
 
+class Shortcut(DataSet):
+    """Made images in which an easy cue, the background, agrees with the label nearly always; group column `place`."""
+
+    kind: Literal["shortcut"]
+    seed: Seed = Field(1, description="draws glyphs and images")
+    rows: Rows = Field(description="number of images per split")
+    agreement: Probability = Field(
+        0.95,
+        description="share of the training rows whose background agrees with the label; of those for evaluation half",
+    )
+
+
 class Digits(DataSet):
     """The 1,797 scanned digits that ship with scikit-learn, enlarged to 32 x 32."""
 
@@ -221,6 +233,15 @@ class Camelyon17(Images):
     )
 
 
+class SpuriousPhotos(Images):
+    """Waterbirds (`metadata.csv`; group column `place`) or CelebA (blond or not; `metadata.csv`, or its two lists, and
+    `img_align_celeba/`; group column `male`), as they are published."""
+
+    kind: Literal["waterbirds", "celeba"]
+    train_split: Literal["train", "val"] = Field("train", description="rows for training: val is for reweighting alone")
+    evaluation_split: Literal["val", "test"] = Field("test", description="rows for evaluation")
+
+
 class EvaluationFolder(Block):
     """A folder `CLASS/*` that is evaluated with another data set's probe (ImageNet-V2, -R, -A, -Sketch).
 
@@ -255,6 +276,16 @@ class Part(DataSet):
 
 
 AnyDataSet = Annotated[
-    Cues | Digits | ImageFolder | ImageNet | INaturalist18 | Cifar | Camelyon17 | EvaluationFolder | Part,
+    Cues
+    | Shortcut
+    | Digits
+    | ImageFolder
+    | ImageNet
+    | INaturalist18
+    | Cifar
+    | Camelyon17
+    | SpuriousPhotos
+    | EvaluationFolder
+    | Part,
     Field(discriminator="kind"),
 ]

@@ -30,6 +30,10 @@ class PlannedStudy:
         self.study, self.rows = study, rows
         self._images = {}
         for arm in study.config.arms:
+            if arm.transfer == "reweight":
+                raise UserError(
+                    f"arms: {arm.name!r} has `transfer: reweight`, which a plan does not count; move it to `spurious`"
+                )
             if study.trained_on(arm) != (study.config.source, study.config.backbone):
                 raise UserError(
                     f"arms: {arm.name!r} is of backbone {study.backbone_of(arm)!r}; a plan counts the study's backbone alone, "

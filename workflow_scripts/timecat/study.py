@@ -4,9 +4,13 @@ The rules use an instance's methods as input functions and params. Params are ca
 config that the stage needs, so that a change of the config re-runs exactly the stages that it can affect.
 """
 
+from types import SimpleNamespace
+
 from workflow_scripts.timecat.artifacts import canonical_json
 from workflow_scripts.timecat.configuration_data_sets import Part
 from workflow_scripts.timecat.study_files import StudyFiles
+
+SPURIOUS = SimpleNamespace(table="spurious")
 
 
 class Study(StudyFiles):
@@ -186,13 +190,40 @@ class Study(StudyFiles):
         return canonical_json([self._described(arm, usual) | {"settings": own} for arm, own in zip(rows, settings)])
 
     def gap_arms(self, wildcards) -> str:
-        """The rows of a table of gaps."""
+        """The rows of a table of gaps, or of spurious features."""
         usual = self.config.tables[wildcards.table].backbone
         return canonical_json([self._described(arm, usual) for arm in self.rows_of(wildcards.table)])
 
     def gap_metric(self, wildcards) -> str:
         self.rows_of(wildcards.table)  # says what is missing where the study has no such table
         return self.config.tables[wildcards.table].metric
+
+    # The rule of the spurious features has no wildcard, so these say themselves which table they are of.
+
+    def spurious_cells(self, wildcards=None) -> str:
+        return self.arm_table_cells(SPURIOUS)
+
+    def spurious_arms(self, wildcards=None) -> str:
+        return self.gap_arms(SPURIOUS)
+
+    def spurious_data_sets(self, wildcards=None) -> str:
+        return self.table_data_sets(SPURIOUS)
+
+    def spurious_predictions(self, wildcards=None) -> list[str]:
+        return self.arm_table_predictions(SPURIOUS)
+
+    def spurious_predictions_sidecars(self, wildcards=None) -> list[str]:
+        return self.arm_table_predictions_sidecars(SPURIOUS)
+
+    def spurious_indices(self, wildcards=None) -> list[str]:
+        """The evaluation index of each of its data sets."""
+        return [f"results/data_sets/{name}/evaluation.index.parquet" for name in self.targets_of(SPURIOUS.table)]
+
+    def spurious_groups(self, wildcards=None) -> str:
+        return canonical_json(self.config.reweight.groups)
+
+    def reweight_settings(self, wildcards) -> str:
+        return canonical_json(self.config.reweight.model_dump())
 
     def source_image_size(self, wildcards) -> int:
         """Of the table's source."""

@@ -46,7 +46,8 @@ class StudyFiles(StudyArms):
             "gap_table": GAP_TABLES,
             "arm": self.arms,
             "probed_arm": [name for name, arm in self.arms.items() if arm.transfer == "probe"],
-            "transferred_arm": [name for name, arm in self.arms.items() if arm.transfer != "probe"],
+            "transferred_arm": [name for name, arm in self.arms.items() if arm.transfer in ("finetune", "direct")],
+            "reweighted_arm": [name for name, arm in self.arms.items() if arm.transfer == "reweight"],
         }
         return "|".join(values[wildcard]) or "(?!)"
 
@@ -212,7 +213,7 @@ class StudyFiles(StudyArms):
     def cell_path(self, arm: str, data_set: str) -> str:
         """The metrics of a cell: of a probe, of a probe that is read on a folder for evaluation only, or of a transfer."""
         if self.arms[arm].transfer != "probe":
-            folder = "transfers"
+            folder = "reweightings" if self.arms[arm].transfer == "reweight" else "transfers"
         elif self.is_for_evaluation(data_set):
             folder = "evaluations"
         else:

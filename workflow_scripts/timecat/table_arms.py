@@ -10,6 +10,8 @@ MODES = {
     "layer on their concatenated features; the steps are those of pretraining.",
     "direct": "{arms}: direct, that is, the same network trained on the target alone from a fresh start; there is no "
     "pretraining, hence no steps ({dash}).",
+    "reweight": "{arms}: frozen backbones, a last layer of their concatenated features trained on balanced groups (deep "
+    "feature reweighting).",
 }
 
 

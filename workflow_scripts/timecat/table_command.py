@@ -18,6 +18,17 @@ def table_parser(description: str, outputs):
     """The parser of a table's stage: --probes, JSON_OPTIONS and a path for each of the outputs."""
     command = parser(description)
     command.add_argument("--probes", nargs="+", required=True, metavar="PARQUET", help="one per (arm, data set)")
+    return _with_options(command, outputs)
+
+
+def predictions_parser(description: str, outputs):
+    """The same with --predictions in the place of --probes."""
+    command = parser(description)
+    command.add_argument("--predictions", nargs="+", required=True, metavar="PARQUET", help="one per (arm, data set)")
+    return _with_options(command, outputs)
+
+
+def _with_options(command, outputs):
     for name, meaning in JSON_OPTIONS.items():
         command.add_argument(f"--{name}", type=json_value, required=True, metavar="JSON", help=meaning)
     for output in outputs:

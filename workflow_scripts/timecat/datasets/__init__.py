@@ -57,6 +57,12 @@ def read_split(settings: dict, split: str, probed_classes: list | None = None) -
         return part_split(settings, split, probed_classes)
     if kind == "cues":
         from workflow_scripts.timecat.datasets.cues import cues_split as reader
+    elif kind == "shortcut":
+        from workflow_scripts.timecat.datasets.shortcut import shortcut_split as reader
+    elif kind == "waterbirds":
+        from workflow_scripts.timecat.datasets.spurious_photos import waterbirds_split as reader
+    elif kind == "celeba":
+        from workflow_scripts.timecat.datasets.spurious_photos import celeba_split as reader
     elif kind == "digits":
         from workflow_scripts.timecat.datasets.digits import digits_split as reader
     elif kind == "inaturalist18":

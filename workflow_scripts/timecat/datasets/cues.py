@@ -72,7 +72,7 @@ def cues_split(settings: dict, split: str) -> Split:
     else:
         labels = shown[:, int(target.removeprefix("cue"))]
     return Split(
-        images=_render(shown, glyphs(settings["seed"]), random),
+        images=render(shown, glyphs(settings["seed"]), random),
         labels=labels.astype(np.int64),
         class_names=[f"glyph{number:02d}" if target != "class" else f"class{number:02d}" for number in range(CLASSES)],
         sources=[f"made:{split}:{row}" for row in range(rows)],
@@ -80,7 +80,7 @@ def cues_split(settings: dict, split: str) -> Split:
     )
 
 
-def _render(shown: np.ndarray, alphabet: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def render(shown: np.ndarray, alphabet: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Images uint8 [rows, SIDE, SIDE, 3] (grey) of the glyphs shown [rows, FAMILIES]."""
     rows = len(shown)
     canvas = np.zeros((rows, SIDE, SIDE), np.float32)

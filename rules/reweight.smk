@@ -1,0 +1,52 @@
+"""
+Deep feature reweighting: the last layer of frozen, concatenated features trained again on balanced groups.
+
+Input   the features of an arm's members on a data set, for every replicate, and the data set's indices, which have the
+        columns that `reweight.groups` names.
+Output  results/reweightings/{source}/{data_set}/{arm}.parquet              as of a probe, a line per replicate and selection
+        results/reweightings/{source}/{data_set}/{arm}.predictions.parquet  per evaluation row
+        and a sidecar beside the predictions.
+"""
+
+
+rule reweight:
+    """One arm on one data set: all replicates."""
+    input:
+        code=code_of("reweight"),
+        features=ancient(study.feature_folders),
+        feature_sidecars=study.feature_sidecars,
+        train_index=ancient("results/data_sets/{data_set}/train.index.parquet"),
+        train_sidecar="results/data_sets/{data_set}/train.beton.json",
+        evaluation_index=ancient(
+            "results/data_sets/{data_set}/evaluation.index.parquet"
+        ),
+        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
+    output:
+        metrics="results/reweightings/{source}/{data_set}/{arm}.parquet",
+        predictions="results/reweightings/{source}/{data_set}/{arm}.predictions.parquet",
+        predictions_sidecar="results/reweightings/{source}/{data_set}/{arm}.predictions.parquet.json",
+    log:
+        "results/logs/reweight/{source}/{data_set}/{arm}.log",
+    benchmark:
+        "results/benchmarks/reweight/{source}/{data_set}/{arm}.tsv"
+    wildcard_constraints:
+        arm=study.pattern("reweighted_arm"),
+        data_set=study.pattern("probed"),
+    resources:
+        mem_mb=study.probe_memory_mb,
+        runtime=study.config.limits.runtime_minutes,
+    params:
+        replicates=study.replicate_seeds,
+        views=study.views,
+        settings=study.reweight_settings,
+    shell:
+        "python -m workflow_scripts.reweight"
+        " --features {input.features:q}"
+        " --replicates {params.replicates:q}"
+        " --train-index {input.train_index:q}"
+        " --evaluation-index {input.evaluation_index:q}"
+        " --views {params.views:q}"
+        " --settings {params.settings:q}"
+        " --metrics {output.metrics:q}"
+        " --predictions {output.predictions:q}"
+        " 2> {log:q}"

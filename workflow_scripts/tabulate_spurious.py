@@ -1,0 +1,35 @@
+"""Stage tabulate_spurious: predictions of all arms on data sets with groups to a table of worst groups, and its figure."""
+
+from workflow_scripts.reweight import groups_of
+from workflow_scripts.timecat import spurious_figure, spurious_table
+from workflow_scripts.timecat.artifacts import write_bytes
+from workflow_scripts.timecat.calibration_table import read_index
+from workflow_scripts.timecat.command import json_value, log, log_start_up, run
+from workflow_scripts.timecat.table_command import predictions_parser, write_figure
+
+
+def main() -> None:
+    """Read the command line and write all outputs."""
+    command = predictions_parser(__doc__, ("csv", "markdown", "svg"))
+    command.add_argument("--indices", nargs="+", required=True, metavar="PARQUET", help="evaluation, one per data set")
+    command.add_argument("--groups", type=json_value, required=True, metavar="JSON", help="columns that make groups")
+    given = command.parse_args()
+
+    log_start_up()
+    of = {}
+    for data_set, path in zip(given.data_sets, given.indices, strict=True):
+        index = read_index(path)
+        of[data_set["name"]] = index["row"].to_numpy(), groups_of(index, given.groups, path)
+    files = zip(given.cells, given.predictions, strict=True)
+    measured = {
+        (cell["arm"], cell["data_set"]): spurious_table.measure(path, *of[cell["data_set"]]) for cell, path in files
+    }
+    rows = spurious_table.spurious_rows(measured, given.arms, given.data_sets)
+    write_figure(given.svg, spurious_figure.spurious_figure, rows, given.data_sets, given.style)
+    write_bytes(given.markdown, spurious_table.markdown_text(rows, given.data_sets).encode())
+    write_bytes(given.csv, spurious_table.csv_text(rows, given.data_sets).encode())
+    log(f"{len(rows)} arms on {len(given.data_sets)} data sets: {given.csv}")
+
+
+if __name__ == "__main__":
+    run(main)
