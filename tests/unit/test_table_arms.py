@@ -75,4 +75,4 @@ def test_labels_of_the_figure():
         "2\n4k\nf",
         "2\n–\nd",
     ]
-    assert figures.LETTERS == "p: probe, f: finetune, d: direct"
+    assert figures.LETTERS == "p: probe, f: finetune, d: direct, r: reweight"

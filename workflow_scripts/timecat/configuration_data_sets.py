@@ -277,8 +277,8 @@ class Part(DataSet):
 
 AnyDataSet = Annotated[
     Cues
-    | Shortcut
     | Digits
+    | Shortcut
     | ImageFolder
     | ImageNet
     | INaturalist18

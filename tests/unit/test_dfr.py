@@ -1,0 +1,116 @@
+"""Deep feature reweighting: its regression against a plain twin, its draws, tuning, and what it says of mistakes."""
+
+import numpy as np
+import pytest
+
+from workflow_scripts.timecat import dfr, dfr_reference
+from workflow_scripts.timecat.artifacts import UserError
+
+SETTINGS = dfr.Settings(c=[1.0, 0.1, 0.03], resamples=4, seed=3, groups=["place"])
+
+
+def biased(rows: int = 400, seed: int = 0):
+    """Features: the place at the front, loud; the label, faint; noise. The place agrees with the label in 90 %."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 2, rows)
+    place = np.where(random.random(rows) < 0.9, labels, 1 - labels)
+    noise = random.normal(size=(rows, 6))
+    features = np.column_stack([4.0 * place, labels, *noise.T]) + 0.4 * random.normal(size=(rows, 8))
+    return features.astype(np.float32), labels, place
+
+
+@pytest.mark.parametrize("c", [1.0, 0.1, 0.03])
+def test_the_regression_is_its_twins(c):
+    features, labels, _ = biased()
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    weight, bias = dfr.logistic_regression(features, labels, c)
+    plain_weight, plain_bias = dfr_reference.logistic_regression(features, labels, c)
+    assert weight == pytest.approx(plain_weight, abs=1e-4) and bias == pytest.approx(plain_bias, abs=1e-4)
+    assert np.count_nonzero(weight) < 8 or c == 1.0, "an L1 penalty makes zeros"
+
+
+def test_the_whole_is_its_twins():
+    features, labels, place = biased()
+    groups = dfr.group_codes(labels, [place])
+    fast, plain = (
+        dfr.fit_last_layer(features, labels, groups, SETTINGS, solve)
+        for solve in (dfr.logistic_regression, dfr_reference.logistic_regression)
+    )
+    assert fast.c == plain.c and fast.logits(features) == pytest.approx(plain.logits(features), abs=1e-3)
+
+
+def test_it_takes_the_core_feature_where_ordinary_regression_takes_the_loud_one():
+    features, labels, place = biased(2000)
+    test, truth, where = biased(2000, seed=1)
+    layer = dfr.fit_last_layer(features, labels, dfr.group_codes(labels, [place]), SETTINGS)
+    scaled = (features - features.mean(axis=0)) / features.std(axis=0)
+    weight, bias = dfr.logistic_regression(scaled, labels, 1.0)
+    ordinary = (test - features.mean(axis=0)) / features.std(axis=0) @ weight + bias
+    groups = dfr.group_codes(truth, [where])
+    worst = [dfr.group_accuracies((logits > 0) == truth, groups).min() for logits in (layer.logits(test), ordinary)]
+    assert worst[0] > worst[1] + 10
+
+
+def test_draws_are_balanced_and_halves_are_of_every_group():
+    groups = np.repeat([0, 1, 2], [50, 7, 20])
+    random = np.random.default_rng(0)
+    rows = dfr.balanced_draw(groups, random)
+    assert np.bincount(groups[rows]).tolist() == [7, 7, 7] and np.all(np.diff(rows) > 0)
+    assert set(groups[rows]) == {0, 1, 2} and not np.array_equal(rows, dfr.balanced_draw(groups, random))
+    first, second = dfr.halves(groups, random)
+    assert np.bincount(groups[first]).tolist() == [25, 4, 10] and np.bincount(groups[second]).tolist() == [25, 3, 10]
+    assert sorted([*first, *second]) == list(range(77))
+
+
+def test_c_is_chosen_by_the_worst_group_of_the_other_half():
+    """A solver whose weight is right only at one strength, and that notes which rows it is given."""
+    features, labels, place = biased()
+    groups, seen = dfr.group_codes(labels, [place]), []
+
+    def solve(rows, own, c):
+        seen.append((c, len(rows)))
+        return np.eye(8)[1] * (1.0 if c == 0.1 else -1.0), 0.0
+
+    layer = dfr.fit_last_layer(features, labels, groups, SETTINGS, solve)
+    fewest = np.bincount(groups).min()
+    assert layer.c == 0.1 and seen[:3] == [(c, 4 * ((fewest + 1) // 2)) for c in (1.0, 0.1, 0.03)]
+    assert seen[3:] == [(0.1, 4 * fewest)] * 4 and layer.weight.tolist() == np.eye(8)[1].tolist()
+
+
+def test_the_worst_group_counts_and_not_the_mean():
+    """One feature is right everywhere but in most of a group, the other in seven of ten rows of every group."""
+    groups = np.repeat(np.arange(4), 100)
+    labels, place_in_group = groups // 2, np.tile(np.arange(100), 4)
+    wrong = np.column_stack([(groups == 3) & (place_in_group < 60), place_in_group % 10 < 3])
+    features = np.where(wrong, -1.0, 1.0) * (2 * labels - 1)[:, None]
+
+    def solve(rows, own, c):
+        return np.array([1.0, 0.0] if c == 1.0 else [0.0, 1.0]), 0.0
+
+    assert dfr.fit_last_layer(features, labels, groups, SETTINGS, solve).c == 0.1
+
+
+def test_the_last_layer_is_the_mean_of_all_draws():
+    features, labels, place = biased()
+    answers = iter([*[(np.zeros(8), 0.0)] * 3, *((np.full(8, float(value)), value) for value in (1, 2, 3, 6))])
+    layer = dfr.fit_last_layer(features, labels, dfr.group_codes(labels, [place]), SETTINGS, lambda *_: next(answers))
+    assert layer.weight.tolist() == [3.0] * 8 and layer.bias == 3.0
+
+
+def test_a_feature_that_never_changes_is_no_division_by_zero():
+    features, labels, place = biased()
+    features[:, 5] = 2.0
+    layer = dfr.fit_last_layer(features, labels, dfr.group_codes(labels, [place]), SETTINGS)
+    assert np.isfinite(layer.logits(features)).all() and layer.weight[5] == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "message"),
+    [
+        ([0, 1, 2, 0, 1, 2], [0, 1, 2, 0, 1, 2], "is for two classes, and the data set has 3"),
+        ([0, 1, 0, 1, 1], [0, 1, 0, 1, 2], "a group has a single training row"),
+    ],
+)
+def test_mistakes_are_said(labels, groups, message):
+    with pytest.raises(UserError, match=message):
+        dfr.check_rows(np.array(labels), np.array(groups))
