@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 
 SMALL_RESIDUAL = "small_residual"  # the workflow's own architecture
+SEQUENCE_RESIDUAL = "sequence_residual"  # its own for sequences of bases
+OWN = (SMALL_RESIDUAL, SEQUENCE_RESIDUAL)
 RESNETS = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
@@ -42,7 +44,7 @@ def mistake_in_name(name: str) -> str | None:
     timm = _timm_names()
     if timm is not None and name in timm:
         return None
-    near = difflib.get_close_matches(name, sorted({SMALL_RESIDUAL, *TORCHVISION, *(timm or ())}), n=3)
+    near = difflib.get_close_matches(name, sorted({*OWN, *TORCHVISION, *(timm or ())}), n=3)
     where = "torchvision, and timm, which has more, is not installed" if timm is None else "torchvision or timm"
     remedy = f"near to it are {', '.join(near)}" if near else "config/README.md names some"
     return f"{name!r} is not an architecture of {where}; {remedy}"
@@ -74,6 +76,14 @@ def mistake_in_sizes(name: str, sizes: dict[str, int]) -> str | None:
                 f"{source} at {size} px; set it to {size}"
             )
     return None
+
+
+def mistake_in_data(name: str, are_sequences: dict[str, bool]) -> str | None:
+    """Which of the data sets (name -> whether it has sequences) an architecture cannot read and what to do, or None."""
+    images = [data_set for data_set, sequences in are_sequences.items() if not sequences]
+    if name != SEQUENCE_RESIDUAL or not images:
+        return None
+    return f"{name} reads sequences, and {images[0]!r} has images; choose another architecture or data set"
 
 
 def _timm_names() -> set[str] | None:

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from workflow_scripts.timecat.sequence_residual import SequenceResidual
+
 
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left); ``stride`` in the first."""
@@ -59,7 +61,7 @@ class Classifier(nn.Module):
         return self.fc(self.backbone(x))
 
 
-ARCHITECTURES = {"small_residual": SmallResidual}
+ARCHITECTURES = {"small_residual": SmallResidual, "sequence_residual": SequenceResidual}
 
 
 def build_backbone(settings: dict, image_size: int | None = None) -> nn.Module:

@@ -120,6 +120,25 @@ class SmallResidual(Backbone):
     blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
 
 
+class SequenceResidual(Backbone):
+    """A small residual network in one dimension, for sequences of bases (kinds `motifs` and `sequences`)."""
+
+    architecture: Literal["sequence_residual"]
+    width: PositiveInt = Field(8, description="channels of the stem; each block doubles them")
+    blocks: PositiveInt = Field(2, description="number of blocks; each halves the length")
+    motif: PositiveInt = Field(9, description="bases that the stem sees at once, an odd number")
+    kernel: PositiveInt = Field(5, description="places that the blocks' convolutions see at once, an odd number")
+
+    @model_validator(mode="after")
+    def _odd(self):
+        for key in ("motif", "kernel"):
+            if getattr(self, key) % 2 == 0:
+                raise ValueError(
+                    f"{key}: it is {getattr(self, key)}, and must be odd; {getattr(self, key) + 1} is near"
+                )
+        return self
+
+
 class LibraryBackbone(Backbone):
     """Any classification model of torchvision by its name, or of timm where that is installed."""
 
@@ -135,16 +154,20 @@ class LibraryBackbone(Backbone):
         return self
 
 
+OWN_BACKBONES = {"small_residual": SmallResidual, "sequence_residual": SequenceResidual}
+
+
+def backbone_kind(value) -> str:
+    """Which class describes a backbone's block: a key of OWN_BACKBONES, or `library`."""
+    name = value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None)
+    return name if isinstance(name, str) and name in OWN_BACKBONES else "library"
+
+
 AnyBackbone = Annotated[
-    Annotated[SmallResidual, Tag("small_residual")] | Annotated[LibraryBackbone, Tag("library")],
-    Discriminator(
-        lambda value: (
-            "small_residual"
-            if (value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None))
-            == "small_residual"
-            else "library"
-        )
-    ),
+    Annotated[SmallResidual, Tag("small_residual")]
+    | Annotated[SequenceResidual, Tag("sequence_residual")]
+    | Annotated[LibraryBackbone, Tag("library")],
+    Discriminator(backbone_kind),
 ]
 
 

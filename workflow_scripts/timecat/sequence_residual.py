@@ -47,15 +47,13 @@ class SequenceResidual(nn.Module):
     float32 [batch, width * 2**blocks].
     """
 
-    def __init__(self, width: int = 16, blocks: int = 2, motif: int = 9, kernel: int = 5):
+    def __init__(self, width: int = 8, blocks: int = 2, motif: int = 9, kernel: int = 5):
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv1d(4, width, motif, 1, motif // 2, bias=False), nn.BatchNorm1d(width), nn.ReLU()
         )
         widths = [width * 2**block for block in range(blocks + 1)]
-        self.blocks = nn.ModuleList(
-            SequenceBlock(widths[block], widths[block + 1], kernel) for block in range(blocks)
-        )
+        self.blocks = nn.ModuleList(SequenceBlock(widths[block], widths[block + 1], kernel) for block in range(blocks))
         self.dimension = widths[-1]
 
     def forward(self, images):

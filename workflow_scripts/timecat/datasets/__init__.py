@@ -57,6 +57,10 @@ def read_split(settings: dict, split: str, probed_classes: list | None = None) -
         return part_split(settings, split, probed_classes)
     if kind == "cues":
         from workflow_scripts.timecat.datasets.cues import cues_split as reader
+    elif kind == "motifs":
+        from workflow_scripts.timecat.datasets.motifs import motifs_split as reader
+    elif kind == "sequences":
+        from workflow_scripts.timecat.datasets.sequences import sequences_split as reader
     elif kind == "digits":
         from workflow_scripts.timecat.datasets.digits import digits_split as reader
     elif kind == "inaturalist18":

@@ -20,7 +20,6 @@ GC = {"single": 0.4, "spaced": 0.5, "ordered": 0.6}  # share of G and C in the b
 SIZES = {"single": (10, 0), "spaced": (6, 6), "ordered": (7, 7)}  # bases of each task's motifs
 DEGENERATE = 4  # bases of `single`'s motif that are one of two
 GAP = {"spaced": (3, 9), "ordered": (2, 13)}  # bases between the two, the last excluded
-SHORTEST = 50  # bases: the least `length`, so that every motif fits
 
 
 def motifs(seed: int) -> dict[str, list[list[str]]]:
@@ -28,7 +27,9 @@ def motifs(seed: int) -> dict[str, list[list[str]]]:
     random = np.random.default_rng(key("motifs", "motifs", seed))
     found = {}
     for task in TASKS:
-        found[task] = [["".join(random.permutation(list(BASES))[:1]) for _ in range(size)] for size in SIZES[task] if size]
+        found[task] = [
+            ["".join(random.permutation(list(BASES))[:1]) for _ in range(size)] for size in SIZES[task] if size
+        ]
     for place in random.permutation(SIZES["single"][0])[:DEGENERATE]:
         others = [base for base in BASES if base != found["single"][0][place]]
         found["single"][0][place] += others[random.integers(len(others))]

@@ -11,6 +11,7 @@ import numpy as np
 BASES = "ACGT"
 UNKNOWN = "N"
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0]], np.uint8)  # of BASES, then N
+SHORTEST = 50  # bases: the least length of made sequences, so that every motif fits
 NO_BASE = 255  # what _CODES says of any other letter
 
 _CODES = np.full(256, NO_BASE, np.uint8)
