@@ -40,6 +40,7 @@ localrules:
     tabulate_diagnostics,
     tabulate_arms,
     tabulate_grid,
+    tabulate_gap,
 
 
 rule all:
@@ -74,5 +75,6 @@ include: "rules/tabulate.smk"
 include: "rules/tabulate_diagnostics.smk"
 include: "rules/tabulate_arms.smk"
 include: "rules/tabulate_grid.smk"
+include: "rules/tabulate_gap.smk"
 include: "rules/calibration.smk"
 include: "rules/counterexample.smk"

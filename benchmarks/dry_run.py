@@ -16,7 +16,7 @@ PAPER, SEEDED, WITH_ARMS = "config/paper.yaml", "config/paper_seeds.yaml", "conf
 
 def larger(values: dict, seeds: int, arms: int) -> dict:
     """Its table 2 with so many seeds, and each arm so many times, at other steps each time."""
-    return {key: value for key, value in values.items() if key not in ("table1", "controls", "grid")} | {
+    return {key: value for key, value in values.items() if key not in ("table1", "controls", "families", "grid")} | {
         "pretrain": values["pretrain"] | {"seeds": list(range(1, seeds + 1))},
         "arms": [
             arm | {"name": f"{arm['name']}_{copy}", "steps": arm["steps"] + copy}

@@ -1,7 +1,7 @@
 """
-The tables of arms beside table 2: table 1 and its controls. Whatever they share with table 2 is probed once.
+The tables of arms beside table 2: table 1, its controls, and other families of networks. Whatever they share with table 2 is probed once.
 
-Input   the probe metrics of every arm of the table on every target; the config's block `table1` or `controls` lists them.
+Input   the probe metrics of every arm of the table on every target; the config's block `table1`, `controls` or `families` lists them.
 Output  results/{table}.csv, .md, .tex, .svg   parameters, mean, standard deviation and number of replicates, both
                                                selections, and published figures beside them
 

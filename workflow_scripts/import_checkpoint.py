@@ -43,7 +43,7 @@ def import_checkpoint(arguments) -> None:
         published = read_published(file, shown)
         check_stated(published.stated, seed, step, arguments.step_tolerance, shown)
         backbone = build_backbone(arguments.backbone, arguments.image_size)
-        # Where a library's classifier was, the backbone has an identity.
+        # Where a library's classifier was, the backbone has an identity; `head` is what timm's transformers call it.
         removed = [name for name, layer in backbone.named_modules() if isinstance(layer, torch.nn.Identity)]
         placed = place(
             published.tensors,
@@ -52,7 +52,7 @@ def import_checkpoint(arguments) -> None:
             backbone.dimension,
             publication["ignored"],
             shown,
-            ("fc", *removed),
+            ("fc", "head", *removed),
         )
         backbone.load_state_dict(placed.backbone)
         facts = {

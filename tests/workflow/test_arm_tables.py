@@ -33,8 +33,8 @@ def commands(done) -> list[str]:
 def without_tables(name: str) -> dict:
     """A study without the blocks of its other tables, and without what only they use."""
     values = values_of(name)
-    for block in ("table1", "controls", "grid"):
-        del values[block]
+    for block in ("table1", "controls", "families", "grid"):
+        values.pop(block, None)
     values["backbones"] = {values["backbone"]: values["backbones"][values["backbone"]]}
     return values
 
@@ -60,6 +60,21 @@ def test_the_jobs_of_the_embedded_tables(fresh):
         "tabulate_arms": 2,
         "tabulate_grid": 1,
     }
+
+
+def test_the_jobs_of_the_embedded_families(fresh):
+    """Six seeds of each: short runs of all, of which three go on; the residual networks' are those of other tables."""
+    jobs = jobs_of(dry_run(fresh, values_of("config"), "results/families.csv"))
+    assert jobs["pretrain"] == (6 * 3 + 5) + 2 * (6 + 3)  # by way of steps 64 and 80; cat1 has five seeds
+    assert jobs["extract_features"] == (5 + 6 + 2 * (3 + 6)) * 3
+    assert (jobs["probe"], jobs["tabulate_arms"]) == (6 * 3, 1)
+
+
+@pytest.mark.parametrize("name", ["swav", "simsiam", "seer", "vit"])
+def test_the_published_families_need_one_file_each(fresh, name):
+    jobs = jobs_of(fresh.snakemake("-n", "--", "results/families.csv", config=f"config/{name}.yaml"))
+    made = {"download": 1, "import_checkpoint": 1, "write_dataset": 8, "extract_features": 4, "probe": 4}
+    assert jobs == made | {"tabulate_arms": 1}
 
 
 def test_the_grid_needs_no_checkpoint_that_table_2_does_not(fresh):

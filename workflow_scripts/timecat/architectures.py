@@ -10,17 +10,19 @@ import re
 from pathlib import Path
 
 SMALL_RESIDUAL = "small_residual"  # the workflow's own architecture
-SEQUENCE_RESIDUAL = "sequence_residual"  # its own for sequences of bases
-OWN = (SMALL_RESIDUAL, SEQUENCE_RESIDUAL)
+SMALL_VIT, SMALL_REGNET = "small_vit", "small_regnet"  # torchvision's classes, of any size
+SEQUENCE_RESIDUAL = "sequence_residual"  # the workflow's own for sequences of bases
+OWN = (SMALL_RESIDUAL, SMALL_VIT, SMALL_REGNET, SEQUENCE_RESIDUAL)
 RESNETS = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
 )
 # Their position embeddings, or the grids of their attention, are made for one size of image.
-FIXED_SIZE = ("maxvit_t", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32")
+TORCHVISION_FIXED = ("maxvit_t", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32")
+FIXED_SIZE = (SMALL_VIT, *TORCHVISION_FIXED)
 TORCHVISION = (
     *RESNETS,
-    *FIXED_SIZE,
+    *TORCHVISION_FIXED,
     *("alexnet", "googlenet", "inception_v3", "squeezenet1_0", "squeezenet1_1"),
     *("convnext_base", "convnext_large", "convnext_small", "convnext_tiny"),
     *("densenet121", "densenet161", "densenet169", "densenet201"),
@@ -59,7 +61,7 @@ def mistake_in_width(name: str, width: int) -> str | None:
 
 def mistake_in_zero_gamma(name: str) -> str | None:
     """What is wrong with pretrain.zero_gamma for an architecture and what to do, or None (of timm's, the stage says)."""
-    if name in TORCHVISION and name not in RESNETS:
+    if name in (SMALL_VIT, SMALL_REGNET, *TORCHVISION) and name not in RESNETS:
         return f"it is for ResNets, and {name} is none; remove the key"
     return None
 

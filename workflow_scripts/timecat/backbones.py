@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from workflow_scripts.timecat.architectures import OWN
 from workflow_scripts.timecat.sequence_residual import SequenceResidual
 
 
@@ -73,6 +74,10 @@ def build_backbone(settings: dict, image_size: int | None = None) -> nn.Module:
     architecture = settings.pop("architecture")
     if architecture in ARCHITECTURES:
         return ARCHITECTURES[architecture](**settings)
+    if architecture in OWN:
+        from workflow_scripts.timecat.backbones_small import build_small_backbone
+
+        return build_small_backbone(architecture, image_size, **settings)
     from workflow_scripts.timecat.backbones_library import build_library_backbone
 
     return build_library_backbone(architecture, image_size=image_size, **settings)

@@ -58,7 +58,7 @@ def _torchvision_model(architecture: str, width: int, size: int) -> nn.Module:
         _widen(model, width)
     _remove_classifier(model)
     if architecture in architectures.FIXED_SIZE:
-        _refuse_other_sizes(model, architecture, size)
+        refuse_other_sizes(model, architecture, size)
     return model
 
 
@@ -76,7 +76,7 @@ def _timm_model(architecture: str, size: int) -> nn.Module:
     # pretrained=False: nothing is downloaded. num_classes=0: timm's way to leave the classifier out.
     model = timm.create_model(architecture, pretrained=False, num_classes=0, **({"img_size": size} if fixed else {}))
     if fixed:
-        _refuse_other_sizes(model, architecture, size)
+        refuse_other_sizes(model, architecture, size)
     return model
 
 
@@ -126,7 +126,7 @@ def _found_dimension(model: nn.Module, size: int) -> int:
     return features.shape[1]
 
 
-def _refuse_other_sizes(model: nn.Module, architecture: str, size: int) -> None:
+def refuse_other_sizes(model: nn.Module, architecture: str, size: int) -> None:
     """Make the model answer an image of another size with a sentence instead of its own assertion."""
 
     def check(module, inputs):

@@ -36,6 +36,12 @@ def read_index(path):
     return _read(path, None, "write_dataset")
 
 
+def read_columns(path, names) -> dict[str, np.ndarray]:
+    """Columns of predictions as arrays, by name."""
+    table = _read(path, list(names), "probe, evaluate_probe or transfer")
+    return {name: table[name].to_numpy() for name in names}
+
+
 def _read(path, columns, rule: str):
     import pyarrow
     import pyarrow.parquet
@@ -54,8 +60,7 @@ def measure_cell(path, index_path, index, segments: Segments, bins: int, draws: 
 
     index: of the data set's evaluation rows (pyarrow table), at index_path. UserError if predictions are of other rows.
     """
-    table = _read(path, list(COLUMNS), "probe, evaluate_probe or transfer")
-    columns = {name: table[name].to_numpy() for name in COLUMNS}
+    columns = read_columns(path, COLUMNS)
     found = {}
     for selection in SELECTIONS:
         found[selection] = []

@@ -14,7 +14,8 @@ import torch
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.command import log
 
-WRAPPERS = ("model_params", "state_dict", "model_state_dict", "model")  # keys under which files hold a model's weights
+# Keys under which files hold a model's weights; the last three are VISSL's (classy_state_dict.base_model.model.trunk).
+WRAPPERS = ("model_params", "state_dict", "model_state_dict", "model", "classy_state_dict", "base_model", "trunk")
 OUR_STATE = {"identity", "model", "optimizer", "step"}  # keys of pretraining's own state file
 NUMBER_TYPES = "?bhilqBHILQefdg"  # NumPy's codes
 OTHER_FILES = {

@@ -12,9 +12,9 @@ from fnmatch import fnmatchcase
 import torch
 
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.checkpoint_names import layers_of, renamed
 from workflow_scripts.timecat.command import log
 
-RENAMED = {".downsample.conv.": ".downsample.0.", ".downsample.bn.": ".downsample.1."}  # AlgoPerf's -> torchvision's
 WRAPPED = ("_orig_mod.", "module.")  # of torch.compile and DistributedDataParallel
 CLASSIFIER = "fc"  # what ours and torchvision's ResNets call it
 COUNTER = "num_batches_tracked"  # batch norm's; files from before torch 0.4.1 lack it, and inference does not read it
@@ -50,9 +50,9 @@ def place(
     """
     keys = [*tensors, *others]
     prefix = _prefix([key for key in keys if not _matches(_spellings(key), ignored)], wanted, path)
-    backbone, rest = {}, {}
+    backbone, rest, layers = {}, {}, layers_of(wanted)
     for key in keys:
-        name = _in_backbone(key, prefix, wanted)
+        name = _in_backbone(key, prefix, wanted, layers)
         if name is None or key not in tensors:
             rest[key] = _spellings(key, prefix)
         elif name in backbone:
@@ -74,9 +74,9 @@ def place(
 
 def _prefix(keys: list[str], wanted: dict, path: str) -> str:
     """The prefix under which most of the wanted names stand."""
-    counts = collections.Counter()
+    counts, layers = collections.Counter(), layers_of(wanted)
     for key in keys:
-        parts = _renamed(key, wanted).split(".")
+        parts = renamed(key, layers).split(".")
         for first in range(len(parts)):
             if ".".join(parts[first:]) in wanted:
                 counts["".join(f"{part}." for part in parts[:first])] += 1
@@ -95,17 +95,9 @@ def _prefix(keys: list[str], wanted: dict, path: str) -> str:
     return best[0][0]
 
 
-def _renamed(key: str, wanted: dict) -> str:
-    """A key with AlgoPerf's names of layers in torchvision's, where the backbone has those."""
-    for theirs, ours in RENAMED.items():
-        if theirs in key and any(ours in name for name in wanted):
-            return key.replace(theirs, ours)
-    return key
-
-
-def _in_backbone(key: str, prefix: str, wanted: dict) -> str | None:
+def _in_backbone(key: str, prefix: str, wanted: dict, layers) -> str | None:
     """A key's name in the backbone; None if it has none."""
-    name = _renamed(key, wanted)
+    name = renamed(key, layers)
     return name[len(prefix) :] if name.startswith(prefix) and name[len(prefix) :] in wanted else None
 
 

@@ -2,7 +2,7 @@
 
 Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
 their command line. Reading is strict: unknown keys and mistyped values are errors (see configuration_errors). Data sets
-are in configuration_data_sets, backbones and stages in configuration_stages, arms and their tables in configuration_arms,
+are in configuration_data_sets, backbones in configuration_backbones, stages in configuration_stages, arms and their tables in configuration_arms,
 published weights in configuration_checkpoints.
 """
 
@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from workflow_scripts.timecat.architectures import mistake_in_data, mistake_in_sizes, mistake_in_zero_gamma
 from workflow_scripts.timecat.configuration_arms import (
+    GAP_TABLES,
     OTHER_TABLES,
     TABLES,
     Arm,
@@ -18,6 +19,7 @@ from workflow_scripts.timecat.configuration_arms import (
     check_replicates,
     collected_arms,
 )
+from workflow_scripts.timecat.configuration_backbones import AnyBackbone
 from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, repeated
 from workflow_scripts.timecat.configuration_calibration import Calibration
 from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
@@ -25,7 +27,6 @@ from workflow_scripts.timecat.configuration_counterexample import Counterexample
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder, OfSequences, Part
 from workflow_scripts.timecat.configuration_gap import GapTable
 from workflow_scripts.timecat.configuration_stages import (
-    AnyBackbone,
     DirectTransfer,
     Features,
     Heldout,
@@ -60,6 +61,9 @@ class Config(Block):
     )
     controls: ArmTable | None = Field(
         None, description="the rows of the table of controls: width, copies, snapshots, another recipe; likewise"
+    )
+    families: ArmTable | None = Field(
+        None, description="the rows of the table of families: other architectures, other pretraining; likewise"
     )
     grid: ArmGrid | None = Field(None, description="members x steps, all of them")
     gap: GapTable | None = Field(
@@ -203,6 +207,12 @@ class Config(Block):
         named = [(f"{key}.targets", name) for key, table in self.tables.items() for name in table.targets or []]
         named += [(f"{key}.source", table.source) for key, table in self.tables.items() if table.source]
         named += [(f"arms: source of {arm.name!r}", arm.source) for arm in arms.values() if arm.source]
+        for key in GAP_TABLES:
+            names = self.tables[key].names if key in self.tables else []
+            if names and all(arms[name].transfer != "direct" for name in names):
+                raise ValueError(
+                    f"{key}: it needs an arm with `transfer: direct`, which the others are compared with; add one"
+                )
         for key, name in named:
             if name not in self.data_sets:
                 raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(self.data_sets)})")

@@ -1,4 +1,5 @@
-"""The typed config of arms, the rows of tables, and of the tables beside table 2: table 1, its controls, and the grid.
+"""The typed config of arms, the rows of tables, and of the tables beside table 2: table 1, its controls, other families of networks,
+and the grid.
 
 All tables draw on one set of arms: a name means the same arm wherever it stands, and is probed once.
 """
@@ -19,8 +20,9 @@ from workflow_scripts.timecat.configuration_blocks import (
 )
 
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
-TABLES = ("table1", "controls")  # blocks of the config that are an ArmTable, and the names of their results
-OTHER_TABLES = ("gap", "genomics")  # blocks that have an ArmTable's keys, and a rule of their own
+TABLES = ("table1", "controls", "families")  # blocks of the config that are an ArmTable, and the names of their results
+GAP_TABLES = ("gap", "genomics")  # blocks that are a configuration_gap.GapTable
+OTHER_TABLES = GAP_TABLES  # blocks that have an ArmTable's keys, and a rule of their own
 
 
 class Arm(Block):

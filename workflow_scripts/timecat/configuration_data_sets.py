@@ -71,9 +71,20 @@ class Cues(DataSet):
     seed: Seed = Field(1, description="draws glyphs and images")
     rows: Rows = Field(description="number of images per split")
     agreement: Probability = Field(0.9, description="probability that a glyph agrees with the class (label: class)")
+    components: Annotated[int, Field(ge=1, le=4)] | None = Field(
+        None,
+        description="with `label: class`, the data set is a mixture of so many components, group column `component`: in the "
+        "first the glyph of family 0 always agrees with the class, in the second that of family 1, and so on",
+    )
     label: Literal["class", "cue0", "cue1", "cue2", "cue3"] = Field(
         "class", description="the label: the class, or the glyph of one family, all glyphs then being independent"
     )
+
+    @model_validator(mode="after")
+    def _components_of_the_class(self):
+        if self.components is not None and self.label != "class":
+            raise ValueError(f"components: with `label: {self.label}` no glyph agrees with a class; remove one of them")
+        return self
 
 
 class Digits(DataSet):

@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat import configuration
 from workflow_scripts.timecat import configuration_arms as arms
+from workflow_scripts.timecat import configuration_backbones as backbones
 from workflow_scripts.timecat import configuration_calibration as calibration
 from workflow_scripts.timecat import configuration_checkpoints as checkpoints
 from workflow_scripts.timecat import configuration_counterexample as counterexample
@@ -44,14 +45,16 @@ SECTIONS = {
     "`data_sets.NAME.transform` of sequences": data_sets.SequenceTransform,
     "`data_sets.NAME.storage`": data_sets.Storage,
     "`data_sets.NAME.storage` with `kind: cifar10` or `cifar100`": data_sets.RawStorage,
-    "`backbones.NAME`, any architecture": stages.Backbone,
-    "`backbones.NAME` with `architecture: small_residual`": stages.SmallResidual,
-    "`backbones.NAME` with `architecture: sequence_residual`": stages.SequenceResidual,
-    "`backbones.NAME` with any other architecture": stages.LibraryBackbone,
+    "`backbones.NAME`, any architecture": backbones.Backbone,
+    "`backbones.NAME` with `architecture: small_residual`": backbones.SmallResidual,
+    "`backbones.NAME` with `architecture: sequence_residual`": backbones.SequenceResidual,
+    "`backbones.NAME` with `architecture: small_vit`": backbones.SmallVit,
+    "`backbones.NAME` with `architecture: small_regnet`": backbones.SmallRegnet,
+    "`backbones.NAME` with any other architecture": backbones.LibraryBackbone,
     "`pretrain`": stages.Pretrain,
     "`checkpoints`": checkpoints.Checkpoints,
     "`arms`, a list of": arms.Arm,
-    "`table1` and `controls`": arms.ArmTable,
+    "`table1`, `controls` and `families`": arms.ArmTable,
     "`grid`": arms.ArmGrid,
     "`features`": stages.Features,
     "`probe`": stages.Probe,

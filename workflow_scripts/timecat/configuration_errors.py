@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration import Config
+from workflow_scripts.timecat.configuration_backbones import OWN_BACKBONES, LibraryBackbone
 from workflow_scripts.timecat.configuration_blocks import Block
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet
-from workflow_scripts.timecat.configuration_stages import OWN_BACKBONES, LibraryBackbone
 
 COMMAND_LINE = "--config"
 KEY_ITSELF = "[key]"  # how pydantic ends the location of a mistake in a key, not in its value
@@ -225,7 +225,7 @@ def _allowed_keys(loc: tuple, root: type[Block]) -> list[str]:
 
 def _union_branches() -> dict:
     """Tag, as it stands in pydantic's locations, -> block, of every union of the config."""
-    branches = {**OWN_BACKBONES, "library": LibraryBackbone}
+    branches = OWN_BACKBONES | {"library": LibraryBackbone}
     for block in AnyDataSet.__args__[0].__args__:
         branches |= dict.fromkeys(block.model_fields["kind"].annotation.__args__, block)
     return branches

@@ -1,10 +1,9 @@
-"""The typed config of backbones and stages: pretraining, features, probe, transfer, limits."""
+"""The typed config of stages: pretraining, features, probe, transfer, limits."""
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, create_model, model_validator
+from pydantic import Field, model_validator
 
-from workflow_scripts.timecat.architectures import mistake_in_name, mistake_in_width
 from workflow_scripts.timecat.configuration_blocks import (
     Ascending,
     Block,
@@ -15,7 +14,6 @@ from workflow_scripts.timecat.configuration_blocks import (
     PositiveInt,
     Probability,
     Seed,
-    Text,
 )
 from workflow_scripts.timecat.configuration_data_sets import Views
 
@@ -83,92 +81,6 @@ class Pretrain(Block):
                 "(batch_size / accumulation); choose a divisor"
             )
         return self
-
-
-# The keys of the recipe, each with its check and without its default: what is not written stays as `pretrain` has it.
-RecipeChanges = create_model(
-    "RecipeChanges",
-    __base__=Block,
-    __doc__="Changes to the recipe.",
-    **{
-        name: (Annotated[field.annotation, Field(description=field.description), *field.metadata], None)
-        for name, field in Pretrain.model_fields.items()
-        if name not in NOT_OF_THE_RECIPE
-    },
-)
-
-
-class Backbone(Block):
-    """A network, and how its pretraining differs."""
-
-    pretrain: RecipeChanges | None = Field(
-        None,
-        description="changes to the recipe for this backbone: any key of `pretrain` but seeds and milestones; its name then "
-        "stands for the architecture and the recipe",
-    )
-
-    def settings(self) -> dict:
-        """What the network is, without how it is pretrained."""
-        return self.model_dump(exclude={"pretrain"})
-
-
-class SmallResidual(Backbone):
-    """A small residual network for images of about 32 px."""
-
-    architecture: Literal["small_residual"]
-    width: PositiveInt = Field(8, description="channels of the first block; each block doubles them")
-    blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
-
-
-class SequenceResidual(Backbone):
-    """A small residual network in one dimension, for sequences of bases (kinds `motifs` and `sequences`)."""
-
-    architecture: Literal["sequence_residual"]
-    width: PositiveInt = Field(8, description="channels of the stem; each block doubles them")
-    blocks: PositiveInt = Field(2, description="number of blocks; each halves the length")
-    motif: PositiveInt = Field(9, description="bases that the stem sees at once, an odd number")
-    kernel: PositiveInt = Field(5, description="places that the blocks' convolutions see at once, an odd number")
-
-    @model_validator(mode="after")
-    def _odd(self):
-        for key in ("motif", "kernel"):
-            if getattr(self, key) % 2 == 0:
-                raise ValueError(
-                    f"{key}: it is {getattr(self, key)}, and must be odd; {getattr(self, key) + 1} is near"
-                )
-        return self
-
-
-class LibraryBackbone(Backbone):
-    """Any classification model of torchvision by its name, or of timm where that is installed."""
-
-    architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
-    width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
-
-    @model_validator(mode="after")
-    def _known(self):
-        if mistake := mistake_in_name(self.architecture):
-            raise ValueError(f"architecture: {mistake}")
-        if mistake := mistake_in_width(self.architecture, self.width):
-            raise ValueError(f"width: {mistake}")
-        return self
-
-
-OWN_BACKBONES = {"small_residual": SmallResidual, "sequence_residual": SequenceResidual}
-
-
-def backbone_kind(value) -> str:
-    """Which class describes a backbone's block: a key of OWN_BACKBONES, or `library`."""
-    name = value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None)
-    return name if isinstance(name, str) and name in OWN_BACKBONES else "library"
-
-
-AnyBackbone = Annotated[
-    Annotated[SmallResidual, Tag("small_residual")]
-    | Annotated[SequenceResidual, Tag("sequence_residual")]
-    | Annotated[LibraryBackbone, Tag("library")],
-    Discriminator(backbone_kind),
-]
 
 
 class Features(Block):

@@ -47,7 +47,10 @@ def visible_devices() -> dict[str, str]:
 def _listed_devices() -> dict[str, str]:
     """Index -> UUID of every GPU that nvidia-smi lists; empty where there is none."""
     if PRETENDED in os.environ:
-        return {str(index): f"pretended-{index}" for index in range(int(os.environ[PRETENDED]))}
+        count, _, machine = os.environ[PRETENDED].partition(
+            ":"
+        )  # "2", or "2:NAME" for devices that no other name shares
+        return {str(index): f"pretended-{machine}{index}" for index in range(int(count))}
     query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
         listing = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True).stdout

@@ -1,9 +1,11 @@
 """How large a backbone is and what an image costs in it, for `make plan`: without torch wherever that is possible."""
 
+import json
 from dataclasses import dataclass
 from functools import cache
 
 from workflow_scripts.timecat.architectures import SMALL_RESIDUAL
+from workflow_scripts.timecat.artifacts import canonical_json
 
 TABLE_SIDE = 224  # pixels
 
@@ -39,9 +41,10 @@ def backbone_size(settings, image_size: int) -> BackboneSize:
     """Of a backbone's block of the config at a side of its images in pixels. UserError if it cannot be made."""
     if settings.architecture == SMALL_RESIDUAL:
         return small_residual_size(settings.width, settings.blocks, image_size)
-    known = KNOWN.get((settings.architecture, settings.width))
+    known = KNOWN.get((settings.architecture, getattr(settings, "width", None)))
     if known is None:
-        return _counted_once(settings.architecture, settings.width, image_size)
+        own = {key: value for key, value in vars(settings).items() if key != "pretrain"}
+        return _counted_once(canonical_json(own), image_size)
     return BackboneSize(**vars(known) | {"macs": known.macs * (image_size / TABLE_SIDE) ** 2})
 
 
@@ -59,20 +62,25 @@ def small_residual_size(width: int, blocks: int, image_size: int) -> BackboneSiz
 
 
 @cache
-def _counted_once(architecture: str, width: int, image_size: int) -> BackboneSize:
-    return counted({"architecture": architecture, "width": width}, image_size)
+def _counted_once(settings: str, image_size: int) -> BackboneSize:
+    return counted(json.loads(settings), image_size)
 
 
 def counted(settings: dict, image_size: int) -> BackboneSize:
-    """Of any backbone, by building it without memory and sending one image through: seconds, for torch is imported."""
+    """Of any backbone, by building it without memory and sending one image through: seconds, for torch is imported.
+
+    (RegNets of torchvision are built in memory first: how wide their stages are is itself computed with tensors.)
+    """
     import torch
     from torch import nn
     from torch.utils.flop_counter import FlopCounterMode
 
     from workflow_scripts.timecat.backbones import build_backbone
 
-    with torch.device("meta"):
+    with torch.device("cpu" if settings["architecture"].startswith("regnet_") else "meta"):
         model = build_backbone(settings, image_size).eval()
+    with torch.device("meta"):
+        model.to("meta")
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model(torch.zeros(1, 3, image_size, image_size))
     parameters = list(model.parameters())

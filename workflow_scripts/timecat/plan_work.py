@@ -33,7 +33,7 @@ class PlannedStudy:
             if study.trained_on(arm) != (study.config.source, study.config.backbone):
                 raise UserError(
                     f"arms: {arm.name!r} is of backbone {study.backbone_of(arm)!r}; a plan counts the study's backbone alone, "
-                    f"pretrained on {study.config.source!r}, so move the arm to `table1` or `controls` before you ask for one"
+                    f"pretrained on {study.config.source!r}, so move the arm to `table1`, `controls` or `families` before you ask for one"
                 )
 
     # --- what it consists of ---

@@ -185,6 +185,15 @@ class Study(StudyFiles):
         usual = self.config.tables[wildcards.table].backbone
         return canonical_json([self._described(arm, usual) | {"settings": own} for arm, own in zip(rows, settings)])
 
+    def gap_arms(self, wildcards) -> str:
+        """The rows of a table of gaps."""
+        usual = self.config.tables[wildcards.table].backbone
+        return canonical_json([self._described(arm, usual) for arm in self.rows_of(wildcards.table)])
+
+    def gap_metric(self, wildcards) -> str:
+        self.rows_of(wildcards.table)  # says what is missing where the study has no such table
+        return self.config.tables[wildcards.table].metric
+
     def source_image_size(self, wildcards) -> int:
         """Of the table's source."""
         return self.config.data_sets[self.source_of_table(wildcards.table)].transform.size

@@ -7,7 +7,7 @@ import math
 import re
 
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_arms import TABLES
+from workflow_scripts.timecat.configuration_arms import GAP_TABLES, TABLES
 from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder, Part
 from workflow_scripts.timecat.study_arms import StudyArms
 
@@ -43,6 +43,7 @@ class StudyFiles(StudyArms):
             "imported_backbone": of_the_study,
             "pretrained_backbone": [name for name in self.config.backbones if name not in of_the_study],
             "table": TABLES,
+            "gap_table": GAP_TABLES,
             "arm": self.arms,
             "probed_arm": [name for name, arm in self.arms.items() if arm.transfer == "probe"],
             "transferred_arm": [name for name, arm in self.arms.items() if arm.transfer != "probe"],
@@ -189,6 +190,13 @@ class StudyFiles(StudyArms):
         """The same of a table beside table 2."""
         return self.probes(arms=self.rows_of(wildcards.table), targets=self.targets_of(wildcards.table))
 
+    def arm_table_predictions(self, wildcards) -> list[str]:
+        """The predictions of the same cells."""
+        return _predictions_beside(self.arm_table_probes(wildcards))
+
+    def arm_table_predictions_sidecars(self, wildcards) -> list[str]:
+        return [f"{path}.json" for path in self.arm_table_predictions(wildcards)]
+
     def all_tables(self, wildcards=None) -> list[str]:
         """Every table that the study has a block for; two have defaults for all they need."""
         grid = ["grid"] if self.config.grid is not None else []
@@ -213,7 +221,7 @@ class StudyFiles(StudyArms):
 
     def predictions(self, wildcards=None) -> list[str]:
         """The predictions of every cell, in the order of cells()."""
-        return [path.removesuffix(".parquet") + ".predictions.parquet" for path in self.probes()]
+        return _predictions_beside(self.probes())
 
     def predictions_sidecars(self, wildcards=None) -> list[str]:
         return [f"{path}.json" for path in self.predictions()]
@@ -233,3 +241,7 @@ class StudyFiles(StudyArms):
 
     def train_sidecars(self, wildcards=None) -> list[str]:
         return [path.replace(".index.parquet", ".beton.json") for path in self.train_indices()]
+
+
+def _predictions_beside(metrics: list[str]) -> list[str]:
+    return [path.removesuffix(".parquet") + ".predictions.parquet" for path in metrics]

@@ -7,7 +7,7 @@ from workflow_scripts.timecat.artifacts import write_bytes
 from workflow_scripts.timecat.command import json_value, parser
 
 JSON_OPTIONS = {
-    "cells": '[{"arm", "data_set"}, ...], in the order of --probes',
+    "cells": '[{"arm", "data_set"}, ...], in the order of the files',
     "arms": '[{"name", "members", "steps", "transfer"}, ...], the rows in order',
     "data-sets": '[{"name", "title", "in_distribution", "views"}, ...], the columns in order',
     "style": '{"width_per_panel", "height"} of a panel, in inches',

@@ -5,6 +5,9 @@ Every image shows one glyph of each family, in a random quadrant each. A glyph a
 them for nearly every image. A network that has learned one family has little left to gain from the others, which is the
 competition of section 3 of the paper (Yang, Zhang, Bottou 2025). With ``label: cue0`` the glyphs are independent of one
 another and the glyph of family 0 is the label: what a probe reaches there tells whether the backbone sees that family.
+
+With ``components`` the data set is a mixture of them. In each, another family always agrees with the class, and the rest
+with probability ``agreement``: whoever has all the features reads every component, whoever has one reads its own.
 """
 
 import numpy as np
@@ -48,16 +51,22 @@ def _draw_glyph(random: np.random.Generator) -> np.ndarray:
 
 
 def cues_split(settings: dict, split: str) -> Split:
-    """One split of ``cues``. settings: seed, rows (split -> number), agreement, label ("class" or "cue0".."cue3").
+    """One split of ``cues``. settings: seed, rows (split -> number), agreement, label ("class" or "cue0".."cue3"),
+    components (None or their number).
 
     The images of cue0 to cue3 are the same for a given seed: only their labels differ.
     """
     rows, target = settings["rows"][split], settings["label"]
     random = np.random.default_rng(key("cues", "images", settings["seed"], split, target == "class"))
+    groups = {}
     classes = random.integers(0, CLASSES, rows)
     shown = random.integers(0, CLASSES, (rows, FAMILIES))
     if target == "class":
         agrees = random.random((rows, FAMILIES)) < settings["agreement"]
+        if settings.get("components"):
+            component = random.integers(0, settings["components"], rows)
+            agrees[np.arange(rows), component] = True
+            groups["component"] = component.astype(np.int64)
         shown = np.where(agrees, classes[:, None], shown)
         labels = classes
     else:
@@ -67,7 +76,7 @@ def cues_split(settings: dict, split: str) -> Split:
         labels=labels.astype(np.int64),
         class_names=[f"glyph{number:02d}" if target != "class" else f"class{number:02d}" for number in range(CLASSES)],
         sources=[f"made:{split}:{row}" for row in range(rows)],
-        groups={f"cue{family}": shown[:, family].astype(np.int64) for family in range(FAMILIES)},
+        groups=groups | {f"cue{family}": shown[:, family].astype(np.int64) for family in range(FAMILIES)},
     )
 
 
