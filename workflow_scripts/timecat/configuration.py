@@ -2,8 +2,8 @@
 
 Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
 their command line. Reading is strict: unknown keys and mistyped values are errors (see configuration_errors). Data sets
-are in configuration_data_sets, backbones in configuration_backbones, stages in configuration_stages, arms and their tables in configuration_arms,
-published weights in configuration_checkpoints.
+are in configuration_data_sets, backbones in configuration_backbones, stages in configuration_stages, arms and their tables
+in configuration_arms, published weights in configuration_checkpoints.
 """
 
 from pydantic import Field, ValidationError, model_validator
