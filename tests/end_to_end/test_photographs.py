@@ -11,6 +11,7 @@ import yaml
 
 from tests.images import draw_folder, draw_image_folder, draw_inaturalist, real_images
 from tests.studies import ROOT, StudyFolder
+from workflow_scripts.timecat.configuration_arms import BESIDE_TABLE_2
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +99,8 @@ def test_the_papers_study_on_small_images_in_its_layouts(photographs, tmp_path):
         values["backbone"], values["backbones"] = "resnet18", {"resnet18": {"architecture": "resnet18"}}
         values["pretrain"].update(seeds=[2, 550], batch_size=32, ghost_batch=4, warmup_steps=2, batch_norm_batches=1)
         values["arms"] = [{"name": f"cat{members}", "members": members, "steps": 2} for members in (1, 2)]
-        for other in ("table1", "controls", "grid"):
-            del values[other]
+        for other in BESIDE_TABLE_2:
+            values.pop(other, None)
         small_probe(values)
 
     study, config = study_of("config/paper.yaml", tmp_path / "study", smaller)

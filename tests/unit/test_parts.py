@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from tests.images import write_data_set
+from tests.images import draw_inaturalist, settings_of, write_data_set
 from workflow_scripts.timecat.artifacts import UserError, read_sidecar
 from workflow_scripts.timecat.beton import describe, read_image
 from workflow_scripts.timecat.configuration_errors import read_config
@@ -115,6 +115,21 @@ def test_a_parts_classes_are_those_of_its_training_rows():
     assert made.probed_sidecar(where) == ["results/data_sets/low/train.beton.json"]
     assert made.probed_index(where) == ["results/data_sets/low/train.index.parquet"]
     assert made.probed_sidecar(SimpleNamespace(data_set="low", split="train")) == []
+
+
+def test_a_part_by_superclass(tmp_path):
+    """The folder that a class's folder lies in, where classes are named by paths."""
+    from workflow_scripts.timecat.datasets import read_split
+
+    root = draw_inaturalist(tmp_path / "inat", ["Plantae/9", "Aves/10", "Aves/9"], ["Aves/9", "Plantae/9", "Aves/10"])
+    block = {"kind": "part", "where": {"superclass": ["Aves"]}, "balanced_by": []}
+    block["of"] = settings_of("train", kind="inaturalist18", root=str(root))
+    birds = read_split(block, "train")
+    assert birds.class_names == ["train_val2018/Aves/10", "train_val2018/Aves/9"] and birds.labels.tolist() == [0, 1]
+    block["of"] = settings_of("evaluation", kind="inaturalist18", root=str(root))
+    assert read_split(block, "evaluation", birds.class_names).labels.tolist() == [1, 0]
+    with pytest.raises(UserError, match="the whole has no column 'superclass'"):
+        read_split(settings("low", "train") | {"where": {"superclass": ["Aves"]}}, "train")
 
 
 @pytest.mark.parametrize(

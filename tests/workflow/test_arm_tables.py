@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from tests.studies import ROOT, StudyFolder, jobs_of
+from workflow_scripts.timecat.configuration_arms import BESIDE_TABLE_2
 
 TABLES = ["results/table1.csv", "results/controls.csv", "results/grid.csv"]
 
@@ -33,7 +34,7 @@ def commands(done) -> list[str]:
 def without_tables(name: str) -> dict:
     """A study without the blocks of its other tables, and without what only they use."""
     values = values_of(name)
-    for block in ("table1", "controls", "families", "grid"):
+    for block in BESIDE_TABLE_2:
         values.pop(block, None)
     values["backbones"] = {values["backbone"]: values["backbones"][values["backbone"]]}
     return values

@@ -23,6 +23,7 @@ Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
 TABLES = ("table1", "controls", "families")  # blocks of the config that are an ArmTable, and the names of their results
 GAP_TABLES = ("gap", "genomics")  # blocks that are a configuration_gap.GapTable
 OTHER_TABLES = GAP_TABLES  # blocks that have an ArmTable's keys, and a rule of their own
+BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "grid")  # all blocks that a study can do without
 
 
 class Arm(Block):

@@ -173,7 +173,8 @@ class Part(DataSet):
     kind: Literal["part"]
     of: Name = Field(description="the whole, another data set of this study")
     where: dict[Text, Annotated[list[Text | int], Field(min_length=1)]] = Field(
-        {}, description="columns of the whole's index, `class_name` or a group, and the values that its rows have there"
+        {},
+        description="columns of the whole's index, `class_name`, `superclass` or a group, and the values that its rows have there",
     )
     balanced_by: Annotated[list[Text], WithoutRepeats] = Field(
         [], description="columns: as many training rows are drawn of each combination of their values as the rarest has"

@@ -12,7 +12,9 @@ from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.datasets import Split, read_split
 from workflow_scripts.timecat.randomness import key
 
-CLASS = "class_name"  # what `where` and `balanced_by` may name beside the group columns of the index
+# What `where` and `balanced_by` may name beside the group columns of the index. A superclass is the folder that a class's
+# folder lies in, where classes are named by paths (iNaturalist).
+CLASS, SUPERCLASS = "class_name", "superclass"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def _texts(whole: Split, column: str, setting: str) -> np.ndarray:
     """A column's values as text [rows]. setting: the key that names it."""
     if column == CLASS:
         return np.array(whole.class_names)[whole.labels]
+    if column == SUPERCLASS and all("/" in name for name in whole.class_names):
+        return np.array([name.split("/")[-2] for name in whole.class_names])[whole.labels]
     if column not in whole.groups:
         raise UserError(
             f"`{setting}`: the whole has no column {column!r}; it has {', '.join([CLASS, *whole.groups])}: correct the config"
