@@ -14,10 +14,11 @@ from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.backbones import build_backbone
 from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.datasets import read_split
-from workflow_scripts.timecat.datasets.sequence_images import SequenceImages, side_of
+from workflow_scripts.timecat.datasets.sequence_images import SequenceImages
 from workflow_scripts.timecat.ffcv_reader import batches
 from workflow_scripts.timecat.ffcv_writer import write_beton
 from workflow_scripts.timecat.sequence_residual import one_hot, within
+from workflow_scripts.timecat.sequence_square import side_of
 
 STUDY = """
 backbone: small

@@ -22,7 +22,7 @@ from workflow_scripts.timecat.configuration_transforms import (
     SequenceTransform,
     Transform,
 )
-from workflow_scripts.timecat.datasets.sequence_images import SHORTEST, side_of
+from workflow_scripts.timecat.sequence_square import SHORTEST, side_of
 
 Views = PositiveInt | Annotated[list[Literal["center"]], Field(min_length=1, max_length=1)]
 Percent = Annotated[int, Field(ge=1, le=100)]

@@ -4,24 +4,18 @@ The image is the smallest square that holds the longest sequence. A, C, G and T 
 base (N) and what is left of the square are black. sequence_residual.one_hot takes the pixels apart again.
 """
 
-import math
-
 import numpy as np
+
+from workflow_scripts.timecat.sequence_square import side_of
 
 BASES = "ACGT"
 UNKNOWN = "N"
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0]], np.uint8)  # of BASES, then N
-SHORTEST = 50  # bases: the least length of made sequences, so that every motif fits
 NO_BASE = 255  # what _CODES says of any other letter
 
 _CODES = np.full(256, NO_BASE, np.uint8)
 for _code, _base in enumerate(BASES + UNKNOWN):
     _CODES[[ord(_base), ord(_base.lower())]] = _code
-
-
-def side_of(length: int) -> int:
-    """Side of the square, in pixels, that holds sequences of up to ``length`` bases."""
-    return math.isqrt(length - 1) + 1
 
 
 def codes_of(sequence: str) -> np.ndarray:
