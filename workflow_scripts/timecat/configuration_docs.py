@@ -42,7 +42,6 @@ SECTIONS = {
     "`data_sets.NAME.transform`": data_sets.Transform,
     "`data_sets.NAME.transform` of image files": data_sets.PhotoTransform,
     "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`": data_sets.CifarTransform,
-    "`data_sets.NAME.transform` of sequences": data_sets.SequenceTransform,
     "`data_sets.NAME.storage`": data_sets.Storage,
     "`data_sets.NAME.storage` with `kind: cifar10` or `cifar100`": data_sets.RawStorage,
     "`backbones.NAME`, any architecture": backbones.Backbone,
