@@ -59,13 +59,21 @@ def test_where_the_answer_is_no_there_are_the_same_pieces(made):
     assert all(other_way.search(text) for text in np.array(sequences)[~has])
 
 
-def test_neither_length_nor_composition_tells_the_label_within_a_task(made):
+def strong(sequences: list[str]) -> np.ndarray:
+    """Shares of G and C."""
+    return np.array([sum(map(text.count, "GC")) / len(text) for text in sequences])
+
+
+def test_length_and_composition_tell_the_task_and_hardly_the_label_within_it(made):
     for task in motifs.TASKS:
         sequences, has = of_task(made, task)
         lengths = np.array([len(text) for text in sequences])
         low, high = (round(share * LENGTH) for share in motifs.LENGTHS[task])
         assert (lengths.min(), lengths.max()) == (low, high)
         assert abs(lengths[has].mean() - lengths[~has].mean()) < 1
+        shares = strong(sequences)
+        right = [((shares > bound) == has).mean() for bound in np.unique(shares)]
+        assert max(*right, 1 - min(right)) < 0.65, "the best bound on the share of G and C"
     strong = [
         np.mean([sum(map(text.count, "GC")) / len(text) for text in of_task(made, task)[0]]) for task in motifs.TASKS
     ]
