@@ -1,8 +1,8 @@
 """The made data set ``motifs``: sequences of three tasks, each of which asks whether its own motif is there.
 
 Tasks differ in length and in the share of G and C, as the tasks of a genomic benchmark do. Within a task length tells
-nothing of the label and composition little: what is planted has its own. The label of the mixture is task and class together, ``TASK:0`` or ``TASK:1``; a part with
-``where: {task: [TASK]}`` is the task alone.
+nothing of the label and composition little: what is planted has its own. The label of the mixture is task and class
+together, ``TASK:0`` or ``TASK:1``; a part with ``where: {task: [TASK]}`` is the task alone.
 - ``single``: a motif of ten bases, four of which may each be one of two.
 - ``spaced``: two motifs of six bases, three to eight bases apart; without: one of the two, by chance which.
 - ``ordered``: two motifs of seven bases, one before the other; without: the same two the other way round.
