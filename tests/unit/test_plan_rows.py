@@ -50,6 +50,18 @@ def test_digits_are_exact(fraction):
     assert rows(block) == (len(train), held, len(evaluation), 10, "published")
 
 
+def test_made_sequences_are_known_and_those_of_files_are_stated():
+    made = {"kind": "motifs", "length": 60, "rows": {"train": 500, "evaluation": 90}}
+    assert rows(made) == (500, 50, 90, 6, "config")
+    assert image_bytes(study(it=made).config.data_sets["it"], None) == (3 * 64, 64)
+    files = {"kind": "sequences", "root": "x", "length": 60, "train": ["a.fna"], "evaluation": ["b.fna"]}
+    with pytest.raises(
+        UserError, match="data_sets.it: how many rows it has is not known before it is made; state them"
+    ):
+        rows(files)
+    assert rows(files, [900, 90, 4]) == (900, 90, 90, 4, "--rows")
+
+
 def photographs(folder, sides=(60, 40), suffix="jpg"):
     """Two classes of three and two images for training, one each for evaluation."""
     draw = np.random.default_rng(0)

@@ -23,7 +23,7 @@ def test_every_study_has_it(fresh, config):
     values = yaml.safe_load((ROOT / "config" / config).read_text())
     assert jobs["calibration"] == 1 and "tabulate" not in jobs
     assert jobs["probe"] == len(values["arms"]) * len(values["targets"])
-    assert jobs["write_dataset"] == 2 * len(values["targets"])
+    assert jobs["write_dataset"] == 2 * len({values["source"], *values["targets"]})
 
 
 def test_it_takes_the_tables_jobs_and_one_more(fresh):

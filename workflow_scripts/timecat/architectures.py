@@ -11,7 +11,8 @@ from pathlib import Path
 
 SMALL_RESIDUAL = "small_residual"  # the workflow's own architecture
 SMALL_VIT, SMALL_REGNET = "small_vit", "small_regnet"  # torchvision's classes, of any size
-OWN = (SMALL_RESIDUAL, SMALL_VIT, SMALL_REGNET)
+SEQUENCE_RESIDUAL = "sequence_residual"  # the workflow's own for sequences of bases
+OWN = (SMALL_RESIDUAL, SMALL_VIT, SMALL_REGNET, SEQUENCE_RESIDUAL)
 RESNETS = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
@@ -77,6 +78,14 @@ def mistake_in_sizes(name: str, sizes: dict[str, int]) -> str | None:
                 f"{source} at {size} px; set it to {size}"
             )
     return None
+
+
+def mistake_in_data(name: str, are_sequences: dict[str, bool]) -> str | None:
+    """Which of the data sets (name -> whether it has sequences) an architecture cannot read and what to do, or None."""
+    images = [data_set for data_set, sequences in are_sequences.items() if not sequences]
+    if name != SEQUENCE_RESIDUAL or not images:
+        return None
+    return f"{name} reads sequences, and {images[0]!r} has images; choose another architecture or data set"
 
 
 def _timm_names() -> set[str] | None:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from workflow_scripts.timecat.architectures import OWN
+from workflow_scripts.timecat.sequence_residual import SequenceResidual
 
 
 class ResidualBlock(nn.Module):
@@ -61,7 +62,7 @@ class Classifier(nn.Module):
         return self.fc(self.backbone(x))
 
 
-ARCHITECTURES = {"small_residual": SmallResidual}
+ARCHITECTURES = {"small_residual": SmallResidual, "sequence_residual": SequenceResidual}
 
 
 def build_backbone(settings: dict, image_size: int | None = None) -> nn.Module:

@@ -2,13 +2,13 @@
 
 Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
 their command line. Reading is strict: unknown keys and mistyped values are errors (see configuration_errors). Data sets
-are in configuration_data_sets, backbones and stages in configuration_stages, arms and their tables in configuration_arms,
-published weights in configuration_checkpoints.
+are in configuration_data_sets, backbones in configuration_backbones, stages in configuration_stages, arms and their tables
+in configuration_arms, published weights in configuration_checkpoints.
 """
 
 from pydantic import Field, ValidationError, model_validator
 
-from workflow_scripts.timecat.architectures import mistake_in_sizes, mistake_in_zero_gamma
+from workflow_scripts.timecat.architectures import mistake_in_data, mistake_in_sizes, mistake_in_zero_gamma
 from workflow_scripts.timecat.configuration_arms import (
     GAP_TABLES,
     OTHER_TABLES,
@@ -19,15 +19,15 @@ from workflow_scripts.timecat.configuration_arms import (
     check_replicates,
     collected_arms,
 )
+from workflow_scripts.timecat.configuration_backbones import AnyBackbone
 from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, repeated
 from workflow_scripts.timecat.configuration_calibration import Calibration
 from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_counterexample import Counterexample
-from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder, Part
+from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, EvaluationFolder, OfSequences, Part
 from workflow_scripts.timecat.configuration_gap import GapTable
 from workflow_scripts.timecat.configuration_spurious import Reweight, SpuriousTable
 from workflow_scripts.timecat.configuration_stages import (
-    AnyBackbone,
     DirectTransfer,
     Features,
     Heldout,
@@ -142,7 +142,7 @@ class Config(Block):
         return self
 
     def _complete_parts(self):
-        """Give each part of a data set the whole's transform, if it has none of its own."""
+        """Give each part of a data set the whole's transform and views, if it has none of its own."""
         wholes = [name for name, block in self.data_sets.items() if not isinstance(block, Part | EvaluationFolder)]
         for name, block in self.data_sets.items():
             if not isinstance(block, Part):
@@ -152,9 +152,12 @@ class Config(Block):
                     f"data_sets.{name}.of: {block.of!r} is not one of the data sets that a part can be of "
                     f"({', '.join(wholes)})"
                 )
-            if block.transform is None:
-                whole = self.data_sets[block.of].transform
-                self.data_sets[name] = block.model_copy(update={"transform": whole})
+            whole = self.data_sets[block.of]
+            for key in ("transform", "views"):
+                if isinstance(whole, OfSequences) and getattr(block, key) is not None:
+                    raise ValueError(f"data_sets.{name}.{key}: sequences are read as they are stored; remove the key")
+            filled = {key: getattr(whole, key) for key in ("transform", "views") if getattr(block, key) is None}
+            self.data_sets[name] = block.model_copy(update=filled)
 
     @property
     def all_arms(self) -> dict[str, Arm]:
@@ -236,9 +239,16 @@ class Config(Block):
             seen = [self.source, *self.targets, *seen]
         blocks = {target: self.data_sets[target] for target in dict.fromkeys(seen)}
         with_size = {target: block for target, block in blocks.items() if not isinstance(block, EvaluationFolder)}
+        are_sequences = {target: self._has_sequences(block) for target, block in blocks.items()}
+        if mistake := mistake_in_data(architecture, are_sequences):
+            raise ValueError(f"backbones.{name}.architecture: {mistake}")
         sizes = {target: block.transform.size for target, block in with_size.items()}
         if mistake := mistake_in_sizes(architecture, sizes):
             raise ValueError(f"data_sets.{mistake}")
+
+    def _has_sequences(self, block) -> bool:
+        block = self.data_sets[block.of] if isinstance(block, Part) else block
+        return isinstance(block, OfSequences)
 
     def _check_evaluation_folders(self, arms: dict[str, Arm]):
         trainable = [name for name, block in self.data_sets.items() if not isinstance(block, EvaluationFolder)]

@@ -9,7 +9,6 @@ from workflow_scripts.timecat.configuration_blocks import (
     Fraction,
     Grid,
     Name,
-    PositiveFloat,
     PositiveInt,
     Probability,
     Seed,
@@ -17,86 +16,16 @@ from workflow_scripts.timecat.configuration_blocks import (
     Text,
     WithoutRepeats,
 )
+from workflow_scripts.timecat.configuration_transforms import (
+    CifarTransform,
+    PhotoTransform,
+    SequenceTransform,
+    Transform,
+)
+from workflow_scripts.timecat.sequence_square import SHORTEST, side_of
 
 Views = PositiveInt | Annotated[list[Literal["center"]], Field(min_length=1, max_length=1)]
 Percent = Annotated[int, Field(ge=1, le=100)]
-
-
-class Transform(Block):
-    """How a stored image becomes a network's input. Defaults: the paper's protocol for CIFAR, at 28 px."""
-
-    size: PositiveInt = Field(28, description="side of the network's input, in pixels")
-    scale: list[Share] = Field(
-        [0.8, 1.0],
-        description="smallest and largest area of a random crop, as a fraction of the image's",
-        min_length=2,
-        max_length=2,
-    )
-    ratio: list[PositiveFloat] = Field(
-        [0.75, 1.3333333333333333],
-        description="smallest and largest aspect ratio of a random crop",
-        min_length=2,
-        max_length=2,
-    )
-    flip: Probability = Field(0.0, description="probability of a horizontal flip in a random view")
-    center_ratio: Share = Field(
-        0.875, description="side of the evaluation crop over the image's short side (224/256 in the paper)"
-    )
-    interpolation: Literal["area", "bilinear", "bicubic"] = Field(
-        "area",
-        description="how crops are resized: `area` is FFCV's own and the fastest, but takes the nearest pixel where it "
-        "enlarges; `bilinear` and `bicubic` are torchvision's with antialias",
-    )
-    mean: list[float] = Field(
-        [0.35, 0.35, 0.35], description="per channel, of values in 0 to 1", min_length=3, max_length=3
-    )
-    std: list[PositiveFloat] = Field(
-        [0.2, 0.2, 0.2], description="per channel, of values in 0 to 1", min_length=3, max_length=3
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self):
-        for key in ("scale", "ratio"):
-            low, high = getattr(self, key)
-            if low > high:
-                raise ValueError(f"{key}: the first number must not exceed the second")
-        return self
-
-
-class PhotoTransform(Transform):
-    """The same keys; these are the paper's values for ImageNet and iNaturalist."""
-
-    size: PositiveInt = Field(224, description=Transform.model_fields["size"].description)
-    scale: list[Share] = Field(
-        [0.08, 1.0], description=Transform.model_fields["scale"].description, min_length=2, max_length=2
-    )
-    flip: Probability = Field(0.5, description=Transform.model_fields["flip"].description)
-    interpolation: Literal["area", "bilinear", "bicubic"] = Field(
-        "bilinear", description=Transform.model_fields["interpolation"].description
-    )
-    mean: list[float] = Field(
-        [0.485, 0.456, 0.406], description=Transform.model_fields["mean"].description, min_length=3, max_length=3
-    )
-    std: list[PositiveFloat] = Field(
-        [0.229, 0.224, 0.225], description=Transform.model_fields["std"].description, min_length=3, max_length=3
-    )
-
-
-class CifarTransform(PhotoTransform):
-    """The same keys; these are the paper's values for CIFAR-10 and CIFAR-100."""
-
-    scale: list[Share] = Field(
-        [0.8, 1.0], description=Transform.model_fields["scale"].description, min_length=2, max_length=2
-    )
-    interpolation: Literal["area", "bilinear", "bicubic"] = Field(
-        "bicubic", description=Transform.model_fields["interpolation"].description
-    )
-    mean: list[float] = Field(
-        [0.4914, 0.4822, 0.4465], description=Transform.model_fields["mean"].description, min_length=3, max_length=3
-    )
-    std: list[PositiveFloat] = Field(
-        [0.2023, 0.1994, 0.2010], description=Transform.model_fields["std"].description, min_length=3, max_length=3
-    )
 
 
 class Storage(Block):
@@ -273,18 +202,66 @@ class Part(DataSet):
     )
     subset_seed: Seed = Field(0, description="draws the rows of `balanced_by`")
     transform: Transform | None = Field(None, description="how images become inputs (default: the whole's)")
+    views: Views | None = Field(None, description="overrides features.views for this data set (default: the whole's)")
+
+
+class OfSequences(DataSet):
+    """What every data set of sequences of bases says. Each is stored as an image, one pixel a base, row after row."""
+
+    length: PositiveInt = Field(
+        description="the most bases of a sequence; the image is the smallest square that has room"
+    )
+    transform: SequenceTransform = Field(SequenceTransform(), description="nothing to set: sequences are not augmented")
+    views: Views = Field(
+        ["center"], description="how the training rows are read: [center], since all views are the same"
+    )
+
+    @model_validator(mode="after")
+    def _as_it_is(self):
+        if self.transform.model_fields_set:
+            raise ValueError("transform: sequences are read as they are stored; remove the key")
+        if self.views != ["center"]:
+            raise ValueError("views: all views of a sequence are the same; write [center] or remove the key")
+        size = SequenceTransform.model_construct(size=side_of(self.length))
+        object.__setattr__(self, "transform", size)  # derived, in a block that is frozen
+        return self
+
+
+class Motifs(OfSequences):
+    """Made sequences of three tasks, each of which asks whether its own motif is there."""
+
+    kind: Literal["motifs"]
+    seed: Seed = Field(1, description="draws motifs and sequences")
+    rows: Rows = Field(description="number of sequences per split, of all tasks together")
+    length: Annotated[int, Field(ge=SHORTEST)] = Field(100, description=OfSequences.model_fields["length"].description)
+
+
+class Sequences(OfSequences):
+    """Sequences with label and task, in Parquet or FASTA files; a class of the whole is task and label together."""
+
+    kind: Literal["sequences"]
+    root: Text = Field(description="its folder")
+    train: list[Text] = Field(
+        description="files of the training rows, below `root`, or patterns such as `*/train.fna`: `.parquet` with the columns "
+        "sequence, label and task, or FASTA (`.fa`, `.fna`, `.fasta`, each also `.gz`) whose heads are name, label and task "
+        "with bars between; the task of a row without one is its file's folder",
+        min_length=1,
+    )
+    evaluation: list[Text] = Field(description="files of the rows for evaluation", min_length=1)
 
 
 AnyDataSet = Annotated[
     Cues
     | Digits
     | Shortcut
+    | Motifs
     | ImageFolder
     | ImageNet
     | INaturalist18
     | Cifar
     | Camelyon17
     | SpuriousPhotos
+    | Sequences
     | EvaluationFolder
     | Part,
     Field(discriminator="kind"),

@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat import configuration
 from workflow_scripts.timecat import configuration_arms as arms
+from workflow_scripts.timecat import configuration_backbones as backbones
 from workflow_scripts.timecat import configuration_calibration as calibration
 from workflow_scripts.timecat import configuration_checkpoints as checkpoints
 from workflow_scripts.timecat import configuration_counterexample as counterexample
@@ -34,17 +35,21 @@ SECTIONS = {
     "`data_sets.NAME` with `kind: inaturalist18`": data_sets.INaturalist18,
     "`data_sets.NAME` with `kind: cifar10` or `cifar100`": data_sets.Cifar,
     "`data_sets.NAME` with `kind: camelyon17`": data_sets.Camelyon17,
+    "`data_sets.NAME`, any kind that has sequences": data_sets.OfSequences,
+    "`data_sets.NAME` with `kind: motifs`": data_sets.Motifs,
+    "`data_sets.NAME` with `kind: sequences`": data_sets.Sequences,
     "`data_sets.NAME` with `kind: evaluation_folder`": data_sets.EvaluationFolder,
     "`data_sets.NAME.transform`": data_sets.Transform,
     "`data_sets.NAME.transform` of image files": data_sets.PhotoTransform,
     "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`": data_sets.CifarTransform,
     "`data_sets.NAME.storage`": data_sets.Storage,
     "`data_sets.NAME.storage` with `kind: cifar10` or `cifar100`": data_sets.RawStorage,
-    "`backbones.NAME`, any architecture": stages.Backbone,
-    "`backbones.NAME` with `architecture: small_residual`": stages.SmallResidual,
-    "`backbones.NAME` with `architecture: small_vit`": stages.SmallVit,
-    "`backbones.NAME` with `architecture: small_regnet`": stages.SmallRegnet,
-    "`backbones.NAME` with any other architecture": stages.LibraryBackbone,
+    "`backbones.NAME`, any architecture": backbones.Backbone,
+    "`backbones.NAME` with `architecture: small_residual`": backbones.SmallResidual,
+    "`backbones.NAME` with `architecture: sequence_residual`": backbones.SequenceResidual,
+    "`backbones.NAME` with `architecture: small_vit`": backbones.SmallVit,
+    "`backbones.NAME` with `architecture: small_regnet`": backbones.SmallRegnet,
+    "`backbones.NAME` with any other architecture": backbones.LibraryBackbone,
     "`pretrain`": stages.Pretrain,
     "`checkpoints`": checkpoints.Checkpoints,
     "`arms`, a list of": arms.Arm,

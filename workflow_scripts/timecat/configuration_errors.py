@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration import Config
+from workflow_scripts.timecat.configuration_backbones import OWN_BACKBONES, LibraryBackbone
 from workflow_scripts.timecat.configuration_blocks import Block
 from workflow_scripts.timecat.configuration_data_sets import AnyDataSet
-from workflow_scripts.timecat.configuration_stages import OWN_BACKBONES, LibraryBackbone
 
 COMMAND_LINE = "--config"
 KEY_ITSELF = "[key]"  # how pydantic ends the location of a mistake in a key, not in its value

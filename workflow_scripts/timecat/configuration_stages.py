@@ -1,10 +1,9 @@
-"""The typed config of backbones and stages: pretraining, features, probe, transfer, limits."""
+"""The typed config of stages: pretraining, features, probe, transfer, limits."""
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, create_model, model_validator
+from pydantic import Field, model_validator
 
-from workflow_scripts.timecat.architectures import mistake_in_name, mistake_in_width
 from workflow_scripts.timecat.configuration_blocks import (
     Ascending,
     Block,
@@ -15,7 +14,6 @@ from workflow_scripts.timecat.configuration_blocks import (
     PositiveInt,
     Probability,
     Seed,
-    Text,
 )
 from workflow_scripts.timecat.configuration_data_sets import Views
 
@@ -83,117 +81,6 @@ class Pretrain(Block):
                 "(batch_size / accumulation); choose a divisor"
             )
         return self
-
-
-# The keys of the recipe, each with its check and without its default: what is not written stays as `pretrain` has it.
-RecipeChanges = create_model(
-    "RecipeChanges",
-    __base__=Block,
-    __doc__="Changes to the recipe.",
-    **{
-        name: (Annotated[field.annotation, Field(description=field.description), *field.metadata], None)
-        for name, field in Pretrain.model_fields.items()
-        if name not in NOT_OF_THE_RECIPE
-    },
-)
-
-
-class Backbone(Block):
-    """A network, and how its pretraining differs."""
-
-    pretrain: RecipeChanges | None = Field(
-        None,
-        description="changes to the recipe for this backbone: any key of `pretrain` but seeds and milestones; its name then "
-        "stands for the architecture and the recipe",
-    )
-
-    def settings(self) -> dict:
-        """What the network is, without how it is pretrained."""
-        return self.model_dump(exclude={"pretrain"})
-
-
-class SmallResidual(Backbone):
-    """A small residual network for images of about 32 px."""
-
-    architecture: Literal["small_residual"]
-    width: PositiveInt = Field(8, description="channels of the first block; each block doubles them")
-    blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
-
-
-class SmallVit(Backbone):
-    """A small vision transformer: torchvision's class, with its names of weights."""
-
-    architecture: Literal["small_vit"]
-    patch: PositiveInt = Field(4, description="side of a patch in pixels; must divide the images' side")
-    width: PositiveInt = Field(48, description="features of a token, and of the network; a multiple of `heads`")
-    depth: PositiveInt = Field(4, description="number of transformer blocks")
-    heads: PositiveInt = Field(4, description="attention heads of a block")
-
-    @model_validator(mode="after")
-    def _divides(self):
-        if self.width % self.heads:
-            raise ValueError(f"heads: {self.heads} do not divide width {self.width}; choose a divisor")
-        return self
-
-
-class SmallRegnet(Backbone):
-    """A small RegNet: torchvision's class, with its names of weights."""
-
-    architecture: Literal["small_regnet"]
-    stem: PositiveInt = Field(8, description="channels of the stem, which halves the side")
-    widths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
-        [16, 32], description="channels of each stage, which halves the side; multiples of `group_width`"
-    )
-    depths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
-        [1, 1], description="blocks of each stage, as many numbers as `widths`"
-    )
-    group_width: PositiveInt = Field(8, description="channels of a group of the grouped convolutions")
-    squeeze_excite: bool = Field(True, description="weigh channels in each block (RegNetY; without, RegNetX)")
-
-    @model_validator(mode="after")
-    def _fit(self):
-        if len(self.depths) != len(self.widths):
-            raise ValueError(
-                f"depths: {self.depths} has {len(self.depths)} numbers and widths {len(self.widths)}; give one for each stage"
-            )
-        if wrong := [width for width in self.widths if width % self.group_width]:
-            raise ValueError(
-                f"group_width: {self.group_width} does not divide width {wrong[0]}; choose a divisor of every width"
-            )
-        return self
-
-
-class LibraryBackbone(Backbone):
-    """Any classification model of torchvision by its name, or of timm where that is installed."""
-
-    architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
-    width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
-
-    @model_validator(mode="after")
-    def _known(self):
-        if mistake := mistake_in_name(self.architecture):
-            raise ValueError(f"architecture: {mistake}")
-        if mistake := mistake_in_width(self.architecture, self.width):
-            raise ValueError(f"width: {mistake}")
-        return self
-
-
-OWN_BACKBONES = {"small_residual": SmallResidual, "small_vit": SmallVit, "small_regnet": SmallRegnet}
-
-
-def backbone_kind(value) -> str:
-    """Which class describes a backbone's block: a key of OWN_BACKBONES, or `library`."""
-    name = value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None)
-    return name if isinstance(name, str) and name in OWN_BACKBONES else "library"
-
-
-AnyBackbone = Annotated[
-    Annotated[SmallResidual, Tag("small_residual")]
-    | Annotated[SmallVit, Tag("small_vit")]
-    | Annotated[SmallRegnet, Tag("small_regnet")]
-    | Annotated[LibraryBackbone, Tag("library")],
-    Discriminator(backbone_kind),
-]
 
 
 class Features(Block):

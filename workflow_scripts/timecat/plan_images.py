@@ -2,6 +2,7 @@
 
 import os
 
+from workflow_scripts.timecat.configuration_data_sets import OfSequences
 from workflow_scripts.timecat.datasets.image_files import ImageFiles, reduced_sides
 
 # A JPEG of a photograph at quality 90 to 95, bytes per pixel: image-net.org's archives (147.9 GB for training) hold 115
@@ -34,6 +35,8 @@ def image_bytes(block, images: ImageFiles | None) -> tuple[float, int]:
     """
     if block.kind in ("cues", "digits"):
         return 3 * MADE_SIDE**2, MADE_SIDE**2
+    if isinstance(block, OfSequences):
+        return 3 * block.transform.size**2, block.transform.size**2
     sampled = [_of_file(images, row) for row in _sample(images)] if images is not None else []
     sizes = sampled or [PUBLISHED.get(block.kind, PHOTOGRAPH)]
     stored = [_stored(block.storage, *size) for size in sizes]

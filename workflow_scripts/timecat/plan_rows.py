@@ -19,7 +19,7 @@ PUBLISHED = {
 }
 # Koh et al. 2021 (WILDS), Camelyon17: training rows, and those of each split for evaluation; two classes.
 CAMELYON17 = {"train": 302_436, "id_val": 33_560, "val": 34_904, "test": 85_054}
-CUES_CLASSES = 16
+MADE = {"cues": 16, "motifs": 6}  # classes
 # scikit-learn's load_digits: images of 0, of 1, and so on.
 DIGITS = np.array([178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
 
@@ -72,14 +72,14 @@ class RowsOf:
             train, evaluation = (made[split]["rows"] if split in wanted else 0 for split in ("train", "evaluation"))
             heldout = 0 if is_for_evaluation else self._heldout(train, self._labels(name))
             return Rows(train, evaluation, heldout, made["evaluation"]["classes"], "sidecars", {})
-        if block.kind == "part":
+        if block.kind in ("part", "sequences"):
             raise UserError(
-                f"data_sets.{name}: how many rows a part has is not known before it is made; state them: --rows "
+                f"data_sets.{name}: how many rows it has is not known before it is made; state them: --rows "
                 f"{name}=50000,10000,100 (for training, evaluation; classes)"
             )
-        if block.kind == "cues":
+        if block.kind in MADE:
             rows = block.rows
-            return Rows(rows.train, rows.evaluation, self._heldout(rows.train), CUES_CLASSES, "config", {})
+            return Rows(rows.train, rows.evaluation, self._heldout(rows.train), MADE[block.kind], "config", {})
         if block.kind == "digits":
             evaluation = np.rint(DIGITS * block.evaluation_fraction).astype(int)
             left = DIGITS - evaluation
@@ -107,7 +107,7 @@ class RowsOf:
 
     def _classes(self, name: str, block) -> int | None:
         """The number of classes, where it is known without the images."""
-        known = {"cues": CUES_CLASSES, "digits": len(DIGITS), "camelyon17": 2}
+        known = MADE | {"digits": len(DIGITS), "camelyon17": 2}
         known |= {kind: classes for kind, (*_, classes) in PUBLISHED.items()}
         if block.kind in known:
             return known[block.kind]

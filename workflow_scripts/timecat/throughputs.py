@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from workflow_scripts.timecat.architectures import SMALL_RESIDUAL
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.configuration_backbones import AnyBackbone
 from workflow_scripts.timecat.configuration_blocks import (
     Block,
     Name,
@@ -18,7 +19,6 @@ from workflow_scripts.timecat.configuration_blocks import (
     Text,
 )
 from workflow_scripts.timecat.configuration_errors import load_unique, validated
-from workflow_scripts.timecat.configuration_stages import AnyBackbone
 from workflow_scripts.timecat.plan_backbones import backbone_size
 
 Precision = Literal["float32", "bf16"]

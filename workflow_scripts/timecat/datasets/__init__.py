@@ -63,6 +63,10 @@ def read_split(settings: dict, split: str, probed_classes: list | None = None) -
         from workflow_scripts.timecat.datasets.spurious_photos import waterbirds_split as reader
     elif kind == "celeba":
         from workflow_scripts.timecat.datasets.spurious_photos import celeba_split as reader
+    elif kind == "motifs":
+        from workflow_scripts.timecat.datasets.motifs import motifs_split as reader
+    elif kind == "sequences":
+        from workflow_scripts.timecat.datasets.sequences import sequences_split as reader
     elif kind == "digits":
         from workflow_scripts.timecat.datasets.digits import digits_split as reader
     elif kind == "inaturalist18":

@@ -1,0 +1,68 @@
+"""The embedded study's table of sequences, as a plan: its jobs, and mistakes that stop before any."""
+
+import pytest
+import yaml
+
+from tests.studies import ROOT, StudyFolder, jobs_of
+
+WANTED = "results/genomics.csv"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory) -> StudyFolder:
+    """A copy of the repository in which nothing has run."""
+    return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
+
+
+@pytest.mark.parametrize("config", ["config.yaml", "genomics.yaml"])
+def test_the_tables_jobs_are_as_designed(fresh, config):
+    jobs = jobs_of(fresh.snakemake("-n", "--", WANTED, config=f"config/{config}"))
+    values = yaml.safe_load((ROOT / "config" / config).read_text())
+    table = values["genomics"]
+    rows = [next((arm for arm in values["arms"] if arm["name"] == row), row) for row in table["arms"]]
+    targets = len(table.get("targets") or values["targets"])
+    single, several, direct = rows
+    seeds = len(several.get("seeds") or values["pretrain"]["seeds"])
+    assert len(single.get("seeds") or table["seeds"]) == 3 and seeds == 12 and direct["transfer"] == "direct"
+    # The three networks of the long run go on from short runs of the same seeds.
+    checkpoints = 12 + 3
+    assert jobs == {
+        "write_dataset": 2 * (1 + targets),
+        "pretrain": checkpoints,
+        "extract_features": checkpoints * targets,
+        "probe": 2 * targets,
+        "transfer": targets,
+        "tabulate_gap": 1,
+    }
+
+
+def test_the_embedded_arms_have_one_budget():
+    arms = yaml.safe_load((ROOT / "config/config.yaml").read_text())["genomics"]["arms"]
+    assert arms[0]["steps"] == arms[1]["members"] * arms[1]["steps"]
+
+
+def test_every_task_has_at_least_a_thousand_rows_for_evaluation():
+    from workflow_scripts.timecat.datasets.motifs import TASKS
+
+    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert values["data_sets"]["motifs"]["rows"]["evaluation"] // len(TASKS) >= 1000
+    assert values["genomics"]["targets"] == list(TASKS)
+    for task in TASKS:
+        assert values["data_sets"][task] == {"kind": "part", "of": "motifs", "where": {"task": [task]}}
+
+
+def test_a_sequence_backbone_on_images_stops_with_one_sentence(fresh):
+    text = (
+        (ROOT / "config/config.yaml")
+        .read_text()
+        .replace("targets: [single, spaced", "targets: [digits, single, spaced")
+    )
+    (fresh.path / "config/wrong.yaml").write_text(text)
+    done = fresh.snakemake("-n", "--", WANTED, config="config/wrong.yaml", check=False)
+    assert (
+        done.returncode
+        and (
+            "config/wrong.yaml: `backbones.sequence12.architecture`: sequence_residual reads sequences, and 'digits' has images;"
+        )
+        in done.stdout + done.stderr
+    )
