@@ -1,0 +1,53 @@
+"""The studies of Waterbirds and CelebA as Snakemake sees them; no data is needed to show them."""
+
+import re
+
+import pytest
+
+from tests.studies import ROOT, StudyFolder, jobs_of
+from workflow_scripts.timecat.configuration_errors import load_unique, read_config
+
+WANTED = "results/spurious.csv"
+STUDIES = {"waterbirds": "place", "celeba": "male"}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory) -> StudyFolder:
+    """A copy of the repository in which nothing has run."""
+    return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
+
+
+@pytest.mark.parametrize(("name", "group"), STUDIES.items())
+def test_jobs_of_a_study_of_photographs(fresh, name, group):
+    """12 seeds at the short run's steps, of which 3 go on; three kinds of training rows."""
+    dry = fresh.snakemake("-n", "-p", "--", WANTED, config=f"config/{name}.yaml")
+    assert jobs_of(dry) == {
+        "write_dataset": 2 * 3,
+        "pretrain": 12 + 3,
+        "extract_features": (12 + 3) * 3,
+        "probe": 2 * 3,
+        "reweight": 2 * 3,
+        "transfer": 3,
+        "tabulate_spurious": 1,
+    }
+    reweighted = re.findall(r"python -m workflow_scripts.reweight (.*)", dry.stdout)
+    assert len(reweighted) == 6 and all(f'"groups":["{group}"]' in line for line in reweighted)
+    (of_validation,) = [
+        line
+        for line in re.findall(r"python -m workflow_scripts.write_dataset (.*)", dry.stdout)
+        if f"{name}_validation/train.beton" in line and '"train_split":"val"' in line
+    ]
+    assert f'"kind":"{name}"' in of_validation
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_published_figures_stand_at_what_they_are_of(name):
+    config = read_config(load_unique((ROOT / f"config/{name}.yaml").read_text()), [])
+    published = {arm.name: arm.published for arm in config.all_arms.values() if arm.published}
+    assert published == {
+        "waterbirds": {
+            "biased_cat1": {"waterbirds": 74.9},
+            "reweighted_cat1": {"waterbirds": 90.2, "waterbirds_validation": 92.0},
+        },
+        "celeba": {"biased_cat1": {"celeba": 46.9}, "reweighted_cat1": {"celeba_validation": 88.02}},
+    }[name]
