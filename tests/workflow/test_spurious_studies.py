@@ -42,7 +42,7 @@ def test_jobs_of_a_study_of_photographs(fresh, name, group):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_published_figures_stand_at_what_they_are_of(name):
-    config = read_config(load_unique((ROOT / f"config/{name}.yaml").read_text()), [])
+    config = read_config(load_unique(ROOT / f"config/{name}.yaml"), [])
     published = {arm.name: arm.published for arm in config.all_arms.values() if arm.published}
     assert published == {
         "waterbirds": {
