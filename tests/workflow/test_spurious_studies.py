@@ -44,10 +44,13 @@ def test_jobs_of_a_study_of_photographs(fresh, name, group):
 def test_published_figures_stand_at_what_they_are_of(name):
     config = read_config(load_unique(ROOT / f"config/{name}.yaml"), [])
     published = {arm.name: arm.published for arm in config.all_arms.values() if arm.published}
-    assert published == {
-        "waterbirds": {
-            "biased_cat1": {"waterbirds": 74.9},
-            "reweighted_cat1": {"waterbirds": 90.2, "waterbirds_validation": 92.0},
-        },
-        "celeba": {"biased_cat1": {"celeba": 46.9}, "reweighted_cat1": {"celeba_validation": 88.02}},
-    }[name]
+    assert (
+        published
+        == {
+            "waterbirds": {
+                "biased_cat1": {"waterbirds": 74.9},
+                "reweighted_cat1": {"waterbirds": 90.2, "waterbirds_validation": 92.0},
+            },
+            "celeba": {"biased_cat1": {"celeba": 46.9}, "reweighted_cat1": {"celeba_validation": 88.02}},
+        }[name]
+    )
