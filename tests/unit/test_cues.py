@@ -44,7 +44,7 @@ def test_images_show_each_glyph_where_it_should_be():
     # Without noise each quadrant holds exactly one glyph, inside the centre crop.
     random = np.random.default_rng(0)
     shown = random.integers(0, cues.CLASSES, (50, cues.FAMILIES))
-    images = cues._render(shown, cues.glyphs(1), random)
+    images = cues.render(shown, cues.glyphs(1), random)
     assert images.shape == (50, 32, 32, 3) and images.dtype == np.uint8
     assert (images[..., 0] == images[..., 1]).all()
     bright = images[..., 0] > 64 + 160 * (0.6 - 4 * cues.NOISE) + 80
