@@ -74,6 +74,12 @@ def test_waterbirds(tmp_path):
     assert photos("waterbirds", root, "evaluation", evaluation_split="val").sources == validation.sources
 
 
+def test_which_rows_train_is_nothing_to_those_for_evaluation():
+    blocks = [{"kind": "waterbirds", "root": "data", "train_split": name} for name in ("train", "val")]
+    assert settings_of("evaluation", **blocks[0]) == settings_of("evaluation", **blocks[1])
+    assert settings_of("train", **blocks[0]) != settings_of("train", **blocks[1])
+
+
 @pytest.mark.parametrize("own_lists", [True, False])
 def test_celeba(tmp_path, own_lists):
     root = draw_celeba(tmp_path, own_lists)

@@ -32,7 +32,10 @@ class Study(StudyFiles):
             return {key: block["of"][key] for key in ("storage", "broken") if key in block["of"]} | {
                 key: block[key] for key in own
             }
-        of_the_other = {"train": ("evaluation_split", "evaluation"), "evaluation": ("fraction", "balanced")}[split]
+        of_the_other = {
+            "train": ("evaluation_split", "evaluation"),
+            "evaluation": ("fraction", "balanced", "train_split"),
+        }[split]
         whole = split == "evaluation" or block.get("fraction") == 1
         if whole:  # neither draws anything then
             of_the_other += ("balanced",)
