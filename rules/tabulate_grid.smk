@@ -24,7 +24,7 @@ rule tabulate_grid:
     params:
         cells=study.grid_cells,
         arms=study.grid_rows,
-        data_sets=study.table_data_sets,
+        data_sets=study.grid_data_sets,
         style=study.table_style,
     shell:
         "python -m workflow_scripts.tabulate_grid"

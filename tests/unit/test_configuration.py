@@ -7,7 +7,7 @@ import yaml
 
 from workflow_scripts.timecat import configuration, tables
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_errors import read_config
+from workflow_scripts.timecat.configuration_errors import load_unique, read_config
 from workflow_scripts.timecat.study import Study
 
 STUDY = """
@@ -259,6 +259,16 @@ def test_the_file_with_the_mistake_is_named(tmp_path):
     files[1].write_text(yaml.safe_dump({"arms": values["arms"]}))  # a longer list than in the first file
     with pytest.raises(UserError, match=r"^\S*second.yaml: `arms.2.steps` is 0"):
         read_config(values, [str(file) for file in files])
+
+
+def test_merge_keys_are_yaml_s(tmp_path):
+    """A key that a merge brings may be given again; one that stands twice beside it may not."""
+    file = tmp_path / "merged.yaml"
+    file.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: [*b], x: 4}\n")
+    assert load_unique(str(file)) == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 4, "y": 3}}
+    file.write_text("a: &a {x: 1}\nb: {<<: *a, y: 3, y: 4}\n")
+    with pytest.raises(UserError, match="`y` stands there twice"):
+        load_unique(str(file))
 
 
 def test_a_wrong_word_on_the_command_line(tmp_path):

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from tests.studies import ROOT, StudyFolder, jobs_of
+from workflow_scripts.timecat.configuration import Config
 from workflow_scripts.timecat.configuration_arms import BESIDE_TABLE_2
+from workflow_scripts.timecat.study import Study
 
 TABLES = ["results/table1.csv", "results/controls.csv", "results/grid.csv"]
 
@@ -48,15 +50,16 @@ def test_table_2_has_the_jobs_and_commands_that_it_has_alone(fresh, name):
 
 
 def test_the_jobs_of_the_embedded_tables(fresh):
-    """Eight seeds reach all four milestones; three wide networks and three of the eight plain ones go on from step 80."""
-    values, targets = values_of("config"), 3
+    """Twelve seeds reach all four milestones; three wide networks and three of the six plain ones go on to step 360."""
+    values, targets = values_of("config"), 2
     jobs = jobs_of(dry_run(fresh, values, "results/table2.csv", *TABLES))
-    extracted = {360: 8, 80: 8, 160: 5, 64: 5, "wide": 3 + 3, "plain": 3 + 8}
+    extracted = {360: 12, 80: 12, 160: 6, 64: 5, "wide": 3 + 3, "plain": 3 + 6}
+    of_digits = {360: 5, 160: 4, 80: 4, 64: 5}  # which table 2 alone has
     assert jobs == {
-        "write_dataset": 2 * targets,
-        "pretrain": 8 * 4 + 2 * 3 + 8 + 3,
-        "extract_features": sum(extracted.values()) * targets,
-        "probe": (4 + 2 + 6 + 5 * 4 - 4) * targets,  # four cells of the grid are rows of table 2
+        "write_dataset": 2 * (targets + 1),
+        "pretrain": 12 * 4 + 2 * 3 + 6 + 3,
+        "extract_features": sum(extracted.values()) * targets + sum(of_digits.values()),
+        "probe": (4 + 2 + 7 + 5 * 4 - 4) * targets + 4,  # four cells of the grid are rows of table 2
         "tabulate": 1,
         "tabulate_arms": 2,
         "tabulate_grid": 1,
@@ -67,8 +70,8 @@ def test_the_jobs_of_the_embedded_families(fresh):
     """Six seeds of each: short runs of all, of which three go on; the residual networks' are those of other tables."""
     jobs = jobs_of(dry_run(fresh, values_of("config"), "results/families.csv"))
     assert jobs["pretrain"] == (6 * 3 + 5) + 2 * (6 + 3)  # by way of steps 64 and 80; cat1 has five seeds
-    assert jobs["extract_features"] == (5 + 6 + 2 * (3 + 6)) * 3
-    assert (jobs["probe"], jobs["tabulate_arms"]) == (6 * 3, 1)
+    assert jobs["extract_features"] == (5 + 6 + 2 * (3 + 6)) * 2
+    assert (jobs["probe"], jobs["tabulate_arms"]) == (6 * 2, 1)
 
 
 @pytest.mark.parametrize("name", ["swav", "simsiam", "seer", "vit"])
@@ -95,10 +98,10 @@ def test_what_each_job_is_told(fresh):
     trained = [line for line in commands(dry) if "workflow_scripts.pretrain " in line]
     (wide,) = [line for line in trained if "residual16/seed2/step80.safetensors" in line]
     assert '"width":16' in wide and '"label_smoothing":0.1' in wide and '"pretrain"' not in wide
-    (plain,) = [line for line in trained if "plain8/seed2/step80.safetensors" in line]
+    (plain,) = [line for line in trained if "plain8/seed2/step160.safetensors" in line]
     assert '"width":8' in plain and '"label_smoothing":0.0' in plain and "--previous  --" in plain
-    (probe,) = [line for line in commands(dry) if "cues/digits/snapshots.parquet" in line and ".probe " in line]
-    folders = [f"results/features/cues/residual8/seed2/step{step}/digits" for step in (64, 80, 160, 360)]
+    (probe,) = [line for line in commands(dry) if "cues/cue0/snapshots.parquet" in line and ".probe " in line]
+    folders = [f"results/features/cues/residual8/seed2/step{step}/cue0" for step in (64, 80, 160, 360)]
     assert f"--features {' '.join(folders)} results/features/cues/residual8/seed550" in probe
     assert "--replicates '[[2,2,2,2],[550,550,550,550]," in probe
 
@@ -113,6 +116,30 @@ def test_with_published_weights_other_backbones_are_pretrained(fresh):
     assert "pretrain" not in jobs_of(dry_run(fresh, values, "results/table2.csv"))
     jobs = jobs_of(dry_run(fresh, values, *TABLES))
     assert (jobs["import_checkpoint"], jobs["pretrain"]) == (16, 3 * 2 + 3 * 2 + 1)
+
+
+def test_every_arm_of_the_embedded_study_has_three_replicates_and_a_thousand_rows():
+    """Of the tables beside table 2; the grid and table 2 make do with five seeds."""
+    study = Study(Config.model_validate(values_of("config")))
+    for table in study.config.tables:
+        for arm in study.rows_of(table):
+            assert len(study.replicates(arm)) >= 3, (table, arm.name)
+    for name, block in study.config.data_sets.items():
+        rows = getattr(block, "rows", None)
+        assert rows is None or rows.evaluation >= 1000, name
+    assert study.config.data_sets["digits"].evaluation_fraction * 1797 > 1000
+
+
+def test_the_grid_may_have_targets_of_its_own(fresh):
+    values = values_of("config") | {"grid": {"targets": ["cue0"], "members": [1, 2]}}
+    (line,) = [line for line in commands(dry_run(fresh, values, "results/grid.csv")) if ".tabulate_grid " in line]
+    assert "/cue0/" in line and "/cues/cues/" not in line and '"name":"cue0"' in line and '"name":"digits"' not in line
+
+
+def test_a_target_of_the_grid_that_is_no_data_set_is_said_so():
+    values = values_of("config") | {"grid": {"targets": ["cue9"]}}
+    with pytest.raises(ValueError, match="grid.targets: 'cue9' is not one of the data sets"):
+        Config.model_validate(values)
 
 
 def test_a_table_that_the_study_lacks_is_said_so(fresh):

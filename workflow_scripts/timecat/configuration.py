@@ -210,6 +210,7 @@ class Config(Block):
     def _check_tables(self, arms: dict[str, Arm]):
         """That sources and targets of arms and tables are data sets."""
         named = [(f"{key}.targets", name) for key, table in self.tables.items() for name in table.targets or []]
+        named += [("grid.targets", name) for name in (self.grid.targets or [] if self.grid else [])]
         named += [(f"{key}.source", table.source) for key, table in self.tables.items() if table.source]
         named += [(f"arms: source of {arm.name!r}", arm.source) for arm in arms.values() if arm.source]
         for key in GAP_TABLES:

@@ -20,6 +20,7 @@ from workflow_scripts.timecat.configuration_blocks import (
 )
 
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
+Targets = Annotated[list[Name], Field(min_length=1), WithoutRepeats]
 TABLES = ("table1", "controls", "families")  # blocks of the config that are an ArmTable, and the names of their results
 GAP_TABLES = ("gap", "genomics")  # blocks that are a configuration_gap.GapTable
 OTHER_TABLES = (*GAP_TABLES, "spurious")  # blocks that have an ArmTable's keys, and a rule of their own
@@ -98,7 +99,7 @@ class ArmTable(Block):
         None, description="the data set that its own arms are pretrained on (default: the study's source)"
     )
     backbone: Name | None = Field(None, description="the backbone of its own arms (default: the study's backbone)")
-    targets: Annotated[list[Name], Field(min_length=1), WithoutRepeats] | None = Field(
+    targets: Targets | None = Field(
         None, description="its data sets, in the order of its columns (default: the study's targets)"
     )
     arms: Annotated[
@@ -139,6 +140,7 @@ class ArmGrid(Block):
     seeds: Seeds | None = Field(
         None, description="seeds that replicates are made of (default: pretrain.seeds, so that checkpoints exist)"
     )
+    targets: Targets | None = Field(None, description="its data sets, a panel for each (default: the study's targets)")
 
 
 def grid_arm_name(members: int, steps: int) -> str:

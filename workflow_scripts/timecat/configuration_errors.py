@@ -66,6 +66,9 @@ def load_unique(file: str):
             ) from None
 
 
+MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
+
+
 class _DuplicateKey(Exception):
     pass
 
@@ -76,6 +79,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == MERGE:  # what it brings may be given again, which is its purpose
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise _DuplicateKey(key, f"line {key_node.start_mark.line + 1}")

@@ -10,7 +10,8 @@ from workflow_scripts.timecat.artifacts import canonical_json
 from workflow_scripts.timecat.configuration_data_sets import Part
 from workflow_scripts.timecat.study_files import StudyFiles
 
-SPURIOUS = SimpleNamespace(table="spurious")
+# What stands in for the wildcards of rules that have none.
+SPURIOUS, GRID = (SimpleNamespace(table=table) for table in ("spurious", "grid"))
 
 
 class Study(StudyFiles):
@@ -233,7 +234,10 @@ class Study(StudyFiles):
         return self.config.data_sets[self.source_of_table(wildcards.table)].transform.size
 
     def grid_cells(self, wildcards) -> str:
-        return canonical_json(self.cells(self.grid_arms.values()))
+        return canonical_json(self.cells(self.grid_arms.values(), self.targets_of("grid")))
+
+    def grid_data_sets(self, wildcards=None) -> str:
+        return self.table_data_sets(GRID)
 
     def grid_rows(self, wildcards) -> str:
         """The grid's arms; `in_table`: whether it is a row of table 2, and so of its budget."""

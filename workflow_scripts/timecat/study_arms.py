@@ -82,7 +82,7 @@ class StudyArms:
 
     def targets_of(self, table: str | None = None) -> list[str]:
         """The data sets of a table beside table 2, or of table 2, in the order of its columns."""
-        block = self.config.tables.get(table)
+        block = self.config.grid if table == "grid" else self.config.tables.get(table)
         return (block.targets if block is not None else None) or self.config.targets
 
     def source_of_table(self, table: str | None = None) -> str:

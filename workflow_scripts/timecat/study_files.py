@@ -208,7 +208,7 @@ class StudyFiles(StudyArms):
         """The same of the grid. UserError where the study has none."""
         if self.config.grid is None:
             raise UserError("the study has no block `grid`; add it to the config (`grid: {}` will do), or ask for less")
-        return self.probes(arms=self.grid_arms.values())
+        return self.probes(arms=self.grid_arms.values(), targets=self.targets_of("grid"))
 
     def cell_path(self, arm: str, data_set: str) -> str:
         """The metrics of a cell: of a probe, of a probe that is read on a folder for evaluation only, or of a transfer."""
