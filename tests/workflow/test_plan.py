@@ -130,13 +130,14 @@ def test_neither_torch_nor_pandas_is_imported_for_it():
 
 def test_make_plan(fresh):
     """Its command line; `setup` would set the environment up in the copy, so it is not run."""
-    done = subprocess.run(
-        ["make", "-n", "plan", "CONFIG=config/paper.yaml", "GPUS=8,64"], cwd=fresh.path, capture_output=True, text=True
-    )
-    line = done.stdout.strip().splitlines()[-1]
-    assert line.endswith("-m workflow_scripts.plan --configfile config/paper.yaml --gpus 8,64")
-    plain = subprocess.run(["make", "-n", "plan"], cwd=fresh.path, capture_output=True, text=True).stdout
-    assert plain.strip().splitlines()[-1].endswith("-m workflow_scripts.plan --configfile config/config.yaml")
+    # Inside `make test`, make would say which folder it enters and leaves.
+    make = ["make", "--no-print-directory", "-n", "plan"]
+    asked = [[*make, "CONFIG=config/paper.yaml", "GPUS=8,64"], make]
+    done = [
+        subprocess.run(line, cwd=fresh.path, capture_output=True, text=True).stdout.splitlines()[-1] for line in asked
+    ]
+    assert done[0].endswith("-m workflow_scripts.plan --configfile config/paper.yaml --gpus 8,64")
+    assert done[1].endswith("-m workflow_scripts.plan --configfile config/config.yaml")
 
 
 @pytest.mark.parametrize(
