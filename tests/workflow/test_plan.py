@@ -134,7 +134,8 @@ def test_make_plan(fresh):
     make = ["make", "--no-print-directory", "-n", "plan"]
     asked = [[*make, "CONFIG=config/paper.yaml", "GPUS=8,64"], make]
     done = [
-        subprocess.run(line, cwd=fresh.path, capture_output=True, text=True).stdout.splitlines()[-1] for line in asked
+        subprocess.run(line, cwd=fresh.path, capture_output=True, text=True).stdout.strip().splitlines()[-1]
+        for line in asked
     ]
     assert done[0].endswith("-m workflow_scripts.plan --configfile config/paper.yaml --gpus 8,64")
     assert done[1].endswith("-m workflow_scripts.plan --configfile config/config.yaml")
