@@ -142,6 +142,14 @@ def test_a_target_of_the_grid_that_is_no_data_set_is_said_so():
         Config.model_validate(values)
 
 
+def test_the_grids_own_targets_are_ones_that_its_networks_can_read():
+    values = without_tables("config") | {"source": "motifs", "targets": ["single"], "backbone": "sequence12"}
+    values |= {"backbones": values_of("config")["backbones"], "grid": {"targets": ["spaced"]}}
+    assert Config.model_validate(values).grid.targets == ["spaced"]
+    with pytest.raises(ValueError, match="sequence_residual reads sequences, and 'cues' has images"):
+        Config.model_validate(values | {"grid": {"targets": ["cues"]}})
+
+
 def test_a_table_that_the_study_lacks_is_said_so(fresh):
     for target in TABLES:
         done = fresh.snakemake("-n", "--", target, check=False)

@@ -178,6 +178,11 @@ class Config(Block):
                 found += table.targets or self.targets
         return list(dict.fromkeys(found))
 
+    @property
+    def _grid_targets(self) -> list[str]:
+        """The data sets that the grid names itself."""
+        return (self.grid.targets if self.grid else None) or []
+
     def recipe_of(self, backbone: str) -> Pretrain:
         """The recipe that a backbone is pretrained with: the study's, with the changes of its block."""
         changes = self.backbones[backbone].pretrain
@@ -210,7 +215,7 @@ class Config(Block):
     def _check_tables(self, arms: dict[str, Arm]):
         """That sources and targets of arms and tables are data sets."""
         named = [(f"{key}.targets", name) for key, table in self.tables.items() for name in table.targets or []]
-        named += [("grid.targets", name) for name in (self.grid.targets or [] if self.grid else [])]
+        named += [("grid.targets", name) for name in self._grid_targets]
         named += [(f"{key}.source", table.source) for key, table in self.tables.items() if table.source]
         named += [(f"arms: source of {arm.name!r}", arm.source) for arm in arms.values() if arm.source]
         for key in GAP_TABLES:
@@ -237,7 +242,7 @@ class Config(Block):
         arms = [arm for arm in self.all_arms.values() if (arm.backbone or self.backbone) == name]
         seen = [place for arm in arms for place in (arm.source or self.source, *self._targets_of(arm))]
         if name == self.backbone:
-            seen = [self.source, *self.targets, *seen]
+            seen = [self.source, *self.targets, *self._grid_targets, *seen]
         blocks = {target: self.data_sets[target] for target in dict.fromkeys(seen)}
         with_size = {target: block for target, block in blocks.items() if not isinstance(block, EvaluationFolder)}
         are_sequences = {target: self._has_sequences(block) for target, block in blocks.items()}
