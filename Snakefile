@@ -3,6 +3,7 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
+from workflow_scripts.timecat import forkserver
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.source_code import code_of
@@ -18,6 +19,16 @@ try:
     study = Study(read_config(config, workflow.configfiles), workflow.configfiles)
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+
+onstart:
+    if workflow.local_exec:
+        # Snakemake 9 limits job starts per second, and with each job that starts wakes its scheduler once a second more, to
+        # the end of the run: after some hundred jobs that takes half a core. On one machine `--cores` is limit enough.
+        workflow.scheduler.job_rate_limiter = None
+        # A container has another Python.
+        if study.config.limits.forkserver and not workflow.touch and not workflow.deployment_settings.deployment_method:
+            forkserver.start()
 
 
 container: "containers/timecat.sif"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.studies import StudyFolder
+from tests.studies import StudyFolder, jobs_of
 
 
 @pytest.mark.parametrize(("cores", "options"), [(1, ["--resources", "gpu=0"]), (8, ["--resources", "gpu=4"])])
@@ -14,6 +14,27 @@ def test_cores_and_gpus_change_no_byte(finished, tmp_path, cores, options):
         assert study.read(f"results/{table}") == finished.read(f"results/{table}"), table
     assert study.checkpoints() == finished.checkpoints()
     assert_said_once(study, "no GPU was asked for" if "gpu=0" in options else "no GPU is visible")
+
+
+def test_forks_of_one_process_make_the_same_bytes(finished, tmp_path):
+    """``finished`` had a process of its own for each job, as large studies have."""
+    study = StudyFolder.fresh(tmp_path / "study")
+    study.change_config(lambda values: values.update(limits={"forkserver": True}))
+    study.snakemake("--", "results/table2.csv")
+    for table in ("table2.csv", "table2.svg", "metrics.parquet"):
+        assert study.read(f"results/{table}") == finished.read(f"results/{table}"), table
+    assert study.checkpoints() == finished.checkpoints()
+    logs = sorted((study.path / "results/logs").rglob("*.log"))
+    assert all("as a fork" in log.read_text() for log in logs if "start-up" in log.read_text())
+    assert_said_once(study, "as a fork")
+    assert not any("as a fork" in log.read_text() for log in (finished.path / "results/logs").rglob("*.log"))
+
+
+def test_snakemake_s_scheduler_wakes_when_a_job_ends_and_not_ever_more_often(study):
+    jobs = 7
+    done = study.snakemake("--verbose", "--forcerun", "extract_features", "--", "results/table2.csv")
+    assert sum(jobs_of(done).values()) == jobs
+    assert done.stderr.count("Ready jobs: ") <= 2 * jobs
 
 
 def test_gpu_1_computes_on_the_cpu(study):

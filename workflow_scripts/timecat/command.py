@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from workflow_scripts.timecat import forkserver
 from workflow_scripts.timecat.artifacts import UserError
 
 MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # disk full, over quota, not allowed, read-only
@@ -33,6 +34,7 @@ def log(message: str) -> None:
 
 
 _work_began = None  # what _clocks() said then
+forked = False  # whether this process is a fork of the forkserver
 
 
 def _clocks() -> tuple[float, float]:
@@ -48,7 +50,7 @@ def log_start_up() -> None:
     # The process's start in clock ticks since boot is the 22nd field; the 2nd, its name, may hold spaces.
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    log(f"start-up {seconds:.2f} s")
+    log(f"start-up {seconds:.2f} s" + (", as a fork" if forked else ""))
 
 
 def _log_work() -> None:
@@ -70,20 +72,24 @@ def threads_live_on(live_on: bool) -> None:
 
 
 def run(main) -> None:
-    """Run a stage's ``main()`` and log what it took; what the user can mend ends it with a sentence and exit code 1, without a traceback."""
+    """Run a stage's ``main()`` and log what it took; what the user can mend ends it with a sentence and exit code 1, without a traceback.
+
+    Where Snakemake has started a forkserver, a fork of that does all this and the process ends here.
+    """
+    forkserver.hand_over()
     try:
         _run(main)
     except BaseException as error:
         if not _threads_live_on:
             raise
         # What main() had to undo it has undone: nothing is left to do but to say what happened.
-        status = _say_as_python(error)
+        status = status_of(error)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
 
 
-def _say_as_python(error: BaseException) -> int:
+def status_of(error: BaseException) -> int:
     """Print what Python prints when an error ends it; the status that it ends with."""
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):

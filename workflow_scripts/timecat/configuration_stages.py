@@ -183,3 +183,8 @@ class Limits(Block):
         2000, description="memory of any other job, for schedulers; a probe asks for memory_gb on top"
     )
     runtime_minutes: PositiveInt = Field(30, description="run time of a job, for schedulers")
+    forkserver: bool = Field(
+        False,
+        description="on one machine: jobs are forks of a process that has torch loaded, which spares each the seconds of "
+        "loading it (Snakemake's benchmarks then lack their memory and CPU time; the stages' logs have the latter)",
+    )
