@@ -1,12 +1,12 @@
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 min_version("9.20")
 
-from workflow_scripts.timecat import forkserver
+from workflow_scripts.timecat import forkserver, rule_helpers
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.source_code import code_of
 from workflow_scripts.timecat.study import Study
 
 # --configfile replaces the embedded study; it does not overlay it.
@@ -21,13 +21,20 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
+CONTAINERS = (
+    DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+)
+code_of = rule_helpers.code_of(CONTAINERS)
+growing = rule_helpers.growing
+
+
 onstart:
     if workflow.local_exec:
         # Snakemake 9 limits job starts per second, and with each job that starts wakes its scheduler once a second more, to
         # the end of the run: after some hundred jobs that takes half a core. On one machine `--cores` is limit enough.
         workflow.scheduler.job_rate_limiter = None
         # A container has another Python.
-        if study.config.limits.forkserver and not workflow.touch and not workflow.deployment_settings.deployment_method:
+        if study.config.limits.forkserver and not workflow.touch and not CONTAINERS:
             forkserver.start()
 
 
@@ -46,6 +53,7 @@ wildcard_constraints:
 
 localrules:
     all,
+    build_image,
     all_arms,
     tabulate,
     tabulate_diagnostics,
@@ -67,6 +75,7 @@ rule all_arms:
         study.all_tables,
 
 
+include: "rules/build_image.smk"
 include: "rules/write_dataset.smk"
 include: "rules/pretrain.smk"
 

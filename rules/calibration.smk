@@ -31,8 +31,8 @@ rule calibration:
     benchmark:
         "results/benchmarks/calibration/calibration.tsv"
     resources:
-        mem_mb=study.config.limits.memory_mb,
-        runtime=study.config.limits.runtime_minutes,
+        mem_mb=growing(study.config.limits.memory_mb),
+        runtime=growing(study.config.limits.runtime_minutes),
     params:
         cells=study.table_cells,
         arms=study.table_arms,

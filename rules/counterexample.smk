@@ -32,8 +32,8 @@ rule counterexample:
     benchmark:
         "results/benchmarks/counterexample/counterexample.tsv"
     resources:
-        mem_mb=study.config.limits.memory_mb,
-        runtime=study.config.limits.runtime_minutes,
+        mem_mb=growing(study.config.limits.memory_mb),
+        runtime=growing(study.config.limits.runtime_minutes),
     params:
         settings=study.counterexample_settings,
     shell:

@@ -37,8 +37,8 @@ rule evaluate_probe:
     threads: study.config.torch_threads
     resources:
         gpu=1,
-        mem_mb=study.config.limits.memory_mb,
-        runtime=study.config.limits.runtime_minutes,
+        mem_mb=growing(study.config.limits.memory_mb),
+        runtime=growing(study.config.limits.runtime_minutes),
     params:
         replicates=study.replicate_seeds,
         torch_threads=study.config.torch_threads,

@@ -36,8 +36,8 @@ rule extract_features:
     threads: study.extract_threads
     resources:
         gpu=study.config.limits.extract_gpus,
-        mem_mb=study.config.limits.memory_mb,
-        runtime=study.config.limits.runtime_minutes,
+        mem_mb=growing(study.config.limits.memory_mb),
+        runtime=growing(study.config.limits.runtime_minutes),
     params:
         extraction=study.extraction,
         heldout=study.heldout,

@@ -27,8 +27,8 @@ rule import_checkpoint:
     wildcard_constraints:
         backbone=study.pattern("imported_backbone"),
     resources:
-        mem_mb=study.config.limits.memory_mb,
-        runtime=study.config.limits.runtime_minutes,
+        mem_mb=growing(study.config.limits.memory_mb),
+        runtime=growing(study.config.limits.runtime_minutes),
         # Checks: they refuse a file or let it pass, and change nothing of what is made.
         sha256=study.published_sha256,
         member_sha256=study.member_sha256,

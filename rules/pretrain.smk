@@ -38,8 +38,8 @@ rule pretrain:
     threads: study.pretrain_threads
     resources:
         gpu=study.config.limits.pretrain_gpus,
-        mem_mb=study.config.limits.pretrain_memory_mb,
-        runtime=study.config.limits.runtime_minutes,
+        mem_mb=growing(study.config.limits.pretrain_memory_mb),
+        runtime=growing(study.config.limits.runtime_minutes),
         resume_seconds=study.config.limits.resume_seconds,
     params:
         backbone=study.backbone_settings,

@@ -37,9 +37,9 @@ rule probe:
     threads: study.config.torch_threads
     resources:
         gpu=1,
-        mem_mb=study.probe_memory_mb,
+        mem_mb=growing(study.probe_memory_mb),
         memory_gb=study.feature_memory_gb,
-        runtime=study.config.limits.runtime_minutes,
+        runtime=growing(study.config.limits.runtime_minutes),
     params:
         replicates=study.replicate_seeds,
         views=study.views,

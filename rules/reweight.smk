@@ -33,8 +33,8 @@ rule reweight:
         arm=study.pattern("reweighted_arm"),
         data_set=study.pattern("probed"),
     resources:
-        mem_mb=study.probe_memory_mb,
-        runtime=study.config.limits.runtime_minutes,
+        mem_mb=growing(study.probe_memory_mb),
+        runtime=growing(study.config.limits.runtime_minutes),
     params:
         replicates=study.replicate_seeds,
         views=study.views,

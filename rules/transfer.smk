@@ -39,8 +39,8 @@ rule transfer:
     threads: study.threads
     resources:
         gpu=1,
-        mem_mb=study.config.limits.pretrain_memory_mb,
-        runtime=study.config.limits.runtime_minutes,
+        mem_mb=growing(study.config.limits.pretrain_memory_mb),
+        runtime=growing(study.config.limits.runtime_minutes),
         resume_seconds=study.config.limits.resume_seconds,
     params:
         mode=study.transfer_mode,

@@ -30,8 +30,8 @@ rule write_dataset:
         "results/benchmarks/write_dataset/{data_set}/{split}.tsv"
     threads: study.config.limits.workers
     resources:
-        mem_mb=study.config.limits.memory_mb,
-        runtime=study.config.limits.runtime_minutes,
+        mem_mb=growing(study.config.limits.memory_mb),
+        runtime=growing(study.config.limits.runtime_minutes),
         may_download=study.may_download,
     params:
         settings=study.data_set_settings,

@@ -1,4 +1,4 @@
-"""Table 1, controls and grid of the tiny study, for real: copies, snapshots, another backbone, another recipe."""
+"""Table 1, controls, families and grid of the tiny study, for real: copies, snapshots, other backbones, another recipe."""
 
 import csv
 import io
@@ -11,14 +11,23 @@ import pytest
 from tests.studies import StudyFolder
 from workflow_scripts.timecat.artifacts import read_sidecar
 
-TABLES = ("results/table1.csv", "results/controls.csv", "results/grid.csv")
+TABLES = ("results/table1.csv", "results/controls.csv", "results/families.csv", "results/grid.csv")
 
 
 def with_tables(values: dict) -> None:
     """Arms of every kind beside the tiny study's own, at steps that it has."""
     values["backbones"]["wide"] = {"architecture": "small_residual", "width": 8, "blocks": 2}
     values["backbones"]["plain"] = values["backbones"]["residual4"] | {"pretrain": {"label_smoothing": 0.0}}
+    values["backbones"]["vit"] = {"architecture": "small_vit", "patch": 7, "width": 8, "depth": 1, "heads": 2}
+    values["backbones"]["regnet"] = {
+        "architecture": "small_regnet",
+        "stem": 8,
+        "widths": [8],
+        "depths": [1],
+        "group_width": 4,
+    }
     one = {"members": 1, "steps": 4, "seeds": [2]}
+    two = {"members": 2, "steps": 4, "seeds": [2, 550]}
     values["table1"] = {"arms": ["cat3", one | {"name": "wide", "backbone": "wide", "published": {"cues_tiny": 12.5}}]}
     values["controls"] = {
         "arms": [
@@ -27,6 +36,9 @@ def with_tables(values: dict) -> None:
             {"name": "snapshots", "members": 2, "steps": [4, 12], "one_seed": True, "seeds": [2]},
             one | {"name": "plain", "backbone": "plain"},
         ]
+    }
+    values["families"] = {
+        "arms": ["cat1", two | {"name": "vit_cat2", "backbone": "vit"}, one | {"name": "regnet", "backbone": "regnet"}]
     }
     values["grid"] = {"members": [1, 3], "steps": [4]}
 
@@ -46,9 +58,9 @@ def table(study: StudyFolder, name: str) -> dict[str, dict]:
 
 
 def test_only_what_is_new_is_made(made):
-    """Two networks of other backbones; probes of the arms that are new, and of one cell of the grid."""
+    """Five networks of other backbones; probes of the arms that are new, and of one cell of the grid."""
     study, jobs, table2 = made
-    assert jobs == {"pretrain": 2, "extract_features": 2, "probe": 4 + 1, "tabulate_arms": 2, "tabulate_grid": 1}
+    assert jobs == {"pretrain": 5, "extract_features": 5, "probe": 6 + 1, "tabulate_arms": 3, "tabulate_grid": 1}
     assert study.run() == {} and study.read("results/table2.csv") == table2, "table 2 does not notice"
     assert study.run("--", *TABLES) == {}
 
@@ -65,7 +77,12 @@ def test_the_tables(made):
     assert (controls["copies"]["replicates"], controls["copies"]["total_steps"]) == ("3", "4")
     assert (controls["snapshots"]["steps_per_member"], controls["snapshots"]["total_steps"]) == ("4 12", "12")
     assert [(line["members"], line["replicates"]) for line in grid.values()] == [("1", "3"), ("3", "1")]
-    for file in ("table1.svg", "controls.svg", "grid.svg"):
+    families = table(study, "families")
+    assert list(families) == ["cat1", "vit_cat2", "regnet"]
+    assert len({line["parameters"] for line in families.values()}) == 3
+    assert families["cat1"]["cues_tiny"] == controls["cat1"]["cues_tiny"]
+    assert len({line["cues_tiny"] for line in families.values()}) == 3, "three networks, not one thrice"
+    for file in ("table1.svg", "controls.svg", "families.svg", "grid.svg"):
         assert study.read(f"results/{file}").startswith(b"<?xml")
 
 

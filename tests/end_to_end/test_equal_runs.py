@@ -32,7 +32,7 @@ def test_forks_of_one_process_make_the_same_bytes(finished, tmp_path):
 
 def test_snakemake_s_scheduler_wakes_when_a_job_ends_and_not_ever_more_often(study):
     jobs = 7
-    done = study.snakemake("--verbose", "--forcerun", "extract_features", "--", "results/table2.csv")
+    done = study.snakemake("--verbose", "--forcerun", "extract_features", "--", "results/table2.csv", cores=1)
     assert sum(jobs_of(done).values()) == jobs
     assert done.stderr.count("Ready jobs: ") <= 2 * jobs
 

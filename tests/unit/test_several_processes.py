@@ -224,12 +224,14 @@ def test_signals_are_the_leaders_to_answer(start):
         "time.sleep(3600) if processes.leads else sys.exit(3)",  # it is in the middle of something else
     ],
 )
-def test_a_process_that_fails_ends_the_job_with_a_sentence(start, work):
-    job, _ = start(work)
+def test_a_process_that_fails_ends_the_job_with_a_sentence(start, work, tmp_path):
+    (tmp_path / "temporary").mkdir()
+    job, _ = start(work, TMPDIR=str(tmp_path / "temporary"))
     _, said = job.communicate(timeout=60)
     assert job.returncode == 1
     assert "error: another process of this job ended with status 3: mend what it says above" in said
     assert "Traceback" not in said
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_a_leader_that_fails_ends_the_others(start):

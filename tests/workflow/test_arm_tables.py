@@ -50,16 +50,16 @@ def test_table_2_has_the_jobs_and_commands_that_it_has_alone(fresh, name):
 
 
 def test_the_jobs_of_the_embedded_tables(fresh):
-    """Twelve seeds reach all four milestones; three wide networks and three of the six plain ones go on to step 360."""
+    """Fifteen seeds reach all four milestones; three wide networks and three of the six plain ones go on to step 360."""
     values, targets = values_of("config"), 2
     jobs = jobs_of(dry_run(fresh, values, "results/table2.csv", *TABLES))
-    extracted = {360: 12, 80: 12, 160: 6, 64: 5, "wide": 3 + 3, "plain": 3 + 6}
-    of_digits = {360: 5, 160: 4, 80: 4, 64: 5}  # which table 2 alone has
+    extracted = {360: 15, 80: 15, 160: 15, 64: 15, "wide": 3 + 3, "plain": 3 + 6}
+    of_digits = {360: 15, 160: 14, 80: 12, 64: 15}  # which table 2 alone has
     assert jobs == {
         "write_dataset": 2 * (targets + 1),
-        "pretrain": 12 * 4 + 2 * 3 + 6 + 3,
+        "pretrain": 15 * 4 + 2 * 3 + 6 + 3,
         "extract_features": sum(extracted.values()) * targets + sum(of_digits.values()),
-        "probe": (4 + 2 + 7 + 5 * 4 - 4) * targets + 4,  # four cells of the grid are rows of table 2
+        "probe": (4 + 2 + 5 + 5 * 4 - 5) * targets + 4,  # five cells of the grid are rows of table 2 and table 1
         "tabulate": 1,
         "tabulate_arms": 2,
         "tabulate_grid": 1,
@@ -67,10 +67,10 @@ def test_the_jobs_of_the_embedded_tables(fresh):
 
 
 def test_the_jobs_of_the_embedded_families(fresh):
-    """Six seeds of each: short runs of all, of which three go on; the residual networks' are those of other tables."""
+    """Six seeds of each: short runs of all, of which three go on; the residual networks' are those of table 2."""
     jobs = jobs_of(dry_run(fresh, values_of("config"), "results/families.csv"))
-    assert jobs["pretrain"] == (6 * 3 + 5) + 2 * (6 + 3)  # by way of steps 64 and 80; cat1 has five seeds
-    assert jobs["extract_features"] == (5 + 6 + 2 * (3 + 6)) * 2
+    assert jobs["pretrain"] == 15 * 4 + 2 * (6 + 3)
+    assert jobs["extract_features"] == (15 + 14 + 2 * (3 + 6)) * 2
     assert (jobs["probe"], jobs["tabulate_arms"]) == (6 * 2, 1)
 
 
@@ -119,11 +119,12 @@ def test_with_published_weights_other_backbones_are_pretrained(fresh):
 
 
 def test_every_arm_of_the_embedded_study_has_three_replicates_and_a_thousand_rows():
-    """Of the tables beside table 2; the grid and table 2 make do with five seeds."""
+    """The grid and calibration have table 2's seeds: three groups of five."""
     study = Study(Config.model_validate(values_of("config")))
-    for table in study.config.tables:
-        for arm in study.rows_of(table):
-            assert len(study.replicates(arm)) >= 3, (table, arm.name)
+    arms = [arm for table in study.config.tables for arm in study.rows_of(table)] + list(study.config.arms)
+    for arm in arms:
+        assert len(study.replicates(arm)) >= 3, arm.name
+    assert len(study.config.pretrain.seeds) // max(study.config.grid.members) >= 3
     for name, block in study.config.data_sets.items():
         rows = getattr(block, "rows", None)
         assert rows is None or rows.evaluation >= 1000, name

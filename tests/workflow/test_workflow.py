@@ -158,7 +158,8 @@ def test_rules_logs_and_benchmarks_carry_the_stages_name(fresh):
         assert (ROOT / f"workflow_scripts/{stage}.py").exists()
         assert f"results/logs/{stage}/" in text and f"results/benchmarks/{stage}/" in text
         code = f'code_of("{stage}")'
-        assert f"code={code}" in text or f"code=ancient({code})" in text
+        # Another image makes everything anew, so it is not built again because a line of Python has changed.
+        assert f"code={code}" in text or f"code=ancient({code})" in text or stage == "build_image"
         assert f"python -m workflow_scripts.{stage}" in text
 
 

@@ -28,6 +28,7 @@ from workflow_scripts.timecat.configuration_data_sets import AnyDataSet, Evaluat
 from workflow_scripts.timecat.configuration_gap import GapTable
 from workflow_scripts.timecat.configuration_spurious import Reweight, SpuriousTable
 from workflow_scripts.timecat.configuration_stages import (
+    ContainerImage,
     DirectTransfer,
     Features,
     Heldout,
@@ -90,6 +91,7 @@ class Config(Block):
     limits: Limits = Field(
         Limits(), description="what re-runs nothing: intervals, workers, memory, run time, GPUs of a job"
     )
+    container: ContainerImage = Field(ContainerImage(), description="the image in which stages run, where they do")
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -188,3 +188,19 @@ class Limits(Block):
         description="on one machine: jobs are forks of a process that has torch loaded, which spares each the seconds of "
         "loading it (Snakemake's benchmarks then lack their memory and CPU time; the stages' logs have the latter)",
     )
+
+
+class ContainerImage(Block):
+    """The image in which stages run with `--profile profiles/apptainer`: what it is built on. Another base is another image,
+    in which everything is computed anew."""
+
+    bootstrap: str = Field(
+        "docker", description="where `base` is from, as Apptainer's definition files say: docker, localimage"
+    )
+    base: str = Field(
+        "python:3.11-slim-bookworm", description="a Debian or Ubuntu with Python 3.11 or newer: an image's name or file"
+    )
+    gpu: bool = Field(
+        True,
+        description="whether the image holds all that a GPU's work loads; without it, it is smaller and for CPUs only",
+    )

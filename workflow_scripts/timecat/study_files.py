@@ -6,10 +6,11 @@ The rules use the methods as input functions; what stages are told is in study.p
 import math
 import re
 
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.artifacts import UserError, canonical_json
 from workflow_scripts.timecat.configuration_arms import GAP_TABLES, TABLES
 from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder, Part
 from workflow_scripts.timecat.study_arms import StudyArms
+from workflow_scripts.timecat.version import VERSION
 
 
 class StudyFiles(StudyArms):
@@ -73,6 +74,13 @@ class StudyFiles(StudyArms):
     def extract_threads(self) -> int:
         """The same for an extraction job: of each of its GPUs."""
         return self.threads * self.config.limits.extract_gpus
+
+    @property
+    def image_arguments(self) -> str:
+        """The build arguments of containers/timecat.def, as JSON."""
+        image = self.config.container
+        arguments = {"BOOTSTRAP": image.bootstrap, "BASE": image.base, "GPU": "yes" if image.gpu else "no"}
+        return canonical_json(arguments | {"VERSION": VERSION})
 
     @property
     def feature_memory_gb(self) -> str:

@@ -8,6 +8,7 @@ to answer: whoever waits for it in a sum or a barrier is where it must be when t
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,7 +128,7 @@ def lead(module: str, device: str, size: int):
         world = World(0, size, device, str(Path(folder) / "meeting"))
         others = [_start(module, world, rank) for rank in range(1, size)]
         leaving = threading.Event()
-        threading.Thread(target=_watch, args=(others, leaving), daemon=True).start()
+        threading.Thread(target=_watch, args=(others, leaving, folder), daemon=True).start()
         try:
             log(f"{size} processes share the work, one for each device")
             yield world
@@ -160,9 +161,10 @@ def _failure(others: list[subprocess.Popen], seconds: float = 0.0) -> int | None
         time.sleep(0.05)
 
 
-def _watch(others: list[subprocess.Popen], leaving: threading.Event) -> None:
+def _watch(others: list[subprocess.Popen], leaving: threading.Event, folder: str) -> None:
     """End this process if one of the others fails: it would wait for it for ever."""
     while not leaving.wait(0.2):
         if (status := _failure(others)) is not None and not leaving.wait(SECONDS_TO_SAY_WHY):
             log(f"error: {FAILED.format(status)}")
+            shutil.rmtree(folder, ignore_errors=True)
             os._exit(1)

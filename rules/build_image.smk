@@ -1,0 +1,34 @@
+"""
+The image in which stages run where `--sdm apptainer` (profiles/apptainer) asks for it.
+
+Input   containers/timecat.def, and what it installs (envs/requirements.txt) and tests with (containers/check.py).
+Output  containers/timecat.sif and containers/timecat.sif.sha256, which stages in containers have as an input: Snakemake
+        itself looks at an image's path, not at its content.
+"""
+
+
+rule build_image:
+    """The environment of all stages, of one definition. It takes every core there is, and it is no stage."""
+    input:
+        definition="containers/timecat.def",
+        check="containers/check.py",
+        requirements="envs/requirements.txt",
+    output:
+        image="containers/timecat.sif",
+        digest="containers/timecat.sif.sha256",
+    log:
+        "results/logs/build_image/timecat.log",
+    benchmark:
+        "results/benchmarks/build_image/timecat.tsv"
+    handover: True
+    container:
+        None
+    params:
+        arguments=study.image_arguments,
+    shell:
+        "python -m workflow_scripts.build_image"
+        " --definition {input.definition:q}"
+        " --arguments {params.arguments:q}"
+        " --image {output.image:q}"
+        " --digest {output.digest:q}"
+        " 2>&1 | tee {log:q} >&2"

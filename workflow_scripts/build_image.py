@@ -1,0 +1,61 @@
+"""Build the container image in which stages run, and write the digest that stands for its content."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from workflow_scripts.timecat import command
+from workflow_scripts.timecat.artifacts import UserError, atomic_path, file_sha256
+
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # a proxy's, on many a cluster; the base has the file too
+# gzip, the default, takes minutes of one core per gigabyte; zstd at its first levels takes seconds for the same size.
+SQUASH = "-comp zstd -Xcompression-level 2"
+
+
+def main() -> None:
+    parser = command.parser(__doc__)
+    parser.add_argument("--definition", required=True, type=Path)
+    parser.add_argument("--arguments", required=True, type=command.json_value, help="of the definition, by name")
+    parser.add_argument("--image", required=True, type=Path, help=".sif")
+    parser.add_argument("--digest", required=True, type=Path, help=".sif.sha256, as sha256sum writes and checks it")
+    arguments = parser.parse_args()
+    if shutil.which("apptainer") is None:
+        raise UserError("apptainer is not on PATH: install Apptainer 1.3 or newer, or run without --sdm apptainer")
+    with atomic_path(arguments.image) as temporary:
+        build(arguments.definition, temporary, arguments.arguments | {"COMMIT": commit()})
+    # The digest last: an image without it counts as not built.
+    arguments.digest.write_text(f"{file_sha256(arguments.image)}  {arguments.image.name}\n")
+    command.log(f"{arguments.image}: {arguments.image.stat().st_size / 1e9:.2f} GB")
+
+
+def build(definition: Path, image: Path, arguments: dict[str, str]) -> None:
+    """Build ``image`` and pass on what Apptainer says, line by line. UserError if it fails."""
+    from spython.utils import stream_command
+
+    words = ["apptainer", "build", "--fakeroot", "--force", "--mksquashfs-args", SQUASH]
+    words += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    if Path(CERTIFICATES).exists():
+        words += ["--bind", CERTIFICATES]
+    try:
+        for line in stream_command([*words, str(image), str(definition)], output_type="both"):
+            command.log(line.rstrip())
+    except subprocess.CalledProcessError as error:
+        raise UserError(
+            f"{definition} could not be built (apptainer ended with status {error.returncode}): mend what it says above,"
+            " and run again"
+        ) from None
+
+
+def commit() -> str:
+    """The commit of this clone, for the image's labels; "unknown" outside of git."""
+    words = ["git", "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+if __name__ == "__main__":
+    command.run(main)
+    os._exit(0)

@@ -1,0 +1,25 @@
+"""What rules are written with: the files that a stage depends on, and resources that grow when a job is tried again."""
+
+from collections.abc import Callable
+from functools import partial
+
+from workflow_scripts.timecat import source_code
+
+IMAGE_DIGEST = "containers/timecat.sif.sha256"
+
+
+def code_of(in_containers: bool) -> Callable[[str], list[str]]:
+    """A function of a stage: the files of its code, and in containers that which stands for the image's content.
+
+    Snakemake itself looks at an image's path only, so that another image would leave what the old one has made.
+    """
+    return partial(_inputs, image=[IMAGE_DIGEST] if in_containers else [])
+
+
+def _inputs(stage: str, image: list[str]) -> list[str]:
+    return source_code.code_of(stage) + image
+
+
+def growing(amount: int) -> Callable[..., int]:
+    """A resource that a job asks for: as many times as much as it has been tried (``--retries``)."""
+    return lambda wildcards, attempt: amount * attempt
