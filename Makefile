@@ -14,15 +14,16 @@ export CUDA_CACHE_PATH := $(CURDIR)/.cache/cuda
 
 TESTS := tests/unit tests/workflow tests/end_to_end
 PYTEST_ARGS := -n 2
+INFRA_ARGS :=
 CONFIG := config/config.yaml
 GPUS :=
 LINT := workflow_scripts tests $(wildcard benchmarks)
 SMK := Snakefile rules
 
-.PHONY: help setup table2 plan test lint dag docs bench lock
+.PHONY: help setup table2 plan test test-infra lint dag docs bench lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make, update or repair the environment (.venv); quick when there is nothing to do
 	@envs/setup
@@ -35,6 +36,10 @@ plan: setup ## what a study takes before it runs: make plan CONFIG=config/paper.
 
 test: setup ## all tests (fewer: make test TESTS=tests/unit PYTEST_ARGS='-x -k selection')
 	@python -m pytest $(PYTEST_ARGS) --durations=15 $(TESTS)
+
+test-infra: setup ## tests on real Apptainer and Slurm, which are installed (root, Debian); a skip there is a failure
+	@tests/infra/with-services env TIMECAT_INFRA_REQUIRED=1 python -m pytest --durations=15 \
+		$(INFRA_ARGS) tests/infra tests/workflow/test_readme.py -k 'infra or apptainer'
 
 lint: setup ## style and mistakes: ruff, snakefmt, snakemake --lint; all of them, even if the first fails
 	@failed=; for check in "ruff check $(LINT)" "ruff format --check $(LINT)" "snakefmt --check $(SMK)" \

@@ -222,7 +222,7 @@ def start_up_table() -> list[str]:
 
 
 def probe_job_table(study: StudyFolder) -> list[str]:
-    """A whole probe job (cat1 on cues: five replicates) with one weight decay and with the grid of six, same features.
+    """A whole probe job (cat1 on cues: fifteen replicates) with one weight decay and with the grid of six, same features.
 
     A job's seconds are Snakemake's benchmark of it, less its logged start-up, which both pay alike.
     """
@@ -241,7 +241,7 @@ def probe_job_table(study: StudyFolder) -> list[str]:
                 seconds[name].append(job - float(start_up[1]))
     one, six = (statistics.median(seconds[name]) for name in ("one", "six"))
     return [
-        f"A whole probe job (cat1 on cues, five replicates), start-up not counted: one weight decay {one:.1f} s, six "
+        f"A whole probe job (cat1 on cues, fifteen replicates), start-up not counted: one weight decay {one:.1f} s, six "
         f"{six:.1f} s, **ratio {six / one:.2f}** (medians of 3 each, in turn)."
     ]
 

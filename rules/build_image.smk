@@ -26,7 +26,7 @@ rule build_image:
     params:
         arguments=study.image_arguments,
     shell:
-        "python -m workflow_scripts.build_image"
+        "env -u TIMECAT_FORKSERVER python -m workflow_scripts.build_image"
         " --definition {input.definition:q}"
         " --arguments {params.arguments:q}"
         " --image {output.image:q}"

@@ -1,5 +1,6 @@
 """
-Calibration: are the probabilities of richer features better ones? Of all arms on all targets.
+Calibration: are the probabilities of richer features better ones? Of all arms on all targets: table 2's, which the figure
+shows, and those of the tables beside it whose networks read images (table1, controls, families) on table 2's targets.
 
 Input   the predictions that probes, evaluations and transfers have written, and the indices of their data sets (groups of
         the evaluation rows; training rows of each class). No image and no feature is read.
@@ -32,10 +33,11 @@ rule calibration:
         "results/benchmarks/calibration/calibration.tsv"
     resources:
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=growing(study.config.limits.runtime_minutes),
+        runtime=study.runtime,
     params:
-        cells=study.table_cells,
-        arms=study.table_arms,
+        cells=study.calibration_cells,
+        arms=study.calibration_arms,
+        drawn=len(study.config.arms),
         data_sets=study.table_data_sets,
         settings=study.calibration_settings,
         style=study.table_style,
@@ -46,6 +48,7 @@ rule calibration:
         " --train-indices {input.train_indices:q}"
         " --cells {params.cells:q}"
         " --arms {params.arms:q}"
+        " --drawn {params.drawn}"
         " --data-sets {params.data_sets:q}"
         " --settings {params.settings:q}"
         " --style {params.style:q}"

@@ -33,7 +33,7 @@ rule counterexample:
         "results/benchmarks/counterexample/counterexample.tsv"
     resources:
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=growing(study.config.limits.runtime_minutes),
+        runtime=study.runtime,
     params:
         settings=study.counterexample_settings,
     shell:

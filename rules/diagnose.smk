@@ -35,7 +35,7 @@ rule diagnose:
     resources:
         gpu=1,
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=growing(study.config.limits.runtime_minutes),
+        runtime=study.runtime,
     params:
         replicates=study.replicate_seeds,
         torch_threads=study.config.torch_threads,

@@ -37,7 +37,7 @@ rule extract_features:
     resources:
         gpu=study.config.limits.extract_gpus,
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=growing(study.config.limits.runtime_minutes),
+        runtime=study.runtime,
     params:
         extraction=study.extraction,
         heldout=study.heldout,

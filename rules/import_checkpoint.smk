@@ -28,7 +28,7 @@ rule import_checkpoint:
         backbone=study.pattern("imported_backbone"),
     resources:
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=growing(study.config.limits.runtime_minutes),
+        runtime=study.runtime,
         # Checks: they refuse a file or let it pass, and change nothing of what is made.
         sha256=study.published_sha256,
         member_sha256=study.member_sha256,

@@ -38,8 +38,9 @@ rule pretrain:
     threads: study.pretrain_threads
     resources:
         gpu=study.config.limits.pretrain_gpus,
-        mem_mb=growing(study.config.limits.pretrain_memory_mb),
-        runtime=growing(study.config.limits.runtime_minutes),
+        nodes=study.config.limits.pretrain_nodes,
+        mem_mb=growing(study.pretrain_memory_mb),
+        runtime=study.runtime,
         resume_seconds=study.config.limits.resume_seconds,
     params:
         backbone=study.backbone_settings,
@@ -61,6 +62,7 @@ rule pretrain:
         " --torch-threads {params.torch_threads}"
         " --workers {threads}"
         " --gpus {resources.gpu}"
+        " --nodes {resources.nodes}"
         " --weights {output.weights:q}"
         " --state {output.state:q}"
         " --training-log {output.training_log:q}"

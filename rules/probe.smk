@@ -39,7 +39,7 @@ rule probe:
         gpu=1,
         mem_mb=growing(study.probe_memory_mb),
         memory_gb=study.feature_memory_gb,
-        runtime=growing(study.config.limits.runtime_minutes),
+        runtime=study.runtime,
     params:
         replicates=study.replicate_seeds,
         views=study.views,

@@ -34,7 +34,7 @@ rule reweight:
         data_set=study.pattern("probed"),
     resources:
         mem_mb=growing(study.probe_memory_mb),
-        runtime=growing(study.config.limits.runtime_minutes),
+        runtime=study.runtime,
     params:
         replicates=study.replicate_seeds,
         views=study.views,

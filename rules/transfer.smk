@@ -40,7 +40,7 @@ rule transfer:
     resources:
         gpu=1,
         mem_mb=growing(study.config.limits.pretrain_memory_mb),
-        runtime=growing(study.config.limits.runtime_minutes),
+        runtime=study.runtime,
         resume_seconds=study.config.limits.resume_seconds,
     params:
         mode=study.transfer_mode,

@@ -31,7 +31,7 @@ rule write_dataset:
     threads: study.config.limits.workers
     resources:
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=growing(study.config.limits.runtime_minutes),
+        runtime=study.runtime,
         may_download=study.may_download,
     params:
         settings=study.data_set_settings,

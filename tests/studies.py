@@ -48,15 +48,17 @@ class StudyFolder:
         study = ["--configfile", config] if config else []
         return ["snakemake", "--cores", str(cores), *study, *options]
 
-    def snakemake(self, *options: str, check: bool = True, **settings) -> subprocess.CompletedProcess:
-        """Run Snakemake to its end."""
+    def snakemake(
+        self, *options: str, check: bool = True, timeout: float = 600, variables: dict | None = None, **settings
+    ) -> subprocess.CompletedProcess:
+        """Run Snakemake to its end. timeout: seconds. variables: more of the environment."""
         done = subprocess.run(
             self.command(*options, **settings),
             cwd=self.path,
-            env=self.environment(),
+            env=self.environment() | (variables or {}),
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=timeout,
         )
         if check and done.returncode:
             raise AssertionError(f"snakemake {' '.join(options)} failed:\n{done.stderr[-6000:]}")

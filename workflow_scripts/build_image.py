@@ -6,7 +6,9 @@ import subprocess
 from pathlib import Path
 
 from workflow_scripts.timecat import command
-from workflow_scripts.timecat.artifacts import UserError, atomic_path, file_sha256
+from workflow_scripts.timecat.artifacts import UserError, atomic_path, file_sha256, write_bytes
+from workflow_scripts.timecat.sole_writer import sole_writer
+from workflow_scripts.timecat.version import VERSION
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # a proxy's, on many a cluster; the base has the file too
 # gzip, the default, takes minutes of one core per gigabyte; zstd at its first levels takes seconds for the same size.
@@ -22,10 +24,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if shutil.which("apptainer") is None:
         raise UserError("apptainer is not on PATH: install Apptainer 1.3 or newer, or run without --sdm apptainer")
-    with atomic_path(arguments.image) as temporary:
-        build(arguments.definition, temporary, arguments.arguments | {"COMMIT": commit()})
-    # The digest last: an image without it counts as not built.
-    arguments.digest.write_text(f"{file_sha256(arguments.image)}  {arguments.image.name}\n")
+    told = arguments.arguments | {"VERSION": VERSION, "COMMIT": commit()}
+    # What a build that was killed has left is gigabytes.
+    with sole_writer(arguments.image.parent, f"{arguments.image.name}."):
+        with atomic_path(arguments.image) as temporary:
+            build(arguments.definition, temporary, told)
+        # The digest last: an image without it counts as not built.
+        write_bytes(arguments.digest, f"{file_sha256(arguments.image)}  {arguments.image.name}\n".encode())
     command.log(f"{arguments.image}: {arguments.image.stat().st_size / 1e9:.2f} GB")
 
 

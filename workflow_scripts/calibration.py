@@ -24,6 +24,9 @@ def main() -> None:
         ("style", '{"width_per_panel", "height"} of a panel, in inches'),
     ):
         command.add_argument(f"--{name}", type=json_value, required=True, metavar="JSON", help=meaning)
+    command.add_argument(
+        "--drawn", type=int, required=True, help="how many of the arms, from the first, the figure has"
+    )
     for output in ("csv", "replicates", "svg"):
         command.add_argument(f"--{output}", required=True, metavar="PATH", help=f"output: {output}")
     given = command.parse_args()
@@ -47,7 +50,7 @@ def main() -> None:
             path, *indices[name], segments[name], given.settings["bins"], given.settings["draws"]
         )
     with figures.private_matplotlib(Path(given.svg).parent):
-        svg = calibration_figure.calibration_figure(measured, given.arms, given.data_sets, given.style)
+        svg = calibration_figure.calibration_figure(measured, given.arms[: given.drawn], given.data_sets, given.style)
     write_bytes(given.svg, svg)
     write_bytes(given.replicates, calibration_table.replicates_text(measured, given.arms, given.data_sets).encode())
     write_bytes(given.csv, calibration_table.csv_text(measured, given.arms, given.data_sets, segments).encode())

@@ -9,8 +9,8 @@ whose features never vary.
 import math
 import os
 
-from workflow_scripts.timecat import command, devices
-from workflow_scripts.timecat.probe_files import read_index, write_table
+from workflow_scripts.timecat import command, selected_heads
+from workflow_scripts.timecat.probe_files import write_table
 
 
 def main() -> None:
@@ -25,17 +25,8 @@ def main() -> None:
     parser.add_argument("--diagnostics", required=True, help="Parquet, long form")
     args = parser.parse_args()
 
-    device = devices.acquire(args.gpus)  # before torch can see a GPU
-    from workflow_scripts.timecat import torch_settings
-    from workflow_scripts.timecat.member_features import evaluation_features
-    from workflow_scripts.timecat.saved_heads import HeadsFile
-
-    torch_settings.configure(args.torch_threads, device)
-    command.log_start_up()
-    _, labels = read_index(args.evaluation_index)
-    heads = HeadsFile(args.heads)
-    replicates = evaluation_features(args.features, args.replicates, len(labels))
-    heads.check(args.replicates, [[member.shape[1] for member in members] for members in replicates])
+    device, _, labels, heads = selected_heads.begin(args)
+    replicates = selected_heads.checked_features(args, heads, len(labels))
     rows = []
     for replicate, features in enumerate(replicates):
         rows += replicate_rows(replicate, features, heads, labels, device)

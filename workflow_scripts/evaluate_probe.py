@@ -8,9 +8,9 @@ predictions, with a sidecar, in the form that the probe's have.
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat import artifacts, command, devices
+from workflow_scripts.timecat import artifacts, command, selected_heads
 from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.probe_files import read_index, write_metrics, write_predictions
+from workflow_scripts.timecat.probe_files import write_metrics, write_predictions
 
 
 def main() -> None:
@@ -28,19 +28,12 @@ def main() -> None:
     parser.add_argument("--predictions", required=True, help="Parquet of the heads' predictions")
     args = parser.parse_args()
 
-    device = devices.acquire(args.gpus)  # before torch can see a GPU
-    from workflow_scripts.timecat import torch_settings
-    from workflow_scripts.timecat.member_features import evaluation_features
-    from workflow_scripts.timecat.saved_heads import HeadsFile
-
-    torch_settings.configure(args.torch_threads, device)
-    command.log_start_up()
-    rows, labels = read_index(args.evaluation_index)
-    heads = HeadsFile(args.heads)
+    device, rows, labels, heads = selected_heads.begin(args)
     classes = occurring_classes(labels, heads.description["classes"], args.evaluation_index)
-    replicates = evaluation_features(args.features, args.replicates, len(labels))
-    heads.check(args.replicates, [[member.shape[1] for member in members] for members in replicates])
+    replicates = selected_heads.checked_features(args, heads, len(labels))
     command.log(f"{len(labels)} images of {len(classes)} of the probe's {heads.description['classes']} classes")
+
+    from workflow_scripts.timecat.torch_settings import device_name
 
     metrics, predictions = [], []
     for replicate, members in enumerate(replicates):
@@ -53,7 +46,7 @@ def main() -> None:
         write_predictions(args.predictions, predictions),
         params={"replicates": args.replicates, "torch_threads": args.torch_threads},
         inputs=input_digests(args),
-        device=torch_settings.device_name(device),
+        device=device_name(device),
     )
 
 

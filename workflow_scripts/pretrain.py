@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat import command, devices, world
+from workflow_scripts.timecat import command, devices, nodes, world
 from workflow_scripts.timecat.artifacts import (
     UserError,
     config_digest,
@@ -32,8 +32,9 @@ def arguments_of_command_line():
     parser.add_argument("--previous", nargs="*", default=[], help="training state to continue from")
     parser.add_argument("--resume-seconds", required=True, type=float)
     parser.add_argument("--torch-threads", required=True, type=int)
-    parser.add_argument("--workers", required=True, type=int)
-    parser.add_argument("--gpus", required=True, type=int)
+    parser.add_argument("--workers", required=True, type=int, help="on each node")
+    parser.add_argument("--gpus", required=True, type=int, help="on all nodes together")
+    parser.add_argument("--nodes", required=True, type=int, help="of a Slurm job, that share the work")
     parser.add_argument("--weights", required=True, type=Path)
     parser.add_argument("--state", required=True, type=Path)
     parser.add_argument("--training-log", required=True, type=Path)
@@ -45,10 +46,34 @@ def main() -> None:
     if world.follows():
         pretrain(arguments, world.follow())
         return
+    if nodes.joins():
+        share_node(arguments, nodes.join())
+        return
     with sole_writer(arguments.weights.parent, f"{arguments.weights.stem}."):
-        lease = devices.lease(arguments.gpus, usable=lambda count: processes_for(arguments.recipe, count))
-        with world.lead("workflow_scripts.pretrain", lease.kind, len(lease.devices)) as leader:
-            pretrain(arguments, leader)
+        share_node(arguments)
+
+
+def share_node(arguments, node: nodes.Node | None = None) -> None:
+    """Pretrain with this node's GPUs; ``node`` where a leader on another one started this process."""
+    total = arguments.nodes
+    lease = devices.lease(
+        arguments.gpus // total, usable=lambda count: processes_of_node(arguments.recipe, count, total)
+    )
+    count = max(1, len(lease.devices))
+    if node is None and total > 1:
+        node = nodes.first(total, count)
+    if node is not None and count != node.count:
+        raise UserError(f"this node has {count} GPUs for the job, and the first one {node.count}: ask for equal nodes")
+    with world.lead("workflow_scripts.pretrain", lease.kind, count, node) as leader:
+        pretrain(arguments, leader)
+
+
+def processes_of_node(recipe: dict, count: int, total: int) -> int:
+    """The largest number of processes of a node, at most ``count``, so that those of ``total`` nodes can share a batch."""
+    for each in range(count, 0, -1):
+        if processes_for(recipe, each * total) == each * total:
+            return each
+    raise UserError(f"limits.pretrain_nodes: a batch cannot be divided among {total} nodes; give fewer")
 
 
 def processes_for(recipe: dict, count: int) -> int:
@@ -72,7 +97,8 @@ def pretrain(arguments, processes: world.World) -> None:
     torch_settings.configure(arguments.torch_threads, processes.device, recipe.compile)
     processes.connect()
     source = read_sidecar(arguments.train)
-    rows, seed, workers = source["rows"], arguments.seed, max(1, arguments.workers // processes.size)
+    rows, seed = source["rows"], arguments.seed
+    workers = max(1, arguments.workers * arguments.nodes // processes.size)
 
     # Neither the milestones on the way nor the step itself are part of what a run is: a chain is one run.
     params = {name: getattr(arguments, name) for name in ("backbone", "recipe", "transform", "seed", "torch_threads")}

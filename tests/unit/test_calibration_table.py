@@ -32,6 +32,7 @@ DATA_SETS = [
 ]
 ROWS = {"source": 240, "few": 20}
 CELLS = [{"arm": arm["name"], "data_set": one["name"]} for arm in ARMS for one in DATA_SETS]
+N_ARMS = len(ARMS)
 SETTINGS = {"bins": 5, "minimum_rows": 25, "depth": 2, "draws": 4}
 STYLE = {"width_per_panel": 2.0, "height": 2.0}
 
@@ -85,13 +86,14 @@ def folder(tmp_path_factory):
     return path
 
 
-def run(folder, made, predicted=None, settings=SETTINGS, data_sets=DATA_SETS, cells=CELLS) -> None:
+def run(folder, made, predicted=None, settings=SETTINGS, data_sets=DATA_SETS, cells=CELLS, drawn=N_ARMS) -> None:
     made.mkdir(exist_ok=True)
     indices = [str(folder / f"{one['name']}.index.parquet") for one in data_sets]
     predicted = predicted or [folder / f"{cell['arm']}.{cell['data_set']}.parquet" for cell in cells]
     values = {"cells": cells, "arms": ARMS, "data-sets": data_sets, "settings": settings, "style": STYLE}
     line = ["stage", "--predictions", *map(str, predicted), "--evaluation-indices", *indices]
     line += ["--train-indices", *indices, *(word for k, v in values.items() for word in (f"--{k}", json.dumps(v)))]
+    line += ["--drawn", str(drawn)]
     line += ["--csv", str(made / "c.csv"), "--replicates", str(made / "r.csv"), "--svg", str(made / "c.svg")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MPLCONFIGDIR", "restored after the test")
@@ -109,6 +111,15 @@ def made(folder, tmp_path_factory):
 
 def lines(path) -> list[dict]:
     return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def test_an_arm_may_lack_a_data_set_and_the_figure_an_arm(folder, made, tmp_path):
+    *cells, last = CELLS
+    run(folder, tmp_path / "fewer", cells=cells, drawn=len(ARMS) - 1)
+    table, whole = lines(tmp_path / "fewer/c.csv"), lines(made / "c.csv")
+    assert table == [line for line in whole if (line["method"], line["data_set"]) != tuple(last.values())]
+    assert len(lines(tmp_path / "fewer/r.csv")) == len(lines(made / "r.csv")) - 2 * REPLICATES[last["arm"]]
+    assert (tmp_path / "fewer/c.svg").read_bytes() != (made / "c.svg").read_bytes()
 
 
 def test_the_tables_are_of_each_replicate_and_of_all(made):

@@ -5,6 +5,7 @@ import pytest
 
 from workflow_scripts.timecat import dfr, dfr_reference
 from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.sampling import balanced_draw
 
 SETTINGS = dfr.Settings(c=[1.0, 0.1, 0.03], resamples=4, seed=3, groups=["place"])
 
@@ -54,9 +55,9 @@ def test_it_takes_the_core_feature_where_ordinary_regression_takes_the_loud_one(
 def test_draws_are_balanced_and_halves_are_of_every_group():
     groups = np.repeat([0, 1, 2], [50, 7, 20])
     random = np.random.default_rng(0)
-    rows = dfr.balanced_draw(groups, random)
+    rows = balanced_draw(groups, random)
     assert np.bincount(groups[rows]).tolist() == [7, 7, 7] and np.all(np.diff(rows) > 0)
-    assert set(groups[rows]) == {0, 1, 2} and not np.array_equal(rows, dfr.balanced_draw(groups, random))
+    assert set(groups[rows]) == {0, 1, 2} and not np.array_equal(rows, balanced_draw(groups, random))
     first, second = dfr.halves(groups, random)
     assert np.bincount(groups[first]).tolist() == [25, 4, 10] and np.bincount(groups[second]).tolist() == [25, 3, 10]
     assert sorted([*first, *second]) == list(range(77))

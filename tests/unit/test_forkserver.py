@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.studies import ROOT
-from workflow_scripts.timecat.forkserver import ADDRESS
+from workflow_scripts.timecat.forkserver import ADDRESS, PYTHON
 
 STARTER = """
 import os, sys
@@ -23,7 +23,7 @@ sys.stdin.read()
 """
 
 STAGE = """
-import json, os, signal, sys, time
+import json, os, signal, subprocess, sys, time
 from pathlib import Path
 from workflow_scripts.timecat import command
 from workflow_scripts.timecat.artifacts import UserError
@@ -44,7 +44,7 @@ def main():
             "loaded": loaded, "rest": rest, "said": said, "folder": os.getcwd(), "input": sys.stdin.read(),
             "mode": made.stat().st_mode & 0o777, "prog": Path(sys.argv[0]).name, "forks": "TIMECAT_FORKSERVER" in os.environ,
         }
-        print(json.dumps(facts))
+        print(json.dumps(facts), flush=True)
         print("to the log", file=sys.stderr)
     elif doing == "exit":
         sys.exit(int(rest[0]))
@@ -59,6 +59,12 @@ def main():
         Path("pid").write_text(str(os.getpid()))
         os.rename("pid", "waits")
         time.sleep(600)
+
+    elif doing == "spawn":
+        child = subprocess.Popen(["sleep", "600"])
+        Path("pid").write_text(str(child.pid))
+        os.rename("pid", "waits")
+        child.wait()
 
 command.run(main)
 os._exit(0)
@@ -90,7 +96,8 @@ def stage(tmp_path):
     (tmp_path / "stage.py").write_text(STAGE)
 
     def start(*arguments: str, server: str | None, **variables: str) -> subprocess.Popen:
-        environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables | ({ADDRESS: server} if server else {})
+        told = {ADDRESS: server, PYTHON: sys.prefix} if server else {}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)} | told | variables
         return subprocess.Popen(
             [sys.executable, "-m", "stage", *arguments],
             cwd=tmp_path,
@@ -173,6 +180,26 @@ def test_a_process_that_is_killed_takes_its_fork_along(stage, address, tmp_path)
     wait_for(lambda: not lives(fork), "the fork lives on")
 
 
+def test_others_go_on_when_a_process_and_its_fork_are_killed_at_once(stage, address, tmp_path):
+    process, fork = waiting(stage, tmp_path, address)
+    os.kill(process.pid, signal.SIGSTOP)
+    os.kill(fork, signal.SIGKILL)
+    process.kill()
+    wait_for(lambda: not lives(fork), "the fork lives on")
+    assert stage("exit", "3", server=address).wait(timeout=60) == 3
+    told = stage("tell", server=address)
+    assert json.loads(told.communicate("", timeout=60)[0])["loaded"], "the server has ended"
+
+
+def test_a_ctrl_c_reaches_what_the_stage_has_started(stage, address, tmp_path):
+    process = stage("spawn", server=address)
+    wait_for((tmp_path / "waits").exists, "the stage never began")
+    child = int((tmp_path / "waits").read_text())
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    wait_for(lambda: not lives(child), "what it has started lives on")
+
+
 def test_the_server_ends_after_its_starter_and_the_last_fork(stage, tmp_path):
     with started() as (address, server):
         process, fork = waiting(stage, tmp_path, address)
@@ -194,7 +221,8 @@ def test_without_its_server_a_stage_ends_or_runs_on_its_own(stage, tmp_path):
         assert alone.wait(timeout=60) == 3
 
 
-def test_a_job_of_more_threads_is_no_fork(stage, address):
-    process = stage("tell", server=address, OMP_NUM_THREADS="2")
+@pytest.mark.parametrize("variables", [{"OMP_NUM_THREADS": "2"}, {PYTHON: "/another/python"}])
+def test_a_job_of_more_threads_or_of_another_python_is_no_fork(stage, address, variables):
+    process = stage("tell", server=address, **variables)
     output, _ = process.communicate("", timeout=60)
     assert not json.loads(output)["loaded"]

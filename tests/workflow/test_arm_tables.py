@@ -70,8 +70,8 @@ def test_the_jobs_of_the_embedded_families(fresh):
     """Six seeds of each: short runs of all, of which three go on; the residual networks' are those of table 2."""
     jobs = jobs_of(dry_run(fresh, values_of("config"), "results/families.csv"))
     assert jobs["pretrain"] == 15 * 4 + 2 * (6 + 3)
-    assert jobs["extract_features"] == (15 + 14 + 2 * (3 + 6)) * 2
-    assert (jobs["probe"], jobs["tabulate_arms"]) == (6 * 2, 1)
+    assert jobs["extract_features"] == (15 + 14 + 2 * (3 + 6)) * 3
+    assert (jobs["probe"], jobs["tabulate_arms"]) == (6 * 3, 1)
 
 
 @pytest.mark.parametrize("name", ["swav", "simsiam", "seer", "vit"])

@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from tests.studies import ROOT, StudyFolder, jobs_of
+from workflow_scripts.timecat.configuration import Config
+from workflow_scripts.timecat.study import Study
 
 CONFIGS = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if path.name != "throughputs.yaml")
 WANTED = "results/calibration.csv"
@@ -22,8 +24,19 @@ def test_every_study_has_it(fresh, config):
     jobs = jobs_of(fresh.snakemake("-n", "--", WANTED, config=f"config/{config}"))
     values = yaml.safe_load((ROOT / "config" / config).read_text())
     assert jobs["calibration"] == 1 and "tabulate" not in jobs
-    assert jobs["probe"] == len(values["arms"]) * len(values["targets"])
+    study = Study(Config.model_validate(values))
+    cells = study.calibrated_cells()
+    assert cells[: len(study.cells())] == study.cells() and len({tuple(cell.values()) for cell in cells}) == len(cells)
+    assert jobs["probe"] == sum(study.arms[cell["arm"]].transfer == "probe" for cell in cells)
     assert jobs["write_dataset"] == 2 * len({values["source"], *values["targets"]})
+
+
+def test_the_arms_of_tables_beside_table_2_have_it_on_its_targets():
+    study = Study(Config.model_validate(yaml.safe_load((ROOT / "config/config.yaml").read_text())))
+    cells = study.calibrated_cells()
+    for arm, targets in (("ensemble", ["cues", "cue0"]), ("copies", ["cues", "cue0"]), ("vit", study.config.targets)):
+        assert [cell["data_set"] for cell in cells if cell["arm"] == arm] == targets
+    assert not any(cell["arm"] in ("alone", "dna_cat1", "biased_cat1") for cell in cells)
 
 
 def test_it_takes_the_tables_jobs_and_one_more(fresh):

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -40,6 +41,8 @@ def test_there_are_commands():
 @pytest.mark.parametrize("line", command_lines())
 def test_command_line_runs(clone, line):
     words = shlex.split(line)
+    if "apptainer" in line and shutil.which("apptainer") is None:
+        pytest.skip("Snakemake wants Apptainer even for a dry run; tests/infra runs this test where it is installed")
     if words[0] == "make":
         line = shlex.join([*words, "-n"])
     elif words[0] == "snakemake" and not {"--lint", "--rulegraph", "--unlock"} & set(words):

@@ -81,13 +81,13 @@ def measure_cell(path, index_path, index, segments: Segments, bins: int, draws: 
 def quantity_rows(measured, arms, data_sets, quantity: str) -> list[Row]:
     """A quantity as lines of a table: of each arm, a Summary over replicates for each (data set's name, selection).
 
-    measured: {(arm's name, data set's name): what measure_cell gave}.
+    measured: {(arm's name, data set's name): what measure_cell gave}; not every arm is on every data set.
     """
     rows = []
     for arm in arms:
         row = Row(arm)
         for data_set in data_sets:
-            for selection, own in measured[arm["name"], data_set["name"]].items():
+            for selection, own in measured.get((arm["name"], data_set["name"]), {}).items():
                 values = [getattr(one, quantity) for one in own]
                 row.summaries[data_set["name"], selection] = summarize(values)
                 row.replicates = len(values)
@@ -109,6 +109,8 @@ def csv_text(measured, arms, data_sets, segments) -> str:
     for number, arm in enumerate(arms):
         for data_set in data_sets:
             of = segments[data_set["name"]]
+            if (arm["name"], data_set["name"]) not in measured:
+                continue
             for selection in SELECTIONS:
                 own = [rows[quantity][number].summaries[data_set["name"], selection] for quantity in QUANTITIES]
                 budget = [arm["members"], steps_cell(arm) or "", total_steps(arm) or ""]
@@ -125,7 +127,7 @@ def replicates_text(measured, arms, data_sets) -> str:
     writer.writerow(["method", "data_set", "selection", "replicate", *QUANTITIES, "worst_group", "worst_segment"])
     for arm in arms:
         for data_set in data_sets:
-            for selection, own in measured[arm["name"], data_set["name"]].items():
+            for selection, own in measured.get((arm["name"], data_set["name"]), {}).items():
                 for replicate, one in enumerate(own):
                     numbers = [_number(getattr(one, quantity)) for quantity in QUANTITIES]
                     where = [arm["name"], data_set["name"], selection, replicate]

@@ -13,6 +13,7 @@ import numpy as np
 
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.sampling import balanced_draw
 
 TOLERANCE = 1e-6  # of liblinear, relative to the first gradient
 ITERATIONS = 5_000
@@ -52,13 +53,6 @@ def group_codes(labels: np.ndarray, columns: list) -> np.ndarray:
 def group_accuracies(hits: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Accuracy of each group, in percent, from hits (bool [rows])."""
     return 100.0 * np.bincount(groups, hits) / np.bincount(groups)
-
-
-def balanced_draw(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Rows, ascending: as many of each group as the smallest has."""
-    order = random.permutation(len(groups))
-    fewest = np.bincount(groups).min()
-    return np.sort(np.concatenate([order[groups[order] == group][:fewest] for group in range(groups.max() + 1)]))
 
 
 def halves(groups: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ import tempfile
 from pathlib import Path
 
 ADDRESS = "TIMECAT_FORKSERVER"  # in the environment: the socket's path
+PYTHON = "TIMECAT_FORKSERVER_PYTHON"  # which Python the server is: another one has other packages
 # Of our own, the module that imports FFCV as the stages do.
 PRELOADED = (
     "torch",
@@ -43,9 +44,14 @@ _running = (
 def start() -> None:
     """Start a server for the jobs of this process, which ends when this process has ended and the last fork has.
 
-    It takes seconds to be ready; jobs that come sooner wait for it. Nothing happens where no socket can be made.
+    It takes seconds to be ready; jobs that come sooner wait for it. Nothing happens where no socket can be made, or where
+    the kernel cannot say when a process ends (Linux 5.3 can).
     """
     global _running
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return
     folder = tempfile.mkdtemp(prefix="timecat-")  # readable by this user alone
     address = str(Path(folder) / "forkserver")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -66,14 +72,17 @@ def start() -> None:
             pass_fds=[listening.fileno()],
             start_new_session=True,
         )
-    os.environ[ADDRESS] = address
+    os.environ[ADDRESS], os.environ[PYTHON] = address, sys.prefix
 
 
 def hand_over() -> None:
     """Let the server run this process's module in a fork, and end as that ends; return where there is no server."""
     address = os.environ.pop(ADDRESS, None)  # whatever this process starts is not for the server
+    same_python = os.environ.pop(PYTHON, None) == sys.prefix
     module = getattr(sys.modules["__main__"], "__spec__", None)
-    if address is None or module is None or any(os.environ.get(name, "1") != "1" for name in READ_ONCE):
+    if address is None or module is None or not same_python:
+        return
+    if any(os.environ.get(name, "1") != "1" for name in READ_ONCE):
         return
     umask = os.umask(0)
     os.umask(umask)
@@ -90,7 +99,14 @@ def hand_over() -> None:
     def pass_on(number, _frame) -> None:
         signals.append(number)
         if fork is not None:
-            os.kill(fork, number)
+            pass_signals()
+
+    def pass_signals() -> None:
+        while signals:
+            number = signals.pop(0)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by now
+                # A Ctrl-C reaches all processes of a terminal's job, so those that the stage has started, too.
+                (os.killpg if number == signal.SIGINT else os.kill)(fork, number)
 
     heeded = [number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores one
     before = {number: signal.signal(number, pass_on) for number in heeded}
@@ -107,8 +123,7 @@ def hand_over() -> None:
         for number in signals:
             signal.raise_signal(number)
         return
-    for number in signals:
-        os.kill(fork, number)
+    pass_signals()
     status = answers.readline()
     if not status:
         with contextlib.suppress(ProcessLookupError):
@@ -152,32 +167,39 @@ class Server:
             self.closing = True
 
     def _accept(self) -> None:
+        if self.closing:  # it was told both at once
+            return
         connection, _ = self.listening.accept()
+        streams, pid = [], None
         try:
             length, streams, *_ = socket.recv_fds(connection, 4, 3)
             request = json.loads(_read(connection, int.from_bytes(length, "big")))
-        except (OSError, ValueError):  # whoever asked has been ended
-            connection.close()
+            held = self._held()
+            pid = os.fork()
+            if pid == 0:
+                _become(request, streams, [*held, connection.fileno()])
+            with contextlib.suppress(OSError):
+                os.setpgid(pid, pid)  # whoever is first: the fork does it too
+            ended = os.pidfd_open(pid)
+        except (OSError, ValueError):  # whoever asked has been ended, or there are too many processes or open files
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            connection.close()  # whoever asked runs on its own
             return
-        pid = os.fork()
-        if pid == 0:
-            self.selector.close()
-            for held in [*self.listening_and_connections(), connection]:
-                held.close()
-            _become(request, streams)
-        for stream in streams:
-            os.close(stream)
+        finally:
+            for stream in streams:
+                os.close(stream)
         self.forks += 1
-        ended = os.pidfd_open(pid)
-        watched = _Fork(self, pid, ended, connection)
-        self.selector.register(ended, selectors.EVENT_READ, watched.ended)
-        self.selector.register(connection, selectors.EVENT_READ, watched.forsaken)
-        watched.tell(pid)
+        fork = _Fork(self, pid, ended, connection)
+        self.selector.register(ended, selectors.EVENT_READ, fork.ended)
+        self.selector.register(connection, selectors.EVENT_READ, fork.forsaken)
+        fork.tell(pid)
 
-    def listening_and_connections(self) -> list[socket.socket]:
-        """The sockets that a fork must not hold open."""
-        watched = [key.fileobj for key in (self.selector.get_map() or {}).values()]
-        return [self.listening, *(held for held in watched if isinstance(held, socket.socket))]
+    def _held(self) -> list[int]:
+        """What a fork must not hold open: the listening socket, other forks' connections and what says that they end."""
+        own = [key.fd for key in self.selector.get_map().values() if key.fd != 0]
+        return [*own, self.selector.fileno()]
 
 
 class _Fork:
@@ -185,6 +207,7 @@ class _Fork:
 
     def __init__(self, server: Server, pid: int, pidfd: int, connection: socket.socket):
         self.server, self.pid, self.pidfd, self.connection = server, pid, pidfd, connection
+        self.has_ended = False
 
     def tell(self, number: int) -> None:
         with contextlib.suppress(OSError):  # whoever waited has been ended; that is noticed elsewhere
@@ -192,10 +215,12 @@ class _Fork:
 
     def forsaken(self) -> None:
         """The process that waited has been killed: so is its fork, which is that process's work."""
-        self.server.selector.unregister(self.connection)
-        os.kill(self.pid, signal.SIGKILL)
+        if not self.has_ended:  # it was told both at once
+            self.server.selector.unregister(self.connection)
+            os.kill(self.pid, signal.SIGKILL)
 
     def ended(self) -> None:
+        self.has_ended = True
         _, status = os.waitpid(self.pid, 0)
         self.server.selector.unregister(self.pidfd)
         os.close(self.pidfd)
@@ -217,13 +242,16 @@ def _read(connection: socket.socket, length: int) -> bytes:
     return b"".join(parts)
 
 
-def _become(request: dict, streams: list[int]) -> None:
-    """In a fork: be the process that asked, and run its module; does not return."""
+def _become(request: dict, streams: list[int], held: list[int]) -> None:
+    """In a fork: be the process that asked, and run its module; does not return. held: descriptors of the server's."""
     status = 1
     try:
-        for stream, held in enumerate(streams):
-            os.dup2(held, stream)
-            os.close(held)
+        os.setpgid(0, 0)
+        for descriptor in held:
+            os.close(descriptor)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
         os.environ.clear()
         os.environ.update(request["environment"])
         os.umask(request["umask"])
@@ -250,11 +278,13 @@ def _become(request: dict, streams: list[int]) -> None:
 
 def main() -> None:
     """Preload, then serve the socket whose descriptor is the first argument; the second is its folder, removed at the end."""
-    with socket.socket(fileno=int(sys.argv[1])) as listening:
-        for name in PRELOADED:
-            __import__(name)
-        Server(listening).serve()
-    shutil.rmtree(sys.argv[2], ignore_errors=True)
+    try:
+        with socket.socket(fileno=int(sys.argv[1])) as listening:
+            for name in PRELOADED:
+                __import__(name)
+            Server(listening).serve()
+    finally:
+        shutil.rmtree(sys.argv[2], ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts import UserError, write_bytes
+from workflow_scripts.timecat.plan_cluster import scheduler_view
 from workflow_scripts.timecat.plan_costs import Costs
 from workflow_scripts.timecat.plan_devices import OnDevices, saturation, wall_clock_table
 from workflow_scripts.timecat.plan_figure import wall_clock_figure
@@ -54,6 +55,7 @@ def page(path: Path, config: str, plan: Plan, gpus: list[int], pretrain_gpus: li
         *(f"**`pretrain_gpus: {case.pretrain_gpus}`**\n\n{saturation(case, plan.planned.study)}" for case in cases),
         _what_to_do(plan),
         f"## Without pretraining\n\n{_without_pretraining(plan, gpus)}",
+        f"## What a cluster's scheduler sees\n\n{scheduler_view(plan)}",
         f"## Other devices\n\n{_other_devices(plan)}",
     ]
     return {path.name: (_wrapped("\n\n".join(parts)) + "\n").encode(), figure: drawn}

@@ -20,6 +20,6 @@ def _inputs(stage: str, image: list[str]) -> list[str]:
     return source_code.code_of(stage) + image
 
 
-def growing(amount: int) -> Callable[..., int]:
-    """A resource that a job asks for: as many times as much as it has been tried (``--retries``)."""
-    return lambda wildcards, attempt: amount * attempt
+def growing(amount: int, most: int | None = None) -> Callable[..., int]:
+    """A resource that a job asks for: as many times as much as it has been tried (``--retries``), and at most ``most``."""
+    return lambda wildcards, attempt: amount * attempt if most is None else max(amount, min(amount * attempt, most))

@@ -1,4 +1,4 @@
-"""Samples of rows that are stratified by class: a pure function of a key and the labels."""
+"""Samples of rows that are stratified by class or balanced over groups: pure functions of a key or a generator."""
 
 import numpy as np
 
@@ -17,3 +17,10 @@ def rows_of_each_class(key: int, labels, wanted) -> np.ndarray:
     starts = np.cumsum(counts) - counts
     rank = rows - starts[classes[order]]  # place within the class
     return np.sort(order[rank < np.asarray(wanted(counts))[classes[order]]])
+
+
+def balanced_draw(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Rows, ascending: as many of each group (int [rows]) as the smallest has."""
+    order = random.permutation(len(groups))
+    fewest = np.bincount(groups).min()
+    return np.sort(np.concatenate([order[groups[order] == group][:fewest] for group in range(groups.max() + 1)]))

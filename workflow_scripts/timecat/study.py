@@ -134,6 +134,14 @@ class Study(StudyFiles):
     def table_arms(self, wildcards) -> str:
         return canonical_json([self._described(arm) for arm in self.config.arms])
 
+    def calibration_cells(self, wildcards) -> str:
+        return canonical_json(self.calibrated_cells())
+
+    def calibration_arms(self, wildcards) -> str:
+        """Of calibration_cells: table 2's first."""
+        names = dict.fromkeys(cell["arm"] for cell in self.calibrated_cells())
+        return canonical_json([self._described(self.arms[name]) for name in names])
+
     def table_data_sets(self, wildcards) -> str:
         """Of a table beside table 2 where the rule has such a wildcard."""
         table = getattr(wildcards, "table", None)

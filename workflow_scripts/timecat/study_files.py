@@ -9,8 +9,8 @@ import re
 from workflow_scripts.timecat.artifacts import UserError, canonical_json
 from workflow_scripts.timecat.configuration_arms import GAP_TABLES, TABLES
 from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder, Part
+from workflow_scripts.timecat.rule_helpers import growing
 from workflow_scripts.timecat.study_arms import StudyArms
-from workflow_scripts.timecat.version import VERSION
 
 
 class StudyFiles(StudyArms):
@@ -67,8 +67,13 @@ class StudyFiles(StudyArms):
 
     @property
     def pretrain_threads(self) -> int:
-        """The same for a pretraining job: of each of its GPUs."""
-        return self.threads * self.config.limits.pretrain_gpus
+        """The same for a pretraining job: of each of its GPUs on one node."""
+        return self.threads * self.config.limits.pretrain_gpus // self.config.limits.pretrain_nodes
+
+    @property
+    def pretrain_memory_mb(self) -> int:
+        """What a pretraining job takes of one node's memory."""
+        return math.ceil(self.config.limits.pretrain_memory_mb / self.config.limits.pretrain_nodes)
 
     @property
     def extract_threads(self) -> int:
@@ -76,11 +81,15 @@ class StudyFiles(StudyArms):
         return self.threads * self.config.limits.extract_gpus
 
     @property
+    def runtime(self):
+        """The minutes that a job asks for, as a function of how often it has been tried."""
+        return growing(self.config.limits.runtime_minutes, self.config.limits.longest_runtime_minutes)
+
+    @property
     def image_arguments(self) -> str:
         """The build arguments of containers/timecat.def, as JSON."""
         image = self.config.container
-        arguments = {"BOOTSTRAP": image.bootstrap, "BASE": image.base, "GPU": "yes" if image.gpu else "no"}
-        return canonical_json(arguments | {"VERSION": VERSION})
+        return canonical_json({"BOOTSTRAP": image.bootstrap, "BASE": image.base, "GPU": "yes" if image.gpu else "no"})
 
     @property
     def feature_memory_gb(self) -> str:
@@ -228,9 +237,18 @@ class StudyFiles(StudyArms):
             folder = "probes"
         return f"results/{folder}/{self.source_of(self.arms[arm])}/{data_set}/{arm}.parquet"
 
+    def calibrated_cells(self) -> list[dict[str, str]]:
+        """Table 2's cells, then those that tables beside it have on its data sets, each once: {"arm", "data_set"}."""
+        cells = self.cells()
+        for table in TABLES:
+            if table in self.config.tables:
+                targets = [name for name in self.targets_of(table) if name in self.config.targets]
+                cells += [cell for cell in self.cells(self.rows_of(table), targets) if cell not in cells]
+        return cells
+
     def predictions(self, wildcards=None) -> list[str]:
-        """The predictions of every cell, in the order of cells()."""
-        return _predictions_beside(self.probes())
+        """The predictions of every cell, in the order of calibrated_cells()."""
+        return _predictions_beside([self.cell_path(**cell) for cell in self.calibrated_cells()])
 
     def predictions_sidecars(self, wildcards=None) -> list[str]:
         return [f"{path}.json" for path in self.predictions()]

@@ -1,4 +1,4 @@
-"""The processes of one job, one for each of its devices.
+"""The processes of one job, one for each of its devices, on one machine or on several nodes of a Slurm job (nodes.py).
 
 The process that Snakemake started leads (rank 0): it has the lease, writes the outputs, and starts the others with its own
 command line. They compute their share and nothing else, and do not outlive it, however it ends. Signals are the leader's
@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from workflow_scripts.timecat import nodes
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.command import log, threads_live_on
 
-# What a process that was started by a leader finds in its environment; the first two as torchrun calls them.
-RANK, SIZE, LEADER, DEVICE, MEETING_POINT = "RANK", "WORLD_SIZE", "TIMECAT_LEADER", "TIMECAT_DEVICE", "TIMECAT_MEETING"
+# What a process that was started by a leader finds in its environment; the first three as torchrun calls them.
+RANK, SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
+LEADER, DEVICE, MEETING_POINT = "TIMECAT_LEADER", "TIMECAT_DEVICE", "TIMECAT_MEETING"
 SECONDS_TO_SAY_WHY = 10.0  # until a process that has failed has ended, or until the leader has said why it has to end
 FAILED = "another process of this job ended with status {}: mend what it says above, and run again"
 PR_SET_PDEATHSIG = 1  # of prctl(2)
@@ -31,12 +33,14 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 @dataclass(frozen=True)
 class World:
-    """This process among those of its job. device: its torch device, "cuda" (the current one is its own) or "cpu"."""
+    """This process among those of its job. device: its torch device, "cuda" (the current one is its own) or "cpu".
+    local_rank: among those of its node. meeting_point: a file where all are of one machine, else host:port."""
 
     rank: int = 0
     size: int = 1
     device: str = "cpu"
     meeting_point: str | None = None
+    local_rank: int = 0
 
     @property
     def leads(self) -> bool:
@@ -50,16 +54,23 @@ class World:
         import torch
 
         # The others wait while the leader saves its state, however slow the disk; one that fails is noticed otherwise
-        # (_watch). All are on this machine; the name that a laptop or a container gives itself often leads nowhere.
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        # (_watch).
+        patience = timedelta(days=1)
         backend = "gloo"
         if self.device == "cuda":
-            torch.cuda.set_device(self.rank)
+            torch.cuda.set_device(self.local_rank)
             backend = "cpu:gloo,cuda:nccl"
         threads_live_on(True)  # those of gloo and NCCL, until the others have been parted from
-        store = torch.distributed.FileStore(self.meeting_point, self.size)
+        host, _, port = self.meeting_point.rpartition(":")
+        if host in ("", "127.0.0.1"):
+            # The name that a laptop or a container gives itself often leads nowhere.
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        if host:
+            store = torch.distributed.TCPStore(host, int(port), self.size, self.leads, timeout=patience)
+        else:
+            store = torch.distributed.FileStore(self.meeting_point, self.size)
         torch.distributed.init_process_group(
-            backend, store=store, rank=self.rank, world_size=self.size, timeout=timedelta(days=1)
+            backend, store=store, rank=self.rank, world_size=self.size, timeout=patience
         )
 
     def disconnect(self) -> None:
@@ -112,25 +123,35 @@ def follow() -> World:
         sys.exit(1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    return World(*(int(os.environ[name]) for name in (RANK, SIZE)), os.environ[DEVICE], os.environ[MEETING_POINT])
+    rank, size, local_rank = (int(os.environ[name]) for name in (RANK, SIZE, LOCAL_RANK))
+    return World(rank, size, os.environ[DEVICE], os.environ[MEETING_POINT], local_rank)
 
 
 @contextlib.contextmanager
-def lead(module: str, device: str, size: int):
+def lead(module: str, device: str, size: int, node: nodes.Node | None = None):
     """Yield this process's world, the leader's, of ``size`` processes that run ``module`` with its command line.
 
+    node: of several that share the work; size is then of this node alone, and the leader of node 0 leads all.
     If another process fails, this one ends too. The others have ended when the block is left without an error.
     """
-    if size <= 1:
+    if size <= 1 and node is None:
         yield World(device=device)
         return
     with tempfile.TemporaryDirectory(prefix="timecat-") as folder:
-        world = World(0, size, device, str(Path(folder) / "meeting"))
-        others = [_start(module, world, rank) for rank in range(1, size)]
+        size = max(1, size)
+        if node is None:
+            world = World(0, size, device, str(Path(folder) / "meeting"))
+        else:
+            world = World(node.index * node.count, node.total * node.count, device, node.meeting_point)
+        others = [_start(module, world, local_rank) for local_rank in range(1, size)]
+        if node is not None and node.index == 0:
+            others.append(nodes.start_others(node, module))
         leaving = threading.Event()
         threading.Thread(target=_watch, args=(others, leaving, folder), daemon=True).start()
         try:
-            log(f"{size} processes share the work, one for each device")
+            if world.leads:
+                where = f" of {node.total} nodes" if node else ""
+                log(f"{world.size} processes share the work, one for each device{where}")
             yield world
             for process in others:
                 process.wait()
@@ -145,8 +166,9 @@ def lead(module: str, device: str, size: int):
                 process.wait()
 
 
-def _start(module: str, world: World, rank: int) -> subprocess.Popen:
-    told = {RANK: rank, SIZE: world.size, LEADER: os.getpid(), DEVICE: world.device, MEETING_POINT: world.meeting_point}
+def _start(module: str, world: World, local_rank: int) -> subprocess.Popen:
+    told = {RANK: world.rank + local_rank, SIZE: world.size, LOCAL_RANK: local_rank, LEADER: os.getpid()}
+    told |= {DEVICE: world.device, MEETING_POINT: world.meeting_point}
     environment = os.environ | {name: str(value) for name, value in told.items()}
     return subprocess.Popen([sys.executable, "-m", module, *sys.argv[1:]], env=environment, stdout=subprocess.DEVNULL)
 

@@ -11,6 +11,7 @@ import numpy as np
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.datasets import Split, read_split
 from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.sampling import balanced_draw
 
 # What `where` and `balanced_by` may name beside the group columns of the index. A superclass is the folder that a class's
 # folder lies in, where classes are named by paths (iNaturalist).
@@ -70,10 +71,7 @@ def balanced(rows: np.ndarray, whole: Split, columns: list[str], seed: int) -> n
     """Of the rows, ascending, as many of each combination of the columns' values as its rarest has, drawn at random."""
     values = [_texts(whole, column, "balanced_by")[rows] for column in columns]
     groups = np.unique(np.stack(values), axis=1, return_inverse=True)[1].ravel()
-    order = np.random.default_rng(key("part", "balanced", seed)).permutation(len(rows))
-    fewest = np.bincount(groups).min()
-    drawn = [order[groups[order] == group][:fewest] for group in range(groups.max() + 1)]
-    return rows[np.sort(np.concatenate(drawn))]
+    return rows[balanced_draw(groups, np.random.default_rng(key("part", "balanced", seed)))]
 
 
 def _texts(whole: Split, column: str, setting: str) -> np.ndarray:

@@ -1,0 +1,92 @@
+"""Tests on real Apptainer and Slurm: skipped, with the reason, where they are absent; `make test-infra` forbids that."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.studies import ROOT, StudyFolder
+
+REQUIRED = "TIMECAT_INFRA_REQUIRED"  # in the environment: what is absent is a failure
+HERE = Path(__file__).parent
+IMAGE, DIGEST = "containers/timecat.sif", "containers/timecat.sif.sha256"
+
+
+def absent(reason: str) -> None:
+    """Skip, or fail where that is forbidden."""
+    if REQUIRED in os.environ:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def built_here(values: dict) -> None:
+    """A config whose image is built on this machine's own Debian, without what only a GPU's work loads."""
+    values["container"] = {"bootstrap": "localimage", "base": str(base_image()), "gpu": False}
+
+
+def base_image() -> Path:
+    return ROOT / ".cache/infra/base.sif"
+
+
+def fresh_study(path: Path) -> StudyFolder:
+    """A copy of the repository with the tiny study, whose image is built here."""
+    study = StudyFolder.fresh(path)
+    study.change_config(built_here)
+    return study
+
+
+@pytest.fixture(scope="session")
+def apptainer() -> None:
+    """Apptainer, and a base for images."""
+    if shutil.which("apptainer") is None:
+        absent("apptainer is not on PATH")
+    if not base_image().exists():
+        if os.getuid() != 0 or shutil.which("apt-get") is None:
+            absent("a base image is made by root on Debian")
+        # Its folders of work are in memory where there is room, and so are the builds'.
+        subprocess.run([HERE / "make-base-sif", base_image()], check=True)
+
+
+@pytest.fixture(scope="session")
+def slurm() -> None:
+    """A Slurm that answers."""
+    if shutil.which("sbatch") is None:
+        absent("sbatch is not on PATH")
+    if subprocess.run(["scontrol", "ping"], capture_output=True).returncode:
+        absent("slurmctld does not answer")
+
+
+@pytest.fixture(scope="session")
+def native(tmp_path_factory) -> StudyFolder:
+    """The tiny study, run without containers or clusters. Do not change it: copy it."""
+    study = fresh_study(tmp_path_factory.mktemp("native") / "study")
+    study.snakemake("--", "results/table2.csv")
+    return study
+
+
+@pytest.fixture(scope="session")
+def built(apptainer, tmp_path_factory) -> StudyFolder:
+    """A fresh tiny study whose image its own rule has built, once for a session. Do not change it: copy it."""
+    study = fresh_study(tmp_path_factory.mktemp("built") / "study")
+    study.snakemake("--", IMAGE, timeout=1500, variables=in_memory(tmp_path_factory))
+    return study
+
+
+def in_memory(tmp_path_factory) -> dict[str, str]:
+    """Where Apptainer unpacks: memory, if there is enough of it, is five times faster than a small machine's disk."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > 16e9:
+        folder = memory / f"timecat-{os.getpid()}"
+        folder.mkdir(exist_ok=True)
+    else:
+        folder = tmp_path_factory.mktemp("apptainer")
+    return {"APPTAINER_TMPDIR": str(folder)}
+
+
+def with_image(study: StudyFolder, built: StudyFolder) -> StudyFolder:
+    """Give a study the image that was built: links to its files, and nothing to build again."""
+    for name in (IMAGE, DIGEST):
+        os.link(built.path / name, study.path / name)
+    return study

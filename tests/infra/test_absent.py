@@ -1,0 +1,22 @@
+"""What a user without Apptainer is told; needs neither Apptainer nor Slurm."""
+
+import os
+from pathlib import Path
+
+from tests.studies import StudyFolder
+
+
+def test_without_apptainer_the_image_is_not_begun(tmp_path):
+    study = StudyFolder.fresh(tmp_path / "study")
+    places = [place for place in os.environ["PATH"].split(os.pathsep) if not (Path(place) / "apptainer").exists()]
+    # All that the run needs of the folder that apptainer is in.
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "tee", "env", "cat", "git"):
+        for place in ("/usr/bin", "/bin"):
+            if (Path(place) / name).exists() and not (tools / name).exists():
+                (tools / name).symlink_to(Path(place) / name)
+    path = os.pathsep.join([str(tools), *places])
+    done = study.snakemake("--", "containers/timecat.sif", check=False, variables={"PATH": path})
+    assert done.returncode == 1 and "error: apptainer is not on PATH: install Apptainer" in done.stderr
+    assert not (study.path / "containers/timecat.sif").exists()

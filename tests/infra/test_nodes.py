@@ -1,0 +1,77 @@
+"""One pretraining job over several nodes: as two tasks of one job of a real Slurm, which are what two nodes would be."""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from tests.infra.test_slurm import FOLDER, GPUS, STEPS, longer, queued, study, target, uninterrupted  # noqa: F401
+from tests.studies import StudyFolder
+
+pytestmark = pytest.mark.usefixtures("slurm")
+LOG = f"results/logs/pretrain/cues_tiny/residual4/seed2/step{STEPS}.log"
+
+
+def divided(study: StudyFolder, nodes: int) -> str:  # noqa: F811
+    """The stage's command with two GPUs on so many nodes, and the job's folders made."""
+
+    def change(values):
+        values["limits"] |= {"pretrain_gpus": 2, "pretrain_nodes": nodes}
+
+    study.change_config(change)
+    shown = study.snakemake("-n", "-p", "--", target()).stdout
+    (command,) = [line.strip() for line in shown.splitlines() if "-m workflow_scripts.pretrain" in line]
+    (study.path / LOG).parent.mkdir(parents=True, exist_ok=True)
+    assert f"--nodes {nodes}" in command and "--gpus 2" in command
+    return command
+
+
+def submit(study: StudyFolder, command: str, tasks: int) -> subprocess.Popen:  # noqa: F811
+    words = [
+        "sbatch",
+        "--wait",
+        "--output",
+        "slurm.out",
+        f"--ntasks={tasks}",
+        "--gpus=2",
+        "--cpus-per-task=1",
+        "--mem=6000",
+    ]
+    return subprocess.Popen(
+        [*words, "--wrap", f"bash -c {shlex.quote(command)}"],
+        cwd=study.path,
+        env=study.environment() | GPUS,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def test_two_tasks_train_what_two_gpus_of_one_machine_train(study, tmp_path):  # noqa: F811
+    alone = study.copy(tmp_path / "alone")
+    assert submit(alone, divided(alone, 1), 1).wait(timeout=180) == 0, alone.read(LOG).decode()
+    assert submit(study, divided(study, 2), 2).wait(timeout=180) == 0, study.read(LOG).decode()
+    assert "2 processes share the work, one for each device of 2 nodes" in study.read(LOG).decode()
+    gpus = re.findall(r"computing on pretended GPU (\d)", study.read(LOG).decode())
+    assert sorted(gpus) == ["0", "1"], "each task has one of the job's"
+    assert study.read(target()) == alone.read(target())
+
+
+def test_a_task_that_is_killed_ends_the_job_with_a_sentence(study):  # noqa: F811
+    job = submit(study, divided(study, 2), 2)
+    resume = study.path / FOLDER.format(2) / f".step{STEPS}.safetensors.resume.pt"
+    while not resume.exists():
+        assert job.poll() is None, study.read(LOG).decode()
+    # The step of the other task, which the leader has started, is the job's step 0.
+    (number,) = set(queued())
+    subprocess.run(["scancel", "--signal=KILL", f"{number}.0"], check=True)
+    assert job.wait(timeout=120) == 1
+    log = study.read(LOG).decode()
+    assert "error: another process of this job ended with status" in log and not queued()
+    assert submit(study, divided(study, 2), 2).wait(timeout=180) == 0
+    assert "continuing an interrupted job after step" in study.read(LOG).decode()
+
+
+def test_several_nodes_without_slurm_are_said_so(study, tmp_path):  # noqa: F811
+    divided(study, 2)
+    done = study.snakemake("--", target(), check=False)
+    assert done.returncode == 1 and "limits.pretrain_nodes is 2, and this is no Slurm job" in done.stderr

@@ -1,0 +1,170 @@
+"""The tiny study as jobs of a real Slurm: the same bytes, GPUs of their own, and clear ends of what is cancelled or fails."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.infra.conftest import with_image
+from tests.studies import StudyFolder, jobs_of
+
+# A cluster of one node without accounting, whose jobs take seconds.
+LOCAL = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1", "--slurm-no-account")
+PROFILE = ("--profile", "profiles/slurm", *LOCAL, "--seconds-between-status-checks", "1", "--latency-wait", "5")
+GPUS = {"TIMECAT_PRETENDED_DEVICES": "4"}  # as many as Slurm pretends to have
+STEPS = 240  # of a job that is meddled with: some seconds
+FOLDER = "results/checkpoints/cues_tiny/residual4/seed{}"
+DAEMON = Path(os.environ.get("SLURM_LOCAL_DIR", "/var/lib/slurm-local")) / "run/slurmctld.pid"
+
+pytestmark = pytest.mark.usefixtures("slurm")
+
+
+def target(seed: int = 2) -> str:
+    return f"{FOLDER.format(seed)}/step{STEPS}.safetensors"
+
+
+def log_of(seed: int = 2) -> str:
+    return f"results/logs/pretrain/cues_tiny/residual4/seed{seed}/step{STEPS}.log"
+
+
+@pytest.fixture(scope="module")
+def longer(native, tmp_path_factory) -> StudyFolder:
+    """The finished study with one more milestone, which is not made yet; its jobs save their state after every step."""
+    study = native.copy(tmp_path_factory.mktemp("longer") / "study")
+
+    def change(values):
+        values["pretrain"]["milestones"] = [STEPS]
+        values["limits"] = {"resume_seconds": 0}
+
+    study.change_config(change)
+    return study
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(longer, tmp_path_factory) -> StudyFolder:
+    study = longer.copy(tmp_path_factory.mktemp("uninterrupted") / "study")
+    study.snakemake("--", target(2), target(550))
+    return study
+
+
+@pytest.fixture
+def study(longer, tmp_path):
+    """A copy of the longer study; whatever of it is still in Slurm's queue is cancelled afterwards."""
+    yield longer.copy(tmp_path / "study")
+    subprocess.run(["scancel", "--full", *queued()], check=False) if queued() else None
+
+
+def queued() -> list[str]:
+    return subprocess.run(["squeue", "-h", "-o", "%A"], capture_output=True, text=True).stdout.split()
+
+
+def start(study: StudyFolder, *options: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        study.command(*PROFILE, *options),
+        cwd=study.path,
+        env=study.environment() | GPUS,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until_it_trains(study: StudyFolder, snakemake: subprocess.Popen) -> None:
+    resume = study.path / FOLDER.format(2) / f".step{STEPS}.safetensors.resume.pt"
+    deadline = time.monotonic() + 120
+    while not resume.exists():
+        assert snakemake.poll() is None and time.monotonic() < deadline, "the job never saved its state"
+        time.sleep(0.05)
+
+
+def assert_same(study: StudyFolder, uninterrupted: StudyFolder, *seeds: int) -> None:
+    for seed in seeds:
+        assert study.read(target(seed)) == uninterrupted.read(target(seed)), seed
+
+
+def test_the_study_on_slurm_gives_the_same_bytes(native, tmp_path):
+    study = StudyFolder.fresh(tmp_path / "study")
+    done = study.snakemake(*PROFILE, "--", "results/table2.csv")
+    for table in ("table2.csv", "table2.svg", "metrics.parquet"):
+        assert study.read(f"results/{table}") == native.read(f"results/{table}"), table
+    assert study.checkpoints() == native.checkpoints()
+    assert len(re.findall(r"has been submitted with SLURM jobid", done.stderr)) >= 4
+    assert re.search(r"array", done.stderr, re.IGNORECASE), "short jobs go as arrays"
+    assert not list((study.path / "results/logs/slurm").rglob("*.log")), "logs of what succeeded are removed"
+
+
+def test_jobs_get_gpus_of_their_own_and_one_job_gets_two(study, uninterrupted):
+    def two(values):
+        values["limits"] |= {"pretrain_gpus": 2}
+
+    study.snakemake(*PROFILE, "--", target(2), target(550), variables=GPUS)
+    gpus = [re.search(r"computing on pretended GPU (.*)", study.read(log_of(seed)).decode())[1] for seed in (2, 550)]
+    assert sorted(gpus) == ["0", "1"]
+    assert_same(study, uninterrupted, 2, 550)
+    study.change_config(two)
+    study.snakemake(*PROFILE, "--", target(23), variables=GPUS)
+    log = study.read(log_of(23)).decode()
+    assert log.count("computing on pretended GPU 0, 1") == 1 and log.count("2 processes share the work") == 1
+
+
+def test_a_cancelled_job_is_said_so_and_goes_on_in_the_next_run(study, uninterrupted):
+    snakemake = start(study, "--retries", "0", "--", target())
+    wait_until_it_trains(study, snakemake)
+    (job,) = set(queued())
+    subprocess.run(["scancel", job], check=True)
+    _, said = snakemake.communicate(timeout=120)
+    assert snakemake.returncode == 1 and "CANCELLED" in said and job in said
+    assert not (study.path / target()).exists() and not queued()
+    study.snakemake(*PROFILE, "--", target())
+    assert "continuing an interrupted job after step" in study.read(log_of()).decode()
+    assert_same(study, uninterrupted, 2)
+
+
+def test_a_job_that_fails_is_tried_with_more_and_the_others_go_on(study, native):
+    features = "results/features/cues_tiny/residual4/seed{}/step4/cues_tiny.json"
+    weights = study.path / FOLDER.format(2) / "step4.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:100])
+    wanted = [features.format(seed) for seed in (2, 550)]
+    done = study.snakemake(*PROFILE, "--retries", "1", "--forcerun", *wanted, "--", *wanted, check=False)
+    assert done.returncode == 1 and "FAILED" in done.stderr and str(weights.name) in done.stderr
+    asked = re.findall(r"mem_mb=(\d+)", done.stderr)
+    assert {"2000", "4000"} <= set(asked), "what is tried again gets more"
+    assert (study.path / wanted[1]).exists() and not (study.path / wanted[0]).exists()
+    weights.write_bytes(whole)
+    assert jobs_of(study.snakemake(*PROFILE, "--", *wanted)) == {"extract_features": 1}
+    assert study.read(wanted[0]) == native.read(wanted[0])
+
+
+def test_a_restart_of_slurmctld_is_survived(study, uninterrupted):
+    snakemake = start(study, "--", target())
+    wait_until_it_trains(study, snakemake)
+    daemon = int(DAEMON.read_text())
+    os.kill(daemon, signal.SIGTERM)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{daemon}").exists():
+        assert time.monotonic() < deadline, "slurmctld does not end"
+        time.sleep(0.1)
+    time.sleep(3)  # in which Snakemake asks and is not answered
+    subprocess.run(["slurmctld"], check=True)
+    _, said = snakemake.communicate(timeout=180)
+    assert snakemake.returncode == 0, said[-3000:]
+    assert_same(study, uninterrupted, 2)
+
+
+def test_slurm_and_the_container_together(built, native, tmp_path):
+    study = with_image(StudyFolder.fresh(tmp_path / "study"), built)
+    study.change_config(lambda values: values.update(container=built_config(built)))
+    weights = f"{FOLDER.format(2)}/step4.safetensors"
+    done = study.snakemake(*PROFILE, "--software-deployment-method", "apptainer", "--", weights)
+    assert jobs_of(done) == {"write_dataset": 1, "pretrain": 1}
+    assert study.read(weights) == native.read(weights)
+
+
+def built_config(built: StudyFolder) -> dict:
+    import yaml
+
+    return yaml.safe_load(built.read("config/tiny.yaml"))["container"]
