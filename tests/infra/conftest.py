@@ -90,3 +90,9 @@ def with_image(study: StudyFolder, built: StudyFolder) -> StudyFolder:
     for name in (IMAGE, DIGEST):
         os.link(built.path / name, study.path / name)
     return study
+
+
+def shell_command(shown: str, stage: str) -> str:
+    """The one command line of a stage that a dry run has printed (``snakemake -n -p``)."""
+    (line,) = [line for line in shown.splitlines() if f"-m workflow_scripts.{stage} " in line]
+    return line[line.index("python -m") :].strip()

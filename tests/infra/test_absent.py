@@ -12,7 +12,7 @@ def test_without_apptainer_the_image_is_not_begun(tmp_path):
     # All that the run needs of the folder that apptainer is in.
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("bash", "tee", "env", "cat", "git"):
+    for name in ("bash", "tee", "env", "cat", "git", "which"):
         for place in ("/usr/bin", "/bin"):
             if (Path(place) / name).exists() and not (tools / name).exists():
                 (tools / name).symlink_to(Path(place) / name)

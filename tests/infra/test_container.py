@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.infra.conftest import DIGEST, IMAGE, fresh_study, with_image
+from tests.infra.conftest import DIGEST, IMAGE, fresh_study, shell_command, with_image
 from tests.studies import ROOT, StudyFolder, jobs_of
 
 PROFILE = ("--profile", "profiles/apptainer")
@@ -75,7 +75,7 @@ def test_a_stage_needs_nothing_of_the_hosts(contained, native, tmp_path):
     study = contained.copy(tmp_path / "study")
     features = "results/features/cues_tiny/residual4/seed2/step4/cues_tiny"
     shown = study.snakemake(*PROFILE, "-n", "-p", "--forcerun", f"{features}.json", "--", f"{features}.json").stdout
-    (command,) = [line.strip() for line in shown.splitlines() if "-m workflow_scripts.extract_features" in line]
+    command = shell_command(shown, "extract_features")
     subprocess.run(["rm", "-r", study.path / features, study.path / f"{features}.json"], check=True)
     place = ["--containall", "--cleanenv", "--bind", f"{study.path}:/mnt", "--pwd", "/mnt"]
     apptainer("exec", *place, str(study.path / IMAGE), "bash", "-c", command)
@@ -93,7 +93,7 @@ def test_a_failed_build_leaves_no_image_and_one_sentence(apptainer, tmp_path):
     assert (
         "error: containers/timecat.def could not be built" in done.stderr and "mend what it says above" in done.stderr
     )
-    assert {path.name for path in (study.path / "containers").iterdir()} == {"timecat.def", "check.py"}
+    assert {path.name for path in (study.path / "containers").iterdir()} == {"README.md", "check.py", "timecat.def"}
 
 
 def test_no_host_is_written_in_the_definition(built):

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.infra.conftest import shell_command
 from tests.infra.test_slurm import FOLDER, GPUS, STEPS, longer, queued, study, target, uninterrupted  # noqa: F401
 from tests.studies import StudyFolder
 
@@ -21,7 +22,7 @@ def divided(study: StudyFolder, nodes: int) -> str:  # noqa: F811
 
     study.change_config(change)
     shown = study.snakemake("-n", "-p", "--", target()).stdout
-    (command,) = [line.strip() for line in shown.splitlines() if "-m workflow_scripts.pretrain" in line]
+    command = shell_command(shown, "pretrain")
     (study.path / LOG).parent.mkdir(parents=True, exist_ok=True)
     assert f"--nodes {nodes}" in command and "--gpus 2" in command
     return command
