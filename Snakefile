@@ -24,7 +24,7 @@ except UserError as error:
 CONTAINERS = (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 )
-code_of = rule_helpers.code_of(CONTAINERS)
+code_of = rule_helpers.code_of(CONTAINERS, local)
 growing = rule_helpers.growing
 
 
