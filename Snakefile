@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
-from workflow_scripts.timecat import forkserver, rule_helpers
+from workflow_scripts.timecat import forkserver, rule_helpers, scratch
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.study import Study
@@ -17,6 +17,7 @@ if not workflow.overwrite_configfiles:
 
 try:
     study = Study(read_config(config, workflow.configfiles), workflow.configfiles)
+    scratch.check(study.config.scratch_dir)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -29,7 +30,8 @@ growing = rule_helpers.growing
 
 
 onstart:
-    if workflow.local_exec:
+    scratch.link(study.config.scratch_dir)
+    if workflow.local_exec and workflow.is_main_process:
         # Snakemake 9 limits job starts per second, and with each job that starts wakes its scheduler once a second more, to
         # the end of the run: after some hundred jobs that takes half a core. On one machine `--cores` is limit enough.
         workflow.scheduler.job_rate_limiter = None

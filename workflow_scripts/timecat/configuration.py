@@ -6,6 +6,8 @@ are in configuration_data_sets, backbones in configuration_backbones, stages in 
 in configuration_arms, published weights in configuration_checkpoints.
 """
 
+import os
+
 from pydantic import Field, ValidationError, model_validator
 
 from workflow_scripts.timecat.architectures import mistake_in_data, mistake_in_sizes, mistake_in_zero_gamma
@@ -91,11 +93,18 @@ class Config(Block):
     limits: Limits = Field(
         Limits(), description="what re-runs nothing: intervals, workers, memory, run time, GPUs of a job"
     )
+    data_dir: str | None = Field(
+        None, description="what the data sets' `root`s are relative to, instead of this folder"
+    )
+    scratch_dir: str | None = Field(
+        None, description="where the .beton files go, instead of results/data_sets, which becomes a link to it"
+    )
     container: ContainerImage = Field(ContainerImage(), description="the image in which stages run, where they do")
 
     @model_validator(mode="after")
     def _consistent(self):
         self._complete_parts()
+        self._place_data()
         for key in ("source", "targets"):
             for name in [self.source] if key == "source" else self.targets:
                 if name not in self.data_sets:
@@ -142,6 +151,13 @@ class Config(Block):
             steps = {step for arm in own for step in arm.all_steps}
             self.checkpoints.check_places(self.pretrain.seeds, sorted(steps | set(self.pretrain.milestones)))
         return self
+
+    def _place_data(self):
+        """Make relative roots relative to data_dir."""
+        for name, block in self.data_sets.items():
+            if self.data_dir is not None and getattr(block, "root", None) is not None:
+                root = os.path.join(self.data_dir, block.root)
+                self.data_sets[name] = block.model_copy(update={"root": root})
 
     def _complete_parts(self):
         """Give each part of a data set the whole's transform and views, if it has none of its own."""

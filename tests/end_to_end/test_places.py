@@ -1,0 +1,61 @@
+"""Data sets and .beton files in places of their own: `data_dir` and `scratch_dir`."""
+
+import json
+
+import pytest
+import yaml
+
+from tests.studies import ROOT, TINY, StudyFolder
+from workflow_scripts.timecat.configuration import Config
+from workflow_scripts.timecat.study import Study
+
+
+def on_scratch(study: StudyFolder, folder) -> StudyFolder:
+    def change(values):
+        values["scratch_dir"] = str(folder)
+        values["limits"] = {"forkserver": True}
+
+    study.change_config(change)
+    return study
+
+
+def test_betons_on_scratch(finished, tmp_path):
+    study = on_scratch(StudyFolder.fresh(tmp_path / "study"), tmp_path / "scratch/timecat")
+    study.snakemake("--", "results/table2.csv")
+    assert study.read("results/table2.csv") == finished.read("results/table2.csv")
+    assert (study.path / "results/data_sets").is_symlink()
+    assert (tmp_path / "scratch/timecat/cues_tiny/train.beton").read_bytes() == finished.read(
+        "results/data_sets/cues_tiny/train.beton"
+    )
+    assert study.run("--", "results/table2.csv") == {}
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_what_has_the_links_place_is_said(tmp_path, is_link):
+    study = on_scratch(StudyFolder.fresh(tmp_path / "study"), tmp_path / "scratch")
+    place = study.path / "results/data_sets"
+    if is_link:
+        (tmp_path / "other").mkdir()
+        place.symlink_to(tmp_path / "other")
+    else:
+        place.mkdir(parents=True)
+    done = study.snakemake("-n", check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "scratch_dir: results/data_sets is a " in said and "Traceback" not in said
+    assert ("remove the link" in said) == is_link
+
+
+def test_roots_are_relative_to_data_dir():
+    values = yaml.safe_load((ROOT / TINY).read_text()) | {"data_dir": "/datasets"}
+    values["data_sets"] |= {name: {"kind": "image_folder", "root": root} for name, root in (("a", "a/b"), ("c", "/c"))}
+    study = Study(Config.model_validate(values))
+    for name, root in (("a", "/datasets/a/b"), ("c", "/c")):
+        assert json.loads(study.data_set_settings(Wildcards(name, "train")))["root"] == root
+    assert "root" not in json.loads(study.data_set_settings(Wildcards("cues_tiny", "train")))
+
+
+class Wildcards:
+    """Of rule write_dataset."""
+
+    def __init__(self, data_set: str, split: str):
+        self.data_set, self.split = data_set, split
