@@ -71,11 +71,21 @@ os._exit(0)
 """
 
 
+def heed_interrupts() -> None:
+    """As in a terminal: what a shell starts in the background ignores them, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def started():
     """A server's address and process id, while the process that started it lives."""
     starter = subprocess.Popen(
-        [sys.executable, "-c", STARTER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", STARTER],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
     address, pid = starter.stdout.readline().split()
     try:
@@ -107,6 +117,7 @@ def stage(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             umask=0o027,
+            preexec_fn=heed_interrupts,
         )
 
     return start
