@@ -7,6 +7,23 @@ from workflow_scripts.timecat.architectures import OWN
 from workflow_scripts.timecat.sequence_residual import SequenceResidual
 
 
+class StridedPointwise(nn.Conv2d):
+    """A 1 x 1 convolution of every ``stride``-th row and column, without bias: what nn.Conv2d with that stride computes.
+
+    The pixels are picked before the convolution, for oneDNN 3.13 writes past its buffer in the backward
+    pass of a strided 1 x 1 convolution that lies channels last and has fewer input channels than a vector register
+    (uxlfoundation/oneDNN issue 6035): on CPUs with AVX2 alone, width 4 ended the process.
+    """
+
+    def __init__(self, width_in: int, width_out: int, stride: int):
+        super().__init__(width_in, width_out, 1, bias=False)
+        self.step = stride
+
+    def forward(self, x):
+        """x [rows, width_in, height, width] -> [rows, width_out, height / stride, width / stride], rounded up."""
+        return super().forward(x[:, :, :: self.step, :: self.step])
+
+
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left); ``stride`` in the first."""
 
@@ -18,9 +35,7 @@ class ResidualBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width_out)
         self.shortcut = nn.Identity()
         if stride != 1 or width_in != width_out:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(width_in, width_out, 1, stride, bias=False), nn.BatchNorm2d(width_out)
-            )
+            self.shortcut = nn.Sequential(StridedPointwise(width_in, width_out, stride), nn.BatchNorm2d(width_out))
 
     def forward(self, x):
         y = torch.relu(self.bn1(self.conv1(x)))
