@@ -28,6 +28,27 @@ CONTAINERS = (
 code_of = rule_helpers.code_of(CONTAINERS, local)
 growing = rule_helpers.growing
 
+# What several rules read, and what they ask for.
+MEMBERS_FEATURES = {
+    "features": ancient(study.feature_folders),
+    "feature_sidecars": study.feature_sidecars,
+}
+TRAIN_LABELS = {
+    "train_index": ancient("results/data_sets/{data_set}/train.index.parquet"),
+    "train_sidecar": "results/data_sets/{data_set}/train.beton.json",
+}
+EVALUATION_LABELS = {
+    "evaluation_index": ancient(
+        "results/data_sets/{data_set}/evaluation.index.parquet"
+    ),
+    "evaluation_sidecar": "results/data_sets/{data_set}/evaluation.beton.json",
+}
+ONE_GPU = {
+    "gpu": 1,
+    "mem_mb": growing(study.config.limits.memory_mb),
+    "runtime": study.runtime,
+}
+
 
 onstart:
     scratch.link(study.config.scratch_dir)

@@ -13,15 +13,11 @@ No part of the table: it is made when results/diagnostics.csv (rule tabulate_dia
 rule diagnose:
     """One arm on one data set: all replicates, both selections."""
     input:
+        **MEMBERS_FEATURES,
+        **EVALUATION_LABELS,
         code=code_of("diagnose"),
-        features=ancient(study.feature_folders),
-        feature_sidecars=study.feature_sidecars,
         heads=ancient("results/probes/{source}/{data_set}/{arm}.heads.safetensors"),
         heads_sidecar="results/probes/{source}/{data_set}/{arm}.heads.safetensors.json",
-        evaluation_index=ancient(
-            "results/data_sets/{data_set}/evaluation.index.parquet"
-        ),
-        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
     output:
         diagnostics="results/diagnostics/{source}/{data_set}/{arm}.parquet",
     log:
@@ -33,9 +29,7 @@ rule diagnose:
         arm=study.pattern("probed_arm"),
     threads: study.config.torch_threads
     resources:
-        gpu=1,
-        mem_mb=growing(study.config.limits.memory_mb),
-        runtime=study.runtime,
+        **ONE_GPU,
     params:
         replicates=study.replicate_seeds,
         torch_threads=study.config.torch_threads,
@@ -45,7 +39,6 @@ rule diagnose:
         " --replicates {params.replicates:q}"
         " --heads {input.heads:q}"
         " --evaluation-index {input.evaluation_index:q}"
-        " --torch-threads {params.torch_threads}"
-        " --gpus {resources.gpu}"
+        " --torch-threads {params.torch_threads} --gpus {resources.gpu}"
         " --diagnostics {output.diagnostics:q}"
         " 2> {log:q}"

@@ -14,15 +14,11 @@ Predictions are masked to the classes that occur in the data set: arg max, softm
 rule evaluate_probe:
     """One arm on one data set for evaluation only: all replicates, both selections."""
     input:
+        **MEMBERS_FEATURES,
+        **EVALUATION_LABELS,
         code=code_of("evaluate_probe"),
-        features=ancient(study.feature_folders),
-        feature_sidecars=study.feature_sidecars,
         heads=ancient(study.heads),
         heads_sidecar=study.heads_sidecar,
-        evaluation_index=ancient(
-            "results/data_sets/{data_set}/evaluation.index.parquet"
-        ),
-        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
     output:
         metrics="results/evaluations/{source}/{data_set}/{arm}.parquet",
         predictions="results/evaluations/{source}/{data_set}/{arm}.predictions.parquet",
@@ -36,9 +32,7 @@ rule evaluate_probe:
         arm=study.pattern("probed_arm"),
     threads: study.config.torch_threads
     resources:
-        gpu=1,
-        mem_mb=growing(study.config.limits.memory_mb),
-        runtime=study.runtime,
+        **ONE_GPU,
     params:
         replicates=study.replicate_seeds,
         torch_threads=study.config.torch_threads,
@@ -48,8 +42,7 @@ rule evaluate_probe:
         " --replicates {params.replicates:q}"
         " --heads {input.heads:q}"
         " --evaluation-index {input.evaluation_index:q}"
-        " --torch-threads {params.torch_threads}"
-        " --gpus {resources.gpu}"
+        " --torch-threads {params.torch_threads} --gpus {resources.gpu}"
         " --metrics {output.metrics:q}"
         " --predictions {output.predictions:q}"
         " 2> {log:q}"

@@ -12,15 +12,10 @@ Output  results/probes/{source}/{data_set}/{arm}.parquet              replicate,
 rule probe:
     """One arm on one data set: all replicates, weight decays and epochs in one job."""
     input:
+        **MEMBERS_FEATURES,
+        **TRAIN_LABELS,
+        **EVALUATION_LABELS,
         code=code_of("probe"),
-        features=ancient(study.feature_folders),
-        feature_sidecars=study.feature_sidecars,
-        train_index=ancient("results/data_sets/{data_set}/train.index.parquet"),
-        train_sidecar="results/data_sets/{data_set}/train.beton.json",
-        evaluation_index=ancient(
-            "results/data_sets/{data_set}/evaluation.index.parquet"
-        ),
-        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
     output:
         metrics="results/probes/{source}/{data_set}/{arm}.parquet",
         predictions="results/probes/{source}/{data_set}/{arm}.predictions.parquet",

@@ -12,15 +12,10 @@ Output  results/reweightings/{source}/{data_set}/{arm}.parquet              as o
 rule reweight:
     """One arm on one data set: all replicates."""
     input:
+        **MEMBERS_FEATURES,
+        **TRAIN_LABELS,
+        **EVALUATION_LABELS,
         code=code_of("reweight"),
-        features=ancient(study.feature_folders),
-        feature_sidecars=study.feature_sidecars,
-        train_index=ancient("results/data_sets/{data_set}/train.index.parquet"),
-        train_sidecar="results/data_sets/{data_set}/train.beton.json",
-        evaluation_index=ancient(
-            "results/data_sets/{data_set}/evaluation.index.parquet"
-        ),
-        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
     output:
         metrics="results/reweightings/{source}/{data_set}/{arm}.parquet",
         predictions="results/reweightings/{source}/{data_set}/{arm}.predictions.parquet",

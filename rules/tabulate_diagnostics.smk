@@ -31,6 +31,5 @@ rule tabulate_diagnostics:
         " --arms {params.arms:q}"
         " --data-sets {params.data_sets:q}"
         " --style {params.style:q}"
-        " --csv {output.csv:q}"
-        " --svg {output.svg:q}"
+        " --csv {output.csv:q} --svg {output.svg:q}"
         " 2> {log:q}"

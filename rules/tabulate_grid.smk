@@ -33,6 +33,5 @@ rule tabulate_grid:
         " --arms {params.arms:q}"
         " --data-sets {params.data_sets:q}"
         " --style {params.style:q}"
-        " --csv {output.csv:q}"
-        " --svg {output.svg:q}"
+        " --csv {output.csv:q} --svg {output.svg:q}"
         " 2> {log:q}"
