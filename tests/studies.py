@@ -1,6 +1,7 @@
 """Copies of the repository in folders of their own, in which tests run Snakemake for real."""
 
 import collections
+import functools
 import os
 import re
 import shutil
@@ -9,12 +10,18 @@ from pathlib import Path
 
 import yaml
 
+from workflow_scripts.timecat import forkserver
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = "config/tiny.yaml"
 
 
 class StudyFolder:
     """A copy of the repository, with whatever its Snakemake has made there."""
+
+    # Whether jobs are forks of a process that serves all of this test process's studies, where nothing else is asked for:
+    # most of the tiny study's time is that in which each job loads torch. End-to-end tests set it.
+    forks = False
 
     def __init__(self, path: Path):
         self.path = path
@@ -41,7 +48,7 @@ class StudyFolder:
 
     def environment(self) -> dict[str, str]:
         """The environment of a run: without GPUs, so that the tests say the same on every machine."""
-        return os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+        return os.environ | {"CUDA_VISIBLE_DEVICES": ""} | (server() if self.forks else {})
 
     def command(self, *options: str, config: str | None = TINY, cores: int = 2) -> list[str]:
         """The command line of a run."""
@@ -94,6 +101,13 @@ class StudyFolder:
         """The bytes of every weights file, by path."""
         found = sorted((self.path / "results/checkpoints").rglob("*.safetensors"))
         return {str(path.relative_to(self.path)): path.read_bytes() for path in found}
+
+
+@functools.cache
+def server() -> dict[str, str]:
+    """The variables of the environment that lead jobs to this process's forkserver, which is started."""
+    forkserver.start()
+    return {name: os.environ.pop(name) for name in (forkserver.ADDRESS, forkserver.PYTHON) if name in os.environ}
 
 
 def jobs_of(done: subprocess.CompletedProcess) -> dict[str, int]:

@@ -7,9 +7,17 @@ import pytest
 from tests.studies import StudyFolder
 
 
+@pytest.fixture(scope="package", autouse=True)
+def forks():
+    """Jobs of these tests are forks, but for those of ``finished`` and of tests of interruptions."""
+    StudyFolder.forks = True
+    yield
+    StudyFolder.forks = False
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, worker_id) -> StudyFolder:
-    """The tiny study, run whole. Do not change it: copy it."""
+    """The tiny study, run whole, each job in a process of its own. Do not change it: copy it."""
     shared = tmp_path_factory.getbasetemp()
     if worker_id != "master":  # parallel test processes make it once
         shared = shared.parent
@@ -19,6 +27,7 @@ def finished(tmp_path_factory, worker_id) -> StudyFolder:
         if (folder / "results/table2.csv").exists():
             return StudyFolder(folder)
         study = StudyFolder.fresh(folder)
+        study.forks = False
         study.snakemake()
         return study
 

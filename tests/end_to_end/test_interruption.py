@@ -19,6 +19,12 @@ LOG = f"results/logs/pretrain/cues_tiny/residual4/seed2/step{STEPS}.log"
 RESUME_FILE = f"{FOLDER}/.step{STEPS}.safetensors.resume.pt"
 
 
+@pytest.fixture(autouse=True)
+def own_processes(monkeypatch):
+    """A process for each job, as on a cluster; tests/unit/test_forkserver.py has forks ended."""
+    monkeypatch.setattr(StudyFolder, "forks", False)
+
+
 def long_job(study: StudyFolder) -> StudyFolder:
     """The study with one more, longer milestone, whose job saves its state after every step."""
 

@@ -134,7 +134,7 @@ def lives(pid: int) -> bool:
     """Whether a process runs (one that has ended and was not waited for does not)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second when it ends while it is read
         return False
 
 
