@@ -1,5 +1,7 @@
 """Tests on real Apptainer and Slurm: skipped, with the reason, where they are absent; `make test-infra` forbids that."""
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -37,16 +39,28 @@ def fresh_study(path: Path) -> StudyFolder:
     return study
 
 
+@contextlib.contextmanager
+def shared(tmp_path_factory, worker_id: str):
+    """A folder that all test processes of a run share, which one of them holds at a time."""
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        folder = folder.parent
+    with open(folder / "infra.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def apptainer() -> None:
+def apptainer(tmp_path_factory, worker_id) -> None:
     """Apptainer, and a base for images."""
     if shutil.which("apptainer") is None:
         absent("apptainer is not on PATH")
-    if not base_image().exists():
-        if os.getuid() != 0 or shutil.which("apt-get") is None:
-            absent("a base image is made by root on Debian")
-        # Its folders of work are in memory where there is room, and so are the builds'.
-        subprocess.run([HERE / "make-base-sif", base_image()], check=True)
+    with shared(tmp_path_factory, worker_id):
+        if not base_image().exists():
+            if os.getuid() != 0 or shutil.which("apt-get") is None:
+                absent("a base image is made by root on Debian")
+            # Its folders of work are in memory where there is room, and so are the builds'.
+            subprocess.run([HERE / "make-base-sif", base_image()], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -62,16 +76,20 @@ def slurm() -> None:
 def native(tmp_path_factory) -> StudyFolder:
     """The tiny study, run without containers or clusters. Do not change it: copy it."""
     study = fresh_study(tmp_path_factory.mktemp("native") / "study")
+    study.forks = True
     study.snakemake("--", "results/table2.csv")
     return study
 
 
 @pytest.fixture(scope="session")
-def built(apptainer, tmp_path_factory) -> StudyFolder:
-    """A fresh tiny study whose image its own rule has built, once for a session. Do not change it: copy it."""
-    study = fresh_study(tmp_path_factory.mktemp("built") / "study")
-    study.snakemake("--", IMAGE, timeout=1500, variables=in_memory(tmp_path_factory))
-    return study
+def built(apptainer, tmp_path_factory, worker_id) -> StudyFolder:
+    """A fresh tiny study whose image its own rule has built, once for all tests. Do not change it: copy it."""
+    with shared(tmp_path_factory, worker_id) as folder:
+        if (folder / "built" / DIGEST).exists():
+            return StudyFolder(folder / "built")
+        study = fresh_study(folder / "built")
+        study.snakemake("--", IMAGE, timeout=1500, variables=in_memory(tmp_path_factory))
+        return study
 
 
 def in_memory(tmp_path_factory) -> dict[str, str]:

@@ -1,16 +1,13 @@
-"""What a cluster's scheduler sees of a planned study: jobs and arrays, what each asks for, and how long it runs."""
+"""What a cluster's scheduler sees of a planned study: its jobs, what each asks for, and how long it runs."""
 
-import math
 import statistics
 from pathlib import Path
 
 import yaml
 
-from workflow_scripts.timecat.plan_devices import OnDevices
 from workflow_scripts.timecat.plan_jobs import Job
 from workflow_scripts.timecat.plan_report import Plan
-from workflow_scripts.timecat.plan_simulation import simulate
-from workflow_scripts.timecat.plan_text import duration, table
+from workflow_scripts.timecat.plan_text import duration
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles/slurm/profile.yaml"
 # Rules that Snakemake runs itself, on the login node (localrules of the Snakefile).
@@ -23,49 +20,24 @@ def scheduler_view(plan: Plan, settings: dict | None = None) -> str:
     settings: of profiles/slurm/profile.yaml, which are read by default.
     """
     settings = settings or yaml.safe_load(PROFILE.read_text())
-    arrays = set(settings["slurm-array-jobs"].split(","))
-    calls = submissions(plan, arrays, settings["slurm-array-limit"])
-    rows = [["rule", "jobs", "sbatch calls", "GPUs", "cores", "shortest", "median", "longest"]]
+    rows = [["rule", "jobs", "GPUs", "cores", "shortest", "median", "longest"]]
     for rule in plan.rules:
         jobs = [job for job in plan.jobs if job.rule == rule]
         seconds = [plan.costs.seconds(job) for job in jobs]
         asked = jobs[0]
         rows.append(
-            [rule, str(len(jobs)), str(calls[rule]) if rule not in LOCAL else "-"]
+            [rule, str(len(jobs))]
             + [str(asked.devices or "-"), str(asked.threads)]
             + [duration(value) for value in (min(seconds), statistics.median(seconds), max(seconds))]
         )
     sent = [job for job in plan.jobs if job.rule not in LOCAL]
-    total = sum(count for rule, count in calls.items() if rule not in LOCAL)
     return (
-        f"With `profiles/slurm`, the study is {len(sent)} jobs in {total} calls of sbatch (arrays of the rules "
-        f"{', '.join(rule for rule in plan.rules if rule in arrays)}: what becomes ready at one time is one call; with "
-        f"more GPUs than jobs), and Snakemake asks for all of them at once every {settings['seconds-between-status-checks']} "
-        f"seconds or more rarely, where a script's loop asks for each.\n\n```\n{table(rows)}\n```\n\n"
+        f"With `profiles/slurm`, the study is {len(sent)} jobs, each a call of sbatch when its inputs are there, and Snakemake "
+        f"asks for all of them at once every {settings['seconds-between-status-checks']} seconds or more rarely, where a "
+        "script's loop asks for each.\n\n```\n{table(rows)}\n```\n\n"
         "Times are of the work alone; waiting in the queue, and the seconds in which a job starts Snakemake and Python "
         f"(measured here: 6 to 15), come on top. {_short_jobs(plan, sent)}\n\n{_settings(settings)}"
     )
-
-
-def submissions(plan: Plan, arrays: set[str], limit: int) -> dict[str, int]:
-    """Calls of sbatch by rule, where devices are never short.
-
-    arrays: rules whose jobs that become ready at one time are one call, of at most ``limit`` of them.
-    """
-    tasks = OnDevices(plan.jobs, plan.costs).tasks(math.inf)
-    ends = simulate(tasks, math.inf).ends
-    together: dict[tuple[str, float], int] = {}
-    for job, task in zip(plan.jobs, tasks):
-        ready = round(max((ends[need] for need in task.needs), default=0.0), 3)
-        together[job.rule, ready] = together.get((job.rule, ready), 0) + 1
-    return {
-        rule: sum(
-            math.ceil(count / limit) if rule in arrays else count
-            for (name, _), count in together.items()
-            if name == rule
-        )
-        for rule in plan.rules
-    }
 
 
 def _short_jobs(plan: Plan, jobs: list[Job]) -> str:
@@ -81,7 +53,6 @@ def _settings(settings: dict) -> str:
         [
             "What keeps a scheduler quiet, all of it in `profiles/slurm/profile.yaml`:",
             "",
-            f"- `slurm-array-jobs` and `slurm-array-limit` ({settings['slurm-array-limit']}): one call for many short jobs.",
             f"- `jobs` ({settings['jobs']}): no more than so many stand in the queue.",
             f"- `max-jobs-per-timespan` ({settings['max-jobs-per-timespan']}): no burst of submissions, and few wake-ups "
             "of Snakemake itself.",
@@ -89,6 +60,8 @@ def _settings(settings: dict) -> str:
             f"`seconds-between-status-checks` ({settings['seconds-between-status-checks']}): how often it is asked.",
             f"- `retries` ({retries}): a job that was killed comes back by itself, {retries} times at most, with more memory "
             "and time, so that nobody has to submit by hand.",
+            "- `groups` and `group-components`, for studies of hundreds of short jobs: one call for many of them, which share "
+            "a node's GPUs. Commented out, for a group is tried again as a whole.",
             "- `limits.runtime_minutes` and `limits.pretrain_memory_mb` of the config near what is needed: short jobs fit into "
             "gaps.",
         ]
