@@ -38,7 +38,7 @@ test: setup ## all tests (fewer: make test TESTS=tests/unit PYTEST_ARGS='-x -k s
 	@python -m pytest $(PYTEST_ARGS) --durations=15 $(TESTS)
 
 test-infra: setup ## tests on real Apptainer and Slurm, which are installed (root, Debian); a skip there is a failure
-	@tests/infra/with-services env TIMECAT_INFRA_REQUIRED=1 python -m pytest --dist loadgroup --durations=15 \
+	@tests/infra/with-services env TIMECAT_INFRA_REQUIRED=1 python -m pytest --dist loadfile --durations=15 \
 		$(INFRA_ARGS) tests/infra tests/workflow/test_readme.py -k 'infra or apptainer'
 
 lint: setup ## style and mistakes: ruff, snakefmt, snakemake --lint; all of them, even if the first fails

@@ -40,12 +40,12 @@ def fresh_study(path: Path) -> StudyFolder:
 
 
 @contextlib.contextmanager
-def shared(tmp_path_factory, worker_id: str):
-    """A folder that all test processes of a run share, which one of them holds at a time."""
+def shared(tmp_path_factory, worker_id: str, name: str):
+    """A folder that all test processes of a run share, held under a name by one of them at a time."""
     folder = tmp_path_factory.getbasetemp()
     if worker_id != "master":
         folder = folder.parent
-    with open(folder / "infra.lock", "w") as lock:
+    with open(folder / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
 
@@ -55,7 +55,7 @@ def apptainer(tmp_path_factory, worker_id) -> None:
     """Apptainer, and a base for images."""
     if shutil.which("apptainer") is None:
         absent("apptainer is not on PATH")
-    with shared(tmp_path_factory, worker_id):
+    with shared(tmp_path_factory, worker_id, "base"):
         if not base_image().exists():
             if os.getuid() != 0 or shutil.which("apt-get") is None:
                 absent("a base image is made by root on Debian")
@@ -63,13 +63,15 @@ def apptainer(tmp_path_factory, worker_id) -> None:
             subprocess.run([HERE / "make-base-sif", base_image()], check=True)
 
 
-@pytest.fixture(scope="session")
-def slurm() -> None:
-    """A Slurm that answers."""
+@pytest.fixture
+def slurm(tmp_path_factory, worker_id):
+    """A Slurm that answers, and that no other test uses: some restart its scheduler, all look at its queue."""
     if shutil.which("sbatch") is None:
         absent("sbatch is not on PATH")
     if subprocess.run(["scontrol", "ping"], capture_output=True).returncode:
         absent("slurmctld does not answer")
+    with shared(tmp_path_factory, worker_id, "slurm"):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +86,7 @@ def native(tmp_path_factory) -> StudyFolder:
 @pytest.fixture(scope="session")
 def built(apptainer, tmp_path_factory, worker_id) -> StudyFolder:
     """A fresh tiny study whose image its own rule has built, once for all tests. Do not change it: copy it."""
-    with shared(tmp_path_factory, worker_id) as folder:
+    with shared(tmp_path_factory, worker_id, "built") as folder:
         if (folder / "built" / DIGEST).exists():
             return StudyFolder(folder / "built")
         study = fresh_study(folder / "built")

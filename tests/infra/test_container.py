@@ -14,8 +14,6 @@ PROFILE = ("--profile", "profiles/apptainer")
 TABLES = ("table2.csv", "table2.svg", "metrics.parquet")
 ALL = {"write_dataset": 2, "pretrain": 4, "extract_features": 4, "probe": 2, "tabulate": 1}
 
-pytestmark = pytest.mark.xdist_group("containers")
-
 
 @pytest.fixture(scope="module")
 def contained(built, tmp_path_factory) -> StudyFolder:

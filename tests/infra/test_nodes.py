@@ -10,7 +10,7 @@ from tests.infra.conftest import shell_command
 from tests.infra.test_slurm import FOLDER, GPUS, STEPS, longer, queued, study, target, uninterrupted  # noqa: F401
 from tests.studies import StudyFolder
 
-pytestmark = [pytest.mark.usefixtures("slurm"), pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.usefixtures("slurm")
 LOG = f"results/logs/pretrain/cues_tiny/residual4/seed2/step{STEPS}.log"
 
 

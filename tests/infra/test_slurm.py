@@ -22,8 +22,7 @@ STEPS = 120  # of a job that is meddled with: some seconds
 FOLDER = "results/checkpoints/cues_tiny/residual4/seed{}"
 DAEMON = Path(os.environ.get("SLURM_LOCAL_DIR", "/var/lib/slurm-local")) / "run/slurmctld.pid"
 
-# One after another: one of them restarts the scheduler.
-pytestmark = [pytest.mark.usefixtures("slurm"), pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.usefixtures("slurm")
 
 
 def target(seed: int = 2) -> str:
