@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import time
 
 import pytest
 
@@ -28,23 +29,38 @@ def divided(study: StudyFolder, nodes: int) -> str:  # noqa: F811
     return command
 
 
-def submit(study: StudyFolder, command: str, tasks: int) -> subprocess.Popen:  # noqa: F811
-    words = [
-        "sbatch",
-        "--wait",
-        "--output",
-        "slurm.out",
-        f"--ntasks={tasks}",
-        "--gpus=2",
-        "--cpus-per-task=1",
-        "--mem=6000",
-    ]
-    return subprocess.Popen(
-        [*words, "--wrap", f"bash -c {shlex.quote(command)}"],
+class Job:
+    """A job of Slurm; ``sbatch --wait`` would ask for its end ever more rarely."""
+
+    def __init__(self, number: str):
+        self.number = number
+
+    def poll(self) -> int | None:
+        """The exit status (a signal's number below zero), or None while it waits or runs."""
+        shown = subprocess.run(["scontrol", "show", "job", self.number], check=True, capture_output=True, text=True)
+        state, status, number = re.search(r"JobState=(\w+).*ExitCode=(\d+):(\d+)", shown.stdout, re.DOTALL).groups()
+        return None if state in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING") else int(status) or -int(number)
+
+    def wait(self, timeout: float) -> int:
+        """The exit status, when there is one. timeout: seconds."""
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            assert time.monotonic() < deadline, f"job {self.number} does not end"
+            time.sleep(0.5)
+        return status
+
+
+def submit(study: StudyFolder, command: str, tasks: int) -> Job:  # noqa: F811
+    words = ["sbatch", "--parsable", "--output=slurm.out", f"--ntasks={tasks}", "--gpus=2", "--cpus-per-task=1"]
+    done = subprocess.run(
+        [*words, "--mem=6000", "--wrap", f"bash -c {shlex.quote(command)}"],
         cwd=study.path,
         env=study.environment() | GPUS,
-        stdout=subprocess.DEVNULL,
+        check=True,
+        capture_output=True,
+        text=True,
     )
+    return Job(done.stdout.strip())
 
 
 def test_two_tasks_train_what_two_gpus_of_one_machine_train(study, tmp_path):  # noqa: F811
@@ -62,9 +78,9 @@ def test_a_task_that_is_killed_ends_the_job_with_a_sentence(study):  # noqa: F81
     resume = study.path / FOLDER.format(2) / f".step{STEPS}.safetensors.resume.pt"
     while not resume.exists():
         assert job.poll() is None, study.read(LOG).decode()
+        time.sleep(0.05)
     # The step of the other task, which the leader has started, is the job's step 0.
-    (number,) = set(queued())
-    subprocess.run(["scancel", "--signal=KILL", f"{number}.0"], check=True)
+    subprocess.run(["scancel", "--signal=KILL", f"{job.number}.0"], check=True)
     assert job.wait(timeout=120) == 1
     log = study.read(LOG).decode()
     assert "error: another process of this job ended with status" in log and not queued()

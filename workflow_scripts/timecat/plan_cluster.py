@@ -7,7 +7,7 @@ import yaml
 
 from workflow_scripts.timecat.plan_jobs import Job
 from workflow_scripts.timecat.plan_report import Plan
-from workflow_scripts.timecat.plan_text import duration
+from workflow_scripts.timecat.plan_text import duration, table
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles/slurm/profile.yaml"
 # Rules that Snakemake runs itself, on the login node (localrules of the Snakefile).
@@ -34,7 +34,7 @@ def scheduler_view(plan: Plan, settings: dict | None = None) -> str:
     return (
         f"With `profiles/slurm`, the study is {len(sent)} jobs, each a call of sbatch when its inputs are there, and Snakemake "
         f"asks for all of them at once every {settings['seconds-between-status-checks']} seconds or more rarely, where a "
-        "script's loop asks for each.\n\n```\n{table(rows)}\n```\n\n"
+        f"script's loop asks for each.\n\n```\n{table(rows)}\n```\n\n"
         "Times are of the work alone; waiting in the queue, and the seconds in which a job starts Snakemake and Python "
         f"(measured here: 6 to 15), come on top. {_short_jobs(plan, sent)}\n\n{_settings(settings)}"
     )
