@@ -15,6 +15,7 @@ An interrupted job keeps, in a folder that Snakemake does not know of, what it h
 rule transfer:
     """One arm on one data set: all replicates, weight decays and both fits, one network after the other."""
     input:
+        **EVALUATION_LABELS,
         code=code_of("transfer"),
         weights=ancient(study.member_weights),
         weights_sidecars=study.member_weights_sidecars,
@@ -22,10 +23,6 @@ rule transfer:
         train_index=ancient("results/data_sets/{data_set}/train.index.parquet"),
         train_sidecar="results/data_sets/{data_set}/train.beton.json",
         evaluation=ancient("results/data_sets/{data_set}/evaluation.beton"),
-        evaluation_index=ancient(
-            "results/data_sets/{data_set}/evaluation.index.parquet"
-        ),
-        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
     output:
         metrics="results/transfers/{source}/{data_set}/{arm}.parquet",
         predictions="results/transfers/{source}/{data_set}/{arm}.predictions.parquet",

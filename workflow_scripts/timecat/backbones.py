@@ -10,18 +10,18 @@ from workflow_scripts.timecat.sequence_residual import SequenceResidual
 class StridedPointwise(nn.Conv2d):
     """A 1 x 1 convolution of every ``stride``-th row and column, without bias: what nn.Conv2d with that stride computes.
 
-    The pixels are picked before the convolution, for oneDNN 3.13 writes past its buffer in the backward
-    pass of a strided 1 x 1 convolution that lies channels last and has fewer input channels than a vector register
-    (uxlfoundation/oneDNN issue 6035): on CPUs with AVX2 alone, width 4 ended the process.
+    The pixels are picked before the convolution, for oneDNN 3.13 writes past its buffer in the backward pass of a strided
+    1 x 1 convolution that lies channels last and has fewer input channels than a vector register (uxlfoundation/oneDNN
+    issue 6035): on CPUs with AVX2 alone, width 4 ended the process.
     """
 
     def __init__(self, width_in: int, width_out: int, stride: int):
         super().__init__(width_in, width_out, 1, bias=False)
-        self.step = stride
+        self.subsampling = stride
 
     def forward(self, x):
         """x [rows, width_in, height, width] -> [rows, width_out, height / stride, width / stride], rounded up."""
-        return super().forward(x[:, :, :: self.step, :: self.step])
+        return super().forward(x[:, :, :: self.subsampling, :: self.subsampling])
 
 
 class ResidualBlock(nn.Module):

@@ -60,8 +60,8 @@ def _settings(settings: dict) -> str:
             f"`seconds-between-status-checks` ({settings['seconds-between-status-checks']}): how often it is asked.",
             f"- `retries` ({retries}): a job that was killed comes back by itself, {retries} times at most, with more memory "
             "and time, so that nobody has to submit by hand.",
-            "- `groups` and `group-components`, for studies of hundreds of short jobs: one call for many of them, which share "
-            "a node's GPUs. Commented out, for a group is tried again as a whole.",
+            "- `groups` and `group-components`, for studies of hundreds of short jobs: one call for many of them, which run "
+            "one after another. Commented out, for a group is tried again as a whole.",
             "- `limits.runtime_minutes` and `limits.pretrain_memory_mb` of the config near what is needed: short jobs fit into "
             "gaps.",
         ]
