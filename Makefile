@@ -17,6 +17,7 @@ PYTEST_ARGS := -n 2
 INFRA_ARGS := -n 2
 CONFIG := config/config.yaml
 GPUS :=
+TABLE :=
 LINT := workflow_scripts tests $(wildcard benchmarks)
 SMK := Snakefile rules
 
@@ -31,8 +32,8 @@ setup: ## make, update or repair the environment (.venv); quick when there is no
 table2: setup ## the study's result: results/table2.csv, with .md, .tex and .svg beside it
 	snakemake --cores all --resources gpu=4 -- results/table2.csv
 
-plan: setup ## what a study takes before it runs: make plan CONFIG=config/paper.yaml GPUS=8,64,512
-	@python -m workflow_scripts.plan --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS))
+plan: setup ## what a study takes before it runs: make plan CONFIG=config/paper.yaml TABLE=table1 GPUS=8,64,512
+	@python -m workflow_scripts.plan --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(TABLE:%=--table %)
 
 test: setup ## all tests (fewer: make test TESTS=tests/unit PYTEST_ARGS='-x -k selection')
 	@python -m pytest $(PYTEST_ARGS) --durations=15 $(TESTS)

@@ -103,8 +103,8 @@ include: "rules/write_dataset.smk"
 include: "rules/pretrain.smk"
 
 
-# They take the place of pretraining, of the study's backbone.
-if study.published is not None:
+# They take the place of pretraining.
+if study.publications:
 
     include: "rules/download.smk"
     include: "rules/import_checkpoint.smk"

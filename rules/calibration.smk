@@ -1,6 +1,6 @@
 """
-Calibration: are the probabilities of richer features better ones? Of all arms on all targets: table 2's, which the figure
-shows, and those of the tables beside it whose networks read images (table1, controls, families) on table 2's targets.
+Calibration: are the probabilities of richer features better ones? Of all arms on all of their targets: table 2's, which the
+figure shows, and those of the tables beside it (`calibration.tables`; without the grid).
 
 Input   the predictions that probes, evaluations and transfers have written, and the indices of their data sets (groups of
         the evaluation rows; training rows of each class). No image and no feature is read.
@@ -38,7 +38,7 @@ rule calibration:
         cells=study.calibration_cells,
         arms=study.calibration_arms,
         drawn=len(study.config.arms),
-        data_sets=study.table_data_sets,
+        data_sets=study.calibration_data_sets,
         settings=study.calibration_settings,
         style=study.table_style,
     shell:

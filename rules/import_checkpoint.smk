@@ -32,7 +32,7 @@ rule import_checkpoint:
         # Checks: they refuse a file or let it pass, and change nothing of what is made.
         sha256=study.published_sha256,
         member_sha256=study.member_sha256,
-        step_tolerance=study.config.checkpoints.step_tolerance,
+        step_tolerance=study.step_tolerance,
     params:
         backbone=study.backbone_settings,
         image_size=study.image_size,

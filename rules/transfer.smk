@@ -13,7 +13,7 @@ An interrupted job keeps, in a folder that Snakemake does not know of, what it h
 
 
 rule transfer:
-    """One arm on one data set: all replicates, weight decays and both fits, one network after the other."""
+    """One arm on one data set: all replicates, weight decays and fits, one network after the other."""
     input:
         **EVALUATION_LABELS,
         code=code_of("transfer"),

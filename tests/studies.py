@@ -11,9 +11,19 @@ from pathlib import Path
 import yaml
 
 from workflow_scripts.timecat import forkserver
+from workflow_scripts.timecat.configuration_errors import with_shared_data_sets
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = "config/tiny.yaml"
+
+
+def values_of(config: str) -> dict:
+    """What a study's file says (config/..., from the repository's root), with the data sets of its data_sets_file."""
+    values = yaml.safe_load((ROOT / config).read_text())
+    if (shared := values.pop("data_sets_file", None)) is None:
+        return values
+    values, _ = with_shared_data_sets(values | {"data_sets_file": str(ROOT / shared)}, [])
+    return {key: value for key, value in values.items() if key != "data_sets_file"}
 
 
 class StudyFolder:

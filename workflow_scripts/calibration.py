@@ -50,7 +50,9 @@ def main() -> None:
             path, *indices[name], segments[name], given.settings["bins"], given.settings["draws"]
         )
     with figures.private_matplotlib(Path(given.svg).parent):
-        svg = calibration_figure.calibration_figure(measured, given.arms[: given.drawn], given.data_sets, given.style)
+        drawn = given.arms[: given.drawn]
+        seen = [each for each in given.data_sets if any((arm["name"], each["name"]) in measured for arm in drawn)]
+        svg = calibration_figure.calibration_figure(measured, drawn, seen, given.style)
     write_bytes(given.svg, svg)
     write_bytes(given.replicates, calibration_table.replicates_text(measured, given.arms, given.data_sets).encode())
     write_bytes(given.csv, calibration_table.csv_text(measured, given.arms, given.data_sets, segments).encode())

@@ -14,6 +14,12 @@ def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--configfile", default="config/config.yaml", help="the study")
     parser.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        help="another table than table2, as in --table table1; may be repeated; `all`: every one that the study has",
+    )
+    parser.add_argument(
         "--gpus", type=positive_numbers, default=[], help="simulate on so many GPUs (of a CPU: cores), as in 8,64,512"
     )
     parser.add_argument(
@@ -37,6 +43,8 @@ def main() -> None:
     if not arguments.page:
         print(printed(arguments))
         return
+    if arguments.table:
+        raise UserError("--page: it is of table 2; leave --table out")
     from workflow_scripts.timecat.plan_page import write_page
 
     with tempfile.TemporaryDirectory() as nothing:  # a page is of a study of which nothing is made
@@ -64,6 +72,7 @@ def plan_of(arguments, root="."):
     """The plan that the command line asks for; root: where results and data are."""
     from workflow_scripts.timecat.configuration_errors import load_unique, read_config
     from workflow_scripts.timecat.plan_report import make_plan
+    from workflow_scripts.timecat.plan_tables import tables_of
     from workflow_scripts.timecat.study import Study
     from workflow_scripts.timecat.throughputs import read_throughputs
 
@@ -73,7 +82,9 @@ def plan_of(arguments, root="."):
     except OSError as error:
         raise UserError(f"--configfile: {file} cannot be read ({error.strerror}); correct it") from None
     study = Study(read_config(values, [file]), [file])
-    plan = make_plan(study, read_throughputs(arguments.throughputs), arguments.device, dict(arguments.rows), root)
+    tables = tables_of(study) if arguments.table == ["all"] else arguments.table or ["table2"]
+    throughputs = read_throughputs(arguments.throughputs)
+    plan = make_plan(study, throughputs, arguments.device, dict(arguments.rows), root, tuple(tables))
     if arguments.pretrain_gpus and plan.costs.is_cpu:
         raise UserError(f"--pretrain-gpus: {plan.costs.name} is no GPU; leave it out, or choose another --device")
     return plan

@@ -1,6 +1,7 @@
-"""Train every replicate of one arm on one data set, backbones and all: all weight decays and both fits, from images.
+"""Train every replicate of one arm on one data set, backbones and all: all weight decays, from images.
 
-Writes what `probe` writes: one Parquet of metrics and one of the selected heads' predictions, with a sidecar.
+Of several weight decays each is trained twice, the second time without the held-out rows that choose among them. Writes
+what `probe` writes: one Parquet of metrics and one of the selected heads' predictions, with a sidecar.
 """
 
 import os
@@ -50,7 +51,7 @@ def transfer(arguments, device: str) -> None:
     """Train, select, write."""
     from workflow_scripts.timecat import probe_files, replicates, torch_settings, transferring
     from workflow_scripts.timecat.progress import Progress
-    from workflow_scripts.timecat.transfer_network import Settings
+    from workflow_scripts.timecat.transfer_settings import Settings
     from workflow_scripts.timecat.transfer_states import Kept
     from workflow_scripts.timecat.unfinished import kept_folder
     from workflow_scripts.timecat.views import Transform
@@ -86,7 +87,10 @@ def transfer(arguments, device: str) -> None:
 
     folder = kept_folder(arguments.metrics, digest([config_digest(params, inputs), code_fingerprint("transfer")]))
     kept = Kept(folder, arguments.resume_seconds)
-    runs = len(arguments.replicates) * len(target.data.fits()) * len(settings.weight_decays)
+    fits = target.data.needed_fits(settings.weight_decays)
+    runs = len(arguments.replicates) * len(fits) * len(settings.weight_decays)
+    spread = settings.for_rows(len(target.data.train_labels))
+    command.log(f"{spread.steps(len(target.data.train_labels))} steps of {settings.batch_size} images for each network")
     progress = Progress(runs * settings.epochs, f"{arguments.mode} on {arguments.data_set}", "epochs")
     command.log_start_up()
     reports = []

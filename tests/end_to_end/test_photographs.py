@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.images import draw_folder, draw_image_folder, draw_inaturalist, real_images
-from tests.studies import ROOT, StudyFolder
+from tests.studies import StudyFolder, values_of
 from workflow_scripts.timecat.configuration_arms import BESIDE_TABLE_2
 
 
@@ -30,7 +30,7 @@ def photographs(tmp_path_factory):
 def study_of(config: str, folder, change) -> tuple[StudyFolder, str]:
     """A copy of the repository, and in it a config that ``change(values)`` made smaller; its path."""
     study = StudyFolder.fresh(folder)
-    values = yaml.safe_load((ROOT / config).read_text())
+    values = values_of(config)
     change(values)
     (study.path / "config/small.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     return study, "config/small.yaml"

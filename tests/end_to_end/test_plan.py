@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from workflow_scripts.timecat.recipe import Recipe, batch_norm_stream, batch_str
 from workflow_scripts.timecat.replicates import read_data_set
 from workflow_scripts.timecat.study import Study
 from workflow_scripts.timecat.throughputs import read_throughputs
-from workflow_scripts.timecat.transfer_network import Settings
+from workflow_scripts.timecat.transfer_settings import Settings
 from workflow_scripts.timecat.transfer_states import Kept
 from workflow_scripts.timecat.views import Transform
 
@@ -104,7 +105,8 @@ def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
         def change(values, batches=batches, size=size):
             values["pretrain"] |= {"batch_norm_batches": batches, "batch_size": size}
 
-        found = plan_of(finished, change=change).planned.batch_norm_images()
+        chain = SimpleNamespace(source="cues_tiny", backbone="residual4")
+        found = plan_of(finished, change=change).planned.batch_norm_images(chain)
         assert found == sum(map(len, batch_norm_stream(beton, 600, recipe, transform, 2, 1)))
 
 

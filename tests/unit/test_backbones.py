@@ -59,3 +59,13 @@ def test_no_pointwise_convolution_of_the_small_network_is_strided():
 def test_narrow_networks_train_on_every_cpu():
     done = subprocess.run([sys.executable, "-c", TRAINS], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "trained\n", f"status {done.returncode}: {done.stderr[-2000:]}"
+
+
+def test_the_gradient_of_a_shortcut_lies_channels_last():
+    """Where it does not, all that follows in the backward pass is slow: there is no other sign of it."""
+    layer, found = StridedPointwise(8, 16, 2), []
+    maps = torch.rand(4, 8, 14, 14).contiguous(memory_format=torch.channels_last).requires_grad_()
+    passed_on = maps * 1
+    passed_on.register_hook(lambda gradient: found.append(gradient.is_contiguous(memory_format=torch.channels_last)))
+    layer.to(memory_format=torch.channels_last)(passed_on).sum().backward()
+    assert found == [True]

@@ -107,6 +107,8 @@ def test_the_summary_says_what_the_rows_say(made):
         mean("solved_of_one", [number(row) for row in one])
         mean("direct", [100 * row[f"solved{i}"] for i in (1, 2, 3, 4) for row in own if row[f"l{i}"] == GRID])
         mean("diverged", [0 for _ in own])
+        for i in (1, 2, 3, 4):
+            mean(f"solved{i}", [100 * row[f"solved{i}"] for row in own])
         found = {}
         for row in one:
             found.setdefault(tuple(row[f"l{i}"] for i in (1, 2, 3, 4)), set()).add(row["feature"])
@@ -128,6 +130,10 @@ def test_the_exact_line_is_the_papers_claim(made):
     mixtures = simplex(GRID)
     largest = np.maximum(abs(mixtures[:, 0] - mixtures[:, 1]), abs(mixtures[:, 2] - mixtures[:, 3]))
     assert (exact["keeps_one"], exact["solved"], exact["solved_of_one"]) == ("100.00", "2.00", "2.00")
+    # A probe on x1 solves P1 and P2, one on x2 the others; where both are as good, x1 stands for either.
+    is_first = abs(mixtures[:, 0] - mixtures[:, 1]) >= abs(mixtures[:, 2] - mixtures[:, 3])
+    shares = [f"{100 * np.mean(is_first == wanted):.2f}" for wanted in (True, True, False, False)]
+    assert [exact[f"solved{i}"] for i in (1, 2, 3, 4)] == shares
     assert exact["error"] == f"{25 * np.mean(1 - largest / GRID):.2f}" and exact["seeds"] == exact["solved_std"] == ""
 
 

@@ -14,7 +14,7 @@ from scipy.stats import ttest_ind
 from sklearn.metrics import matthews_corrcoef
 
 from workflow_scripts import tabulate_gap
-from workflow_scripts.timecat import gap_table
+from workflow_scripts.timecat import gap_figure, gap_table
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.metrics import accuracy, matthews_correlation
@@ -99,7 +99,8 @@ def test_the_csv_has_a_line_for_each_arm_component_and_selection():
     assert (first["method"], first["component"], first["mcc"], first["mcc_std"]) == ("long", "a", "75.000", "5.000")
     assert (first["gap"], first["mcc_published"], first["replicates"]) == ("22.500", "81.5", "3")
     alone = next(line for line in lines if line["method"] == "alone")
-    assert alone["gap"] == alone["steps_per_member"] == "" and alone["transfer"] == "direct"
+    assert first["compared_with"] == "alone"
+    assert alone["gap"] == alone["steps_per_member"] == alone["compared_with"] == "" and alone["transfer"] == "direct"
 
 
 def test_the_table_for_readers():
@@ -109,6 +110,13 @@ def test_the_table_for_readers():
     assert lines[2].startswith("| long | 1 × 8 | 3 | 75.00 ± 5.00 (81.5) | 55.00 ± 5.00 | 65.00 ± 5.00 | +17.50 (")
     assert lines[3] == "| four | 4 × 2 | 1 | 90.00 | 70.00 | 80.00 | +2.50 |"
     assert lines[4].endswith("| 82.50 ± 3.54 |  |") and "Welch" in text and "direct, that is" in text
+    assert "Gap: direct (`alone`) minus transferred" in text
+
+
+def test_direct_arms_look_alike_in_colour_and_not_in_shape():
+    arms = [*ARMS, {"name": "shorter", "members": 1, "steps": None, "transfer": "direct"}]
+    looks = gap_figure._looks(arms)
+    assert len(set(looks.values())) == len(arms) and looks["alone"][1] != looks["shorter"][1]
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ def test_home_is_known(folder, monkeypatch):
 
 def test_downloads_are_one_per_url_and_keep_apart_what_has_one_name(folder):
     made = study({"path": "https://example.org/{step}/seed{seed}/weights.pth?download=1"})
-    assert len(made.published.urls) == 20
+    assert len(made.downloads) == 20
     name = made.published_file(wildcards(550, 80000)).removeprefix("results/downloads/")
     assert name.endswith("-weights.pth")
     assert made.download_url(SimpleNamespace(download=name)) == (

@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from tests.images import draw_inaturalist, settings_of, write_data_set
+from tests.images import draw_camelyon, draw_inaturalist, settings_of, write_data_set
 from workflow_scripts.timecat.artifacts import UserError, read_sidecar
 from workflow_scripts.timecat.beton import describe, read_image
 from workflow_scripts.timecat.configuration_errors import read_config
@@ -115,6 +115,19 @@ def test_a_parts_classes_are_those_of_its_training_rows():
     assert made.probed_sidecar(where) == ["results/data_sets/low/train.beton.json"]
     assert made.probed_index(where) == ["results/data_sets/low/train.index.parquet"]
     assert made.probed_sidecar(SimpleNamespace(data_set="low", split="train")) == []
+
+
+def test_a_part_by_domain(tmp_path):
+    """Hospitals of Camelyon17: those that train have evaluation rows of their own where the whole's are of `id_val`."""
+    from workflow_scripts.timecat.datasets import read_split
+
+    rows = [{"center": hospital, "split": split} for hospital in (0, 3, 4) for split in (0, 0, 1, 1)]
+    root = draw_camelyon(tmp_path / "camelyon", [*rows, {"center": 2, "split": 0}])
+    block = {"kind": "part", "where": {"center": [3]}, "balanced_by": []}
+    for split in ("train", "evaluation"):
+        own = {"kind": "camelyon17", "root": str(root), "evaluation_split": "id_val"}
+        part = read_split(block | {"of": settings_of(split, **own)}, split)
+        assert len(part) == 2 and list(part.groups["center"]) == [3, 3] and set(part.labels) == {0, 1}
 
 
 def test_a_part_by_superclass(tmp_path):

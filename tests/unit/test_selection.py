@@ -41,6 +41,14 @@ def test_holdout_ties_take_the_lower_loss_then_the_larger_weight_decay():
     assert holdout(columns(evaluation, {0.2: [(9, 1)], 0.3: [(9, 1)], 0.1: [(9, 1)]})) == (0.3, 1, 3.0)
 
 
+def test_holdout_has_nothing_to_choose_where_one_weight_decay_was_fitted_to_all():
+    assert holdout(columns({0.1: [(90, 1), (40, 1)]}, {})) == (0.1, 2, 40.0)
+    with pytest.raises(UserError, match="every head diverged"):
+        holdout(columns({0.1: [(90, 1), (40, float("nan"))]}, {}))
+    with pytest.raises(UserError, match="every head diverged"):  # of several, the fit that chooses is missing
+        holdout(columns({0.1: [(40, 1)], 0.2: [(40, 1)]}, {}))
+
+
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_head_that_diverged_is_never_selected(loss):
     evaluation = {0.1: [(10, 1), (20, 1)], 0.2: [(15, 1), (90, loss)], 0.3: [(5, 1), (6, 1)]}

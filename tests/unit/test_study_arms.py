@@ -104,6 +104,19 @@ def test_a_direct_arm_is_trained_with_its_own_backbone_and_recipe():
     assert json.loads(made.transfer_backbone(SimpleNamespace(arm="cat1"))) is None
 
 
+def test_an_arm_changes_how_it_is_trained():
+    values = yaml.safe_load(STUDY)
+    values["direct"] = {"epochs": 5, "lr": 0.3}
+    values["arms"] += [
+        {"name": "scratch", "members": 1, "transfer": "direct"},
+        {"name": "longer", "members": 1, "transfer": "direct", "training": {"epochs": 9, "least_steps": 70}},
+    ]
+    made = Study(read_config(values, []))
+    usual, longer = (json.loads(made.transfer_settings(SimpleNamespace(arm=name))) for name in ("scratch", "longer"))
+    assert (usual["epochs"], usual["lr"], usual["least_steps"]) == (5, 0.3, 0)
+    assert longer == usual | {"epochs": 9, "least_steps": 70}
+
+
 def test_table_2_keeps_its_own_rows():
     with_tables, values = study(), yaml.safe_load(STUDY)
     for block in ("table1", "controls", "grid"):
@@ -151,6 +164,19 @@ def test_a_grid_of_other_seeds_has_arms_of_its_own():
     assert made.grid_arms[1, 8].name == "grid1x8" and made.replicates(made.grid_arms[1, 8]) == [[3], [4]]
 
 
+def test_a_grid_may_have_fewer_replicates():
+    """Arms of tables that have more stand for a cell all the same, where the first of theirs are the cell's."""
+    made = study(grid={"members": [1, 2], "replicates": 2})
+    assert made.grid_arms[1, 8].name == "cat1" and len(made.replicates(made.arms["cat1"])) == 5
+    assert made.grid_arms[2, 4].name == "cat2"
+    assert made.replicates(made.grid_arms[1, 4]) == [[1], [2]] and made.replicates(made.grid_arms[2, 8]) == [
+        [1, 2],
+        [3, 4],
+    ]
+    other = study(grid={"members": [1], "steps": [8], "seeds": [2, 3, 4], "replicates": 2})
+    assert other.grid_arms[1, 8].name == "grid1x8", "the first of cat1 are others"
+
+
 def test_a_grid_may_ask_for_steps_of_its_own():
     made = study(grid={"members": [1], "steps": [5]})
     assert made.milestones == [2, 4, 5, 8] and list(made.grid_arms) == [(1, 5)]
@@ -166,8 +192,44 @@ def test_published_weights_are_of_the_studys_backbone_and_the_others_are_pretrai
     assert [seed for (seed, _), *_ in checkpoints("copies", made)] == [1, 2, 3], "as the files exist"
     assert checkpoints("mixed", made) == [[(1, 8), (2, 4)]]
     assert checkpoints("wide", made) == [[(seed, 6)] for seed in (1, 2, 3, 4, 5)]
-    assert made.published.steps == [2, 4, 8], "the wide network's steps are none of theirs"
+    assert made.publications["small"].steps == [2, 4, 8], "the wide network's steps are none of theirs"
     assert len(made.replicates(made.grid_arms[2, 8])) == 1
+
+
+def test_other_backbones_may_be_published_each_in_its_own_files(tmp_path):
+    values = yaml.safe_load(STUDY)
+    for run in (0, 1):
+        (tmp_path / f"{run}.pt").write_bytes(b"")
+    block = {"path": f"{tmp_path}/{{run}}.pt", "pretrained_on": "other images", "step_tolerance": 3}
+    values["backbones"]["wide"]["checkpoints"] = block
+    values["backbones"]["plain"]["checkpoints"] = {"path": "https://example.org/plain{seed}.pt"}
+    made = Study(read_config(values, []))
+    assert (made.pattern("imported_backbone"), made.pattern("pretrained_backbone")) == ("wide|plain", "small")
+    w = SimpleNamespace(source="cues", backbone="wide", seed="2", step="6")
+    assert made.published_file(w) == f"{tmp_path}/1.pt" and made.step_tolerance(w) == 3, "the second of its arms' seeds"
+    assert len(made.downloads) == 5 and json.loads(made.backbone_settings(w)) == {
+        "architecture": "small_residual",
+        "width": 16,
+        "blocks": 3,
+    }
+    rows = {row["name"]: row for row in json.loads(made.arm_table_arms(SimpleNamespace(table="table1")))}
+    assert rows["wide"]["pretrained_on"] == "other images" and "pretrained_on" not in rows["cat1"]
+    (tmp_path / "0.pt").unlink()
+    assert Study(read_config(values, [])).replicates(made.arms["wide"]) == [[2]]
+    (tmp_path / "1.pt").unlink()
+    with pytest.raises(
+        UserError, match=r"'wide' needs 1 checkpoints at step 6.*correct `backbones.wide.checkpoints.path`"
+    ):
+        Study(read_config(values, []))
+
+
+def test_no_column_is_in_distribution_of_what_was_pretrained_elsewhere():
+    block = {"path": "https://example.org/{run}_{step}", "pretrained_on": "other images"}
+    told = json.loads(study(checkpoints=block, table1=None).table_data_sets(None))
+    assert [each["in_distribution"] for each in told] == [False, False]
+    del block["pretrained_on"]
+    told = json.loads(study(checkpoints=block, table1=None).table_data_sets(None))
+    assert [each["in_distribution"] for each in told] == [True, False]
 
 
 def test_a_grid_leaves_out_what_published_files_are_too_few_for():
@@ -196,6 +258,16 @@ MISTAKES = {
         "steps: 8, one_seed",
         "steps: many, one_seed",
         "`controls.arms.0.steps` is the text 'many'",
+    ),
+    "training of a probed arm": (
+        "{name: cat3, members: 3, steps: 8}",
+        "{name: cat3, members: 3, steps: 8, training: {epochs: 9}}",
+        "`table1.arms.2.training`: 'cat3' has `transfer: probe`, which trains no backbone; remove the key, or choose",
+    ),
+    "unknown key of training": (
+        "{name: cat3, members: 3, steps: 8}",
+        "{name: cat3, members: 3, steps: 8, transfer: finetune, training: {epoch: 9}}",
+        "`table1.arms.2.training.epoch` is not a key; did you mean `epochs`?",
     ),
     "unknown backbone": (
         "steps: 6, backbone: wide",
@@ -275,6 +347,16 @@ MISTAKES = {
         "{name: cat3, members: 3, steps: 8, published: {cues: 101}}",
         "`table1.arms.2.published.cues` is 101; it must be at most 100.",
     ),
+    "the study's backbone published in its block": (
+        "  small: {architecture: small_residual}",
+        "  small: {architecture: small_residual, checkpoints: {path: 'https://example.org/{run}'}}",
+        "`backbones.small.checkpoints`: it is the study's backbone; write the block `checkpoints` at the top.",
+    ),
+    "two seeds of one published file": (
+        "  wide: {architecture: small_residual, width: 16}",
+        "  wide: {architecture: small_residual, width: 16, checkpoints: {path: 'https://example.org/w'}}",
+        "`backbones.wide.checkpoints.path`: 'https://example.org/w' would be seed 1 at step 6 and seed 2 at step 6; add {seed}",
+    ),
     "a seed that is no run of what is published": (
         "table1:\n",
         "checkpoints: {path: 'https://example.org/{run}_{step}'}\ntable1:\n",
@@ -302,20 +384,15 @@ def test_a_table_that_the_study_does_not_have():
         made.grid_probes()
 
 
-def test_a_plan_is_of_the_studys_backbone_with_its_own_recipe():
+def test_a_plan_is_of_each_backbone_with_its_own_recipe():
     from workflow_scripts.timecat.plan_rows import RowsOf
     from workflow_scripts.timecat.plan_work import PlannedStudy
 
     changed = {"small": {"architecture": "small_residual", "pretrain": {"batch_size": 32}}}
     values = yaml.safe_load(STUDY)
     made = study(backbones=values["backbones"] | changed)
-    assert PlannedStudy(made, RowsOf(made)).pretrain.batch_size == 32
-    arm = {"name": "other", "members": 1, "steps": 4, "backbone": "wide"}
-    made = study(arms=[*values["arms"], arm])
-    with pytest.raises(
-        UserError, match="arms: 'other' is of backbone 'wide'; a plan counts the study's backbone alone"
-    ):
-        PlannedStudy(made, RowsOf(made))
+    assert PlannedStudy(made, RowsOf(made)).recipe("small").batch_size == 32
+    assert PlannedStudy(study(), RowsOf(study())).recipe("plain").label_smoothing == 0.0
 
 
 def test_all_arms_are_all_tables_that_the_study_has():

@@ -76,3 +76,11 @@ def test_labels_of_the_figure():
         "2\n–\nd",
     ]
     assert figures.LETTERS == "p: probe, f: finetune, d: direct, r: reweight"
+
+
+def test_what_an_arm_changes_and_what_its_weights_are_is_noted():
+    changed = DIRECT | {"training": {"epochs": 8, "lr_milestones": [5, 6]}}
+    imported = PROBED | {"pretrained_on": "other images"}
+    notes = table_arms.notes(rows(changed, imported), str)
+    assert "scratch: trained with epochs 8, lr_milestones [5, 6]." in notes
+    assert "cat2: published weights, pretrained on other images." in notes

@@ -2,9 +2,7 @@
 
 import json
 
-import yaml
-
-from tests.studies import ROOT
+from tests.studies import values_of
 from workflow_scripts.timecat import table_tex, tables
 from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.selection import SELECTIONS
@@ -42,7 +40,7 @@ def test_views_are_of_probes_alone():
 
 
 def study(name: str) -> Study:
-    return Study(read_config(yaml.safe_load((ROOT / "config" / name).read_text()), []))
+    return Study(read_config(values_of(f"config/{name}"), []))
 
 
 def test_the_papers_study_says_how_it_differs_from_the_original_protocol():
@@ -53,7 +51,7 @@ def test_the_papers_study_says_how_it_differs_from_the_original_protocol():
 
 
 def test_views_of_a_data_set_for_evaluation_only_are_not_counted():
-    values = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    values = values_of("config/paper.yaml")
     values["data_sets"]["v2"] = {"kind": "evaluation_folder", "root": "data/v2", "probe_of": "imagenet"}
     values["data_sets"]["cifar10"]["views"] = ["center"]
     values["targets"] += ["v2"]

@@ -32,7 +32,8 @@ from workflow_scripts.timecat.probing import Protocol, batches, probe_replicate
 from workflow_scripts.timecat.progress import Progress
 from workflow_scripts.timecat.recipe import Recipe
 from workflow_scripts.timecat.replicates import read_data_set
-from workflow_scripts.timecat.transfer_network import INIT_STD, Settings, parameter_groups, start_network
+from workflow_scripts.timecat.transfer_network import INIT_STD, parameter_groups, start_network
+from workflow_scripts.timecat.transfer_settings import Settings
 from workflow_scripts.timecat.views import Transform, normalise, view_key
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
@@ -154,10 +155,14 @@ def features_by_epoch(folder, target, path, seed: int, epochs: int) -> list[Path
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_with_frozen_backbones_it_is_the_probe(folder, target, replicate, tmp_path, number):
-    """The same order, batches, initial weights, images, learning rates, weight decays and scores, over three epochs."""
+    """The same order, batches, initial weights, images, learning rates, weight decays and scores, over three epochs.
+
+    Each replicate draws by itself: what a probe of its seed draws.
+    """
     own = settings()
-    folders = features_by_epoch(folder, target, tmp_path, own.seed, own.epochs)
-    protocol = Protocol(**{k: v for k, v in SETTINGS.items() if k != "backbone_lr"}, init_std=INIT_STD)
+    seed = own.seed + number
+    folders = features_by_epoch(folder, target, tmp_path, seed, own.epochs)
+    protocol = Protocol(**{k: v for k, v in SETTINGS.items() if k != "backbone_lr"} | {"seed": seed}, init_std=INIT_STD)
     probe = probe_replicate(number, SEEDS, folders, ["view0", "view1", "view2"], target.data, protocol)
     found = replicate(own, lambda: [Frozen(backbone) for backbone in members(folder)], number)
     assert len(found.metrics) == len(probe.metrics) == 2 * 2 * 3 * 2
@@ -226,6 +231,28 @@ def test_trained_it_is_a_plain_loop_over_both_backbones(folder, target):
         z = logits(images)
     assert scores[1]["evaluation"].loss == pytest.approx([functional.cross_entropy(z, labels).item()], rel=1e-4)
     assert np.array_equal(scores[1]["evaluation"].predicted[0], z.argmax(1).numpy())
+
+
+def test_few_rows_are_passed_over_more_often_in_an_epoch():
+    own = settings(epochs=3, batch_size=16, least_steps=50)
+    assert [own.for_rows(rows).passes for rows in (16 * 17, 16 * 16, 100, 16, 1)] == [1, 2, 3, 17, 17]
+    assert own.for_rows(100).steps(100) == 3 * 3 * 7 >= 50 and settings().for_rows(1).passes == 1
+    assert own.for_rows(100).for_rows(16 * 17).passes == 1
+
+
+def test_several_passes_an_epoch_are_as_many_epochs_that_are_measured_together(folder, target):
+    own = settings(epochs=2, lr_milestones=[1], least_steps=13).for_rows(ROWS["train"])
+    assert own.passes == 2
+    plain = settings(epochs=4, lr_milestones=[2])
+    runs = [transferring.start_run(members(folder), 0, 1e-3, target, each) for each in (own, plain)]
+    together, apart = (
+        transferring.finish_run(run, "full", target, each) for run, each in zip(runs, (own, plain), strict=True)
+    )
+    assert runs[0].step == runs[1].step and len(together) == 2 and len(apart) == 4
+    for epoch, scores in enumerate(together):
+        assert scores["evaluation"].loss == apart[2 * epoch + 1]["evaluation"].loss
+        both = [apart[2 * epoch + number]["train"].loss for number in (0, 1)]
+        assert scores["train"].loss == pytest.approx(sum(both) / 2)
 
 
 def test_every_parameter_has_one_rate_and_batch_norms_no_decay(folder):
@@ -313,10 +340,22 @@ def bits(run) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("calls", [1, 3, 4, 6, 8])  # mid-epoch, before and after an evaluation, the last of all
+# Mid-epoch, before and after an evaluation, the last of all.
+@pytest.mark.parametrize("calls", [1, 3, 4, 6, 8])
 def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(folder, target, calls):
     """Even with backbones that draw from torch's generator in training."""
-    own = settings(epochs=2)
+    goes_on(folder, target, settings(epochs=2), calls, calls - calls // 4)
+
+
+@pytest.mark.parametrize("calls", [1, 3, 5, 6, 7])  # in the first pass, at its end, in the second, at its end, measured
+def test_so_has_one_that_was_stopped_between_or_within_passes(folder, target, calls):
+    own = settings(epochs=1, least_steps=6).for_rows(ROWS["train"])
+    assert own.passes == 2
+    goes_on(folder, target, own, calls, min(calls, 6))
+
+
+def goes_on(folder, target, own: Settings, calls: int, step: int) -> None:
+    """A run that is stopped at its ``calls``-th offer, which is at ``step``, ends as one that is not stopped."""
 
     def start():
         return transferring.start_run([Noisy(backbone) for backbone in members(folder)], 0, 1e-3, target, own)
@@ -338,7 +377,7 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(folder, targe
     following = start()
     torch.manual_seed(calls)  # another process
     assert not transfer_states.load_state(saved, "another run", following) and following.step == 0
-    assert transfer_states.load_state(saved, "run", following) and following.step == calls - calls // 4
+    assert transfer_states.load_state(saved, "run", following) and following.step == step
     transferring.finish_run(following, "full", target, own)
     assert bits(following) == bits(whole)
 
@@ -368,8 +407,16 @@ def test_all_networks_diverge(replicate):
 
 
 def test_a_longer_grid_changes_no_other_row(replicate):
-    short, long = replicate(settings(weight_decays=[0.5])), replicate(settings(weight_decays=[0.1, 0.5]))
-    assert short.metrics == [row for row in long.metrics if row["weight_decay"] == 0.5]
+    short, long = replicate(settings(weight_decays=[0.001, 0.5])), replicate(settings(weight_decays=[0.001, 0.1, 0.5]))
+    assert short.metrics == [row for row in long.metrics if row["weight_decay"] != 0.1]
+
+
+def test_one_weight_decay_needs_no_second_fit(replicate):
+    """What is reported of it is what both fits would report: nothing is left to choose."""
+    alone, beside = replicate(settings(weight_decays=[0.5])), replicate(settings(weight_decays=[0.001, 0.5]))
+    assert alone.metrics == [row for row in beside.metrics if row["weight_decay"] == 0.5 and row["fit"] == "full"]
+    last = [row["top1"] for row in alone.metrics if row["epoch"] == SETTINGS["epochs"] and row["split"] == "evaluation"]
+    assert alone.selected["holdout"] == (0.5, SETTINGS["epochs"], *last)
 
 
 # --- the stage ---

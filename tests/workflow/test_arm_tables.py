@@ -1,13 +1,16 @@
 """Table 1, the controls and the grid as Snakemake sees them: what they add, and that table 2 does not notice them."""
 
+import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from tests.studies import ROOT, StudyFolder, jobs_of
+from tests.studies import StudyFolder, jobs_of, values_of
 from workflow_scripts.timecat.configuration import Config
 from workflow_scripts.timecat.configuration_arms import BESIDE_TABLE_2
+from workflow_scripts.timecat.datasets import read_split
 from workflow_scripts.timecat.study import Study
 
 TABLES = ["results/table1.csv", "results/controls.csv", "results/grid.csv"]
@@ -17,10 +20,6 @@ TABLES = ["results/table1.csv", "results/controls.csv", "results/grid.csv"]
 def fresh(tmp_path_factory) -> StudyFolder:
     """A copy of the repository in which nothing has run."""
     return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
-
-
-def values_of(name: str) -> dict:
-    return yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
 
 
 def dry_run(study: StudyFolder, values: dict, *targets: str):
@@ -35,7 +34,7 @@ def commands(done) -> list[str]:
 
 def without_tables(name: str) -> dict:
     """A study without the blocks of its other tables, and without what only they use."""
-    values = values_of(name)
+    values = values_of(f"config/{name}.yaml")
     for block in BESIDE_TABLE_2:
         values.pop(block, None)
     values["backbones"] = {values["backbone"]: values["backbones"][values["backbone"]]}
@@ -44,14 +43,17 @@ def without_tables(name: str) -> dict:
 
 @pytest.mark.parametrize("name", ["config", "paper"])
 def test_table_2_has_the_jobs_and_commands_that_it_has_alone(fresh, name):
-    alone, beside = (dry_run(fresh, values, "results/table2.csv") for values in (without_tables(name), values_of(name)))
+    alone, beside = (
+        dry_run(fresh, values, "results/table2.csv")
+        for values in (without_tables(name), values_of(f"config/{name}.yaml"))
+    )
     assert jobs_of(alone) == jobs_of(beside) and commands(alone) == commands(beside)
     assert len(commands(alone)) == sum(jobs_of(alone).values())
 
 
 def test_the_jobs_of_the_embedded_tables(fresh):
     """Fifteen seeds reach all four milestones; three wide networks and three of the six plain ones go on to step 360."""
-    values, targets = values_of("config"), 2
+    values, targets = values_of("config/config.yaml"), 2
     jobs = jobs_of(dry_run(fresh, values, "results/table2.csv", *TABLES))
     extracted = {360: 15, 80: 15, 160: 15, 64: 15, "wide": 3 + 3, "plain": 3 + 6}
     of_digits = {360: 15, 160: 14, 80: 12, 64: 15}  # which table 2 alone has
@@ -68,7 +70,7 @@ def test_the_jobs_of_the_embedded_tables(fresh):
 
 def test_the_jobs_of_the_embedded_families(fresh):
     """Six seeds of each: short runs of all, of which three go on; the residual networks' are those of table 2."""
-    jobs = jobs_of(dry_run(fresh, values_of("config"), "results/families.csv"))
+    jobs = jobs_of(dry_run(fresh, values_of("config/config.yaml"), "results/families.csv"))
     assert jobs["pretrain"] == 15 * 4 + 2 * (6 + 3)
     assert jobs["extract_features"] == (15 + 14 + 2 * (3 + 6)) * 3
     assert (jobs["probe"], jobs["tabulate_arms"]) == (6 * 3, 1)
@@ -81,20 +83,33 @@ def test_the_published_families_need_one_file_each(fresh, name):
     assert jobs == made | {"tabulate_arms": 1}
 
 
+def test_the_published_families_have_a_table_together(fresh):
+    """Beside nine networks of the authors' release, from one archive; what each imports is what its own study imports."""
+    dry = dry_run(fresh, values_of("config/families.yaml"), "results/families.csv")
+    made = {"download": 5, "import_checkpoint": 9 + 4, "write_dataset": 8, "extract_features": 13 * 4, "probe": 6 * 4}
+    assert jobs_of(dry) == made | {"tabulate_arms": 1}
+    together = commands(dry)
+    for name in ("swav", "simsiam", "seer", "vit"):
+        alone = commands(dry_run(fresh, values_of(f"config/{name}.yaml"), "results/families.csv"))
+        assert {line for line in alone if "import_checkpoint" in line or ".download" in line} < set(together), name
+
+
 def test_the_grid_needs_no_checkpoint_that_table_2_does_not(fresh):
-    grid, table2 = (jobs_of(dry_run(fresh, values_of("config"), f"results/{name}.csv")) for name in ("grid", "table2"))
+    grid, table2 = (
+        jobs_of(dry_run(fresh, values_of("config/config.yaml"), f"results/{name}.csv")) for name in ("grid", "table2")
+    )
     assert grid["pretrain"] == table2["pretrain"] and "tabulate" not in grid
 
 
 def test_the_papers_tables_need_no_data_to_be_shown(fresh):
-    jobs = jobs_of(dry_run(fresh, values_of("paper"), *TABLES))
+    jobs = jobs_of(dry_run(fresh, values_of("config/paper.yaml"), *TABLES))
     # 5 seeds at 4 steps; 3 wide and 3 plain at 2 steps, and a fourth plain one at the first.
     assert jobs["pretrain"] == 5 * 4 + 3 * 2 + 3 * 2 + 1
     assert (jobs["tabulate_arms"], jobs["tabulate_grid"]) == (2, 1)
 
 
 def test_what_each_job_is_told(fresh):
-    dry = dry_run(fresh, values_of("config"), *TABLES)
+    dry = dry_run(fresh, values_of("config/config.yaml"), *TABLES)
     trained = [line for line in commands(dry) if "workflow_scripts.pretrain " in line]
     (wide,) = [line for line in trained if "residual16/seed2/step80.safetensors" in line]
     assert '"width":16' in wide and '"label_smoothing":0.1' in wide and '"pretrain"' not in wide
@@ -108,7 +123,7 @@ def test_what_each_job_is_told(fresh):
 
 def test_with_published_weights_other_backbones_are_pretrained(fresh):
     """config/paper.yaml with the authors' release: 16 files, cat4 of the five longest, and networks of our own."""
-    values = values_of("paper")
+    values = values_of("config/paper.yaml")
     values["checkpoints"] = {
         "path": "https://example.org/{step}/{run}",
         "runs": {200000: [0, 1], 100000: [0, 1, 2, 3]},
@@ -120,32 +135,32 @@ def test_with_published_weights_other_backbones_are_pretrained(fresh):
 
 def test_every_arm_of_the_embedded_study_has_three_replicates_and_a_thousand_rows():
     """The grid and calibration have table 2's seeds: three groups of five."""
-    study = Study(Config.model_validate(values_of("config")))
+    study = Study(Config.model_validate(values_of("config/config.yaml")))
     arms = [arm for table in study.config.tables for arm in study.rows_of(table)] + list(study.config.arms)
     for arm in arms:
         assert len(study.replicates(arm)) >= 3, arm.name
     assert len(study.config.pretrain.seeds) // max(study.config.grid.members) >= 3
-    for name, block in study.config.data_sets.items():
-        rows = getattr(block, "rows", None)
-        assert rows is None or rows.evaluation >= 1000, name
-    assert study.config.data_sets["digits"].evaluation_fraction * 1797 > 1000
+    targets = {name for table in (None, *study.config.tables, "grid") for name in study.targets_of(table)}
+    for name in targets:
+        settings = json.loads(study.data_set_settings(SimpleNamespace(data_set=name, split="evaluation")))
+        assert len(read_split(settings, "evaluation")) >= 1000, name
 
 
 def test_the_grid_may_have_targets_of_its_own(fresh):
-    values = values_of("config") | {"grid": {"targets": ["cue0"], "members": [1, 2]}}
+    values = values_of("config/config.yaml") | {"grid": {"targets": ["cue0"], "members": [1, 2]}}
     (line,) = [line for line in commands(dry_run(fresh, values, "results/grid.csv")) if ".tabulate_grid " in line]
     assert "/cue0/" in line and "/cues/cues/" not in line and '"name":"cue0"' in line and '"name":"digits"' not in line
 
 
 def test_a_target_of_the_grid_that_is_no_data_set_is_said_so():
-    values = values_of("config") | {"grid": {"targets": ["cue9"]}}
+    values = values_of("config/config.yaml") | {"grid": {"targets": ["cue9"]}}
     with pytest.raises(ValueError, match="grid.targets: 'cue9' is not one of the data sets"):
         Config.model_validate(values)
 
 
 def test_the_grids_own_targets_are_ones_that_its_networks_can_read():
     values = without_tables("config") | {"source": "motifs", "targets": ["single"], "backbone": "sequence12"}
-    values |= {"backbones": values_of("config")["backbones"], "grid": {"targets": ["spaced"]}}
+    values |= {"backbones": values_of("config/config.yaml")["backbones"], "grid": {"targets": ["spaced"]}}
     assert Config.model_validate(values).grid.targets == ["spaced"]
     with pytest.raises(ValueError, match="sequence_residual reads sequences, and 'cues' has images"):
         Config.model_validate(values | {"grid": {"targets": ["cues"]}})

@@ -1,11 +1,12 @@
 """Calibration as Snakemake sees it: one job beside those of the table, for every study; what it is given."""
 
+import json
 import re
 
 import pytest
 import yaml
 
-from tests.studies import ROOT, StudyFolder, jobs_of
+from tests.studies import ROOT, StudyFolder, jobs_of, values_of
 from workflow_scripts.timecat.configuration import Config
 from workflow_scripts.timecat.study import Study
 
@@ -22,21 +23,39 @@ def fresh(tmp_path_factory) -> StudyFolder:
 @pytest.mark.parametrize("config", CONFIGS)
 def test_every_study_has_it(fresh, config):
     jobs = jobs_of(fresh.snakemake("-n", "--", WANTED, config=f"config/{config}"))
-    values = yaml.safe_load((ROOT / "config" / config).read_text())
+    values = values_of(f"config/{config}")
     assert jobs["calibration"] == 1 and "tabulate" not in jobs
     study = Study(Config.model_validate(values))
     cells = study.calibrated_cells()
     assert cells[: len(study.cells())] == study.cells() and len({tuple(cell.values()) for cell in cells}) == len(cells)
-    assert jobs["probe"] == sum(study.arms[cell["arm"]].transfer == "probe" for cell in cells)
-    assert jobs["write_dataset"] == 2 * len({values["source"], *values["targets"]})
+    for rule, modes in (("probe", {"probe"}), ("transfer", {"finetune", "direct"}), ("reweight", {"reweight"})):
+        assert jobs.get(rule, 0) == sum(study.arms[cell["arm"]].transfer in modes for cell in cells)
 
 
-def test_the_arms_of_tables_beside_table_2_have_it_on_its_targets():
-    study = Study(Config.model_validate(yaml.safe_load((ROOT / "config/config.yaml").read_text())))
-    cells = study.calibrated_cells()
-    for arm, targets in (("ensemble", ["cues", "cue0"]), ("copies", ["cues", "cue0"]), ("vit", study.config.targets)):
+def test_the_arms_of_all_tables_have_it_each_on_its_own_targets():
+    values = values_of("config/config.yaml")
+    study = Study(Config.model_validate(values))
+    cells, names = study.calibrated_cells(), set(study.config.all_arms)
+    assert {cell["arm"] for cell in cells} == names
+    for arm, targets in (
+        ("ensemble", ["cues", "cue0"]),
+        ("vit", ["cues", "digits", "cue0"]),
+        ("mixed_finetuned", ["component0", "component1"]),
+        ("reweighted_cat2", ["shortcut", "shortcut_balanced"]),
+        ("dna_alone", ["single", "spaced", "ordered"]),
+    ):
         assert [cell["data_set"] for cell in cells if cell["arm"] == arm] == targets
-    assert not any(cell["arm"] in ("alone", "dna_cat1", "biased_cat1") for cell in cells)
+    described = json.loads(study.calibration_data_sets(None))
+    assert [each["name"] for each in described] == study.calibrated_data_sets()
+    assert len(study.evaluation_indices()) == len(study.train_indices()) == len(described)
+
+    values["calibration"] = {"tables": ["spurious"]}
+    fewer = Study(Config.model_validate(values))
+    assert fewer.calibrated_data_sets() == [*values["targets"], "shortcut", "shortcut_balanced"]
+    assert {cell["arm"] for cell in fewer.calibrated_cells()} == {
+        *(arm.name for arm in fewer.config.arms),
+        *fewer.config.spurious.names,
+    }
 
 
 def test_it_takes_the_tables_jobs_and_one_more(fresh):

@@ -11,7 +11,6 @@ import yaml
 
 from tests.studies import ROOT, StudyFolder, jobs_of
 from workflow_scripts.timecat.artifacts import write_json
-from workflow_scripts.timecat.configuration import Config
 from workflow_scripts.timecat.configuration_errors import read_config
 from workflow_scripts.timecat.plan_cluster import scheduler_view
 from workflow_scripts.timecat.plan_jobs import jobs_of as planned_jobs
@@ -90,9 +89,54 @@ def test_the_planned_jobs_are_snakemakes(fresh, tmp_path, name):
     assert collections.Counter((jobs[a].rule, jobs[b].rule) for a, b in pairs) == edges(graph)
 
 
+# Rows that are not known before images are made.
+PARTS = {f"component{number}": (3000, 1200, 16) for number in (0, 1)} | {"shortcut_balanced": (408, 2000, 2)}
+PARTS |= dict.fromkeys(("plants", "insects", "birds", "fishes"), (30000, 1500, 900))
+
+
+@pytest.mark.parametrize(
+    "name, tables",
+    [
+        ("config", ["table1", "controls", "families", "grid"]),
+        ("config", ["gap", "spurious"]),
+        ("config", ["counterexample"]),
+        ("paper", ["table2", "table1", "controls", "grid", "gap", "calibration", "counterexample"]),
+        ("families", ["families"]),
+    ],
+)
+def test_so_are_those_of_other_tables(fresh, name, tables):
+    study, file = study_of(name, fresh.path)
+    given = {part: rows for part, rows in PARTS.items() if part in study.config.data_sets}
+    planned = PlannedStudy(study, RowsOf(study, given, fresh.path), tables)
+    jobs = planned_jobs(planned)
+    graph = fresh.snakemake("--dag", "dot", "--", *planned.targets, config=file).stdout
+    rules = collections.Counter(re.findall(r'^\s*\d+\[label = "(\w+)', graph, re.MULTILINE))
+    assert collections.Counter(job.rule for job in jobs) == rules
+    maker = {path: place for place, job in enumerate(jobs) for path in job.makes}
+    pairs = {(maker[path], place) for place, job in enumerate(jobs) for path in job.needs if path in maker}
+    assert all(before < after for before, after in pairs)
+    assert collections.Counter((jobs[a].rule, jobs[b].rule) for a, b in pairs) == edges(graph)
+
+
+def test_table_1_of_the_paper_costs_more_than_twice_table_2(fresh):
+    """A wide network's step is four of a plain one's, and three of them are trained; nothing is counted twice."""
+    tables = {}
+    for table in ("table2", "table1"):
+        options = ["--configfile", "config/paper.yaml", *(["--table", table] if table != "table2" else [])]
+        text = plan(*options, cwd=fresh.path).stdout
+        (tables[table],) = re.findall(r"^pretrain .* ([\d.]+) GPU-days +([\d.]+) GPU-days$", text, re.MULTILINE)
+        assert ("(table1)" in text.splitlines()[0]) is (table == "table1")
+    assert 2 < float(tables["table1"][0]) / float(tables["table2"][0]) < 4
+    both = plan("--configfile", "config/paper.yaml", "--table", "table2", "--table", "table1", cwd=fresh.path).stdout
+    assert "resnet50w2, 224 px" in both and re.search(r"^tabulate_arms +1 +1 ", both, re.MULTILINE)
+    (alone,) = re.findall(r"^pretrain +(\d+) ", plan("--configfile", "config/paper.yaml", cwd=fresh.path).stdout, re.M)
+    (together,) = re.findall(r"^pretrain +(\d+) ", both, re.MULTILINE)
+    assert int(together) == int(alone) + 3 * 2, "each wide chain has two milestones"
+
+
 def test_a_dry_run_counts_as_the_plan_does(fresh):
     for config in ("config", "paper", "photos"):
-        study = Study(Config.model_validate(yaml.safe_load((ROOT / f"config/{config}.yaml").read_text())))
+        study, _ = study_of(config, fresh.path)
         jobs = planned_jobs(PlannedStudy(study, RowsOf(study, ROWS.get(config), fresh.path)))
         counted = jobs_of(fresh.snakemake("-n", config=f"config/{config}.yaml"))
         assert collections.Counter(job.rule for job in jobs) == counted
@@ -144,18 +188,23 @@ def test_make_plan(fresh):
     """Its command line; `setup` would set the environment up in the copy, so it is not run."""
     # Inside `make test`, make would say which folder it enters and leaves.
     make = ["make", "--no-print-directory", "-n", "plan"]
-    asked = [[*make, "CONFIG=config/paper.yaml", "GPUS=8,64"], make]
+    asked = [[*make, "CONFIG=config/paper.yaml", "GPUS=8,64"], make, [*make, "TABLE=table1 grid"]]
     done = [
         subprocess.run(line, cwd=fresh.path, capture_output=True, text=True).stdout.strip().splitlines()[-1]
         for line in asked
     ]
     assert done[0].endswith("-m workflow_scripts.plan --configfile config/paper.yaml --gpus 8,64")
     assert done[1].endswith("-m workflow_scripts.plan --configfile config/config.yaml")
+    assert done[2].split()[-4:] == ["--table", "table1", "--table", "grid"]
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
+        (["--table", "table7"], "error: --table: 'table7' is not one of the study's tables (table2, table1, controls"),
+        (["--table", "gap"], "data_sets.component0: how many rows it has is not known before it is made; state them"),
+        (["--table", "genomics"], "data_sets.single: it has sequences, and a plan counts images"),
+        (["--table", "table1", "--page", "page.md"], "error: --page: it is of table 2; leave --table out"),
         (["--configfile", "nowhere.yaml"], "error: --configfile: nowhere.yaml cannot be read"),
         (["--configfile", "config/photos.yaml"], "data_sets.tinyimagenet25: its rows are not known"),
         (["--device", "abacus"], "error: --device: 'abacus' is not in the table of throughputs (v100,"),

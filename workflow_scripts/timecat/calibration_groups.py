@@ -1,7 +1,7 @@
 """Groups of a data set's evaluation rows, and the segments that they and their intersections make.
 
-A grouping gives every row one group. The groupings of a data set are the group columns of its index; where there are
-none, the class, its superclass (where classes are named by paths: the folder that the class's lies in, as in
+A grouping gives every row one group. The groupings of a data set are the group columns of its index; where none has two
+groups, the class, its superclass (where classes are named by paths: the folder that the class's lies in, as in
 iNaturalist) and how many training rows the class has (in thirds of the classes).
 """
 
@@ -51,13 +51,18 @@ class Segments:
 def groupings(evaluation_index, train_index) -> list[Grouping]:
     """The groupings of a data set's evaluation rows. Both: pyarrow tables; train_index: of its probe's training rows."""
     columns = [name for name in evaluation_index.column_names if name not in OWN_COLUMNS]
-    if columns:
-        return [grouping(name, evaluation_index[name]) for name in columns]
+    if found := _several([grouping(name, evaluation_index[name]) for name in columns]):
+        return found
     names, labels = evaluation_index["class_name"].to_pylist(), evaluation_index["label"].to_numpy()
     found = [grouping("class", evaluation_index["class_name"])]
     if all("/" in str(name) for name in names):
         found.append(grouping("superclass", [name.rpartition("/")[0] for name in names]))
     found.append(by_frequency(labels, train_index["label"].to_numpy()))
+    return _several(found)
+
+
+def _several(found: list[Grouping]) -> list[Grouping]:
+    """Those with more than one group; a part of a data set often has columns with one value."""
     return [one for one in found if len(one.values) > 1]
 
 

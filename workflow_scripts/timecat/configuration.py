@@ -8,11 +8,10 @@ in configuration_arms, published weights in configuration_checkpoints.
 
 import os
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from workflow_scripts.timecat.architectures import mistake_in_data, mistake_in_sizes, mistake_in_zero_gamma
+from workflow_scripts.timecat import configuration_checks as checks
 from workflow_scripts.timecat.configuration_arms import (
-    GAP_TABLES,
     OTHER_TABLES,
     TABLES,
     Arm,
@@ -54,6 +53,11 @@ class Config(Block):
         description="the data sets that are probed, in the order of the table's columns", min_length=1
     )
     backbone: Name = Field(description="the backbone of the study, a key of `backbones`")
+    data_sets_file: str | None = Field(
+        None,
+        description="a YAML file whose block `data_sets` is read first, for studies that share data sets; the study's own "
+        "`data_sets` add to it or change single keys",
+    )
     data_sets: dict[Name, AnyDataSet] = Field(description="data sets by name", min_length=1)
     backbones: dict[Name, AnyBackbone] = Field(description="backbones by name", min_length=1)
     pretrain: Pretrain = Field(description="the pretraining recipe")
@@ -120,36 +124,22 @@ class Config(Block):
         for name in self.data_sets:
             if name in TABLE_COLUMNS or name.endswith(TABLE_ENDINGS):
                 raise ValueError(f"data_sets: {name!r} is a name of the table's own columns; give it another one")
-        self._check_recipes()
+        checks.check_recipes(self)
         arms = self.all_arms
-        self._check_tables(arms)
-        self._check_evaluation_folders(arms)
+        checks.check_tables(self, arms)
+        checks.check_evaluation_folders(self, arms)
         for name in dict.fromkeys([self.backbone, *(arm.backbone or self.backbone for arm in arms.values())]):
-            self._check_backbone(name)
+            checks.check_backbone(self, name)
         for arm in arms.values():
             check_replicates(arm, arm.seeds or self.pretrain.seeds, "seeds" if arm.seeds else "pretrain.seeds")
             for name in arm.published:
-                if name not in (targets := self._targets_of(arm)):
+                if name not in (targets := self.targets_of_arm(arm)):
                     raise ValueError(
                         f"arms: {arm.name!r} has a published figure on {name!r}, which is not one of the targets "
                         f"({', '.join(targets)}); correct the name"
                     )
-        self._check_grid(arms)
-        if self.checkpoints is not None:
-            own = [arm for arm in arms.values() if (arm.backbone or self.backbone) == self.backbone]
-            for arm in own:
-                if (arm.source or self.source) != self.source:
-                    raise ValueError(
-                        f"arms: {arm.name!r} is pretrained on {arm.source!r}, but its backbone {self.backbone!r} is the "
-                        "one that `checkpoints` publishes; give it a backbone of its own"
-                    )
-                if unknown := [seed for seed in arm.seeds or [] if seed not in self.pretrain.seeds]:
-                    raise ValueError(
-                        f"arms: seed {unknown[0]} of {arm.name!r} is not in pretrain.seeds, whose places are the runs of "
-                        "`checkpoints`; add it there or take it out"
-                    )
-            steps = {step for arm in own for step in arm.all_steps}
-            self.checkpoints.check_places(self.pretrain.seeds, sorted(steps | set(self.pretrain.milestones)))
+        checks.check_grid(self)
+        checks.check_published(self, arms)
         return self
 
     def _place_data(self):
@@ -188,7 +178,7 @@ class Config(Block):
         tables = {name: getattr(self, name) for name in (*TABLES, *OTHER_TABLES)}
         return {name: table for name, table in tables.items() if table is not None}
 
-    def _targets_of(self, arm: Arm) -> list[str]:
+    def targets_of_arm(self, arm: Arm) -> list[str]:
         """The data sets that an arm is transferred to, in any table."""
         found = list(self.targets) if arm in self.arms else []
         for table in self.tables.values():
@@ -197,9 +187,34 @@ class Config(Block):
         return list(dict.fromkeys(found))
 
     @property
-    def _grid_targets(self) -> list[str]:
+    def grid_targets(self) -> list[str]:
         """The data sets that the grid names itself."""
         return (self.grid.targets if self.grid else None) or []
+
+    def has_sequences(self, data_set: str) -> bool:
+        """Whether a data set is of sequences, or of a part of one."""
+        block = self.data_sets[data_set]
+        return isinstance(self.data_sets[block.of] if isinstance(block, Part) else block, OfSequences)
+
+    @property
+    def publications(self) -> dict[str, Checkpoints]:
+        """Published weights by the backbone that they are of."""
+        found = {} if self.checkpoints is None else {self.backbone: self.checkpoints}
+        own = {name: block.checkpoints for name, block in self.backbones.items() if block.checkpoints is not None}
+        return found | own
+
+    def published_seeds(self, backbone: str) -> list[int]:
+        """The seeds of a backbone's published weights, in the order of their runs."""
+        if backbone == self.backbone:
+            return self.pretrain.seeds
+        arms = [arm for arm in self.all_arms.values() if arm.backbone == backbone]
+        return list(dict.fromkeys(seed for arm in arms for seed in arm.seeds or self.pretrain.seeds))
+
+    def training_of(self, arm: Arm) -> Transfer:
+        """How an arm is fine-tuned or trained directly: the block of that name, with the arm's changes."""
+        block = getattr(self, arm.transfer)
+        changes = {} if arm.training is None else arm.training.model_dump(exclude_unset=True)
+        return type(block).model_validate(block.model_dump() | changes)
 
     def recipe_of(self, backbone: str) -> Pretrain:
         """The recipe that a backbone is pretrained with: the study's, with the changes of its block."""
@@ -207,87 +222,3 @@ class Config(Block):
         if changes is None:
             return self.pretrain
         return Pretrain.model_validate(self.pretrain.model_dump() | changes.model_dump(exclude_unset=True))
-
-    def _check_recipes(self):
-        for name in self.backbones:
-            try:
-                self.recipe_of(name)
-            except ValidationError as error:  # of changes that do not go together, or with the study's recipe
-                message = error.errors()[0]["msg"].removeprefix("Value error, ")
-                raise ValueError(f"backbones.{name}.pretrain.{message}") from None
-
-    def _check_grid(self, arms: dict[str, Arm]):
-        if self.grid is None:
-            return
-        key, seeds = ("grid.seeds", self.grid.seeds) if self.grid.seeds else ("pretrain.seeds", self.pretrain.seeds)
-        if self.grid.members[-1] > len(seeds):
-            raise ValueError(
-                f"grid.members: {self.grid.members[-1]} of them need as many seeds, and {key} has {len(seeds)}; add "
-                f"{self.grid.members[-1] - len(seeds)} or lower it"
-            )
-        if unknown := [seed for seed in seeds if seed not in self.pretrain.seeds and self.checkpoints]:
-            raise ValueError(
-                f"grid.seeds: {unknown[0]} is not in pretrain.seeds, whose places are the runs of `checkpoints`"
-            )
-
-    def _check_tables(self, arms: dict[str, Arm]):
-        """That sources and targets of arms and tables are data sets."""
-        named = [(f"{key}.targets", name) for key, table in self.tables.items() for name in table.targets or []]
-        named += [("grid.targets", name) for name in self._grid_targets]
-        named += [(f"{key}.source", table.source) for key, table in self.tables.items() if table.source]
-        named += [(f"arms: source of {arm.name!r}", arm.source) for arm in arms.values() if arm.source]
-        for key in GAP_TABLES:
-            names = self.tables[key].names if key in self.tables else []
-            if names and all(arms[name].transfer != "direct" for name in names):
-                raise ValueError(
-                    f"{key}: it needs an arm with `transfer: direct`, which the others are compared with; add one"
-                )
-        for key, name in named:
-            if name not in self.data_sets:
-                raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(self.data_sets)})")
-            if not key.endswith(".targets") and isinstance(self.data_sets[name], EvaluationFolder):
-                raise ValueError(f"{key}: {name!r} is for evaluation only; choose another data set")
-
-    def _check_backbone(self, name: str):
-        if name not in self.backbones:
-            arm = next(arm.name for arm in self.all_arms.values() if arm.backbone == name)
-            raise ValueError(
-                f"arms: {arm!r} is of backbone {name!r}, which is not one of the backbones ({', '.join(self.backbones)})"
-            )
-        architecture = self.backbones[name].architecture
-        if self.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
-            raise ValueError(f"pretrain.zero_gamma: {mistake}")
-        arms = [arm for arm in self.all_arms.values() if (arm.backbone or self.backbone) == name]
-        seen = [place for arm in arms for place in (arm.source or self.source, *self._targets_of(arm))]
-        if name == self.backbone:
-            seen = [self.source, *self.targets, *self._grid_targets, *seen]
-        blocks = {target: self.data_sets[target] for target in dict.fromkeys(seen)}
-        with_size = {target: block for target, block in blocks.items() if not isinstance(block, EvaluationFolder)}
-        are_sequences = {target: self._has_sequences(block) for target, block in blocks.items()}
-        if mistake := mistake_in_data(architecture, are_sequences):
-            raise ValueError(f"backbones.{name}.architecture: {mistake}")
-        sizes = {target: block.transform.size for target, block in with_size.items()}
-        if mistake := mistake_in_sizes(architecture, sizes):
-            raise ValueError(f"data_sets.{mistake}")
-
-    def _has_sequences(self, block) -> bool:
-        block = self.data_sets[block.of] if isinstance(block, Part) else block
-        return isinstance(block, OfSequences)
-
-    def _check_evaluation_folders(self, arms: dict[str, Arm]):
-        trainable = [name for name, block in self.data_sets.items() if not isinstance(block, EvaluationFolder)]
-        if self.source not in trainable:
-            raise ValueError(f"source: {self.source!r} is for evaluation only; choose one of {', '.join(trainable)}")
-        for name, block in self.data_sets.items():
-            if isinstance(block, EvaluationFolder) and block.probe_of not in trainable:
-                raise ValueError(
-                    f"data_sets.{name}.probe_of: {block.probe_of!r} is not a data set that has a probe "
-                    f"({', '.join(trainable)})"
-                )
-        for arm in arms.values():
-            only = [name for name in self._targets_of(arm) if name not in trainable]
-            if arm.transfer != "probe" and only:
-                raise ValueError(
-                    f"arms: {arm.name!r} has `transfer: {arm.transfer}`, which leaves no probe to read {only[0]!r} with; "
-                    "take that data set out of `targets`, or the arm out"
-                )

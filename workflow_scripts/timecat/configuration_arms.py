@@ -16,8 +16,13 @@ from workflow_scripts.timecat.configuration_blocks import (
     PositiveInt,
     Seed,
     WithoutRepeats,
+    changes_of,
     repeated,
 )
+from workflow_scripts.timecat.configuration_stages import Transfer
+
+TransferChanges = changes_of(Transfer, "TransferChanges")
+TRAINED = ("finetune", "direct")  # the modes of `transfer` that train backbones, each by the block of that name
 
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
 Targets = Annotated[list[Name], Field(min_length=1), WithoutRepeats]
@@ -49,6 +54,10 @@ class Arm(Block):
         description="`probe`: frozen backbones; `finetune`: backbones trained on as well; `direct`: backbones trained on "
         "the target from nothing; `reweight`: frozen backbones, a last layer trained on balanced groups (block `reweight`)",
     )
+    training: TransferChanges | None = Field(
+        None,
+        description="with `transfer: finetune` or `direct`: changes to that block for this arm, such as {epochs: 90}",
+    )
     one_seed: bool = Field(
         False,
         description="all members of a replicate are of one seed, and each seed is a replicate: copies of one checkpoint, or "
@@ -72,6 +81,15 @@ class Arm(Block):
         if self.steps is None:
             return []
         return self.steps if isinstance(self.steps, list) else [self.steps] * self.members
+
+    @model_validator(mode="after")
+    def _training_where_trained(self):
+        if self.training is not None and self.transfer not in TRAINED:
+            raise ValueError(
+                f"training: {self.name!r} has `transfer: {self.transfer}`, which trains no backbone; remove the key, or choose "
+                "finetune or direct"
+            )
+        return self
 
     @model_validator(mode="after")
     def _steps_where_pretrained(self):
@@ -139,6 +157,11 @@ class ArmGrid(Block):
     )
     seeds: Seeds | None = Field(
         None, description="seeds that replicates are made of (default: pretrain.seeds, so that checkpoints exist)"
+    )
+    replicates: PositiveInt | None = Field(
+        None,
+        description="at most so many replicates of a cell, the first ones (default: as many as the seeds give; an arm of a table "
+        "that stands for a cell keeps its own)",
     )
     targets: Targets | None = Field(None, description="its data sets, a panel for each (default: the study's targets)")
 

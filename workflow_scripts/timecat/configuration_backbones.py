@@ -2,23 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, create_model, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from workflow_scripts.timecat.architectures import mistake_in_name, mistake_in_width
-from workflow_scripts.timecat.configuration_blocks import Block, PositiveInt, Text
+from workflow_scripts.timecat.configuration_blocks import Block, PositiveInt, Text, changes_of
+from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_stages import NOT_OF_THE_RECIPE, Pretrain
 
-# The keys of the recipe, each with its check and without its default: what is not written stays as `pretrain` has it.
-RecipeChanges = create_model(
-    "RecipeChanges",
-    __base__=Block,
-    __doc__="Changes to the recipe.",
-    **{
-        name: (Annotated[field.annotation, Field(description=field.description), *field.metadata], None)
-        for name, field in Pretrain.model_fields.items()
-        if name not in NOT_OF_THE_RECIPE
-    },
-)
+RecipeChanges = changes_of(Pretrain, "RecipeChanges", NOT_OF_THE_RECIPE)
 
 
 class Backbone(Block):
@@ -30,9 +21,15 @@ class Backbone(Block):
         "stands for the architecture and the recipe",
     )
 
+    checkpoints: Checkpoints | None = Field(
+        None,
+        description="published weights of this backbone, in the place of pretraining (of the study's backbone they stand at "
+        "the top); {run} is a seed's place among the seeds of its arms",
+    )
+
     def settings(self) -> dict:
         """What the network is, without how it is pretrained."""
-        return self.model_dump(exclude={"pretrain"})
+        return self.model_dump(exclude={"pretrain", "checkpoints"})
 
 
 class SmallResidual(Backbone):

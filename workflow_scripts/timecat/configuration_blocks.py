@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 Text = Annotated[str, Field(min_length=1)]
@@ -43,3 +43,18 @@ class Block(BaseModel):
     """A block of the config."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def changes_of(block: type[Block], name: str, without: tuple[str, ...] = ()) -> type[Block]:
+    """A block for changes to another one: its keys but ``without``, each with its check and without its default, so that
+    what is not written stays as the other has it."""
+    return create_model(
+        name,
+        __base__=Block,
+        __doc__=f"Changes to a {block.__name__}.",
+        **{
+            key: (Annotated[field.annotation, Field(description=field.description), *field.metadata], None)
+            for key, field in block.model_fields.items()
+            if key not in without
+        },
+    )

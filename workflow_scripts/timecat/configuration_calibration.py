@@ -1,15 +1,21 @@
 """The typed config of results/calibration.csv."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from workflow_scripts.timecat.configuration_blocks import Block, PositiveInt
+from workflow_scripts.timecat.configuration_arms import OTHER_TABLES, TABLES
+from workflow_scripts.timecat.configuration_blocks import Block, PositiveInt, WithoutRepeats
 
 
 class Calibration(Block):
     """How well probabilities are calibrated, over all rows and over groups of them (results/calibration.csv)."""
 
+    tables: Annotated[list[Literal[(*TABLES, *OTHER_TABLES)]], WithoutRepeats] | None = Field(
+        None,
+        description="tables beside table 2 whose arms are measured too, each on its own targets (default: all that the study "
+        "has, so that all of their arms are made for it; the grid is left out)",
+    )
     bins: PositiveInt = Field(15, description="bins of the expected calibration error, of equally many rows each")
     minimum_rows: PositiveInt = Field(50, description="groups and intersections of groups with fewer rows do not count")
     depth: Annotated[int, Field(ge=0)] = Field(

@@ -36,6 +36,11 @@ class Checkpoints(Block):
         description="keys of the published file that may be left out, as shell patterns: the classifier's (kept where its "
         "shape fits), and what else the file holds, such as `projection_head.*`",
     )
+    pretrained_on: Text | None = Field(
+        None,
+        description="what the files' networks were pretrained on, in words, if that is not the study's source: tables say so, "
+        "and no column of theirs is in distribution",
+    )
     step_tolerance: Annotated[int, Field(ge=0)] = Field(
         0, description="by how much the step that a file itself states may differ from the config's"
     )
@@ -68,13 +73,14 @@ class Checkpoints(Block):
                 raise ValueError("path: with an archive it is a path inside of that; write it without a URL")
         return self
 
-    def check_places(self, seeds: list[int], steps: list[int]) -> None:
-        """ValueError, beginning with the key, where two checkpoints would be one file or a run has no seed."""
+    def check_places(self, key: str, seeds: list[int], steps: list[int], seeds_key: str) -> None:
+        """ValueError where two checkpoints would be one file or a run has no seed. key: where this block stands, with which
+        the message begins. seeds_key: where the seeds stand."""
         for step, runs in self.runs.items():
             for run in runs:
                 if run >= len(seeds):
                     raise ValueError(
-                        f"checkpoints.runs.{step}: there is no run {run}, pretrain.seeds has {len(seeds)} (runs 0 to "
+                        f"{key}.runs.{step}: there is no run {run}, {seeds_key} has {len(seeds)} (runs 0 to "
                         f"{len(seeds) - 1}); add seeds or correct it"
                     )
         places = {}
@@ -84,6 +90,6 @@ class Checkpoints(Block):
                 other = places.setdefault(place, (seed, step))
                 if other != (seed, step):
                     raise ValueError(
-                        f"checkpoints.path: {place!r} would be seed {other[0]} at step {other[1]} and seed {seed} at step "
+                        f"{key}.path: {place!r} would be seed {other[0]} at step {other[1]} and seed {seed} at step "
                         f"{step}; add {{seed}} or {{run}}, or {{step}} or {{step_name}}, or correct step_names"
                     )

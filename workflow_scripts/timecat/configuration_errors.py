@@ -32,7 +32,38 @@ def read_config(values: dict, files: list[str]) -> Config:
 
     files: the YAML files that ``values`` come from, to name the right one and to find keys that stand twice in it.
     """
-    return validated(Config, values, files)
+    return validated(Config, *with_shared_data_sets(values, files))
+
+
+def with_shared_data_sets(values: dict, files: list[str]) -> tuple[dict, list[str]]:
+    """Values and files with the data sets of the file that `data_sets_file` names, if it does, beneath the study's own.
+
+    UserError where that file cannot be read or is something else.
+    """
+    shared = values.get("data_sets_file")
+    if not isinstance(shared, str):
+        return values, files
+    try:
+        found = load_unique(shared)
+    except OSError as error:
+        raise UserError(
+            f"{', '.join(map(str, files)) or 'config'}: `data_sets_file` is {shared!r}, which cannot be read "
+            f"({error.strerror}); correct the path, which starts from the Snakefile's folder"
+        ) from None
+    if not isinstance(found, dict) or list(found) != ["data_sets"] or not isinstance(found["data_sets"], dict):
+        raise UserError(
+            f"{shared}: it is a study's `data_sets_file`, so all that can stand there is the block `data_sets`; remove the rest"
+        )
+    own = values.get("data_sets")
+    together = _laid_over(found["data_sets"], {} if own is None else own)
+    return values | {"data_sets": together}, [shared, *files]
+
+
+def _laid_over(block, changes):
+    """``changes`` over ``block``, key by key where both are blocks."""
+    if not (isinstance(block, dict) and isinstance(changes, dict)):
+        return changes
+    return block | {key: _laid_over(block.get(key), change) for key, change in changes.items()}
 
 
 def validated(model: type[Block], values: dict, files: list[str]):
@@ -56,7 +87,7 @@ def validated(model: type[Block], values: dict, files: list[str]):
 
 
 def load_unique(file: str):
-    """The values of a YAML file. UserError where a key stands twice."""
+    """The values of a YAML file. UserError where a key stands twice, or where it is not YAML."""
     with open(file) as stream:
         try:
             return yaml.load(stream, Loader=_UniqueKeyLoader)
@@ -64,6 +95,9 @@ def load_unique(file: str):
             raise UserError(
                 f"{file}: `{error.args[0]}` stands there twice ({error.args[1]}); rename or remove one"
             ) from None
+        except yaml.MarkedYAMLError as error:
+            line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+            raise UserError(f"{file}: {line}not YAML ({error.problem}); correct it") from None
 
 
 MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`

@@ -116,7 +116,10 @@ class Probe(Block):
 class Transfer(Block):
     """Arms with `transfer: finetune` or `direct`: backbones and linear layer trained together on the target."""
 
-    seed: Seed = Field(0, description="draws initial weights, order and augmentation")
+    seed: Seed = Field(
+        0,
+        description="draws the linear layer's initial weights, order and augmentation: seed + r those of replicate r, from 0",
+    )
     epochs: PositiveInt = Field(28, description="passes, each with fresh augmentation")
     batch_size: Annotated[int, Field(gt=1)] = Field(
         256, description="images per step; all members take them at once, so memory grows with members"
@@ -128,6 +131,11 @@ class Transfer(Block):
         [8, 16, 24], description="epochs after which the learning rates drop, ascending"
     )
     lr_gamma: PositiveFloat = Field(0.1, description="factor of each drop")
+    least_steps: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="at least so many steps: on data sets of few rows, an epoch is as many passes as that takes (so that "
+        "arms on a small and on a large one are trained for as long)",
+    )
     weight_decays: Grid = Field([0.0001], description="the grid; on all parameters but batch norm's")
 
 

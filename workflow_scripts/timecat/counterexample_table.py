@@ -10,7 +10,8 @@ from workflow_scripts.timecat.tables import Summary, summarize
 
 # Percent, or of the four distributions (solved...); each of the first ones with its deviation over seeds.
 WITH_DEVIATION = ("keeps_none", "keeps_one", "keeps_more", "solved", "solved_together", "error")
-WITHOUT = ("optimal_feature", "seeds_differ", "solved_of_one", "direct", "diverged")
+EACH = tuple(f"solved{number + 1}" for number in range(len(QUARTERS)))
+WITHOUT = ("optimal_feature", "seeds_differ", "solved_of_one", "direct", "diverged", *EACH)
 HEADER = (
     "network",
     "weight_decay",
@@ -42,7 +43,7 @@ def over_all(setting, mixtures) -> dict[str, float | None]:
     optimal_feature: of those that keep one feature, how many keep the one of the best classifier, where there is no tie.
     seeds_differ: mixtures in which some seeds keep x1 alone and others x2 alone. solved_of_one: the number of distributions
     that probes solve on networks that keep one feature. direct: networks trained on one distribution alone whose probe solves
-    that one.
+    that one. solved1 to solved4: networks whose probe solves that distribution (P1, P2 of one feature, P3, P4 of the other).
     """
     best = optimum(mixtures).feature[:, None]
     keeps_one = setting.dimensions == 1
@@ -54,6 +55,7 @@ def over_all(setting, mixtures) -> dict[str, float | None]:
         "solved_of_one": _mean(setting.solved.sum(0)[keeps_one]),
         "direct": _mean(100 * np.stack([setting.solved[number, mixture] for number, mixture in enumerate(pure)])),
         "diverged": _mean(100 * setting.diverged),
+        **{name: _mean(100 * setting.solved[number]) for number, name in enumerate(EACH)},
     }
 
 
@@ -76,6 +78,7 @@ def exact_line(grid: int) -> list:
         "optimal_feature": 100.0,
         "solved_of_one": _mean(number[best.size == 1]),
         "direct": 100.0,
+        **{name: _mean(100 * np.take(probed, number, 1)) for number, name in enumerate(EACH)},
     }
     return ["exact", "", "", len(mixtures), "", *(_printed(values.get(column)) for column in HEADER[5:])]
 

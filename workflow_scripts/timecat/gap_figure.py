@@ -9,7 +9,7 @@ from workflow_scripts.timecat.table_arms import mode
 
 # Okabe and Ito's colours, distinct to the colour-blind; shapes tell apart what colours do not.
 LOOKS = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P")]
-DIRECT_LOOK = ("0.25", "x")
+DIRECT_LOOKS = [("0.25", "x"), ("0.55", "P"), ("0.25", "d")]
 LINE = 0.19  # inches of height of an arm on a component
 DODGE = 0.7  # share of a component's height that its arms take
 
@@ -54,10 +54,12 @@ def gap_figure(rows, data_sets: list[dict], metric_title: str, style: dict) -> b
 
 
 def _looks(arms: list[dict]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each arm, by name: grey crosses are direct."""
-    transferred = [arm["name"] for arm in arms if mode(arm) != DIRECT]
-    looks = {name: LOOKS[number % len(LOOKS)] for number, name in enumerate(transferred)}
-    return {arm["name"]: looks.get(arm["name"], DIRECT_LOOK) for arm in arms}
+    """Colour and marker of each arm, by name: grey ones are direct."""
+    looks = {}
+    for wanted, own in ((True, DIRECT_LOOKS), (False, LOOKS)):
+        names = [arm["name"] for arm in arms if (mode(arm) == DIRECT) is wanted]
+        looks |= {name: own[number % len(own)] for number, name in enumerate(names)}
+    return looks
 
 
 def _point(panel, value: float, ends: tuple[float, float], place: float, look: tuple[str, str]) -> None:

@@ -37,12 +37,16 @@ class Gap:
 
 @dataclass(frozen=True)
 class GapRow:
-    """An arm on a component (or MEAN): Summary and Gap by selection; no gap of the direct arm itself."""
+    """An arm on a component (or MEAN): Summary and Gap by selection; no gap of a direct arm itself.
+
+    reference: the name of the direct arm that it is compared with; "" of a direct arm.
+    """
 
     arm: dict
     component: str
     summaries: dict[str, Summary]
     gaps: dict[str, Gap]
+    reference: str = ""
 
 
 def read_values(path, metric: str) -> dict[str, list[float]]:
@@ -60,9 +64,10 @@ def read_values(path, metric: str) -> dict[str, list[float]]:
 
 
 def welch(direct: list[float], transferred: list[float]) -> Gap:
-    """Mean difference, and Welch's interval for it: replicates of the two arms are independent of one another.
+    """Mean difference, and Welch's interval for it, for replicates of two arms that are independent of one another.
 
-    Source: Welch 1947, with Satterthwaite's degrees of freedom.
+    (Where arms share seeds, a direct network starts from the weights that the pretrained one started from, and nothing else
+    is common; that is neglected.) Source: Welch 1947, with Satterthwaite's degrees of freedom.
     """
     both = summarize(direct), summarize(transferred)
     difference = both[0].mean - both[1].mean
@@ -108,7 +113,8 @@ def gap_rows(values: dict, arms: list[dict], components: list[str]) -> list[GapR
         for component in (*components, MEAN):
             own, direct = (values[name, component] for name in (arm["name"], reference["name"]))
             gaps = {} if mode(arm) == DIRECT else {name: welch(direct[name], own[name]) for name in SELECTIONS}
-            rows.append(GapRow(arm, component, {name: summarize(own[name]) for name in SELECTIONS}, gaps))
+            compared = reference["name"] if gaps else ""
+            rows.append(GapRow(arm, component, {name: summarize(own[name]) for name in SELECTIONS}, gaps, compared))
     return rows
 
 
@@ -117,7 +123,9 @@ def csv_text(rows: list[GapRow], metric: str) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     fixed = ["method", "transfer", "members", "steps_per_member", "total_steps", "component", "selection", "replicates"]
-    writer.writerow([*fixed, metric, f"{metric}_std", "gap", "gap_low", "gap_high", f"{metric}_published"])
+    writer.writerow(
+        [*fixed, metric, f"{metric}_std", "gap", "gap_low", "gap_high", "compared_with", f"{metric}_published"]
+    )
     for row in rows:
         arm = row.arm
         budget = [arm["members"], steps_cell(arm) or "", total_steps(arm) or ""]
@@ -125,7 +133,8 @@ def csv_text(rows: list[GapRow], metric: str) -> str:
             gap = row.gaps.get(selection, Gap(math.nan, None, None))
             numbers = [_number(value) for value in (summary.mean, summary.std, gap.mean, gap.low, gap.high)]
             where = [row.component, selection, summary.n]
-            writer.writerow([arm["name"], mode(arm), *budget, *where, *numbers, published_of(arm, row.component)])
+            published = published_of(arm, row.component)
+            writer.writerow([arm["name"], mode(arm), *budget, *where, *numbers, row.reference, published])
     return file.getvalue()
 
 
@@ -145,10 +154,11 @@ def markdown_text(rows: list[GapRow], data_sets: list[dict], metric_title: str) 
             f"| {name} | {budget_cells(arm)[0]} | {mean.summaries[SELECTION].n} | {' | '.join(cells)} | {gap} |"
         )
     shown = [of[MEAN] for of in by_arm.values()]
+    references = ", ".join(f"`{name}`" for name in dict.fromkeys(row.reference for row in shown if row.reference))
     said = [
         f"{metric_title}, mean ± standard deviation over n replicates, selection `{SELECTION}`; published figures in "
         "parentheses.",
-        "Gap: direct minus transferred, mean over components, with Welch's 95 % interval.",
+        f"Gap: direct ({references}) minus transferred, mean over components, with Welch's 95 % interval.",
         *notes(shown, lambda text: f"`{text}`"),
     ]
     return "\n".join([*lines, "", *said]) + "\n"

@@ -43,7 +43,7 @@ def backbone_size(settings, image_size: int) -> BackboneSize:
         return small_residual_size(settings.width, settings.blocks, image_size)
     known = KNOWN.get((settings.architecture, getattr(settings, "width", None)))
     if known is None:
-        own = {key: value for key, value in vars(settings).items() if key != "pretrain"}
+        own = {key: value for key, value in vars(settings).items() if key not in ("pretrain", "checkpoints")}
         return _counted_once(canonical_json(own), image_size)
     return BackboneSize(**vars(known) | {"macs": known.macs * (image_size / TABLE_SIDE) ** 2})
 

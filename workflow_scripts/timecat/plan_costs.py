@@ -16,7 +16,7 @@ class Costs:
 
     def __init__(self, planned: PlannedStudy, table: Throughputs, device: str | None = None):
         self._planned, self.table = planned, table
-        self.name = device or table.default_device(planned.backbone)
+        self.name = device or table.default_device(planned.backbone())
         self._speeds = {}
         self.speed(planned.image_size(planned.study.config.source), "float32")  # says at once what is wrong with a name
         self.device = table.devices[self.name]
@@ -31,14 +31,15 @@ class Costs:
         return "core" if self.is_cpu else "GPU"
 
     @property
-    def speeds(self) -> dict[tuple[int, str], Speed]:
-        """The speeds that were asked for, by (image size, precision)."""
+    def speeds(self) -> dict[tuple[str, int, str], Speed]:
+        """The speeds that were asked for, by (backbone, image size, precision)."""
         return dict(self._speeds)
 
-    def speed(self, image_size: int, precision: str) -> Speed:
-        key = image_size, precision
+    def speed(self, image_size: int, precision: str, backbone: str | None = None) -> Speed:
+        """Of a backbone by name; without one, the study's."""
+        key = backbone or self._planned.study.config.backbone, image_size, precision
         if key not in self._speeds:
-            self._speeds[key] = speed(self.table, self.name, self._planned.backbone, *key)
+            self._speeds[key] = speed(self.table, self.name, self._planned.backbone(key[0]), image_size, precision)
         return self._speeds[key]
 
     def devices(self, job: Job, available: float = math.inf) -> int:
@@ -49,26 +50,26 @@ class Costs:
         """From the start of a job to its end."""
         sharing = 1 if self.is_cpu else max(1, self.devices(job, available))
         if job.trained and sharing > 1:
-            sharing = usable_gpus(self._planned.pretrain, sharing)
+            sharing = usable_gpus(self._planned.recipe(job.backbone), sharing)
         seconds = self.device.start_seconds + self.operation_seconds(job.operations) + self._writing(job)
         if job.trained:
-            seconds += self.training_seconds(job.trained, job.image_size, job.precision, sharing)
+            seconds += self.training_seconds(job.trained, job, sharing)
         if job.read:  # a job that trains reads with one device, at its end
-            seconds += self.reading_seconds(job.read, job.image_size) / (1 if job.trained else sharing)
+            seconds += self.reading_seconds(job.read, job.image_size, job.backbone) / (1 if job.trained else sharing)
         return seconds
 
     def device_seconds(self, job: Job, available: float = math.inf) -> float:
         """Seconds of all its devices together."""
         return self.devices(job, available) * self.seconds(job, available)
 
-    def training_seconds(self, images: int, image_size: int, precision: str, devices: int) -> float:
+    def training_seconds(self, images: int, job: Job, devices: int) -> float:
         """Of a job that trains on so many devices together; each doubling gives 2 x scaling times the speed."""
-        one = self.speed(image_size, precision)
+        one = self.speed(job.image_size, job.precision, job.backbone)
         return images / (one.training * devices * one.scaling ** math.log2(devices))
 
-    def reading_seconds(self, images: float, image_size: int) -> float:
+    def reading_seconds(self, images: float, image_size: int, backbone: str | None = None) -> float:
         """Of forward passes on one device, which are float32 whatever trains."""
-        return images / self.speed(image_size, "float32").extraction
+        return images / self.speed(image_size, "float32", backbone).extraction
 
     def operation_seconds(self, operations: float) -> float:
         """Of linear heads on one device."""

@@ -7,9 +7,15 @@ the workflow in what a job needs; that it lists the same jobs, a test holds agai
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+from workflow_scripts.timecat.plan_files import (
+    cell_files,
+    checkpoint_files,
+    data_set_files,
+    data_set_inputs,
+    feature_folder,
+)
+from workflow_scripts.timecat.plan_tables import TABLE2, table_jobs
 from workflow_scripts.timecat.plan_work import PlannedStudy
-
-TARGET = "results/table2.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +24,7 @@ class Job:
 
     trained, read: images through backbones, forward and backward or forward alone (an image counts once for each
     backbone). operations: of linear heads. written: images that become part of a .beton, of so many ``pixels`` each.
-    devices: GPUs that it asks for. threads: cores likewise. bytes: on disk, by kind (KINDS).
+    backbone: whose images these are, by name. devices: GPUs that it asks for. threads: cores likewise. bytes: on disk, by kind (KINDS).
     """
 
     rule: str
@@ -28,6 +34,7 @@ class Job:
     trained: int = 0
     read: int = 0
     image_size: int = 0
+    backbone: str = ""
     precision: str = "float32"
     operations: float = 0.0
     written: int = 0
@@ -41,7 +48,7 @@ KINDS = ("betons", "weights", "training states", "features", "heads")
 
 
 def jobs_of(planned: PlannedStudy) -> list[Job]:
-    """The jobs that the study's table needs if nothing is there yet, in an order in which they can run."""
+    """The jobs that the wanted tables need if nothing is there yet, in an order in which they can run."""
     makers = _makers(planned)
     jobs, state = [], {}
 
@@ -54,12 +61,13 @@ def jobs_of(planned: PlannedStudy) -> list[Job]:
         jobs.append(job)
         state.update(dict.fromkeys(job.makes, "done"))
 
-    visit(TARGET)
+    for target in planned.targets:
+        visit(target)
     return jobs
 
 
-def left(jobs: list[Job], exists) -> list[Job]:
-    """Those that are to be run for the table, as Snakemake decides it from the files that exist (path -> bool).
+def left(jobs: list[Job], exists, targets=(TABLE2,)) -> list[Job]:
+    """Those that are to be run for the targets, as Snakemake decides it from the files that exist (path -> bool).
 
     A job runs if something that runs needs a file of it that is not there, or if it needs a file of a job that runs.
     What has changed since a file was made is not looked at.
@@ -82,84 +90,51 @@ def left(jobs: list[Job], exists) -> list[Job]:
             waiting += [maker[path] for path in job.needs if path in maker and not exists(path)]
             waiting += needed_by.get(id(job), [])
 
-    if not exists(TARGET):
-        run(maker[TARGET])
+    for target in targets:
+        if not exists(target):
+            run(maker[target])
     return [job for job in jobs if id(job) in running]
 
 
 def _makers(planned: PlannedStudy) -> dict:
     """Output file -> function that makes its Job."""
     study = planned.study
-    config, source, backbone = study.config, study.config.source, study.config.backbone
-    makers = {TARGET: lambda: _tabulate(study)}
+    makers = {}
 
     def add(paths, make, *arguments) -> None:
         makers.update(dict.fromkeys(paths, lambda: make(planned, *arguments)))
 
-    for name in config.data_sets:
+    for table in table_jobs(study):
+        makers.update(dict.fromkeys(table["makes"], lambda table=table: Job(**table)))
+    for name in study.config.data_sets:
         for split in ("evaluation",) if study.is_for_evaluation(name) else ("train", "evaluation"):
-            add(_data_set_files(name, split), _write_dataset, name, split)
-    for seed in study.seeds:
-        for step in study.milestones:
-            w = SimpleNamespace(source=source, backbone=backbone, seed=seed, step=step)
-            make = _pretrain if study.published is None else _import_checkpoint
-            add(_checkpoint_files(study, w), make, w)
-            for name in config.data_sets:
-                of_data_set = SimpleNamespace(**vars(w), data_set=name)
-                folder = _feature_folder(of_data_set)
-                add([folder, f"{folder}.json"], _extract_features, of_data_set)
-    for arm in (arm.name for arm in config.arms):
-        for name in config.data_sets:
-            w = SimpleNamespace(source=source, backbone=backbone, data_set=name, arm=arm)
-            transfers = study.arms[arm].transfer != "probe"
-            make = _transfer if transfers else _evaluate_probe if study.is_for_evaluation(name) else _probe
-            add(_cell_files(study, w), make, w)
-    for download in study.published.urls if study.published is not None else ():
+            add(data_set_files(name, split), _write_dataset, name, split)
+    for source, backbone in planned.chains:
+        imported = backbone in study.publications and source == study.config.source
+        for seed in study.seeds:
+            for step in study.milestones_of(backbone, source):
+                w = SimpleNamespace(source=source, backbone=backbone, seed=seed, step=step)
+                add(checkpoint_files(study, w), _import_checkpoint if imported else _pretrain, w)
+                for name in study.config.data_sets:
+                    of_data_set = SimpleNamespace(**vars(w), data_set=name)
+                    folder = feature_folder(of_data_set)
+                    add([folder, f"{folder}.json"], _extract_features, of_data_set)
+    for arm in study.arms.values():
+        for name in study.config.data_sets:
+            source, backbone = study.trained_on(arm)
+            w = SimpleNamespace(source=source, backbone=backbone, data_set=name, arm=arm.name)
+            if arm.transfer == "probe":
+                make = _evaluate_probe if study.is_for_evaluation(name) else _probe
+            else:
+                make = _reweight if arm.transfer == "reweight" else _transfer
+            add(cell_files(study, w), make, w)
+    for download in study.downloads:
         files = [f"results/downloads/{download}", f"results/downloads/{download}.json"]
         makers.update(dict.fromkeys(files, lambda download=download, files=files: _download(download, files)))
     return makers
 
 
-# --- files ---
-
-
-def _data_set_files(name: str, split: str) -> list[str]:
-    start = f"results/data_sets/{name}/{split}"
-    return [f"{start}.beton", f"{start}.beton.json", f"{start}.index.parquet", f"{start}.skipped.tsv"]
-
-
-def _data_set_inputs(name: str, *splits: str) -> list[str]:
-    return [path for split in splits for path in _data_set_files(name, split)[:3]]
-
-
-def _checkpoint_files(study, w) -> list[str]:
-    start = f"results/checkpoints/{w.source}/{w.backbone}/seed{w.seed}/step{w.step}"
-    files = [f"{start}.safetensors", f"{start}.safetensors.json"]
-    if study.published is None:
-        files += [f"{start}.state.pt", f"{start}.state.pt.json", f"{start}.jsonl"]
-    return files
-
-
-def _feature_folder(w) -> str:
-    return f"results/features/{w.source}/{w.backbone}/seed{w.seed}/step{w.step}/{w.data_set}"
-
-
-def _cell_files(study, w) -> list[str]:
-    metrics = study.cell_path(w.arm, w.data_set)
-    start = metrics.removesuffix(".parquet")
-    files = [metrics, f"{start}.predictions.parquet", f"{start}.predictions.parquet.json"]
-    if study.arms[w.arm].transfer == "probe" and not study.is_for_evaluation(w.data_set):
-        files += [f"{start}.heads.safetensors", f"{start}.heads.safetensors.json"]
-    return files
-
-
 # --- jobs, one function a rule ---
-
-
-def _tabulate(study) -> Job:
-    made = ("csv", "md", "tex", "svg")
-    files = [*(f"results/table2.{end}" for end in made), "results/metrics.parquet"]
-    return Job(rule="tabulate", name="table2", needs=tuple(study.probes()), makes=tuple(files))
 
 
 def _download(download: str, files: list[str]) -> Job:
@@ -172,7 +147,7 @@ def _write_dataset(planned: PlannedStudy, name: str, split: str) -> Job:
         rule="write_dataset",
         name=f"{name} {split}",
         needs=(*study.probed_sidecar(w), *study.probed_index(w)),
-        makes=tuple(_data_set_files(name, split)),
+        makes=tuple(data_set_files(name, split)),
         written=planned.rows_of(name, split),
         pixels=planned.pixels(name, split),
         threads=study.config.limits.workers,
@@ -182,24 +157,25 @@ def _write_dataset(planned: PlannedStudy, name: str, split: str) -> Job:
 
 def _pretrain(planned: PlannedStudy, w) -> Job:
     study = planned.study
-    limits, pretrain = study.config.limits, planned.pretrain
+    limits, pretrain = study.config.limits, planned.recipe(w.backbone)
     steps = w.step - (study.previous_step(w) or 0)
     return Job(
         rule="pretrain",
-        name=f"seed {w.seed} to step {w.step}",
+        name=f"{planned.of_chain(w)}seed {w.seed} to step {w.step}",
         needs=(
-            *_data_set_inputs(w.source, "train", "evaluation"),
+            *data_set_inputs(w.source, "train", "evaluation"),
             *study.previous_state(w),
             *study.previous_sidecar(w),
         ),
-        makes=tuple(_checkpoint_files(study, w)),
+        makes=tuple(checkpoint_files(study, w)),
         trained=steps * pretrain.batch_size,
-        read=planned.batch_norm_images() + planned.rows[w.source].evaluation,
+        read=planned.batch_norm_images(w) + planned.rows[w.source].evaluation,
         image_size=planned.image_size(w.source),
+        backbone=w.backbone,
         precision=pretrain.precision,
         devices=limits.pretrain_gpus,
         threads=study.pretrain_threads,
-        bytes={"weights": planned.weights_bytes(), "training states": planned.state_bytes()},
+        bytes={"weights": planned.weights_bytes(w), "training states": planned.state_bytes(w)},
     )
 
 
@@ -207,31 +183,32 @@ def _import_checkpoint(planned: PlannedStudy, w) -> Job:
     study = planned.study
     return Job(
         rule="import_checkpoint",
-        name=f"seed {w.seed} at step {w.step}",
+        name=f"{planned.of_chain(w)}seed {w.seed} at step {w.step}",
         needs=(study.published_file(w), *study.published_sidecar(w)),
-        makes=tuple(_checkpoint_files(study, w)),
-        bytes={"weights": planned.weights_bytes()},
+        makes=tuple(checkpoint_files(study, w)),
+        bytes={"weights": planned.weights_bytes(w)},
     )
 
 
 def _extract_features(planned: PlannedStudy, w) -> Job:
-    study, folder = planned.study, _feature_folder(w)
+    study, folder = planned.study, feature_folder(w)
     limits = study.config.limits
     return Job(
         rule="extract_features",
-        name=f"{w.data_set}, seed {w.seed} at step {w.step}",
+        name=f"{w.data_set}, {planned.of_chain(w)}seed {w.seed} at step {w.step}",
         needs=(
-            *_checkpoint_files(study, w)[:2],
+            *checkpoint_files(study, w)[:2],
             *study.train_beton(w),
             *study.train_sidecar(w),
-            *_data_set_files(w.data_set, "evaluation")[:2],
+            *data_set_files(w.data_set, "evaluation")[:2],
         ),
         makes=(folder, f"{folder}.json"),
         read=planned.extracted_rows(w.data_set),
         image_size=planned.image_size(w.data_set),
+        backbone=w.backbone,
         devices=limits.extract_gpus,
         threads=study.extract_threads,
-        bytes={"features": planned.features_bytes(w.data_set)},
+        bytes={"features": planned.features_bytes(w)},
     )
 
 
@@ -243,9 +220,9 @@ def _probe(planned: PlannedStudy, w) -> Job:
         needs=(
             *study.feature_folders(w),
             *study.feature_sidecars(w),
-            *_data_set_inputs(w.data_set, "train", "evaluation"),
+            *data_set_inputs(w.data_set, "train", "evaluation"),
         ),
-        makes=tuple(_cell_files(study, w)),
+        makes=tuple(cell_files(study, w)),
         operations=planned.probe_operations(w.arm, w.data_set),
         devices=1,
         threads=study.config.torch_threads,
@@ -263,9 +240,9 @@ def _evaluate_probe(planned: PlannedStudy, w) -> Job:
             *study.feature_sidecars(w),
             study.heads(w),
             study.heads_sidecar(w),
-            *_data_set_inputs(w.data_set, "evaluation"),
+            *data_set_inputs(w.data_set, "evaluation"),
         ),
-        makes=tuple(_cell_files(study, w)),
+        makes=tuple(cell_files(study, w)),
         operations=planned.evaluation_operations(w.arm, w.data_set),
         devices=1,
         threads=study.config.torch_threads,
@@ -281,12 +258,27 @@ def _transfer(planned: PlannedStudy, w) -> Job:
         needs=(
             *study.member_weights(w),
             *study.member_weights_sidecars(w),
-            *_data_set_inputs(w.data_set, "train", "evaluation"),
+            *data_set_inputs(w.data_set, "train", "evaluation"),
         ),
-        makes=tuple(_cell_files(study, w)),
+        makes=tuple(cell_files(study, w)),
         trained=trained,
         read=read,
         image_size=planned.image_size(w.data_set),
+        backbone=w.backbone,
         devices=1,
         threads=study.threads,
+    )
+
+
+def _reweight(planned: PlannedStudy, w) -> Job:
+    study = planned.study
+    return Job(
+        rule="reweight",
+        name=f"{w.arm} on {w.data_set}",
+        needs=(
+            *study.feature_folders(w),
+            *study.feature_sidecars(w),
+            *data_set_inputs(w.data_set, "train", "evaluation"),
+        ),
+        makes=tuple(cell_files(study, w)),
     )

@@ -32,13 +32,15 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
     study = planned.study
     images, seconds = 0, 0.0
     cores = study.threads if costs.is_cpu else 1
-    for cell in study.cells():
+    for cell in planned.cells:
         arm, name = cell["arm"], cell["data_set"]
-        if study.arms[arm].transfer != "probe":
+        if study.arms[arm].transfer not in ("probe", "reweight"):
             continue
         read = images_of_cell(planned, arm, name)
         images += read
-        seconds += cores * costs.reading_seconds(read, planned.image_size(name))
+        seconds += cores * costs.reading_seconds(read, planned.image_size(name), study.backbone_of(study.arms[arm]))
+        if study.arms[arm].transfer == "reweight":
+            continue
         seconds += cores * costs.operation_seconds(operations_of_cell(planned, arm, name))
         decays = 1 if study.is_for_evaluation(name) else planned.weight_decays(name)
         seconds += cores * len(study.replicates(study.arms[arm])) * decays * costs.device.start_seconds
@@ -50,11 +52,14 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
 
 
 def images_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> int:
-    """Images through backbones for all replicates of a probe's cell of the table."""
+    """Images through backbones for all replicates of a probe's cell of a table, or of one that is reweighted, for which each
+    row is read once."""
     study, rows = planned.study, planned.rows[data_set]
     backbones = sum(map(len, study.replicates(study.arms[arm])))
     if study.is_for_evaluation(data_set):
         return backbones * rows.evaluation
+    if study.arms[arm].transfer == "reweight":
+        return backbones * (rows.train + rows.evaluation)
     return backbones * planned.weight_decays(data_set) * study.config.probe.epochs * (rows.train + rows.evaluation)
 
 
@@ -71,6 +76,12 @@ def _pretrained_apart(planned: PlannedStudy, jobs: list[Job]) -> int:
     study = planned.study
     if not any(job.rule == "pretrain" for job in jobs):
         return 0
-    arms = [arm for arm in study.config.arms if arm.steps is not None]
-    checkpoints = {member for arm in arms for replicate in study.checkpoints_of(arm) for member in replicate}
-    return sum(step for _, step in checkpoints) * planned.pretrain.batch_size
+    names = dict.fromkeys(cell["arm"] for cell in planned.cells)
+    arms = [arm for arm in map(study.arms.get, names) if arm.steps is not None and not study.is_published(arm)]
+    checkpoints = {
+        (study.trained_on(arm), member)
+        for arm in arms
+        for replicate in study.checkpoints_of(arm)
+        for member in replicate
+    }
+    return sum(step * planned.recipe(backbone).batch_size for (_, backbone), (_, step) in checkpoints)

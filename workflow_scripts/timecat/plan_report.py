@@ -38,7 +38,9 @@ class Plan:
     @property
     def rules(self) -> list[str]:
         """Of its jobs, in the order in which data flows."""
-        order = ("write_dataset", *PRETRAINING, "extract_features", "probe", "transfer", "evaluate_probe", "tabulate")
+        order = ("write_dataset", *PRETRAINING, "extract_features", "probe", "transfer", "reweight", "evaluate_probe")
+        order += ("tabulate", "tabulate_arms", "tabulate_gap", "tabulate_spurious", "tabulate_grid", "calibration")
+        order += ("counterexample",)
         present = {job.rule for job in self.jobs}
         return [rule for rule in order if rule in present]
 
@@ -48,20 +50,24 @@ class Plan:
         return [job for job in self.jobs if job.rule != "pretrain"]
 
 
-def make_plan(study: Study, table_of_devices: Throughputs, device=None, given=None, root=".") -> Plan:
-    """Plan a study. device: a key of the table; given: rows (RowsOf); root: the folder that its paths start from."""
-    planned = PlannedStudy(study, RowsOf(study, given, root))
+def make_plan(
+    study: Study, table_of_devices: Throughputs, device=None, given=None, root=".", tables=("table2",)
+) -> Plan:
+    """Plan a study. device: a key of the table; given: rows (RowsOf); root: the folder that its paths start from; tables:
+    those that are wanted."""
+    planned = PlannedStudy(study, RowsOf(study, given, root), tables)
     jobs = jobs_of(planned)
     costs = Costs(planned, table_of_devices, device)
     exists = {path: (Path(root) / path).exists() for job in jobs for path in job.makes}
-    return Plan(planned, jobs, left(jobs, exists.get), costs, original_procedure(planned, jobs, costs))
+    waiting = left(jobs, exists.get, planned.targets)
+    return Plan(planned, jobs, waiting, costs, original_procedure(planned, jobs, costs))
 
 
 def text(plan: Plan, config: str) -> str:
     """The whole plan; config: the name of its file."""
     return "\n\n".join(
         [
-            f"Plan of {config}: backbone {plan.planned.study.config.backbone}, on {plan.costs.device.title} "
+            f"Plan of {config}{_tables(plan)}: backbone {plan.planned.study.config.backbone}, on {plan.costs.device.title} "
             f"({plan.costs.name} in the table of throughputs).",
             data_sets(plan),
             stages(plan),
@@ -134,6 +140,11 @@ def against_the_original(plan: Plan) -> str:
     return f"{table(rows)}\n\n{table(more)}"
 
 
+def _tables(plan: Plan) -> str:
+    """Which tables it is of, where that is not table 2 alone."""
+    return "" if plan.planned.tables == ("table2",) else f" ({', '.join(plan.planned.tables)})"
+
+
 def _times(what: str, theirs: float, ours: float, costs: Costs) -> list[str]:
     return [what, duration(theirs, costs.unit), duration(ours, costs.unit), ratio(theirs, ours)]
 
@@ -141,9 +152,10 @@ def _times(what: str, theirs: float, ours: float, costs: Costs) -> list[str]:
 def notes(plan: Plan) -> str:
     """What the figures are and are not."""
     lines = ["Left are the jobs whose outputs are not there; what has changed since is for `snakemake -n` to say."]
-    for (side, precision), found in sorted(plan.costs.speeds.items()):
+    several = len({backbone for backbone, *_ in plan.costs.speeds}) > 1
+    for (backbone, side, precision), found in sorted(plan.costs.speeds.items()):
         lines.append(
-            f"{plan.costs.name}, {side} px, {precision}: {count(found.training)} images/s in training, "
+            f"{plan.costs.name}, {f'{backbone}, ' if several else ''}{side} px, {precision}: {count(found.training)} images/s in training, "
             f"{count(found.extraction)} in extraction. Source: {found.origin}."
         )
     lines.append(

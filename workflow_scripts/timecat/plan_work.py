@@ -11,7 +11,9 @@ from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.plan_backbones import backbone_size
 from workflow_scripts.timecat.plan_images import beton_bytes, image_bytes
 from workflow_scripts.timecat.plan_rows import RowsOf
+from workflow_scripts.timecat.plan_tables import tables_of
 from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.transfer_settings import Settings
 
 FLOAT = 4  # bytes
 COUNTER = 8  # bytes of batch norm's count of batches
@@ -26,19 +28,53 @@ HEADS_TABLE = 1_100  # of one replicate's two heads
 class PlannedStudy:
     """A study with its rows (RowsOf). Of a study's files, what is there already is looked at below ``rows.root``."""
 
-    def __init__(self, study: Study, rows: RowsOf):
-        self.study, self.rows = study, rows
+    def __init__(self, study: Study, rows: RowsOf, tables: tuple[str, ...] = ("table2",)):
+        """tables: names of those that are wanted (plan_tables.tables_of). UserError for one that the study does not have."""
+        self.study, self.rows, self.tables = study, rows, tuple(tables)
         self._images = {}
-        for arm in study.config.arms:
-            if arm.transfer == "reweight":
+        for name in self.tables:
+            if name not in tables_of(study):
                 raise UserError(
-                    f"arms: {arm.name!r} has `transfer: reweight`, which a plan does not count; move it to `spurious`"
+                    f"--table: {name!r} is not one of the study's tables ({', '.join(tables_of(study))}); correct it"
                 )
-            if study.trained_on(arm) != (study.config.source, study.config.backbone):
+        for cell in self.cells:
+            if study.config.has_sequences(cell["data_set"]):
                 raise UserError(
-                    f"arms: {arm.name!r} is of backbone {study.backbone_of(arm)!r}; a plan counts the study's backbone alone, "
-                    f"pretrained on {study.config.source!r}, so move the arm to `table1`, `controls` or `families` before you ask for one"
+                    f"data_sets.{cell['data_set']}: it has sequences, and a plan counts images; leave out its table with --table"
                 )
+
+    # --- what is wanted ---
+
+    @property
+    def targets(self) -> list[str]:
+        """The files that the tables are."""
+        return [f"results/{name}.csv" for name in self.tables]
+
+    @cached_property
+    def cells(self) -> list[dict[str, str]]:
+        """Arms on data sets, each once: {"arm", "data_set"}."""
+        study, cells = self.study, []
+        for name in self.tables:
+            if name in ("table2", "calibration", "counterexample"):
+                own = {"table2": study.cells, "calibration": study.calibrated_cells}.get(name, list)()
+            elif name == "grid":
+                own = study.cells(study.grid_arms.values(), study.targets_of(name))
+            else:
+                own = study.cells(study.rows_of(name), study.targets_of(name))
+            cells += [cell for cell in own if cell not in cells]
+        return cells
+
+    @property
+    def chains(self) -> list[tuple[str, str]]:
+        """(source, backbone) of all arms that are pretrained, or imported."""
+        arms = [arm for arm in self.study.arms.values() if arm.steps is not None]
+        return list(dict.fromkeys(map(self.study.trained_on, arms)))
+
+    def of_chain(self, w) -> str:
+        """What names of jobs say of a chain: nothing of the study's own."""
+        parts = [w.backbone] if w.backbone != self.study.config.backbone else []
+        parts += [f"of {w.source}"] if w.source != self.study.config.source else []
+        return f"{' '.join(parts)}, " if parts else ""
 
     # --- what it consists of ---
 
@@ -46,20 +82,18 @@ class PlannedStudy:
         """Side in pixels of the images as the backbone sees them."""
         return json.loads(self.study.transform(SimpleNamespace(data_set=data_set)))["size"]
 
-    @property
-    def backbone(self):
-        """The study's backbone: its block of the config."""
-        return self.study.config.backbones[self.study.config.backbone].model_copy(update={"pretrain": None})
+    def backbone(self, name: str | None = None):
+        """A backbone's block of the config, without how it is pretrained; without a name, the study's."""
+        block = self.study.config.backbones[name or self.study.config.backbone]
+        return block.model_copy(update={"pretrain": None, "checkpoints": None})
 
-    @property
-    def pretrain(self):
-        """The recipe that it is pretrained with."""
-        return self.study.config.recipe_of(self.study.config.backbone)
+    def recipe(self, name: str):
+        """The recipe that a backbone is pretrained with."""
+        return self.study.config.recipe_of(name)
 
-    @cached_property
-    def size(self):
-        """Its size, at the source's images."""
-        return backbone_size(self.backbone, self.image_size(self.study.config.source))
+    def size(self, backbone: str, source: str | None = None):
+        """Of a backbone by name, at the images of a source; without one, the study's."""
+        return backbone_size(self.backbone(backbone), self.image_size(source or self.study.config.source))
 
     def weight_decays(self, data_set: str) -> int:
         """Of a data set's probe."""
@@ -70,12 +104,15 @@ class PlannedStudy:
 
     # --- images ---
 
-    def batch_norm_images(self) -> int:
-        """Images of a milestone's batch-norm statistics (recipe.batch_norm_stream); none without batch norm."""
-        if not self.size.norms:
+    def batch_norm_images(self, w) -> int:
+        """Images of a milestone's batch-norm statistics (recipe.batch_norm_stream); none without batch norm.
+
+        w: has the source and the backbone of a chain, here and below.
+        """
+        if not self.size(w.backbone, w.source).norms:
             return 0
-        pretrain = self.pretrain
-        rows = min(pretrain.batch_norm_batches * pretrain.batch_size, self.rows[self.study.config.source].train)
+        pretrain = self.recipe(w.backbone)
+        rows = min(pretrain.batch_norm_batches * pretrain.batch_size, self.rows[w.source].train)
         return max(1, rows // pretrain.batch_size) * pretrain.batch_size
 
     def extracted_rows(self, data_set: str) -> int:
@@ -84,11 +121,14 @@ class PlannedStudy:
         return rows.evaluation + rows.heldout + len(self.study.view_names(data_set)) * rows.train
 
     def transferred_images(self, arm: str, data_set: str) -> tuple[int, int]:
-        """Images trained and read by an arm that is fine-tuned or direct: both fits, as in transferring."""
+        """Images trained and read by an arm that is fine-tuned or direct, as in transferring."""
         arm, rows = self.study.arms[arm], self.rows[data_set]
-        settings = getattr(self.study.config, arm.transfer)
+        settings = Settings(**self.study.config.training_of(arm).model_dump()).for_rows(rows.train)
         runs = sum(map(len, self.study.replicates(arm))) * len(settings.weight_decays) * settings.epochs
-        return runs * (2 * rows.train - rows.heldout), runs * (rows.evaluation + rows.heldout)
+        trained, read = rows.train, rows.evaluation
+        if len(settings.weight_decays) > 1:  # a second fit chooses among them (scoring.DataSet.needed_fits)
+            trained, read = trained + rows.train - rows.heldout, read + rows.heldout
+        return runs * settings.passes * trained, runs * read
 
     # --- linear heads ---
 
@@ -112,7 +152,8 @@ class PlannedStudy:
 
     def _width(self, arm: str) -> int:
         """Features of one replicate, side by side."""
-        return self.study.arms[arm].members * self.size.dimension
+        source, backbone = self.study.trained_on(self.study.arms[arm])
+        return self.study.arms[arm].members * self.size(backbone, source).dimension
 
     # --- disk, in bytes ---
 
@@ -139,22 +180,24 @@ class PlannedStudy:
             self._images[data_set, split] = image_bytes(self.study.config.data_sets[data_set], images)
         return self._images[data_set, split]
 
-    def weights_bytes(self) -> float:
+    def weights_bytes(self, w) -> float:
         """Of a checkpoint's weights: parameters, the classifier's too, and batch norm's statistics and counters."""
-        tensors = self.size.tensors + 2 + 3 * self.size.norms
-        return self._model_bytes() + SAFETENSORS_TENSOR * tensors + SAFETENSORS_DESCRIPTION
+        size = self.size(w.backbone, w.source)
+        tensors = size.tensors + 2 + 3 * size.norms
+        return self._model_bytes(w) + SAFETENSORS_TENSOR * tensors + SAFETENSORS_DESCRIPTION
 
-    def state_bytes(self) -> float:
+    def state_bytes(self, w) -> float:
         """Of a training state: the model at y, and the optimizer's iterate z and second moment of each parameter."""
-        size = self.size
+        size = self.size(w.backbone, w.source)
         tensors = size.tensors + 2 + 3 * size.norms + 2 * (size.tensors + 2)
-        return self._model_bytes() + 2 * FLOAT * self._parameters() + ARCHIVE_TENSOR * tensors
+        return self._model_bytes(w) + 2 * FLOAT * self._parameters(w) + ARCHIVE_TENSOR * tensors
 
-    def features_bytes(self, data_set: str) -> float:
+    def features_bytes(self, w) -> float:
         """Of one checkpoint's features of a data set: all its files."""
         number = np.dtype(self.study.config.features.dtype).itemsize
-        files = len(self.study.view_names(data_set)) + (1 if self.study.is_for_evaluation(data_set) else 2)
-        return self.extracted_rows(data_set) * self.size.dimension * number + files * NPY_HEADER
+        files = len(self.study.view_names(w.data_set)) + (1 if self.study.is_for_evaluation(w.data_set) else 2)
+        features = self.extracted_rows(w.data_set) * self.size(w.backbone, w.source).dimension
+        return features * number + files * NPY_HEADER
 
     def heads_bytes(self, arm: str, data_set: str) -> float:
         """Of an arm's selected heads on a data set: two for each replicate (saved_heads)."""
@@ -162,8 +205,10 @@ class PlannedStudy:
         numbers = classes * (width + 1) + (4 * width if self.study.config.probe.batch_norm else 0)
         return len(self._replicates(arm)) * (2 * FLOAT * numbers + HEADS_TABLE)
 
-    def _parameters(self) -> int:
-        return self.size.parameters + (self.size.dimension + 1) * self.rows[self.study.config.source].classes
+    def _parameters(self, w) -> int:
+        size = self.size(w.backbone, w.source)
+        return size.parameters + (size.dimension + 1) * self.rows[w.source].classes
 
-    def _model_bytes(self) -> float:
-        return FLOAT * (self._parameters() + self.size.statistics) + COUNTER * self.size.norms
+    def _model_bytes(self, w) -> float:
+        size = self.size(w.backbone, w.source)
+        return FLOAT * (self._parameters(w) + size.statistics) + COUNTER * size.norms

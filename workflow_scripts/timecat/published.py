@@ -38,10 +38,13 @@ def download_name(url: str) -> str:
 
 
 class Published:
-    """The published weights of a study: ``checkpoints`` block, seeds in the order of their runs, and all steps."""
+    """The published weights of a backbone: the block ``checkpoints``, seeds in the order of their runs, and all steps.
 
-    def __init__(self, checkpoints: Checkpoints, seeds: list[int], steps: list[int]):
-        self.checkpoints, self.seeds, self.steps = checkpoints, seeds, steps
+    key: where the block stands in the config.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, seeds: list[int], steps: list[int], key: str = "checkpoints"):
+        self.checkpoints, self.seeds, self.steps, self.key = checkpoints, seeds, steps, key
         self._seeds_at = {}
         self._check_files()
 
@@ -111,9 +114,9 @@ class Published:
         runs = self.checkpoints.runs.get(step, range(len(self.seeds)))
         names = [f"{self.file(seed, step)} (seed {seed})" for seed in seeds if self.seeds.index(seed) in runs]
         if not names or not self._existence_is_known:
-            return f"`checkpoints.runs` lists {list(runs)} for it; correct that"
+            return f"`{self.key}.runs` lists {list(runs)} for it; correct that"
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        return f"no file {', '.join(names[:LISTED])}{more}; put the files there or correct `checkpoints.path`"
+        return f"no file {', '.join(names[:LISTED])}{more}; put the files there or correct `{self.key}.path`"
 
     # --- what files must be and are ---
 
@@ -127,21 +130,21 @@ class Published:
         archive = self.checkpoints.archive
         if archive and not is_remote(archive) and not Path(local_path(archive)).is_file():
             raise UserError(
-                f"`checkpoints.archive`: there is no file {local_path(archive)}; put it there or correct the path"
+                f"`{self.key}.archive`: there is no file {local_path(archive)}; put it there or correct the path"
             )
         places = [self.place(seed, step) for step in self.steps for seed in self.seeds] + [archive] * bool(archive)
         for place, expected in self.checkpoints.sha256.items():
             if place not in places:
                 near = difflib.get_close_matches(place, places, n=1)
                 raise UserError(
-                    f"`checkpoints.sha256`: the study reads no {place!r}; write the path or URL as it stands after filling in"
+                    f"`{self.key}.sha256`: the study reads no {place!r}; write the path or URL as it stands after filling in"
                     + (f", such as {near[0]!r}" if near else "")
                 )
             found = self._known_sha256(place)
             if found not in (None, expected):
                 path = f"{DOWNLOADS}/{download_name(place)}" if is_remote(place) else local_path(place)
                 raise UserError(
-                    f"`checkpoints.sha256`: {path} has {found}, and {place!r} must have {expected}; correct the config, or "
+                    f"`{self.key}.sha256`: {path} has {found}, and {place!r} must have {expected}; correct the config, or "
                     "remove the file and bring the right one"
                 )
 

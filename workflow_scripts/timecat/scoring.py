@@ -1,7 +1,7 @@
 """What is scored of heads and reported of a replicate: the same for probes and for transfers that train backbones.
 
 A head is one (replicate, weight decay). It is fitted twice: `full` trains on all of train and is read on the evaluation
-split, `nine_tenths` on train without the held-out rows and is read on those.
+split, `nine_tenths` on train without the held-out rows and is read on those, to choose a weight decay.
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,11 @@ class DataSet:
                 " a probe needs a class of two or more rows, and two rows to train on"
             )
         return fits
+
+    def needed_fits(self, weight_decays) -> dict[str, np.ndarray]:
+        """Those without which nothing can be selected: of one weight decay, `full` alone. For transfers, where a fit is a
+        training of whole networks."""
+        return {name: rows for name, rows in self.fits().items() if name == "full" or len(weight_decays) > 1}
 
 
 @dataclass(frozen=True)

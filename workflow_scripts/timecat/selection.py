@@ -46,12 +46,15 @@ def holdout(metrics, block: str = "probe") -> Selected:
     """The last epoch of the full head whose weight decay does best on held-out rows in the last epoch of nine_tenths.
 
     Of equals, the lower held-out loss, then the larger weight decay. A weight decay counts only where both of its fits
-    end with a finite loss; UserError when there is none.
+    end with a finite loss; UserError when there is none. Where there is one weight decay and it was fitted to all of train
+    alone (scoring.needed_fits), there is nothing to choose.
     """
     last = int(max(metrics["epoch"]))
     full = {row["weight_decay"]: row for row in _rows(metrics, "full", "evaluation") if row["epoch"] == last}
     rows = [row for row in _rows(metrics, "nine_tenths", "heldout") if row["epoch"] == last]
     rows = [row for row in rows if row["weight_decay"] in full]
+    if set(metrics["fit"]) == {"full"} and len(set(metrics["weight_decay"])) == 1:
+        rows = list(full.values())
     if not rows:
         raise UserError(_DIVERGED.format(split="heldout and evaluation", fit="nine_tenths and full", block=block))
     best = min(rows, key=lambda row: (-row["top1"], row["loss"], -row["weight_decay"]))["weight_decay"]

@@ -66,10 +66,10 @@ class Study(StudyFiles):
         return canonical_json(self.config.recipe_of(wildcards.backbone).recipe())
 
     def download_url(self, wildcards) -> str:
-        return self.published.urls[wildcards.download]
+        return self.downloads[wildcards.download].urls[wildcards.download]
 
     def download_sha256(self, wildcards) -> str:
-        return self.published.expected_sha256(self.download_url(wildcards))
+        return self.downloads[wildcards.download].expected_sha256(self.download_url(wildcards))
 
     def image_size(self, wildcards) -> int:
         return self.config.data_sets[wildcards.source].transform.size
@@ -77,19 +77,25 @@ class Study(StudyFiles):
     def publication(self, wildcards) -> str:
         """What makes an imported checkpoint what it is: the file's content, which of it is meant, what may be left out."""
         seed, step = int(wildcards.seed), int(wildcards.step)
+        published = self.publications[wildcards.backbone]
         return canonical_json(
             {
-                "member": self.published.member(seed, step),
-                "local_sha256": self.published.local_sha256(seed, step),
-                "ignored": self.config.checkpoints.ignored,
+                "member": published.member(seed, step),
+                "local_sha256": published.local_sha256(seed, step),
+                "ignored": published.checkpoints.ignored,
             }
         )
 
     def published_sha256(self, wildcards) -> str:
-        return self.published.expected_sha256(self.published.container(int(wildcards.seed), int(wildcards.step)))
+        published = self.publications[wildcards.backbone]
+        return published.expected_sha256(published.container(int(wildcards.seed), int(wildcards.step)))
 
     def member_sha256(self, wildcards) -> str:
-        return self.published.expected_sha256(self.published.member(int(wildcards.seed), int(wildcards.step)))
+        published = self.publications[wildcards.backbone]
+        return published.expected_sha256(published.member(int(wildcards.seed), int(wildcards.step)))
+
+    def step_tolerance(self, wildcards) -> int:
+        return self.publications[wildcards.backbone].checkpoints.step_tolerance
 
     def extraction(self, wildcards) -> str:
         features = self.config.features.model_dump(exclude={"views"})
@@ -115,7 +121,7 @@ class Study(StudyFiles):
         return self.arms[wildcards.arm].transfer
 
     def transfer_settings(self, wildcards) -> str:
-        return canonical_json(getattr(self.config, self.arms[wildcards.arm].transfer).model_dump())
+        return canonical_json(self.config.training_of(self.arms[wildcards.arm]).model_dump())
 
     def transfer_backbone(self, wildcards) -> str:
         """The backbone that a direct arm trains from nothing; weights that are fine-tuned say themselves what they are."""
@@ -142,19 +148,25 @@ class Study(StudyFiles):
         names = dict.fromkeys(cell["arm"] for cell in self.calibrated_cells())
         return canonical_json([self._described(self.arms[name]) for name in names])
 
+    def calibration_data_sets(self, wildcards) -> str:
+        """Of calibration_cells: table 2's first, each as the table that has it first describes it."""
+        tables = dict.fromkeys(self.config.targets)
+        for table in self.calibrated_tables():
+            tables |= {name: table for name in self.targets_of(table) if name not in tables}
+        return canonical_json([self._described_data_set(name, table) for name, table in tables.items()])
+
     def table_data_sets(self, wildcards) -> str:
         """Of a table beside table 2 where the rule has such a wildcard."""
         table = getattr(wildcards, "table", None)
-        return canonical_json(
-            [self._described_data_set(name, self.source_of_table(table)) for name in self.targets_of(table)]
-        )
+        return canonical_json([self._described_data_set(name, table) for name in self.targets_of(table)])
 
-    def _described_data_set(self, name: str, source: str) -> dict:
-        """What a table says of a data set."""
+    def _described_data_set(self, name: str, table: str | None) -> dict:
+        """What a table beside table 2, or table 2, says of a data set."""
+        rows = self.rows_of(table) if table in self.config.tables else self.config.arms
         described = {
             "name": name,
             "title": self.title(name),
-            "in_distribution": name == source,
+            "in_distribution": name == self.source_of_table(table) and not all(map(self._pretrained_on, rows)),
             "views": self.number_of_views(name),
         }
         if self.is_for_evaluation(name):
@@ -187,9 +199,17 @@ class Study(StudyFiles):
             changes = self.config.backbones[name].pretrain
             changes = changes.model_dump(exclude_unset=True) if changes is not None else {}
             described["backbone"] = {"name": name, "changes": changes}
+        if other := self._pretrained_on(arm):
+            described["pretrained_on"] = other
+        if arm.training is not None:
+            described["training"] = arm.training.model_dump(exclude_unset=True)
         if arm.published:
             described["published"] = arm.published
         return described
+
+    def _pretrained_on(self, arm) -> str | None:
+        """What an arm's published weights were pretrained on, where that is not the source."""
+        return self.config.publications[self.backbone_of(arm)].pretrained_on if self.is_published(arm) else None
 
     def arm_table_cells(self, wildcards) -> str:
         return canonical_json(self.cells(self.rows_of(wildcards.table), self.targets_of(wildcards.table)))

@@ -17,13 +17,15 @@ class StudyArms:
         Raises UserError if published weights are too few for an arm, or an arm has a name of the grid's.
         """
         self.config = config
-        self.published = None
+        self.publications = {}  # by backbone
         try:
-            if config.checkpoints is not None:
-                self.published = Published(config.checkpoints, config.pretrain.seeds, self.milestones)
-                for arm in config.all_arms.values():
-                    if self.is_published(arm):
-                        self._check_published(arm)
+            for name, block in config.publications.items():
+                key = "checkpoints" if name == config.backbone else f"backbones.{name}.checkpoints"
+                found = Published(block, config.published_seeds(name), self.milestones_of(name), key)
+                self.publications[name] = found
+            for arm in config.all_arms.values():
+                if self.is_published(arm):
+                    self._check_published(arm)
             self.arms = self._all_arms()
         except UserError as error:
             where = f"{', '.join(map(str, files))}: " if files else ""
@@ -32,7 +34,7 @@ class StudyArms:
     def _check_published(self, arm: Arm) -> None:
         needed = 1 if arm.one_seed else arm.members
         for step in sorted(set(arm.all_steps)):
-            self.published.check_arm(arm.name, step, needed, arm.replicates)
+            self.publications[self.backbone_of(arm)].check_arm(arm.name, step, needed, arm.replicates)
         if not self.replicates(arm):
             raise UserError(
                 f"`arms`: {arm.name!r} needs {needed} of the seeds {arm.seeds or self.config.pretrain.seeds} with a "
@@ -59,17 +61,19 @@ class StudyArms:
         for members in grid.members:
             for steps in grid.steps or self.milestones:
                 arm = Arm(name=grid_arm_name(members, steps), members=members, steps=steps, seeds=grid.seeds)
-                if self.replicates(arm):
-                    known = (other for other in self.config.all_arms.values() if self._is_same(other, arm))
+                if replicates := self.replicates(arm)[: grid.replicates]:
+                    arm = arm.model_copy(update={"replicates": replicates})
+                    known = (other for other in self.config.all_arms.values() if self._stands_for(other, arm))
                     found[members, steps] = next(known, arm)
         return found
 
-    def _is_same(self, arm: Arm, other: Arm) -> bool:
-        """Whether two arms are the same probe of the same features."""
-        if not arm.transfer == other.transfer == "probe":
+    def _stands_for(self, arm: Arm, cell: Arm) -> bool:
+        """Whether an arm of a table is the probe of a cell of the grid: of the same features, replicate by replicate; it may
+        have more replicates where the grid itself leaves some out."""
+        if arm.transfer != "probe" or self.trained_on(arm) != self.trained_on(cell):
             return False
-        features = [(self.trained_on(each), self.checkpoints_of(each)) for each in (arm, other)]
-        return features[0] == features[1]
+        found, wanted = self.checkpoints_of(arm), self.checkpoints_of(cell)
+        return found == wanted or (self.config.grid.replicates is not None and found[: len(wanted)] == wanted)
 
     def rows_of(self, table: str) -> list[Arm]:
         """The arms of a table of TABLES, in order. UserError where the study has none."""
@@ -104,8 +108,7 @@ class StudyArms:
 
     def is_published(self, arm: Arm) -> bool:
         """Whether its members are imported, and not pretrained."""
-        own = (self.config.source, self.config.backbone)
-        return self.config.checkpoints is not None and self.trained_on(arm) == own
+        return self.source_of(arm) == self.config.source and self.backbone_of(arm) in self.config.publications
 
     def milestones_of(self, backbone: str, source: str | None = None) -> list[int]:
         """Steps at which every chain of a backbone on a source leaves a checkpoint, ascending: those that its arms ask for,
@@ -138,9 +141,10 @@ class StudyArms:
         if arm.replicates is not None:
             return arm.replicates
         seeds, k = arm.seeds or self.config.pretrain.seeds, arm.members
-        if self.published is not None and self.is_published(arm):
+        if self.is_published(arm):
+            published = self.publications[self.backbone_of(arm)]
             for step in set(arm.all_steps):
-                seeds = [seed for seed in seeds if seed in self.published.seeds_at(step)]
+                seeds = [seed for seed in seeds if seed in published.seeds_at(step)]
         if arm.one_seed:
             return [[seed] * k for seed in seeds]
         return [seeds[first : first + k] for first in range(0, len(seeds) - k + 1, k)]

@@ -9,6 +9,7 @@ import re
 from workflow_scripts.timecat.artifacts import UserError, canonical_json
 from workflow_scripts.timecat.configuration_arms import GAP_TABLES, TABLES
 from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder, Part
+from workflow_scripts.timecat.published import Published
 from workflow_scripts.timecat.rule_helpers import growing
 from workflow_scripts.timecat.study_arms import StudyArms
 
@@ -33,16 +34,15 @@ class StudyFiles(StudyArms):
     def pattern(self, wildcard: str) -> str:
         """Regular expression of a wildcard's values; where there are none, one that nothing matches."""
         if wildcard == "download":
-            return "|".join(re.escape(name) for name in self.published.urls) or "(?!)"
+            return "|".join(re.escape(name) for name in self.downloads) or "(?!)"
         evaluated = [name for name in self.config.data_sets if self.is_for_evaluation(name)]
-        of_the_study = [] if self.published is None else [self.config.backbone]
         values = {
             "data_set": self.config.data_sets,
             "evaluated": evaluated,
             "probed": [name for name in self.config.data_sets if name not in evaluated],
             "backbone": self.config.backbones,
-            "imported_backbone": of_the_study,
-            "pretrained_backbone": [name for name in self.config.backbones if name not in of_the_study],
+            "imported_backbone": self.publications,
+            "pretrained_backbone": [name for name in self.config.backbones if name not in self.publications],
             "table": TABLES,
             "gap_table": GAP_TABLES,
             "arm": self.arms,
@@ -134,13 +134,19 @@ class StudyFiles(StudyArms):
     def probed_index(self, wildcards) -> list[str]:
         return [path.replace(".beton.json", ".index.parquet") for path in self.probed_sidecar(wildcards)]
 
+    @property
+    def downloads(self) -> dict[str, Published]:
+        """What is downloaded: file name under results/downloads -> the publication that it is of."""
+        return {name: published for published in self.publications.values() for name in published.urls}
+
     def published_file(self, wildcards) -> str:
         """The file that a checkpoint is imported from: where it is, or where it is downloaded to."""
-        return self.published.file(int(wildcards.seed), int(wildcards.step))
+        return self.publications[wildcards.backbone].file(int(wildcards.seed), int(wildcards.step))
 
     def published_sidecar(self, wildcards) -> list[str]:
         """The sidecar of that file if it is downloaded."""
-        downloaded = self.published.is_downloaded(int(wildcards.seed), int(wildcards.step))
+        published = self.publications[wildcards.backbone]
+        downloaded = published.is_downloaded(int(wildcards.seed), int(wildcards.step))
         return [f"{self.published_file(wildcards)}.json"] if downloaded else []
 
     def feature_folders(self, wildcards) -> list[str]:
@@ -237,14 +243,21 @@ class StudyFiles(StudyArms):
             folder = "probes"
         return f"results/{folder}/{self.source_of(self.arms[arm])}/{data_set}/{arm}.parquet"
 
+    def calibrated_tables(self) -> list[str]:
+        """The tables beside table 2 whose arms are calibrated too."""
+        wanted = self.config.calibration.tables
+        return list(self.config.tables) if wanted is None else wanted
+
     def calibrated_cells(self) -> list[dict[str, str]]:
-        """Table 2's cells, then those that tables beside it have on its data sets, each once: {"arm", "data_set"}."""
+        """Table 2's cells, then those of the tables beside it, each once: {"arm", "data_set"}."""
         cells = self.cells()
-        for table in TABLES:
-            if table in self.config.tables:
-                targets = [name for name in self.targets_of(table) if name in self.config.targets]
-                cells += [cell for cell in self.cells(self.rows_of(table), targets) if cell not in cells]
+        for table in self.calibrated_tables():
+            cells += [cell for cell in self.cells(self.rows_of(table), self.targets_of(table)) if cell not in cells]
         return cells
+
+    def calibrated_data_sets(self) -> list[str]:
+        """Of those cells, table 2's first."""
+        return list(dict.fromkeys(cell["data_set"] for cell in self.calibrated_cells()))
 
     def predictions(self, wildcards=None) -> list[str]:
         """The predictions of every cell, in the order of calibrated_cells()."""
@@ -254,12 +267,12 @@ class StudyFiles(StudyArms):
         return [f"{path}.json" for path in self.predictions()]
 
     def evaluation_indices(self, wildcards=None) -> list[str]:
-        """The index of every target's evaluation rows."""
-        return [f"results/data_sets/{name}/evaluation.index.parquet" for name in self.config.targets]
+        """The index of the evaluation rows of each of calibrated_data_sets()."""
+        return [f"results/data_sets/{name}/evaluation.index.parquet" for name in self.calibrated_data_sets()]
 
     def train_indices(self, wildcards=None) -> list[str]:
-        """The index of the training rows of every target's probe; of one for evaluation only, of the data set `probe_of`."""
-        blocks = {name: self.config.data_sets[name] for name in self.config.targets}
+        """The index of the training rows of each one's probe; of one for evaluation only, of the data set `probe_of`."""
+        blocks = {name: self.config.data_sets[name] for name in self.calibrated_data_sets()}
         probed = [block.probe_of if self.is_for_evaluation(name) else name for name, block in blocks.items()]
         return [f"results/data_sets/{name}/train.index.parquet" for name in probed]
 

@@ -108,6 +108,10 @@ def notes(rows, written, dash: str = NO_STEPS) -> list[str]:
     return [*sentences, *(f"{', '.join(names)}: {kind}." for kind, names in kinds.items())]
 
 
+def _listed(changes: dict) -> str:
+    return ", ".join(f"{key} {value}" for key, value in changes.items())
+
+
 def _kinds(arm: dict, written) -> list[str]:
     """What is special about an arm's members, in words."""
     kinds = []
@@ -118,10 +122,14 @@ def _kinds(arm: dict, written) -> list[str]:
             else "one checkpoint, as often as there are members"
         )
         kinds.append(f"{what}; total steps are those of that run")
+    if "training" in arm:
+        kinds.append(f"trained with {written(_listed(arm['training']))}")
     if "backbone" in arm:
-        changes = ", ".join(f"{key} {value}" for key, value in arm["backbone"]["changes"].items())
+        changes = _listed(arm["backbone"]["changes"])
         recipe = f", pretrained with {written(changes)}" if changes else ""
         kinds.append(f"backbone {written(arm['backbone']['name'])}{recipe}")
+    if "pretrained_on" in arm:
+        kinds.append(f"published weights, pretrained on {arm['pretrained_on']}")
     if arm.get("published"):
         kinds.append("published figures are of their authors' data, recipe and probe, as the config states them")
     return kinds

@@ -1,33 +1,13 @@
 """The network of a transfer that trains on: backbones side by side, and the probe's layers behind them."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.heads import BN_EPS, BN_MOMENTUM, initial_weight
+from workflow_scripts.timecat.transfer_settings import Settings
 
 INIT_STD = 0.01  # of the linear layer's weights, as the probe's default
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How networks are trained: the config's block ``finetune`` or ``direct`` (config/README.md)."""
-
-    seed: int
-    epochs: int
-    batch_size: int
-    lr: float
-    backbone_lr: float
-    momentum: float
-    lr_milestones: tuple[int, ...]
-    lr_gamma: float
-    weight_decays: tuple[float, ...]
-
-    def drop(self, epoch: int) -> float:
-        """What the learning rates are multiplied by in an epoch counted from 0."""
-        return self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
 
 
 class Network(nn.Module):

@@ -3,7 +3,8 @@
 It is the probe with its backbones let loose. Order, batches and initial weights are the probe's functions of (seed,
 epoch) and (seed, replicate), and epoch e (counted from 0) sees view e of the data set under ``seed``: fresh augmentation
 in every epoch, and the very images of a probe with as many views and that augmentation seed. So with backbones that stay
-as they are, this is the probe; a test holds the two equal.
+as they are, this is the probe, where `seed` is that of the replicate; a test holds the two equal. Where an epoch is
+several passes (Settings.for_rows), they count on: pass p of epoch e is what epoch e * passes + p else is.
 
 A run is one (replicate, weight decay, fit). What a run does at a step is a function of its state and the step, so one
 that goes on from a saved state has, on the CPU, the bits of one that was never interrupted.
@@ -22,7 +23,8 @@ from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.ffcv_reader import batches
 from workflow_scripts.timecat.heads import TOP
 from workflow_scripts.timecat.scoring import DataSet, Report, Scores, gathered, report, row_scores, side_by_side
-from workflow_scripts.timecat.transfer_network import Network, Settings, parameter_groups, start_network
+from workflow_scripts.timecat.transfer_network import Network, parameter_groups, start_network
+from workflow_scripts.timecat.transfer_settings import Settings
 from workflow_scripts.timecat.views import Transform, normalise, view_key
 
 EVALUATION_BATCH = 500  # images
@@ -43,7 +45,7 @@ class Target:
 
 @dataclass
 class Run:
-    """A run in progress: in ``epoch`` (from 0), whose first ``rows`` rows are done with sums of their loss, top-1 and
+    """A run in progress: in ``epoch`` (from 0), whose first ``rows`` rows (of all its passes) are done with sums of their loss, top-1 and
     top-5; ``scores`` of the epochs before it, each {split: Scores}."""
 
     network: Network
@@ -58,14 +60,14 @@ class Run:
 def transfer_replicate(
     replicate: int, members, make_backbones, target: Target, settings: Settings, block: str, kept, progress
 ) -> Report:
-    """Train every weight decay and both fits of one replicate, and select.
+    """Train every weight decay and its fits (DataSet.needed_fits) of one replicate, and select.
 
     replicate: its number, from 0. members: its seeds. make_backbones: called for each run, returns its members'
     backbones. block: of the config that ``settings`` is. kept: transfer_states.Kept. progress: counts epochs of runs.
     UserError when every head diverges.
     """
-    scores = {}
-    for fit in target.data.fits():
+    scores, settings = {}, settings.for_rows(len(target.data.train_labels)).of_replicate(replicate)
+    for fit in target.data.needed_fits(settings.weight_decays):
         runs = []
         for weight_decay in settings.weight_decays:
             name, done = f"replicate{replicate}.{fit}.weight_decay{weight_decay}", progress.done
@@ -113,7 +115,7 @@ def finish_run(run: Run, fit: str, target: Target, settings: Settings, offer=lam
             run.scores += [{"train": _nothing(), split: _nothing(evaluation_rows if fit == "full" else None)}] * missing
             run.epoch = settings.epochs
             break
-        loss, top1, top5 = (np.array([value / len(rows)]) for value in run.sums)
+        loss, top1, top5 = (np.array([value / (len(rows) * settings.passes)]) for value in run.sums)
         score = evaluate(run.network, split, target)
         if fit == "nine_tenths":  # only what the full fit predicts is reported
             score = replace(score, predicted=None, probability=None)
@@ -125,9 +127,16 @@ def finish_run(run: Run, fit: str, target: Target, settings: Settings, offer=lam
 
 def _train_epoch(run: Run, rows, target: Target, settings: Settings, offer) -> bool:
     """Train on what is left of the run's epoch; False if the loss ceases to be finite."""
-    order = randomness.permutation(randomness.key("probe", settings.seed, run.epoch), rows)[run.rows :]
-    crop_key = view_key(settings.seed, target.name, run.epoch)
     run.network.train()
+    first = settings.passes * run.epoch
+    numbers = range(first + run.rows // len(rows), first + settings.passes)
+    return all(_train_pass(run, number, rows, target, settings, offer) for number in numbers)
+
+
+def _train_pass(run: Run, number: int, rows, target: Target, settings: Settings, offer) -> bool:
+    """The same of one pass, by its number from 0 over all epochs."""
+    order = randomness.permutation(randomness.key("probe", settings.seed, number), rows)[run.rows % len(rows) :]
+    crop_key = view_key(settings.seed, target.name, number)
     stream = batches(target.train, order, settings.batch_size, target.transform, crop_key, target.workers)
     with closing(stream):
         for chosen, images in _lone_row_joined(stream):

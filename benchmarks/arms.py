@@ -1,0 +1,115 @@
+"""Every table of the embedded study, from nothing: how long it takes, and docs/arms.md with what it says.
+
+``python -m benchmarks.arms`` runs it and writes the page, its figures, and the README's table 2 and figure; ``--made FOLDER
+--minutes M`` takes a folder in which `snakemake --cores 2 -- all_arms` has been run, instead.
+"""
+
+import argparse
+import csv
+import shutil
+import tempfile
+from pathlib import Path
+
+from benchmarks.embedded_study import show_in_readme
+from benchmarks.timing import machine, seconds_of
+from tests.studies import ROOT, StudyFolder
+
+PAGE = ROOT / "docs/arms.md"
+# Tables that have a page for readers, and of those that have none the columns that are shown: each name's mean and deviation.
+PAGES = {
+    "table1": "Table 1: seeds or size",
+    "controls": "Controls",
+    "gap": "Direct or transferred",
+    "families": "Other networks",
+    "spurious": "Spurious features",
+    "genomics": "Sequences",
+}
+COLUMNS = {
+    "grid": ("Members and steps", ["members", "steps_per_member", "replicates"], ["cues", "cue0"]),
+    "calibration": (
+        "Calibration",
+        ["method", "data_set", "selection", "replicates"],
+        ["accuracy", "ece", "ece_calibrated", "worst_group_accuracy", "mce_sigma", "mce_sigma_calibrated"],
+    ),
+    "counterexample": (
+        "The counterexample",
+        ["network", "weight_decay", "lr"],
+        ["keeps_one", "solved", "solved_together", "error"],
+    ),
+}
+FIGURES = [*PAGES, *COLUMNS]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--made", type=Path, help="a folder in which all tables are made")
+    parser.add_argument("--minutes", type=float, help="what that took")
+    given = parser.parse_args()
+    if given.made:
+        write(StudyFolder(given.made), given.minutes)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        study = StudyFolder.fresh(Path(folder) / "study")
+        seconds = seconds_of(lambda: study.snakemake("--", "all_arms", config=None, timeout=3600))
+        write(study, seconds / 60)
+
+
+def write(study: StudyFolder, minutes: float) -> None:
+    """The page, its figures, and the README's table of a finished study."""
+    PAGE.write_text(page(study, minutes))
+    for name in FIGURES:
+        shutil.copyfile(study.path / f"results/{name}.svg", ROOT / f"docs/{name}.svg")
+    show_in_readme(study)
+
+
+def page(study: StudyFolder, minutes: float) -> str:
+    """docs/arms.md."""
+    rules, seconds = jobs_of(study)
+    parts = [
+        "# Every table of the embedded study",
+        "Written by `python -m benchmarks.arms` from one run of `snakemake --cores 2 -- all_arms` in an empty folder, on "
+        f"{machine()} That run took **{minutes:.1f} minutes**: {sum(rules.values())} jobs, {seconds:.0f} s of jobs together "
+        f"({', '.join(f'{number} {rule}' for rule, number in rules.items())}). Numbers in the README are from here; a test "
+        "looks for each of them. On a CPU with other vector instructions the same study has other last bits, and with them other "
+        "networks: means differ by about their standard deviations.",
+    ]
+    for name, title in PAGES.items():
+        parts += [f"## {title}", f"![{title}]({name}.svg)", study.read(f"results/{name}.md").decode().strip()]
+    for name, (title, fixed, measured) in COLUMNS.items():
+        parts += [f"## {title}", f"![{title}]({name}.svg)", table(study.path / f"results/{name}.csv", fixed, measured)]
+    return "\n\n".join(parts) + "\n"
+
+
+def jobs_of(study: StudyFolder) -> tuple[dict[str, int], float]:
+    """Jobs by rule, and the seconds of all together, by Snakemake's benchmark files."""
+    rules, seconds = {}, 0.0
+    for path in sorted((study.path / "results/benchmarks").rglob("*.tsv")):
+        header, line = (text.split("\t") for text in path.read_text().splitlines()[:2])
+        rule = path.relative_to(study.path / "results/benchmarks").parts[0]
+        rules[rule] = rules.get(rule, 0) + 1
+        seconds += float(dict(zip(header, line))["s"])
+    return dict(sorted(rules.items(), key=lambda pair: -pair[1])), seconds
+
+
+def table(path: Path, fixed: list[str], measured: list[str]) -> str:
+    """A CSV's lines as Markdown: columns as they are, then means with their deviations."""
+    with open(path, newline="") as file:
+        lines = list(csv.DictReader(file))
+    head = [*fixed, *measured]
+    rows = [
+        [*(line[name] for name in fixed), *(cell(line[name], line.get(f"{name}_std", "")) for name in measured)]
+        for line in lines
+    ]
+    rule = ["---"] * len(fixed) + ["---:"] * len(measured)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+
+
+def cell(mean: str, deviation: str) -> str:
+    """As tables for readers write it; "" where there is none."""
+    if not mean:
+        return ""
+    return f"{float(mean):.2f}" + (f" ± {float(deviation):.2f}" if deviation else "")
+
+
+if __name__ == "__main__":
+    main()
