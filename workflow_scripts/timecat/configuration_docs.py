@@ -15,6 +15,8 @@ from workflow_scripts.timecat import configuration_calibration as calibration
 from workflow_scripts.timecat import configuration_checkpoints as checkpoints
 from workflow_scripts.timecat import configuration_counterexample as counterexample
 from workflow_scripts.timecat import configuration_data_sets as data_sets
+from workflow_scripts.timecat import configuration_gap as gap
+from workflow_scripts.timecat import configuration_spurious as spurious
 from workflow_scripts.timecat import configuration_stages as stages
 from workflow_scripts.timecat.artifacts import canonical_json
 from workflow_scripts.timecat.configuration_blocks import Block
@@ -54,6 +56,9 @@ SECTIONS = {
     "`checkpoints`": checkpoints.Checkpoints,
     "`arms`, a list of": arms.Arm,
     "`table1`, `controls` and `families`": arms.ArmTable,
+    "`gap` and `genomics`, as `table1` and": gap.GapTable,
+    "`spurious`, as `table1`": spurious.SpuriousTable,
+    "`reweight`": spurious.Reweight,
     "`grid`": arms.ArmGrid,
     "`features`": stages.Features,
     "`probe`": stages.Probe,

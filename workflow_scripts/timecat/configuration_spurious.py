@@ -9,7 +9,10 @@ from workflow_scripts.timecat.configuration_blocks import Block, PositiveFloat, 
 
 
 class Reweight(Block):
-    """Arms with `transfer: reweight`: the last layer trained again on balanced groups. Defaults: the original's."""
+    """How arms with `transfer: reweight` train the last layer on balanced groups; by default as the original on validation rows.
+
+    (On training rows it takes 10 resamples and tunes weights of the classes too, which is not done here.)
+    """
 
     groups: Annotated[list[Text], Field(min_length=1), WithoutRepeats] = Field(
         ["place"], description="columns of the index that make the groups, together with the label"
