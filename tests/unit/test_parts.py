@@ -124,9 +124,11 @@ def test_a_part_by_domain(tmp_path):
     rows = [{"center": hospital, "split": split} for hospital in (0, 3, 4) for split in (0, 0, 1, 1)]
     root = draw_camelyon(tmp_path / "camelyon", [*rows, {"center": 2, "split": 0}])
     block = {"kind": "part", "where": {"center": [3]}, "balanced_by": []}
+    classes = None
     for split in ("train", "evaluation"):
         own = {"kind": "camelyon17", "root": str(root), "evaluation_split": "id_val"}
-        part = read_split(block | {"of": settings_of(split, **own)}, split)
+        part = read_split(block | {"of": settings_of(split, **own)}, split, classes)
+        classes = part.class_names
         assert len(part) == 2 and list(part.groups["center"]) == [3, 3] and set(part.labels) == {0, 1}
 
 

@@ -169,7 +169,7 @@ def changed(tmp_path, old: str, new: str):
         ("probe_share: 0.5", "probe_share: 1.5", "`assumptions.probe_share` is 1.5; it must be at most 1"),
         ("  scaling: 0.99", "  # scaling", "`rates.0.scaling` is missing; add it."),
         ("kind: gpu", "kind: tpu", "`devices.v100.kind` is 'tpu'; it must be 'gpu' or 'cpu'"),
-        ("rates:", "rates: [", "is not YAML"),
+        ("rates:", "rates: [", ": not YAML ("),
     ],
 )
 def test_a_mistake_in_the_table_is_one_sentence(tmp_path, old, new, message):

@@ -142,8 +142,12 @@ def test_every_arm_of_the_embedded_study_has_three_replicates_and_a_thousand_row
     assert len(study.config.pretrain.seeds) // max(study.config.grid.members) >= 3
     targets = {name for table in (None, *study.config.tables, "grid") for name in study.targets_of(table)}
     for name in targets:
-        settings = json.loads(study.data_set_settings(SimpleNamespace(data_set=name, split="evaluation")))
-        assert len(read_split(settings, "evaluation")) >= 1000, name
+        classes = None
+        for split in ("train", "evaluation"):
+            settings = json.loads(study.data_set_settings(SimpleNamespace(data_set=name, split=split)))
+            found = read_split(settings, split, classes)
+            classes = found.class_names if settings["kind"] == "part" else None
+        assert len(found) >= 1000, name
 
 
 def test_the_grid_may_have_targets_of_its_own(fresh):

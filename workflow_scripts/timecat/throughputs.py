@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from workflow_scripts.timecat.architectures import SMALL_RESIDUAL
@@ -105,8 +104,6 @@ def read_throughputs(path) -> Throughputs:
         raise UserError(
             f"the table of throughputs {path} cannot be read ({error.strerror}); correct --throughputs"
         ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML ({' '.join(str(error).split())}); correct it") from None
     return validated(Throughputs, values, [str(path)])
 
 
