@@ -33,7 +33,7 @@ def image_bytes(block, images: ImageFiles | None) -> tuple[float, int]:
 
     images: its listed files, where they are there.
     """
-    if block.kind in ("cues", "digits"):
+    if block.kind in ("cues", "shortcut", "digits"):
         return 3 * MADE_SIDE**2, MADE_SIDE**2
     if isinstance(block, OfSequences):
         return 3 * block.transform.size**2, block.transform.size**2

@@ -19,7 +19,7 @@ PUBLISHED = {
 }
 # Koh et al. 2021 (WILDS), Camelyon17: training rows, and those of each split for evaluation; two classes.
 CAMELYON17 = {"train": 302_436, "id_val": 33_560, "val": 34_904, "test": 85_054}
-MADE = {"cues": 16, "motifs": 6}  # classes
+MADE = {"cues": 16, "shortcut": 2, "motifs": 6}  # classes
 # scikit-learn's load_digits: images of 0, of 1, and so on.
 DIGITS = np.array([178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
 

@@ -177,7 +177,9 @@ class PlannedStudy:
     def _stored(self, data_set: str, split: str) -> tuple[float, int]:
         if (data_set, split) not in self._images:
             images = self.rows[data_set].images.get(split)
-            self._images[data_set, split] = image_bytes(self.study.config.data_sets[data_set], images)
+            block = self.study.config.data_sets[data_set]
+            whole = self.study.config.data_sets[block.of] if block.kind == "part" else block
+            self._images[data_set, split] = image_bytes(whole, images)
         return self._images[data_set, split]
 
     def weights_bytes(self, w) -> float:

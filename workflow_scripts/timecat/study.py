@@ -177,7 +177,7 @@ class Study(StudyFiles):
         return canonical_json(self.diagnosed_cells())
 
     def calibration_settings(self, wildcards) -> str:
-        return canonical_json(self.config.calibration.model_dump())
+        return canonical_json(self.config.calibration.model_dump(exclude={"tables"}))
 
     def counterexample_settings(self, wildcards) -> str:
         return canonical_json(self.config.counterexample.model_dump())
