@@ -17,6 +17,7 @@ from tests.studies import ROOT, StudyFolder
 PAGE = ROOT / "docs/arms.md"
 # Tables that have a page for readers, and of those that have none the columns that are shown: each name's mean and deviation.
 PAGES = {
+    "table2": "Table 2: the budget divided",
     "table1": "Table 1: seeds or size",
     "controls": "Controls",
     "gap": "Direct or transferred",
@@ -45,6 +46,8 @@ def main() -> None:
     parser.add_argument("--made", type=Path, help="a folder in which all tables are made")
     parser.add_argument("--minutes", type=float, help="what that took")
     given = parser.parse_args()
+    if (given.made is None) != (given.minutes is None):
+        parser.error("--made and --minutes go together")
     if given.made:
         write(StudyFolder(given.made), given.minutes)
         return
@@ -69,8 +72,8 @@ def page(study: StudyFolder, minutes: float) -> str:
         "# Every table of the embedded study",
         "Written by `python -m benchmarks.arms` from one run of `snakemake --cores 2 -- all_arms` in an empty folder, on "
         f"{machine()} That run took **{minutes:.1f} minutes**: {sum(rules.values())} jobs, {seconds:.0f} s of jobs together "
-        f"({', '.join(f'{number} {rule}' for rule, number in rules.items())}). Numbers in the README are from here; a test "
-        "looks for each of them. On a CPU with other vector instructions the same study has other last bits, and with them other "
+        f"({', '.join(f'{number} {rule}' for rule, number in rules.items())}). Means and deviations in the README's "
+        "sections on arms are from here, unless it says otherwise; a test looks for each. On a CPU with other vector instructions the same study has other last bits, and with them other "
         "networks: means differ by about their standard deviations.",
     ]
     for name, title in PAGES.items():

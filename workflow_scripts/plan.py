@@ -17,7 +17,7 @@ def main() -> None:
         "--table",
         action="append",
         default=[],
-        help="another table than table2, as in --table table1; may be repeated; `all`: every one that the study has",
+        help="another table than table2, as in --table table1; may be repeated; `all`: every one that has no sequences",
     )
     parser.add_argument(
         "--gpus", type=positive_numbers, default=[], help="simulate on so many GPUs (of a CPU: cores), as in 8,64,512"
@@ -72,7 +72,7 @@ def plan_of(arguments, root="."):
     """The plan that the command line asks for; root: where results and data are."""
     from workflow_scripts.timecat.configuration_errors import load_unique, read_config
     from workflow_scripts.timecat.plan_report import make_plan
-    from workflow_scripts.timecat.plan_tables import tables_of
+    from workflow_scripts.timecat.plan_tables import sequences_in, tables_of
     from workflow_scripts.timecat.study import Study
     from workflow_scripts.timecat.throughputs import read_throughputs
 
@@ -82,7 +82,9 @@ def plan_of(arguments, root="."):
     except OSError as error:
         raise UserError(f"--configfile: {file} cannot be read ({error.strerror}); correct it") from None
     study = Study(read_config(values, [file]), [file])
-    tables = tables_of(study) if arguments.table == ["all"] else arguments.table or ["table2"]
+    tables = arguments.table or ["table2"]
+    if tables == ["all"]:
+        tables = [name for name in tables_of(study) if sequences_in(study, name) is None]
     throughputs = read_throughputs(arguments.throughputs)
     plan = make_plan(study, throughputs, arguments.device, dict(arguments.rows), root, tuple(tables))
     if arguments.pretrain_gpus and plan.costs.is_cpu:

@@ -22,8 +22,8 @@ def with_families(folder):
         values["families"] = {
             "arms": [
                 "cat1",
-                {"name": "seer", "members": 1, "steps": 244, "backbone": "seer", "seeds": [0]},
-                {"name": "vit_cat2", "members": 2, "steps": 300, "backbone": "vit", "seeds": [7, 9]},
+                {"name": "seer", "members": 1, "steps": 244, "backbone": "seer", "seeds": [2]},
+                {"name": "vit_cat2", "members": 2, "steps": 300, "backbone": "vit", "seeds": [2, 550]},
             ]
         }
 

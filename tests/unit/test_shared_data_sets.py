@@ -8,7 +8,7 @@ from tests.unit.test_configuration import STUDY
 from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.configuration_errors import load_unique, read_config
 
-PAPERS = ["paper", "swav", "simsiam", "seer", "vit"]
+PAPERS = ["paper", "swav", "simsiam", "seer", "vit", "families"]
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ def test_own_keys_change_single_ones_and_own_data_sets_are_added(read):
         ("[1, 2]", {}, "shared.yaml: it is a study's `data_sets_file`, so all that can stand"),
         ("data_sets: {cues: {kind: cues}, cues: {}}", {}, "shared.yaml: `cues` stands there twice (line 1)"),
         ("data_sets: {cues: ]", {}, "shared.yaml: line 1: not YAML"),
+        ("data_sets: {cues: \x07}", {}, "shared.yaml: not YAML (unacceptable character"),
         (
             None,
             {"data_sets_file": "none.yaml"},

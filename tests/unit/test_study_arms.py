@@ -223,6 +223,43 @@ def test_other_backbones_may_be_published_each_in_its_own_files(tmp_path):
         Study(read_config(values, []))
 
 
+def test_a_network_trained_directly_is_no_published_one():
+    """Nor do its seeds change which file is whose."""
+    values = yaml.safe_load(STUDY)
+    values["backbones"]["wide"]["checkpoints"] = {
+        "path": "https://example.org/{run}.pt",
+        "pretrained_on": "other images",
+    }
+    values["table1"]["arms"] += [
+        {
+            "name": "scratch",
+            "members": 1,
+            "transfer": "direct",
+            "backbone": "wide",
+            "source": "digits",
+            "seeds": [31, 2],
+        }
+    ]
+    made = Study(read_config(values, []))
+    files = [made.published_file(SimpleNamespace(backbone="wide", seed=seed, step="6")) for seed in ("1", "2")]
+    assert [file[-4:] for file in files] == ["0.pt", "1.pt"], "by their places in pretrain.seeds"
+    rows = {row["name"]: row for row in json.loads(made.arm_table_arms(SimpleNamespace(table="table1")))}
+    assert "pretrained_on" in rows["wide"] and "pretrained_on" not in rows["scratch"]
+    values["table1"]["arms"][1]["seeds"] = [1, 99]
+    with pytest.raises(UserError, match="seed 99 of 'wide' is not in pretrain.seeds.*`backbones.wide.checkpoints`"):
+        read_config(values, [])
+
+
+def test_checkpoints_of_a_backbone_that_no_arm_has_are_nobodys():
+    values = yaml.safe_load(STUDY)
+    values["backbones"]["spare"] = {
+        "architecture": "small_residual",
+        "checkpoints": {"path": "a/{run}", "runs": {8: [0]}},
+    }
+    made = Study(read_config(values, []))
+    assert made.publications == {} and made.pattern("imported_backbone") == "(?!)"
+
+
 def test_no_column_is_in_distribution_of_what_was_pretrained_elsewhere():
     block = {"path": "https://example.org/{run}_{step}", "pretrained_on": "other images"}
     told = json.loads(study(checkpoints=block, table1=None).table_data_sets(None))

@@ -241,14 +241,15 @@ def test_few_rows_are_passed_over_more_often_in_an_epoch():
 
 
 def test_several_passes_an_epoch_are_as_many_epochs_that_are_measured_together(folder, target):
-    own = settings(epochs=2, lr_milestones=[1], least_steps=13).for_rows(ROWS["train"])
+    own = settings(epochs=2, lr_milestones=[1], least_steps=12).for_rows(ROWS["train"])
     assert own.passes == 2
     plain = settings(epochs=4, lr_milestones=[2])
     runs = [transferring.start_run(members(folder), 0, 1e-3, target, each) for each in (own, plain)]
     together, apart = (
         transferring.finish_run(run, "full", target, each) for run, each in zip(runs, (own, plain), strict=True)
     )
-    assert runs[0].step == runs[1].step and len(together) == 2 and len(apart) == 4
+    assert runs[0].step == runs[1].step == own.steps(ROWS["train"]) == 12, "49 rows in batches of 16 are three steps"
+    assert len(together) == 2 and len(apart) == 4
     for epoch, scores in enumerate(together):
         assert scores["evaluation"].loss == apart[2 * epoch + 1]["evaluation"].loss
         both = [apart[2 * epoch + number]["train"].loss for number in (0, 1)]
@@ -349,7 +350,7 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(folder, targe
 
 @pytest.mark.parametrize("calls", [1, 3, 5, 6, 7])  # in the first pass, at its end, in the second, at its end, measured
 def test_so_has_one_that_was_stopped_between_or_within_passes(folder, target, calls):
-    own = settings(epochs=1, least_steps=6).for_rows(ROWS["train"])
+    own = settings(epochs=1, least_steps=4).for_rows(ROWS["train"])
     assert own.passes == 2
     goes_on(folder, target, own, calls, min(calls, 6))
 

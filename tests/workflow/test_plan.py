@@ -118,6 +118,13 @@ def test_so_are_those_of_other_tables(fresh, name, tables):
     assert collections.Counter((jobs[a].rule, jobs[b].rule) for a, b in pairs) == edges(graph)
 
 
+def test_all_tables_are_those_without_sequences(fresh):
+    rows = [word for part, numbers in PARTS.items() for word in ("--rows", f"{part}={','.join(map(str, numbers))}")]
+    given = rows[: 2 * 3]  # of the embedded study's parts
+    text = plan("--configfile", "config/config.yaml", "--table", "all", *given, cwd=fresh.path).stdout
+    assert "(table2, table1, controls, families, gap, spurious, grid, counterexample)" in text.splitlines()[0]
+
+
 def test_table_1_of_the_paper_costs_more_than_twice_table_2(fresh):
     """A wide network's step is four of a plain one's, and three of them are trained; nothing is counted twice."""
     tables = {}
@@ -203,7 +210,11 @@ def test_make_plan(fresh):
     [
         (["--table", "table7"], "error: --table: 'table7' is not one of the study's tables (table2, table1, controls"),
         (["--table", "gap"], "data_sets.component0: how many rows it has is not known before it is made; state them"),
-        (["--table", "genomics"], "data_sets.single: it has sequences, and a plan counts images"),
+        (
+            ["--table", "genomics"],
+            "error: --table genomics: its data set 'single' has sequences, and a plan counts images",
+        ),
+        (["--table", "calibration"], "leave that table out, or name the others in calibration.tables"),
         (["--table", "table1", "--page", "page.md"], "error: --page: it is of table 2; leave --table out"),
         (["--configfile", "nowhere.yaml"], "error: --configfile: nowhere.yaml cannot be read"),
         (["--configfile", "config/photos.yaml"], "data_sets.tinyimagenet25: its rows are not known"),

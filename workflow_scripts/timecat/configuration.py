@@ -203,13 +203,6 @@ class Config(Block):
         own = {name: block.checkpoints for name, block in self.backbones.items() if block.checkpoints is not None}
         return found | own
 
-    def published_seeds(self, backbone: str) -> list[int]:
-        """The seeds of a backbone's published weights, in the order of their runs."""
-        if backbone == self.backbone:
-            return self.pretrain.seeds
-        arms = [arm for arm in self.all_arms.values() if arm.backbone == backbone]
-        return list(dict.fromkeys(seed for arm in arms for seed in arm.seeds or self.pretrain.seeds))
-
     def training_of(self, arm: Arm) -> Transfer:
         """How an arm is fine-tuned or trained directly: the block of that name, with the arm's changes."""
         block = getattr(self, arm.transfer)

@@ -56,7 +56,8 @@ class Arm(Block):
     )
     training: TransferChanges | None = Field(
         None,
-        description="with `transfer: finetune` or `direct`: changes to that block for this arm, such as {epochs: 90}",
+        description="with `transfer: finetune` or `direct`: changes to that block for this arm, such as {epochs: 90, "
+        "lr_milestones: [30, 60, 80]}",
     )
     one_seed: bool = Field(
         False,

@@ -24,7 +24,7 @@ class Backbone(Block):
     checkpoints: Checkpoints | None = Field(
         None,
         description="published weights of this backbone, in the place of pretraining (of the study's backbone they stand at "
-        "the top); {run} is a seed's place among the seeds of its arms",
+        "the top); {run} is a seed's place in pretrain.seeds there too",
     )
 
     def settings(self) -> dict:

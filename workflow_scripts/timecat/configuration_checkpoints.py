@@ -39,7 +39,7 @@ class Checkpoints(Block):
     pretrained_on: Text | None = Field(
         None,
         description="what the files' networks were pretrained on, in words, if that is not the study's source: tables say so, "
-        "and no column of theirs is in distribution",
+        "and a table of such networks alone has no column in distribution",
     )
     step_tolerance: Annotated[int, Field(ge=0)] = Field(
         0, description="by how much the step that a file itself states may differ from the config's"
@@ -73,20 +73,20 @@ class Checkpoints(Block):
                 raise ValueError("path: with an archive it is a path inside of that; write it without a URL")
         return self
 
-    def check_places(self, key: str, seeds: list[int], steps: list[int], seeds_key: str) -> None:
+    def check_places(self, key: str, seeds: list[int], used: list[int], steps: list[int]) -> None:
         """ValueError where two checkpoints would be one file or a run has no seed. key: where this block stands, with which
-        the message begins. seeds_key: where the seeds stand."""
+        the message begins. seeds: in the order of runs; used: those of them that arms are made of."""
         for step, runs in self.runs.items():
             for run in runs:
                 if run >= len(seeds):
                     raise ValueError(
-                        f"{key}.runs.{step}: there is no run {run}, {seeds_key} has {len(seeds)} (runs 0 to "
+                        f"{key}.runs.{step}: there is no run {run}, pretrain.seeds has {len(seeds)} (runs 0 to "
                         f"{len(seeds) - 1}); add seeds or correct it"
                     )
         places = {}
         for step in steps:
-            for run, seed in enumerate(seeds):
-                place = self.fill(seed, run, step)
+            for seed in used:
+                place = self.fill(seed, seeds.index(seed), step)
                 other = places.setdefault(place, (seed, step))
                 if other != (seed, step):
                     raise ValueError(

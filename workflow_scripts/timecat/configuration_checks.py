@@ -110,19 +110,22 @@ def check_published(config, arms: dict[str, Arm]):
     for name, block in config.publications.items():
         is_the_studys = name == config.backbone
         key = "checkpoints" if is_the_studys else f"backbones.{name}.checkpoints"
-        own = [arm for arm in arms.values() if (arm.backbone or config.backbone) == name]
+        own = [arm for arm in arms.values() if (arm.backbone or config.backbone) == name and arm.steps is not None]
         for arm in own:
             if (arm.source or config.source) != config.source:
                 raise ValueError(
                     f"arms: {arm.name!r} is pretrained on {arm.source!r}, but its backbone {name!r} is the one that `{key}` "
                     "publishes; give it a backbone of its own"
                 )
-            if unknown := [seed for seed in arm.seeds or [] if is_the_studys and seed not in config.pretrain.seeds]:
+            if unknown := [seed for seed in arm.seeds or [] if seed not in config.pretrain.seeds]:
                 raise ValueError(
                     f"arms: seed {unknown[0]} of {arm.name!r} is not in pretrain.seeds, whose places are the runs of "
-                    "`checkpoints`; add it there or take it out"
+                    f"`{key}`; add it there or take it out"
                 )
         steps = {step for arm in own for step in arm.all_steps}
-        steps |= set(config.pretrain.milestones) if is_the_studys else set()
-        seeds_key = "pretrain.seeds" if is_the_studys else "its arms' seeds"
-        block.check_places(key, config.published_seeds(name), sorted(steps), seeds_key)
+        used = config.pretrain.seeds
+        if is_the_studys:
+            steps |= set(config.pretrain.milestones)
+        else:
+            used = [seed for seed in used if any(seed in (arm.seeds or used) for arm in own)]
+        block.check_places(key, config.pretrain.seeds, used, sorted(steps))

@@ -98,6 +98,8 @@ def load_unique(file: str):
         except yaml.MarkedYAMLError as error:
             line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
             raise UserError(f"{file}: {line}not YAML ({error.problem}); correct it") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{file}: not YAML ({' '.join(str(error).split())}); correct it") from None
 
 
 MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`

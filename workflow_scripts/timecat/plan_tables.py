@@ -14,6 +14,24 @@ def tables_of(study: Study) -> list[str]:
     return [path.removeprefix("results/").removesuffix(".csv") for path in study.all_tables()]
 
 
+def cells_of(study: Study, table: str) -> list[dict[str, str]]:
+    """Arms on data sets that a table shows: {"arm", "data_set"}."""
+    if table == "counterexample":
+        return []
+    if table == "table2":
+        return study.cells()
+    if table == "calibration":
+        return study.calibrated_cells()
+    arms = study.grid_arms.values() if table == "grid" else study.rows_of(table)
+    return study.cells(arms, study.targets_of(table))
+
+
+def sequences_in(study: Study, table: str) -> str | None:
+    """A data set of a table that has sequences, which a plan does not count; None where there is none."""
+    names = [cell["data_set"] for cell in cells_of(study, table)]
+    return next((name for name in names if study.config.has_sequences(name)), None)
+
+
 def table_jobs(study: Study) -> list[dict]:
     """Of each of them: rule, name, needs and makes of the job (plan_jobs.Job)."""
     jobs = [_job("tabulate", "table2", study.probes(), READABLE, "results/metrics.parquet")]

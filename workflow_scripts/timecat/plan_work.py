@@ -11,7 +11,7 @@ from workflow_scripts.timecat.artifacts import UserError
 from workflow_scripts.timecat.plan_backbones import backbone_size
 from workflow_scripts.timecat.plan_images import beton_bytes, image_bytes
 from workflow_scripts.timecat.plan_rows import RowsOf
-from workflow_scripts.timecat.plan_tables import tables_of
+from workflow_scripts.timecat.plan_tables import cells_of, sequences_in, tables_of
 from workflow_scripts.timecat.study import Study
 from workflow_scripts.timecat.transfer_settings import Settings
 
@@ -37,10 +37,10 @@ class PlannedStudy:
                 raise UserError(
                     f"--table: {name!r} is not one of the study's tables ({', '.join(tables_of(study))}); correct it"
                 )
-        for cell in self.cells:
-            if study.config.has_sequences(cell["data_set"]):
+            if (data_set := sequences_in(study, name)) is not None:
+                more = ", or name the others in calibration.tables" if name == "calibration" else ""
                 raise UserError(
-                    f"data_sets.{cell['data_set']}: it has sequences, and a plan counts images; leave out its table with --table"
+                    f"--table {name}: its data set {data_set!r} has sequences, and a plan counts images; leave that table out{more}"
                 )
 
     # --- what is wanted ---
@@ -53,15 +53,9 @@ class PlannedStudy:
     @cached_property
     def cells(self) -> list[dict[str, str]]:
         """Arms on data sets, each once: {"arm", "data_set"}."""
-        study, cells = self.study, []
+        cells = []
         for name in self.tables:
-            if name in ("table2", "calibration", "counterexample"):
-                own = {"table2": study.cells, "calibration": study.calibrated_cells}.get(name, list)()
-            elif name == "grid":
-                own = study.cells(study.grid_arms.values(), study.targets_of(name))
-            else:
-                own = study.cells(study.rows_of(name), study.targets_of(name))
-            cells += [cell for cell in own if cell not in cells]
+            cells += [cell for cell in cells_of(self.study, name) if cell not in cells]
         return cells
 
     @property

@@ -201,8 +201,8 @@ class Study(StudyFiles):
             described["backbone"] = {"name": name, "changes": changes}
         if other := self._pretrained_on(arm):
             described["pretrained_on"] = other
-        if arm.training is not None:
-            described["training"] = arm.training.model_dump(exclude_unset=True)
+        if arm.training is not None and (changes := arm.training.model_dump(exclude_unset=True)):
+            described["training"] = changes
         if arm.published:
             described["published"] = arm.published
         return described

@@ -19,9 +19,12 @@ class StudyArms:
         self.config = config
         self.publications = {}  # by backbone
         try:
+            used = {self.backbone_of(arm) for arm in config.all_arms.values()}
             for name, block in config.publications.items():
+                if name not in used:
+                    continue
                 key = "checkpoints" if name == config.backbone else f"backbones.{name}.checkpoints"
-                found = Published(block, config.published_seeds(name), self.milestones_of(name), key)
+                found = Published(block, config.pretrain.seeds, self.milestones_of(name), key)
                 self.publications[name] = found
             for arm in config.all_arms.values():
                 if self.is_published(arm):
@@ -108,6 +111,8 @@ class StudyArms:
 
     def is_published(self, arm: Arm) -> bool:
         """Whether its members are imported, and not pretrained."""
+        if arm.steps is None:
+            return False
         return self.source_of(arm) == self.config.source and self.backbone_of(arm) in self.config.publications
 
     def milestones_of(self, backbone: str, source: str | None = None) -> list[int]:

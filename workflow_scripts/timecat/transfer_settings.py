@@ -26,8 +26,9 @@ class Settings:
         return replace(self, passes=max(1, math.ceil(self.least_steps / once.steps(rows))))
 
     def steps(self, rows: int) -> int:
-        """Of a network that is trained on so many rows."""
-        return self.epochs * self.passes * math.ceil(rows / self.batch_size)
+        """Of a network that is trained on so many rows. (A last batch of one row joins the one before it.)"""
+        in_a_pass = math.ceil(rows / self.batch_size) - (rows > 1 and rows % self.batch_size == 1)
+        return self.epochs * self.passes * in_a_pass
 
     def of_replicate(self, number: int) -> "Settings":
         """With draws of its own, so that replicates differ in order and augmentation as runs of pretraining do."""
