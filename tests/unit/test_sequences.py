@@ -177,7 +177,7 @@ def test_a_part_has_the_wholes_size_and_views():
         (
             "width: 4",
             "widht: 4",
-            "`backbones.small.widht` is not a key; did you mean `width`? Allowed: pretrain, architecture, width, blocks, "
+            "`backbones.small.widht` is not a key; did you mean `width`? Allowed: pretrain, checkpoints, architecture, width, blocks, "
             "motif, kernel.",
         ),
     ],
