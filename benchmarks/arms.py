@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks.embedded_study import show_in_readme
+from benchmarks.embedded_study import benchmarks_of, show_in_readme
 from benchmarks.timing import machine, seconds_of
 from tests.studies import ROOT, StudyFolder
 
@@ -67,14 +67,14 @@ def write(study: StudyFolder, minutes: float) -> None:
 
 def page(study: StudyFolder, minutes: float) -> str:
     """docs/arms.md."""
-    rules, seconds = jobs_of(study)
+    rules, seconds = jobs_by_rule(study)
     parts = [
         "# Every table of the embedded study",
         "Written by `python -m benchmarks.arms` from one run of `snakemake --cores 2 -- all_arms` in an empty folder, on "
         f"{machine()} That run took **{minutes:.1f} minutes**: {sum(rules.values())} jobs, {seconds:.0f} s of jobs together "
         f"({', '.join(f'{number} {rule}' for rule, number in rules.items())}). Means and deviations in the README's "
-        "sections on arms are from here, unless it says otherwise; a test looks for each. On a CPU with other vector instructions the same study has other last bits, and with them other "
-        "networks: means differ by about their standard deviations.",
+        "sections on arms are from here, unless it says otherwise; a test looks for each. On a CPU with other "
+        "vector instructions the same study has other last bits, and with them other networks.",
     ]
     for name, title in PAGES.items():
         parts += [f"## {title}", f"![{title}]({name}.svg)", study.read(f"results/{name}.md").decode().strip()]
@@ -83,15 +83,12 @@ def page(study: StudyFolder, minutes: float) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def jobs_of(study: StudyFolder) -> tuple[dict[str, int], float]:
-    """Jobs by rule, and the seconds of all together, by Snakemake's benchmark files."""
-    rules, seconds = {}, 0.0
-    for path in sorted((study.path / "results/benchmarks").rglob("*.tsv")):
-        header, line = (text.split("\t") for text in path.read_text().splitlines()[:2])
-        rule = path.relative_to(study.path / "results/benchmarks").parts[0]
-        rules[rule] = rules.get(rule, 0) + 1
-        seconds += float(dict(zip(header, line))["s"])
-    return dict(sorted(rules.items(), key=lambda pair: -pair[1])), seconds
+def jobs_by_rule(study: StudyFolder) -> tuple[dict[str, int], float]:
+    """How many jobs each rule had, and the seconds of all together, by Snakemake's benchmark files."""
+    rules = sorted(folder.name for folder in (study.path / "results/benchmarks").iterdir())
+    measured = {rule: benchmarks_of(study, rule) for rule in rules}
+    counts = {rule: len(jobs) for rule, jobs in sorted(measured.items(), key=lambda pair: -len(pair[1]))}
+    return counts, sum(float(job["s"]) for jobs in measured.values() for job in jobs)
 
 
 def table(path: Path, fixed: list[str], measured: list[str]) -> str:

@@ -23,7 +23,7 @@ def test_jobs_are_counted_by_rule(tmp_path):
         file = tmp_path / f"results/benchmarks/{path}.tsv"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"s\th:m:s\n{seconds}\t0:00:01\n")
-    assert arms.jobs_of(StudyFolder(tmp_path)) == ({"probe": 2, "pretrain": 1}, 7.5)
+    assert arms.jobs_by_rule(StudyFolder(tmp_path)) == ({"probe": 2, "pretrain": 1}, 7.5)
 
 
 def test_the_page_has_every_table_and_figure():

@@ -135,6 +135,16 @@ def index(labels, class_names, **columns) -> pa.Table:
     return pa.table({name: list(values) for name, values in (own | columns).items()})
 
 
+def test_columns_that_do_not_divide_the_rows_are_no_groupings():
+    """Of a part of a data set: the component is the same in all of its rows."""
+    names = ["x/a", "y/b", "x/a", "y/b"]
+    train = index([0, 1], ["x/a", "y/b"])
+    (place,) = groupings(index([0, 1, 0, 1], names, component=[0] * 4, place=[1, 1, 2, 2]), train)
+    assert place.name == "place"
+    alone = groupings(index([0, 1, 0, 1], names, component=[0] * 4), train)
+    assert [one.name for one in alone] == ["class", "superclass"], "as where there is no column"
+
+
 def test_group_columns_of_the_index_are_the_groupings():
     evaluation = index(
         [0, 1, 0, 1], ["x/a", "y/b", "x/a", "y/b"], place=["land", None, "sea", "land"], site=[7, 7, 9, 7]

@@ -109,6 +109,17 @@ def made(folder, tmp_path_factory):
     return path
 
 
+def test_the_figure_has_the_data_sets_of_its_arms_alone(folder, tmp_path):
+    """The table has those of arms that are not drawn, too."""
+    drawn, other = ARMS[0]["name"], ARMS[1]["name"]
+    cells = [{"arm": drawn, "data_set": "source"}, {"arm": other, "data_set": "few"}]
+    run(folder, tmp_path / "made", cells=cells, drawn=1)
+    svg = xml.etree.ElementTree.fromstring((tmp_path / "made/c.svg").read_text())
+    ids = {element.get("id") for element in svg.iter()}
+    assert len({name for name in ids if name and name.startswith("axes_")}) == 3
+    assert {line["data_set"] for line in lines(tmp_path / "made/c.csv")} == {"source", "few"}
+
+
 def lines(path) -> list[dict]:
     return list(csv.DictReader(io.StringIO(path.read_text())))
 

@@ -21,7 +21,7 @@ from workflow_scripts.timecat.configuration_arms import (
     collected_arms,
 )
 from workflow_scripts.timecat.configuration_backbones import AnyBackbone
-from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, repeated
+from workflow_scripts.timecat.configuration_blocks import Block, Name, PositiveInt, changed, repeated
 from workflow_scripts.timecat.configuration_calibration import Calibration
 from workflow_scripts.timecat.configuration_checkpoints import Checkpoints
 from workflow_scripts.timecat.configuration_counterexample import Counterexample
@@ -203,15 +203,14 @@ class Config(Block):
         own = {name: block.checkpoints for name, block in self.backbones.items() if block.checkpoints is not None}
         return found | own
 
+    def publication_key(self, backbone: str) -> str:
+        """Where the block of a backbone's published weights stands."""
+        return "checkpoints" if backbone == self.backbone else f"backbones.{backbone}.checkpoints"
+
     def training_of(self, arm: Arm) -> Transfer:
         """How an arm is fine-tuned or trained directly: the block of that name, with the arm's changes."""
-        block = getattr(self, arm.transfer)
-        changes = {} if arm.training is None else arm.training.model_dump(exclude_unset=True)
-        return type(block).model_validate(block.model_dump() | changes)
+        return changed(getattr(self, arm.transfer), arm.training)
 
     def recipe_of(self, backbone: str) -> Pretrain:
         """The recipe that a backbone is pretrained with: the study's, with the changes of its block."""
-        changes = self.backbones[backbone].pretrain
-        if changes is None:
-            return self.pretrain
-        return Pretrain.model_validate(self.pretrain.model_dump() | changes.model_dump(exclude_unset=True))
+        return changed(self.pretrain, self.backbones[backbone].pretrain)

@@ -58,3 +58,10 @@ def changes_of(block: type[Block], name: str, without: tuple[str, ...] = ()) -> 
             if key not in without
         },
     )
+
+
+def changed(block: Block, changes: Block | None) -> Block:
+    """A block with changes to it (of changes_of); ValidationError where they do not go together."""
+    if changes is None:
+        return block
+    return type(block).model_validate(block.model_dump() | changes.model_dump(exclude_unset=True))

@@ -109,7 +109,7 @@ def check_published(config, arms: dict[str, Arm]):
         )
     for name, block in config.publications.items():
         is_the_studys = name == config.backbone
-        key = "checkpoints" if is_the_studys else f"backbones.{name}.checkpoints"
+        key = config.publication_key(name)
         own = [arm for arm in arms.values() if (arm.backbone or config.backbone) == name and arm.steps is not None]
         for arm in own:
             if (arm.source or config.source) != config.source:

@@ -24,7 +24,8 @@ class Job:
 
     trained, read: images through backbones, forward and backward or forward alone (an image counts once for each
     backbone). operations: of linear heads. written: images that become part of a .beton, of so many ``pixels`` each.
-    backbone: whose images these are, by name. devices: GPUs that it asks for. threads: cores likewise. bytes: on disk, by kind (KINDS).
+    backbone: whose images these are, by name. devices: GPUs that it asks for. threads: cores likewise. bytes: on disk, by
+    kind (KINDS).
     """
 
     rule: str
@@ -212,16 +213,18 @@ def _extract_features(planned: PlannedStudy, w) -> Job:
     )
 
 
+def _features_and_labels(study, w) -> tuple[str, ...]:
+    """What an arm's last layer is trained from on a data set."""
+    labels = data_set_inputs(w.data_set, "train", "evaluation")
+    return (*study.feature_folders(w), *study.feature_sidecars(w), *labels)
+
+
 def _probe(planned: PlannedStudy, w) -> Job:
     study = planned.study
     return Job(
         rule="probe",
         name=f"{w.arm} on {w.data_set}",
-        needs=(
-            *study.feature_folders(w),
-            *study.feature_sidecars(w),
-            *data_set_inputs(w.data_set, "train", "evaluation"),
-        ),
+        needs=_features_and_labels(study, w),
         makes=tuple(cell_files(study, w)),
         operations=planned.probe_operations(w.arm, w.data_set),
         devices=1,
@@ -275,10 +278,6 @@ def _reweight(planned: PlannedStudy, w) -> Job:
     return Job(
         rule="reweight",
         name=f"{w.arm} on {w.data_set}",
-        needs=(
-            *study.feature_folders(w),
-            *study.feature_sidecars(w),
-            *data_set_inputs(w.data_set, "train", "evaluation"),
-        ),
+        needs=_features_and_labels(study, w),
         makes=tuple(cell_files(study, w)),
     )

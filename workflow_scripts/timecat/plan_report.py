@@ -154,8 +154,9 @@ def notes(plan: Plan) -> str:
     lines = ["Left are the jobs whose outputs are not there; what has changed since is for `snakemake -n` to say."]
     several = len({backbone for backbone, *_ in plan.costs.speeds}) > 1
     for (backbone, side, precision), found in sorted(plan.costs.speeds.items()):
+        which = f"{backbone}, " if several else ""
         lines.append(
-            f"{plan.costs.name}, {f'{backbone}, ' if several else ''}{side} px, {precision}: {count(found.training)} images/s in training, "
+            f"{plan.costs.name}, {which}{side} px, {precision}: {count(found.training)} images/s in training, "
             f"{count(found.extraction)} in extraction. Source: {found.origin}."
         )
     lines.append(

@@ -23,9 +23,8 @@ class StudyArms:
             for name, block in config.publications.items():
                 if name not in used:
                     continue
-                key = "checkpoints" if name == config.backbone else f"backbones.{name}.checkpoints"
-                found = Published(block, config.pretrain.seeds, self.milestones_of(name), key)
-                self.publications[name] = found
+                key = config.publication_key(name)
+                self.publications[name] = Published(block, config.pretrain.seeds, self.milestones_of(name), key)
             for arm in config.all_arms.values():
                 if self.is_published(arm):
                     self._check_published(arm)

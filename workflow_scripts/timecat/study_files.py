@@ -7,7 +7,7 @@ import math
 import re
 
 from workflow_scripts.timecat.artifacts import UserError, canonical_json
-from workflow_scripts.timecat.configuration_arms import GAP_TABLES, TABLES
+from workflow_scripts.timecat.configuration_arms import GAP_TABLES, TABLES, TRAINED
 from workflow_scripts.timecat.configuration_data_sets import EvaluationFolder, Part
 from workflow_scripts.timecat.published import Published
 from workflow_scripts.timecat.rule_helpers import growing
@@ -47,7 +47,7 @@ class StudyFiles(StudyArms):
             "gap_table": GAP_TABLES,
             "arm": self.arms,
             "probed_arm": [name for name, arm in self.arms.items() if arm.transfer == "probe"],
-            "transferred_arm": [name for name, arm in self.arms.items() if arm.transfer in ("finetune", "direct")],
+            "transferred_arm": [name for name, arm in self.arms.items() if arm.transfer in TRAINED],
             "reweighted_arm": [name for name, arm in self.arms.items() if arm.transfer == "reweight"],
         }
         return "|".join(values[wildcard]) or "(?!)"
