@@ -54,7 +54,7 @@ dag: setup ## draw the rules: results/dag.svg and docs/dag.svg
 	mv results/.dag.svg.tmp results/dag.svg && mv docs/.dag.svg.tmp docs/dag.svg
 
 docs: setup ## what is generated from the typed config: config/schemas and the keys in config/README.md
-	@python -m workflow_scripts.timecat.configuration_docs
+	@python -m workflow_scripts.timecat.config.reference
 
 bench: setup ## time the parts that matter on this machine
 	python -m benchmarks.run

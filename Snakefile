@@ -4,10 +4,11 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
-from workflow_scripts.timecat import forkserver, rule_helpers, scratch
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.runtime import forkserver
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.study import rule_helpers, scratch
+from workflow_scripts.timecat.study.study import Study
 
 # --configfile replaces the embedded study; it does not overlay it.
 if not workflow.overwrite_configfiles:

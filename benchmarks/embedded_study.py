@@ -21,7 +21,7 @@ TRAINING_STEPS = 40  # that the allocator's part is timed over
 # in os._exit, as a stage does, where the end is not what is timed; OPTIMIZER is a step that any training takes.
 END = "import os; os._exit(0)"
 OPTIMIZER = (
-    "import torch\nfrom workflow_scripts.timecat import torch_settings\ntorch_settings.configure(1, compiles={})\n"
+    "import torch\nfrom workflow_scripts.timecat.runtime import torch_settings\ntorch_settings.configure(1, compiles={})\n"
     "parameters = torch.nn.Linear(2, 2).parameters()\ntorch.optim.SGD(parameters, lr=0.1).zero_grad()\n" + END
 )
 READS_IMAGES = ["write_dataset", "pretrain", "extract_features"]
@@ -29,13 +29,13 @@ SHORTER_PROCESSES = [
     (
         "FFCV is imported with its compilation off",
         f"import numpy, torch, ffcv\n{END}",
-        f"import numpy, torch, distutils.log, workflow_scripts.timecat.ffcv_reader\n{END}",
+        f"import numpy, torch, distutils.log, workflow_scripts.timecat.images.ffcv.reader\n{END}",
         READS_IMAGES,
     ),
     (
         "... and without setuptools, of which it imports a function that it never calls",
-        f"import numpy, torch, distutils.log, workflow_scripts.timecat.ffcv_reader\n{END}",
-        f"import numpy, torch, workflow_scripts.timecat.ffcv_reader\n{END}",
+        f"import numpy, torch, distutils.log, workflow_scripts.timecat.images.ffcv.reader\n{END}",
+        f"import numpy, torch, workflow_scripts.timecat.images.ffcv.reader\n{END}",
         READS_IMAGES,
     ),
     (
@@ -151,7 +151,7 @@ def training_step(keep: bool) -> tuple[float, float]:
     """
     code = (
         "import statistics\nfrom benchmarks import recipe_options as options\n"
-        "from workflow_scripts.timecat import torch_settings\n"
+        "from workflow_scripts.timecat.runtime import torch_settings\n"
         + ("" if keep else "torch_settings._keep_memory = lambda: None\n")
         + "torch_settings.configure(1)\n"
         "plain = {options.PLAIN: options.OPTIONS[options.PLAIN]}\n"
@@ -214,7 +214,7 @@ def start_up_table() -> list[str]:
     codes = {
         "Python with NumPy": "import numpy",
         "... and torch": "import numpy, torch",
-        "... and FFCV as the stages import it": "import numpy, torch, workflow_scripts.timecat.ffcv_reader",
+        "... and FFCV as the stages import it": "import numpy, torch, workflow_scripts.timecat.images.ffcv.reader",
         "... and FFCV as it comes (compiles at import)": "import numpy, torch, ffcv",
     }
     medians = medians_side_by_side({name: lambda code=code: python_seconds(code) for name, code in codes.items()}, 3)

@@ -11,12 +11,13 @@ import torch
 
 from benchmarks.photographs import HEIGHT, WIDTH, make_photographs, write_photographs
 from benchmarks.rates import Rate, rates
-from workflow_scripts.timecat import torch_settings, views
-from workflow_scripts.timecat.backbones import build_backbone
-from workflow_scripts.timecat.beton import describe
-from workflow_scripts.timecat.configuration_data_sets import PhotoTransform
-from workflow_scripts.timecat.extraction import Extraction, Extractor
-from workflow_scripts.timecat.ffcv_reader import batches
+from workflow_scripts.timecat.backbones.build import build_backbone
+from workflow_scripts.timecat.config.data_sets import PhotoTransform
+from workflow_scripts.timecat.features.extraction import Extraction, Extractor
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.images.ffcv.format import describe
+from workflow_scripts.timecat.images.ffcv.reader import batches
+from workflow_scripts.timecat.runtime import torch_settings
 
 KEY = views.view_key(0, "photographs", 0)
 FILES, BATCH = 128, 32

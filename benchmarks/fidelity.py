@@ -18,13 +18,15 @@ import torch
 
 from tests.studies import ROOT
 from tests.torchvision_pipeline import center_view, opened, random_view, random_view_of_reduced
-from workflow_scripts.timecat import checkpoints, torch_settings, views
-from workflow_scripts.timecat.beton import describe
-from workflow_scripts.timecat.configuration_data_sets import CifarTransform, PhotoTransform
-from workflow_scripts.timecat.datasets import Split
-from workflow_scripts.timecat.datasets.image_files import ImageFiles, files_below
-from workflow_scripts.timecat.ffcv_reader import batches
-from workflow_scripts.timecat.ffcv_writer import write_beton
+from workflow_scripts.timecat.checkpoints import files as checkpoints
+from workflow_scripts.timecat.config.data_sets import CifarTransform, PhotoTransform
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.image_files import ImageFiles, files_below
+from workflow_scripts.timecat.images.ffcv.format import describe
+from workflow_scripts.timecat.images.ffcv.reader import batches
+from workflow_scripts.timecat.images.ffcv.writer import write_beton
+from workflow_scripts.timecat.runtime import torch_settings
 
 WHOLE = {"longest_side": None, "shortest_side": None}
 STORED = {  # how images are stored: the config's block, and whether JPEG data is kept as by default

@@ -20,13 +20,16 @@ from benchmarks.extraction import KEY, Comparison
 from benchmarks.photographs import HEIGHT, WIDTH, make_photographs, write_photographs
 from benchmarks.timing import medians_side_by_side
 from tests.studies import ROOT
-from workflow_scripts.timecat import devices, probe_memory, torch_settings, training, views
-from workflow_scripts.timecat.backbones import build_backbone
-from workflow_scripts.timecat.beton import describe, usable_workers
-from workflow_scripts.timecat.configuration_data_sets import PhotoTransform
-from workflow_scripts.timecat.ffcv_reader import batches
-from workflow_scripts.timecat.heads import StackedHeads, initial_weight
-from workflow_scripts.timecat.recipe import Recipe
+from workflow_scripts.timecat.backbones.build import build_backbone
+from workflow_scripts.timecat.config.data_sets import PhotoTransform
+from workflow_scripts.timecat.features import memory
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.images.ffcv.format import describe, usable_workers
+from workflow_scripts.timecat.images.ffcv.reader import batches
+from workflow_scripts.timecat.pretraining import training
+from workflow_scripts.timecat.pretraining.recipe import Recipe
+from workflow_scripts.timecat.probing.heads import StackedHeads, initial_weight
+from workflow_scripts.timecat.runtime import devices, torch_settings
 
 FILES = 2048
 RECIPE = {"lr": 0.0025, "weight_decay": 0.05, "betas": [0.9, 0.999], "warmup_steps": 100, "label_smoothing": 0.1}
@@ -188,7 +191,7 @@ def probe_table(
         train(1)
 
     peak = peak_gigabytes(device, begin)
-    reckoned = probe_memory.device_bytes(len(weight_decays), classes, dimension, batch, 16 * batch) / 1e9
+    reckoned = memory.device_bytes(len(weight_decays), classes, dimension, batch, 16 * batch) / 1e9
     milliseconds = 1000 * medians_side_by_side({"train": train}, repeats)["train"] / steps
     operations = 2 * 4 * batch * len(weight_decays) * classes * dimension  # two fits; a product forward, one back
     return [

@@ -15,10 +15,11 @@ from torchvision.transforms.v2 import functional
 from benchmarks.photographs import HEIGHT, WIDTH, kilobytes, make_photographs, write_photographs
 from benchmarks.rates import rates
 from benchmarks.timing import REPEATS
-from workflow_scripts.timecat import torch_settings, views
-from workflow_scripts.timecat.beton import describe, usable_workers
-from workflow_scripts.timecat.configuration_data_sets import PhotoTransform
-from workflow_scripts.timecat.ffcv_reader import batches
+from workflow_scripts.timecat.config.data_sets import PhotoTransform
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.images.ffcv.format import describe, usable_workers
+from workflow_scripts.timecat.images.ffcv.reader import batches
+from workflow_scripts.timecat.runtime import torch_settings
 
 FILES, PASSES, BATCH = 300, 3, 64
 KEY = views.view_key(0, "photographs", 0)

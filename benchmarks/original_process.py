@@ -11,15 +11,18 @@ import sys
 import time
 from pathlib import Path
 
-from workflow_scripts.timecat import checkpoints, probing, torch_settings, views
-from workflow_scripts.timecat.original_procedure_reference import Images, original_procedure
+from tests.references.original_procedure import Images, original_procedure
+from workflow_scripts.timecat.checkpoints import files
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.probing import probe
+from workflow_scripts.timecat.runtime import torch_settings
 
 
 def main() -> None:
     """Read the job, run it, write."""
     job = json.loads(Path(sys.argv[1]).read_text())
     torch_settings.configure(1)
-    backbone, _ = checkpoints.read_backbone(job["weights"])
+    backbone, _ = files.read_backbone(job["weights"])
     images = Images(
         name="cues",
         train=Path(job["folder"]) / "train.beton",
@@ -28,7 +31,7 @@ def main() -> None:
         augmentation_seed=job["augmentation_seed"],
     )
     begin = time.perf_counter(), time.process_time()
-    result = original_procedure([backbone], images, probing.Protocol(**job["protocol"]))
+    result = original_procedure([backbone], images, probe.Protocol(**job["protocol"]))
     seconds = {"seconds": time.perf_counter() - begin[0], "processor_seconds": time.process_time() - begin[1]}
     evaluated = [row for row in result.rows if row["split"] == "evaluation"]
     figures = {"top1": [row["top1"] for row in evaluated], "losses": [row["loss"] for row in evaluated]}

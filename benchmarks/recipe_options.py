@@ -15,12 +15,13 @@ from torch.nn import functional
 
 from benchmarks.timing import machine
 from tests.studies import ROOT
-from workflow_scripts.timecat import torch_settings, training
-from workflow_scripts.timecat.configuration_data_sets import Transform as TransformBlock
-from workflow_scripts.timecat.datasets import Split, read_split
+from workflow_scripts.timecat.config.data_sets import Transform as TransformBlock
+from workflow_scripts.timecat.images.datasets import Split, read_split
+from workflow_scripts.timecat.images.views import Transform, normalise
+from workflow_scripts.timecat.pretraining import training
+from workflow_scripts.timecat.pretraining.recipe import Recipe
 from workflow_scripts.timecat.randomness import key, permutation
-from workflow_scripts.timecat.recipe import Recipe
-from workflow_scripts.timecat.views import Transform, normalise
+from workflow_scripts.timecat.runtime import torch_settings
 
 PAGE = ROOT / "docs/recipe.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"

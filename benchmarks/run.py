@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import dry_run, embedded_study, extraction, gpu, growth, loader, stacked_heads, table_cell
 from benchmarks.timing import machine
-from workflow_scripts.timecat.command import log
+from workflow_scripts.timecat.runtime.command import log
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/benchmarks.md"
 SECTIONS = {

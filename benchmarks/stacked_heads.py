@@ -24,7 +24,7 @@ PEAK_SIZE, PEAK_RUNS = 2048, 8
 
 def section() -> list[str]:
     """Lines of the page."""
-    from workflow_scripts.timecat import torch_settings
+    from workflow_scripts.timecat.runtime import torch_settings
 
     torch_settings.configure(1)
     return [
@@ -53,7 +53,8 @@ def both_heads(features: int, classes: int, count: int):
     """(stacked, separate) heads of the same weight and grid, and a batch (features, labels) to train them on."""
     import torch
 
-    from workflow_scripts.timecat import heads, heads_reference
+    from tests.references import heads as heads_reference
+    from workflow_scripts.timecat.probing import heads
 
     generator = torch.Generator().manual_seed(0)
     batch = torch.randn(BATCH, features, generator=generator)
@@ -140,10 +141,10 @@ def made_features(train=4000, evaluation=2000, features=2048, classes=100, laten
 
 def data_of(labels, train: int):
     """The probe's DataSet: the first rows are for training."""
-    from workflow_scripts.timecat import probing
-    from workflow_scripts.timecat.heldout import heldout_rows
+    from workflow_scripts.timecat.holdout import heldout_rows
+    from workflow_scripts.timecat.probing import probe
 
-    return probing.DataSet(
+    return probe.DataSet(
         train_labels=labels[:train],
         evaluation_labels=labels[train:],
         evaluation_rows=np.arange(len(labels) - train),
@@ -158,18 +159,16 @@ def milestones(epochs: int) -> tuple[int, ...]:
 
 def probe_accuracy(features, data, lr: float, epochs: int) -> float:
     """A whole probe, from files: accuracy in percent, on the evaluation rows, of the head that `holdout` selects."""
-    from workflow_scripts.timecat import probing
+    from workflow_scripts.timecat.probing import probe
 
     train = len(data.train_labels)
-    protocol = probing.Protocol(
-        seed=1, weight_decays=tuple(GRID), lr=lr, epochs=epochs, lr_milestones=milestones(epochs)
-    )
+    protocol = probe.Protocol(seed=1, weight_decays=tuple(GRID), lr=lr, epochs=epochs, lr_milestones=milestones(epochs))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        np.save(folder / probing.training_file("view0"), features[:train])
-        np.save(folder / probing.EVALUATION, features[train:])
-        np.save(folder / probing.HELDOUT, features[:train][data.heldout])
-        return probing.probe_replicate(0, [2], [folder], ["view0"], data, protocol).selected["holdout"].top1
+        np.save(folder / probe.training_file("view0"), features[:train])
+        np.save(folder / probe.EVALUATION, features[train:])
+        np.save(folder / probe.HELDOUT, features[:train][data.heldout])
+        return probe.probe_replicate(0, [2], [folder], ["view0"], data, protocol).selected["holdout"].top1
 
 
 def fitted(features, labels, weight_decay: float):

@@ -21,16 +21,20 @@ from benchmarks.embedded_study import START_UP
 from benchmarks.processes import process, side_by_side
 from benchmarks.timing import seconds_of
 from tests.images import settings_of, write_data_set
-from workflow_scripts.timecat import checkpoints, probing, recipe, torch_settings, training, views
-from workflow_scripts.timecat.artifacts import write_sidecar
-from workflow_scripts.timecat.beton import describe
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.datasets.cues import CLASSES, cues_split
-from workflow_scripts.timecat.ffcv_reader import batches
-from workflow_scripts.timecat.ffcv_writer import write_beton
-from workflow_scripts.timecat.heldout import heldout_rows
-from workflow_scripts.timecat.replicates import read_data_set
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.artifacts.files import write_sidecar
+from workflow_scripts.timecat.checkpoints import files
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.holdout import heldout_rows
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.images.datasets.cues import CLASSES, cues_split
+from workflow_scripts.timecat.images.ffcv.format import describe
+from workflow_scripts.timecat.images.ffcv.reader import batches
+from workflow_scripts.timecat.images.ffcv.writer import write_beton
+from workflow_scripts.timecat.pretraining import recipe, training
+from workflow_scripts.timecat.probing import probe as probing
+from workflow_scripts.timecat.probing.replicates import read_data_set
+from workflow_scripts.timecat.runtime import torch_settings
+from workflow_scripts.timecat.study.study import Study
 
 CUES = {"kind": "cues", "seed": 1, "agreement": 0.9, "label": "class"}
 # Of the paper's proportions (CIFAR has a fifth as many evaluation rows as training rows), and the original protocol but
@@ -119,7 +123,7 @@ class Bench:
             done += steps
         stream = recipe.batch_norm_stream(beton, rows, settings, self.transform, 2, 1)
         model = training.averaged_model(run, stream, self.transform)
-        content = checkpoints.write_weights(self.weights, model, {"backbone": backbone})
+        content = files.write_weights(self.weights, model, {"backbone": backbone})
         write_sidecar(self.weights, content, {}, {})
         evaluated = self.folder / "evaluation.beton"
         stream = batches(evaluated, range(describe(evaluated).rows), 100, self.transform, None)
@@ -220,7 +224,7 @@ class Bench:
 
     def milliseconds_per_image(self) -> float:
         """Of the bare backbone."""
-        backbone, _ = checkpoints.read_backbone(self.weights)
+        backbone, _ = files.read_backbone(self.weights)
         images = torch.randn(32, 3, self.transform.size, self.transform.size)
         with torch.inference_mode():
             seconds = [seconds_of(lambda: backbone(images)) for _ in range(6)][1:]
@@ -247,7 +251,7 @@ def page(found: dict) -> list[str]:
         f"{found['size']} px), ResNet-18 after a pretraining of a minute ({found['accuracy']:.0f} % with its own classifier),",
         f"bare {found['milliseconds']:.1f} ms per image here. {epochs} epochs x {len(grid)} weight decays; one core and one "
         "torch thread each. The original procedure",
-        "([original_procedure_reference.py](../workflow_scripts/timecat/original_procedure_reference.py)) was run for all "
+        "([original_procedure_reference.py](../tests/references/original_procedure.py)) was run for all "
         f"{epochs} epochs of one weight decay, {decay:g}, and its time",
         f"multiplied by {len(grid)}; its start-up is not counted. Ours are whole processes, `extract_features` and `probe`, "
         "with their start-up and files. The original",

@@ -6,8 +6,8 @@ import statistics
 import time
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts import versions
-from workflow_scripts.timecat.devices import visible_devices
+from workflow_scripts.timecat.artifacts.files import versions
+from workflow_scripts.timecat.runtime.devices import visible_devices
 
 REPEATS = 5
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from tests.studies import ROOT, TINY
 from workflow_scripts import write_dataset
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.study.study import Study
 
 REAL = ("tinyimagenet100", "cifar100-15k")  # each NAME/train/CLASS/*, NAME/val/CLASS/*, in a folder or in NAME.tar
 

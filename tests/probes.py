@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workflow_scripts.timecat.heldout import heldout_rows
-from workflow_scripts.timecat.probing import EVALUATION, HELDOUT, DataSet, training_file
+from workflow_scripts.timecat.holdout import heldout_rows
+from workflow_scripts.timecat.probing.probe import EVALUATION, HELDOUT, DataSet, training_file
 
 
 def data_set(classes: int = 6, train: int = 97, evaluation: int = 81) -> DataSet:

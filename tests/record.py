@@ -137,9 +137,8 @@ def differences(before: dict, after: dict) -> list[str]:
     lines = []
     for section in ("files", "jobs", "plans", "help"):
         old, new = before[section], after[section]
-        for name in sorted(old.keys() | new.keys()):
-            if old.get(name) != new.get(name):
-                lines.append(f"{section}: {name}: {_change(old.get(name), new.get(name))}")
+        changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+        lines += [f"{section}: {name}: {_change(old.get(name), new.get(name))}" for name in changed]
     for stage in sorted(before["closures"].keys() | after["closures"].keys()):
         old, new = (len(record["closures"].get(stage, [])) for record in (before, after))
         if old != new:

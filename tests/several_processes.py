@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 
 from tests.unit.test_training import BACKBONE, TRANSFORM
-from workflow_scripts.timecat import compiling, recipe, torch_settings, training, views, world
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.pretraining import compiling, recipe, training
+from workflow_scripts.timecat.runtime import torch_settings, world
 
 SEED, STEPS = 2, 6
 

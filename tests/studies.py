@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from workflow_scripts.timecat import forkserver
-from workflow_scripts.timecat.configuration_errors import with_shared_data_sets
+from workflow_scripts.timecat.config.reading import with_shared_data_sets
+from workflow_scripts.timecat.runtime import forkserver
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = "config/tiny.yaml"

@@ -9,7 +9,7 @@ import math
 from PIL import Image
 from torchvision.transforms import functional
 
-from workflow_scripts.timecat.views import Transform
+from workflow_scripts.timecat.images.views import Transform
 
 
 def opened(path) -> Image.Image:

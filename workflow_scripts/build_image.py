@@ -5,9 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from workflow_scripts.timecat import command
-from workflow_scripts.timecat.artifacts import UserError, atomic_path, file_sha256, write_bytes
-from workflow_scripts.timecat.sole_writer import sole_writer
+from workflow_scripts.timecat.artifacts.files import UserError, atomic_path, file_sha256, write_bytes
+from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.runtime import command
 from workflow_scripts.timecat.version import VERSION
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # a proxy's, on many a cluster; the base has the file too

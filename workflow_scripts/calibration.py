@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
-from workflow_scripts.timecat import calibration_figure, calibration_groups, calibration_table, figures
-from workflow_scripts.timecat.artifacts import write_bytes
-from workflow_scripts.timecat.command import json_value, log, log_start_up, parser, run
+from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.measures import groups
+from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, parser, run
+from workflow_scripts.timecat.tables import calibration as calibration_table
+from workflow_scripts.timecat.tables.figures import accuracies
+from workflow_scripts.timecat.tables.figures import calibration as calibration_figure
 
 
 def main() -> None:
@@ -35,8 +38,8 @@ def main() -> None:
     indices, segments = {}, {}
     for data_set, path, train in zip(given.data_sets, given.evaluation_indices, given.train_indices, strict=True):
         index = calibration_table.read_index(path)
-        of = calibration_groups.groupings(index, calibration_table.read_index(train))
-        segments[data_set["name"]] = calibration_groups.make_segments(
+        of = groups.groupings(index, calibration_table.read_index(train))
+        segments[data_set["name"]] = groups.make_segments(
             index.num_rows, of, given.settings["minimum_rows"], given.settings["depth"]
         )
         indices[data_set["name"]] = path, index
@@ -49,7 +52,7 @@ def main() -> None:
         measured[cell["arm"], name] = calibration_table.measure_cell(
             path, *indices[name], segments[name], given.settings["bins"], given.settings["draws"]
         )
-    with figures.private_matplotlib(Path(given.svg).parent):
+    with accuracies.private_matplotlib(Path(given.svg).parent):
         drawn = given.arms[: given.drawn]
         seen = [each for each in given.data_sets if any((arm["name"], each["name"]) in measured for arm in drawn)]
         svg = calibration_figure.calibration_figure(measured, drawn, seen, given.style)

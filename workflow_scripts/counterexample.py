@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from workflow_scripts.timecat import counterexample_figure, counterexample_runs, counterexample_table, figures
-from workflow_scripts.timecat.artifacts import write_bytes
-from workflow_scripts.timecat.command import json_value, log, log_start_up, parser, run
-from workflow_scripts.timecat.probe_files import write_table
+from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.counterexample import runs
+from workflow_scripts.timecat.probing.files import write_table
+from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, parser, run
+from workflow_scripts.timecat.tables import counterexample as counterexample_table
+from workflow_scripts.timecat.tables.figures import accuracies
+from workflow_scripts.timecat.tables.figures import counterexample as counterexample_figure
 
 
 def main() -> None:
@@ -20,13 +23,13 @@ def main() -> None:
 
     log_start_up()
     found = []
-    for setting in counterexample_runs.run_all(given.settings):
+    for setting in runs.run_all(given.settings):
         found.append(setting)
         log(
             f"{setting.network}, weight decay {setting.weight_decay:g}, learning rate {setting.lr:g}: of "
             f"{setting.dimensions.size} networks {(setting.dimensions == 1).mean():.1%} keep one feature"
         )
-    with figures.private_matplotlib(Path(given.svg).parent):
+    with accuracies.private_matplotlib(Path(given.svg).parent):
         svg = counterexample_figure.counterexample_figure(found, given.settings)
     grid = given.settings["grid"]
     write_bytes(given.svg, svg)

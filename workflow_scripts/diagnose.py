@@ -9,8 +9,9 @@ whose features never vary.
 import math
 import os
 
-from workflow_scripts.timecat import command, selected_heads
-from workflow_scripts.timecat.probe_files import write_table
+from workflow_scripts.timecat.probing import selected_heads
+from workflow_scripts.timecat.probing.files import write_table
+from workflow_scripts.timecat.runtime import command
 
 
 def main() -> None:
@@ -38,9 +39,9 @@ def replicate_rows(replicate: int, features, heads, labels, device) -> list[dict
     """Rows of one replicate. features: of each of its members, [rows, D_m]; labels: int64 [rows]."""
     from dataclasses import asdict
 
-    from workflow_scripts.timecat.cka import linear_cka
-    from workflow_scripts.timecat.diagnostics import diagnose_head
-    from workflow_scripts.timecat.selection import SELECTIONS
+    from workflow_scripts.timecat.measures.cka import linear_cka
+    from workflow_scripts.timecat.measures.members import diagnose_head
+    from workflow_scripts.timecat.probing.selection import SELECTIONS
 
     description = heads.replicates[replicate]
     seeds = description["members"]

@@ -8,9 +8,11 @@ predictions, with a sidecar, in the form that the probe's have.
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat import artifacts, command, selected_heads
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.probe_files import write_metrics, write_predictions
+from workflow_scripts.timecat.artifacts import files
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.probing import selected_heads
+from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
+from workflow_scripts.timecat.runtime import command
 
 
 def main() -> None:
@@ -33,7 +35,7 @@ def main() -> None:
     replicates = selected_heads.checked_features(args, heads, len(labels))
     command.log(f"{len(labels)} images of {len(classes)} of the probe's {heads.description['classes']} classes")
 
-    from workflow_scripts.timecat.torch_settings import device_name
+    from workflow_scripts.timecat.runtime.torch_settings import device_name
 
     metrics, predictions = [], []
     for replicate, members in enumerate(replicates):
@@ -41,7 +43,7 @@ def main() -> None:
         metrics += own
         predictions.append(found)
     write_metrics(args.metrics, metrics, selection=True)
-    artifacts.write_sidecar(
+    files.write_sidecar(
         args.predictions,
         write_predictions(args.predictions, predictions),
         params={"replicates": args.replicates, "torch_threads": args.torch_threads},
@@ -70,8 +72,8 @@ def evaluate_replicate(replicate: int, members, heads, rows, labels, classes, de
     """
     import numpy as np
 
-    from workflow_scripts.timecat.probing import evaluate
-    from workflow_scripts.timecat.selection import SELECTIONS
+    from workflow_scripts.timecat.probing.probe import evaluate
+    from workflow_scripts.timecat.probing.selection import SELECTIONS
 
     description = heads.replicates[replicate]
     features, truth = np.concatenate(members, axis=1), np.searchsorted(classes, labels)
@@ -106,11 +108,11 @@ def evaluate_replicate(replicate: int, members, heads, rows, labels, classes, de
 
 def input_digests(args) -> dict[str, str]:
     """Digest of the index, the heads and each member's features, as sidecars have them; names hold no path."""
-    from workflow_scripts.timecat.member_features import feature_digests
+    from workflow_scripts.timecat.features.members import feature_digests
 
     return {
-        "evaluation_index": artifacts.digest(Path(args.evaluation_index).read_bytes()),
-        "heads": artifacts.read_sidecar(args.heads)["content"],
+        "evaluation_index": files.digest(Path(args.evaluation_index).read_bytes()),
+        "heads": files.read_sidecar(args.heads)["content"],
         **feature_digests(args.features, args.replicates),
     }
 

@@ -4,17 +4,17 @@ import os
 import shutil
 from pathlib import Path
 
-from workflow_scripts.timecat import command, devices, world
-from workflow_scripts.timecat.artifacts import (
+from workflow_scripts.timecat.artifacts.files import (
     array_digest,
     config_digest,
     digest,
     read_sidecar,
     write_sidecar,
 )
-from workflow_scripts.timecat.sole_writer import sole_writer
-from workflow_scripts.timecat.source_code import code_fingerprint
-from workflow_scripts.timecat.unfinished import FINGERPRINT, kept_folder
+from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.artifacts.unfinished import FINGERPRINT, kept_folder
+from workflow_scripts.timecat.runtime import command, devices, world
 
 
 def main() -> None:
@@ -44,13 +44,13 @@ def extract(arguments, processes: world.World) -> None:
     """Write the folder of features and its sidecar; of several processes, each extracts its share of the rows."""
     import numpy as np
 
-    from workflow_scripts.timecat import torch_settings
-    from workflow_scripts.timecat.beton import describe
-    from workflow_scripts.timecat.checkpoints import read_backbone
-    from workflow_scripts.timecat.extraction import Extraction, Extractor
-    from workflow_scripts.timecat.heldout import heldout_rows
-    from workflow_scripts.timecat.progress import Progress
-    from workflow_scripts.timecat.views import CENTER, Transform, view_key
+    from workflow_scripts.timecat.checkpoints.files import read_backbone
+    from workflow_scripts.timecat.features.extraction import Extraction, Extractor
+    from workflow_scripts.timecat.holdout import heldout_rows
+    from workflow_scripts.timecat.images.ffcv.format import describe
+    from workflow_scripts.timecat.images.views import CENTER, Transform, view_key
+    from workflow_scripts.timecat.runtime import torch_settings
+    from workflow_scripts.timecat.runtime.progress import Progress
 
     device, workers = processes.device, max(1, arguments.workers // processes.size)
     torch_settings.configure(arguments.torch_threads, device)

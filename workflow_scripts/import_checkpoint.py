@@ -4,9 +4,9 @@ import contextlib
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat import command
-from workflow_scripts.timecat.artifacts import UserError, config_digest, file_sha256, read_sidecar, write_sidecar
-from workflow_scripts.timecat.sole_writer import sole_writer
+from workflow_scripts.timecat.artifacts.files import UserError, config_digest, file_sha256, read_sidecar, write_sidecar
+from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.runtime import command
 
 
 def main() -> None:
@@ -31,10 +31,10 @@ def import_checkpoint(arguments) -> None:
     """Write the weights and their sidecar."""
     import torch
 
-    from workflow_scripts.timecat.backbones import build_backbone
-    from workflow_scripts.timecat.checkpoint_formats import read_published
-    from workflow_scripts.timecat.checkpoint_mapping import counts_of, place
-    from workflow_scripts.timecat.tensor_files import write_tensors
+    from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
+    from workflow_scripts.timecat.backbones.build import build_backbone
+    from workflow_scripts.timecat.checkpoints.formats import read_published
+    from workflow_scripts.timecat.checkpoints.mapping import counts_of, place
 
     torch.set_num_threads(1)  # tensors are looked at one by one: more threads would mostly wait for one another
     publication, seed, step = arguments.publication, arguments.seed, arguments.step
@@ -89,7 +89,7 @@ def import_checkpoint(arguments) -> None:
 @contextlib.contextmanager
 def checkpoint_file(arguments):
     """(path of the checkpoint's own file, its SHA-256, its name for messages), out of the archive if it is in one."""
-    from workflow_scripts.timecat.archives import extract_member
+    from workflow_scripts.timecat.checkpoints.archives import extract_member
 
     path, publication = arguments.published, arguments.publication
     sha256 = publication["local_sha256"] or read_sidecar(path)["content"]

@@ -4,8 +4,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from workflow_scripts.timecat import command
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.runtime import command
 
 TABLE = Path("config/throughputs.yaml")
 
@@ -45,7 +45,7 @@ def main() -> None:
         return
     if arguments.table:
         raise UserError("--page: it is of table 2; leave --table out")
-    from workflow_scripts.timecat.plan_page import write_page
+    from workflow_scripts.timecat.planning.page import write_page
 
     with tempfile.TemporaryDirectory() as nothing:  # a page is of a study of which nothing is made
         plan = plan_of(arguments, nothing)
@@ -54,8 +54,8 @@ def main() -> None:
 
 def printed(arguments) -> str:
     """What is printed."""
-    from workflow_scripts.timecat.plan_devices import OnDevices, saturation, wall_clock_table
-    from workflow_scripts.timecat.plan_report import text
+    from workflow_scripts.timecat.planning.devices import OnDevices, saturation, wall_clock_table
+    from workflow_scripts.timecat.planning.report import text
 
     plan = plan_of(arguments)
     parts = [text(plan, arguments.configfile)]
@@ -70,11 +70,11 @@ def printed(arguments) -> str:
 
 def plan_of(arguments, root="."):
     """The plan that the command line asks for; root: where results and data are."""
-    from workflow_scripts.timecat.configuration_errors import load_unique, read_config
-    from workflow_scripts.timecat.plan_report import make_plan
-    from workflow_scripts.timecat.plan_tables import sequences_in, tables_of
-    from workflow_scripts.timecat.study import Study
-    from workflow_scripts.timecat.throughputs import read_throughputs
+    from workflow_scripts.timecat.config.reading import load_unique, read_config
+    from workflow_scripts.timecat.planning.report import make_plan
+    from workflow_scripts.timecat.planning.tables import sequences_in, tables_of
+    from workflow_scripts.timecat.planning.throughputs import read_throughputs
+    from workflow_scripts.timecat.study.study import Study
 
     file = arguments.configfile
     try:

@@ -3,8 +3,7 @@
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat import command, devices, nodes, world
-from workflow_scripts.timecat.artifacts import (
+from workflow_scripts.timecat.artifacts.files import (
     UserError,
     config_digest,
     digest,
@@ -12,8 +11,9 @@ from workflow_scripts.timecat.artifacts import (
     write_bytes,
     write_sidecar,
 )
-from workflow_scripts.timecat.sole_writer import sole_writer
-from workflow_scripts.timecat.source_code import code_fingerprint
+from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.runtime import command, devices, nodes, world
 
 LOG_EVERY = 10  # steps
 EVALUATION_BATCH = 500  # images
@@ -80,18 +80,19 @@ def processes_for(recipe: dict, count: int) -> int:
     """The largest number of processes, at most ``count``, that can share a batch."""
     if count == 1:
         return 1
-    from workflow_scripts.timecat.batch_shares import usable_processes
-    from workflow_scripts.timecat.recipe import Recipe
+    from workflow_scripts.timecat.pretraining.batch_shares import usable_processes
+    from workflow_scripts.timecat.pretraining.recipe import Recipe
 
     return usable_processes(Recipe(**recipe), count)
 
 
 def pretrain(arguments, processes: world.World) -> None:
     """Train to the milestone; the leader of the processes that share each batch averages, evaluates and writes."""
-    from workflow_scripts.timecat import resume, torch_settings, training
-    from workflow_scripts.timecat.progress import Progress
-    from workflow_scripts.timecat.recipe import Recipe, batch_stream
-    from workflow_scripts.timecat.views import Transform
+    from workflow_scripts.timecat.images.views import Transform
+    from workflow_scripts.timecat.pretraining import training
+    from workflow_scripts.timecat.pretraining.recipe import Recipe, batch_stream
+    from workflow_scripts.timecat.runtime import resume, torch_settings
+    from workflow_scripts.timecat.runtime.progress import Progress
 
     recipe, transform = Recipe(**arguments.recipe), Transform(**arguments.transform)
     torch_settings.configure(arguments.torch_threads, processes.device, recipe.compile)
@@ -149,9 +150,9 @@ def pretrain(arguments, processes: world.World) -> None:
 
 def averaged(run, arguments, recipe, transform, source: dict):
     """The model for inference, and what its file says of it."""
-    from workflow_scripts.timecat import training
-    from workflow_scripts.timecat.ffcv_reader import batches
-    from workflow_scripts.timecat.recipe import batch_norm_stream
+    from workflow_scripts.timecat.images.ffcv.reader import batches
+    from workflow_scripts.timecat.pretraining import training
+    from workflow_scripts.timecat.pretraining.recipe import batch_norm_stream
 
     seed, workers, rows = arguments.seed, arguments.workers, source["rows"]
     batch_norm_batches = batch_norm_stream(arguments.train, rows, recipe, transform, seed, workers)
@@ -171,7 +172,7 @@ def averaged(run, arguments, recipe, transform, source: dict):
 
 def restore(run, arguments, resume_file, training_log, identity: str, fingerprint: str) -> None:
     """Bring a fresh run to where it goes on from: an interrupted job's state, or the previous milestone's, if any."""
-    from workflow_scripts.timecat import training
+    from workflow_scripts.timecat.pretraining import training
 
     saved = resume_file.read()
     if saved is not None:
@@ -190,12 +191,13 @@ def restore(run, arguments, resume_file, training_log, identity: str, fingerprin
 
 def write_outputs(arguments, run, model, params, inputs, identity, facts, device_name) -> None:
     """Weights and training state, each with its sidecar."""
-    from workflow_scripts.timecat import checkpoints, training
+    from workflow_scripts.timecat.checkpoints import files
+    from workflow_scripts.timecat.pretraining import training
 
     params = params | {"step": arguments.step}
     of_params = {name: params[name] for name in ("backbone", "recipe")}
     description = {**of_params, "config": config_digest(params, inputs), **facts}
-    content = checkpoints.write_weights(arguments.weights, model, description)
+    content = files.write_weights(arguments.weights, model, description)
     write_sidecar(arguments.weights, content, params, inputs, {"facts": facts}, device_name)
     state = training.state_bytes(run, identity)
     write_bytes(arguments.state, state)

@@ -7,9 +7,10 @@ of their predictions on the evaluation split, both with a sidecar. The bytes are
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat import artifacts, command, devices
-from workflow_scripts.timecat.probe_files import write_metrics, write_predictions
-from workflow_scripts.timecat.replicates import log_report, read_data_set
+from workflow_scripts.timecat.artifacts import files as artifacts
+from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
+from workflow_scripts.timecat.probing.replicates import log_report, read_data_set
+from workflow_scripts.timecat.runtime import command, devices
 
 
 def main() -> None:
@@ -31,9 +32,10 @@ def main() -> None:
     args = parser.parse_args()
 
     device = devices.acquire(args.gpus)  # before torch can see a GPU
-    from workflow_scripts.timecat import probing, torch_settings
-    from workflow_scripts.timecat.member_features import by_replicate
-    from workflow_scripts.timecat.saved_heads import write_heads
+    from workflow_scripts.timecat.features.members import by_replicate
+    from workflow_scripts.timecat.probing import probe as probing
+    from workflow_scripts.timecat.probing.saved_heads import write_heads
+    from workflow_scripts.timecat.runtime import torch_settings
 
     torch_settings.configure(args.torch_threads, device)
     command.log_start_up()
@@ -76,8 +78,8 @@ def check_device(device: str, args, data, protocol) -> None:
         return
     import torch
 
-    from workflow_scripts.timecat import probe_memory
-    from workflow_scripts.timecat.member_features import evaluation_features
+    from workflow_scripts.timecat.features import memory as probe_memory
+    from workflow_scripts.timecat.features.members import evaluation_features
 
     total = torch.cuda.get_device_properties(0).total_memory
     for members in evaluation_features(args.features, args.replicates, len(data.evaluation_labels)):
@@ -95,7 +97,7 @@ def check_device(device: str, args, data, protocol) -> None:
 
 def describe_heads(args, probes, classes: int, rows: int) -> dict:
     """What the heads file says of its heads (saved_heads); rows: of the evaluation split."""
-    from workflow_scripts.timecat.member_features import evaluation_features
+    from workflow_scripts.timecat.features.members import evaluation_features
 
     features = evaluation_features(args.features, args.replicates, rows)
     return {
@@ -113,7 +115,7 @@ def describe_heads(args, probes, classes: int, rows: int) -> dict:
 
 def input_digests(args, files) -> dict[str, str]:
     """Digest of each index and of each feature file, the latter from its folder's sidecar; names hold no path."""
-    from workflow_scripts.timecat.member_features import feature_digests
+    from workflow_scripts.timecat.features.members import feature_digests
 
     return {
         "train_index": artifacts.digest(Path(args.train_index).read_bytes()),

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.timecat import artifacts, command
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.calibration_table import read_index
-from workflow_scripts.timecat.probe_files import write_metrics, write_predictions
-from workflow_scripts.timecat.selection import SELECTIONS
+from workflow_scripts.timecat.artifacts import files
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
+from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.tables.calibration import read_index
 
 
 def main() -> None:
@@ -28,12 +29,12 @@ def main() -> None:
     parser.add_argument("--predictions", required=True, help="Parquet of predictions")
     given = parser.parse_args()
 
-    from workflow_scripts.timecat import dfr
-    from workflow_scripts.timecat.feature_files import EVALUATION, open_features
-    from workflow_scripts.timecat.member_features import by_replicate, feature_digests
+    from workflow_scripts.timecat.features.files import EVALUATION, open_features
+    from workflow_scripts.timecat.features.members import by_replicate, feature_digests
+    from workflow_scripts.timecat.probing import reweighting
 
     command.log_start_up()
-    settings = dfr.Settings(**given.settings)
+    settings = reweighting.Settings(**given.settings)
     train, evaluation = read_index(given.train_index), read_index(given.evaluation_index)
     labels, groups = train["label"].to_numpy(), groups_of(train, settings.groups, given.train_index)
     truth, view = evaluation["label"].to_numpy(), f"train.{given.views[0]}.npy"
@@ -45,7 +46,7 @@ def main() -> None:
             np.hstack([open_features(Path(folder) / name, len(rows)) for folder in own])
             for name, rows in ((view, labels), (EVALUATION, truth))
         )
-        layer = dfr.fit_last_layer(features, labels, groups, settings)
+        layer = reweighting.fit_last_layer(features, labels, groups, settings)
         logits = layer.logits(held)
         predicted = (logits > 0).astype(np.int64)
         hits = predicted == truth
@@ -68,17 +69,17 @@ def main() -> None:
     write_metrics(given.metrics, metrics, selection=True)
     content = write_predictions(given.predictions, predictions)
     inputs = {
-        name: artifacts.digest(Path(path).read_bytes())
+        name: files.digest(Path(path).read_bytes())
         for name, path in (("train_index", given.train_index), ("evaluation_index", given.evaluation_index))
     }
     inputs |= feature_digests(given.features, given.replicates, (view, EVALUATION))
     params = {"replicates": given.replicates, "views": given.views, "settings": given.settings}
-    artifacts.write_sidecar(given.predictions, content, params, inputs)
+    files.write_sidecar(given.predictions, content, params, inputs)
 
 
 def groups_of(index, columns: list[str], path) -> np.ndarray:
     """The group of each row of an index: its label and the columns together. UserError where it lacks one of them."""
-    from workflow_scripts.timecat.dfr import group_codes
+    from workflow_scripts.timecat.probing.reweighting import group_codes
 
     for name in columns:
         if name not in index.column_names:

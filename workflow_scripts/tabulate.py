@@ -1,9 +1,10 @@
 """Stage tabulate: probes of all (arm, data set) to the study's table (CSV, Markdown, LaTeX), figure and metrics."""
 
-from workflow_scripts.timecat import figures, tables
-from workflow_scripts.timecat.artifacts import atomic_path
-from workflow_scripts.timecat.command import log, log_start_up, run
-from workflow_scripts.timecat.table_command import read_rows, table_parser, write_figure, write_texts
+from workflow_scripts.timecat.artifacts.files import atomic_path
+from workflow_scripts.timecat.runtime.command import log, log_start_up, run
+from workflow_scripts.timecat.tables import accuracies as tables
+from workflow_scripts.timecat.tables.command import read_rows, table_parser, write_figure, write_texts
+from workflow_scripts.timecat.tables.figures import accuracies as figures
 
 
 def main() -> None:

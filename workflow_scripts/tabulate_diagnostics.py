@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from workflow_scripts.timecat import diagnostics_figure, diagnostics_table, figures
-from workflow_scripts.timecat.artifacts import UserError, write_bytes
-from workflow_scripts.timecat.command import json_value, log, log_start_up, parser, run
+from workflow_scripts.timecat.artifacts.files import UserError, write_bytes
+from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, parser, run
+from workflow_scripts.timecat.tables import diagnostics as diagnostics_table
+from workflow_scripts.timecat.tables.figures import accuracies
+from workflow_scripts.timecat.tables.figures import diagnostics as diagnostics_figure
 
 
 def main() -> None:
@@ -29,7 +31,7 @@ def main() -> None:
             " with `members: 2` or more to the config"
         )
     found = [diagnostics_table.read_cell(path) for path in given.diagnostics]
-    with figures.private_matplotlib(Path(given.svg).parent):
+    with accuracies.private_matplotlib(Path(given.svg).parent):
         svg = diagnostics_figure.diagnostics_figure(given.cells, given.arms, given.data_sets, found, given.style)
     write_bytes(given.svg, svg)
     write_bytes(given.csv, diagnostics_table.csv_text(given.cells, given.arms, found).encode())

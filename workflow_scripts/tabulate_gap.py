@@ -1,9 +1,11 @@
 """Stage tabulate_gap: predictions of transferred and direct arms on a mixture's components to a table of gaps."""
 
-from workflow_scripts.timecat import gap_figure, gap_table, metrics
-from workflow_scripts.timecat.artifacts import write_bytes
-from workflow_scripts.timecat.command import log, log_start_up, run
-from workflow_scripts.timecat.table_command import predictions_parser, write_figure
+from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.measures import metrics
+from workflow_scripts.timecat.runtime.command import log, log_start_up, run
+from workflow_scripts.timecat.tables import gap as gap_table
+from workflow_scripts.timecat.tables.command import predictions_parser, write_figure
+from workflow_scripts.timecat.tables.figures import gap as gap_figure
 
 
 def main() -> None:

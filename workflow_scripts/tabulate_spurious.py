@@ -1,11 +1,12 @@
 """Stage tabulate_spurious: predictions of all arms on data sets with groups to a table of worst groups, and its figure."""
 
 from workflow_scripts.reweight import groups_of
-from workflow_scripts.timecat import spurious_figure, spurious_table
-from workflow_scripts.timecat.artifacts import write_bytes
-from workflow_scripts.timecat.calibration_table import read_index
-from workflow_scripts.timecat.command import json_value, log, log_start_up, run
-from workflow_scripts.timecat.table_command import predictions_parser, write_figure
+from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, run
+from workflow_scripts.timecat.tables import spurious as spurious_table
+from workflow_scripts.timecat.tables.calibration import read_index
+from workflow_scripts.timecat.tables.command import predictions_parser, write_figure
+from workflow_scripts.timecat.tables.figures import spurious as spurious_figure
 
 
 def main() -> None:

@@ -8,10 +8,11 @@ import os
 import shutil
 from pathlib import Path
 
-from workflow_scripts.timecat import artifacts, command, devices
-from workflow_scripts.timecat.artifacts import UserError, config_digest, digest, read_sidecar
-from workflow_scripts.timecat.sole_writer import sole_writer
-from workflow_scripts.timecat.source_code import code_fingerprint
+from workflow_scripts.timecat.artifacts import files as artifacts
+from workflow_scripts.timecat.artifacts.files import UserError, config_digest, digest, read_sidecar
+from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.runtime import command, devices
 
 
 def main() -> None:
@@ -49,16 +50,19 @@ def main() -> None:
 
 def transfer(arguments, device: str) -> None:
     """Train, select, write."""
-    from workflow_scripts.timecat import probe_files, replicates, torch_settings, transferring
-    from workflow_scripts.timecat.progress import Progress
-    from workflow_scripts.timecat.transfer_settings import Settings
-    from workflow_scripts.timecat.transfer_states import Kept
-    from workflow_scripts.timecat.unfinished import kept_folder
-    from workflow_scripts.timecat.views import Transform
+    from workflow_scripts.timecat.artifacts.unfinished import kept_folder
+    from workflow_scripts.timecat.images.views import Transform
+    from workflow_scripts.timecat.probing import files as probe_files
+    from workflow_scripts.timecat.probing import replicates
+    from workflow_scripts.timecat.runtime import torch_settings
+    from workflow_scripts.timecat.runtime.progress import Progress
+    from workflow_scripts.timecat.transfer import training
+    from workflow_scripts.timecat.transfer.settings import Settings
+    from workflow_scripts.timecat.transfer.states import Kept
 
     torch_settings.configure(arguments.torch_threads, device)
     settings = Settings(**arguments.settings)
-    target = transferring.Target(
+    target = training.Target(
         name=arguments.data_set,
         train=arguments.train,
         evaluation=arguments.evaluation,
@@ -102,9 +106,7 @@ def transfer(arguments, device: str) -> None:
             return untrained(arguments.backbone, members, target.transform.size, arguments.initialisation)
 
         reports.append(
-            transferring.transfer_replicate(
-                replicate, members, backbones, target, settings, arguments.mode, kept, progress
-            )
+            training.transfer_replicate(replicate, members, backbones, target, settings, arguments.mode, kept, progress)
         )
         replicates.log_report(replicate, members, reports[-1])
     progress.close()
@@ -117,14 +119,14 @@ def transfer(arguments, device: str) -> None:
 
 def finetuned(weights) -> list:
     """The backbones of weights files, to be trained on."""
-    from workflow_scripts.timecat.checkpoints import read_backbone
+    from workflow_scripts.timecat.checkpoints.files import read_backbone
 
     return [read_backbone(path)[0].requires_grad_(True) for path in weights]
 
 
 def untrained(settings: dict, seeds, image_size: int, initialisation: dict) -> list:
     """The backbones that the pretraining runs of these seeds begin with."""
-    from workflow_scripts.timecat.initialisation import initial_classifier
+    from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 
     return [initial_classifier(settings, 1, seed, image_size, **initialisation).backbone for seed in seeds]
 

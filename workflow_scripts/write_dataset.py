@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from workflow_scripts.timecat import command
-from workflow_scripts.timecat.artifacts import atomic_path, digest, write_bytes, write_sidecar
-from workflow_scripts.timecat.datasets import Split, read_split
-from workflow_scripts.timecat.sole_writer import sole_writer
+from workflow_scripts.timecat.artifacts.files import atomic_path, digest, write_bytes, write_sidecar
+from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.images.datasets import Split, read_split
+from workflow_scripts.timecat.runtime import command
 
 RAW = {"write_mode": "raw", "quality": 100}  # how made images are stored, which the config does not say
 WHERE = ("root",)  # where the images are; what they are is in the content: a folder that moved is the same
@@ -31,14 +31,14 @@ def main() -> None:
 
 def write_split(arguments) -> None:
     """Write the split: .beton, index, list of what was left out, sidecar. arguments: of the command line."""
-    from workflow_scripts.timecat.ffcv_writer import write_beton
-    from workflow_scripts.timecat.progress import Progress
+    from workflow_scripts.timecat.images.ffcv.writer import write_beton
+    from workflow_scripts.timecat.runtime.progress import Progress
 
     command.log_start_up()
     name, settings = f"{arguments.name} {arguments.split}", arguments.settings
     inputs, probed_classes = {}, None
     for sidecar, index in zip(arguments.probed_sidecar, arguments.probed_index, strict=True):
-        from workflow_scripts.timecat.datasets.evaluation_folders import probed_class_names
+        from workflow_scripts.timecat.images.datasets.evaluation_folders import probed_class_names
 
         probed_classes = probed_class_names(sidecar, index)
         inputs = {"probed_classes": digest(probed_classes)}

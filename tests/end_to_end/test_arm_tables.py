@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.studies import StudyFolder
-from workflow_scripts.timecat.artifacts import read_sidecar
+from workflow_scripts.timecat.artifacts.files import read_sidecar
 
 TABLES = ("results/table1.csv", "results/controls.csv", "results/families.csv", "results/grid.csv")
 
@@ -111,7 +111,7 @@ def test_copies_are_one_checkpoint_and_snapshots_one_run(made):
 
 def test_the_copies_of_a_feature_have_one_scale_each_in_the_probe(made):
     """The heads of copies see the same features twice: statistics of batch norm repeat."""
-    from workflow_scripts.timecat.saved_heads import HeadsFile
+    from workflow_scripts.timecat.probing.saved_heads import HeadsFile
 
     study, *_ = made
     heads = HeadsFile(study.path / "results/probes/cues_tiny/cues_tiny/copies.heads.safetensors")

@@ -26,7 +26,7 @@ def test_calibration_follows_the_table_and_re_runs_nothing_of_it(study):
     before = {name: study.read(f"results/calibration{name}") for name in (".csv", ".svg", "_replicates.csv")}
     assert before[".svg"].startswith(b"<?xml")
 
-    study.append("workflow_scripts/timecat/calibration_groups.py", "\n# edited\n")
+    study.append("workflow_scripts/timecat/measures/groups.py", "\n# edited\n")
     assert study.run() == {}  # the table does not depend on it
     assert study.run("--", "results/calibration.csv") == {"calibration": 1}
     assert {name: study.read(f"results/calibration{name}") for name in before} == before

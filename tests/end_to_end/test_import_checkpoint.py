@@ -120,7 +120,7 @@ def test_one_download_serves_all_checkpoints_of_an_archive(imported, server, tmp
     assert asked == ["/release.tar.gz"]
     assert study.checkpoints() == imported.checkpoints()
     # Neither the code of the download nor a SHA-256 that is written down later makes anything anew.
-    study.append("workflow_scripts/timecat/downloads.py", "# edited\n")
+    study.append("workflow_scripts/timecat/checkpoints/downloads.py", "# edited\n")
     (sidecar,) = (study.path / "results/downloads").glob("*-release.tar.gz.json")
     sha256 = json.loads(sidecar.read_text())["content"]
     take_published(study, "", archive=f"{url}release.tar.gz", sha256={f"{url}release.tar.gz": sha256}, step_tolerance=1)

@@ -88,23 +88,23 @@ def test_fresh_clone_without_snakemakes_records_and_the_remedy(study, tmp_path):
 
 
 def test_code_of_the_probe_edited(study):
-    study.append("workflow_scripts/timecat/heads.py", "\n# edited\n")
+    study.append("workflow_scripts/timecat/probing/heads.py", "\n# edited\n")
     assert study.run() == {"probe": PROBES, "tabulate": 1}
 
 
 def test_code_of_extraction_edited(study):
-    study.append("workflow_scripts/timecat/extraction.py", "\n# edited\n")
+    study.append("workflow_scripts/timecat/features/extraction.py", "\n# edited\n")
     assert study.run() == {"extract_features": CHECKPOINTS, "probe": PROBES, "tabulate": 1}
 
 
 def test_code_of_the_data_sets_edited(study):
     """Even if the content comes out equal: Snakemake decides before the job runs."""
-    study.append("workflow_scripts/timecat/datasets/cues.py", "\n# edited\n")
+    study.append("workflow_scripts/timecat/images/datasets/cues.py", "\n# edited\n")
     assert study.run() == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
 
 
 def test_code_that_all_stages_share_edited(study):
-    study.append("workflow_scripts/timecat/artifacts.py", "\n# edited\n")
+    study.append("workflow_scripts/timecat/artifacts/files.py", "\n# edited\n")
     assert study.run("-n") == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
 
 

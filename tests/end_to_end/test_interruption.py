@@ -149,7 +149,7 @@ def test_asked_to_end(study, uninterrupted, number):
 def test_resume_file_of_other_code_is_ignored(study, uninterrupted):
     interrupt(long_job(study), signal.SIGKILL)
     study.snakemake("--unlock")
-    study.append("workflow_scripts/timecat/training.py", "\n# edited\n")
+    study.append("workflow_scripts/timecat/pretraining/training.py", "\n# edited\n")
     study.snakemake("--", TARGET)
     log = study.read(LOG).decode()
     assert "ignoring" in log and "continuing an interrupted job" not in log

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 
 from tests.studies import StudyFolder
 from workflow_scripts import write_dataset
-from workflow_scripts.timecat.artifacts import write_sidecar
-from workflow_scripts.timecat.datasets import Split, read_split
-from workflow_scripts.timecat.ffcv_writer import write_beton
+from workflow_scripts.timecat.artifacts.files import write_sidecar
+from workflow_scripts.timecat.images.datasets import Split, read_split
+from workflow_scripts.timecat.images.ffcv.writer import write_beton
 
 DIAGNOSED = {"diagnose": 1, "tabulate_diagnostics": 1}
 
@@ -28,7 +28,7 @@ def test_diagnostics_follow_the_table_and_re_run_nothing_of_it(study):
     assert 0 < float(found["", "cka"]["least"]) < float(found["", "cka"]["most"]) < 1
     assert study.read("results/diagnostics.svg").startswith(b"<?xml")
     before = study.read("results/diagnostics.svg"), study.read("results/diagnostics.csv")
-    study.append("workflow_scripts/timecat/cka.py", "\n# edited\n")
+    study.append("workflow_scripts/timecat/measures/cka.py", "\n# edited\n")
     assert study.run() == {}
     assert study.run("--", "results/diagnostics.csv") == DIAGNOSED
     assert (study.read("results/diagnostics.svg"), study.read("results/diagnostics.csv")) == before

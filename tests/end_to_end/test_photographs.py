@@ -11,7 +11,7 @@ import yaml
 
 from tests.images import draw_folder, draw_image_folder, draw_inaturalist, real_images
 from tests.studies import StudyFolder, values_of
-from workflow_scripts.timecat.configuration_arms import BESIDE_TABLE_2
+from workflow_scripts.timecat.config.arms import BESIDE_TABLE_2
 
 
 @pytest.fixture(scope="module")

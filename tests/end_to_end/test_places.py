@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from tests.studies import ROOT, TINY, StudyFolder
-from workflow_scripts.timecat.configuration import Config
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.study.study import Study
 
 
 def on_scratch(study: StudyFolder, folder) -> StudyFolder:

@@ -12,21 +12,23 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.references import original_procedure
 from tests.studies import TINY, StudyFolder, jobs_of
-from workflow_scripts.timecat import original_procedure_reference, torch_settings, transferring
-from workflow_scripts.timecat.artifacts import read_sidecar
-from workflow_scripts.timecat.checkpoints import read_backbone
-from workflow_scripts.timecat.configuration import Config
-from workflow_scripts.timecat.plan_original import images_of_cell
-from workflow_scripts.timecat.plan_report import Plan, make_plan
-from workflow_scripts.timecat.probing import Protocol
-from workflow_scripts.timecat.recipe import Recipe, batch_norm_stream, batch_stream
-from workflow_scripts.timecat.replicates import read_data_set
-from workflow_scripts.timecat.study import Study
-from workflow_scripts.timecat.throughputs import read_throughputs
-from workflow_scripts.timecat.transfer_settings import Settings
-from workflow_scripts.timecat.transfer_states import Kept
-from workflow_scripts.timecat.views import Transform
+from workflow_scripts.timecat.artifacts.files import read_sidecar
+from workflow_scripts.timecat.checkpoints.files import read_backbone
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.images.views import Transform
+from workflow_scripts.timecat.planning.original import images_of_cell
+from workflow_scripts.timecat.planning.report import Plan, make_plan
+from workflow_scripts.timecat.planning.throughputs import read_throughputs
+from workflow_scripts.timecat.pretraining.recipe import Recipe, batch_norm_stream, batch_stream
+from workflow_scripts.timecat.probing.probe import Protocol
+from workflow_scripts.timecat.probing.replicates import read_data_set
+from workflow_scripts.timecat.runtime import torch_settings
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.transfer import training
+from workflow_scripts.timecat.transfer.settings import Settings
+from workflow_scripts.timecat.transfer.states import Kept
 
 
 def plan_of(folder: StudyFolder, root=None, change=lambda values: None) -> Plan:
@@ -185,11 +187,11 @@ def test_the_images_of_transfers_are_those_that_they_read(finished, monkeypatch,
     plan = plan_of(finished, change=change)
     (job,) = [job for job in plan.jobs if job.rule == "transfer"]
     config, folder = plan.planned.study.config, finished.path / "results/data_sets/cues_tiny"
-    counted = Counted(transferring.batches)
-    monkeypatch.setattr(transferring, "batches", counted)
+    counted = Counted(training.batches)
+    monkeypatch.setattr(training, "batches", counted)
     torch_settings.configure(1)
     indices = (folder / f"{split}.index.parquet" for split in ("train", "evaluation"))
-    target = transferring.Target(
+    target = training.Target(
         name="cues_tiny",
         train=folder / "train.beton",
         evaluation=folder / "evaluation.beton",
@@ -206,7 +208,7 @@ def test_the_images_of_transfers_are_those_that_they_read(finished, monkeypatch,
         def advance(self, epochs):
             self.done += epochs
 
-    transferring.transfer_replicate(
+    training.transfer_replicate(
         0,
         [2, 23, 550],
         lambda: [read_backbone(path)[0].requires_grad_(True) for path in paths],
@@ -222,10 +224,10 @@ def test_the_images_of_transfers_are_those_that_they_read(finished, monkeypatch,
 def test_the_images_of_the_original_procedure_are_those_that_it_reads(finished, monkeypatch):
     plan = plan_of(finished)
     config, folder = plan.planned.study.config, finished.path / "results/data_sets/cues_tiny"
-    counted = Counted(original_procedure_reference.batches)
-    monkeypatch.setattr(original_procedure_reference, "batches", counted)
+    counted = Counted(original_procedure.batches)
+    monkeypatch.setattr(original_procedure, "batches", counted)
     torch_settings.configure(1)
-    images = original_procedure_reference.Images(
+    images = original_procedure.Images(
         name="cues_tiny",
         train=folder / "train.beton",
         evaluation=folder / "evaluation.beton",
@@ -233,5 +235,5 @@ def test_the_images_of_the_original_procedure_are_those_that_it_reads(finished, 
         augmentation_seed=0,
     )
     backbones = [read_backbone(path)[0] for path in files(finished, "checkpoints/*/*/*/step4.safetensors")]
-    original_procedure_reference.original_procedure(backbones, images, Protocol(**config.probe.model_dump()))
+    original_procedure.original_procedure(backbones, images, Protocol(**config.probe.model_dump()))
     assert images_of_cell(plan.planned, "cat3", "cues_tiny") == 3 * counted.images

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.studies import StudyFolder, jobs_of
-from workflow_scripts.timecat.datasets import read_split
+from workflow_scripts.timecat.images.datasets import read_split
 
 CONFIG = "config/dna.yaml"
 WANTED = "results/genomics.csv"

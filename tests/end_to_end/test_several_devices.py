@@ -14,8 +14,8 @@ import torch
 from tests.end_to_end.test_interruption import FOLDER, STEPS, interrupt, long_job
 from tests.end_to_end.test_interruption import TARGET as LONG_TARGET
 from tests.studies import StudyFolder
-from workflow_scripts.timecat.artifacts import read_sidecar
-from workflow_scripts.timecat.devices import PRETENDED
+from workflow_scripts.timecat.artifacts.files import read_sidecar
+from workflow_scripts.timecat.runtime.devices import PRETENDED
 
 FEATURES = "results/features/cues_tiny/residual4/seed2/step12/cues_tiny"
 LOGS = "results/logs"
@@ -133,7 +133,7 @@ def test_a_follower_that_fails_leaves_no_output_and_says_why(study):
     """Its rows hold the value that does not fit; the leader's do not."""
     two = on_two_devices(study, extract_gpus=2)
     two.edit(
-        "workflow_scripts/timecat/extraction.py",
+        "workflow_scripts/timecat/features/extraction.py",
         "                    check_range(features, dtype, path)\n",
         "                    check_range(features * (1e9 if rank == 1 else 1), dtype, path)\n",
     )

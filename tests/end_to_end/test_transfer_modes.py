@@ -85,7 +85,7 @@ def test_settings_of_direct_changed(study):
 
 
 def test_code_of_transfers_edited(study):
-    study.append("workflow_scripts/timecat/transferring.py", "\n# edited\n")
+    study.append("workflow_scripts/timecat/transfer/training.py", "\n# edited\n")
     assert study.run("-n") == {"transfer": 2, "tabulate": 1}
 
 

@@ -7,16 +7,16 @@ import pytest
 import yaml
 
 from tests.unit.test_configuration import STUDY
-from workflow_scripts.timecat import architectures
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_errors import read_config
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.backbones import catalogue
+from workflow_scripts.timecat.config.reading import read_config
 
 
 def test_the_names_are_torchvisions():
     from torchvision import models
 
-    assert sorted(architectures.TORCHVISION) == models.list_models(module=models)
-    assert len(set(architectures.TORCHVISION)) == len(architectures.TORCHVISION)
+    assert sorted(catalogue.TORCHVISION) == models.list_models(module=models)
+    assert len(set(catalogue.TORCHVISION)) == len(catalogue.TORCHVISION)
 
 
 def test_the_resnets_are_torchvisions_resnets():
@@ -27,9 +27,7 @@ def test_the_resnets_are_torchvisions_resnets():
         for name in ("resnet34", "resnext50_32x4d", "wide_resnet50_2"):  # one of each family
             assert isinstance(models.get_model(name), models.resnet.ResNet)
     prefixes = ("resnet", "resnext", "wide_resnet")
-    assert {name for name in models.list_models(module=models) if name.startswith(prefixes)} == set(
-        architectures.RESNETS
-    )
+    assert {name for name in models.list_models(module=models) if name.startswith(prefixes)} == set(catalogue.RESNETS)
 
 
 def message(architecture: str, pretrain: str = "{seeds: [1, 2, 3, 4, 5]}", size: int | None = None) -> str:
@@ -56,7 +54,7 @@ def test_a_library_backbone_is_accepted():
 
 @pytest.fixture
 def without_timm(monkeypatch):
-    monkeypatch.setattr(architectures, "_timm_names", lambda: None)
+    monkeypatch.setattr(catalogue, "_timm_names", lambda: None)
 
 
 def test_an_unknown_name(without_timm):
@@ -76,7 +74,7 @@ def test_timms_names_are_read_from_its_source(tmp_path):
     (models / "vision_transformer.py").write_text("@register_model\ndef vit_tiny(pretrained=False):\n    pass\n")
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "from workflow_scripts.timecat.architectures import mistake_in_name\n"
+        "from workflow_scripts.timecat.backbones.catalogue import mistake_in_name\n"
         "print(mistake_in_name('vit_tiny'), mistake_in_name('vit_tinny'))\n"
         "assert 'timm' not in sys.modules and 'torch' not in sys.modules\n"
     )

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.timecat import arms_figure, figures, grid_figure, table_arms, table_tex, tables
-from workflow_scripts.timecat.member_features import feature_digests
-from workflow_scripts.timecat.probe_files import write_metrics
+from workflow_scripts.timecat.features.members import feature_digests
+from workflow_scripts.timecat.probing.files import write_metrics
+from workflow_scripts.timecat.tables import accuracies as tables
+from workflow_scripts.timecat.tables import arms as table_arms
+from workflow_scripts.timecat.tables import tex as table_tex
+from workflow_scripts.timecat.tables.figures import accuracies as figures
+from workflow_scripts.timecat.tables.figures import arms as arms_figure
+from workflow_scripts.timecat.tables.figures import grid
 
 ROOT = Path(__file__).parents[2]
 DATA_SETS = [
@@ -105,7 +110,7 @@ def test_csv_of_a_table_of_arms(table1):
 
 def test_parameters_are_those_of_the_networks(table1):
     """Of all members side by side, without a classifier."""
-    from workflow_scripts.timecat.backbones import build_backbone
+    from workflow_scripts.timecat.backbones.build import build_backbone
 
     lines = list(csv.DictReader(io.StringIO(table1["csv"].decode())))
     for line, arm in zip(lines, ARMS):
@@ -190,7 +195,7 @@ def test_the_grid(tmp_path):
 
 def test_the_heat_map_shows_every_cell_once_and_frames_rows_of_table_2():
     def patches(arms) -> int:
-        return grid_figure.grid_figure(rows_of(arms, 1.0), DATA_SETS, STYLE).count(b'id="patch_')
+        return grid.grid_figure(rows_of(arms, 1.0), DATA_SETS, STYLE).count(b'id="patch_')
 
     one, *_ = arms = grid_arms()
     unframed = [arm | {"in_table": False} for arm in arms]

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.studies import ROOT
-from workflow_scripts.timecat.backbones import SmallResidual, StridedPointwise
+from workflow_scripts.timecat.backbones.build import SmallResidual, StridedPointwise
 
 # In a process of its own: where oneDNN writes past a buffer, the process ends, or the gradient is wrong.
 TRAINS = """
 import torch
-from workflow_scripts.timecat.backbones import SmallResidual
+from workflow_scripts.timecat.backbones.build import SmallResidual
 torch.set_num_threads(1)
 torch.manual_seed(0)
 for width in (1, 2, 3, 4, 6, 8, 12):

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from workflow_scripts.timecat import architectures, backbones, backbones_library, checkpoints
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.backbones import build as backbones
+from workflow_scripts.timecat.backbones import catalogue, library
+from workflow_scripts.timecat.checkpoints import files
 
 # One of each family, small, and a size of image that it takes. RegNets are not made on the meta device.
 FAMILIES = {
@@ -131,10 +133,10 @@ def test_a_vision_transformer_keeps_its_size(tmp_path):
     """It travels with the weights, for the network cannot be rebuilt without; another size is refused."""
     settings = {"architecture": "vit_b_32", "width": 1}
     with torch.device("meta"):
-        assert build("vit_b_32").image_size == backbones_library.DEFAULT_SIZE
+        assert build("vit_b_32").image_size == library.DEFAULT_SIZE
     model = backbones.Classifier(backbones.build_backbone(settings, 64), 3).eval()
-    checkpoints.write_weights(tmp_path / "w", model, {"backbone": settings, "image_size": 64})
-    backbone, _ = checkpoints.read_backbone(tmp_path / "w")
+    files.write_weights(tmp_path / "w", model, {"backbone": settings, "image_size": 64})
+    backbone, _ = files.read_backbone(tmp_path / "w")
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(backbone(images), model.backbone(images))
@@ -171,10 +173,10 @@ def test_the_embedded_study_does_not_import_torchvision(root):
     """It costs every stage more than a second."""
     code = (
         "import sys\n"
-        "from workflow_scripts.timecat import checkpoints, training\n"
-        "from workflow_scripts.timecat.backbones import build_backbone\n"
+        "from workflow_scripts.timecat.checkpoints import files as checkpoints, training\n"
+        "from workflow_scripts.timecat.backbones.build import build_backbone\n"
         "build_backbone({'architecture': 'small_residual', 'width': 4, 'blocks': 2})\n"
         "assert 'torchvision' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
-    assert architectures.SMALL_RESIDUAL in backbones.ARCHITECTURES
+    assert catalogue.SMALL_RESIDUAL in backbones.ARCHITECTURES

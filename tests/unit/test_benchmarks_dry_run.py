@@ -5,8 +5,8 @@ import yaml
 
 from benchmarks import dry_run
 from tests.studies import ROOT, StudyFolder
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.study.study import Study
 
 
 @pytest.mark.parametrize(("seeds", "arms"), [(5, 1), (50, 1), (5, 10)])

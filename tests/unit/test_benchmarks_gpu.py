@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from benchmarks import gpu, photographs
-from workflow_scripts.timecat import devices, torch_settings, training
+from workflow_scripts.timecat.pretraining import training
+from workflow_scripts.timecat.runtime import devices, torch_settings
 
 BACKBONE = {"architecture": "resnet18"}
 

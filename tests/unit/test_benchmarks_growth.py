@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks import growth
 from tests.studies import StudyFolder
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.study.study import Study
 
 SMALLEST = growth.Scale(train=64, evaluation=32, steps=2, width=4, epochs=2)
 

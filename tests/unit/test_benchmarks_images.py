@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from benchmarks import extraction, loader, photographs, rates
-from workflow_scripts.timecat import torch_settings, views
-from workflow_scripts.timecat.backbones import build_backbone
-from workflow_scripts.timecat.beton import JPEG, describe, usable_workers
+from workflow_scripts.timecat.backbones.build import build_backbone
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, usable_workers
+from workflow_scripts.timecat.runtime import torch_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding")
 SMALL = {"architecture": "small_residual", "width": 4, "blocks": 2}

@@ -4,10 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from workflow_scripts.timecat import calibration
-from workflow_scripts.timecat.calibration import measure
-from workflow_scripts.timecat.calibration_groups import Grouping, by_frequency, groupings, make_segments
-from workflow_scripts.timecat.calibration_reference import (
+from tests.references.calibration import (
     ecce_reference,
     ece_reference,
     segments_reference,
@@ -15,6 +12,9 @@ from workflow_scripts.timecat.calibration_reference import (
     worst_group_reference,
     worst_segment_reference,
 )
+from workflow_scripts.timecat.measures import calibration
+from workflow_scripts.timecat.measures.calibration import measure
+from workflow_scripts.timecat.measures.groups import Grouping, by_frequency, groupings, make_segments
 from workflow_scripts.timecat.randomness import key, uniform
 
 ROWS = np.arange(600)

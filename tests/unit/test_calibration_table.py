@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.references.calibration import ece_reference
 from workflow_scripts import calibration as stage
-from workflow_scripts.timecat import calibration_table
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.calibration import measure
-from workflow_scripts.timecat.calibration_groups import groupings, make_segments
-from workflow_scripts.timecat.calibration_reference import ece_reference
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.measures.calibration import measure
+from workflow_scripts.timecat.measures.groups import groupings, make_segments
 from workflow_scripts.timecat.randomness import key, uniform
+from workflow_scripts.timecat.tables import calibration
 
 ARMS = [
     {"name": "cat1", "members": 1, "steps": 450_000, "transfer": "probe"},
@@ -144,7 +144,7 @@ def test_the_tables_are_of_each_replicate_and_of_all(made):
         ]
         assert [one["replicate"] for one in own] == [str(number) for number in range(REPLICATES[arm])]
         assert line["replicates"] == str(len(own)) and line["rows"] == str(ROWS[name])
-        for quantity in calibration_table.QUANTITIES:
+        for quantity in calibration.QUANTITIES:
             values = [one[quantity] for one in own]
             if (name, quantity) == ("few", "worst_group_accuracy"):
                 assert values == [""] * len(own) and line[quantity] == line[f"{quantity}_std"] == ""
@@ -159,10 +159,10 @@ def test_the_tables_are_of_each_replicate_and_of_all(made):
             assert float(one["accuracy"]) == pytest.approx(100 * y.mean(), abs=1e-3)
             assert float(one["ece"]) == pytest.approx(100 * ece_reference(p, y, 5), abs=1e-3)
             if name == "source":
-                found = measure(np.minimum(p, calibration_table.NEARLY_ONE), y, given["row"], segments, 5, 4)
+                found = measure(np.minimum(p, calibration.NEARLY_ONE), y, given["row"], segments, 5, 4)
                 assert [one["worst_group"], one["worst_segment"]] == [found.worst_group, found.worst_segment]
                 assert found.worst_group.startswith("place=")
-                for quantity in calibration_table.QUANTITIES:
+                for quantity in calibration.QUANTITIES:
                     assert one[quantity] == f"{getattr(found, quantity):.3f}"
 
 
@@ -192,7 +192,7 @@ def test_a_probability_that_float32_rounds_to_one_makes_no_error_infinite(folder
         own["probability"] = np.ones(20, np.float32)
     write_predictions(tmp_path / "p.parquet", given)
     table, segments = index("few"), make_segments(20, [], 1, 1)
-    found = calibration_table.measure_cell(tmp_path / "p.parquet", "index", table, segments, 5, 1)
+    found = calibration.measure_cell(tmp_path / "p.parquet", "index", table, segments, 5, 1)
     assert 1000 < found["paper"][0].mce_sigma < 1e6
 
 

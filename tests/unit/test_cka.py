@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.timecat import cka
-from workflow_scripts.timecat.cka import linear_cka
-from workflow_scripts.timecat.cka_reference import linear_cka_reference
+from tests.references.cka import linear_cka_reference
+from workflow_scripts.timecat.measures import cka
+from workflow_scripts.timecat.measures.cka import linear_cka
 
 
 def members(rows: int, dims=(9, 6, 7), dtype=np.float32) -> list[np.ndarray]:

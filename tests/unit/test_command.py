@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from workflow_scripts.timecat import command
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.runtime import command
 
 
 class OutOfMemoryError(RuntimeError):
@@ -61,8 +61,8 @@ def test_a_stage_logs_what_its_start_and_its_work_took(capsys):
 
 ENDING = """
 import atexit, os, sys
-from workflow_scripts.timecat import command
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.artifacts.files import UserError
 
 def main():
     command.threads_live_on(True)

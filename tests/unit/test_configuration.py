@@ -5,10 +5,11 @@ import copy
 import pytest
 import yaml
 
-from workflow_scripts.timecat import configuration, tables
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_errors import load_unique, read_config
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config import model
+from workflow_scripts.timecat.config.reading import load_unique, read_config
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.tables import accuracies
 
 STUDY = """
 source: cues
@@ -210,11 +211,11 @@ def test_data_sets_are_not_named_as_the_tables_other_columns(name, mistake):
 
 def test_the_tables_own_columns_are_known():
     arm = {"name": "a", "members": 1, "steps": 1, "parameters": 1, "published": {"x": 1.0}}
-    summaries = {("x", selection): tables.Summary(1.0, None, 1) for selection in tables.SELECTIONS}
-    header = tables.csv_text([tables.Row(arm, 1, summaries)], [{"name": "x"}]).splitlines()[0].split(",")
+    summaries = {("x", selection): accuracies.Summary(1.0, None, 1) for selection in accuracies.SELECTIONS}
+    header = accuracies.csv_text([accuracies.Row(arm, 1, summaries)], [{"name": "x"}]).splitlines()[0].split(",")
     own = [column for column in header if column != "x"]
-    assert all(column in configuration.TABLE_COLUMNS or column.endswith(configuration.TABLE_ENDINGS) for column in own)
-    assert set(configuration.TABLE_COLUMNS) <= set(own)
+    assert all(column in model.TABLE_COLUMNS or column.endswith(model.TABLE_ENDINGS) for column in own)
+    assert set(model.TABLE_COLUMNS) <= set(own)
 
 
 def test_a_seed_may_stand_twice_inside_a_replicate():

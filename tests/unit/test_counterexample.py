@@ -15,12 +15,13 @@ import yaml
 
 from tests.studies import ROOT
 from workflow_scripts import counterexample
-from workflow_scripts.timecat import counterexample_figure, counterexample_table
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_counterexample import Counterexample
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.counterexample_exact import TIE, optimum, simplex
-from workflow_scripts.timecat.counterexample_runs import Setting, run_all
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.counterexample import Counterexample
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.counterexample.exact import TIE, optimum, simplex
+from workflow_scripts.timecat.counterexample.runs import Setting, run_all
+from workflow_scripts.timecat.tables import counterexample as counterexample_table
+from workflow_scripts.timecat.tables.figures import counterexample as counterexample_figure
 
 GRID, M = 4, 35  # parts, and mixtures; some are ties
 SMALL = Counterexample(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from workflow_scripts.timecat.counterexample_exact import (
+from workflow_scripts.timecat.counterexample.exact import (
     FEATURE_SETS,
     IS_POSITIVE,
     POINTS,

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.timecat.counterexample_exact import IS_POSITIVE, QUARTERS, masses
-from workflow_scripts.timecat.counterexample_networks import (
+from tests.references.counterexample import (
+    Network,
+    Probe,
+    probed_features_reference,
+    train_reference,
+)
+from workflow_scripts.timecat.counterexample.exact import IS_POSITIVE, QUARTERS, masses
+from workflow_scripts.timecat.counterexample.networks import (
     KINDS,
     Networks,
     Recipe,
@@ -16,13 +22,7 @@ from workflow_scripts.timecat.counterexample_networks import (
     initial,
     train,
 )
-from workflow_scripts.timecat.counterexample_probe import concatenated, kept, scaled, solved
-from workflow_scripts.timecat.counterexample_reference import (
-    Network,
-    Probe,
-    probed_features_reference,
-    train_reference,
-)
+from workflow_scripts.timecat.counterexample.probe import concatenated, kept, scaled, solved
 
 MIXTURES = np.array([[3, 0, 1, 0], [1, 1, 0, 2]])
 DATA = np.array([data_set(mixture) for mixture in MIXTURES])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.timecat.datasets import cues, read_split
-from workflow_scripts.timecat.datasets.digits import evaluation_rows
+from workflow_scripts.timecat.images.datasets import cues, read_split
+from workflow_scripts.timecat.images.datasets.digits import evaluation_rows
 
 
 def split(label="class", name="train", seed=1, agreement=0.9, rows=4000):

@@ -18,12 +18,12 @@ from tests.images import (
     settings_of,
     write_data_set,
 )
-from workflow_scripts.timecat.artifacts import UserError, read_sidecar
-from workflow_scripts.timecat.beton import JPEG, describe, read_image
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.datasets import read_split
-from workflow_scripts.timecat.datasets.image_files import read_image_file
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.datasets.image_files import read_image_file
+from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
+from workflow_scripts.timecat.study.study import Study
 
 SPLITS = ("train", "evaluation")
 WHOLE = {"longest_side": None, "shortest_side": None}

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from workflow_scripts.timecat import devices
+from workflow_scripts.timecat.runtime import devices
 
 JOB = """
 import os, time
-from workflow_scripts.timecat import devices
+from workflow_scripts.timecat.runtime import devices
 devices.acquire({count}, {gpus!r}, {folder!r}, poll_seconds=0.05)
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 time.sleep(60)
@@ -140,7 +140,7 @@ def test_inherited_visible_devices_are_respected(nvidia_smi, monkeypatch, inheri
 
 def test_a_gpu_that_torch_cannot_use_is_one_sentence(root):
     code = (
-        "from workflow_scripts.timecat import command, torch_settings\n"
+        "from workflow_scripts.timecat.runtime import command, torch_settings\n"
         "command.run(lambda: torch_settings.configure(1, 'cuda'))\n"
     )
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.timecat import dfr, dfr_reference
-from workflow_scripts.timecat.artifacts import UserError
+from tests.references import reweighting as dfr_reference
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.probing import reweighting as dfr
 from workflow_scripts.timecat.sampling import balanced_draw
 
 SETTINGS = dfr.Settings(c=[1.0, 0.1, 0.03], resamples=4, seed=3, groups=["place"])

@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from tests.probes import data_set, feature_folders, write_index
-from workflow_scripts import diagnose
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.cka_reference import linear_cka_reference
-from workflow_scripts.timecat.diagnostics import blocks, diagnose_head
-from workflow_scripts.timecat.diagnostics_reference import (
+from tests.references.cka import linear_cka_reference
+from tests.references.members import (
     block_accuracy_reference,
     leave_one_out_accuracy_reference,
 )
-from workflow_scripts.timecat.probing import EVALUATION, Protocol, probe_replicate
-from workflow_scripts.timecat.saved_heads import HeadsFile, write_heads
+from workflow_scripts import diagnose
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.measures.members import blocks, diagnose_head
+from workflow_scripts.timecat.probing.probe import EVALUATION, Protocol, probe_replicate
+from workflow_scripts.timecat.probing.saved_heads import HeadsFile, write_heads
 
 WIDTHS = {"seed2": 11, "seed550": 6, "seed23": 8}
 SEEDS = [2, 550, 23]

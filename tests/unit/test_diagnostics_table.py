@@ -10,8 +10,9 @@ import xml.etree.ElementTree
 import pytest
 
 from workflow_scripts import diagnose, tabulate_diagnostics
-from workflow_scripts.timecat import diagnostics_figure, diagnostics_table
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.tables import diagnostics as diagnostics_table
+from workflow_scripts.timecat.tables.figures import diagnostics as diagnostics_figure
 
 ARMS = [
     {"name": "cat1", "members": 1, "steps": 450_000},

@@ -16,12 +16,13 @@ import yaml
 from tests.probes import data_set, feature_folders, write_index
 from workflow_scripts import evaluate_probe
 from workflow_scripts import probe as probe_stage
-from workflow_scripts.timecat import artifacts, evaluations, table_tex, tables
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration import Config
-from workflow_scripts.timecat.probing import EVALUATION
-from workflow_scripts.timecat.saved_heads import HeadsFile
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.artifacts import files
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.probing.probe import EVALUATION
+from workflow_scripts.timecat.probing.saved_heads import HeadsFile
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.tables import accuracies, evaluations, tex
 
 REPLICATES = [[2, 550], [23, 477]]
 WIDTHS = {"seed2": 11, "seed550": 6, "seed23": 11, "seed477": 6}
@@ -110,7 +111,7 @@ def test_on_the_probes_own_evaluation_split_it_says_what_the_probe_says(probed, 
         assert line in reported and line["fit"] == "full" and line["split"] == "evaluation"
         own = [one for one in reported if one["replicate"] == line["replicate"]]
         columns = {name: [one[name] for one in own] for name in own[0]}
-        assert tables.SELECTIONS[selection](columns) == (line["weight_decay"], line["epoch"], line["top1"])
+        assert accuracies.SELECTIONS[selection](columns) == (line["weight_decay"], line["epoch"], line["top1"])
     assert made["metrics"]["selection"].to_pylist() == ["paper", "holdout"] * 2
 
 
@@ -143,12 +144,12 @@ def test_bytes_are_a_function_of_content(probed, tmp_path):
     folders = other_images(tmp_path, labels)
     for name in ("one", "two"):
         made = evaluate(probed, tmp_path, folders, labels, name)
-        assert str(tmp_path).encode() not in artifacts.sidecar_path(made["paths"][1]).read_bytes()
+        assert str(tmp_path).encode() not in files.sidecar_path(made["paths"][1]).read_bytes()
     for suffix in (".parquet", ".predictions.parquet", ".predictions.parquet.json"):
         assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
-    inputs = artifacts.read_sidecar(tmp_path / "one.predictions.parquet")["inputs"]
-    assert inputs["heads"] == artifacts.read_sidecar(probed.path / "probe.heads.safetensors")["content"]
-    assert inputs["1/477/evaluation.center.npy"] == artifacts.array_digest(np.load(folders[3] / EVALUATION))
+    inputs = files.read_sidecar(tmp_path / "one.predictions.parquet")["inputs"]
+    assert inputs["heads"] == files.read_sidecar(probed.path / "probe.heads.safetensors")["content"]
+    assert inputs["1/477/evaluation.center.npy"] == files.array_digest(np.load(folders[3] / EVALUATION))
 
 
 def test_what_does_not_fit_is_named(probed, tmp_path):
@@ -178,16 +179,16 @@ def test_the_table_reads_such_a_cell(probed, tmp_path):
     made = evaluate(probed, tmp_path, other_images(tmp_path, labels), labels)
     paths = [probed.path / "probe.parquet", made["paths"][0]]
     cells = [{"arm": "cat2", "data_set": data_set["name"]} for data_set in DATA_SETS]
-    probes = tables.read_probes(paths, cells, ARMS, DATA_SETS)
-    (row,) = tables.table_rows(probes, ARMS, DATA_SETS)
-    for selection in tables.SELECTIONS:
+    probes = accuracies.read_probes(paths, cells, ARMS, DATA_SETS)
+    (row,) = accuracies.table_rows(probes, ARMS, DATA_SETS)
+    for selection in accuracies.SELECTIONS:
         own = [line["top1"] for line in made["metrics"].to_pylist() if line["selection"] == selection]
-        assert row.summaries["sketch", selection] == tables.summarize(own) and row.replicates == 2
-    metrics = tables.metrics_table(probes, ARMS)
+        assert row.summaries["sketch", selection] == accuracies.summarize(own) and row.replicates == 2
+    metrics = accuracies.metrics_table(probes, ARMS)
     assert metrics["selection"].to_pylist()[-4:] == ["paper", "holdout"] * 2 and metrics["selection"].null_count > 0
-    assert r"masked to the classes that occur (Sk\_etch: Own)" in tables.markdown_text([row], DATA_SETS)
-    assert r"masked to the classes that occur (Sk\_etch: Own)" in table_tex.tex_text([row], DATA_SETS)
-    assert "masked" not in tables.markdown_text([row], DATA_SETS[:1])
+    assert r"masked to the classes that occur (Sk\_etch: Own)" in accuracies.markdown_text([row], DATA_SETS)
+    assert r"masked to the classes that occur (Sk\_etch: Own)" in tex.tex_text([row], DATA_SETS)
+    assert "masked" not in accuracies.markdown_text([row], DATA_SETS[:1])
 
 
 def test_a_cell_without_a_replicates_line_is_named():

@@ -17,13 +17,15 @@ import torch
 
 from tests.images import write_data_set
 from workflow_scripts import extract_features
-from workflow_scripts.timecat import checkpoints, torch_settings, views
-from workflow_scripts.timecat.artifacts import UserError, read_sidecar, write_sidecar
-from workflow_scripts.timecat.backbones import Classifier, build_backbone
-from workflow_scripts.timecat.beton import describe
-from workflow_scripts.timecat.extraction import Extraction, Extractor
-from workflow_scripts.timecat.ffcv_reader import batches_reference
-from workflow_scripts.timecat.heldout import heldout_rows
+from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar, write_sidecar
+from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
+from workflow_scripts.timecat.checkpoints import files as checkpoints
+from workflow_scripts.timecat.features.extraction import Extraction, Extractor
+from workflow_scripts.timecat.holdout import heldout_rows
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.images.ffcv.format import describe
+from workflow_scripts.timecat.images.ffcv.reader import batches_reference
+from workflow_scripts.timecat.runtime import torch_settings
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
 TRANSFORM = {
@@ -225,7 +227,7 @@ def command_line(data: Path, features: Path, augmentation_seed=0) -> list[str]:
 KILLED_IN_THE_MIDDLE = """
 import os, signal
 from workflow_scripts import extract_features
-from workflow_scripts.timecat import extraction
+from workflow_scripts.timecat.features import extraction
 
 calls, check_range = [], extraction.check_range
 

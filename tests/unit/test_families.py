@@ -10,11 +10,11 @@ from torchvision.models import get_model
 from tests.studies import ROOT
 from tests.unit.test_architectures import message
 from tests.unit.test_import_checkpoint import imported, refusal  # noqa: F401 (a fixture)
-from workflow_scripts.timecat.artifacts import UserError, file_sha256
-from workflow_scripts.timecat.backbones import Classifier, build_backbone
-from workflow_scripts.timecat.checkpoint_names import layers_of, renamed
-from workflow_scripts.timecat.checkpoints import read_backbone, read_description, write_weights
-from workflow_scripts.timecat.plan_backbones import counted
+from workflow_scripts.timecat.artifacts.files import UserError, file_sha256
+from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
+from workflow_scripts.timecat.backbones.sizes import counted
+from workflow_scripts.timecat.checkpoints.files import read_backbone, read_description, write_weights
+from workflow_scripts.timecat.checkpoints.names import layers_of, renamed
 
 VIT = {"architecture": "small_vit", "patch": 7, "width": 8, "depth": 2, "heads": 2}
 REGNET = {

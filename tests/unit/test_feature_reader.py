@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.timecat import feature_reader, randomness
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.feature_reader import InMemory, OnDisk, Pieces
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.features import reader
+from workflow_scripts.timecat.features.reader import InMemory, OnDisk, Pieces
 
 ROWS, WIDTHS = 203, (11, 6, 40)
 ROW_BYTES = 2 * sum(WIDTHS)
@@ -43,7 +44,7 @@ def no_thread_is_left():
 
 def on_disk(paths, window_rows: int) -> OnDisk:
     """Windows of so many rows."""
-    return OnDisk([np.load(path, mmap_mode="r") for path in paths], feature_reader.WINDOWS * window_rows * ROW_BYTES)
+    return OnDisk([np.load(path, mmap_mode="r") for path in paths], reader.WINDOWS * window_rows * ROW_BYTES)
 
 
 def orders():
@@ -54,7 +55,7 @@ def orders():
 @pytest.mark.parametrize("order", orders())
 @pytest.mark.parametrize("window_rows", [1, 7, 64, ROWS, 10_000])
 def test_windows_give_the_rows_of_an_order(paths, whole, window_rows, order, monkeypatch):
-    monkeypatch.setattr(feature_reader, "_PART_BYTES", 5 * ROW_BYTES)  # several jobs for each window
+    monkeypatch.setattr(reader, "_PART_BYTES", 5 * ROW_BYTES)  # several jobs for each window
     order = orders()[order]
     found, sizes = [], []
     with closing(on_disk(paths, window_rows).windows(order)) as windows:
@@ -107,7 +108,7 @@ def test_two_readers_take_their_own_rows_of_the_same_windows(paths, whole):
 
 def test_the_next_window_is_read_while_the_caller_works_and_no_further(paths, monkeypatch):
     read, arrived = [], threading.Condition()
-    fill = feature_reader._fill
+    fill = reader._fill
 
     def note(features, rows, members, files):
         fill(features, rows, members, files)
@@ -115,7 +116,7 @@ def test_the_next_window_is_read_while_the_caller_works_and_no_further(paths, mo
             read.extend(rows.tolist())
             arrived.notify_all()
 
-    monkeypatch.setattr(feature_reader, "_fill", note)
+    monkeypatch.setattr(reader, "_fill", note)
     with closing(on_disk(paths, 20).windows(np.arange(ROWS))) as windows:
         for number in range(3):
             next(windows)
@@ -169,7 +170,7 @@ LARGE = """
 import sys
 import numpy as np
 import torch
-from workflow_scripts.timecat.feature_reader import InMemory, OnDisk, Pieces
+from workflow_scripts.timecat.features.reader import InMemory, OnDisk, Pieces
 
 def resident():  # bytes of memory that this process has, mapped files included
     return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])

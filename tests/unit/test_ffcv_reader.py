@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.timecat import ffcv_reader, views
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.beton import describe
-from workflow_scripts.timecat.ffcv_reader import batches, batches_reference
-from workflow_scripts.timecat.ffcv_writer import write_beton
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.images.ffcv import reader as ffcv_reader
+from workflow_scripts.timecat.images.ffcv.format import describe
+from workflow_scripts.timecat.images.ffcv.reader import batches, batches_reference
+from workflow_scripts.timecat.images.ffcv.writer import write_beton
 
 from ffcv.fields import IntField, RGBImageField  # isort: skip
 from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType  # isort: skip
@@ -116,7 +117,8 @@ def test_a_view_is_the_same_in_another_process(jpg, root):
     script = f"""
         import hashlib, sys
         import numpy as np
-        from workflow_scripts.timecat import ffcv_reader, views
+        from workflow_scripts.timecat.images.ffcv import reader as ffcv_reader
+        from workflow_scripts.timecat.images import views
         from ffcv.fields import rgb_image
         assert type(rgb_image.IMAGE_MODES) is dict, "FFCV has compiled its typed dict"
         transform = views.Transform(**{vars(TRANSFORM)})
@@ -308,7 +310,7 @@ def test_workers_are_capped_by_the_cpus_of_the_process(monkeypatch):
 def test_the_import_of_ffcv_brings_no_setuptools(root):
     """It would cost every stage that reads images a quarter of a second; distutils stays what it is for everybody else."""
     code = (
-        "import sys, workflow_scripts.timecat.ffcv_reader, workflow_scripts.timecat.ffcv_writer\n"
+        "import sys, workflow_scripts.timecat.images.ffcv.reader, workflow_scripts.timecat.images.ffcv.writer\n"
         "assert not {'setuptools', 'distutils', 'distutils.log'} & set(sys.modules)\n"
         "import distutils.log\n"
         "assert callable(distutils.log.warn)\n"

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workflow_scripts.timecat import ffcv_writer
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.beton import JPEG, describe, read_image
-from workflow_scripts.timecat.ffcv_writer import content_digest, write_beton
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.images.ffcv import writer as ffcv_writer
+from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
+from workflow_scripts.timecat.images.ffcv.writer import content_digest, write_beton
 
 RAW = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
 fork = multiprocessing.get_context("fork")

@@ -10,10 +10,10 @@ import torch
 
 from tests.images import draw_folder, drawn, real_images, save, settings_of, write_data_set
 from tests.torchvision_pipeline import as_input, center_view, opened, random_view, random_view_horizontal_first
-from workflow_scripts.timecat import views
-from workflow_scripts.timecat.beton import describe
-from workflow_scripts.timecat.datasets import read_split
-from workflow_scripts.timecat.ffcv_reader import batches
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.ffcv.format import describe
+from workflow_scripts.timecat.images.ffcv.reader import batches
 
 KEY = views.view_key(0, "photographs", 0)
 TRANSFORM = {"size": 48, "scale": [0.2, 1.0], "ratio": [0.75, 4 / 3], "flip": 0.5, "center_ratio": 0.875}
@@ -110,5 +110,7 @@ def test_keeping_a_jpeg_is_closer_than_encoding_it_anew(root, tmp_path, monkeypa
         return np.mean([levels(ours, theirs).mean() for source, ours, theirs in found if "large" in source])
 
     kept = mean(tmp_path / "kept")
-    monkeypatch.setattr("workflow_scripts.timecat.datasets.image_files.read_unchanged_jpeg", lambda *arguments: None)
+    monkeypatch.setattr(
+        "workflow_scripts.timecat.images.datasets.image_files.read_unchanged_jpeg", lambda *arguments: None
+    )
     assert kept < 0.8 * mean(tmp_path / "anew")

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.studies import ROOT
-from workflow_scripts.timecat.forkserver import ADDRESS, PYTHON
+from workflow_scripts.timecat.runtime.forkserver import ADDRESS, PYTHON
 
 STARTER = """
 import os, sys
-from workflow_scripts.timecat import forkserver
+from workflow_scripts.timecat.runtime import forkserver
 forkserver.start()
 print(os.environ[forkserver.ADDRESS], forkserver._running.pid, flush=True)
 sys.stdin.read()
@@ -25,8 +25,8 @@ sys.stdin.read()
 STAGE = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
-from workflow_scripts.timecat import command
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.artifacts.files import UserError
 
 loaded = "torch" in sys.modules
 said = os.environ.get("SAID")

@@ -14,11 +14,12 @@ from scipy.stats import ttest_ind
 from sklearn.metrics import matthews_corrcoef
 
 from workflow_scripts import tabulate_gap
-from workflow_scripts.timecat import gap_figure, gap_table
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.metrics import accuracy, matthews_correlation
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.measures.metrics import accuracy, matthews_correlation
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.tables import gap as gap_table
+from workflow_scripts.timecat.tables.figures import gap as gap_figure
 
 ARMS = [
     {"name": "long", "members": 1, "steps": 8, "transfer": "probe", "published": {"a": 81.5}},
@@ -164,7 +165,7 @@ def test_the_stage(command_line, tmp_path, monkeypatch):
 
 def test_mixtures_of_cues():
     """In a component its own family always shows the class, and another one as often as `agreement` and chance say."""
-    from workflow_scripts.timecat.datasets.cues import CLASSES, cues_split
+    from workflow_scripts.timecat.images.datasets.cues import CLASSES, cues_split
 
     settings = {"seed": 1, "rows": {"train": 3000}, "agreement": 0.5, "label": "class"}
     mixture = cues_split(settings | {"components": 3}, "train")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from workflow_scripts.timecat.heads import StackedHeads, initial_weight
-from workflow_scripts.timecat.heads_reference import ReferenceHeads
+from tests.references.heads import ReferenceHeads
+from workflow_scripts.timecat.probing.heads import StackedHeads, initial_weight
 
 WEIGHT_DECAYS = [1e-4, 5e-3, 5e-2, 0.5]
 LR = 0.05

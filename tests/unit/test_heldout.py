@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workflow_scripts.timecat import randomness
-from workflow_scripts.timecat.heldout import heldout_rows
+from workflow_scripts.timecat.holdout import heldout_rows
 
 STABLE = [2, 11, 12, 21, 22, 27, 28, 29]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from workflow_scripts.import_checkpoint import import_checkpoint
-from workflow_scripts.timecat.artifacts import UserError, file_sha256, read_sidecar, write_sidecar
-from workflow_scripts.timecat.backbones import Classifier, build_backbone
-from workflow_scripts.timecat.checkpoints import read_backbone, read_description, write_weights
+from workflow_scripts.timecat.artifacts.files import UserError, file_sha256, read_sidecar, write_sidecar
+from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
+from workflow_scripts.timecat.checkpoints.files import read_backbone, read_description, write_weights
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
 CLASSES = 16

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from workflow_scripts.timecat import downloads
-from workflow_scripts.timecat.artifacts import UserError, read_sidecar
+from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar
+from workflow_scripts.timecat.checkpoints import downloads
 
 CONTENT = hashlib.shake_256(b"content").digest(300_000)
 CHANGED = hashlib.shake_256(b"changed").digest(300_000)

@@ -10,9 +10,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.checkpoint_formats import read_published
-from workflow_scripts.timecat.tensor_files import write_tensors
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
+from workflow_scripts.timecat.checkpoints.formats import read_published
 
 TENSORS = {"conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2), "bn.running_var": torch.ones(2)}
 

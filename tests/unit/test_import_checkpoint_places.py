@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from workflow_scripts.timecat import published
-from workflow_scripts.timecat.artifacts import UserError, write_sidecar
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.artifacts.files import UserError, write_sidecar
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.study import publications
+from workflow_scripts.timecat.study.study import Study
 
 STUDY = """
 source: cues
@@ -282,7 +282,7 @@ def test_a_touched_file_is_the_same_and_a_changed_one_is_not(folder):
 def test_an_unchanged_file_is_read_once(folder, monkeypatch):
     write_code_layout(folder)
     study(CODE_LAYOUT).publication(wildcards(2, 80000))
-    monkeypatch.setattr(published, "file_sha256", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(publications, "file_sha256", lambda path: pytest.fail(f"{path} was read again"))
     study(CODE_LAYOUT).publication(wildcards(2, 80000))
 
 
@@ -290,7 +290,7 @@ def test_damaged_notes_of_digests_are_made_anew(folder):
     write_code_layout(folder)
     made, place = study(CODE_LAYOUT), wildcards(2, 80000)
     before = made.publication(place)
-    published.KNOWN_DIGESTS.write_text("{")
+    publications.KNOWN_DIGESTS.write_text("{")
     assert study(CODE_LAYOUT).publication(place) == before
 
 
@@ -326,7 +326,7 @@ def test_a_wrong_sha256_of_a_file_that_is_there_stops_before_any_job(folder):
     )
     url = "https://example.org/weights/seed2-80000.pth"
     assert study({"path": URL, "sha256": {url: "1" * 64}})
-    write_sidecar(folder / "results/downloads" / published.download_name(url), "2" * 64, {}, {})
+    write_sidecar(folder / "results/downloads" / publications.download_name(url), "2" * 64, {}, {})
     assert "has " + "2" * 64 in refusal({"path": URL, "sha256": {url: "1" * 64}})
 
 

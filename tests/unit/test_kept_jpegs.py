@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from tests.images import drawn, save
-from workflow_scripts.timecat import ffcv_writer
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.beton import JPEG, describe, read_image
-from workflow_scripts.timecat.datasets import Split
-from workflow_scripts.timecat.datasets.image_files import BrokenImage, ImageFiles, Jpeg, read_image_file
-from workflow_scripts.timecat.ffcv_writer import content_digest, write_beton
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.image_files import BrokenImage, ImageFiles, Jpeg, read_image_file
+from workflow_scripts.timecat.images.ffcv import writer
+from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
+from workflow_scripts.timecat.images.ffcv.writer import content_digest, write_beton
 
 from ffcv.reader import Reader  # isort: skip
 
@@ -23,7 +23,7 @@ ENCODING = {"write_mode": "jpg", "max_resolution": None, "jpeg_quality": 95}
 @pytest.fixture(autouse=True)
 def any_number_of_workers(monkeypatch):
     """Also where there is but one CPU."""
-    monkeypatch.setattr(ffcv_writer, "usable_workers", lambda workers: workers)
+    monkeypatch.setattr(writer, "usable_workers", lambda workers: workers)
 
 
 def split_of(root, storage=STORAGE) -> Split:

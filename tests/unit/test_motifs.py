@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from workflow_scripts.timecat.datasets import motifs, read_split
+from workflow_scripts.timecat.images.datasets import motifs, read_split
 
 LENGTH = 100
 

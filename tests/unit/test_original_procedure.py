@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 import torch
 
+from tests.references.original_procedure import Images, _whole_batches, original_procedure
 from workflow_scripts import extract_features
-from workflow_scripts.timecat import checkpoints, randomness, torch_settings
-from workflow_scripts.timecat.artifacts import write_sidecar
-from workflow_scripts.timecat.backbones import Classifier, build_backbone
-from workflow_scripts.timecat.beton import describe
-from workflow_scripts.timecat.datasets import read_split
-from workflow_scripts.timecat.ffcv_reader import batches
-from workflow_scripts.timecat.ffcv_writer import write_beton
-from workflow_scripts.timecat.heldout import heldout_rows
-from workflow_scripts.timecat.original_procedure_reference import Images, _whole_batches, original_procedure
-from workflow_scripts.timecat.probing import DataSet, Protocol, probe_replicate
-from workflow_scripts.timecat.views import CENTER, Transform, normalise, view_key
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.artifacts.files import write_sidecar
+from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
+from workflow_scripts.timecat.checkpoints import files
+from workflow_scripts.timecat.holdout import heldout_rows
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.ffcv.format import describe
+from workflow_scripts.timecat.images.ffcv.reader import batches
+from workflow_scripts.timecat.images.ffcv.writer import write_beton
+from workflow_scripts.timecat.images.views import CENTER, Transform, normalise, view_key
+from workflow_scripts.timecat.probing.probe import DataSet, Protocol, probe_replicate
+from workflow_scripts.timecat.runtime import torch_settings
 
 MEMBERS = [2, 550]
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 3}
@@ -67,7 +69,7 @@ def folder(tmp_path_factory) -> Path:
     for seed in MEMBERS:
         weights = folder / f"seed{seed}.safetensors"
         model = pretrained(seed, folder / "train.beton")
-        write_sidecar(weights, checkpoints.write_weights(weights, model, {"backbone": BACKBONE}), {}, {})
+        write_sidecar(weights, files.write_weights(weights, model, {"backbone": BACKBONE}), {}, {})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
         for seed in MEMBERS:
@@ -111,7 +113,7 @@ def ours(folder: Path, protocol=PROTOCOL, dtype="float16", views=None):
 
 
 def original(folder: Path, protocol=PROTOCOL, augmentation_seed=0):
-    backbones = [checkpoints.read_backbone(folder / f"seed{seed}.safetensors")[0] for seed in MEMBERS]
+    backbones = [files.read_backbone(folder / f"seed{seed}.safetensors")[0] for seed in MEMBERS]
     images = Images(
         name="digits",
         train=folder / "train.beton",

@@ -6,15 +6,15 @@ import yaml
 from PIL import Image
 
 from tests.studies import ROOT
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration import Config
-from workflow_scripts.timecat.datasets import read_split
-from workflow_scripts.timecat.ffcv_writer import write_beton
-from workflow_scripts.timecat.heldout import heldout_rows
-from workflow_scripts.timecat.plan_images import beton_bytes, image_bytes
-from workflow_scripts.timecat.plan_rows import CAMELYON17, RowsOf
-from workflow_scripts.timecat.study import Study
-from workflow_scripts.timecat.throughputs import read_throughputs, speed
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.holdout import heldout_rows
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.ffcv.writer import write_beton
+from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
+from workflow_scripts.timecat.planning.rows import CAMELYON17, RowsOf
+from workflow_scripts.timecat.planning.throughputs import read_throughputs, speed
+from workflow_scripts.timecat.study.study import Study
 
 TINY = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
 TABLE = ROOT / "config/throughputs.yaml"

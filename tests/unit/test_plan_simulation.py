@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from workflow_scripts.timecat.plan_simulation import Task, critical_path, enough_devices, simulate, work
+from workflow_scripts.timecat.planning.schedule import Task, critical_path, enough_devices, simulate, work
 
 
 def independent(count: int, seconds: float = 1.0, devices: int = 1) -> list[Task]:

@@ -8,24 +8,24 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.studies import ROOT, values_of
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.batch_shares import usable_processes
-from workflow_scripts.timecat.configuration import Config
-from workflow_scripts.timecat.heads import StackedHeads
-from workflow_scripts.timecat.plan_backbones import KNOWN, counted, small_residual_size
-from workflow_scripts.timecat.plan_costs import Costs, usable_gpus
-from workflow_scripts.timecat.plan_devices import OnDevices
-from workflow_scripts.timecat.plan_jobs import jobs_of, left
-from workflow_scripts.timecat.plan_original import original_procedure
-from workflow_scripts.timecat.plan_report import make_plan, notes
-from workflow_scripts.timecat.plan_rows import RowsOf
-from workflow_scripts.timecat.plan_simulation import critical_path, simulate, work
-from workflow_scripts.timecat.plan_tables import TABLE2
-from workflow_scripts.timecat.plan_text import count, duration, ratio, size, table
-from workflow_scripts.timecat.plan_work import PlannedStudy
-from workflow_scripts.timecat.recipe import Recipe
-from workflow_scripts.timecat.study import Study
-from workflow_scripts.timecat.throughputs import read_throughputs
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.backbones.sizes import KNOWN, counted, small_residual_size
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.planning.costs import Costs, usable_gpus
+from workflow_scripts.timecat.planning.devices import OnDevices
+from workflow_scripts.timecat.planning.jobs import jobs_of, left
+from workflow_scripts.timecat.planning.original import original_procedure
+from workflow_scripts.timecat.planning.report import make_plan, notes
+from workflow_scripts.timecat.planning.rows import RowsOf
+from workflow_scripts.timecat.planning.schedule import critical_path, simulate, work
+from workflow_scripts.timecat.planning.tables import TABLE2
+from workflow_scripts.timecat.planning.text import count, duration, ratio, size, table
+from workflow_scripts.timecat.planning.throughputs import read_throughputs
+from workflow_scripts.timecat.planning.work import PlannedStudy
+from workflow_scripts.timecat.pretraining.batch_shares import usable_processes
+from workflow_scripts.timecat.pretraining.recipe import Recipe
+from workflow_scripts.timecat.probing.heads import StackedHeads
+from workflow_scripts.timecat.study.study import Study
 
 TABLE = read_throughputs(ROOT / "config/throughputs.yaml")
 

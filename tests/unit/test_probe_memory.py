@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.probe_memory import RESERVED_BYTES, check_device, device_bytes, share_memory
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.features.memory import RESERVED_BYTES, check_device, device_bytes, share_memory
 
 GB = 10**9
 TABLES = {"view": 60, "heldout": 6, "evaluation": 20}
@@ -74,8 +74,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
-from workflow_scripts.timecat import probing
-from workflow_scripts.timecat.heldout import heldout_rows
+from workflow_scripts.timecat.probing import probe as probing
+from workflow_scripts.timecat.holdout import heldout_rows
 
 def measure(heads, classes, dim, batch_size, rows, batch_norm):
     random = np.random.default_rng(0)

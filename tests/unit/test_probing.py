@@ -14,14 +14,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.references.heads import ReferenceHeads
 from workflow_scripts import probe as stage
-from workflow_scripts.timecat import artifacts, randomness
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.feature_reader import OnDisk
-from workflow_scripts.timecat.heads import initial_weight
-from workflow_scripts.timecat.heads_reference import ReferenceHeads
-from workflow_scripts.timecat.heldout import heldout_rows
-from workflow_scripts.timecat.probing import DataSet, Protocol, batches, check_features, file_rows, probe_replicate
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.artifacts import files as artifacts
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.features.reader import OnDisk
+from workflow_scripts.timecat.holdout import heldout_rows
+from workflow_scripts.timecat.probing.heads import initial_weight
+from workflow_scripts.timecat.probing.probe import (
+    DataSet,
+    Protocol,
+    batches,
+    check_features,
+    file_rows,
+    probe_replicate,
+)
 
 CLASSES, TRAIN, EVALUATION = 6, 97, 41
 VIEWS = ["view0", "view1"]

@@ -11,7 +11,7 @@ import textwrap
 
 import pytest
 
-from workflow_scripts.timecat.progress import LINES, Progress
+from workflow_scripts.timecat.runtime.progress import LINES, Progress
 
 
 def lines(capsys, total, counts, done=0, note="") -> list[str]:
@@ -51,7 +51,7 @@ def test_the_note_stands_behind_the_line(capsys):
 
 JOB = """
 import time
-from workflow_scripts.timecat.progress import Progress
+from workflow_scripts.timecat.runtime.progress import Progress
 
 progress = Progress(40, "pretrain", "steps", done=10)
 for _ in range(30):

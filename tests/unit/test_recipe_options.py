@@ -14,11 +14,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from workflow_scripts.timecat import backbones, recipe, training
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.compiling import compiled
-from workflow_scripts.timecat.ghost_batch_norm import set_ghost_batch
-from workflow_scripts.timecat.views import Transform
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.backbones import build
+from workflow_scripts.timecat.images.views import Transform
+from workflow_scripts.timecat.pretraining import recipe, training
+from workflow_scripts.timecat.pretraining.compiling import compiled
+from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batch
 
 SMALL = {"architecture": "small_residual", "width": 4, "blocks": 2}
 RESNET = {"architecture": "resnet18"}
@@ -203,7 +204,7 @@ def test_statistics_at_a_milestone_are_of_ghost_batches():
     run, _ = trained(ghost_batch=4)
     images = batch(9)[0]
     model = training.averaged_model(run, [images], TRANSFORM)
-    twin = backbones.Classifier(backbones.build_backbone(SMALL), CLASSES)
+    twin = build.Classifier(build.build_backbone(SMALL), CLASSES)
     twin.load_state_dict(model.state_dict())
     training.recompute_batch_norm(twin, images.split(4), TRANSFORM)
     for name, value in twin.state_dict().items():
@@ -321,9 +322,9 @@ def test_compilation_is_of_training_only(root, tmp_path):
 import torch
 from torch._inductor import config
 from tests.unit import test_recipe_options as tests
-from workflow_scripts.timecat import torch_settings, training
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.compiling import compiled
+from workflow_scripts.timecat.runtime import torch_settings, training
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.pretraining.compiling import compiled
 
 torch_settings.configure(1, "cpu", compiles=True)
 assert not hasattr(torch.optim.Optimizer.zero_grad.__wrapped__, "__dynamo_disable")

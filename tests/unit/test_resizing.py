@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from workflow_scripts.timecat import resizing
-from workflow_scripts.timecat.views import Transform, center_boxes, resized_sides
+from workflow_scripts.timecat.images import resizing
+from workflow_scripts.timecat.images.views import Transform, center_boxes, resized_sides
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 

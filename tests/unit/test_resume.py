@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from workflow_scripts.timecat import resume
-from workflow_scripts.timecat.resume import ResumeFile, TrainingLog
+from workflow_scripts.timecat.runtime import resume
+from workflow_scripts.timecat.runtime.resume import ResumeFile, TrainingLog
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_stop_watching_restores_the_handlers(tmp_path):
 
 JOB = """
 import sys, time
-from workflow_scripts.timecat.resume import ResumeFile
+from workflow_scripts.timecat.runtime.resume import ResumeFile
 
 made = ResumeFile(sys.argv[1], 1e9)
 step_seconds = float(sys.argv[2])

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from tests.probes import data_set, feature_folders
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.feature_files import EVALUATION
-from workflow_scripts.timecat.heads import StackedHeads
-from workflow_scripts.timecat.probing import Protocol, evaluate, probe_replicate
-from workflow_scripts.timecat.saved_heads import BestHead, HeadsFile, SavedHead, saved_head, write_heads
-from workflow_scripts.timecat.selection import Selected
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.features.files import EVALUATION
+from workflow_scripts.timecat.probing.heads import StackedHeads
+from workflow_scripts.timecat.probing.probe import Protocol, evaluate, probe_replicate
+from workflow_scripts.timecat.probing.saved_heads import BestHead, HeadsFile, SavedHead, saved_head, write_heads
+from workflow_scripts.timecat.probing.selection import Selected
 
 SEEDS = [2, 550]
 # At such a rate the first epochs are the best ones of some heads: `paper` and `holdout` read different ones.

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.selection import holdout, paper
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.probing.selection import holdout, paper
 
 
 def columns(evaluation, heldout):

@@ -9,16 +9,16 @@ import pytest
 import torch
 import yaml
 
-from workflow_scripts.timecat import views
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.backbones import build_backbone
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.datasets import read_split
-from workflow_scripts.timecat.datasets.sequence_images import SequenceImages
-from workflow_scripts.timecat.ffcv_reader import batches
-from workflow_scripts.timecat.ffcv_writer import write_beton
-from workflow_scripts.timecat.sequence_residual import one_hot, within
-from workflow_scripts.timecat.sequence_square import side_of
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.backbones.build import build_backbone
+from workflow_scripts.timecat.backbones.sequence_residual import one_hot, within
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.datasets.sequence_images import SequenceImages
+from workflow_scripts.timecat.images.ffcv.reader import batches
+from workflow_scripts.timecat.images.ffcv.writer import write_beton
+from workflow_scripts.timecat.images.sequence_square import side_of
 
 STUDY = """
 backbone: small
@@ -126,7 +126,7 @@ def test_features_do_not_depend_on_the_room_behind_a_sequence():
 
 
 def test_zero_gamma_finds_the_branches_and_reading_backwards_is_another_sequence():
-    from workflow_scripts.timecat.initialisation import last_batch_norms
+    from workflow_scripts.timecat.backbones.initialisation import last_batch_norms
 
     torch.manual_seed(0)
     model = build_backbone({"architecture": "sequence_residual"}).eval()

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from tests.unit.test_training import RECIPE, ROWS, TRANSFORM, beton  # noqa: F401
-from workflow_scripts.timecat import batch_shares, recipe, shared_batch_norm
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.world import ALONE, World
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.pretraining import batch_shares, recipe, shared_batch_norm
+from workflow_scripts.timecat.runtime.world import ALONE, World
 
 # Recipes, the number of processes, and what batch norm does there. Batches are of 32 images.
 CASES = {
@@ -140,7 +140,7 @@ def test_alone_is_the_whole_batch():
 
 JOB = """
 import os, sys, time
-from workflow_scripts.timecat import command, world
+from workflow_scripts.timecat.runtime import command, world
 
 def work(processes):
     if not os.environ.get("APART"):

@@ -5,8 +5,8 @@ import yaml
 
 from tests.studies import ROOT
 from tests.unit.test_configuration import STUDY
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_errors import load_unique, read_config
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.reading import load_unique, read_config
 
 PAPERS = ["paper", "swav", "simsiam", "seer", "vit", "families"]
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from workflow_scripts.timecat.source_code import code_of
+from workflow_scripts.timecat.artifacts.source_code import code_of
 
 STAGES = ["write_dataset", "pretrain", "download", "import_checkpoint", "extract_features", "probe", "tabulate"]
 STAGES += ["evaluate_probe", "diagnose", "tabulate_diagnostics", "transfer", "tabulate_arms", "tabulate_grid"]

@@ -12,11 +12,12 @@ import pytest
 
 from tests.images import drawn, save, settings_of
 from workflow_scripts.reweight import groups_of
-from workflow_scripts.timecat import spurious_figure, spurious_table
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.datasets import read_split
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.tables import spurious as spurious_table
+from workflow_scripts.timecat.tables.figures import spurious as spurious_figure
 
 
 def test_the_shortcut_agrees_in_training_and_says_nothing_afterwards():

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from workflow_scripts.timecat.artifacts import UserError
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.study.study import Study
 
 STUDY = """
 backbone: small
@@ -422,8 +422,8 @@ def test_a_table_that_the_study_does_not_have():
 
 
 def test_a_plan_is_of_each_backbone_with_its_own_recipe():
-    from workflow_scripts.timecat.plan_rows import RowsOf
-    from workflow_scripts.timecat.plan_work import PlannedStudy
+    from workflow_scripts.timecat.planning.rows import RowsOf
+    from workflow_scripts.timecat.planning.work import PlannedStudy
 
     changed = {"small": {"architecture": "small_residual", "pretrain": {"batch_size": 32}}}
     values = yaml.safe_load(STUDY)

@@ -7,8 +7,11 @@ import xml.etree.ElementTree
 import pyarrow
 import pytest
 
-from workflow_scripts.timecat import figures, table_arms, table_tex, tables
-from workflow_scripts.timecat.probe_files import write_metrics
+from workflow_scripts.timecat.probing.files import write_metrics
+from workflow_scripts.timecat.tables import accuracies as tables
+from workflow_scripts.timecat.tables import arms as table_arms
+from workflow_scripts.timecat.tables import tex as table_tex
+from workflow_scripts.timecat.tables.figures import accuracies as figures
 
 DATA_SETS = [{"name": "a", "title": "A", "in_distribution": False}]
 STYLE = {"width_per_panel": 3.0, "height": 2.0}

@@ -3,11 +3,12 @@
 import json
 
 from tests.studies import values_of
-from workflow_scripts.timecat import table_tex, tables
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.selection import SELECTIONS
-from workflow_scripts.timecat.study import Study
-from workflow_scripts.timecat.table_notes import views_note
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.tables import accuracies
+from workflow_scripts.timecat.tables import tex as table_tex
+from workflow_scripts.timecat.tables.notes import views_note
 
 
 def column(title: str, views) -> dict:
@@ -61,10 +62,10 @@ def test_views_of_a_data_set_for_evaluation_only_are_not_counted():
 
 def test_the_note_stands_in_the_tables():
     columns = [column("50% of a_b", 3)]
-    row = tables.Row({"name": "cat1", "members": 1, "steps": 2}, 1)
+    row = accuracies.Row({"name": "cat1", "members": 1, "steps": 2}, 1)
     row.summaries = {
-        (each["name"], selection): tables.summarize([50.0]) for each in columns for selection in SELECTIONS
+        (each["name"], selection): accuracies.summarize([50.0]) for each in columns for selection in SELECTIONS
     }
-    markdown, tex = tables.markdown_text([row], columns), table_tex.tex_text([row], columns)
+    markdown, tex = accuracies.markdown_text([row], columns), table_tex.tex_text([row], columns)
     assert "selects for itself. Training views of probes: 3 for 50% of a\\_b.\n" in markdown
     assert r" Training views of probes: 3 for 50\% of a\_b.}" in tex

@@ -15,8 +15,9 @@ import pyarrow.parquet
 import pytest
 
 from workflow_scripts import tabulate
-from workflow_scripts.timecat import figures, tables
-from workflow_scripts.timecat.artifacts import UserError
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.tables import accuracies as tables
+from workflow_scripts.timecat.tables.figures import accuracies as figures
 
 ROOT = Path(__file__).parents[2]
 ARMS = [

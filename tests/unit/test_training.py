@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from workflow_scripts import pretrain
-from workflow_scripts.timecat import checkpoints, recipe, torch_settings, training
-from workflow_scripts.timecat.artifacts import UserError, read_sidecar
-from workflow_scripts.timecat.datasets import read_split
-from workflow_scripts.timecat.ffcv_writer import write_beton
-from workflow_scripts.timecat.views import Transform
+from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar
+from workflow_scripts.timecat.checkpoints import files
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.ffcv.writer import write_beton
+from workflow_scripts.timecat.images.views import Transform
+from workflow_scripts.timecat.pretraining import recipe, training
+from workflow_scripts.timecat.runtime import torch_settings
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
 RECIPE = recipe.Recipe(
@@ -56,7 +58,7 @@ def average(run, beton, seed=2):
 
 
 def weights_bytes(run, beton, path):
-    checkpoints.write_weights(path, average(run, beton), {"loss": run.loss_average, "backbone": BACKBONE})
+    files.write_weights(path, average(run, beton), {"loss": run.loss_average, "backbone": BACKBONE})
     return path.read_bytes()
 
 
@@ -148,8 +150,8 @@ def test_a_batch_larger_than_the_data_set_is_refused(beton):
 def test_weights_say_what_they_are_and_read_back_equal(beton, tmp_path):
     run = train(start(), beton, 3)
     model = average(run, beton)
-    checkpoints.write_weights(tmp_path / "w", model, {"backbone": BACKBONE, "seed": 2})
-    backbone, description = checkpoints.read_backbone(tmp_path / "w")
+    files.write_weights(tmp_path / "w", model, {"backbone": BACKBONE, "seed": 2})
+    backbone, description = files.read_backbone(tmp_path / "w")
     assert description["seed"] == 2 and not backbone.training
     images = torch.randn(5, 3, 28, 28)
     with torch.no_grad():
@@ -163,7 +165,7 @@ def test_the_stages_weights_say_how_they_were_trained(beton, tmp_path):
     arguments = argparse.Namespace(backbone=BACKBONE, step=1, weights=tmp_path / "w", state=tmp_path / "s")
     facts = {"seed": 2, "step": 1, "image_size": 28}
     pretrain.write_outputs(arguments, run, average(run, beton), params, {"train": "x"}, "run", facts, "cpu")
-    description = checkpoints.read_description(tmp_path / "w")
+    description = files.read_description(tmp_path / "w")
     assert description["recipe"] == params["recipe"] and description["backbone"] == BACKBONE
     assert description["image_size"] == 28
     assert read_sidecar(tmp_path / "w")["params"]["recipe"] == params["recipe"]
@@ -176,7 +178,7 @@ def test_torchs_compiler_is_not_imported_for_training(root):
 
     code = (
         "import sys, torch, schedulefree\n"
-        "from workflow_scripts.timecat import torch_settings\n"
+        "from workflow_scripts.timecat.runtime import torch_settings\n"
         "torch_settings.configure(1)\n"
         "model = torch.nn.Linear(2, 2)\n"
         "optimizer = schedulefree.AdamWScheduleFree(model.parameters())\n"

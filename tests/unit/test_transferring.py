@@ -20,21 +20,26 @@ from torch import nn
 from torch.nn import functional
 
 from workflow_scripts import transfer as stage
-from workflow_scripts.timecat import checkpoints, randomness, torch_settings, training, transfer_states, transferring
-from workflow_scripts.timecat.artifacts import UserError, read_sidecar, write_sidecar
-from workflow_scripts.timecat.backbones import Classifier, build_backbone
-from workflow_scripts.timecat.datasets import read_split
-from workflow_scripts.timecat.extraction import Extraction, Extractor
-from workflow_scripts.timecat.ffcv_reader import batches_reference
-from workflow_scripts.timecat.ffcv_writer import write_beton
-from workflow_scripts.timecat.heads import initial_weight
-from workflow_scripts.timecat.probing import Protocol, batches, probe_replicate
-from workflow_scripts.timecat.progress import Progress
-from workflow_scripts.timecat.recipe import Recipe
-from workflow_scripts.timecat.replicates import read_data_set
-from workflow_scripts.timecat.transfer_network import INIT_STD, parameter_groups, start_network
-from workflow_scripts.timecat.transfer_settings import Settings
-from workflow_scripts.timecat.views import Transform, normalise, view_key
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar, write_sidecar
+from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
+from workflow_scripts.timecat.checkpoints import files
+from workflow_scripts.timecat.features.extraction import Extraction, Extractor
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.ffcv.reader import batches_reference
+from workflow_scripts.timecat.images.ffcv.writer import write_beton
+from workflow_scripts.timecat.images.views import Transform, normalise, view_key
+from workflow_scripts.timecat.pretraining import training
+from workflow_scripts.timecat.pretraining.recipe import Recipe
+from workflow_scripts.timecat.probing.heads import initial_weight
+from workflow_scripts.timecat.probing.probe import Protocol, batches, probe_replicate
+from workflow_scripts.timecat.probing.replicates import read_data_set
+from workflow_scripts.timecat.runtime import torch_settings
+from workflow_scripts.timecat.runtime.progress import Progress
+from workflow_scripts.timecat.transfer import states as transfer_states
+from workflow_scripts.timecat.transfer import training as transferring
+from workflow_scripts.timecat.transfer.network import INIT_STD, parameter_groups, start_network
+from workflow_scripts.timecat.transfer.settings import Settings
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
 TRANSFORM = {
@@ -79,7 +84,7 @@ def folder(tmp_path_factory) -> Path:
     for seed in SEEDS:
         torch.manual_seed(seed)
         model = Classifier(build_backbone(BACKBONE), 3)
-        content = checkpoints.write_weights(folder / f"seed{seed}", model, {"backbone": BACKBONE})
+        content = files.write_weights(folder / f"seed{seed}", model, {"backbone": BACKBONE})
         write_sidecar(folder / f"seed{seed}", content, {}, {})
     return folder
 
@@ -395,7 +400,7 @@ def test_a_network_that_diverges_harms_no_other_and_is_not_selected(replicate, c
 
 
 def stage_report(report, capsys) -> str:
-    from workflow_scripts.timecat.replicates import log_report
+    from workflow_scripts.timecat.probing.replicates import log_report
 
     capsys.readouterr()
     log_report(0, SEEDS, report)
@@ -496,7 +501,7 @@ def test_the_stage_writes_what_a_probe_writes(folder, uninterrupted, tmp_path):
 
 
 def test_the_files_have_the_probes_columns(folder, target, uninterrupted, tmp_path):
-    from workflow_scripts.timecat.probe_files import write_metrics, write_predictions
+    from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
 
     own = {k: v for k, v in SETTINGS.items() if k != "backbone_lr"} | {"epochs": 1}
     folders = features_by_epoch(folder, target, tmp_path, 0, 1)
@@ -528,7 +533,7 @@ def test_weights_are_counted(monkeypatch, folder, tmp_path):
 INTERRUPTED = """
 import os, signal, sys
 from workflow_scripts import transfer
-from workflow_scripts.timecat import transfer_states
+from workflow_scripts.timecat.transfer import states as transfer_states
 
 offer = transfer_states.Kept.offer
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.timecat import randomness, views
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.images import views
 
 SETTINGS = {
     "size": 32,

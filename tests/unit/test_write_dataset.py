@@ -9,9 +9,9 @@ import pytest
 
 from tests.images import write_data_set
 from workflow_scripts import write_dataset
-from workflow_scripts.timecat.artifacts import read_sidecar
-from workflow_scripts.timecat.beton import describe, read_image
-from workflow_scripts.timecat.datasets import Split, read_split
+from workflow_scripts.timecat.artifacts.files import read_sidecar
+from workflow_scripts.timecat.images.datasets import Split, read_split
+from workflow_scripts.timecat.images.ffcv.format import describe, read_image
 
 SETTINGS = {"kind": "cues", "seed": 1, "rows": {"train": 230, "evaluation": 50}, "agreement": 0.9, "label": "class"}
 

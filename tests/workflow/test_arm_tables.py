@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from tests.studies import StudyFolder, jobs_of, values_of
-from workflow_scripts.timecat.configuration import Config
-from workflow_scripts.timecat.configuration_arms import BESIDE_TABLE_2
-from workflow_scripts.timecat.datasets import read_split
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.config.arms import BESIDE_TABLE_2
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.study.study import Study
 
 TABLES = ["results/table1.csv", "results/controls.csv", "results/grid.csv"]
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from tests.studies import ROOT, StudyFolder, jobs_of, values_of
-from workflow_scripts.timecat.configuration import Config
-from workflow_scripts.timecat.study import Study
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.study.study import Study
 
 CONFIGS = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if path.name != "throughputs.yaml")
 WANTED = "results/calibration.csv"

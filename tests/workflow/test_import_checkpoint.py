@@ -7,7 +7,7 @@ import yaml
 from snakemake.utils import validate
 
 from tests.studies import ROOT, StudyFolder, jobs_of
-from workflow_scripts.timecat import configuration_docs
+from workflow_scripts.timecat.config import reference
 
 # The release of the paper's authors, as a user would write it: an archive, and which runs it has.
 RELEASE = """
@@ -89,7 +89,7 @@ def test_lint(fresh):
 def test_the_schema_accepts_the_block():
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     of_the_authors(values, RELEASE)
-    validate(values, str(configuration_docs.SCHEMA), set_default=False)
+    validate(values, str(reference.SCHEMA), set_default=False)
 
 
 def test_the_papers_study_takes_the_release_by_its_commented_block_alone(fresh):

@@ -10,15 +10,15 @@ import pytest
 import yaml
 
 from tests.studies import ROOT, StudyFolder, jobs_of
-from workflow_scripts.timecat.artifacts import write_json
-from workflow_scripts.timecat.configuration_errors import read_config
-from workflow_scripts.timecat.plan_cluster import scheduler_view
-from workflow_scripts.timecat.plan_jobs import jobs_of as planned_jobs
-from workflow_scripts.timecat.plan_report import make_plan
-from workflow_scripts.timecat.plan_rows import RowsOf
-from workflow_scripts.timecat.plan_work import PlannedStudy
-from workflow_scripts.timecat.study import Study
-from workflow_scripts.timecat.throughputs import read_throughputs
+from workflow_scripts.timecat.artifacts.files import write_json
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.planning.cluster import scheduler_view
+from workflow_scripts.timecat.planning.jobs import jobs_of as planned_jobs
+from workflow_scripts.timecat.planning.report import make_plan
+from workflow_scripts.timecat.planning.rows import RowsOf
+from workflow_scripts.timecat.planning.throughputs import read_throughputs
+from workflow_scripts.timecat.planning.work import PlannedStudy
+from workflow_scripts.timecat.study.study import Study
 
 ROWS = {
     "photos": {"tinyimagenet25": (12_500, 1_250), "cifar100": (12_000, 3_000, 100)},

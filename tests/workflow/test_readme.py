@@ -10,8 +10,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from tests.studies import ROOT, StudyFolder
-from workflow_scripts.timecat.configuration import Config
-from workflow_scripts.timecat.configuration_data_sets import AnyDataSet
+from workflow_scripts.timecat.config.data_sets import AnyDataSet
+from workflow_scripts.timecat.config.model import Config
 
 PAGES = ["README.md", "config/README.md", "results/README.md"]
 

@@ -43,7 +43,7 @@ def test_the_embedded_arms_have_one_budget():
 
 
 def test_every_task_has_at_least_a_thousand_rows_for_evaluation():
-    from workflow_scripts.timecat.datasets.motifs import TASKS
+    from workflow_scripts.timecat.images.datasets.motifs import TASKS
 
     values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     assert values["data_sets"]["motifs"]["rows"]["evaluation"] // len(TASKS) >= 1000

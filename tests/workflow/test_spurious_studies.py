@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.studies import ROOT, StudyFolder, jobs_of
-from workflow_scripts.timecat.configuration_errors import load_unique, read_config
+from workflow_scripts.timecat.config.reading import load_unique, read_config
 
 WANTED = "results/spurious.csv"
 STUDIES = {"waterbirds": "place", "celeba": "male"}

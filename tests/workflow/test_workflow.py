@@ -9,7 +9,7 @@ import yaml
 from snakemake.utils import validate
 
 from tests.studies import ROOT, StudyFolder, jobs_of
-from workflow_scripts.timecat import configuration_docs
+from workflow_scripts.timecat.config import reference
 
 CONFIGS = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if path.name != "throughputs.yaml")
 
@@ -172,7 +172,7 @@ def test_nothing_but_the_graph_is_printed(fresh):
 def test_the_snakefile_is_quick_to_parse():
     """Every cluster job parses it again: neither torch nor pandas."""
     code = (
-        "import sys; from workflow_scripts.timecat import configuration_errors, source_code, study;"
+        "import sys; from workflow_scripts.timecat.config import reading as configuration_errors, source_code, study;"
         "assert not {'torch', 'pandas', 'numpy', 'pyarrow'} & set(sys.modules)"
     )
     run(sys.executable, "-c", code)
@@ -201,21 +201,21 @@ def test_the_pictured_rule_graph_is_the_workflows(fresh):
 
 def test_generated_documentation_is_current():
     """``make docs`` makes it anew."""
-    assert configuration_docs.SCHEMA.read_text() == configuration_docs.schema_text()
-    current = configuration_docs.README.read_text()
-    assert current == configuration_docs.readme_text(current)
+    assert reference.SCHEMA.read_text() == reference.schema_text()
+    current = reference.README.read_text()
+    assert current == reference.readme_text(current)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_schema_accepts_the_studies(config):
     values = yaml.safe_load((ROOT / "config" / config).read_text())
-    validate(values, str(configuration_docs.SCHEMA), set_default=False)
+    validate(values, str(reference.SCHEMA), set_default=False)
 
 
 def test_the_schema_refuses_a_mistake():
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text()) | {"sauce": 1}
     with pytest.raises(Exception, match="sauce"):
-        validate(values, str(configuration_docs.SCHEMA), set_default=False)
+        validate(values, str(reference.SCHEMA), set_default=False)
 
 
 def test_a_mistake_stops_before_any_job_with_one_sentence(fresh, tmp_path):

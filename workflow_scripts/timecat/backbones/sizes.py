@@ -1,0 +1,95 @@
+"""How large a backbone is and what an image costs in it, for `make plan`: without torch wherever that is possible."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+
+from workflow_scripts.timecat.artifacts.files import canonical_json
+from workflow_scripts.timecat.backbones.catalogue import SMALL_RESIDUAL
+
+TABLE_SIDE = 224  # pixels
+
+
+@dataclass(frozen=True)
+class BackboneSize:
+    """A backbone without a classifier.
+
+    parameters: numbers. tensors: parameter tensors. statistics: numbers of batch norm's running means and variances.
+    norms: batch-norm layers. dimension: features. macs: multiplications with addition of one image's forward pass.
+    """
+
+    parameters: int
+    tensors: int
+    statistics: int
+    norms: int
+    dimension: int
+    macs: float
+
+
+# torchvision's ResNets at 224 px by (architecture, width); a test holds them equal to what `counted` finds.
+KNOWN = {
+    ("resnet18", 1): BackboneSize(11_176_512, 60, 9_600, 20, 512, 1_813_561_344),
+    ("resnet34", 1): BackboneSize(21_284_672, 108, 17_024, 36, 512, 3_663_249_408),
+    ("resnet50", 1): BackboneSize(23_508_032, 159, 53_120, 53, 2048, 4_087_136_256),
+    ("resnet101", 1): BackboneSize(42_500_160, 312, 105_344, 104, 2048, 7_799_357_440),
+    ("resnet152", 1): BackboneSize(58_143_808, 465, 151_424, 155, 2048, 11_511_578_624),
+    ("resnet50", 2): BackboneSize(93_907_072, 159, 106_240, 53, 4096, 16_112_517_120),
+}
+
+
+def backbone_size(settings, image_size: int) -> BackboneSize:
+    """Of a backbone's block of the config at a side of its images in pixels. UserError if it cannot be made."""
+    if settings.architecture == SMALL_RESIDUAL:
+        return small_residual_size(settings.width, settings.blocks, image_size)
+    known = KNOWN.get((settings.architecture, getattr(settings, "width", None)))
+    if known is None:
+        own = {key: value for key, value in vars(settings).items() if key not in ("pretrain", "checkpoints")}
+        return _counted_once(canonical_json(own), image_size)
+    return BackboneSize(**vars(known) | {"macs": known.macs * (image_size / TABLE_SIDE) ** 2})
+
+
+def small_residual_size(width: int, blocks: int, image_size: int) -> BackboneSize:
+    """Of backbones.SmallResidual, from how it is built."""
+    side, channels = image_size, width
+    parameters, macs, normalised, norms = 27 * width, 27 * width * side**2, width, 1
+    for block in range(blocks):
+        side, before, channels = -(-side // 2), channels, width * 2**block
+        weights = 9 * before * channels + 9 * channels**2 + before * channels  # two convolutions and the shortcut's
+        parameters, macs = parameters + weights, macs + weights * side**2
+        normalised, norms = normalised + 3 * channels, norms + 3
+    # A batch norm of c channels has 2 c parameters and 2 c statistics; before each stands a convolution.
+    return BackboneSize(parameters + 2 * normalised, 3 * norms, 2 * normalised, norms, channels, macs)
+
+
+@cache
+def _counted_once(settings: str, image_size: int) -> BackboneSize:
+    return counted(json.loads(settings), image_size)
+
+
+def counted(settings: dict, image_size: int) -> BackboneSize:
+    """Of any backbone, by building it without memory and sending one image through: seconds, for torch is imported.
+
+    (RegNets of torchvision are built in memory first: how wide their stages are is itself computed with tensors.)
+    """
+    import torch
+    from torch import nn
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from workflow_scripts.timecat.backbones.build import build_backbone
+
+    with torch.device("cpu" if settings["architecture"].startswith("regnet_") else "meta"):
+        model = build_backbone(settings, image_size).eval()
+    with torch.device("meta"):
+        model.to("meta")
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(torch.zeros(1, 3, image_size, image_size))
+    parameters = list(model.parameters())
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    return BackboneSize(
+        parameters=sum(parameter.numel() for parameter in parameters),
+        tensors=len(parameters),
+        statistics=sum(2 * module.num_features for module in norms),
+        norms=len(norms),
+        dimension=model.dimension,
+        macs=counter.get_total_flops() / 2,
+    )

@@ -1,0 +1,104 @@
+"""One file out of an archive (.tar, compressed or not, or .zip; told by content). Nothing else of it touches the disk."""
+
+import contextlib
+import difflib
+import posixpath
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from pathlib import PurePosixPath
+
+from workflow_scripts.timecat.artifacts.files import UserError
+
+LISTED = 3  # names in a sentence
+
+
+def extract_member(archive, wanted: str, target) -> str:
+    """Write the file ``wanted`` of an archive to the path ``target``; return its whole name there.
+
+    Archives often hold everything in one folder more: a member whose path ends with ``wanted`` is taken, if there is one
+    only. UserError if there is none or several, if it leaves the archive's folder (absolute, ``..``), if it is a link or
+    no file, and if the archive cannot be read.
+    """
+    if not _stays_inside(wanted):
+        raise UserError(
+            f"`checkpoints.path` is {wanted!r}, which leaves the archive's folder; write a path inside of it"
+        )
+    wanted = posixpath.normpath(wanted)
+    taken, names = None, []
+    try:
+        with _members(archive) as members:
+            for name, is_file, is_link, open_member in members:
+                names.append(name)
+                if not _ends_with(name, wanted):
+                    continue
+                _check(archive, name, is_file, is_link)
+                exact = posixpath.normpath(name) == wanted
+                if taken is not None and not exact:
+                    raise UserError(
+                        f"{archive} has both {taken} and {name}; write a longer part of the right one in `checkpoints.path`"
+                    )
+                with open_member() as source, open(target, "wb") as file:
+                    shutil.copyfileobj(source, file, 2**20)
+                taken = name
+                if exact:
+                    break
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(
+            f"{archive} cannot be read as an archive ({error}); it may be incomplete: fetch it again"
+        ) from None
+    if taken is None:
+        raise UserError(f"{archive} has no {wanted}{_near(wanted, names)}; correct `checkpoints.path`")
+    return taken
+
+
+@contextlib.contextmanager
+def _members(archive):
+    """The members of an archive, in its order: (name, whether it is a file, whether a link, how to open it)."""
+    if tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tar:
+            yield (
+                (member.name, member.isfile(), member.issym() or member.islnk(), lambda m=member: tar.extractfile(m))
+                for member in tar
+            )
+    elif zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            yield (
+                (info.filename, not info.is_dir(), _is_zip_link(info), lambda i=info: zipped.open(i))
+                for info in zipped.infolist()
+            )
+    else:
+        raise UserError(f"{archive} is neither a .tar nor a .zip; if it is the checkpoint itself, write it as `path`")
+
+
+def _is_zip_link(info: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(info.external_attr >> 16)
+
+
+def _ends_with(name: str, wanted: str) -> bool:
+    """Whether a member is what is wanted, perhaps in further folders."""
+    parts, last = PurePosixPath(posixpath.normpath(name)).parts, PurePosixPath(wanted).parts
+    return parts[-len(last) :] == last
+
+
+def _stays_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _check(archive, name: str, is_file: bool, is_link: bool) -> None:
+    if not _stays_inside(name):
+        raise UserError(f"{archive}: its member {name!r} leaves the folder; such an archive is not unpacked")
+    if is_link or not is_file:
+        kind = "a link" if is_link else "no file"
+        raise UserError(f"{archive}: its member {name!r} is {kind} and is not followed; name the file itself")
+
+
+def _near(wanted: str, names: list[str]) -> str:
+    """What it has instead: members of the same name, or similar ones."""
+    last = posixpath.basename(wanted)
+    same = [name for name in names if posixpath.basename(name) == last]
+    near = (same or difflib.get_close_matches(wanted, names, n=LISTED, cutoff=0.4))[:LISTED]
+    return f" (but {', '.join(near)})" if near else ""

@@ -1,0 +1,166 @@
+"""Downloads that are whole or absent: an interrupted one goes on where it was, a file that changed meanwhile does not.
+
+What has come stands in ``.NAME.part``, beside a ``.NAME.part.json`` that tells which state of the URL it is of.
+"""
+
+import errno
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from workflow_scripts.timecat.artifacts.files import UserError, read_json, write_json
+from workflow_scripts.timecat.runtime.command import log
+from workflow_scripts.timecat.runtime.progress import Progress
+
+CHUNK = 2**20  # bytes
+TIMEOUT = 60  # seconds without a byte
+ATTEMPTS = 6  # in a row that bring nothing
+LONGEST_PAUSE = 30.0  # seconds between two attempts
+VALIDATORS = ("ETag", "Last-Modified")
+OWN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)  # of our file, not of the network
+PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that another attempt may not meet
+
+
+class _Interrupted(Exception):
+    """The transfer ended early; another attempt may go on."""
+
+
+def download(url: str, path, sha256: str = "", pause: float = 1.0) -> dict:
+    """Bring what is at ``url`` (http, https) to ``path``. Returns {"bytes": size, "sha256": hex}.
+
+    sha256: what it must be, or "". pause: seconds before the second attempt, doubled for each after that. Raises
+    UserError if the server refuses, if ATTEMPTS in a row bring nothing, or if the SHA-256 is another one. Call it inside
+    ``sole_writer``.
+    """
+    path = Path(path)
+    part, about = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.part.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    in_vain = 0
+    while True:
+        before = _size(part)
+        try:
+            _transfer(url, part, about)
+            break
+        except (_Interrupted, OSError, http.client.HTTPException) as error:
+            if getattr(error, "errno", None) in OWN_ERRORS:
+                raise UserError(f"{part} cannot be written: {error.strerror}; mend that and run again") from None
+            in_vain = 0 if _size(part) > before else in_vain + 1
+            if in_vain == ATTEMPTS:
+                raise UserError(
+                    f"{url} cannot be downloaded ({_reason(error)}, {ATTEMPTS} times in a row); what came is kept: check the "
+                    "URL and the network and run again to go on"
+                ) from None
+            log(f"{url}: {_reason(error)} after {_size(part)} bytes; trying again")
+            time.sleep(min(pause * 2**in_vain, LONGEST_PAUSE))
+    with open(part, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    size = _size(part)
+    if sha256 and found != sha256:
+        part.unlink()
+        about.unlink()
+        raise UserError(
+            f"{url} has the SHA-256 {found} and `checkpoints.sha256` says {sha256}; it was removed: correct the config if the "
+            "publisher changed the file, otherwise run again"
+        )
+    os.replace(part, path)
+    about.unlink()
+    return {"bytes": size, "sha256": found}
+
+
+def _transfer(url: str, part: Path, about: Path) -> None:
+    """One attempt: go on after what ``part`` holds if the server still has the same file, else begin anew."""
+    have, known = _size(part), _read_about(about, url)
+    headers = {"Accept-Encoding": "identity", "User-Agent": "timecat"}
+    # With nothing to tell it by, the rest might be of another file.
+    if have and known and any(known[name] for name in ("total", *VALIDATORS)):
+        headers["Range"] = f"bytes={have}-"
+        if condition := _if_range(known):
+            headers["If-Range"] = condition
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # nothing is left to send: the part is whole, or of another file
+            if known and have == known["total"] and _total_of(error.headers.get("Content-Range")) in (None, have):
+                return
+            part.unlink(missing_ok=True)
+            raise _Interrupted("the part was not of this file") from None
+        if error.code in PASSING:
+            raise _Interrupted(f"status {error.code} {error.reason}") from None
+        raise UserError(
+            f"{url} cannot be downloaded: the server says {error.code} {error.reason}; correct the URL in `checkpoints`"
+        ) from None
+    with response:
+        if response.status == 206 and _continues(response.headers, have, known):
+            log(f"{url}: going on after {have} bytes")
+            mode, total = "ab", known["total"] or _total_of(response.headers["Content-Range"])
+        elif response.status == 206:
+            part.unlink(missing_ok=True)
+            raise _Interrupted("the file at the server has changed")
+        else:
+            if have:
+                log(f"{url}: beginning anew, since it changed or its server cannot go on in the middle")
+            mode, have, total = "wb", 0, _number(response.headers.get("Content-Length"))
+            part.unlink(missing_ok=True)
+            write_json(about, {"url": url, "total": total, **{name: response.headers.get(name) for name in VALIDATORS}})
+        with open(part, mode) as file:
+            have = _copy(response, file, have, total, part.name.removeprefix(".").removesuffix(".part"))
+    if total is not None and have != total:
+        raise _Interrupted(f"the connection ended at {have} of {total} bytes")
+
+
+def _copy(response, file, have: int, total: int | None, title: str) -> int:
+    """Write what comes; return the size then. What has come stays in the file when the connection breaks."""
+    progress = Progress(total, f"download of {title}", "bytes", done=have) if total else None
+    while data := response.read1(CHUNK):
+        file.write(data)
+        have += len(data)
+        if progress:
+            progress.advance(len(data))
+    if progress:
+        progress.close()
+    return have
+
+
+def _continues(headers, have: int, known: dict) -> bool:
+    """Whether a partial answer begins where the part ends and is of the file that the part is of."""
+    answer = headers.get("Content-Range") or ""
+    pairs = [(known[name], headers.get(name)) for name in VALIDATORS] + [(known["total"], _total_of(answer))]
+    return answer.startswith(f"bytes {have}-") and all(old == new for old, new in pairs if old and new)
+
+
+def _if_range(known: dict) -> str | None:
+    """The condition under which a server sends the rest: a strong ETag (a weak one must not stand there), else the time."""
+    etag = known["ETag"]
+    return etag if etag and not etag.startswith("W/") else known["Last-Modified"]
+
+
+def _total_of(content_range: str | None) -> int | None:
+    """The whole file's size of a Content-Range, such as "bytes 5-9/10" or "bytes */10"."""
+    return _number((content_range or "").rpartition("/")[2])
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+def _read_about(about: Path, url: str) -> dict | None:
+    """What a part is of; None if it is of another URL or nobody knows."""
+    try:
+        known = read_json(about)
+    except (OSError, ValueError):
+        return None
+    return known if known.get("url") == url else None
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+    return str(reason)

@@ -1,0 +1,40 @@
+"""Weights for inference: safetensors files that say what they are, so that whoever reads one needs no config."""
+
+import json
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
+
+
+def write_weights(path, model, description: dict) -> str:
+    """Write a Classifier's weights with ``description`` as their metadata; return the digest of the content.
+
+    description: backbone (its settings), recipe, image_size (side of the images, pixels), source, seed, step, classes,
+    config digest, final train loss, source accuracy.
+    """
+    return write_tensors(path, model.state_dict(), description)
+
+
+def read_description(path) -> dict:
+    """The metadata of a weights file."""
+    import safetensors
+
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+    if "timecat" not in metadata:
+        raise UserError(f"{path} was not written by this workflow: it has no description; pretrain or import it again")
+    return json.loads(metadata["timecat"])
+
+
+def read_backbone(path):
+    """(backbone in evaluation mode on the CPU, its description) of a weights file."""
+    import safetensors.torch
+
+    from workflow_scripts.timecat.backbones.build import build_backbone
+
+    description = read_description(path)
+    backbone = build_backbone(description["backbone"], description.get("image_size"))
+    prefix = "backbone."
+    tensors = safetensors.torch.load_file(path)
+    backbone.load_state_dict({name[len(prefix) :]: v for name, v in tensors.items() if name.startswith(prefix)})
+    return backbone.eval().requires_grad_(False), description

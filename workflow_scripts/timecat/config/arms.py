@@ -1,0 +1,228 @@
+"""The typed config of arms, the rows of tables, and of the tables beside table 2: table 1, its controls, other families of networks,
+and the grid.
+
+All tables draw on one set of arms: a name means the same arm wherever it stands, and is probed once.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from workflow_scripts.timecat.config.blocks import (
+    Ascending,
+    Block,
+    Name,
+    Percent,
+    PositiveInt,
+    Seed,
+    WithoutRepeats,
+    changes_of,
+    repeated,
+)
+from workflow_scripts.timecat.config.stages import Transfer
+
+TransferChanges = changes_of(Transfer, "TransferChanges")
+TRAINED = ("finetune", "direct")  # the modes of `transfer` that train backbones, each by the block of that name
+
+Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
+Targets = Annotated[list[Name], Field(min_length=1), WithoutRepeats]
+TABLES = ("table1", "controls", "families")  # blocks of the config that are an ArmTable, and the names of their results
+GAP_TABLES = ("gap", "genomics")  # blocks that are a config.gap.GapTable
+OTHER_TABLES = (*GAP_TABLES, "spurious")  # blocks that have an ArmTable's keys, and a rule of their own
+BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "grid")  # all blocks that a study can do without
+
+
+class Arm(Block):
+    """A row of a table: `members` checkpoints at `steps` each, their features concatenated."""
+
+    name: Name = Field(description="its name in tables and files")
+    members: PositiveInt = Field(description="number of checkpoints")
+    steps: PositiveInt | list[PositiveInt] | None = Field(
+        None,
+        description="optimizer steps of each, or a list with those of each member in turn; required, except with "
+        "`transfer: direct`, which has none",
+    )
+    source: Name | None = Field(
+        None,
+        description="the data set that its members are pretrained on (default: its table's, else the study's source)",
+    )
+    backbone: Name | None = Field(
+        None, description="a key of `backbones` (default: its table's, else the study's backbone)"
+    )
+    transfer: Literal["probe", "finetune", "direct", "reweight"] = Field(
+        "probe",
+        description="`probe`: frozen backbones; `finetune`: backbones trained on as well; `direct`: backbones trained on "
+        "the target from nothing; `reweight`: frozen backbones, a last layer trained on balanced groups (block `reweight`)",
+    )
+    training: TransferChanges | None = Field(
+        None,
+        description="with `transfer: finetune` or `direct`: changes to that block for this arm, such as {epochs: 90, "
+        "lr_milestones: [30, 60, 80]}",
+    )
+    one_seed: bool = Field(
+        False,
+        description="all members of a replicate are of one seed, and each seed is a replicate: copies of one checkpoint, or "
+        "with a list of `steps` snapshots of one run",
+    )
+    seeds: Seeds | None = Field(
+        None, description="seeds that its replicates are made of (default: its table's `seeds`, else pretrain.seeds)"
+    )
+    replicates: list[list[Seed]] | None = Field(
+        None,
+        description="lists of seeds, one per replicate (default: disjoint groups in the order of the seeds)",
+        min_length=1,
+    )
+    published: dict[Name, Percent] = Field(
+        {}, description="published accuracies by data set, in percent, which tables print beside the measured ones"
+    )
+
+    @property
+    def all_steps(self) -> list[int]:
+        """Optimizer steps of each member; empty without pretraining."""
+        if self.steps is None:
+            return []
+        return self.steps if isinstance(self.steps, list) else [self.steps] * self.members
+
+    @model_validator(mode="after")
+    def _training_where_trained(self):
+        if self.training is not None and self.transfer not in TRAINED:
+            raise ValueError(
+                f"training: {self.name!r} has `transfer: {self.transfer}`, which trains no backbone; remove the key, or choose "
+                "finetune or direct"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_where_pretrained(self):
+        if self.transfer == "direct" and self.steps is not None:
+            raise ValueError("steps: an arm with `transfer: direct` is not pretrained; remove the key")
+        if self.transfer == "direct" and self.one_seed:
+            raise ValueError("one_seed: an arm with `transfer: direct` has no checkpoints to share; remove the key")
+        if self.transfer != "direct" and self.steps is None:
+            raise ValueError("steps: it is missing; add it (the optimizer steps of each member)")
+        if isinstance(self.steps, list) and len(self.steps) != self.members:
+            raise ValueError(
+                f"steps: {self.steps} has {len(self.steps)} numbers and {self.name!r} has {self.members} members; give one "
+                "for each, or one number for all"
+            )
+        return self
+
+
+class ArmTable(Block):
+    """A table of arms beside table 2: its own arms, and arms of other tables by their names."""
+
+    seeds: Seeds | None = Field(
+        None, description="seeds that the replicates of its own arms are made of (default: pretrain.seeds)"
+    )
+    source: Name | None = Field(
+        None, description="the data set that its own arms are pretrained on (default: the study's source)"
+    )
+    backbone: Name | None = Field(None, description="the backbone of its own arms (default: the study's backbone)")
+    targets: Targets | None = Field(
+        None, description="its data sets, in the order of its columns (default: the study's targets)"
+    )
+    arms: Annotated[
+        list[
+            Annotated[
+                Annotated[Name, Tag("name")] | Annotated[Arm, Tag("arm")],
+                Discriminator(lambda value: "name" if isinstance(value, str) else "arm"),
+            ]
+        ],
+        Field(min_length=1),
+    ] = Field(description="the rows in order: arms as in `arms`, or names of arms that stand in another table")
+
+    @property
+    def own(self) -> list[Arm]:
+        """The arms that are defined here, with the seeds, source and backbone that they are made of."""
+        shared = {key: getattr(self, key) for key in ("seeds", "source", "backbone")}
+        arms = [arm for arm in self.arms if isinstance(arm, Arm)]
+        return [
+            arm.model_copy(update={key: value for key, value in shared.items() if getattr(arm, key) is None})
+            for arm in arms
+        ]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all rows."""
+        return [arm.name if isinstance(arm, Arm) else arm for arm in self.arms]
+
+
+class ArmGrid(Block):
+    """Every number of members at every number of steps, probed; arms of tables are used where they are the same."""
+
+    members: Annotated[list[PositiveInt], Field(min_length=1), Ascending] = Field(
+        [1, 2, 3, 4, 5], description="numbers of members, ascending"
+    )
+    steps: Annotated[list[PositiveInt], Field(min_length=1), Ascending] | None = Field(
+        None, description="numbers of steps, ascending (default: all milestones of the study's backbone)"
+    )
+    seeds: Seeds | None = Field(
+        None, description="seeds that replicates are made of (default: pretrain.seeds, so that checkpoints exist)"
+    )
+    replicates: PositiveInt | None = Field(
+        None,
+        description="at most so many replicates of a cell, the first ones (default: as many as the seeds give; an arm of a table "
+        "that stands for a cell keeps its own)",
+    )
+    targets: Targets | None = Field(None, description="its data sets, a panel for each (default: the study's targets)")
+
+
+def grid_arm_name(members: int, steps: int) -> str:
+    """What an arm of the grid is called if no table has it."""
+    return f"grid{members}x{steps}"
+
+
+def collected_arms(arms: list[Arm], tables: dict[str, ArmTable | None]) -> dict[str, Arm]:
+    """All arms by name, those of table 2 (``arms``) first. ValueError, beginning with the key, where a name of a row
+    stands twice in a table, means two arms, or none."""
+    tables = {name: table for name, table in tables.items() if table is not None}
+    rows = {"arms": [arm.name for arm in arms]} | {f"{name}.arms": table.names for name, table in tables.items()}
+    for key, names in rows.items():
+        if (name := repeated(names)) is not None:
+            raise ValueError(f"{key}: {name!r} stands there twice; give each its own name or remove one")
+    found = {arm.name: arm for arm in arms}
+    place = dict.fromkeys(found, "arms")
+    for name, table in tables.items():
+        for arm in table.own:
+            if found.setdefault(arm.name, arm) != arm:
+                raise ValueError(
+                    f"{name}.arms: {arm.name!r} is another arm in `{place[arm.name]}`; give it a name of its own, or write "
+                    "the name alone for the same arm"
+                )
+            place.setdefault(arm.name, f"{name}.arms")
+    for name, table in tables.items():
+        for row in table.names:
+            if row not in found:
+                raise ValueError(
+                    f"{name}.arms: {row!r} is not one of the arms ({', '.join(found)}); define it or correct it"
+                )
+    return found
+
+
+def check_replicates(arm: Arm, seeds: list[int], key: str) -> None:
+    """ValueError where an arm cannot be made of its seeds (``seeds``, which stand at ``key`` of the config)."""
+    needed = 1 if arm.one_seed else arm.members
+    if arm.replicates is None and needed > len(seeds):
+        raise ValueError(
+            f"arms: {arm.name!r} needs {needed} seeds and {key} has {len(seeds)}; add {needed - len(seeds)} or lower its "
+            "members"
+        )
+    # A seed that stands twice inside a replicate is allowed: copies of one checkpoint are a control.
+    if (replicate := repeated(arm.replicates or [])) is not None:
+        raise ValueError(
+            f"arms: the replicate {replicate} of {arm.name!r} stands there twice and would count as two; remove one"
+        )
+    for replicate in arm.replicates or []:
+        if len(replicate) != arm.members:
+            raise ValueError(
+                f"arms: {arm.name!r} has {arm.members} members, its replicate {replicate} has {len(replicate)} seeds; "
+                "list as many seeds as members"
+            )
+        if arm.one_seed and len(set(replicate)) > 1:
+            raise ValueError(
+                f"arms: {arm.name!r} has `one_seed`, its replicate {replicate} has {len(set(replicate))}; repeat one seed, "
+                "or leave `replicates` out"
+            )
+        for seed in replicate:
+            if seed not in seeds:
+                raise ValueError(f"arms: seed {seed} of {arm.name!r} is not in {key} {seeds}; add it there")

@@ -1,0 +1,268 @@
+"""The typed config of data sets: what each kind is read from, how it is stored, and how its images become inputs."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from workflow_scripts.timecat.config.blocks import (
+    Block,
+    Fraction,
+    Grid,
+    Name,
+    PositiveInt,
+    Probability,
+    Seed,
+    Share,
+    Text,
+    WithoutRepeats,
+)
+from workflow_scripts.timecat.config.transforms import (
+    CifarTransform,
+    PhotoTransform,
+    SequenceTransform,
+    Transform,
+)
+from workflow_scripts.timecat.images.sequence_square import SHORTEST, side_of
+
+Views = PositiveInt | Annotated[list[Literal["center"]], Field(min_length=1, max_length=1)]
+Percent = Annotated[int, Field(ge=1, le=100)]
+
+
+class Storage(Block):
+    """How the images of a folder are stored. Smaller sides than the image's reduce it; nothing is ever enlarged."""
+
+    write_mode: Literal["jpg", "raw"] = Field("jpg", description="JPEG, or pixels as they are")
+    longest_side: PositiveInt | None = Field(
+        500, description="larger images are reduced to this longest side, in pixels"
+    )
+    shortest_side: PositiveInt | None = Field(
+        None, description="larger images are reduced to this shortest side, in pixels, as torchvision's Resize does it"
+    )
+    quality: Percent = Field(95, description="of JPEG encoding, where an image is encoded anew")
+
+
+class RawStorage(Storage):
+    """The same keys; small images are stored as they are."""
+
+    write_mode: Literal["jpg", "raw"] = Field("raw", description=Storage.model_fields["write_mode"].description)
+    longest_side: PositiveInt | None = Field(None, description=Storage.model_fields["longest_side"].description)
+
+
+class DataSet(Block):
+    """What every data set says."""
+
+    title: str | None = Field(None, description="its name in tables and figures (default: its key)")
+    transform: Transform = Field(Transform(), description="how images become inputs, in probing and as source")
+    views: Views | None = Field(None, description="overrides features.views for this data set")
+    weight_decays: Grid | None = Field(None, description="overrides probe.weight_decays for this data set")
+
+
+class Rows(Block):
+    """Number of images of a made data set."""
+
+    train: PositiveInt
+    evaluation: PositiveInt
+
+
+class Cues(DataSet):
+    """Made images in which four families of glyphs compete to predict the class."""
+
+    kind: Literal["cues"]
+    seed: Seed = Field(1, description="draws glyphs and images")
+    rows: Rows = Field(description="number of images per split")
+    agreement: Probability = Field(0.9, description="probability that a glyph agrees with the class (label: class)")
+    components: Annotated[int, Field(ge=1, le=4)] | None = Field(
+        None,
+        description="with `label: class`, the data set is a mixture of so many components, group column `component`: in the "
+        "first the glyph of family 0 always agrees with the class, in the second that of family 1, and so on",
+    )
+    label: Literal["class", "cue0", "cue1", "cue2", "cue3"] = Field(
+        "class", description="the label: the class, or the glyph of one family, all glyphs then being independent"
+    )
+
+    @model_validator(mode="after")
+    def _components_of_the_class(self):
+        if self.components is not None and self.label != "class":
+            raise ValueError(f"components: with `label: {self.label}` no glyph agrees with a class; remove one of them")
+        return self
+
+
+class Shortcut(DataSet):
+    """Made images in which an easy cue, the background, agrees with the label nearly always; group column `place`."""
+
+    kind: Literal["shortcut"]
+    seed: Seed = Field(1, description="draws glyphs and images")
+    rows: Rows = Field(description="number of images per split")
+    agreement: Probability = Field(
+        0.95,
+        description="share of the training rows whose background agrees with the label; of those for evaluation half",
+    )
+
+
+class Digits(DataSet):
+    """The 1,797 scanned digits that ship with scikit-learn, enlarged to 32 x 32."""
+
+    kind: Literal["digits"]
+    seed: Seed = Field(1, description="draws the evaluation rows")
+    evaluation_fraction: Fraction = Field(0.3333, description="share of each class that is for evaluation")
+
+
+class Images(DataSet):
+    """What every data set of image files says."""
+
+    root: Text = Field(description="its folder")
+    transform: PhotoTransform = Field(PhotoTransform(), description="how images become inputs")
+    storage: Storage = Field(Storage(), description="how images are stored")
+    broken: Literal["error", "skip"] = Field(
+        "error", description="what an image that cannot be read does: stop, or be left out and listed in a file"
+    )
+    subset_seed: Seed = Field(0, description="draws the rows of `fraction` and the classes of `classes`")
+    fraction: Share = Field(1.0, description="share of the training rows that is used (0.01: few-shot)")
+    balanced: bool = Field(
+        True, description="`fraction` is taken of every class (at least one row); false: of all rows together"
+    )
+
+
+class ImageFolder(Images):
+    """A folder with `train/CLASS/*` and `val/CLASS/*`."""
+
+    kind: Literal["image_folder"]
+    classes: PositiveInt | Annotated[list[Text], Field(min_length=1), WithoutRepeats] | None = Field(
+        None, description="the classes that are used: their names, or how many, drawn at random (default: all)"
+    )
+
+
+class ImageNet(Images):
+    """ImageNet-1k: `train/WNID/*` and `val/WNID/*`, exactly 1,000 classes."""
+
+    kind: Literal["imagenet"]
+
+
+class INaturalist18(Images):
+    """iNaturalist 2018 as it is published: `train_val2018/`, `train2018.json`, `val2018.json`."""
+
+    kind: Literal["inaturalist18"]
+
+
+class Cifar(Images):
+    """CIFAR-10 or CIFAR-100 as torchvision reads them (md5-checked)."""
+
+    kind: Literal["cifar10", "cifar100"]
+    transform: CifarTransform = Field(CifarTransform(), description="how images become inputs")
+    storage: RawStorage = Field(RawStorage(), description="how images are stored")
+    download: bool = Field(False, description="fetch the archive when it is not there")
+
+
+class Camelyon17(Images):
+    """Camelyon17 in WILDS' layout (`metadata.csv`, `patches/`); the hospital is the group column `center`."""
+
+    kind: Literal["camelyon17"]
+    evaluation_split: Literal["id_val", "val", "test"] = Field(
+        "test", description="rows for evaluation: hospitals of training (id_val), hospital 1 (val) or hospital 2 (test)"
+    )
+
+
+class SpuriousPhotos(Images):
+    """Waterbirds (`metadata.csv`; group column `place`) or CelebA (blond or not; `metadata.csv`, or its two lists, and
+    `img_align_celeba/`; group column `male`), as they are published."""
+
+    kind: Literal["waterbirds", "celeba"]
+    train_split: Literal["train", "val"] = Field("train", description="rows for training: val is for reweighting alone")
+    evaluation_split: Literal["val", "test"] = Field("test", description="rows for evaluation")
+
+
+class EvaluationFolder(Block):
+    """A folder `CLASS/*` that is evaluated with another data set's probe (ImageNet-V2, -R, -A, -Sketch).
+
+    Its folders name classes of that data set, all or some (or number their labels, as ImageNet-V2's do); predictions are
+    masked to them.
+    """
+
+    kind: Literal["evaluation_folder"]
+    title: str | None = Field(None, description="its name in tables and figures (default: its key)")
+    root: Text = Field(description="its folder")
+    probe_of: Text = Field(description="the data set whose probe is evaluated; transforms are also that data set's")
+    storage: Storage = Field(Storage(), description="how images are stored")
+    broken: Literal["error", "skip"] = Field(
+        "error", description="what an image that cannot be read does: stop, or be left out and listed in a file"
+    )
+
+
+class Part(DataSet):
+    """Rows of another data set, chosen by the group columns of its index; its classes are those of its training rows."""
+
+    kind: Literal["part"]
+    of: Name = Field(description="the whole, another data set of this study")
+    where: dict[Text, Annotated[list[Text | int], Field(min_length=1)]] = Field(
+        {},
+        description="columns of the whole's index, `class_name`, `superclass` or a group, and the values that its rows have there",
+    )
+    balanced_by: Annotated[list[Text], WithoutRepeats] = Field(
+        [], description="columns: as many training rows are drawn of each combination of their values as the rarest has"
+    )
+    subset_seed: Seed = Field(0, description="draws the rows of `balanced_by`")
+    transform: Transform | None = Field(None, description="how images become inputs (default: the whole's)")
+    views: Views | None = Field(None, description="overrides features.views for this data set (default: the whole's)")
+
+
+class OfSequences(DataSet):
+    """What every data set of sequences of bases says. Each is stored as an image, one pixel a base, row after row."""
+
+    length: PositiveInt = Field(
+        description="the most bases of a sequence; the image is the smallest square that has room"
+    )
+    transform: SequenceTransform = Field(SequenceTransform(), description="nothing to set: sequences are not augmented")
+    views: Views = Field(
+        ["center"], description="how the training rows are read: [center], since all views are the same"
+    )
+
+    @model_validator(mode="after")
+    def _as_it_is(self):
+        if self.transform.model_fields_set:
+            raise ValueError("transform: sequences are read as they are stored; remove the key")
+        if self.views != ["center"]:
+            raise ValueError("views: all views of a sequence are the same; write [center] or remove the key")
+        size = SequenceTransform.model_construct(size=side_of(self.length))
+        object.__setattr__(self, "transform", size)  # derived, in a block that is frozen
+        return self
+
+
+class Motifs(OfSequences):
+    """Made sequences of three tasks, each of which asks whether its own motif is there."""
+
+    kind: Literal["motifs"]
+    seed: Seed = Field(1, description="draws motifs and sequences")
+    rows: Rows = Field(description="number of sequences per split, of all tasks together")
+    length: Annotated[int, Field(ge=SHORTEST)] = Field(100, description=OfSequences.model_fields["length"].description)
+
+
+class Sequences(OfSequences):
+    """Sequences with label and task, in Parquet or FASTA files; a class of the whole is task and label together."""
+
+    kind: Literal["sequences"]
+    root: Text = Field(description="its folder")
+    train: list[Text] = Field(
+        description="files of the training rows, below `root`, or patterns such as `*/train.fna`: `.parquet` with the columns "
+        "sequence, label and task, or FASTA (`.fa`, `.fna`, `.fasta`, each also `.gz`) whose heads are name, label and task "
+        "with bars between; the task of a row without one is its file's folder",
+        min_length=1,
+    )
+    evaluation: list[Text] = Field(description="files of the rows for evaluation", min_length=1)
+
+
+AnyDataSet = Annotated[
+    Cues
+    | Digits
+    | Shortcut
+    | Motifs
+    | ImageFolder
+    | ImageNet
+    | INaturalist18
+    | Cifar
+    | Camelyon17
+    | SpuriousPhotos
+    | Sequences
+    | EvaluationFolder
+    | Part,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,216 @@
+"""The typed config: what a study's YAML file may say, what each key means, its default, and what is refused.
+
+Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
+their command line. Reading is strict: unknown keys and mistyped values are errors (see config.reading). Data sets
+are in config.data_sets, backbones in config.backbones, stages in config.stages, arms and their tables
+in config.arms, published weights in config.checkpoints.
+"""
+
+import os
+
+from pydantic import Field, model_validator
+
+from workflow_scripts.timecat.config import checks
+from workflow_scripts.timecat.config.arms import (
+    OTHER_TABLES,
+    TABLES,
+    Arm,
+    ArmGrid,
+    ArmTable,
+    check_replicates,
+    collected_arms,
+)
+from workflow_scripts.timecat.config.backbones import AnyBackbone
+from workflow_scripts.timecat.config.blocks import Block, Name, PositiveInt, changed, repeated
+from workflow_scripts.timecat.config.calibration import Calibration
+from workflow_scripts.timecat.config.checkpoints import Checkpoints
+from workflow_scripts.timecat.config.counterexample import Counterexample
+from workflow_scripts.timecat.config.data_sets import AnyDataSet, EvaluationFolder, OfSequences, Part
+from workflow_scripts.timecat.config.gap import GapTable
+from workflow_scripts.timecat.config.spurious import Reweight, SpuriousTable
+from workflow_scripts.timecat.config.stages import (
+    ContainerImage,
+    DirectTransfer,
+    Features,
+    Heldout,
+    Limits,
+    Pretrain,
+    Probe,
+    Table,
+    Transfer,
+)
+
+# What the table's columns are called: these, and for each data set its name with and without each of the endings.
+TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
+TABLE_ENDINGS = ("_std", "_holdout", "_published")
+
+
+class Config(Block):
+    """A study."""
+
+    source: Name = Field(description="the data set that backbones are pretrained on")
+    targets: list[Name] = Field(
+        description="the data sets that are probed, in the order of the table's columns", min_length=1
+    )
+    backbone: Name = Field(description="the backbone of the study, a key of `backbones`")
+    data_sets_file: str | None = Field(
+        None,
+        description="a YAML file whose block `data_sets` is read first, for studies that share data sets; the study's own "
+        "`data_sets` add to it or change single keys",
+    )
+    data_sets: dict[Name, AnyDataSet] = Field(description="data sets by name", min_length=1)
+    backbones: dict[Name, AnyBackbone] = Field(description="backbones by name", min_length=1)
+    pretrain: Pretrain = Field(description="the pretraining recipe")
+    checkpoints: Checkpoints | None = Field(None, description="published weights that take the place of pretraining")
+    arms: list[Arm] = Field(description="the rows of table 2, in order", min_length=1)
+    table1: ArmTable | None = Field(
+        None,
+        description="the rows of table 1: one network, one of the ensemble's size, the ensemble; parameters counted",
+    )
+    controls: ArmTable | None = Field(
+        None, description="the rows of the table of controls: width, copies, snapshots, another recipe; likewise"
+    )
+    families: ArmTable | None = Field(
+        None, description="the rows of the table of families: other architectures, other pretraining; likewise"
+    )
+    grid: ArmGrid | None = Field(None, description="members x steps, all of them")
+    gap: GapTable | None = Field(
+        None, description="transferred from a mixture or trained on its components directly (section 2 of the paper)"
+    )
+    genomics: GapTable | None = Field(None, description="the same of genomic sequences (section 4.3 of the paper)")
+    spurious: SpuriousTable | None = Field(
+        None, description="worst groups where a feature is spurious (section 4.2 of the paper)"
+    )
+    reweight: Reweight = Field(Reweight(), description="how arms with `transfer: reweight` are trained")
+    features: Features = Field(Features(), description="what is extracted from each checkpoint")
+    probe: Probe = Field(Probe(), description="the probe")
+    finetune: Transfer = Field(Transfer(), description="how arms with `transfer: finetune` are trained")
+    direct: DirectTransfer = Field(DirectTransfer(), description="how arms with `transfer: direct` are trained")
+    heldout: Heldout = Field(Heldout(), description="the rows that selection `holdout` sets aside")
+    counterexample: Counterexample = Field(Counterexample(), description="the counterexample (section 3 of the paper)")
+    table: Table = Field(Table(), description="how the table's figure looks")
+    calibration: Calibration = Field(Calibration(), description="how results/calibration.csv is made")
+    torch_threads: PositiveInt = Field(
+        1,
+        description="threads of one job's arithmetic; can change the last bits of a number, so a change re-runs everything",
+    )
+    limits: Limits = Field(
+        Limits(), description="what re-runs nothing: intervals, workers, memory, run time, GPUs of a job"
+    )
+    data_dir: str | None = Field(
+        None, description="what the data sets' `root`s are relative to, instead of this folder"
+    )
+    scratch_dir: str | None = Field(
+        None, description="where the .beton files go, instead of results/data_sets, which becomes a link to it"
+    )
+    container: ContainerImage = Field(ContainerImage(), description="the image in which stages run, where they do")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        self._complete_parts()
+        self._place_data()
+        for key in ("source", "targets"):
+            for name in [self.source] if key == "source" else self.targets:
+                if name not in self.data_sets:
+                    raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(self.data_sets)})")
+        if self.backbone not in self.backbones:
+            raise ValueError(f"backbone: {self.backbone!r} is not one of the backbones ({', '.join(self.backbones)})")
+        for key, names in (
+            ("targets", self.targets),
+            ("pretrain.seeds", self.pretrain.seeds),
+        ):
+            if (name := repeated(names)) is not None:
+                raise ValueError(f"{key}: {name!r} stands there twice; give each its own name or remove one")
+        for name in self.data_sets:
+            if name in TABLE_COLUMNS or name.endswith(TABLE_ENDINGS):
+                raise ValueError(f"data_sets: {name!r} is a name of the table's own columns; give it another one")
+        checks.check_recipes(self)
+        arms = self.all_arms
+        checks.check_tables(self, arms)
+        checks.check_evaluation_folders(self, arms)
+        for name in dict.fromkeys([self.backbone, *(arm.backbone or self.backbone for arm in arms.values())]):
+            checks.check_backbone(self, name)
+        for arm in arms.values():
+            check_replicates(arm, arm.seeds or self.pretrain.seeds, "seeds" if arm.seeds else "pretrain.seeds")
+            for name in arm.published:
+                if name not in (targets := self.targets_of_arm(arm)):
+                    raise ValueError(
+                        f"arms: {arm.name!r} has a published figure on {name!r}, which is not one of the targets "
+                        f"({', '.join(targets)}); correct the name"
+                    )
+        checks.check_grid(self)
+        checks.check_published(self, arms)
+        return self
+
+    def _place_data(self):
+        """Make relative roots relative to data_dir."""
+        for name, block in self.data_sets.items():
+            if self.data_dir is not None and getattr(block, "root", None) is not None:
+                root = os.path.join(self.data_dir, block.root)
+                self.data_sets[name] = block.model_copy(update={"root": root})
+
+    def _complete_parts(self):
+        """Give each part of a data set the whole's transform and views, if it has none of its own."""
+        wholes = [name for name, block in self.data_sets.items() if not isinstance(block, Part | EvaluationFolder)]
+        for name, block in self.data_sets.items():
+            if not isinstance(block, Part):
+                continue
+            if block.of not in wholes:
+                raise ValueError(
+                    f"data_sets.{name}.of: {block.of!r} is not one of the data sets that a part can be of "
+                    f"({', '.join(wholes)})"
+                )
+            whole = self.data_sets[block.of]
+            for key in ("transform", "views"):
+                if isinstance(whole, OfSequences) and getattr(block, key) is not None:
+                    raise ValueError(f"data_sets.{name}.{key}: sequences are read as they are stored; remove the key")
+            filled = {key: getattr(whole, key) for key in ("transform", "views") if getattr(block, key) is None}
+            self.data_sets[name] = block.model_copy(update=filled)
+
+    @property
+    def all_arms(self) -> dict[str, Arm]:
+        """The arms of all tables by name (the grid's, which have none in the config, are left out)."""
+        return collected_arms(self.arms, self.tables)
+
+    @property
+    def tables(self) -> dict[str, ArmTable]:
+        """The tables beside table 2 that the study has, by name."""
+        tables = {name: getattr(self, name) for name in (*TABLES, *OTHER_TABLES)}
+        return {name: table for name, table in tables.items() if table is not None}
+
+    def targets_of_arm(self, arm: Arm) -> list[str]:
+        """The data sets that an arm is transferred to, in any table."""
+        found = list(self.targets) if arm in self.arms else []
+        for table in self.tables.values():
+            if arm.name in table.names:
+                found += table.targets or self.targets
+        return list(dict.fromkeys(found))
+
+    @property
+    def grid_targets(self) -> list[str]:
+        """The data sets that the grid names itself."""
+        return (self.grid.targets if self.grid else None) or []
+
+    def has_sequences(self, data_set: str) -> bool:
+        """Whether a data set is of sequences, or of a part of one."""
+        block = self.data_sets[data_set]
+        return isinstance(self.data_sets[block.of] if isinstance(block, Part) else block, OfSequences)
+
+    @property
+    def publications(self) -> dict[str, Checkpoints]:
+        """Published weights by the backbone that they are of."""
+        found = {} if self.checkpoints is None else {self.backbone: self.checkpoints}
+        own = {name: block.checkpoints for name, block in self.backbones.items() if block.checkpoints is not None}
+        return found | own
+
+    def publication_key(self, backbone: str) -> str:
+        """Where the block of a backbone's published weights stands."""
+        return "checkpoints" if backbone == self.backbone else f"backbones.{backbone}.checkpoints"
+
+    def training_of(self, arm: Arm) -> Transfer:
+        """How an arm is fine-tuned or trained directly: the block of that name, with the arm's changes."""
+        return changed(getattr(self, arm.transfer), arm.training)
+
+    def recipe_of(self, backbone: str) -> Pretrain:
+        """The recipe that a backbone is pretrained with: the study's, with the changes of its block."""
+        return changed(self.pretrain, self.backbones[backbone].pretrain)

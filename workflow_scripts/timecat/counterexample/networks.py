@@ -1,0 +1,148 @@
+"""Small networks on the counterexample's four points, thousands at once: f(x) = w . h(x) + b, cross-entropy and SGD.
+
+h is the hidden layer, the network's features. Three kinds, by what h can be:
+
+    gates   h_j = u_j x_j         two features as the counterexample has them, each behind a learned gate
+    linear  h = U x               as many linear units as `width`: their span is that of the features that are left
+    relu    h = max(0, U x + c)   can fold a feature, |x1|, which the counterexample's classifiers cannot
+
+Runs (mixtures x seeds) are the last axis of every array, so that a step of all of them is a few operations, and no sum runs
+across it: a run does not depend on which others there are. `counterexample_networks_reference` is the same in torch, one
+network at a time; a test holds the two equal.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.counterexample.exact import IS_POSITIVE, POINTS, masses
+
+KINDS = ("gates", "linear", "relu")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. weight_decay: times the weights u, U, w, added to their gradient (not to biases')."""
+
+    lr: float
+    weight_decay: float
+    batch_size: int
+
+
+@dataclass
+class Networks:
+    """R networks of a kind. U: [H, 2, R] (gates: its diagonal alone is not zero); c, w: [H, R]; b: [R]."""
+
+    kind: str
+    U: np.ndarray
+    c: np.ndarray
+    w: np.ndarray
+    b: np.ndarray
+
+    def hidden(self, points=POINTS) -> np.ndarray:
+        """h at P points [P, 2], as [H, P, R]."""
+        columns = [x1 * self.U[:, 0] + x2 * self.U[:, 1] for x1, x2 in np.asarray(points)]
+        h = np.stack(columns, 1)
+        return np.maximum(h + self.c[:, None], 0) if self.kind == "relu" else h
+
+    def outputs(self) -> np.ndarray:
+        """f at the four points, [4, R]."""
+        return (self.w[:, None] * self.hidden()).sum(0) + self.b
+
+
+def initial(kind: str, width: int, scale: float, seeds, dtype=np.float32) -> Networks:
+    """A network per seed: weights from N(0, scale² / inputs of the layer), biases 0. A seed's are the same everywhere."""
+    H, fan_in = (2, 1) if kind == "gates" else (width, 2)
+    R = len(seeds)
+    U, w = np.empty((H, 2, R)), np.empty((H, R))
+    for r, seed in enumerate(seeds):
+        draws = _normal(randomness.key("counterexample", "weights", kind, seed), 3 * H)
+        U[..., r] = draws[: 2 * H].reshape(H, 2) * scale / math.sqrt(fan_in)
+        w[:, r] = draws[2 * H :] * scale / math.sqrt(H)
+    if kind == "gates":
+        U *= np.eye(2)[..., None]
+    return Networks(kind, U.astype(dtype), np.zeros((H, R), dtype), w.astype(dtype), np.zeros(R, dtype))
+
+
+def for_each_mixture(networks: Networks, mixtures: int) -> Networks:
+    """A copy of the networks for each mixture, one mixture after the other."""
+    parts = (networks.U, networks.c, networks.w, networks.b)
+    return Networks(networks.kind, *(np.concatenate([part] * mixtures, -1) for part in parts))
+
+
+def _normal(key: int, count: int) -> np.ndarray:
+    """Standard normal numbers [count], a function of the key (Box and Muller)."""
+    index = np.arange(count)
+    radius = np.sqrt(-2 * np.log1p(-randomness.uniform(key, index)))
+    return radius * np.cos(2 * math.pi * randomness.uniform(key, index, draw=1))
+
+
+def data_set(mixture) -> np.ndarray:
+    """The rows of a mixture's data set, as numbers of points: 4 x grid rows, in which each point has exactly its mass."""
+    return np.repeat(np.arange(len(POINTS)), masses(mixture))
+
+
+def batches(purpose: str, rows: int, steps: int, batch_size: int, seed: int) -> np.ndarray:
+    """The rows of each step's batch, int64 [steps, batch_size]: epoch after epoch, each in the seed's own order."""
+    epochs = math.ceil(steps * batch_size / rows)
+    orders = [
+        randomness.permutation(randomness.key("counterexample", purpose, seed, epoch), range(rows))
+        for epoch in range(epochs)
+    ]
+    return np.concatenate(orders)[: steps * batch_size].reshape(steps, batch_size)
+
+
+def batch_counts(data, order) -> np.ndarray:
+    """How often each point is in each step's batch: whole numbers, [steps, 4, mixtures x seeds].
+
+    data: the rows' points, [mixtures, rows]. order: the rows of each step's batch, [seeds, steps, batch_size].
+    """
+    seeds, steps, batch_size = order.shape
+    counts = np.empty((steps, len(POINTS), len(data) * seeds), np.min_scalar_type(batch_size))
+    for run, (points, rows) in enumerate(itertools.product(data, order)):
+        drawn = points[rows]
+        for point in range(len(POINTS)):
+            counts[:, point, run] = (drawn == point).sum(-1)
+    return counts
+
+
+def train(networks: Networks, counts, recipe: Recipe) -> None:
+    """Train in place, a step for each of counts: of batch_counts(), of as many runs as there are networks."""
+    dtype = networks.b.dtype.type
+    target = IS_POSITIVE.astype(dtype)[:, None]
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges harms no other, and is counted
+        for count in counts:
+            _step(networks, count * dtype(1 / recipe.batch_size), target, recipe)
+
+
+def _step(networks: Networks, share, target, recipe: Recipe) -> None:
+    """One step of SGD on the mean cross-entropy. share: of each point in the batch, [4, R]; target: [4, 1]."""
+    U, c, w, b = networks.U, networks.c, networks.w, networks.b
+    lr, keep = b.dtype.type(recipe.lr), b.dtype.type(1 - recipe.lr * recipe.weight_decay)
+    # Points are plus and minus the unit vectors, so U x is plus or minus a column of U.
+    h = np.stack([U[:, 0], -U[:, 0], U[:, 1], -U[:, 1]], 1)  # [H, 4, R]
+    if networks.kind == "relu":
+        h += c[:, None]
+        np.maximum(h, 0, out=h)
+    delta = (sigmoid((w[:, None] * h).sum(0) + b) - target) * share  # [4, R]: by the outputs
+    dw = (h * delta).sum(1)
+    dh = w[:, None] * delta
+    if networks.kind == "relu":
+        dh *= h > 0
+        c -= lr * dh.sum(1)
+    dU = np.stack([dh[:, 0] - dh[:, 1], dh[:, 2] - dh[:, 3]], 1)
+    if networks.kind == "gates":
+        dU *= np.eye(2, dtype=b.dtype)[..., None]
+    U *= keep
+    U -= lr * dU
+    w *= keep
+    w -= lr * dw
+    b -= lr * delta.sum(0)
+
+
+def sigmoid(z):
+    """1 / (1 + e^-z)."""
+    return 1 / (1 + np.exp(-z))

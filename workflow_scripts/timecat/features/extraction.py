@@ -1,0 +1,144 @@
+"""Features of a data set's images: one pass of a frozen backbone per view, written as they come."""
+
+import os
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from workflow_scripts.timecat.artifacts.files import UserError, atomic_path
+from workflow_scripts.timecat.images.ffcv.reader import batches
+from workflow_scripts.timecat.images.views import Transform, normalise
+from workflow_scripts.timecat.runtime.command import log
+from workflow_scripts.timecat.runtime.world import ALONE, World
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What to extract; the keys of the config's block ``features``, with ``views`` as names (view0, ... or center)."""
+
+    views: list[str]
+    dtype: str
+    batch_size: int
+    augmentation_seed: int
+
+
+@dataclass
+class Extractor:
+    """A frozen backbone (in evaluation mode, on ``device``) and how images reach it; ``workers`` decode them.
+
+    world: the processes that share the rows. at_once: images that pass through the backbone together, the batch size of
+    the settings until a GPU's memory turns out too small for it.
+    """
+
+    backbone: torch.nn.Module
+    transform: Transform
+    settings: Extraction
+    device: str
+    workers: int
+    world: World = ALONE
+
+    def __post_init__(self):
+        self.at_once = self.settings.batch_size
+
+    def write(self, path, beton, rows, key: int | None, advance=lambda images: None) -> None:
+        """Write the features of ``rows`` of a .beton, in that order, as ``path``: .npy [rows, dimension].
+
+        Of several processes, which all call this, each writes its ``rows[rank::size]``. key: of the view
+        (views.view_key), or None for the evaluation crop. advance: called with the number of images after each batch.
+        UserError if a value is not finite or does not fit the dtype, or if the disk is full.
+        """
+        dtype, (rank, size) = np.dtype(self.settings.dtype), (self.world.rank, self.world.size)
+        own = np.asarray(rows)[rank::size]
+        stream = batches(beton, own, self.settings.batch_size, self.transform, key, self.workers)
+        try:
+            with self._shared_file(path, dtype, len(rows)) as (file, start), closing(stream):
+                row, done = self.backbone.dimension * dtype.itemsize, 0
+                for _, images, _ in stream:
+                    features = self.features(images)
+                    check_range(features, dtype, path)
+                    data = memoryview(features.astype(dtype)).cast("B")
+                    if size == 1:
+                        _write_at(file, data, start + done * row)
+                    else:
+                        for number in range(len(features)):
+                            place = start + (rank + (done + number) * size) * row
+                            _write_at(file, data[number * row : (number + 1) * row], place)
+                    done += len(features)
+                    advance(len(features))
+                if done != len(own):
+                    raise RuntimeError(f"{path}: {done} of {len(own)} rows were read")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({error.strerror}): make room or use another disk") from error
+
+    @contextmanager
+    def _shared_file(self, path, dtype: np.dtype, rows: int):
+        """(file descriptor, where rows begin in it) of a file that the leader makes and, when all are done, names."""
+        if not self.world.leads:
+            name, start = self.world.from_leader()
+            with open(name, "r+b") as file:
+                yield file.fileno(), start
+            self.world.wait_for_all()
+            return
+        header = {"descr": dtype.str, "fortran_order": False, "shape": (rows, self.backbone.dimension)}
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.flush()
+            start = file.tell()
+            self.world.from_leader((str(temporary), start))
+            yield file.fileno(), start
+            self.world.wait_for_all()
+
+    def features(self, images: torch.Tensor) -> np.ndarray:
+        """float32 [b, dimension] of images uint8 [b, size, size, 3].
+
+        Where the GPU's memory is too small for as many at once, half as many pass from then on, which is logged.
+        """
+        done = []
+        while len(images):
+            now, images = images[: self.at_once], images[self.at_once :]
+            try:
+                done.append(self._features(now))
+            except torch.OutOfMemoryError:
+                if len(now) == 1:
+                    raise
+                images = torch.cat([now, images])
+            else:
+                continue
+            # Not in the except clause: there, the error would hold on to what was computed so far.
+            self.at_once = len(now) // 2
+            if self.device == "cuda":
+                torch.cuda.empty_cache()
+            log(f"the GPU's memory is too small for {len(now)} images at once: going on with {self.at_once}")
+        return np.concatenate(done)
+
+    def _features(self, images: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode():
+            return (
+                self.backbone(normalise(images.to(self.device, non_blocking=True), self.transform))
+                .float()
+                .cpu()
+                .numpy()
+            )
+
+
+def _write_at(file: int, data: memoryview, place: int) -> None:
+    """Write all of ``data`` (bytes) at a place of a file."""
+    while data:
+        written = os.pwrite(file, data, place)
+        data, place = data[written:], place + written
+
+
+def check_range(features: np.ndarray, dtype: np.dtype, path) -> None:
+    """UserError if a value is not finite or does not fit ``dtype``."""
+    if not np.isfinite(features).all():
+        raise UserError(
+            f"{path}: a feature is not finite, so the checkpoint is broken: pretrain it again (another features.dtype "
+            "cannot mend it)"
+        )
+    largest = float(np.abs(features).max(initial=0))
+    if largest > float(np.finfo(dtype).max):
+        raise UserError(
+            f"{path}: a feature of size {largest:.3g} does not fit {dtype}; set features.dtype: float32 in the config"
+        )

@@ -1,0 +1,77 @@
+"""The feature files that a probe reads of each member: their names, checked before time is spent, and read as tables."""
+
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.features.memory import share_memory
+from workflow_scripts.timecat.features.reader import InMemory, OnDisk
+
+EVALUATION, HELDOUT = "evaluation.center.npy", "heldout.center.npy"
+
+
+def training_file(view: str) -> str:
+    """Name of the file of a view's training features."""
+    return f"train.{view}.npy"
+
+
+def open_features(path, rows: int) -> np.ndarray:
+    """A feature file [rows, dim], mapped, not read. UserError when it is missing, damaged or of other rows."""
+    path = Path(path)
+    try:
+        features = np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise UserError(f"the features {path} are missing; run extract_features for them") from None
+    except (ValueError, EOFError):
+        raise UserError(f"the features {path} are not a whole .npy file; delete them and extract again") from None
+    if features.ndim != 2 or len(features) != rows:
+        shape = " x ".join(map(str, features.shape))
+        raise UserError(
+            f"the features {path} are {shape}, but the data set's index asks for {rows} rows;"
+            " delete them and extract again from the data set as it is now"
+        )
+    return features
+
+
+def check_features(folders, files: dict[str, int]) -> None:
+    """Raise a UserError for any missing or mismatched file of any member, before time is spent on training."""
+    for folder in folders:
+        widths = {name: open_features(Path(folder) / name, rows).shape[1] for name, rows in files.items()}
+        for name, width in widths.items():
+            if width != widths[EVALUATION]:
+                raise UserError(
+                    f"the features {Path(folder) / name} have dimension {width}, {EVALUATION} beside them"
+                    f" {widths[EVALUATION]}: they are of different checkpoints; delete the folder and extract again"
+                )
+
+
+def read_features(folders, name: str, rows: int) -> np.ndarray:
+    """The members' features side by side, in memory: [rows, sum of dims], in member order, as stored (float16)."""
+    return np.asarray(np.concatenate([open_features(Path(folder) / name, rows) for folder in folders], axis=1))
+
+
+class Tables:
+    """The files of one replicate's members as tables: in memory, or on disk where ``memory`` (bytes) is too small.
+
+    folders: the members', in order. files: the rows of each file, by name; they have been checked.
+    """
+
+    def __init__(self, folders, files: dict[str, int], memory: float):
+        self._folders, self._files = folders, files
+        sizes = {name: sum(member.nbytes for member in self._members(name)) for name in files}
+        views = [name for name in files if name not in (EVALUATION, HELDOUT)]
+        # One view at a time is in memory. All are of one size, unless somebody has changed a file's dtype.
+        order = [max(views, key=sizes.get), HELDOUT, EVALUATION]
+        kept, self._window_bytes = share_memory(memory, {name: sizes[name] for name in order})
+        self._kept = {*kept, *(views if order[0] in kept else ())}
+        self.dimension = sum(member.shape[1] for member in self._members(EVALUATION))
+
+    def _members(self, name: str) -> list[np.memmap]:
+        return [open_features(Path(folder) / name, self._files[name]) for folder in self._folders]
+
+    def read(self, name: str) -> InMemory | OnDisk:
+        """The table of a file, [rows, dimension]."""
+        if name in self._kept:
+            return InMemory(read_features(self._folders, name, self._files[name]))
+        return OnDisk(self._members(name), self._window_bytes)

@@ -1,0 +1,45 @@
+"""The features of every member of every replicate of an arm, as a stage is given them: folders in that order."""
+
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.timecat.artifacts import files
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.features.files import EVALUATION, open_features
+
+
+def by_replicate(folders, replicates) -> list[list]:
+    """Folders, replicate by replicate (lists of seeds). UserError unless there is one for each member."""
+    if len(folders) != sum(map(len, replicates)):
+        raise UserError(
+            f"--features names {len(folders)} folders, --replicates {sum(map(len, replicates))} members; give one each"
+        )
+    remaining = iter(folders)
+    return [[next(remaining) for _ in members] for members in replicates]
+
+
+def evaluation_features(folders, replicates, rows: int) -> list[list[np.ndarray]]:
+    """The evaluation features of each member of each replicate, [rows, dimension], mapped, not read.
+
+    UserError as open_features.
+    """
+    return [
+        [open_features(Path(folder) / EVALUATION, rows) for folder in own] for own in by_replicate(folders, replicates)
+    ]
+
+
+def feature_digests(folders, replicates, names=(EVALUATION,)) -> dict[str, str]:
+    """REPLICATE/SEED/FILE -> digest, from the folder's sidecar where it has one; no name holds a path.
+
+    A seed that stands in a replicate more than once (copies, or snapshots of one run) is SEED.PLACE.
+    """
+    digests = {}
+    for replicate, (members, own) in enumerate(zip(replicates, by_replicate(folders, replicates))):
+        seeds = [f"{seed}.{place}" if members.count(seed) > 1 else seed for place, seed in enumerate(members)]
+        for seed, folder in zip(seeds, map(Path, own)):
+            known = files.read_sidecar(folder)["files"] if files.sidecar_path(folder).exists() else {}
+            for name in names:
+                digest = known.get(name) or files.array_digest(np.load(folder / name, mmap_mode="r"))
+                digests[f"{replicate}/{seed}/{name}"] = digest
+    return digests

@@ -1,0 +1,61 @@
+"""CIFAR-10 and CIFAR-100 through torchvision's own classes, which check the md5 of every file before it is opened."""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.file_splits import split_rows
+from workflow_scripts.timecat.images.datasets.image_files import ImageArrays
+from workflow_scripts.timecat.runtime.command import log
+
+
+def cifar_split(settings: dict, split: str) -> Split:
+    """One split, rows in torchvision's order; settings: the config's block of the data set."""
+    from torchvision.datasets import CIFAR10, CIFAR100
+
+    kind, root = settings["kind"], Path(settings["root"])
+    reader = {"cifar10": CIFAR10, "cifar100": CIFAR100}[kind]
+    fetch = settings["download"] and not (root / reader.base_folder / reader.meta["filename"]).exists()
+    try:
+        # The jobs of both splits run side by side: one of them downloads, and the other one then finds it there.
+        with sole_writer(root, f"{kind}.") if fetch else contextlib.nullcontext():
+            # What torchvision prints of a download belongs into the log.
+            with contextlib.redirect_stdout(_Log()):
+                data = reader(root, train=split == "train", download=settings["download"])
+    except (RuntimeError, OSError) as error:
+        raise UserError(_message(reader, root, settings["download"], error)) from None
+    labels = np.asarray(data.targets, np.int64)
+    rows = split_rows(labels, settings, split)
+    return Split(
+        images=ImageArrays(data.data[rows], settings["storage"]),
+        labels=labels[rows],
+        class_names=list(data.classes),
+        sources=[f"{kind}:{split}:{row}" for row in rows],
+    )
+
+
+def _message(reader, root: Path, download: bool, error: Exception) -> str:
+    if download:
+        return (
+            f"{reader.url} cannot be had for {root} ({error}): download it by other means, put {reader.filename} there "
+            "and run again"
+        )
+    return (
+        f"{root / reader.base_folder} is not there, or a file of it has another md5 than it should: put the unpacked "
+        f"{reader.filename} of {reader.url} into {root}, or set `download: true` for the data set"
+    )
+
+
+class _Log:
+    """A stream whose lines go to the stage's log."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            log(text.strip())
+
+    def flush(self) -> None:
+        pass

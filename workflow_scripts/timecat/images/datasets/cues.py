@@ -1,0 +1,99 @@
+"""The made data set ``cues``: images in which several features compete to predict the class, and none is privileged.
+
+Every image shows one glyph of each family, in a random quadrant each. A glyph agrees with the class with probability
+``agreement`` and is otherwise drawn uniformly, so one family is enough for about ``agreement`` of the images and all of
+them for nearly every image. A network that has learned one family has little left to gain from the others, which is the
+competition of section 3 of the paper (Yang, Zhang, Bottou 2025). With ``label: cue0`` the glyphs are independent of one
+another and the glyph of family 0 is the label: what a probe reaches there tells whether the backbone sees that family.
+
+With ``components`` the data set is a mixture of them. In each, another family always agrees with the class, and the rest
+with probability ``agreement``: whoever has all the features reads every component, whoever has one reads its own.
+"""
+
+import numpy as np
+
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.randomness import key
+
+FAMILIES = 4
+CLASSES = 16
+SIDE = 32  # pixels
+GLYPH_SIDE = 8
+QUADRANT_SIDE = SIDE // 2
+MARGIN = 2  # a glyph stays this far from the border of its quadrant: wholly inside the 28 x 28 centre crop
+STROKES = 3
+CONTRAST = (0.6, 1.0)
+NOISE = 0.15  # standard deviation, where black is 0 and full contrast 1
+
+
+def glyphs(seed: int) -> np.ndarray:
+    """The glyphs: float32 [FAMILIES, CLASSES, 8, 8] in {0, 1}, each a few random strokes, all different."""
+    random = np.random.default_rng(key("cues", "glyphs", seed))
+    made = np.zeros((FAMILIES * CLASSES, GLYPH_SIDE, GLYPH_SIDE), np.float32)
+    for number in range(len(made)):
+        while True:
+            glyph = _draw_glyph(random)
+            # At least six pixels apart from every other glyph: no two can be taken for one another.
+            if np.abs(made[:number] - glyph).sum(axis=(1, 2)).min(initial=np.inf) >= 6:
+                break
+        made[number] = glyph
+    return made.reshape(FAMILIES, CLASSES, GLYPH_SIDE, GLYPH_SIDE)
+
+
+def _draw_glyph(random: np.random.Generator) -> np.ndarray:
+    glyph = np.zeros((GLYPH_SIDE, GLYPH_SIDE), np.float32)
+    for _ in range(STROKES):
+        start, end = random.integers(0, GLYPH_SIDE, (2, 2))
+        steps = np.linspace(0, 1, 2 * GLYPH_SIDE)[:, None]
+        row, column = np.rint(start + (end - start) * steps).astype(int).T
+        glyph[row, column] = 1
+    return glyph
+
+
+def cues_split(settings: dict, split: str) -> Split:
+    """One split of ``cues``. settings: seed, rows (split -> number), agreement, label ("class" or "cue0".."cue3"),
+    components (None or their number).
+
+    The images of cue0 to cue3 are the same for a given seed: only their labels differ.
+    """
+    rows, target = settings["rows"][split], settings["label"]
+    random = np.random.default_rng(key("cues", "images", settings["seed"], split, target == "class"))
+    groups = {}
+    classes = random.integers(0, CLASSES, rows)
+    shown = random.integers(0, CLASSES, (rows, FAMILIES))
+    if target == "class":
+        agrees = random.random((rows, FAMILIES)) < settings["agreement"]
+        if settings.get("components"):
+            component = random.integers(0, settings["components"], rows)
+            agrees[np.arange(rows), component] = True
+            groups["component"] = component.astype(np.int64)
+        shown = np.where(agrees, classes[:, None], shown)
+        labels = classes
+    else:
+        labels = shown[:, int(target.removeprefix("cue"))]
+    return Split(
+        images=render(shown, glyphs(settings["seed"]), random),
+        labels=labels.astype(np.int64),
+        class_names=[f"glyph{number:02d}" if target != "class" else f"class{number:02d}" for number in range(CLASSES)],
+        sources=[f"made:{split}:{row}" for row in range(rows)],
+        groups=groups | {f"cue{family}": shown[:, family].astype(np.int64) for family in range(FAMILIES)},
+    )
+
+
+def render(shown: np.ndarray, alphabet: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Images uint8 [rows, SIDE, SIDE, 3] (grey) of the glyphs shown [rows, FAMILIES]."""
+    rows = len(shown)
+    canvas = np.zeros((rows, SIDE, SIDE), np.float32)
+    quadrants = np.argsort(random.random((rows, FAMILIES)), axis=1)
+    jitter = random.integers(MARGIN, QUADRANT_SIDE - GLYPH_SIDE - MARGIN + 1, (rows, FAMILIES, 2))
+    contrast = random.uniform(*CONTRAST, (rows, FAMILIES)).astype(np.float32)
+    span = np.arange(GLYPH_SIDE)
+    for family in range(FAMILIES):
+        top = quadrants[:, family] // 2 * QUADRANT_SIDE + jitter[:, family, 0]
+        left = quadrants[:, family] % 2 * QUADRANT_SIDE + jitter[:, family, 1]
+        place = (np.arange(rows)[:, None, None], (top[:, None] + span)[:, :, None], (left[:, None] + span)[:, None, :])
+        canvas[place] = alphabet[family, shown[:, family]] * contrast[:, family, None, None]
+    canvas += NOISE * random.standard_normal(canvas.shape, np.float32)
+    # Black sits at grey level 64, so that the noise is not clipped away in the dark.
+    grey = np.clip(np.rint(64 + 160 * canvas), 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=3)

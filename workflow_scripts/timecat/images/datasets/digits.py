@@ -1,0 +1,48 @@
+"""The real scanned digits that ship with scikit-learn (1,797 images of 8 x 8), enlarged to 32 x 32.
+
+Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository (1998); its test set.
+"""
+
+import numpy as np
+
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.sampling import rows_of_each_class
+
+SIDE = 32  # pixels
+
+
+def digits_split(settings: dict, split: str) -> Split:
+    """One split of ``digits``. settings: seed, evaluation_fraction (class-stratified, the same for every use)."""
+    from sklearn.datasets import load_digits
+
+    scans = load_digits()
+    evaluation = evaluation_rows(scans.target, settings["seed"], settings["evaluation_fraction"])
+    rows = np.flatnonzero(evaluation if split == "evaluation" else ~evaluation)
+    return Split(
+        images=enlarge(scans.images[rows]),
+        labels=scans.target[rows].astype(np.int64),
+        class_names=[str(name) for name in scans.target_names],
+        sources=[f"sklearn.datasets.load_digits:{row}" for row in rows],
+    )
+
+
+def evaluation_rows(labels: np.ndarray, seed: int, fraction: float) -> np.ndarray:
+    """Boolean mask [rows]: of each class, the ``fraction`` of rows with the smallest hash."""
+    chosen = rows_of_each_class(
+        key("digits", "evaluation", seed), labels, lambda counts: np.rint(counts * fraction).astype(np.int64)
+    )
+    mask = np.zeros(len(labels), bool)
+    mask[chosen] = True
+    return mask
+
+
+def enlarge(scans: np.ndarray) -> np.ndarray:
+    """uint8 [rows, 32, 32, 3] of scans [rows, 8, 8] with values 0 to 16: bilinear, grey."""
+    from PIL import Image
+
+    images = np.empty((len(scans), SIDE, SIDE), np.uint8)
+    for row, scan in enumerate(scans):
+        image = Image.fromarray(np.rint(scan * (255 / 16)).astype(np.uint8))
+        images[row] = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    return np.repeat(images[..., None], 3, axis=3)

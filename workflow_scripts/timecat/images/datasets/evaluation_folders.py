@@ -1,0 +1,64 @@
+"""Folders ``CLASS/*`` that are for evaluation only, with another data set's probe: ImageNet-V2, -R, -A, -Sketch.
+
+The label of an image is the label that its folder's name has in that other data set, ``probe_of``. The folders may be some
+of its classes: the labels that occur are the classes that predictions have to be masked to.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.timecat.artifacts.files import UserError, read_json
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
+from workflow_scripts.timecat.images.datasets.folders import class_folders, listed_images
+
+NAMED = 3  # unknown folders that an error names; the rest it counts
+
+
+def evaluation_folder_split(settings: dict, split: str, probed_classes: list[str | None]) -> Split:
+    """The split for evaluation, folder by folder in the order of their names; settings: the config's block.
+
+    probed_classes: the class names of the data set ``probe_of``, by label (see probed_class_names); they are this split's
+    too. Where no folder has such a name and all have numbers, as in ImageNet-V2, the numbers are the labels.
+    """
+    root = Path(settings["root"])
+    if split != "evaluation":
+        raise UserError(
+            f"{root} is for evaluation only (`kind: evaluation_folder`): it has no split {split}; remove it "
+            "from what is asked for"
+        )
+    numbers = {name: label for label, name in enumerate(probed_classes) if name is not None}
+    folders = class_folders(root)
+    if not set(folders) & set(numbers) and all(name.isdecimal() for name in folders):
+        numbers = {name: int(name) for name in folders if int(name) < len(probed_classes)}
+    unknown = [name for name in folders if name not in numbers]
+    if unknown:
+        more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+        raise UserError(
+            f"{root} has folders that are no class of which {settings['probe_of']} has evaluation images: {', '.join(unknown[:NAMED])}{more}; rename "
+            "or remove them"
+        )
+    paths, positions = listed_images(root, folders, may_lack=False)
+    labels = np.array([numbers[name] for name in folders])[positions]
+    names = [os.path.relpath(path, root) for path in paths]
+    return split_of_files(names, labels, probed_classes, settings, split)
+
+
+def probed_class_names(sidecar, index) -> list[str | None]:
+    """Class names by label of the data set whose evaluation split these are of.
+
+    A class of which it has no row here has no name: None.
+    """
+    import pyarrow.parquet
+
+    names = [None] * read_json(sidecar)["classes"]
+    table = (
+        pyarrow.parquet.read_table(index, columns=["label", "class_name"])
+        .group_by(["label", "class_name"])
+        .aggregate([])
+    )
+    for row in table.to_pylist():
+        names[row["label"]] = row["class_name"]
+    return names

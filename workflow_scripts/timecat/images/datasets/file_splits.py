@@ -1,0 +1,42 @@
+"""What all data sets of images share: rows of a fraction of the training split, and a split made of listed files."""
+
+import numpy as np
+
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
+from workflow_scripts.timecat.sampling import rows_of_each_class
+
+
+def split_of_files(
+    names: list[str], labels, class_names: list[str], settings: dict, split: str, groups: dict | None = None
+) -> Split:
+    """The split of image files at ``names`` (paths below the data set's root), less what ``fraction`` leaves out.
+
+    labels: int [files]. groups: further columns of the index, name -> array [files]. settings: the config's block.
+    """
+    labels = np.asarray(labels, np.int64)
+    rows = split_rows(labels, settings, split)
+    names = [names[row] for row in rows]
+    return Split(
+        images=ImageFiles(settings["root"], names, settings["storage"]),
+        labels=labels[rows],
+        class_names=class_names,
+        sources=names,
+        groups={name: values[rows] for name, values in (groups or {}).items()},
+    )
+
+
+def split_rows(labels: np.ndarray, settings: dict, split: str) -> np.ndarray:
+    """The rows of a split that are used, ascending: of the training split those that ``fraction`` asks for."""
+    return subset_rows(labels, settings) if split == "train" else np.arange(len(labels))
+
+
+def subset_rows(labels: np.ndarray, settings: dict) -> np.ndarray:
+    """The training rows that ``fraction`` asks for, ascending: of each class (at least one), or of all together."""
+    fraction = settings["fraction"]
+    if fraction == 1:
+        return np.arange(len(labels))
+    key = randomness.key("fraction", settings["subset_seed"])
+    classes = labels if settings["balanced"] else np.zeros_like(labels)
+    return rows_of_each_class(key, classes, lambda counts: np.maximum(np.rint(counts * fraction), 1).astype(np.int64))

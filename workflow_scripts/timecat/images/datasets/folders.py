@@ -1,0 +1,78 @@
+"""Data sets that are folders of image files, a folder a class: any such folder, and ImageNet-1k."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
+from workflow_scripts.timecat.images.datasets.image_files import files_below
+
+SPLIT_FOLDERS = {"train": "train", "evaluation": "val"}
+IMAGENET_CLASSES = 1000
+
+
+def image_folder_split(settings: dict, split: str) -> Split:
+    """One split of ``root/train/CLASS/*`` and ``root/val/CLASS/*``; settings: the config's block of the data set.
+
+    Classes are numbered in the order of their names, those of ``train`` alone: both splits share their numbers.
+    """
+    root = Path(settings["root"])
+    names = chosen_classes(class_folders(root / SPLIT_FOLDERS["train"]), settings)
+    if settings["kind"] == "imagenet" and len(names) != IMAGENET_CLASSES:
+        raise UserError(
+            f"{root / 'train'} has {len(names)} classes, and ImageNet-1k has {IMAGENET_CLASSES}; correct `root`, or use "
+            "`kind: image_folder` for a part of it"
+        )
+    folder = root / SPLIT_FOLDERS[split]
+    paths, labels = listed_images(folder, names, may_lack=split == "evaluation" and settings["kind"] != "imagenet")
+    if split == "evaluation" and settings.get("classes") is None:
+        unknown = sorted(set(class_folders(folder)) - set(names))
+        if unknown:
+            raise UserError(f"{folder / unknown[0]} is not a class of {root / 'train'}; remove it or add it there")
+    return split_of_files([os.path.relpath(path, root) for path in paths], labels, names, settings, split)
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Names of a folder's folders, sorted; hidden ones are none. UserError if there is no such folder or none in it."""
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}; correct the data set's `root` in the config, or put it there")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not names:
+        raise UserError(f"{folder} has no folder of a class in it; images belong into {folder}/CLASS/")
+    return names
+
+
+def chosen_classes(names: list[str], settings: dict) -> list[str]:
+    """The classes that ``classes`` asks for, sorted: those listed, or so many by a hash of their names."""
+    wanted = settings.get("classes")
+    if wanted is None:
+        return names
+    where = f"{settings['root']} has {len(names)} classes"
+    if isinstance(wanted, int):
+        if wanted > len(names):
+            raise UserError(f"{where}, and the config's `classes` asks for {wanted}; lower it")
+        return sorted(sorted(names, key=lambda name: randomness.key("subset", settings["subset_seed"], name))[:wanted])
+    missing = sorted(set(wanted) - set(names))
+    if missing:
+        raise UserError(f"{where}, and {missing[0]!r} of the config's `classes` is not one of them; correct it")
+    return sorted(wanted)
+
+
+def listed_images(folder: Path, names: list[str], may_lack: bool) -> tuple[list[str], np.ndarray]:
+    """Files and labels (int64) of a split's images, class by class. may_lack: a class may have no image here."""
+    paths, labels = [], []
+    for label, name in enumerate(names):
+        found = files_below(folder / name)
+        if not found and not may_lack:
+            raise UserError(f"{folder / name} has no images; add some, or remove the class")
+        paths += found
+        labels += [label] * len(found)
+    if not paths:
+        raise UserError(
+            f"{folder} has no images of the data set's classes; correct the data set's `root` in the config"
+        )
+    return paths, np.array(labels, np.int64)

@@ -1,0 +1,77 @@
+"""The made data set ``motifs``: sequences of three tasks, each of which asks whether its own motif is there.
+
+Tasks differ in length and in the share of G and C, as the tasks of a genomic benchmark do. Within a task length tells
+nothing of the label and composition little: what is planted has its own. The label of the mixture is task and class
+together, ``TASK:0`` or ``TASK:1``; a part with ``where: {task: [TASK]}`` is the task alone.
+- ``single``: a motif of ten bases, four of which may each be one of two.
+- ``spaced``: two motifs of six bases, three to eight bases apart; without: one of the two, by chance which.
+- ``ordered``: two motifs of seven bases, one before the other; without: the same two the other way round.
+"""
+
+import numpy as np
+
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.sequence_images import BASES, SequenceImages
+from workflow_scripts.timecat.randomness import key
+
+TASKS = ("single", "spaced", "ordered")
+LENGTHS = {"single": (0.8, 0.9), "spaced": (0.85, 0.95), "ordered": (0.9, 1.0)}  # shares of `length`
+GC = {"single": 0.4, "spaced": 0.5, "ordered": 0.6}  # share of G and C in the background
+SIZES = {"single": (10, 0), "spaced": (6, 6), "ordered": (7, 7)}  # bases of each task's motifs
+DEGENERATE = 4  # bases of `single`'s motif that are one of two
+GAP = {"spaced": (3, 9), "ordered": (2, 13)}  # bases between the two, the last excluded
+
+
+def motifs(seed: int) -> dict[str, list[list[str]]]:
+    """Task -> its motifs; a motif is, base by base, the letters that may stand there."""
+    random = np.random.default_rng(key("motifs", "motifs", seed))
+    found = {}
+    for task in TASKS:
+        found[task] = [
+            ["".join(random.permutation(list(BASES))[:1]) for _ in range(size)] for size in SIZES[task] if size
+        ]
+    for place in random.permutation(SIZES["single"][0])[:DEGENERATE]:
+        others = [base for base in BASES if base != found["single"][0][place]]
+        found["single"][0][place] += others[random.integers(len(others))]
+    return found
+
+
+def motifs_split(settings: dict, split: str) -> Split:
+    """One split of ``motifs``. settings: seed, rows (split -> number), length (bases of the longest)."""
+    rows, length = settings["rows"][split], settings["length"]
+    alphabet = motifs(settings["seed"])
+    random = np.random.default_rng(key("motifs", "sequences", settings["seed"], split))
+    tasks, classes = random.permutation(np.arange(rows) % len(TASKS)), random.integers(0, 2, rows)
+    sequences = [
+        _sequence(TASKS[task], bool(has), length, alphabet[TASKS[task]], random)
+        for task, has in zip(tasks.tolist(), classes.tolist(), strict=True)
+    ]
+    return Split(
+        images=SequenceImages(sequences, length),
+        labels=(2 * tasks + classes).astype(np.int64),
+        class_names=[f"{task}:{number}" for task in TASKS for number in range(2)],
+        sources=[f"made:{split}:{row}" for row in range(rows)],
+        groups={"task": np.array(TASKS)[tasks], "length": np.array([len(each) for each in sequences])},
+    )
+
+
+def _sequence(task: str, has: bool, length: int, alphabet: list[list[str]], random: np.random.Generator) -> str:
+    """A sequence of a task, with what its label says planted at a random place."""
+    low, high = (round(share * length) for share in LENGTHS[task])
+    strong, weak = GC[task] / 2, (1 - GC[task]) / 2  # pairs of three and of two hydrogen bonds
+    letters = random.choice(list(BASES), random.integers(low, high + 1), p=[weak, strong, strong, weak])
+    planted = [[random.choice(list(choice)) for choice in motif] for motif in alphabet]
+    if task == "single":
+        planted = planted if has else []
+    elif task == "spaced" and not has:
+        planted = [planted[random.integers(2)]]
+    elif task == "ordered" and not has:
+        planted = planted[::-1]
+    if len(planted) == 2:
+        gap = int(random.integers(*GAP[task]))
+        planted = [planted[0] + [None] * gap + planted[1]]
+    for bases in planted:
+        start = int(random.integers(len(letters) - len(bases) + 1))
+        for place, base in enumerate(bases, start):
+            letters[place] = base or letters[place]
+    return "".join(letters)

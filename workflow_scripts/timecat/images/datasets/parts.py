@@ -1,0 +1,87 @@
+"""A part of another data set: rows whose groups have certain values, of the training rows as many of each group.
+
+Its images are read from where the whole's are, and come out the same. Labels are numbered anew: the classes of a part are
+those of its training rows, in the whole's order.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.images.datasets import Split, read_split
+from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.sampling import balanced_draw
+
+# What `where` and `balanced_by` may name beside the group columns of the index. A superclass is the folder that a class's
+# folder lies in, where classes are named by paths (iNaturalist).
+CLASS, SUPERCLASS = "class_name", "superclass"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some rows of a sequence of images, which are read when they are asked for."""
+
+    images: object
+    rows: np.ndarray  # int64
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int):
+        return self.images[int(self.rows[row])]
+
+
+def part_split(settings: dict, split: str, trained_classes: list[str] | None) -> Split:
+    """One split of a part, rows in the order of the whole's.
+
+    settings: `of` (the whole's block, of this split), `where` (column -> values), and for training rows `balanced_by`
+    (columns) and `subset_seed`. trained_classes: class names of its training rows, which number the labels for evaluation.
+    """
+    whole = read_split(settings["of"], split)
+    rows = np.arange(len(whole))
+    for column, values in settings["where"].items():
+        rows = rows[np.isin(_texts(whole, column, "where")[rows], [str(value) for value in values])]
+    if not len(rows):
+        raise UserError(
+            f"`where` {settings['where']}: the whole has no {split} row like that; correct it in the config"
+        )
+    if split == "train" and settings["balanced_by"]:
+        rows = balanced(rows, whole, settings["balanced_by"], settings["subset_seed"])
+    present = {whole.class_names[label] for label in np.unique(whole.labels[rows])}
+    if split == "train":
+        trained_classes = [name for name in whole.class_names if name in present]
+    elif unknown := sorted(present - set(trained_classes)):
+        raise UserError(
+            f"`where` {settings['where']}: class {unknown[0]} has rows for evaluation and none for training; widen it in "
+            "the config"
+        )
+    numbers = {name: number for number, name in enumerate(trained_classes)}
+    return replace(
+        whole,
+        images=Chosen(whole.images, rows),
+        labels=np.array([numbers[whole.class_names[label]] for label in whole.labels[rows]], np.int64),
+        class_names=trained_classes,
+        sources=[whole.sources[row] for row in rows],
+        groups={name: values[rows] for name, values in whole.groups.items()},
+    )
+
+
+def balanced(rows: np.ndarray, whole: Split, columns: list[str], seed: int) -> np.ndarray:
+    """Of the rows, ascending, as many of each combination of the columns' values as its rarest has, drawn at random."""
+    values = [_texts(whole, column, "balanced_by")[rows] for column in columns]
+    groups = np.unique(np.stack(values), axis=1, return_inverse=True)[1].ravel()
+    return rows[balanced_draw(groups, np.random.default_rng(key("part", "balanced", seed)))]
+
+
+def _texts(whole: Split, column: str, setting: str) -> np.ndarray:
+    """A column's values as text [rows]. setting: the key that names it."""
+    if column == CLASS:
+        return np.array(whole.class_names)[whole.labels]
+    if column == SUPERCLASS and all("/" in name for name in whole.class_names):
+        return np.array([name.split("/")[-2] for name in whole.class_names])[whole.labels]
+    if column not in whole.groups:
+        raise UserError(
+            f"`{setting}`: the whole has no column {column!r}; it has {', '.join([CLASS, *whole.groups])}: correct the config"
+        )
+    return np.asarray(whole.groups[column]).astype(str)

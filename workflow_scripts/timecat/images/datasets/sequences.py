@@ -1,0 +1,158 @@
+"""Labelled sequences in Parquet or FASTA files, as the tasks of the Nucleotide Transformer's benchmark are published.
+
+A Parquet file has the columns sequence, label and task. A head of a FASTA file is ``>name|label|task``; where it ends with
+the label, and where a Parquet file has no column task, the task is the name of the file's folder. A class is task and label
+together, ``TASK:LABEL``; a part with ``where: {task: [TASK]}`` is a task alone.
+"""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.sequence_images import NO_BASE, SequenceImages, codes_of
+
+FASTA = (".fa", ".fna", ".fasta")
+
+
+def sequences_split(settings: dict, split: str) -> Split:
+    """One split, files in the order of their names and rows as they stand there.
+
+    settings: root, train or evaluation (file names below it, or patterns such as ``*/train.fna``), length (the most bases).
+    Classes are those of the training rows, sorted: task by task, labels that are whole numbers as numbers. UserError, with
+    file and row, for what is missing, too long or no base.
+    """
+    trained = _read(settings, "train")
+    found = trained if split == "train" else _read(settings, "evaluation")
+    names = sorted(
+        {(task, label) for *_, label, task in trained}, key=lambda name: (name[0], _number(name[1]), name[1])
+    )
+    numbers = {name: number for number, name in enumerate(names)}
+    for where, _, label, task in found:
+        if (task, label) not in numbers:
+            raise UserError(
+                f"{where}: label {label!r} of task {task!r} has no training row; add some to the files of `train`, or take "
+                "the row out"
+            )
+    return Split(
+        images=SequenceImages([sequence for _, sequence, *_ in found], settings["length"]),
+        labels=np.array([numbers[task, label] for *_, label, task in found], np.int64),
+        class_names=[f"{task}:{label}" for task, label in names],
+        sources=[where for where, *_ in found],
+        groups={
+            "task": np.array([task for *_, task in found]),
+            "length": np.array([len(sequence) for _, sequence, *_ in found], np.int64),
+        },
+    )
+
+
+def _number(label: str) -> float:
+    return int(label) if label.isdecimal() else np.inf
+
+
+def _read(settings: dict, split: str) -> list[tuple[str, str, str, str]]:
+    """(where it stands, sequence, label, task) of every row of a split, each sequence checked."""
+    root, length, found = Path(settings["root"]), settings["length"], []
+    for path in _files(root, settings[split], split):
+        rows = list(_parquet_rows(path) if path.suffix == ".parquet" else _fasta_rows(path))
+        if not rows:
+            raise UserError(f"{path} has no sequence; mend it, or take it out of `{split}`")
+        for place, sequence, label, task in rows:
+            _check(f"{path}, {place}", sequence, length)
+            found.append((f"{path.relative_to(root)}, {place}", sequence, label, task))
+    return found
+
+
+def _files(root: Path, names: list[str], split: str) -> list[Path]:
+    """The files that names and patterns mean, each once, sorted."""
+    found = set()
+    for name in names:
+        files = {path for path in root.glob(name) if path.is_file()}
+        if not files:
+            raise UserError(f"{root / name}: no such file; correct `root` or `{split}`")
+        found |= files
+    return sorted(found)
+
+
+def _check(where: str, sequence: str, length: int) -> None:
+    codes = codes_of(sequence)
+    if not len(codes):
+        raise UserError(f"{where}: the sequence is empty; take the row out")
+    if len(codes) > length:
+        raise UserError(
+            f"{where}: the sequence has {len(codes)} bases, and `length` is {length}; raise it or shorten the sequence"
+        )
+    if len(places := np.flatnonzero(codes == NO_BASE)):
+        place = int(places[0])
+        raise UserError(
+            f"{where}: {sequence[place]!r} at base {place + 1} is none of A, C, G, T, N; write N for a base that is unknown"
+        )
+
+
+def _parquet_rows(path: Path):
+    """(place, sequence, label, task) of each row."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.ParquetFile(path).read()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path} cannot be read as Parquet ({error}); mend or replace it") from None
+    if missing := [name for name in ("sequence", "label") if name not in table.column_names]:
+        raise UserError(
+            f"{path} has no column {missing[0]!r}, only {', '.join(table.column_names) or 'none'}; rename or add it"
+        )
+    rows = len(table)
+    tasks = table["task"].to_pylist() if "task" in table.column_names else [path.parent.name] * rows
+    columns = zip(table["sequence"].to_pylist(), table["label"].to_pylist(), tasks, strict=True)
+    for row, values in enumerate(columns):
+        if None in values:
+            name = ("sequence", "label", "task")[values.index(None)]
+            raise UserError(f"{path}, row {row}: {name} is empty; fill it in or take the row out")
+        sequence, label, task = map(str, values)
+        yield f"row {row}", sequence, label, task
+
+
+def _fasta_rows(path: Path):
+    """(place, sequence, label, task) of each entry; a place is the line of its head, from 1."""
+    head, parts = None, []
+    for number, line in _lines(path):
+        if line.startswith(">"):
+            if head is not None:
+                yield (*head[:1], "".join(parts), *head[1:])
+            head, parts = _head(path, number, line), []
+        elif line and head is None:
+            raise UserError(
+                f"{path}, line {number}: it stands before the first head; begin the file with >name|label|task"
+            )
+        else:
+            parts.append(line)
+    if head is not None:
+        yield (*head[:1], "".join(parts), *head[1:])
+
+
+def _lines(path: Path):
+    """(number from 1, line without white space at its ends)."""
+    name = path.name.removesuffix(".gz")
+    if not name.endswith(FASTA):
+        raise UserError(
+            f"{path} is neither .parquet nor FASTA ({', '.join(FASTA)}, each also .gz); rename or convert it"
+        )
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="latin-1") as stream:
+            for number, line in enumerate(stream, 1):
+                yield number, line.strip()
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path} cannot be read ({error}); mend or replace it") from None
+
+
+def _head(path: Path, number: int, line: str) -> tuple[str, str, str]:
+    """(place, label, task)."""
+    fields = [field.strip() for field in line[1:].split("|")]
+    if len(fields) == 2:
+        fields.append(path.parent.name)
+    if len(fields) != 3 or not all(fields[1:]):
+        raise UserError(f"{path}, line {number}: the head is {line!r}; write >name|label|task")
+    return f"line {number}", fields[1], fields[2]

@@ -1,0 +1,37 @@
+"""The made data set ``shortcut``: an easy cue agrees with the label nearly always, and the core cue is harder.
+
+The label says which half of six glyphs the image's first glyph is of, among glyphs of three other families that distract:
+the core cue. The background is dark or light, the group column ``place``, and agrees with the label in ``agreement`` of the
+training rows. In the rows for evaluation it says nothing, so that all four groups are equally likely. With two glyphs every
+network sees the core cue at once, with sixteen none does. The counterpart of Waterbirds (section 4.2 of the paper).
+"""
+
+import numpy as np
+
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.cues import CLASSES, FAMILIES, glyphs, render
+from workflow_scripts.timecat.randomness import key
+
+CORE_GLYPHS = 6
+LIGHTER = 24  # grey levels
+PLACES = ("dark", "light")
+
+
+def shortcut_split(settings: dict, split: str) -> Split:
+    """One split. settings: seed, rows (split -> number), agreement (of training rows)."""
+    rows = settings["rows"][split]
+    random = np.random.default_rng(key("shortcut", "images", settings["seed"], split))
+    shown = random.integers(0, CLASSES, (rows, FAMILIES))
+    shown[:, 0] = random.integers(0, CORE_GLYPHS, rows)
+    labels = (shown[:, 0] >= CORE_GLYPHS // 2).astype(np.int64)
+    agrees = random.random(rows) < (settings["agreement"] if split == "train" else 0.5)
+    place = np.where(agrees, labels, 1 - labels)
+    images = render(shown, glyphs(settings["seed"]), random)
+    lighter = np.minimum(images, 255 - LIGHTER) + LIGHTER
+    return Split(
+        images=np.where(place[:, None, None, None] == 1, lighter, images).astype(np.uint8),
+        labels=labels,
+        class_names=["first", "second"],
+        sources=[f"made:{split}:{row}" for row in range(rows)],
+        groups={"place": np.array(PLACES)[place]},
+    )

@@ -1,0 +1,113 @@
+"""Waterbirds and CelebA in their published layouts: photographs whose place or person agrees with the label too often.
+
+``metadata.csv`` describes the images, one a row: file, label, group column and split (0 training, 1 validation, 2 test).
+Sources: Sagawa et al. 2020, "Distributionally Robust Neural Networks" (group DRO), for both files; Liu et al. 2015 for
+CelebA, whose own lists are ``list_attr_celeba.csv`` and ``list_eval_partition.csv``.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
+
+SPLITS = {"train": "0", "val": "1", "test": "2"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns of a list, the folder of its images, and what its labels and groups are called. values: text -> number."""
+
+    file: str
+    label: str
+    group: str
+    folder: str
+    group_column: str  # of the index
+    class_names: tuple[str, str]
+    group_names: tuple[str, str]
+    values: dict[str, int]
+
+
+WATERBIRDS = Layout(
+    "img_filename", "y", "place", ".", "place", ("landbird", "waterbird"), ("land", "water"), {"0": 0, "1": 1}
+)
+CELEBA = Layout(
+    "image_id",
+    "Blond_Hair",
+    "Male",
+    "img_align_celeba",
+    "male",
+    ("not_blond", "blond"),
+    ("no", "yes"),
+    {"-1": 0, "0": 0, "1": 1},
+)
+
+
+def waterbirds_split(settings: dict, split: str) -> Split:
+    """One split of Waterbirds; settings: the config's block. Rows are in the order of ``metadata.csv``."""
+    path = Path(settings["root"]) / "metadata.csv"
+    rows = read_list(path, (WATERBIRDS.file, WATERBIRDS.label, WATERBIRDS.group, "split"))
+    return _split(path, rows, [row["split"] for row in rows], WATERBIRDS, settings, split)
+
+
+def celeba_split(settings: dict, split: str) -> Split:
+    """One split of CelebA: blond or not, men or not. From ``metadata.csv`` if it is there, else from CelebA's own lists."""
+    root = Path(settings["root"])
+    columns = (CELEBA.file, CELEBA.label, CELEBA.group)
+    path = root / "metadata.csv"
+    if path.exists():
+        rows = read_list(path, (*columns, "split"))
+        return _split(path, rows, [row["split"] for row in rows], CELEBA, settings, split)
+    path = root / "list_attr_celeba.csv"
+    rows, parts = read_list(path, columns), read_list(root / "list_eval_partition.csv", (CELEBA.file, "partition"))
+    part_of = {row[CELEBA.file]: row["partition"] for row in parts}
+    missing = next((row[CELEBA.file] for row in rows if row[CELEBA.file] not in part_of), None)
+    if missing is not None:
+        raise UserError(f"{root / 'list_eval_partition.csv'} has no row of {missing}; download it again")
+    return _split(path, rows, [part_of[row[CELEBA.file]] for row in rows], CELEBA, settings, split)
+
+
+def read_list(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a CSV file; UserError if it is absent, has no rows, or lacks one of the columns."""
+    try:
+        with open(path, newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except FileNotFoundError:
+        raise UserError(f"there is no {path}; correct the data set's `root` in the config, or put it there") from None
+    missing = [name for name in columns if name not in (reader.fieldnames or [])]
+    if missing or not rows:
+        problem = f"has no column {missing[0]}" if missing else "has no rows"
+        raise UserError(f"{path} {problem}; use the file that is distributed with the data set")
+    short = next((number for number, row in enumerate(rows) if None in (row[name] for name in columns)), None)
+    if short is not None:
+        raise UserError(f"{path}: row {short} has too few values; download it again")
+    return rows
+
+
+def _split(path, rows: list[dict], parts: list[str], layout: Layout, settings: dict, split: str) -> Split:
+    """The rows of one split. parts: "0", "1" or "2" of each row."""
+    wanted = SPLITS[settings["train_split" if split == "train" else "evaluation_split"]]
+    rows = [row for row, part in zip(rows, parts, strict=True) if part.strip() == wanted]
+    if not rows:
+        raise UserError(f"{path} has no row of the split that is {wanted}; download it again")
+    numbers = {}
+    for name in (layout.label, layout.group):
+        unknown = next((row[name] for row in rows if row[name].strip() not in layout.values), None)
+        if unknown is not None:
+            raise UserError(f"{path}: {name} is {unknown!r} in a row; it must be one of {', '.join(layout.values)}")
+        numbers[name] = np.array([layout.values[row[name].strip()] for row in rows])
+    folder = Path(settings["root"]) / layout.folder
+    inside = layout.folder if layout.folder != "." and folder.is_dir() else "."
+    return split_of_files(
+        [str(Path(inside) / row[layout.file].strip()) for row in rows],
+        numbers[layout.label],
+        list(layout.class_names),
+        settings,
+        split,
+        groups={layout.group_column: np.array(layout.group_names)[numbers[layout.group]]},
+    )

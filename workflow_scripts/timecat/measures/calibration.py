@@ -1,0 +1,107 @@
+"""How well the probabilities of predictions are calibrated, over all rows and over segments of them.
+
+Of a row, p is the probability of the predicted class and y is 1 where that class is the label, else 0.
+
+**Expected calibration error** (ECE): rows sorted by p in bins of equally many; the mean over rows of the difference, in
+their bin, between mean p and mean y. **Multicalibration error** (Guy et al. 2025, "Measuring multi-calibration",
+arXiv 2506.11251; all weights are one here): in a segment of n rows sorted by p, C_j = Σ_{i<=j} (y_i - p_i) / n, C_0 = 0,
+
+    ECCE = max_j C_j - min_j C_j,   σ = sqrt(Σ p_i (1 - p_i)) / n,
+    MCE_σ = max over segments of ECCE / σ,   MCE_abs = MCE_σ σ(all rows),   minimum detectable error = 5 σ(all rows).
+
+Rows with equal p are in an order drawn by a hash of their row number, so that the order of a file does not count. Both
+errors are above zero for perfect calibration too, by as much as rows and segments make them: ``draws`` sets of labels
+drawn from the probabilities say by how much. `calibration_reference` is the plain twin; a test holds the two equal.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.measures.groups import Segments
+
+DETECTABLE = 5  # σ, as Guy et al. have it: an ECCE below is not told from chance with certainty
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured of one set of predictions: in percent, but for those in units of σ (``*_sigma``).
+
+    ``ece_calibrated`` and ``mce_sigma_calibrated``: what perfect calibration would show, the mean over drawings.
+    worst_group_accuracy: NaN where no group has rows enough, and worst_group "" then.
+    """
+
+    accuracy: float
+    confidence: float
+    ece: float
+    ece_calibrated: float
+    worst_group_accuracy: float
+    ecce_sigma: float
+    mce_sigma: float
+    mce_sigma_calibrated: float
+    mce_abs: float
+    minimum_detectable: float
+    worst_group: str
+    worst_segment: str
+
+
+def measure(p, y, rows, segments: Segments, bins: int, draws: int) -> Measured:
+    """Measure predictions. p: probabilities, float [N]; y: 0 or 1, [N]; rows: their row numbers, int [N]."""
+    p, y, rows = np.asarray(p, np.float64), np.asarray(y, np.float64), np.asarray(rows)
+    ties = randomness.bits(randomness.key("calibration", "ties"), rows)
+    in_bins = np.lexsort((ties, p))
+    in_segments = segments.member[np.lexsort((ties[segments.member], p[segments.member], segments.segment))]
+    starts, first_in_bin = segments.starts, bin_starts(len(p), bins)
+    sigma = np.sqrt(np.add.reduceat((p * (1 - p))[in_segments], starts)) / segments.sizes
+
+    def ece(difference) -> float:
+        return float(np.abs(np.add.reduceat(difference[in_bins], first_in_bin)).sum() / len(p))
+
+    def in_sigma(difference):
+        return in_units_of(sigma, ranges(difference[in_segments], starts) / segments.sizes)
+
+    found, calibrated = in_sigma(y - p), np.zeros(2)
+    for draw in range(draws):
+        drawn = randomness.uniform(randomness.key("calibration", "draw", draw), rows) < p
+        calibrated += ece(drawn - p), in_sigma(drawn - p).max()
+    accuracies = np.add.reduceat(y[segments.member], starts) / segments.sizes
+    accuracies[segments.depth != 1] = np.nan
+    worst, least = int(found.argmax()), int(np.argmin(np.where(np.isnan(accuracies), np.inf, accuracies)))
+    return Measured(
+        accuracy=100 * float(y.mean()),
+        confidence=100 * float(p.mean()),
+        ece=100 * ece(y - p),
+        ece_calibrated=100 * float(calibrated[0]) / draws,
+        worst_group_accuracy=100 * float(accuracies[least]),
+        ecce_sigma=float(found[0]),
+        mce_sigma=float(found[worst]),
+        mce_sigma_calibrated=float(calibrated[1]) / draws,
+        mce_abs=100 * float(found[worst] * sigma[0]),
+        minimum_detectable=100 * DETECTABLE * float(sigma[0]),
+        worst_group="" if np.isnan(accuracies[least]) else segments.names[least],
+        worst_segment=segments.names[worst],
+    )
+
+
+def bin_starts(rows: int, bins: int) -> np.ndarray:
+    """Where each bin begins, int [bins]: sizes differ by one at most, the larger ones first; no bin is empty."""
+    bins = min(bins, rows)
+    return np.arange(bins) * (rows // bins) + np.minimum(np.arange(bins), rows % bins)
+
+
+def ranges(difference, starts) -> np.ndarray:
+    """Of each segment, largest less smallest sum of its first j differences, j = 0, 1, ...: float64 [segments].
+
+    difference: [M], segment after segment, sorted by probability in each; starts: where each begins.
+    """
+    sums = np.cumsum(difference)
+    before = np.where(starts > 0, sums[starts - 1], 0.0)
+    highest = np.maximum(np.maximum.reduceat(sums, starts) - before, 0)
+    return highest - np.minimum(np.minimum.reduceat(sums, starts) - before, 0)
+
+
+def in_units_of(sigma, ecce) -> np.ndarray:
+    """ECCE / σ. Where σ is 0, as all probabilities are 0 or 1: infinite, or 0 where ECCE is 0 as well."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(ecce > 0, ecce / sigma, 0.0)

@@ -1,0 +1,81 @@
+"""How many bytes a data set's images take in a .beton, for `make plan`."""
+
+import os
+
+from workflow_scripts.timecat.config.data_sets import OfSequences
+from workflow_scripts.timecat.images.datasets.image_files import ImageFiles, reduced_sides
+
+# A JPEG of a photograph at quality 90 to 95, bytes per pixel: image-net.org's archives (147.9 GB for training) hold 115
+# kB for each image of about 181,000 pixels.
+JPEG_BYTES = 0.64
+# Sides and, where they are published as JPEG, mean bytes of the images of each kind. ImageNet: its archives of 147.9
+# and 6.7 GB; iNaturalist 2018: longest side 800 px, an archive of 120 GB for 461,939 images. CIFAR and Camelyon17 are
+# exact.
+PHOTOGRAPH = (500, 375, None)
+PUBLISHED = {
+    "imagenet": (469, 387, 115_400),
+    "inaturalist18": (800, 600, 260_000),
+    "cifar10": (32, 32, None),
+    "cifar100": (32, 32, None),
+    "camelyon17": (96, 96, None),
+}
+MADE_SIDE = 32  # pixels; of cues and digits
+SAMPLED = 64  # files whose sizes stand for all
+
+# The file format of FFCV 1.0.2: a header, then a row of a table for each image, filled up to a whole page; pages of
+# images; the table of their places.
+PAGE = 2**21
+HEADER, TABLE_ROW, PLACE = 24 + 2 * 1041, 21, 24
+
+
+def image_bytes(block, images: ImageFiles | None) -> tuple[float, int]:
+    """Of a split of a data set (its block of the config): mean bytes of a stored image, and its pixels.
+
+    images: its listed files, where they are there.
+    """
+    if block.kind in ("cues", "shortcut", "digits"):
+        return 3 * MADE_SIDE**2, MADE_SIDE**2
+    if isinstance(block, OfSequences):
+        return 3 * block.transform.size**2, block.transform.size**2
+    sampled = [_of_file(images, row) for row in _sample(images)] if images is not None else []
+    sizes = sampled or [PUBLISHED.get(block.kind, PHOTOGRAPH)]
+    stored = [_stored(block.storage, *size) for size in sizes]
+    pixels = round(sum(width * height for width, height, _ in sizes) / len(sizes))
+    return sum(stored) / len(stored), pixels
+
+
+def beton_bytes(rows: int, mean: float, workers: int) -> float:
+    """Of a whole .beton: pages are whole, and each of the workers that write leaves one half empty, or so."""
+    page = max(PAGE, 1 << (int(mean) - 1).bit_length())
+    head = -(-(HEADER + TABLE_ROW * rows) // page) * page
+    full = rows / max(1, page // mean)
+    pages = -(-full // 1) + (workers - 1) / 2 * (full > workers)
+    return head + pages * page + PLACE * rows
+
+
+def _sample(images: ImageFiles) -> list[int]:
+    step = max(1, len(images) // SAMPLED)
+    return list(range(0, len(images), step))[:SAMPLED]
+
+
+def _of_file(images: ImageFiles, row: int) -> tuple[int, int, int | None]:
+    """Width, height, and of a JPEG its bytes. A file that is no image counts as any photograph."""
+    from PIL import Image
+
+    path = os.path.join(images.root, images.names[row])
+    try:
+        with Image.open(path) as image:
+            return (*image.size, os.path.getsize(path) if image.format == "JPEG" else None)
+    except OSError:
+        return PHOTOGRAPH
+
+
+def _stored(storage, width: int, height: int, jpeg: int | None) -> float:
+    """Bytes of an image as it is stored (config's block ``storage``); jpeg: bytes of the file that it comes from."""
+    sides = reduced_sides(width, height, storage.longest_side, storage.shortest_side)
+    pixels = sides[0] * sides[1]
+    if storage.write_mode == "raw":
+        return 3 * pixels
+    if jpeg is not None and sides == (width, height):
+        return jpeg  # stored as it is
+    return JPEG_BYTES * pixels

@@ -1,0 +1,87 @@
+"""What the original procedure (original_procedure_reference) would take for the same table, for `make plan`.
+
+For every arm, replicate and data set it pushes k backbones x weight decays x epochs x (rows + evaluation rows) images
+through backbones, in a job for each weight decay. Counted alike in both: pretraining and transfers. Of a data set for
+evaluation only it reads each row once with each backbone, as we do. It reads image files as they are and keeps no
+features, so it needs the disk of neither.
+"""
+
+from dataclasses import dataclass
+
+from workflow_scripts.timecat.planning.costs import Costs
+from workflow_scripts.timecat.planning.jobs import Job
+from workflow_scripts.timecat.planning.work import PlannedStudy
+
+
+@dataclass(frozen=True)
+class Original:
+    """images: through backbones, pretraining left out. seconds: of devices, likewise (on a CPU, of as many cores as our
+    jobs take to read images with). bytes: on disk, by kind.
+
+    pretrained_apart: images of pretraining if each checkpoint that an arm asks for were trained from nothing.
+    """
+
+    images: int
+    seconds: float
+    bytes: dict[str, float]
+    pretrained_apart: int
+
+
+def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> Original:
+    """Of a study whose jobs are ``jobs``."""
+    study = planned.study
+    images, seconds = 0, 0.0
+    cores = study.threads if costs.is_cpu else 1
+    for cell in planned.cells:
+        arm, name = cell["arm"], cell["data_set"]
+        if study.arms[arm].transfer not in ("probe", "reweight"):
+            continue
+        read = images_of_cell(planned, arm, name)
+        images += read
+        seconds += cores * costs.reading_seconds(read, planned.image_size(name), study.backbone_of(study.arms[arm]))
+        if study.arms[arm].transfer == "reweight":
+            continue
+        seconds += cores * costs.operation_seconds(operations_of_cell(planned, arm, name))
+        decays = 1 if study.is_for_evaluation(name) else planned.weight_decays(name)
+        seconds += cores * len(study.replicates(study.arms[arm])) * decays * costs.device.start_seconds
+    transfers = [job for job in jobs if job.rule == "transfer"]
+    images += sum(job.trained + job.read for job in transfers)
+    seconds += sum(costs.device_seconds(job) for job in transfers)
+    kept = {"weights": sum(job.bytes.get("weights", 0) for job in jobs)}
+    return Original(images, seconds, kept, _pretrained_apart(planned, jobs))
+
+
+def images_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> int:
+    """Images through backbones for all replicates of a probe's cell of a table, or of one that is reweighted, for which each
+    row is read once."""
+    study, rows = planned.study, planned.rows[data_set]
+    backbones = sum(map(len, study.replicates(study.arms[arm])))
+    if study.is_for_evaluation(data_set):
+        return backbones * rows.evaluation
+    if study.arms[arm].transfer == "reweight":
+        return backbones * (rows.train + rows.evaluation)
+    return backbones * planned.weight_decays(data_set) * study.config.probe.epochs * (rows.train + rows.evaluation)
+
+
+def operations_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> float:
+    """Multiplications and additions of linear heads: as a probe's, but of one fit, for there are no held-out rows."""
+    if planned.study.is_for_evaluation(data_set):
+        return planned.evaluation_operations(arm, data_set) / 2
+    rows = planned.rows[data_set]
+    ours = 2.0 * (2 * rows.train - rows.heldout) + rows.evaluation + rows.heldout
+    return planned.probe_operations(arm, data_set) * (2.0 * rows.train + rows.evaluation) / ours
+
+
+def _pretrained_apart(planned: PlannedStudy, jobs: list[Job]) -> int:
+    study = planned.study
+    if not any(job.rule == "pretrain" for job in jobs):
+        return 0
+    names = dict.fromkeys(cell["arm"] for cell in planned.cells)
+    arms = [arm for arm in map(study.arms.get, names) if arm.steps is not None and not study.is_published(arm)]
+    checkpoints = {
+        (study.trained_on(arm), member)
+        for arm in arms
+        for replicate in study.checkpoints_of(arm)
+        for member in replicate
+    }
+    return sum(step * planned.recipe(backbone).batch_size for (_, backbone), (_, step) in checkpoints)

@@ -1,0 +1,203 @@
+"""What `make plan` prints: jobs, images, time and disk, in total and left, and the original procedure beside them."""
+
+import textwrap
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_scripts.timecat.planning.costs import Costs
+from workflow_scripts.timecat.planning.images import PHOTOGRAPH
+from workflow_scripts.timecat.planning.jobs import KINDS, Job, jobs_of, left
+from workflow_scripts.timecat.planning.original import Original, original_procedure
+from workflow_scripts.timecat.planning.rows import RowsOf
+from workflow_scripts.timecat.planning.text import count, duration, ratio, size, table
+from workflow_scripts.timecat.planning.throughputs import Throughputs
+from workflow_scripts.timecat.planning.work import PlannedStudy
+from workflow_scripts.timecat.study.study import Study
+
+WIDTH = 110  # characters of a line of prose
+PRETRAINING = ("pretrain", "import_checkpoint", "download")
+# What goes on where it was stopped, and how else its jobs become shorter.
+RESUMED = {
+    "pretrain": ", give the job more GPUs, or add pretrain.milestones on the way",
+    "transfer": "",
+    "extract_features": ", or give the job more GPUs",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A planned study: all of its jobs, those that are left, and what they cost."""
+
+    planned: PlannedStudy
+    jobs: list[Job]
+    left: list[Job]
+    costs: Costs
+    original: Original
+
+    @property
+    def rules(self) -> list[str]:
+        """Of its jobs, in the order in which data flows."""
+        order = ("write_dataset", *PRETRAINING, "extract_features", "probe", "transfer", "reweight", "evaluate_probe")
+        order += ("tabulate", "tabulate_arms", "tabulate_gap", "tabulate_spurious", "tabulate_grid", "calibration")
+        order += ("counterexample",)
+        present = {job.rule for job in self.jobs}
+        return [rule for rule in order if rule in present]
+
+    @property
+    def after_pretraining(self) -> list[Job]:
+        """What is left once checkpoints are there. Writing data sets is ours alone, and takes no GPU."""
+        return [job for job in self.jobs if job.rule != "pretrain"]
+
+
+def make_plan(
+    study: Study, table_of_devices: Throughputs, device=None, given=None, root=".", tables=("table2",)
+) -> Plan:
+    """Plan a study. device: a key of the table; given: rows (RowsOf); root: the folder that its paths start from; tables:
+    those that are wanted."""
+    planned = PlannedStudy(study, RowsOf(study, given, root), tables)
+    jobs = jobs_of(planned)
+    costs = Costs(planned, table_of_devices, device)
+    exists = {path: (Path(root) / path).exists() for job in jobs for path in job.makes}
+    waiting = left(jobs, exists.get, planned.targets)
+    return Plan(planned, jobs, waiting, costs, original_procedure(planned, jobs, costs))
+
+
+def text(plan: Plan, config: str) -> str:
+    """The whole plan; config: the name of its file."""
+    return "\n\n".join(
+        [
+            f"Plan of {config}{_tables(plan)}: backbone {plan.planned.study.config.backbone}, on {plan.costs.device.title} "
+            f"({plan.costs.name} in the table of throughputs).",
+            data_sets(plan),
+            stages(plan),
+            disk(plan),
+            against_the_original(plan),
+            notes(plan),
+        ]
+    )
+
+
+def data_sets(plan: Plan) -> str:
+    """Rows of the data sets that the study reads, and where the figures are from."""
+    used = [name for name in plan.planned.study.config.data_sets if name in _data_sets_written(plan)]
+    rows = [["data set", "training", "held out", "evaluation", "classes", "views", "px", "rows from"]]
+    for name in used:
+        found, views = plan.planned.rows[name], plan.planned.study.number_of_views(name)
+        side = plan.planned.image_size(name)
+        numbers = [found.train, found.heldout, found.evaluation, found.classes]
+        guess = ", images of {} x {} px".format(*PHOTOGRAPH) if plan.planned.sizes_are_a_guess(name) else ""
+        rows.append([name, *(f"{number:,}" for number in numbers), str(views or "-"), str(side), found.origin + guess])
+    return table(rows)
+
+
+def stages(plan: Plan) -> str:
+    """Jobs, images, operations and time by rule: in total, and what is left of jobs and time."""
+    unit = plan.costs.unit
+    rows = [["rule", "jobs", "left", "images trained", "images read", "operations", f"{unit} time", "left"]]
+    for rule in (*plan.rules, None):
+        mine, waiting = ([job for job in jobs if rule in (None, job.rule)] for jobs in (plan.jobs, plan.left))
+        rows.append(
+            [
+                rule or "all",
+                str(len(mine)),
+                str(len(waiting)),
+                *(_or_dash(sum(getattr(job, what) for job in mine)) for what in ("trained", "read", "operations")),
+                *(_time(jobs, plan.costs) for jobs in (mine, waiting)),
+            ]
+        )
+    return table(rows)
+
+
+def disk(plan: Plan) -> str:
+    """Bytes by kind, in total and left."""
+    total, waiting = _bytes(plan.jobs), _bytes(plan.left)
+    rows = [["disk", "in total", "left"]]
+    rows += [[kind, size(total[kind]), size(waiting[kind])] for kind in KINDS if total[kind]]
+    rows.append(["all", size(sum(total.values())), size(sum(waiting.values()))])
+    return table(rows)
+
+
+def against_the_original(plan: Plan) -> str:
+    """The whole study here and by the original procedure, and how many times the one is of the other."""
+    after, costs, original = plan.after_pretraining, plan.costs, plan.original
+    images = sum(job.trained + job.read for job in after)
+    seconds = sum(costs.device_seconds(job) for job in after)
+    rows = [["after pretraining", "original procedure", "here", "ratio"]]
+    rows.append(["images through backbones", count(original.images), count(images), ratio(original.images, images)])
+    rows.append(_times(f"{costs.unit} time", original.seconds, seconds, costs))
+    pretraining = [job for job in plan.jobs if job.rule == "pretrain"]
+    if pretraining:
+        apart, chained = original.pretrained_apart, sum(job.trained for job in pretraining)
+        ours = sum(costs.device_seconds(job) for job in pretraining)
+        rows.append(_times(f"{costs.unit} time with pretraining", original.seconds + ours, seconds + ours, costs))
+    theirs, mine = (sum(values.values()) for values in (original.bytes, _bytes(plan.jobs)))
+    rows.append(["disk beside the image files", size(theirs), size(mine), "-"])
+    if not pretraining:
+        return table(rows)
+    more = [["pretraining", "checkpoints apart", "in chains", "ratio"]]
+    more.append(["images, forward and backward", count(apart), count(chained), ratio(apart, chained)])
+    return f"{table(rows)}\n\n{table(more)}"
+
+
+def _tables(plan: Plan) -> str:
+    """Which tables it is of, where that is not table 2 alone."""
+    return "" if plan.planned.tables == ("table2",) else f" ({', '.join(plan.planned.tables)})"
+
+
+def _times(what: str, theirs: float, ours: float, costs: Costs) -> list[str]:
+    return [what, duration(theirs, costs.unit), duration(ours, costs.unit), ratio(theirs, ours)]
+
+
+def notes(plan: Plan) -> str:
+    """What the figures are and are not."""
+    lines = ["Left are the jobs whose outputs are not there; what has changed since is for `snakemake -n` to say."]
+    several = len({backbone for backbone, *_ in plan.costs.speeds}) > 1
+    for (backbone, side, precision), found in sorted(plan.costs.speeds.items()):
+        which = f"{backbone}, " if several else ""
+        lines.append(
+            f"{plan.costs.name}, {which}{side} px, {precision}: {count(found.training)} images/s in training, "
+            f"{count(found.extraction)} in extraction. Source: {found.origin}."
+        )
+    lines.append(
+        "Time is of devices that never wait for images or disks, downloads not counted. The original procedure pushes "
+        "k backbones x weight decays x epochs x (rows + evaluation rows) images for every arm, replicate and data "
+        "set; it keeps no features and no copies of the images, which is what the disk buys here."
+    )
+    if too_long := _too_long(plan):
+        lines.append(too_long)
+    return "\n".join(textwrap.fill(line, WIDTH) for line in lines)
+
+
+def _too_long(plan: Plan) -> str | None:
+    """Of the longest job that is left, if a scheduler would stop it before its end."""
+    longest = max(plan.left, key=plan.costs.seconds, default=None)
+    allowed = 60 * plan.planned.study.config.limits.runtime_minutes
+    if longest is None or plan.costs.seconds(longest) <= allowed:
+        return None
+    remedy = "Raise the limit"
+    if longest.rule in RESUMED:
+        remedy = f"It goes on when the study is run again; or raise the limit{RESUMED[longest.rule]}"
+    return (
+        f"The longest job ({longest.rule} {longest.name}) takes {duration(plan.costs.seconds(longest))}, and "
+        f"limits.runtime_minutes is {duration(allowed)}: a cluster's scheduler stops it there. {remedy}."
+    )
+
+
+def _data_sets_written(plan: Plan) -> set[str]:
+    return {job.name.split()[0] for job in plan.jobs if job.rule == "write_dataset"}
+
+
+def _bytes(jobs: list[Job]) -> Counter:
+    total = Counter(dict.fromkeys(KINDS, 0))
+    for job in jobs:
+        total.update(job.bytes)
+    return total
+
+
+def _time(jobs: list[Job], costs: Costs) -> str:
+    return duration(seconds, costs.unit) if (seconds := sum(map(costs.device_seconds, jobs))) else "-"
+
+
+def _or_dash(number: float) -> str:
+    return count(number) if number else "-"

@@ -1,0 +1,168 @@
+"""How many rows a study's data sets have, for `make plan`: known without the images wherever that is possible."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.timecat.artifacts.files import UserError, read_json
+from workflow_scripts.timecat.holdout import heldout_rows
+from workflow_scripts.timecat.study.study import Study
+
+# Rows for training and evaluation, and classes, as published: Russakovsky et al. 2015 (ILSVRC 2012), Van Horn et al.
+# 2018 (https://github.com/visipedia/inat_comp/tree/master/2018), Krizhevsky 2009.
+PUBLISHED = {
+    "imagenet": (1_281_167, 50_000, 1_000),
+    "inaturalist18": (437_513, 24_426, 8_142),
+    "cifar10": (50_000, 10_000, 10),
+    "cifar100": (50_000, 10_000, 100),
+}
+# Koh et al. 2021 (WILDS), Camelyon17: training rows, and those of each split for evaluation; two classes.
+CAMELYON17 = {"train": 302_436, "id_val": 33_560, "val": 34_904, "test": 85_054}
+MADE = {"cues": 16, "shortcut": 2, "motifs": 6}  # classes
+# scikit-learn's load_digits: images of 0, of 1, and so on.
+DIGITS = np.array([178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a data set as the study uses it, and where the figures are from. train and heldout are 0 where there is
+    no training split. images: by split, the listed image files (datasets.image_files.ImageFiles), where files were
+    counted."""
+
+    train: int
+    evaluation: int
+    heldout: int
+    classes: int
+    origin: str
+    images: dict
+
+
+class RowsOf:
+    """The rows of a study's data sets, each found once, when it is asked for.
+
+    given: by data set, what the user says: (train, evaluation) or (train, evaluation, classes), or (evaluation,) of one
+    that is for evaluation only; it comes first. Then come the sidecars of what was made, the config, published numbers
+    and the files below `root`. root: the folder that the study's paths start from.
+    """
+
+    def __init__(self, study: Study, given: dict[str, tuple[int, ...]] | None = None, root="."):
+        self.study, self.given, self.root = study, given or {}, Path(root)
+        for name in self.given:
+            if name not in study.config.data_sets:
+                raise UserError(
+                    f"--rows: {name!r} is not one of the study's data sets ({', '.join(study.config.data_sets)}); "
+                    "correct it"
+                )
+        self._found = {}
+
+    def __getitem__(self, name: str) -> Rows:
+        """UserError, which says how to state them, where they cannot be known."""
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> Rows:
+        block, is_for_evaluation = self.study.config.data_sets[name], self.study.is_for_evaluation(name)
+        if name in self.given:
+            return self._stated(name)
+        made = {split: self._sidecar(name, split) for split in ("train", "evaluation")}
+        wanted = ["evaluation"] if is_for_evaluation else ["train", "evaluation"]
+        if all(made[split] for split in wanted):
+            train, evaluation = (made[split]["rows"] if split in wanted else 0 for split in ("train", "evaluation"))
+            heldout = 0 if is_for_evaluation else self._heldout(train, self._labels(name))
+            return Rows(train, evaluation, heldout, made["evaluation"]["classes"], "sidecars", {})
+        if block.kind in ("part", "sequences"):
+            raise UserError(
+                f"data_sets.{name}: how many rows it has is not known before it is made; state them: --rows "
+                f"{name}=50000,10000,100 (for training, evaluation; classes)"
+            )
+        if block.kind in MADE:
+            rows = block.rows
+            return Rows(rows.train, rows.evaluation, self._heldout(rows.train), MADE[block.kind], "config", {})
+        if block.kind == "digits":
+            evaluation = np.rint(DIGITS * block.evaluation_fraction).astype(int)
+            left = DIGITS - evaluation
+            labels = np.repeat(np.arange(len(left)), left)
+            return Rows(len(labels), int(evaluation.sum()), self._heldout(0, labels), len(left), "published", {})
+        if block.kind == "camelyon17":
+            return self._published(block, CAMELYON17["train"], CAMELYON17[block.evaluation_split], 2)
+        if block.kind in PUBLISHED:
+            return self._published(block, *PUBLISHED[block.kind])
+        return self._counted(name, block)
+
+    def _stated(self, name: str) -> Rows:
+        numbers, block = self.given[name], self.study.config.data_sets[name]
+        if self.study.is_for_evaluation(name):
+            if len(numbers) != 1:
+                raise UserError(f"--rows {name}: it is for evaluation only; give one number, as in {name}=10000")
+            return Rows(0, numbers[0], 0, self[block.probe_of].classes, "--rows", {})
+        classes = numbers[2] if len(numbers) == 3 else self._classes(name, block)
+        if len(numbers) not in (2, 3) or classes is None:
+            raise UserError(
+                f"--rows {name}: give the rows for training and for evaluation and the number of classes, as in "
+                f"{name}=50000,10000,100"
+            )
+        return Rows(numbers[0], numbers[1], self._heldout(numbers[0]), classes, "--rows", {})
+
+    def _classes(self, name: str, block) -> int | None:
+        """The number of classes, where it is known without the images."""
+        known = MADE | {"digits": len(DIGITS), "camelyon17": 2}
+        known |= {kind: classes for kind, (*_, classes) in PUBLISHED.items()}
+        if block.kind in known:
+            return known[block.kind]
+        chosen = getattr(block, "classes", None)
+        return len(chosen) if isinstance(chosen, list) else chosen
+
+    def _sidecar(self, name: str, split: str) -> dict | None:
+        path = self.root / f"results/data_sets/{name}/{split}.beton.json"
+        return read_json(path) if path.exists() else None
+
+    def _labels(self, name: str) -> np.ndarray | None:
+        path = self.root / f"results/data_sets/{name}/train.index.parquet"
+        if not path.exists():
+            return None
+        from workflow_scripts.timecat.probing.files import read_index
+
+        return read_index(path)[1]
+
+    def _heldout(self, rows: int, labels=None) -> int:
+        """Held-out rows: exactly where the labels are known, else their share of all rows."""
+        settings = self.study.config.heldout
+        if labels is None:
+            return round(rows * settings.fraction)
+        return len(heldout_rows(labels, settings.seed, settings.fraction))
+
+    def _published(self, block, train: int, evaluation: int, classes: int) -> Rows:
+        if block.fraction < 1:
+            train = max(round(train * block.fraction), classes if block.balanced else 1)
+        return Rows(train, evaluation, self._heldout(train), classes, "published", {})
+
+    def _counted(self, name: str, block) -> Rows:
+        """Of folders of image files, by listing them; no image is read."""
+        from workflow_scripts.timecat.images.datasets.folders import class_folders, image_folder_split, listed_images
+        from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
+
+        settings = block.model_dump() | {"root": str(self.root / block.root)}
+        example = f"{name}=10000" if self.study.is_for_evaluation(name) else f"{name}=50000,10000,100"
+        try:
+            if self.study.is_for_evaluation(name):
+                folder = Path(settings["root"])
+                paths, _ = listed_images(folder, class_folders(folder), may_lack=True)
+                images = ImageFiles(".", paths, settings["storage"])
+                return Rows(0, len(paths), 0, self[block.probe_of].classes, "counted", {"evaluation": images})
+            splits = {split: image_folder_split(settings, split) for split in ("train", "evaluation")}
+        except UserError as error:
+            raise UserError(
+                f"data_sets.{name}: its rows are not known ({error}); or state them: --rows {example} (for "
+                + ("evaluation)" if self.study.is_for_evaluation(name) else "training, evaluation; classes)")
+            ) from None
+        labels = splits["train"].labels
+        return Rows(
+            len(labels),
+            len(splits["evaluation"]),
+            self._heldout(0, labels),
+            len(splits["train"].class_names),
+            "counted",
+            {split: found.images for split, found in splits.items()},
+        )

@@ -1,0 +1,137 @@
+"""How fast devices are: config/throughputs.yaml, typed, and what it says of a backbone or lets one derive."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.backbones.catalogue import SMALL_RESIDUAL
+from workflow_scripts.timecat.backbones.sizes import backbone_size
+from workflow_scripts.timecat.config.backbones import AnyBackbone
+from workflow_scripts.timecat.config.blocks import (
+    Block,
+    Name,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+    Text,
+)
+from workflow_scripts.timecat.config.reading import load_unique, validated
+
+Precision = Literal["float32", "bf16"]
+
+
+class Device(Block):
+    """A device. kind: `cpu` is one core, and every job takes cores; of GPUs only jobs that compute take any."""
+
+    title: Text
+    kind: Literal["gpu", "cpu"]
+    peak_tflops: PositiveFloat
+    start_seconds: NonNegativeFloat
+    source: Text
+
+
+class Rate(Block):
+    """Images a second of a backbone on a device."""
+
+    backbone: AnyBackbone
+    device: Name
+    precision: Precision
+    image_size: PositiveInt
+    training: PositiveFloat
+    extraction: PositiveFloat
+    scaling: Share
+    source: Text
+
+
+class Assumptions(Block):
+    """What holds for all devices."""
+
+    probe_share: Share
+    written_per_core: PositiveFloat
+    large_photograph: PositiveInt
+    write_overhead: NonNegativeFloat
+
+
+class Throughputs(Block):
+    """The table."""
+
+    devices: dict[Name, Device] = Field(min_length=1)
+    rates: list[Rate] = Field(min_length=1)
+    assumptions: Assumptions
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        seen = set()
+        for number, rate in enumerate(self.rates):
+            if rate.device not in self.devices:
+                raise ValueError(
+                    f"rates.{number}.device: {rate.device!r} is not one of `devices` ({', '.join(self.devices)}); add "
+                    "it there"
+                )
+            key = (rate.backbone.model_dump_json(), rate.device, rate.precision, rate.image_size)
+            if key in seen:
+                raise ValueError(f"rates.{number}: its backbone, device, precision and image_size stand there twice")
+            seen.add(key)
+        return self
+
+    def default_device(self, backbone) -> str:
+        """The first device that has a row for the backbone, or for one of its family; else the first."""
+        for is_alike in (lambda other: other == backbone, lambda other: _family(other) == _family(backbone)):
+            for name in self.devices:
+                if any(rate.device == name and is_alike(rate.backbone) for rate in self.rates):
+                    return name
+        return next(iter(self.devices))
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images a second in training and in extraction, scaling per doubling, and where the figures are from."""
+
+    training: float
+    extraction: float
+    scaling: float
+    origin: str
+
+
+def read_throughputs(path) -> Throughputs:
+    """The table in a file. UserError, one sentence, for a mistake in it."""
+    try:
+        values = load_unique(str(path))
+    except OSError as error:
+        raise UserError(
+            f"the table of throughputs {path} cannot be read ({error.strerror}); correct --throughputs"
+        ) from None
+    return validated(Throughputs, values, [str(path)])
+
+
+def speed(table: Throughputs, device: str, backbone, image_size: int, precision: str) -> Speed:
+    """Of a backbone (its block of the config) at a side in pixels: as the table has it, or derived by its cost.
+
+    UserError where the device is not in the table or has no row of that precision.
+    """
+    if device not in table.devices:
+        raise UserError(f"--device: {device!r} is not in the table of throughputs ({', '.join(table.devices)})")
+    rows = [rate for rate in table.rates if (rate.device, rate.precision) == (device, precision)]
+    if not rows:
+        raise UserError(
+            f"the table of throughputs has no row of {device} in {precision}; add one to `rates` of "
+            "config/throughputs.yaml, or choose another --device"
+        )
+    for rate in rows:
+        if (rate.backbone, rate.image_size) == (backbone, image_size):
+            return Speed(rate.training, rate.extraction, rate.scaling, rate.source)
+    rows = [rate for rate in rows if _family(rate.backbone) == _family(backbone)] or rows
+    cost = backbone_size(backbone, image_size).macs
+    ratio, nearest = min(
+        ((backbone_size(rate.backbone, rate.image_size).macs / cost, rate) for rate in rows),
+        key=lambda pair: max(pair[0], 1 / pair[0]),
+    )
+    origin = f"derived from {nearest.backbone.architecture} at {nearest.image_size} px by multiplications"
+    return Speed(nearest.training * ratio, nearest.extraction * ratio, nearest.scaling, origin)
+
+
+def _family(backbone) -> bool:
+    return backbone.architecture == SMALL_RESIDUAL

@@ -1,0 +1,210 @@
+"""What a study's stages do and leave on disk, in numbers, for `make plan`: each from how the stage does it."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.backbones.sizes import backbone_size
+from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
+from workflow_scripts.timecat.planning.rows import RowsOf
+from workflow_scripts.timecat.planning.tables import cells_of, sequences_in, tables_of
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.transfer.settings import Settings
+
+FLOAT = 4  # bytes
+COUNTER = 8  # bytes of batch norm's count of batches
+NPY_HEADER = 128  # bytes
+# What the formats add, about, in bytes: safetensors' table has a line for each tensor and a description; torch.save's
+# archive has two heads for each, filled up to 64 bytes, and lists the optimizer's settings.
+SAFETENSORS_TENSOR, SAFETENSORS_DESCRIPTION = 90, 700
+ARCHIVE_TENSOR = 285
+HEADS_TABLE = 1_100  # of one replicate's two heads
+
+
+class PlannedStudy:
+    """A study with its rows (RowsOf). Of a study's files, what is there already is looked at below ``rows.root``."""
+
+    def __init__(self, study: Study, rows: RowsOf, tables: tuple[str, ...] = ("table2",)):
+        """tables: names of those that are wanted (planning.tables.tables_of). UserError for one that the study does not have."""
+        self.study, self.rows, self.tables = study, rows, tuple(tables)
+        self._images = {}
+        for name in self.tables:
+            if name not in tables_of(study):
+                raise UserError(
+                    f"--table: {name!r} is not one of the study's tables ({', '.join(tables_of(study))}); correct it"
+                )
+            if (data_set := sequences_in(study, name)) is not None:
+                more = ", or name the others in calibration.tables" if name == "calibration" else ""
+                raise UserError(
+                    f"--table {name}: its data set {data_set!r} has sequences, and a plan counts images; leave that table out{more}"
+                )
+
+    # --- what is wanted ---
+
+    @property
+    def targets(self) -> list[str]:
+        """The files that the tables are."""
+        return [f"results/{name}.csv" for name in self.tables]
+
+    @cached_property
+    def cells(self) -> list[dict[str, str]]:
+        """Arms on data sets, each once: {"arm", "data_set"}."""
+        cells = []
+        for name in self.tables:
+            cells += [cell for cell in cells_of(self.study, name) if cell not in cells]
+        return cells
+
+    @property
+    def chains(self) -> list[tuple[str, str]]:
+        """(source, backbone) of all arms that are pretrained, or imported."""
+        arms = [arm for arm in self.study.arms.values() if arm.steps is not None]
+        return list(dict.fromkeys(map(self.study.trained_on, arms)))
+
+    def of_chain(self, w) -> str:
+        """What names of jobs say of a chain: nothing of the study's own."""
+        parts = [w.backbone] if w.backbone != self.study.config.backbone else []
+        parts += [f"of {w.source}"] if w.source != self.study.config.source else []
+        return f"{' '.join(parts)}, " if parts else ""
+
+    # --- what it consists of ---
+
+    def image_size(self, data_set: str) -> int:
+        """Side in pixels of the images as the backbone sees them."""
+        return json.loads(self.study.transform(SimpleNamespace(data_set=data_set)))["size"]
+
+    def backbone(self, name: str | None = None):
+        """A backbone's block of the config, without how it is pretrained; without a name, the study's."""
+        block = self.study.config.backbones[name or self.study.config.backbone]
+        return block.model_copy(update={"pretrain": None, "checkpoints": None})
+
+    def recipe(self, name: str):
+        """The recipe that a backbone is pretrained with."""
+        return self.study.config.recipe_of(name)
+
+    def size(self, backbone: str, source: str | None = None):
+        """Of a backbone by name, at the images of a source; without one, the study's."""
+        return backbone_size(self.backbone(backbone), self.image_size(source or self.study.config.source))
+
+    def weight_decays(self, data_set: str) -> int:
+        """Of a data set's probe."""
+        return len(self.study.config.data_sets[data_set].weight_decays or self.study.config.probe.weight_decays)
+
+    def rows_of(self, data_set: str, split: str) -> int:
+        return getattr(self.rows[data_set], split)
+
+    # --- images ---
+
+    def batch_norm_images(self, w) -> int:
+        """Images of a milestone's batch-norm statistics (recipe.batch_norm_stream); none without batch norm.
+
+        w: has the source and the backbone of a chain, here and below.
+        """
+        if not self.size(w.backbone, w.source).norms:
+            return 0
+        pretrain = self.recipe(w.backbone)
+        rows = min(pretrain.batch_norm_batches * pretrain.batch_size, self.rows[w.source].train)
+        return max(1, rows // pretrain.batch_size) * pretrain.batch_size
+
+    def extracted_rows(self, data_set: str) -> int:
+        """Rows of all feature files of one checkpoint on a data set."""
+        rows = self.rows[data_set]
+        return rows.evaluation + rows.heldout + len(self.study.view_names(data_set)) * rows.train
+
+    def transferred_images(self, arm: str, data_set: str) -> tuple[int, int]:
+        """Images trained and read by an arm that is fine-tuned or direct, as in transferring."""
+        arm, rows = self.study.arms[arm], self.rows[data_set]
+        settings = Settings(**self.study.config.training_of(arm).model_dump()).for_rows(rows.train)
+        runs = sum(map(len, self.study.replicates(arm))) * len(settings.weight_decays) * settings.epochs
+        trained, read = rows.train, rows.evaluation
+        if len(settings.weight_decays) > 1:  # a second fit chooses among them (scoring.DataSet.needed_fits)
+            trained, read = trained + rows.train - rows.heldout, read + rows.heldout
+        return runs * settings.passes * trained, runs * read
+
+    # --- linear heads ---
+
+    def probe_operations(self, arm: str, data_set: str) -> float:
+        """Multiplications and additions of an arm on a data set, in the matrix products of heads.StackedHeads.
+
+        A training step has one forward and one back, an evaluation one.
+        """
+        rows, epochs = self.rows[data_set], self.study.config.probe.epochs
+        trained, evaluated = 2 * rows.train - rows.heldout, rows.evaluation + rows.heldout
+        of_a_row = 2 * self.weight_decays(data_set) * rows.classes * self._width(arm)
+        return len(self._replicates(arm)) * epochs * of_a_row * (2.0 * trained + evaluated)
+
+    def evaluation_operations(self, arm: str, data_set: str) -> float:
+        """Of both selected heads of each replicate, read on a data set for evaluation only."""
+        rows = self.rows[data_set]
+        return len(self._replicates(arm)) * 2 * 2.0 * rows.classes * self._width(arm) * rows.evaluation
+
+    def _replicates(self, arm: str) -> list[list[int]]:
+        return self.study.replicates(self.study.arms[arm])
+
+    def _width(self, arm: str) -> int:
+        """Features of one replicate, side by side."""
+        source, backbone = self.study.trained_on(self.study.arms[arm])
+        return self.study.arms[arm].members * self.size(backbone, source).dimension
+
+    # --- disk, in bytes ---
+
+    def beton_bytes(self, data_set: str, split: str) -> float:
+        """Of a split's .beton: as it is, or as it will be."""
+        path = Path(self.rows.root) / f"results/data_sets/{data_set}/{split}.beton"
+        if path.exists():
+            return path.stat().st_size
+        workers = self.study.config.limits.workers
+        return beton_bytes(self.rows_of(data_set, split), self._stored(data_set, split)[0], workers)
+
+    def sizes_are_a_guess(self, data_set: str) -> bool:
+        """Whether images that nobody has seen are taken for photographs of PHOTOGRAPH's size."""
+        kind, found = self.study.config.data_sets[data_set].kind, self.rows[data_set]
+        return kind in ("image_folder", "evaluation_folder") and not found.images and found.origin != "sidecars"
+
+    def pixels(self, data_set: str, split: str) -> int:
+        """Of an image, before it is reduced."""
+        return self._stored(data_set, split)[1]
+
+    def _stored(self, data_set: str, split: str) -> tuple[float, int]:
+        if (data_set, split) not in self._images:
+            images = self.rows[data_set].images.get(split)
+            block = self.study.config.data_sets[data_set]
+            whole = self.study.config.data_sets[block.of] if block.kind == "part" else block
+            self._images[data_set, split] = image_bytes(whole, images)
+        return self._images[data_set, split]
+
+    def weights_bytes(self, w) -> float:
+        """Of a checkpoint's weights: parameters, the classifier's too, and batch norm's statistics and counters."""
+        size = self.size(w.backbone, w.source)
+        tensors = size.tensors + 2 + 3 * size.norms
+        return self._model_bytes(w) + SAFETENSORS_TENSOR * tensors + SAFETENSORS_DESCRIPTION
+
+    def state_bytes(self, w) -> float:
+        """Of a training state: the model at y, and the optimizer's iterate z and second moment of each parameter."""
+        size = self.size(w.backbone, w.source)
+        tensors = size.tensors + 2 + 3 * size.norms + 2 * (size.tensors + 2)
+        return self._model_bytes(w) + 2 * FLOAT * self._parameters(w) + ARCHIVE_TENSOR * tensors
+
+    def features_bytes(self, w) -> float:
+        """Of one checkpoint's features of a data set: all its files."""
+        number = np.dtype(self.study.config.features.dtype).itemsize
+        files = len(self.study.view_names(w.data_set)) + (1 if self.study.is_for_evaluation(w.data_set) else 2)
+        features = self.extracted_rows(w.data_set) * self.size(w.backbone, w.source).dimension
+        return features * number + files * NPY_HEADER
+
+    def heads_bytes(self, arm: str, data_set: str) -> float:
+        """Of an arm's selected heads on a data set: two for each replicate (saved_heads)."""
+        width, classes = self._width(arm), self.rows[data_set].classes
+        numbers = classes * (width + 1) + (4 * width if self.study.config.probe.batch_norm else 0)
+        return len(self._replicates(arm)) * (2 * FLOAT * numbers + HEADS_TABLE)
+
+    def _parameters(self, w) -> int:
+        size = self.size(w.backbone, w.source)
+        return size.parameters + (size.dimension + 1) * self.rows[w.source].classes
+
+    def _model_bytes(self, w) -> float:
+        size = self.size(w.backbone, w.source)
+        return FLOAT * (self._parameters(w) + size.statistics) + COUNTER * size.norms

@@ -1,0 +1,243 @@
+"""Training as a chain: from one training state to the next, with the same bits as one uninterrupted run.
+
+Schedule-free AdamW (Defazio et al. 2024, "The Road Less Scheduled") needs no end point. Its gradients are taken at y, its
+result is the average x. ``optimizer.eval()`` and ``train()`` swap the parameters between the two by interpolations that
+do not round-trip, so the training model is never swapped: it stays at y, and x is computed into a copy.
+
+Precision and compilation are of training's forward and backward passes alone. Parameters and the optimizer's state are
+float32, and what is averaged, evaluated and written is the eager model.
+"""
+
+import contextlib
+import copy
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from schedulefree import AdamWScheduleFree
+from torch import nn
+from torch.nn import functional
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.backbones.build import Classifier
+from workflow_scripts.timecat.backbones.initialisation import initial_classifier
+from workflow_scripts.timecat.images.views import Transform, normalise
+from workflow_scripts.timecat.pretraining.batch_shares import Share, next_accumulation, share_of, usable_processes
+from workflow_scripts.timecat.pretraining.compiling import compiled
+from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batch
+from workflow_scripts.timecat.pretraining.recipe import Recipe
+from workflow_scripts.timecat.pretraining.shared_batch_norm import keep_batch_norm, share_batch_norm
+from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.runtime.world import ALONE, World
+
+LOSS_AVERAGE_DECAY = 0.98  # of the running mean that the log and the weights' metadata report: about 50 steps
+
+
+@dataclass
+class Run:
+    """A pretraining run in progress. The model's parameters are y; ``loss_average`` is an average of recent losses.
+
+    network: what training calls, the model itself or a form that shares its parameters (compiled, or of several
+    processes). apart: context in which such processes do not sum their gradients. share: this process's of each batch.
+    """
+
+    model: Classifier
+    optimizer: AdamWScheduleFree
+    step: int
+    loss_average: float
+    seed: int
+    network: Callable[[torch.Tensor], torch.Tensor]
+    share: Share
+    world: World
+    apart: Callable[[], contextlib.AbstractContextManager]
+
+
+def start_run(
+    backbone: dict,
+    classes: int,
+    recipe: Recipe,
+    seed: int,
+    device: str,
+    image_size: int | None = None,
+    world: World = ALONE,
+) -> Run:
+    """A run at step 0; the seed fixes the initial parameters. image_size: as in build_backbone.
+
+    world: of processes among which each batch is divided (batch_shares); it must be one that the recipe allows, and
+    connected.
+    """
+    model = initial_classifier(backbone, classes, seed, image_size, recipe.initialisation, recipe.zero_gamma)
+    share = share_of(recipe, world)
+    if share.processes > 1:
+        share_batch_norm(model, share.processes, world.rank, world.size)
+    elif recipe.ghost_batch:
+        set_ghost_batch(model, recipe.ghost_batch)
+    if recipe.channels_last:
+        model.to(memory_format=torch.channels_last)  # of the weights: convolutions go by it, and pass it on
+    model.to(device).train()
+    network, apart = model, contextlib.nullcontext
+    if world.size > 1:
+        network = nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
+        apart = network.no_sync
+    if recipe.compile:
+        network = compiled(network)
+    return Run(model, _optimizer(model, recipe), 0, math.nan, seed, network, share, world, apart)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> AdamWScheduleFree:
+    optimizer = AdamWScheduleFree(
+        model.parameters(),
+        lr=recipe.lr,
+        betas=tuple(recipe.betas),
+        weight_decay=recipe.weight_decay,
+        warmup_steps=recipe.warmup_steps,
+        foreach=True,
+    )
+    optimizer.train()
+    return optimizer
+
+
+def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform) -> float:
+    """One step on a batch, or on this process's share of it (images uint8 [b, s, s, 3], labels [b]); returns its loss.
+
+    UserError if that is not finite, or if the GPU's memory is too small.
+    """
+    try:
+        loss = compute_gradients(run, images, labels, recipe, transform)
+        run.optimizer.step()
+        run.step += 1
+        value = run.world.mean(loss.item())  # waits for a GPU: after all of the step's work is queued
+    except torch.OutOfMemoryError as error:
+        raise UserError(_advice_on_memory(recipe, run.share, run.world)) from error
+    if not math.isfinite(value):  # the run is of no use any more, and nobody saves one that has raised
+        raise UserError(
+            f"the training loss is {value} at step {run.step}: training diverged; lower pretrain.lr (now {recipe.lr}) "
+            "or raise pretrain.warmup_steps in the config"
+        )
+    decay = LOSS_AVERAGE_DECAY if run.step > 1 else 0.0
+    run.loss_average = value if decay == 0 else decay * run.loss_average + (1 - decay) * value
+    return value
+
+
+def _advice_on_memory(recipe: Recipe, share: Share, world: World) -> str:
+    remedies = []
+    if accumulation := next_accumulation(recipe, world.size):
+        kept = (
+            "the batch and its statistics stay"
+            if recipe.ghost_batch
+            else "batch norm's statistics are then of fewer images"
+        )
+        remedies.append(f"set pretrain.accumulation to {accumulation} or more (now {recipe.accumulation}; {kept})")
+    more = usable_processes(recipe, 2 * world.size)
+    if more > world.size and share_of(recipe, World(size=more)).part < share.part:
+        remedies.append(f"divide the batch among {more} GPUs with limits.pretrain_gpus")
+    if not remedies:
+        remedies.append(f"lower pretrain.batch_size (now {recipe.batch_size})")
+    return f"the GPU's memory is too small for training on {share.part} images at once: {', or '.join(remedies)}, in the config"
+
+
+def compute_gradients(
+    run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform
+) -> torch.Tensor:
+    """Set the parameters' gradients to those of a batch's mean loss, and return that loss (float64, on the device).
+
+    The batch passes in parts whose gradients are summed, so a step is one of the whole batch however it is divided. Of
+    several processes, each passes its share (the loss is of that), and the gradients are the mean over all.
+    """
+    device = run.model.fc.weight.device
+    images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    run.optimizer.zero_grad()
+    value, size = torch.zeros((), dtype=torch.float64, device=device), run.share.part
+    for part, (some, their_labels) in enumerate(zip(images.split(size), labels.split(size))):
+        # What a network draws in training (dropout, stochastic depth) depends on seed, step and part alone.
+        torch.manual_seed(key("pretrain", "noise", run.seed, run.step, run.share.first_part + part) % 2**63)
+        last = (part + 1) * size >= len(images)
+        with contextlib.nullcontext() if last else run.apart():
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                logits = run.network(normalise(some, transform))
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # what autocast made bf16
+            loss = functional.cross_entropy(logits, their_labels, label_smoothing=recipe.label_smoothing)
+            if size < len(images):
+                loss = loss * (len(some) / len(images))
+            loss.backward()
+        value += loss.detach()
+    return value
+
+
+def averaged_model(run: Run, batches, transform: Transform) -> Classifier:
+    """A copy of the model for inference: parameters at the average x, batch-norm statistics recomputed there.
+
+    batches: augmented training images (uint8 [b, s, s, 3] each). The run itself is not touched. The copy is eager: a
+    compiled network in evaluation mode may have folded old weights into itself (pytorch issue 108863).
+    """
+    model, optimizer = copy.deepcopy((run.model, run.optimizer))
+    optimizer.eval()
+    if run.share.processes > 1:  # here one process has all the images
+        keep_batch_norm(model, run.share.part * run.share.processes)
+    recompute_batch_norm(model, batches, transform)
+    return model.eval()
+
+
+def recompute_batch_norm(model: Classifier, batches, transform: Transform) -> None:
+    """Replace running statistics by the plain mean over ``batches``; those of training belong to y, not to x.
+
+    All but batch norm is in evaluation mode, for the statistics are of what inference computes: in float32, without
+    dropout. With ghost batches the mean is over their groups.
+    """
+    layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # torch's cumulative mean
+        layer.train()
+    with torch.no_grad():
+        for images in batches:
+            model(normalise(images.to(model.fc.weight.device), transform))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def accuracy(model: Classifier, batches, transform: Transform) -> float:
+    """Top-1 in percent of an evaluation-mode model over batches of (rows, images, labels)."""
+    right = total = 0
+    with torch.inference_mode():
+        for _, images, labels in batches:
+            device = model.fc.weight.device
+            predicted = model(normalise(images.to(device), transform)).argmax(dim=1).cpu()
+            right += int((predicted == labels).sum())
+            total += len(labels)
+    return 100 * right / total
+
+
+def state_bytes(run: Run, identity: str, extra: dict | None = None) -> bytes:
+    """The run as the bytes of a file; ``identity`` is checked when it is read back."""
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "identity": identity,
+            "model": {name: value.cpu() for name, value in run.model.state_dict().items()},
+            "optimizer": run.optimizer.state_dict(),
+            "step": run.step,
+            "loss_average": run.loss_average,
+            **(extra or {}),
+        },
+        buffer,
+    )
+    return buffer.getvalue()
+
+
+def load_state(data: bytes, run: Run, identity: str, accept=lambda saved: True) -> bool:
+    """Bring ``run`` (fresh from start_run) to a saved state. False, and the run untouched, if it is of another identity
+    or ``accept(saved)`` says no."""
+    saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if saved["identity"] != identity or not accept(saved):
+        return False
+    run.model.load_state_dict(saved["model"])
+    run.optimizer.load_state_dict(saved["optimizer"])
+    run.step, run.loss_average = saved["step"], saved["loss_average"]
+    return True

@@ -1,0 +1,52 @@
+"""What stages that train or read probes share on disk: a split's index, and the Parquet of metrics and predictions."""
+
+from workflow_scripts.timecat.artifacts import files
+
+
+def read_index(path):
+    """Columns row and label of an index, as int64 arrays."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=["row", "label"])
+    return tuple(table[name].to_numpy().astype("int64") for name in ("row", "label"))
+
+
+def write_metrics(path, rows: list[dict], selection: bool = False) -> None:
+    """Write the metrics, one row each, as Parquet; with ``selection``, a column says which of them took the head."""
+    import pyarrow as pa
+
+    schema = pa.schema(
+        {
+            "replicate": pa.int64(),
+            "members": pa.list_(pa.int64()),
+            "weight_decay": pa.float64(),
+            "fit": pa.string(),
+            "epoch": pa.int64(),
+            "split": pa.string(),
+            "top1": pa.float64(),
+            "top5": pa.float64(),
+            "loss": pa.float64(),
+            **({"selection": pa.string()} if selection else {}),
+        }
+    )
+    write_table(path, pa.Table.from_pylist(rows, schema))
+
+
+def write_predictions(path, replicates: list[dict]) -> str:
+    """Write the predictions as Parquet; returns the digest of their content."""
+    import numpy as np
+    import pyarrow as pa
+
+    columns = {name: np.concatenate([part for one in replicates for part in one[name]]) for name in replicates[0]}
+    write_table(path, pa.table(columns))
+    return files.digest({name: files.digest(column.tobytes()) for name, column in columns.items()})
+
+
+def write_table(path, table) -> None:
+    """Write a pyarrow table as Parquet, atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd")
+    files.write_bytes(path, buffer.getvalue().to_pybytes())

@@ -1,0 +1,169 @@
+"""The probe of one (data set, arm): heads on frozen, concatenated features, all weight decays at once.
+
+The protocol is the linear benchmark of VISSL as Yang, Zhang, Bottou (2025, arXiv 2506.18221) use it: BatchNorm1d and
+Linear, W ~ N(0, 0.01²), Nesterov SGD, weight decay on the linear layer only, 28 epochs, step learning rate. Epoch e
+(counted from 0) reads view e mod V, so 28 views are fresh augmentation in every epoch and one view is a fixed data set.
+
+Two fits: `full` trains on all of train and is read on the evaluation split, `nine_tenths` on train without the held-out
+rows and is read on those. They are trained side by side, so that one pass over the features serves both. Order and
+initial weights are functions of (probe seed, epoch) and (probe seed, replicate).
+"""
+
+import math
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.features.files import EVALUATION, HELDOUT, Tables, check_features, training_file
+from workflow_scripts.timecat.features.memory import GATHERED_BATCHES, evaluation_chunk
+from workflow_scripts.timecat.features.reader import InMemory, Pieces
+from workflow_scripts.timecat.probing.heads import StackedHeads, initial_weight
+from workflow_scripts.timecat.probing.saved_heads import BestHead, SavedHead, saved_head
+from workflow_scripts.timecat.probing.scoring import DataSet, Report, Scores, gathered, report, row_scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How heads are trained. lr_milestones: after so many epochs the learning rate is multiplied by lr_gamma."""
+
+    seed: int
+    weight_decays: tuple[float, ...]
+    epochs: int = 28
+    batch_size: int = 256  # rows; at least 2
+    lr: float = 0.01
+    momentum: float = 0.9
+    lr_milestones: tuple[int, ...] = (8, 16, 24)
+    lr_gamma: float = 0.1
+    batch_norm: bool = True
+    init_std: float = 0.01
+
+    def learning_rate(self, epoch: int) -> float:
+        """Learning rate of an epoch counted from 0."""
+        return self.lr * self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
+
+
+@dataclass(frozen=True)
+class Probe(Report):
+    """The results of one replicate, and its selected heads by selection."""
+
+    heads: dict[str, SavedHead]
+
+
+def file_rows(data: DataSet, views) -> dict[str, int]:
+    """The feature files that a probe reads from each member's folder -> the rows each must have."""
+    files = {EVALUATION: len(data.evaluation_labels), HELDOUT: len(data.heldout)}
+    return files | {training_file(view): len(data.train_labels) for view in views}
+
+
+def batches(rows: int, size: int) -> list[slice]:
+    """Consecutive batches of ``size`` rows; the last takes what is left, and a single row left joins the one before."""
+    starts = list(range(0, rows, size))
+    if len(starts) > 1 and rows - starts[-1] == 1:
+        starts.pop()
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], rows])]
+
+
+def train_epoch(heads: dict, view, order, wanted: dict, labels, batch_size: int, lr: float, device="cpu") -> dict:
+    """Train each fit's heads on its rows of a view, once; returns, by fit, the running average of the training batches.
+
+    heads: StackedHeads by fit. view: a table of feature_reader. order: int64, all rows that any fit trains on, read once
+    for all fits. wanted: bool [rows] by fit, those that it trains on. labels: int64 [rows] of the view, on the host.
+    """
+    labels = torch.from_numpy(labels)
+    slices = {fit: batches(int(mine.sum()), batch_size) for fit, mine in wanted.items()}
+    groups = {
+        fit: [own[i : i + GATHERED_BATCHES] for i in range(0, len(own), GATHERED_BATCHES)]
+        for fit, own in slices.items()
+    }
+    pieces = {fit: Pieces(group[-1].stop - group[0].start for group in own) for fit, own in groups.items()}
+    steps = {fit: [] for fit in heads}
+    with closing(view.windows(order)) as windows:
+        for window in windows:
+            for fit in heads:
+                for x, rows in pieces[fit].of(window, wanted[fit]):
+                    group = groups[fit].pop(0)
+                    steps[fit] += _train_group(heads[fit], x, labels.index_select(0, rows), group, lr, device)
+    scores = {}
+    for fit, own in steps.items():
+        # [H, steps], and the sum along the contiguous steps: the order of its additions does not depend on H.
+        sums = (torch.stack(values, 1).cpu().double().numpy().sum(1) for values in zip(*own))
+        loss, top1, top5 = (value / slices[fit][-1].stop for value in sums)
+        scores[fit] = Scores(loss, 100 * top1, 100 * top5)
+    return scores
+
+
+def _train_group(heads, features, labels, group, lr: float, device) -> list:
+    """One step for each batch (a slice) of a group of consecutive batches; features [rows of the group, D]."""
+    x, y = features.to(device).float(), labels.to(device)
+    starts = [slice(batch.start - group[0].start, batch.stop - group[0].start) for batch in group]
+    return [heads.train_step(x[here], y[here], lr) for here in starts]
+
+
+def evaluate(heads, features, labels, device="cpu") -> Scores:
+    """Scores of heads on all rows of features, a table of feature_reader or an array [rows, D]; labels int64 [rows]."""
+    N, chunk = len(labels), evaluation_chunk(heads.classes)
+    pieces = Pieces(min(chunk, N - start) for start in range(0, N, chunk))
+    labels = torch.from_numpy(labels)
+    table = InMemory(features) if isinstance(features, np.ndarray) else features
+    parts = []
+    with closing(table.windows(np.arange(N))) as windows:
+        for window in windows:
+            parts += [_score_chunk(heads, x, labels.index_select(0, rows), device) for x, rows in pieces.of(window)]
+    return gathered(parts)
+
+
+def _score_chunk(heads, features, labels, device) -> list[torch.Tensor]:
+    """row_scores of a piece; what it takes of the device's memory is let go of before the next piece comes."""
+    return row_scores(heads.logits(features.to(device).float()), labels.to(device))
+
+
+def probe_replicate(
+    replicate: int, members, folders, views, data: DataSet, protocol: Protocol, device="cpu", memory: float = math.inf
+) -> Probe:
+    """Probe one replicate: train all heads of both fits for all epochs, score them each epoch, select.
+
+    replicate: its number, from 0. members: its seeds. folders: its members' feature folders, in the same order. memory:
+    bytes of features to keep at once (see probe_memory.share_memory); changes no bit of the result.
+
+    UserError when features are missing or do not fit the index, or when every head diverges.
+    """
+    files = file_rows(data, views)
+    check_features(folders, files)
+    rows = np.arange(len(data.train_labels))
+    fits = {fit: np.isin(rows, own) for fit, own in data.fits().items()}  # whether a fit trains on a row
+    tables = Tables(folders, files, memory)
+    evaluated = {
+        "full": ("evaluation", tables.read(EVALUATION), data.evaluation_labels),
+        "nine_tenths": ("heldout", tables.read(HELDOUT), data.train_labels[data.heldout]),
+    }
+    key = randomness.key("head", protocol.seed, replicate)
+    weight = initial_weight(key, data.classes, tables.dimension, protocol.init_std)
+    options = {"momentum": protocol.momentum, "batch_norm": protocol.batch_norm, "device": device}
+    heads = {fit: StackedHeads(weight, protocol.weight_decays, **options) for fit in fits}
+    scores = {fit: [] for fit in fits}  # fit -> per epoch {split: Scores}
+    best = BestHead()
+
+    loaded, view = None, None
+    for epoch in range(protocol.epochs):
+        name = training_file(views[epoch % len(views)])
+        if name != loaded:
+            view = None  # let go of the old view before the new one is read: a view may fill most of the memory
+            loaded, view = name, tables.read(name)
+        order = randomness.permutation(randomness.key("probe", protocol.seed, epoch), rows)
+        lr = protocol.learning_rate(epoch)
+        trained = train_epoch(heads, view, order, fits, data.train_labels, protocol.batch_size, lr, device)
+        for fit, (split, table, labels) in evaluated.items():
+            score = evaluate(heads[fit], table, labels, device)
+            if fit == "full":
+                best.see(epoch + 1, score, heads[fit], protocol.weight_decays)
+            else:  # only what the full fit predicts is reported: do not keep the rest in memory
+                score = replace(score, predicted=None, probability=None)
+            scores[fit].append({"train": trained[fit], split: score})
+
+    where = f"features {', '.join(map(str, folders))}"
+    found = report(replicate, members, data, protocol.weight_decays, scores, where, block="probe")
+    last = saved_head(heads["full"], list(protocol.weight_decays).index(found.selected["holdout"].weight_decay))
+    return Probe(**vars(found), heads={"paper": best.of(found.selected["paper"]), "holdout": last})

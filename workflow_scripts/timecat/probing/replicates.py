@@ -1,0 +1,33 @@
+"""Around the training of replicates, by probes and transfers alike: the data set's labels before, the log's lines after."""
+
+import math
+
+from workflow_scripts.timecat.probing.files import read_index
+from workflow_scripts.timecat.runtime import command
+
+
+def read_data_set(train_index, evaluation_index, heldout: dict):
+    """scoring.DataSet of both indices; heldout: {"seed", "fraction"}."""
+    from workflow_scripts.timecat.holdout import heldout_rows
+    from workflow_scripts.timecat.probing.scoring import DataSet
+
+    _, train_labels = read_index(train_index)
+    evaluation_rows, evaluation_labels = read_index(evaluation_index)
+    return DataSet(
+        train_labels=train_labels,
+        evaluation_labels=evaluation_labels,
+        evaluation_rows=evaluation_rows,
+        heldout=heldout_rows(train_labels, heldout["seed"], heldout["fraction"]),
+    )
+
+
+def log_report(replicate: int, members, report) -> None:
+    """Log what each selection chose of a scoring.Report, and which heads diverged."""
+    chosen = "; ".join(
+        f"{name}: weight decay {selected.weight_decay:g}, epoch {selected.epoch}, top-1 {selected.top1:.2f} %"
+        for name, selected in report.selected.items()
+    )
+    command.log(f"replicate {replicate} (seeds {', '.join(map(str, members))}): {chosen}")
+    diverged = {(row["fit"], row["weight_decay"]) for row in report.metrics if not math.isfinite(row["loss"])}
+    for fit, weight_decay in sorted(diverged):
+        command.log(f"replicate {replicate}: the {fit} head with weight decay {weight_decay:g} diverged, not selected")

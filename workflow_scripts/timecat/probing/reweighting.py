@@ -1,0 +1,118 @@
+"""Deep feature reweighting: the last layer is trained again on rows in which all groups are equally many.
+
+Source: Kirichenko, Izmailov, Wilson 2023, "Last Layer Re-Training is Sufficient for Robustness to Spurious Correlations"
+(arXiv 2204.02937), section 4 and appendix: standardised features, logistic regression with an L1 penalty, its strength
+tuned on half of the rows by the accuracy of the worst group, weights averaged over several balanced draws. One scaler, of
+all rows, serves tuning and fits (their code tunes with another one than it fits with). Two classes.
+`dfr_reference` does the same by another algorithm; a test holds them equal.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.sampling import balanced_draw
+
+TOLERANCE = 1e-6  # of liblinear, relative to the first gradient
+ITERATIONS = 5_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The config's block `reweight`. c: inverse strengths of the penalty; groups: columns that make groups with the label."""
+
+    c: list[float]
+    resamples: int
+    seed: int
+    groups: list[str]
+
+
+@dataclass(frozen=True)
+class LastLayer:
+    """Logit of class 1: (x - mean) / std @ weight + bias. mean, std, weight: float64 [D]. c: the strength that was taken."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    weight: np.ndarray
+    bias: float
+    c: float
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Float64 [rows], of features [rows, D]."""
+        return (np.asarray(features, np.float64) - self.mean) / self.std @ self.weight + self.bias
+
+
+def group_codes(labels: np.ndarray, columns: list) -> np.ndarray:
+    """Int [rows]: a number for each combination of a label and the columns' values that occurs."""
+    texts = [np.asarray(values).astype(str) for values in (labels, *columns)]
+    return np.unique(np.stack(texts), axis=1, return_inverse=True)[1].ravel()
+
+
+def group_accuracies(hits: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Accuracy of each group, in percent, from hits (bool [rows])."""
+    return 100.0 * np.bincount(groups, hits) / np.bincount(groups)
+
+
+def halves(groups: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of the rows, of each group the larger half in the first; both ascending."""
+    order = random.permutation(len(groups))
+    place = np.empty(len(groups), np.int64)  # of a row among those of its group, in random order
+    for group in range(groups.max() + 1):
+        own = order[groups[order] == group]
+        place[own] = np.arange(len(own))
+    first = place < (np.bincount(groups)[groups] + 1) // 2
+    return np.flatnonzero(first), np.flatnonzero(~first)
+
+
+def check_rows(labels: np.ndarray, groups: np.ndarray) -> None:
+    """UserError where there are not two classes, or a group is too small to be halved."""
+    if set(np.unique(labels)) != {0, 1}:
+        raise UserError(f"`transfer: reweight` is for two classes, and the data set has {len(np.unique(labels))}")
+    if np.bincount(groups).min() < 2:
+        raise UserError(
+            "`transfer: reweight`: a group has a single training row, so it cannot be both trained and tuned on; choose "
+            "other `reweight.groups`"
+        )
+
+
+def fit_last_layer(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: Settings, solve=None
+) -> LastLayer:
+    """The last layer of features [rows, D], labels in {0, 1} and groups (ints from 0 on), both [rows].
+
+    solve(features, labels, c) -> (weight, bias): the regression (default: liblinear's).
+    """
+    check_rows(labels, groups)
+    solve = solve or logistic_regression
+    features = np.asarray(features, np.float64)
+    mean, std = features.mean(axis=0), features.std(axis=0)
+    std = np.where(std > 0, std, 1.0)
+    scaled = (features - mean) / std
+    random = np.random.default_rng(key("dfr", settings.seed))
+    first, second = halves(groups, random)
+    drawn = first[balanced_draw(groups[first], random)]
+    worst = []
+    for c in settings.c:
+        weight, bias = solve(scaled[drawn], labels[drawn], c)
+        hits = (scaled[second] @ weight + bias > 0) == labels[second]
+        worst.append(group_accuracies(hits, groups[second]).min())
+    best = settings.c[int(np.argmax(worst))]  # of equal ones the first
+    fits = []
+    for _ in range(settings.resamples):
+        rows = balanced_draw(groups, random)
+        fits.append(solve(scaled[rows], labels[rows], best))
+    weight = np.mean([weight for weight, _ in fits], axis=0)
+    return LastLayer(mean, std, weight, float(np.mean([bias for _, bias in fits])), best)
+
+
+def logistic_regression(features: np.ndarray, labels: np.ndarray, c: float) -> tuple[np.ndarray, float]:
+    """Weight [D] and bias of the minimum of |w|_1 + |b| + c Σ log(1 + exp(-±(w·x + b))); liblinear penalises the bias too."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(
+        C=c, l1_ratio=1.0, solver="liblinear", tol=TOLERANCE, max_iter=ITERATIONS, random_state=0
+    )
+    model.fit(features, labels)
+    return model.coef_[0], float(model.intercept_[0])

@@ -1,0 +1,156 @@
+"""The selected heads of a probe as a file: enough to read them on other images and to take them apart.
+
+One safetensors file per (data set, arm). Of head (replicate, selection), float32: `{replicate}.{selection}.weight`
+[C, D] and `.bias` [C]; with batch norm also `.gamma`, `.beta`, `.running_mean` and `.running_var` [D]. The description
+(metadata) says of each replicate its members' seeds and dimensions, in the order of the features, and of each head its
+weight decay, epoch and evaluation top-1:
+
+    {"classes": C, "replicates": [{"members": [seed, ...], "dimensions": [D_m, ...],
+                                   "heads": {selection: {"weight_decay", "epoch", "top1"}}}, ...]}
+"""
+
+import json
+import math
+from dataclasses import dataclass, fields
+
+import torch
+
+from workflow_scripts.timecat.artifacts.files import UserError, digest
+from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
+from workflow_scripts.timecat.probing.heads import BN_EPS, StackedHeads
+from workflow_scripts.timecat.probing.selection import Selected, paper_order
+
+
+@dataclass(frozen=True)
+class SavedHead:
+    """One head, float32 on the CPU: W [C, D], b [C], and of batch norm γ, β, μ, σ² [D], or None without it."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    gamma: torch.Tensor | None = None
+    beta: torch.Tensor | None = None
+    running_mean: torch.Tensor | None = None
+    running_var: torch.Tensor | None = None
+
+    @property
+    def batch_norm(self) -> bool:
+        """Whether features are normalised."""
+        return self.gamma is not None
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """What a feature is multiplied by before W, γ / sqrt(σ² + ε): [D]; ones without batch norm."""
+        if not self.batch_norm:
+            return torch.ones(self.weight.shape[1])
+        return self.gamma / torch.sqrt(self.running_var + BN_EPS)
+
+    def stacked(self, device="cpu") -> StackedHeads:
+        """The head as the probe had it, so that (on the CPU, with one thread) it gives the very logits that it gave.
+
+        To the bit where the dimension is small or a multiple of 16, as those of real backbones are. Else, and on a GPU,
+        the last bits may differ: libraries choose how they multiply by what lies where, and by the number of heads.
+        """
+        heads = StackedHeads(self.weight, [0.0], batch_norm=self.batch_norm, device=device)
+        for name, value in self.tensors().items():
+            if name != "weight":
+                getattr(heads, "b" if name == "bias" else name).copy_(value)
+        return heads
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits, float32 [rows, C], of features [rows, D] on the device of the features."""
+        return self.stacked(features.device).logits(features.float())[:, 0]
+
+    def of_classes(self, classes) -> "SavedHead":
+        """The head of these classes alone (int64, in their order): what masks its predictions to them."""
+        rows = torch.as_tensor(classes)
+        return SavedHead(**self.tensors() | {"weight": self.weight[rows], "bias": self.bias[rows]})
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Its tensors by name, without those that it lacks."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def saved_head(heads: StackedHeads, index: int) -> SavedHead:
+    """A copy of one of the heads as it is now; what is trained on does not change it."""
+    own = {"weight": heads.W[index], "bias": heads.b[index]}
+    if heads.batch_norm:
+        own |= {"gamma": heads.gamma[index], "beta": heads.beta[index]}
+        own |= {"running_mean": heads.running_mean, "running_var": heads.running_var}
+    return SavedHead(**{name: value.detach().float().to("cpu", copy=True) for name, value in own.items()})
+
+
+class BestHead:
+    """The head that selection `paper` takes of a replicate, copied while it is there: training goes on from it."""
+
+    def __init__(self):
+        self.head, self._order, self._found = None, None, None
+
+    def see(self, epoch: int, score, heads: StackedHeads, weight_decays) -> None:
+        """Keep the best of these heads if it is better than what is kept, in the order of selection.paper.
+
+        epoch: from 1. score: of the full heads on the evaluation split (scoring.Scores).
+        """
+        rows = [
+            {"top1": float(score.top1[index]), "epoch": epoch, "weight_decay": float(weight_decay), "head": index}
+            for index, weight_decay in enumerate(weight_decays)
+            if math.isfinite(score.loss[index])
+        ]
+        best = min(rows, key=paper_order, default=None)
+        if best is not None and (self._order is None or paper_order(best) < self._order):
+            self._order, self._found = paper_order(best), (best["weight_decay"], best["epoch"])
+            self.head = saved_head(heads, best["head"])
+
+    def of(self, selected: Selected) -> SavedHead:
+        """The kept head, which must be the selected one."""
+        if self._found != (selected.weight_decay, selected.epoch):
+            raise RuntimeError(f"the head of {self._found} was kept, {selected} is selected")
+        return self.head
+
+
+def write_heads(path, heads: dict[tuple[int, str], SavedHead], description: dict) -> str:
+    """Write heads by (replicate, selection), with their description as metadata; return the digest of the content."""
+    tensors = {
+        f"{replicate}.{selection}.{name}": value
+        for (replicate, selection), head in heads.items()
+        for name, value in head.tensors().items()
+    }
+    return digest([description, write_tensors(path, tensors, description)])
+
+
+class HeadsFile:
+    """The file of a probe's selected heads, read head by head. UserError when it is not one."""
+
+    def __init__(self, path):
+        import safetensors
+
+        self._path = path
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                self.description = json.loads((file.metadata() or {})["timecat"])
+        except (OSError, KeyError, safetensors.SafetensorError) as error:
+            raise UserError(f"{path} is not a file of a probe's heads ({error}); delete it and run again") from None
+
+    @property
+    def replicates(self) -> list[dict]:
+        """Of each replicate its members, dimensions and heads, as the description has them."""
+        return self.description["replicates"]
+
+    def head(self, replicate: int, selection: str) -> SavedHead:
+        """The head that a selection takes of a replicate."""
+        import safetensors
+
+        prefix = f"{replicate}.{selection}."
+        with safetensors.safe_open(self._path, "pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]
+            return SavedHead(**{name.removeprefix(prefix): file.get_tensor(name) for name in names})
+
+    def check(self, replicates: list[list[int]], dimensions: list[list[int]]) -> None:
+        """UserError unless the heads are of these replicates: seeds and dimension of every member."""
+        for name, found in (("members", replicates), ("dimensions", dimensions)):
+            wanted = [replicate[name] for replicate in self.replicates]
+            if found != wanted:
+                raise UserError(
+                    f"{self._path}: its heads are of replicates with {name} {wanted}, the features have {found};"
+                    " delete it and run again"
+                )

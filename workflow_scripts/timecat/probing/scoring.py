@@ -1,0 +1,148 @@
+"""What is scored of heads and reported of a replicate: the same for probes and for transfers that train backbones.
+
+A head is one (replicate, weight decay). It is fitted twice: `full` trains on all of train and is read on the evaluation
+split, `nine_tenths` on train without the held-out rows and is read on those, to choose a weight decay.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.probing.heads import TOP
+from workflow_scripts.timecat.probing.selection import SELECTIONS, Selected
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """What the index says of a data set: int64 arrays, one element per row."""
+
+    train_labels: np.ndarray
+    evaluation_labels: np.ndarray
+    evaluation_rows: np.ndarray  # the row numbers that predictions are reported under
+    heldout: np.ndarray  # training rows held out, ascending
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, C."""
+        return int(max(self.train_labels.max(), self.evaluation_labels.max())) + 1
+
+    def fits(self) -> dict[str, np.ndarray]:
+        """The training rows (int64, ascending) of each fit. UserError when there are too few to hold any out."""
+        rows = np.arange(len(self.train_labels))
+        fits = {"full": rows, "nine_tenths": np.setdiff1d(rows, self.heldout)}
+        if not len(self.heldout) or min(map(len, fits.values())) < 2:
+            raise UserError(
+                f"the training split has {len(rows)} rows, {len(self.heldout)} of them to hold out:"
+                " a probe needs a class of two or more rows, and two rows to train on"
+            )
+        return fits
+
+    def needed_fits(self, weight_decays) -> dict[str, np.ndarray]:
+        """Those without which nothing can be selected: of one weight decay, `full` alone. For transfers, where a fit is a
+        training of whole networks."""
+        return {name: rows for name, rows in self.fits().items() if name == "full" or len(weight_decays) > 1}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of each head (H) on a split: mean cross entropy (nats), top-1 and top-5 (percent), float64 [H]; and per row the
+    predicted class (int64 [H, rows]) and its probability (float32 [H, rows]), None for the running training average."""
+
+    loss: np.ndarray
+    top1: np.ndarray
+    top5: np.ndarray
+    predicted: np.ndarray | None = None
+    probability: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The results of one replicate. metrics, predictions: rows as in the Parquet files; selected: by selection."""
+
+    metrics: list[dict]
+    predictions: dict[str, list[np.ndarray]]
+    selected: dict[str, Selected]
+
+
+def row_scores(logits, labels) -> list[torch.Tensor]:
+    """Of each head and row, on the CPU: loss, top-1, top-5, predicted class, its probability; [H, rows] each.
+
+    logits: [rows, H, C]; labels: int64 [rows], on the same device. The predicted class is the arg max (the first of
+    equals); a label counts as in the top 5 unless five other classes are at least as likely.
+    """
+    classes = logits.shape[2]
+    log_p = torch.log_softmax(logits.permute(1, 2, 0), 1)  # [H, C, rows], as it lies in memory
+    del logits  # where it was made for this call, its memory is free from here on: it is as large as log_p
+    log_p_label = log_p.gather(1, labels.expand(len(log_p), 1, -1))
+    best, predicted = log_p.max(1)
+    top1 = predicted == labels
+    top5 = (torch.lt(log_p, log_p_label, out=torch.empty_like(log_p)).sum(1) >= classes - TOP) | top1
+    return [part.cpu() for part in (-log_p_label.squeeze(1), top1, top5, predicted, best.exp())]
+
+
+def gathered(parts) -> Scores:
+    """Scores of a split from the row_scores of its pieces."""
+    loss, top1, top5, predicted, probability = (torch.cat(part, 1).numpy() for part in zip(*parts))
+    N = loss.shape[1]
+    return Scores(
+        loss.sum(1, dtype=np.float64) / N, 100 * top1.sum(1) / N, 100 * top5.sum(1) / N, predicted, probability
+    )
+
+
+def side_by_side(scores) -> Scores:
+    """Scores of several heads on one split as those of one, in that order."""
+    columns = {name: [getattr(score, name) for score in scores] for name in vars(scores[0])}
+    return Scores(**{name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()})
+
+
+def report(replicate: int, members, data: DataSet, weight_decays, scores, where: str, block: str) -> Report:
+    """What a replicate's scores say, and what each selection picks from them.
+
+    scores: fit -> per epoch {split: Scores}, heads in the order of ``weight_decays``. where: what the replicate was
+    computed from, and block: of the config that says how it was trained, for the UserError when every head diverged.
+    """
+    metrics = _metrics(replicate, members, weight_decays, scores)
+    columns = {name: [row[name] for row in metrics] for name in metrics[0]}
+    try:
+        selected = {name: select(columns, block) for name, select in SELECTIONS.items()}
+    except UserError as error:
+        raise UserError(f"replicate {replicate} ({where}): {error}") from None
+    return Report(metrics, _predictions(replicate, data, weight_decays, scores["full"], selected), selected)
+
+
+def _metrics(replicate, members, weight_decays, scores) -> list[dict]:
+    """Rows of the metrics table: by fit, weight decay, epoch and split."""
+    return [
+        {
+            "replicate": replicate,
+            "members": list(members),
+            "weight_decay": float(weight_decay),
+            "fit": fit,
+            "epoch": epoch,
+            "split": split,
+            "top1": float(score.top1[head]),
+            "top5": float(score.top5[head]),
+            "loss": float(score.loss[head]),
+        }
+        for fit, epochs in scores.items()
+        for head, weight_decay in enumerate(weight_decays)
+        for epoch, splits in enumerate(epochs, 1)
+        for split, score in splits.items()
+    ]
+
+
+def _predictions(replicate, data, weight_decays, epochs, selected) -> dict[str, list[np.ndarray]]:
+    """Columns of the predictions table, one piece per selection: what its head says of each evaluation row."""
+    columns = {name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")}
+    rows = len(data.evaluation_labels)
+    for selection, (weight_decay, epoch, _) in selected.items():
+        score, head = epochs[epoch - 1]["evaluation"], list(weight_decays).index(weight_decay)
+        columns["selection"].append(np.full(rows, selection))
+        columns["replicate"].append(np.full(rows, replicate, dtype=np.int64))
+        columns["row"].append(data.evaluation_rows)
+        columns["label"].append(data.evaluation_labels)
+        columns["predicted"].append(score.predicted[head])
+        columns["probability"].append(score.probability[head])
+    return columns

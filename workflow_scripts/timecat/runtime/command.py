@@ -1,0 +1,124 @@
+"""What every stage's command line shares: JSON-valued options, one clear sentence for a user's mistake, log lines."""
+
+import argparse
+import errno
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.runtime import forkserver
+
+MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # disk full, over quota, not allowed, read-only
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """An argument parser for a stage; add JSON-valued options with ``type=json_value``."""
+    return argparse.ArgumentParser(description=description, allow_abbrev=False)
+
+
+def json_value(text: str):
+    """argparse type: any JSON value."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
+
+
+def log(message: str) -> None:
+    """One line to the stage's log (standard error, which the rule sends to its log file)."""
+    print(message, file=sys.stderr, flush=True)
+
+
+_work_began = None  # what _clocks() said then
+forked = False  # whether this process is a fork of the forkserver
+
+
+def _clocks() -> tuple[float, float]:
+    """Seconds: of a clock, and of CPU that this process and those that it has waited for have used."""
+    times = os.times()
+    return time.monotonic(), times.user + times.system + times.children_user + times.children_system
+
+
+def log_start_up() -> None:
+    """Log how long the process took to get here: call it when imports are done and the work begins."""
+    global _work_began
+    _work_began = _clocks()
+    # The process's start in clock ticks since boot is the 22nd field; the 2nd, its name, may hold spaces.
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    log(f"start-up {seconds:.2f} s" + (", as a fork" if forked else ""))
+
+
+def _log_work() -> None:
+    """Log what has passed since the start-up was logged, once."""
+    global _work_began
+    if _work_began is not None:
+        seconds, cpu = (now - then for now, then in zip(_clocks(), _work_began))
+        log(f"work {seconds:.2f} s, {cpu:.2f} s of CPU")
+    _work_began = None
+
+
+_threads_live_on = False
+
+
+def threads_live_on(live_on: bool) -> None:
+    """Say whether threads run that can abort the process (SIGABRT) when Python ends, so that its status would be lost."""
+    global _threads_live_on
+    _threads_live_on = live_on
+
+
+def run(main) -> None:
+    """Run a stage's ``main()`` and log what it took; what the user can mend ends it with a sentence and exit code 1, without a traceback.
+
+    Where Snakemake has started a forkserver, a fork of that does all this and the process ends here.
+    """
+    forkserver.hand_over()
+    try:
+        _run(main)
+    except BaseException as error:
+        if not _threads_live_on:
+            raise
+        # What main() had to undo it has undone: nothing is left to do but to say what happened.
+        status = status_of(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def status_of(error: BaseException) -> int:
+    """Print what Python prints when an error ends it; the status that it ends with."""
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        log(str(error.code))
+        return 1
+    sys.excepthook(type(error), error, error.__traceback__)
+    return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _run(main) -> None:
+    try:
+        main()
+        _log_work()
+    except UserError as error:
+        log(f"error: {error}")
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        log(
+            f"error: {error.filename or 'a file'} cannot be written or read ({error.strerror}): mend that, and run again"
+        )
+        sys.exit(1)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's; it is not imported here
+            raise
+        log(
+            f"error: the GPU's memory is too small ({str(error).splitlines()[0]}): raise pretrain.accumulation, or lower the "
+            "batch_size of features, probe, finetune or direct, in the config"
+        )
+        sys.exit(1)

@@ -1,0 +1,36 @@
+"""Progress that is a bar in a terminal and a few lines in a log file."""
+
+import sys
+
+from workflow_scripts.timecat.runtime.command import log
+
+LINES = 5  # at most, per job, where there is no terminal
+
+
+class Progress:
+    """Counts up to ``total`` units of work, from ``done``. Call ``advance`` after each and ``close`` at the end.
+
+    quiet: shows nothing (one process of a job is enough to tell).
+    """
+
+    def __init__(self, total: int, title: str, unit: str, done: int = 0, quiet: bool = False):
+        self.total, self.title, self.unit, self.done, self.quiet = total, title, unit, done, quiet
+        self.bar = None
+        if sys.stderr.isatty() and not quiet:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, initial=done, desc=title, unit=unit, leave=False)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count ``count`` units more; ``note`` stands behind the bar or the line."""
+        before, self.done = self.done, self.done + count
+        if self.bar is not None:
+            self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(count)
+        elif not self.quiet and before * LINES // self.total != self.done * LINES // self.total:
+            log(f"{self.title}: {self.done} of {self.total} {self.unit}" + (f", {note}" if note else ""))
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,182 @@
+"""Where a study's published weights are: which seeds have a file at a step, what is downloaded, and what is as it was.
+
+A local file may be large, and Snakemake looks at the times of such files alone: a touched or copied one would make
+everything anew, features too. So its SHA-256 is what the import is told, reckoned once for each state of a file and kept.
+"""
+
+import contextlib
+import difflib
+import re
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from workflow_scripts.timecat.artifacts.files import UserError, digest, file_sha256, read_json, sidecar_path, write_json
+from workflow_scripts.timecat.config.checkpoints import Checkpoints
+
+DOWNLOADS = "results/downloads"
+KNOWN_DIGESTS = Path("results/checkpoints/published.json")
+LISTED = 3  # file names in a sentence
+
+
+def is_remote(place: str) -> bool:
+    """Whether a path of the config is a URL that must be downloaded."""
+    return place.startswith(("http://", "https://"))
+
+
+def local_path(place: str) -> str:
+    """A path of the config as the file system knows it: ``file:`` and ``~`` resolved."""
+    if place.startswith("file:"):
+        return unquote(urlsplit(place).path)
+    return str(Path(place).expanduser())
+
+
+def download_name(url: str) -> str:
+    """The file name that a URL is downloaded to: its own, after eight digits that tell equal names apart."""
+    own = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(url).path).rpartition("/")[2]) or "file"
+    return f"{digest(url.encode())[:8]}-{own}"
+
+
+class Published:
+    """The published weights of a backbone: the block ``checkpoints``, seeds in the order of their runs, and all steps.
+
+    key: where the block stands in the config.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, seeds: list[int], steps: list[int], key: str = "checkpoints"):
+        self.checkpoints, self.seeds, self.steps, self.key = checkpoints, seeds, steps, key
+        self._seeds_at = {}
+        self._check_files()
+
+    def place(self, seed: int, step: int) -> str:
+        """Path or URL of a checkpoint, inside the archive if there is one."""
+        return self.checkpoints.fill(seed, self.seeds.index(seed), step)
+
+    def container(self, seed: int, step: int) -> str:
+        """The path or URL that must be at hand for a checkpoint: the archive's, or its own."""
+        return self.checkpoints.archive or self.place(seed, step)
+
+    def file(self, seed: int, step: int) -> str:
+        """The local path of that, where it is or where it is downloaded to."""
+        container = self.container(seed, step)
+        return f"{DOWNLOADS}/{download_name(container)}" if is_remote(container) else local_path(container)
+
+    def is_downloaded(self, seed: int, step: int) -> bool:
+        return is_remote(self.container(seed, step))
+
+    def member(self, seed: int, step: int) -> str | None:
+        """The checkpoint's path inside the archive; None without one."""
+        return self.place(seed, step) if self.checkpoints.archive else None
+
+    @cached_property
+    def urls(self) -> dict[str, str]:
+        """File name under results/downloads -> URL."""
+        containers = {self.container(seed, step) for step in self.steps for seed in self.seeds_at(step)}
+        return {download_name(url): url for url in sorted(containers) if is_remote(url)}
+
+    # --- which exist ---
+
+    def seeds_at(self, step: int) -> list[int]:
+        """The seeds that have a checkpoint at a step, in their order: as `runs` says, and those whose local file exists.
+
+        Of what is in an archive or behind a URL, all count that `runs` does not leave out.
+        """
+        if step not in self._seeds_at:
+            runs = self.checkpoints.runs.get(step, range(len(self.seeds)))
+            seeds = [seed for run, seed in enumerate(self.seeds) if run in runs]
+            if self._existence_is_known:
+                seeds = [seed for seed in seeds if Path(self.file(seed, step)).is_file()]
+            self._seeds_at[step] = seeds
+        return self._seeds_at[step]
+
+    @property
+    def _existence_is_known(self) -> bool:
+        return self.checkpoints.archive is None and not is_remote(self.checkpoints.path)
+
+    def check_arm(self, name: str, step: int, members: int, replicates: list[list[int]] | None) -> None:
+        """UserError if an arm cannot be made of the checkpoints that exist."""
+        there = self.seeds_at(step)
+        for seed in (seed for replicate in replicates or [] for seed in replicate):
+            if seed not in there:
+                raise UserError(
+                    f"`arms`: the replicates of {name!r} name seed {seed}, whose checkpoint at step {step} does not exist: "
+                    f"{self._what_is_missing([seed], step)}, or take the seed out"
+                )
+        if replicates is None and len(there) < members:
+            missing = [seed for seed in self.seeds if seed not in there]
+            raise UserError(
+                f"`arms`: {name!r} needs {members} checkpoints at step {step} and {len(there) or 'none'} of the "
+                f"{len(self.seeds)} seeds' exist{'s' if len(there) == 1 else ''}: {self._what_is_missing(missing, step)}, or lower "
+                "the arm's members"
+            )
+
+    def _what_is_missing(self, seeds: list[int], step: int) -> str:
+        runs = self.checkpoints.runs.get(step, range(len(self.seeds)))
+        names = [f"{self.file(seed, step)} (seed {seed})" for seed in seeds if self.seeds.index(seed) in runs]
+        if not names or not self._existence_is_known:
+            return f"`{self.key}.runs` lists {list(runs)} for it; correct that"
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        return f"no file {', '.join(names[:LISTED])}{more}; put the files there or correct `{self.key}.path`"
+
+    # --- what files must be and are ---
+
+    def expected_sha256(self, place: str | None) -> str:
+        """The SHA-256 that the config gives for a path or URL; "" if none."""
+        return self.checkpoints.sha256.get(place, "")
+
+    def _check_files(self) -> None:
+        """UserError for an archive that is not there, and for a SHA-256 that is of no file of the study or of another one
+        than stands there. (Of what is yet to be downloaded or extracted, the job says so.)"""
+        archive = self.checkpoints.archive
+        if archive and not is_remote(archive) and not Path(local_path(archive)).is_file():
+            raise UserError(
+                f"`{self.key}.archive`: there is no file {local_path(archive)}; put it there or correct the path"
+            )
+        places = [self.place(seed, step) for step in self.steps for seed in self.seeds] + [archive] * bool(archive)
+        for place, expected in self.checkpoints.sha256.items():
+            if place not in places:
+                near = difflib.get_close_matches(place, places, n=1)
+                raise UserError(
+                    f"`{self.key}.sha256`: the study reads no {place!r}; write the path or URL as it stands after filling in"
+                    + (f", such as {near[0]!r}" if near else "")
+                )
+            found = self._known_sha256(place)
+            if found not in (None, expected):
+                path = f"{DOWNLOADS}/{download_name(place)}" if is_remote(place) else local_path(place)
+                raise UserError(
+                    f"`{self.key}.sha256`: {path} has {found}, and {place!r} must have {expected}; correct the config, or "
+                    "remove the file and bring the right one"
+                )
+
+    def _known_sha256(self, place: str) -> str | None:
+        """SHA-256 of what stands for a path or URL now; None if nothing does, or if it is inside of an archive."""
+        if is_remote(place):
+            sidecar = sidecar_path(f"{DOWNLOADS}/{download_name(place)}")
+            return read_json(sidecar)["content"] if sidecar.exists() else None
+        is_inside = self.checkpoints.archive not in (None, place)
+        path = Path(local_path(place))
+        return None if is_inside or not path.is_file() else file_sha256_kept(path)
+
+    def local_sha256(self, seed: int, step: int) -> str | None:
+        """SHA-256 of the local file that a checkpoint is read from; None if it is downloaded or does not exist."""
+        path = Path(self.file(seed, step))
+        return None if self.is_downloaded(seed, step) or not path.is_file() else file_sha256_kept(path)
+
+
+def file_sha256_kept(path: Path) -> str:
+    """SHA-256 (hex) of a file, from what is kept if its size, inode and time of change are as they were.
+
+    That time is the kernel's own: a copy that keeps the time of its original (cp -p) still changes it.
+    """
+    found = path.stat()
+    state = {"bytes": found.st_size, "inode": found.st_ino, "changed_ns": found.st_ctime_ns}
+    known = {}
+    with contextlib.suppress(OSError, ValueError):
+        known = read_json(KNOWN_DIGESTS)
+    entry = known.get(str(path), {})
+    if entry == {**state, "sha256": entry.get("sha256")}:
+        return entry["sha256"]
+    entry = {**state, "sha256": file_sha256(path)}
+    with contextlib.suppress(OSError):  # results that cannot be written to: reckoned again next time
+        write_json(KNOWN_DIGESTS, known | {str(path): entry})
+    return entry["sha256"]

@@ -1,0 +1,76 @@
+"""The figure of a table of arms: a line per arm, a panel per data set, both selections, published figures beside them.
+
+Its bytes are a function of what is drawn, as `figures` says.
+"""
+
+import math
+
+from workflow_scripts.timecat.tables.arms import parameters_text
+from workflow_scripts.timecat.tables.figures.accuracies import (
+    LOOKS,
+    SETTINGS,
+    new_figure,
+    selections_legend,
+    short_steps,
+    svg_of,
+    titled,
+)
+
+LINE = 0.3  # inches of height of an arm
+DODGE = 0.13  # of a line: how far each selection stands from its middle
+PUBLISHED = {"color": "black", "marker": "D", "markerfacecolor": "none", "markersize": 4, "linestyle": "none"}
+
+
+def arms_figure(rows, data_sets, style: dict) -> bytes:
+    """SVG of mean accuracy (percent) of each arm; bars are one standard deviation, where there is one.
+
+    rows: tables.Row, in order. data_sets: dicts with name, title, in_distribution. style: width_per_panel, in inches.
+    """
+    import matplotlib
+    from matplotlib.lines import Line2D
+
+    with matplotlib.rc_context(SETTINGS):
+        height = {"height": LINE * len(rows) + 0.5}
+        figure, panels = new_figure(len(data_sets), style | height, margin=0.6)
+        is_published = [_draw_panel(panel, rows, data_set) for panel, data_set in zip(panels, data_sets)]
+        first_column = figure.axes[0].get_subplotspec().get_gridspec().ncols
+        for panel in panels[::first_column]:
+            panel.set_yticks(range(len(rows)), [_label(row.arm) for row in rows])
+        figure.supxlabel("top-1 accuracy (%); bars: one standard deviation", fontsize=8)
+        more = [Line2D([], [], label="published", **PUBLISHED)] if any(is_published) else []
+        selections_legend(figure, *more)
+        return svg_of(figure, "Accuracy of arms")
+
+
+def _draw_panel(panel, rows, data_set: dict) -> bool:
+    """Draw a data set's panel; whether there are published figures on it."""
+    for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
+        summaries = [row.summaries[data_set["name"], selection] for row in rows]
+        panel.errorbar(
+            [summary.mean for summary in summaries],
+            [place + sign * DODGE for place in range(len(rows))],
+            xerr=[math.nan if summary.std is None else summary.std for summary in summaries],
+            capsize=2,
+            elinewidth=1,
+            **look | {"linestyle": "none"},
+        )
+    published = [
+        (row.arm["published"][data_set["name"]], place)
+        for place, row in enumerate(rows)
+        if data_set["name"] in row.arm.get("published", {})
+    ]
+    if published:
+        panel.plot(*zip(*published), **PUBLISHED)
+    titled(panel, data_set)
+    panel.set_yticks(range(len(rows)), [""] * len(rows))
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.margins(x=0.08)
+    panel.grid(axis="x", color="0.85", linewidth=0.6)
+    panel.set_axisbelow(True)
+    return bool(published)
+
+
+def _label(arm: dict) -> str:
+    """Name, members × steps, and parameters where they are counted."""
+    parameters = f", {parameters_text(arm['parameters'])}" if "parameters" in arm else ""
+    return f"{arm['name']}\n{arm['members']} × {short_steps(arm)}{parameters}"

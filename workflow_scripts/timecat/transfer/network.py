@@ -1,0 +1,53 @@
+"""The network of a transfer that trains on: backbones side by side, and the probe's layers behind them."""
+
+import torch
+from torch import nn
+
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.probing.heads import BN_EPS, BN_MOMENTUM, initial_weight
+from workflow_scripts.timecat.transfer.settings import Settings
+
+INIT_STD = 0.01  # of the linear layer's weights, as the probe's default
+
+
+class Network(nn.Module):
+    """Backbones side by side, their features normalised and mapped to logits [batch, classes] by ``weight`` [C, D]."""
+
+    def __init__(self, backbones, weight: torch.Tensor):
+        super().__init__()
+        self.backbones = nn.ModuleList(backbones)
+        C, D = weight.shape
+        self.norm = nn.BatchNorm1d(D, eps=BN_EPS, momentum=BN_MOMENTUM)
+        self.fc = nn.Linear(D, C)
+        with torch.no_grad():
+            self.fc.weight.copy_(weight)
+            self.fc.bias.zero_()
+
+    def forward(self, x):
+        return self.fc(self.norm(torch.cat([backbone(x) for backbone in self.backbones], 1)))
+
+
+def start_network(backbones, classes: int, replicate: int, settings: Settings) -> Network:
+    """The network at step 0: the given backbones, and the linear layer that the probe of that replicate starts with."""
+    dimension = sum(backbone.dimension for backbone in backbones)
+    key = randomness.key("head", settings.seed, replicate)
+    return Network(backbones, initial_weight(key, classes, dimension, INIT_STD))
+
+
+def parameter_groups(network: Network, settings: Settings, weight_decay: float) -> list[dict]:
+    """Every parameter once: the backbones at their learning rate, what follows them at its; no decay on batch norms."""
+    spared = {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for parameter in module.parameters(recurse=False)
+    }
+    groups = []
+    for modules, lr in (([network.backbones], settings.backbone_lr), ([network.norm, network.fc], settings.lr)):
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        for decay, chosen in (
+            (weight_decay, [parameter for parameter in parameters if id(parameter) not in spared]),
+            (0.0, [parameter for parameter in parameters if id(parameter) in spared]),
+        ):
+            groups.append({"params": chosen, "lr": lr, "first_lr": lr, "weight_decay": decay})
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,112 @@
+"""What a transfer job keeps while it is unfinished: the scores of runs that are whole, and the state of the one under way."""
+
+import io
+from pathlib import Path
+
+import torch
+
+from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.probing.scoring import Scores
+from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.resume import ResumeFile
+from workflow_scripts.timecat.transfer.training import Run
+
+
+class Kept:
+    """The files of an unfinished job, in a folder (unfinished.kept_folder) that no job of other params or code uses.
+
+    The state of the run under way is saved every ``seconds`` and when the process is asked to end (resume.ResumeFile).
+    """
+
+    def __init__(self, folder: Path, seconds: float):
+        self.folder = folder
+        self.resume_file = ResumeFile(folder / "run", seconds)
+
+    def scores(self, name: str) -> list[dict[str, Scores]] | None:
+        """The scores of the run of that name, if it is whole."""
+        path = self._path(name)
+        if not path.exists():
+            return None
+        command.log(f"{name} is whole already: an interrupted job trained it")
+        return load_scores(path.read_bytes())
+
+    def restore(self, name: str, run: Run) -> None:
+        """Bring a run that has just been started to where an interrupted job left it, if it did."""
+        saved = self.resume_file.read()
+        if saved is not None and load_state(saved, name, run):
+            command.log(f"continuing an interrupted job: {name} after step {run.step}")
+
+    def offer(self, name: str, run: Run) -> None:
+        """Save the run's state if it is time to; end the process if it was asked to end."""
+        self.resume_file.offer(lambda: state_bytes(name, run), run.step)
+
+    def add(self, name: str, scores: list[dict[str, Scores]]) -> None:
+        """Keep the scores of a run that is whole."""
+        write_bytes(self._path(name), scores_bytes(scores))
+        self.resume_file.remove()
+
+    def stop_watching(self) -> None:
+        """No run is left: let signals end the process as ever."""
+        self.resume_file.stop_watching()
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.pt"
+
+
+def state_bytes(name: str, run: Run) -> bytes:
+    """A run as the bytes of a file; ``name`` is checked when it is read back."""
+    buffer = io.BytesIO()
+    state = {
+        "name": name,
+        "network": {key: value.cpu() for key, value in run.network.state_dict().items()},
+        "optimizer": run.optimizer.state_dict(),
+        **{key: getattr(run, key) for key in ("step", "epoch", "rows", "sums")},
+        "scores": _plain(run.scores),
+    }
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def load_state(data: bytes, name: str, run: Run) -> bool:
+    """Bring ``run`` (fresh from start_run) to a saved state; False, and the run untouched, if it is of another name."""
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if state["name"] != name:
+        return False
+    run.network.load_state_dict(state["network"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    for key in ("step", "epoch", "rows", "sums"):
+        setattr(run, key, state[key])
+    run.scores = _scores(state["scores"])
+    return True
+
+
+def scores_bytes(scores: list[dict[str, Scores]]) -> bytes:
+    """A run's scores as the bytes of a file."""
+    buffer = io.BytesIO()
+    torch.save(_plain(scores), buffer)
+    return buffer.getvalue()
+
+
+def load_scores(data: bytes) -> list[dict[str, Scores]]:
+    """What scores_bytes was given."""
+    return _scores(torch.load(io.BytesIO(data), weights_only=True))
+
+
+def _plain(scores) -> list[dict]:
+    return [
+        {
+            split: {name: None if value is None else torch.from_numpy(value) for name, value in vars(score).items()}
+            for split, score in epoch.items()
+        }
+        for epoch in scores
+    ]
+
+
+def _scores(plain) -> list[dict[str, Scores]]:
+    return [
+        {
+            split: Scores(**{name: None if value is None else value.numpy() for name, value in score.items()})
+            for split, score in epoch.items()
+        }
+        for epoch in plain
+    ]

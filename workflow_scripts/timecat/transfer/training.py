@@ -1,0 +1,213 @@
+"""Transfer that trains on: k backbones side by side, batch norm and a linear layer, end to end on a target's images.
+
+It is the probe with its backbones let loose. Order, batches and initial weights are the probe's functions of (seed,
+epoch) and (seed, replicate), and epoch e (counted from 0) sees view e of the data set under ``seed``: fresh augmentation
+in every epoch, and the very images of a probe with as many views and that augmentation seed. So with backbones that stay
+as they are, this is the probe, where `seed` is that of the replicate; a test holds the two equal. Where an epoch is
+several passes (Settings.for_rows), they count on: pass p of epoch e is what epoch e * passes + p else is.
+
+A run is one (replicate, weight decay, fit). What a run does at a step is a function of its state and the step, so one
+that goes on from a saved state has, on the CPU, the bits of one that was never interrupted.
+"""
+
+import math
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.images.ffcv.reader import batches
+from workflow_scripts.timecat.images.views import Transform, normalise, view_key
+from workflow_scripts.timecat.probing.heads import TOP
+from workflow_scripts.timecat.probing.scoring import DataSet, Report, Scores, gathered, report, row_scores, side_by_side
+from workflow_scripts.timecat.transfer.network import Network, parameter_groups, start_network
+from workflow_scripts.timecat.transfer.settings import Settings
+
+EVALUATION_BATCH = 500  # images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The data set that is transferred to: its images (.beton), what its index says, and how images reach a network."""
+
+    name: str
+    train: Path
+    evaluation: Path
+    data: DataSet
+    transform: Transform
+    device: str
+    workers: int
+
+
+@dataclass
+class Run:
+    """A run in progress: in ``epoch`` (from 0), whose first ``rows`` rows (of all its passes) are done with sums of their loss, top-1 and
+    top-5; ``scores`` of the epochs before it, each {split: Scores}."""
+
+    network: Network
+    optimizer: torch.optim.SGD
+    step: int = 0
+    epoch: int = 0
+    rows: int = 0
+    sums: tuple[float, ...] = (0.0, 0.0, 0.0)
+    scores: list[dict[str, Scores]] = field(default_factory=list)
+
+
+def transfer_replicate(
+    replicate: int, members, make_backbones, target: Target, settings: Settings, block: str, kept, progress
+) -> Report:
+    """Train every weight decay and its fits (DataSet.needed_fits) of one replicate, and select.
+
+    replicate: its number, from 0. members: its seeds. make_backbones: called for each run, returns its members'
+    backbones. block: of the config that ``settings`` is. kept: transfer_states.Kept. progress: counts epochs of runs.
+    UserError when every head diverges.
+    """
+    scores, settings = {}, settings.for_rows(len(target.data.train_labels)).of_replicate(replicate)
+    for fit in target.data.needed_fits(settings.weight_decays):
+        runs = []
+        for weight_decay in settings.weight_decays:
+            name, done = f"replicate{replicate}.{fit}.weight_decay{weight_decay}", progress.done
+            scores_of_run = kept.scores(name)
+            if scores_of_run is None:
+                run = start_run(make_backbones(), replicate, weight_decay, target, settings)
+                kept.restore(name, run)
+
+                def offer(name=name, run=run, done=done):
+                    kept.offer(name, run)
+                    progress.advance(done + run.epoch - progress.done)
+
+                scores_of_run = finish_run(run, fit, target, settings, offer)
+                kept.add(name, scores_of_run)
+            progress.advance(done + settings.epochs - progress.done)
+            runs.append(scores_of_run)
+        scores[fit] = [
+            {split: side_by_side([epoch[split] for epoch in epochs]) for split in epochs[0]} for epochs in zip(*runs)
+        ]
+    where = f"seeds {', '.join(map(str, members))}"
+    return report(replicate, members, target.data, settings.weight_decays, scores, where, block)
+
+
+def start_run(backbones, replicate: int, weight_decay: float, target: Target, settings: Settings) -> Run:
+    """A run at step 0, from backbones of its own."""
+    network = start_network(backbones, target.data.classes, replicate, settings).to(target.device)
+    groups = parameter_groups(network, settings, weight_decay)
+    nesterov = settings.momentum > 0  # torch refuses it without momentum, where it would change nothing
+    return Run(network, torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov))
+
+
+def finish_run(run: Run, fit: str, target: Target, settings: Settings, offer=lambda: None) -> list[dict[str, Scores]]:
+    """Train to the last epoch; the scores of each, {"train", "evaluation" or "heldout": Scores of one head}.
+
+    offer: called after every step and every epoch, when the run's state is whole. A loss that is not finite ends the
+    training: that epoch and those that would follow have NaN for scores.
+    """
+    rows = target.data.fits()[fit]
+    split, evaluation_rows = "evaluation" if fit == "full" else "heldout", len(target.data.evaluation_labels)
+    while run.epoch < settings.epochs:
+        for group in run.optimizer.param_groups:
+            group["lr"] = group["first_lr"] * settings.drop(run.epoch)
+        if not _train_epoch(run, rows, target, settings, offer):
+            missing = settings.epochs - run.epoch
+            run.scores += [{"train": _nothing(), split: _nothing(evaluation_rows if fit == "full" else None)}] * missing
+            run.epoch = settings.epochs
+            break
+        loss, top1, top5 = (np.array([value / (len(rows) * settings.passes)]) for value in run.sums)
+        score = evaluate(run.network, split, target)
+        if fit == "nine_tenths":  # only what the full fit predicts is reported
+            score = replace(score, predicted=None, probability=None)
+        run.scores.append({"train": Scores(loss, 100 * top1, 100 * top5), split: score})
+        run.epoch, run.rows, run.sums = run.epoch + 1, 0, (0.0, 0.0, 0.0)
+        offer()
+    return run.scores
+
+
+def _train_epoch(run: Run, rows, target: Target, settings: Settings, offer) -> bool:
+    """Train on what is left of the run's epoch; False if the loss ceases to be finite."""
+    run.network.train()
+    first = settings.passes * run.epoch
+    numbers = range(first + run.rows // len(rows), first + settings.passes)
+    return all(_train_pass(run, number, rows, target, settings, offer) for number in numbers)
+
+
+def _train_pass(run: Run, number: int, rows, target: Target, settings: Settings, offer) -> bool:
+    """The same of one pass, by its number from 0 over all epochs."""
+    order = randomness.permutation(randomness.key("probe", settings.seed, number), rows)[run.rows % len(rows) :]
+    crop_key = view_key(settings.seed, target.name, number)
+    stream = batches(target.train, order, settings.batch_size, target.transform, crop_key, target.workers)
+    with closing(stream):
+        for chosen, images in _lone_row_joined(stream):
+            labels = torch.from_numpy(target.data.train_labels[chosen])
+            # What a network draws in training (dropout, stochastic depth) depends on seed and step alone.
+            torch.manual_seed(randomness.key("transfer", "noise", settings.seed, run.step) % 2**63)
+            sums = train_step(run, images, labels, target)
+            if not math.isfinite(sums[0]):
+                return False
+            run.sums = tuple(before + added for before, added in zip(run.sums, sums))
+            run.rows += len(chosen)
+            run.step += 1
+            offer()
+    return True
+
+
+def _lone_row_joined(stream):
+    """(rows, images) of the reader's batches; a last batch of one row, which batch norm cannot use, joins the one before."""
+    held = None
+    for rows, images, _ in stream:
+        if held is not None and len(rows) == 1:
+            held = np.concatenate([held[0], rows]), torch.cat([held[1], images])
+            continue
+        if held is not None:
+            yield held
+        held = rows, images
+    if held is not None:
+        yield held
+
+
+def train_step(run: Run, images, labels, target: Target) -> list[float]:
+    """One step of SGD on the mean cross entropy of a batch, unless it is not finite; sums over the batch, before the
+    step, of the loss (nats) and of rows with their label first and among the first five (a tie counts against it).
+
+    images: uint8 [b, s, s, 3], labels: int64 [b], both on the host; b > 1.
+    """
+    labels = labels.to(target.device)
+    logits = run.network(normalise(images.to(target.device), target.transform))
+    loss = functional.cross_entropy(logits, labels)
+    log_p = torch.log_softmax(logits.detach(), 1)
+    log_p_label = log_p.gather(1, labels.unsqueeze(1))
+    less_likely, classes = (log_p < log_p_label).sum(1), log_p.shape[1]
+    top1, top5 = ((less_likely >= classes - first).sum() for first in (1, TOP))
+    sums = torch.stack([-log_p_label.double().sum(), top1.double(), top5.double()]).tolist()
+    if math.isfinite(sums[0]):
+        run.optimizer.zero_grad()
+        loss.backward()
+        run.optimizer.step()
+    return sums
+
+
+def evaluate(network: Network, split: str, target: Target) -> Scores:
+    """Scores (of one head) on the centre crops of the evaluation split, or of the held-out training rows."""
+    data = target.data
+    if split == "evaluation":
+        beton, rows, labels = target.evaluation, np.arange(len(data.evaluation_labels)), data.evaluation_labels
+    else:
+        beton, rows, labels = target.train, data.heldout, data.train_labels
+    network.eval()
+    parts = []
+    stream = batches(beton, rows, EVALUATION_BATCH, target.transform, None, target.workers)
+    with torch.inference_mode(), closing(stream):
+        for chosen, images, _ in stream:
+            logits = network(normalise(images.to(target.device), target.transform))
+            parts.append(row_scores(logits.unsqueeze(1), torch.from_numpy(labels[chosen]).to(target.device)))
+    return gathered(parts)
+
+
+def _nothing(rows: int | None = None) -> Scores:
+    """Scores of an epoch that was not measured, with as many predictions; they are never selected."""
+    nan = np.array([math.nan])
+    if rows is None:
+        return Scores(nan, nan, nan)
+    return Scores(nan, nan, nan, np.zeros((1, rows), np.int64), np.full((1, rows), math.nan, np.float32))
