@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.embedded_study import benchmarks_of, show_in_readme
 from benchmarks.timing import machine, seconds_of
-from tests.studies import ROOT, StudyFolder
+from tests.support.studies import ROOT, StudyFolder
 
 PAGE = ROOT / "docs/arms.md"
 # Tables that have a page for readers, and of those that have none the columns that are shown: each name's mean and deviation.

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.timing import REPEATS, medians_side_by_side, seconds_of
-from tests.studies import ROOT, StudyFolder
+from tests.support.studies import ROOT, StudyFolder
 
 START_UP = re.compile(r"^start-up ([\d.]+) s\b", re.MULTILINE)
 GRID = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05]

@@ -16,8 +16,8 @@ import numpy as np
 import sklearn.datasets
 import torch
 
-from tests.studies import ROOT
-from tests.torchvision_pipeline import center_view, opened, random_view, random_view_of_reduced
+from tests.support.studies import ROOT
+from tests.support.torchvision_pipeline import center_view, opened, random_view, random_view_of_reduced
 from workflow_scripts.timecat.checkpoints import files as checkpoints
 from workflow_scripts.timecat.config.data_sets import CifarTransform, PhotoTransform
 from workflow_scripts.timecat.images import views

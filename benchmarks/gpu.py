@@ -19,7 +19,7 @@ from torch.nn import functional
 from benchmarks.extraction import KEY, Comparison
 from benchmarks.photographs import HEIGHT, WIDTH, make_photographs, write_photographs
 from benchmarks.timing import medians_side_by_side
-from tests.studies import ROOT
+from tests.support.studies import ROOT
 from workflow_scripts.timecat.backbones.build import build_backbone
 from workflow_scripts.timecat.config.data_sets import PhotoTransform
 from workflow_scripts.timecat.features import memory

@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.embedded_study import STAGES
-from tests.studies import StudyFolder, jobs_of
+from tests.support.studies import StudyFolder, jobs_of
 
 FACTORS = (1, 2, 4, 8)
 CONFIG = "config/growth.yaml"

@@ -6,7 +6,7 @@ import numpy as np
 import sklearn.datasets
 from PIL import Image
 
-from tests.images import settings_of, write_data_set
+from tests.support.images import settings_of, write_data_set
 
 HEIGHT, WIDTH, QUALITY = 375, 500, 90  # of most of ImageNet's images
 CLASSES = 4

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from tests.studies import ROOT
+from tests.support.studies import ROOT
 
 
 class Done(NamedTuple):

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.timing import machine
-from tests.studies import ROOT
+from tests.support.studies import ROOT
 from workflow_scripts.timecat.config.data_sets import Transform as TransformBlock
 from workflow_scripts.timecat.images.datasets import Split, read_split
 from workflow_scripts.timecat.images.views import Transform, normalise

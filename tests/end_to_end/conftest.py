@@ -4,7 +4,7 @@ import fcntl
 
 import pytest
 
-from tests.studies import StudyFolder
+from tests.support.studies import StudyFolder
 
 
 @pytest.fixture(scope="package", autouse=True)

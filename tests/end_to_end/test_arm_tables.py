@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.studies import StudyFolder
+from tests.support.studies import StudyFolder
 from workflow_scripts.timecat.artifacts.files import read_sidecar
 
 TABLES = ("results/table1.csv", "results/controls.csv", "results/families.csv", "results/grid.csv")

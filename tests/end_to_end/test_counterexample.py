@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from tests.studies import StudyFolder
+from tests.support.studies import StudyFolder
 
 FILES = [f"results/counterexample.{ending}" for ending in ("csv", "svg", "parquet")]
 

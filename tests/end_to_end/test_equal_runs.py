@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.studies import StudyFolder, jobs_of
+from tests.support.studies import StudyFolder, jobs_of
 
 
 @pytest.mark.parametrize(("cores", "options"), [(1, ["--resources", "gpu=0"]), (8, ["--resources", "gpu=4"])])

@@ -5,7 +5,7 @@ import io
 
 import torch
 
-from tests.unit.test_families import REGNET, VIT, seer, trained, vit
+from tests.unit.checkpoints.test_families import REGNET, VIT, seer, trained, vit
 
 ELSEWHERE = "images of Instagram"
 

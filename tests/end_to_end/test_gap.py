@@ -6,7 +6,7 @@ import io
 import pyarrow.parquet as pq
 import pytest
 
-from tests.studies import StudyFolder
+from tests.support.studies import StudyFolder
 
 
 def with_gap(values: dict) -> None:

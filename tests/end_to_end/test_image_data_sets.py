@@ -2,8 +2,8 @@
 
 import pyarrow.parquet
 
-from tests.images import draw_folder, draw_image_folder
-from tests.studies import StudyFolder
+from tests.support.images import draw_folder, draw_image_folder
+from tests.support.studies import StudyFolder
 
 TARGETS = [f"results/data_sets/{name}.beton" for name in ("mine/train", "mine/evaluation", "other/evaluation")]
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.studies import StudyFolder, touch_tree
+from tests.support.studies import StudyFolder, touch_tree
 
 CHECKPOINTS = 4  # step 4 of three seeds and step 12 of one
 JOBS = {

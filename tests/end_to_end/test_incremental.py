@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from tests.studies import StudyFolder, touch_tree
+from tests.support.studies import StudyFolder, touch_tree
 
 CHECKPOINTS = 4  # step 4 of three seeds and step 12 of one, all of them members of an arm
 PROBES = 2

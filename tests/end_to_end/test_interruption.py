@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies import StudyFolder
+from tests.support.studies import StudyFolder
 
 STEPS = 120  # of the job that is interrupted: some seconds
 FOLDER = "results/checkpoints/cues_tiny/residual4/seed2"
@@ -21,7 +21,7 @@ RESUME_FILE = f"{FOLDER}/.step{STEPS}.safetensors.resume.pt"
 
 @pytest.fixture(autouse=True)
 def own_processes(monkeypatch):
-    """A process for each job, as on a cluster; tests/unit/test_forkserver.py has forks ended."""
+    """A process for each job, as on a cluster; tests/unit/runtime/test_forkserver.py has forks ended."""
     monkeypatch.setattr(StudyFolder, "forks", False)
 
 

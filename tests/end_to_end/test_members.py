@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pyarrow.parquet as pq
 
-from tests.studies import StudyFolder
+from tests.support.studies import StudyFolder
 from workflow_scripts import write_dataset
 from workflow_scripts.timecat.artifacts.files import write_sidecar
 from workflow_scripts.timecat.images.datasets import Split, read_split

@@ -1,6 +1,6 @@
 """The studies of photographs, config/photos.yaml and config/paper.yaml, through the same rules on a few small images.
 
-Real photographs where there are some (tests/images.py), else drawn ones in the same layouts.
+Real photographs where there are some (tests/support/images.py), else drawn ones in the same layouts.
 """
 
 import csv
@@ -9,8 +9,8 @@ import io
 import pytest
 import yaml
 
-from tests.images import draw_folder, draw_image_folder, draw_inaturalist, real_images
-from tests.studies import StudyFolder, values_of
+from tests.support.images import draw_folder, draw_image_folder, draw_inaturalist, real_images
+from tests.support.studies import StudyFolder, values_of
 from workflow_scripts.timecat.config.arms import BESIDE_TABLE_2
 
 
@@ -69,7 +69,7 @@ def test_the_study_on_photographs(photographs, tmp_path):
 def test_the_papers_study_on_small_images_in_its_layouts(photographs, tmp_path):
     """ImageNet's 1,000 folders, iNaturalist's lists, a folder in the place of CIFAR's archives; a ResNet by its recipe.
 
-    (CIFAR's own files are md5-checked, so no small ones can stand for them here: tests/unit/test_data_sets.py.)
+    (CIFAR's own files are md5-checked, so no small ones can stand for them here: tests/unit/images/test_data_sets.py.)
     """
     folder = tmp_path / "images"
     wnids = [f"n{number:08d}" for number in range(1000)]

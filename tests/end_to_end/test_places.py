@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from tests.studies import ROOT, TINY, StudyFolder
+from tests.support.studies import ROOT, TINY, StudyFolder
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.study import Study
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.references import original_procedure
-from tests.studies import TINY, StudyFolder, jobs_of
+from tests.support.studies import TINY, StudyFolder, jobs_of
 from workflow_scripts.timecat.artifacts.files import read_sidecar
 from workflow_scripts.timecat.checkpoints.files import read_backbone
 from workflow_scripts.timecat.config.model import Config

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.studies import StudyFolder, jobs_of
+from tests.support.studies import StudyFolder, jobs_of
 from workflow_scripts.timecat.images.datasets import read_split
 
 CONFIG = "config/dna.yaml"

@@ -7,7 +7,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from tests.studies import StudyFolder, touch_tree
+from tests.support.studies import StudyFolder, touch_tree
 
 TUNED = "results/transfers/cues_tiny/cues_tiny/cat3_tuned.parquet"
 SCRATCH = "results/transfers/cues_tiny/cues_tiny/scratch.parquet"

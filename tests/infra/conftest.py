@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies import ROOT, StudyFolder
+from tests.support.studies import ROOT, StudyFolder
 
 REQUIRED = "TIMECAT_INFRA_REQUIRED"  # in the environment: what is absent is a failure
 HERE = Path(__file__).parent

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.studies import StudyFolder
+from tests.support.studies import StudyFolder
 
 
 def test_without_apptainer_the_image_is_not_begun(tmp_path):

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tests.infra.conftest import DIGEST, IMAGE, fresh_study, shell_command, with_image
-from tests.studies import ROOT, StudyFolder, jobs_of
+from tests.support.studies import ROOT, StudyFolder, jobs_of
 
 PROFILE = ("--profile", "profiles/apptainer")
 TABLES = ("table2.csv", "table2.svg", "metrics.parquet")

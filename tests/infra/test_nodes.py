@@ -9,7 +9,7 @@ import pytest
 
 from tests.infra.conftest import shell_command
 from tests.infra.test_slurm import FOLDER, GPUS, STEPS, longer, queued, study, target, uninterrupted  # noqa: F401
-from tests.studies import StudyFolder
+from tests.support.studies import StudyFolder
 
 pytestmark = pytest.mark.usefixtures("slurm")
 LOG = f"results/logs/pretrain/cues_tiny/residual4/seed2/step{STEPS}.log"

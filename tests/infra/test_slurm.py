@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.infra.conftest import with_image
-from tests.studies import StudyFolder, jobs_of
+from tests.support.studies import StudyFolder, jobs_of
 
 # A cluster of one node without accounting, whose jobs take seconds. Most have ended when Snakemake first asks: each time
 # that none has, it waits ten seconds longer.

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tests.infra.conftest import absent
-from tests.studies import StudyFolder
+from tests.support.studies import StudyFolder
 
 
 @pytest.fixture(scope="module")

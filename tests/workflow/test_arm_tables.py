@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tests.studies import StudyFolder, jobs_of, values_of
+from tests.support.studies import StudyFolder, jobs_of, values_of
 from workflow_scripts.timecat.config.arms import BESIDE_TABLE_2
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.images.datasets import read_split

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from tests.studies import ROOT, StudyFolder, jobs_of, values_of
+from tests.support.studies import ROOT, StudyFolder, jobs_of, values_of
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.study import Study
 

@@ -2,7 +2,7 @@
 
 import collections
 
-from tests.studies import ROOT
+from tests.support.studies import ROOT
 
 RUN = 6  # lines that say something: no blank ones, no bare directives, no brackets alone
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from snakemake.utils import validate
 
-from tests.studies import ROOT, StudyFolder, jobs_of
+from tests.support.studies import ROOT, StudyFolder, jobs_of
 from workflow_scripts.timecat.config import reference
 
 # The release of the paper's authors, as a user would write it: an archive, and which runs it has.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.studies import ROOT, StudyFolder, jobs_of
+from tests.support.studies import ROOT, StudyFolder, jobs_of
 from workflow_scripts.timecat.artifacts.files import write_json
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.planning.cluster import scheduler_view

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from tests.studies import ROOT, StudyFolder
+from tests.support.studies import ROOT, StudyFolder
 from workflow_scripts.timecat.config.data_sets import AnyDataSet
 from workflow_scripts.timecat.config.model import Config
 

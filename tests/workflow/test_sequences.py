@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.studies import ROOT, StudyFolder, jobs_of
+from tests.support.studies import ROOT, StudyFolder, jobs_of
 
 WANTED = "results/genomics.csv"
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.studies import ROOT, StudyFolder, jobs_of
+from tests.support.studies import ROOT, StudyFolder, jobs_of
 from workflow_scripts.timecat.config.reading import load_unique, read_config
 
 WANTED = "results/spurious.csv"

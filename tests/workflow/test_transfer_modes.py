@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.studies import StudyFolder, jobs_of
+from tests.support.studies import StudyFolder, jobs_of
 
 PROBED = {"name": "cat3", "members": 3, "steps": 4}
 TUNED = {"name": "cat3_tuned", "members": 3, "steps": 4, "transfer": "finetune"}

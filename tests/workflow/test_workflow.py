@@ -8,7 +8,7 @@ import pytest
 import yaml
 from snakemake.utils import validate
 
-from tests.studies import ROOT, StudyFolder, jobs_of
+from tests.support.studies import ROOT, StudyFolder, jobs_of
 from workflow_scripts.timecat.config import reference
 
 CONFIGS = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if path.name != "throughputs.yaml")

@@ -1,0 +1,52 @@
+"""What several processes of one job do in tests: ``python -m tests.support.several_processes SIZE SHARES.pt CASE BETON ROWS ...``.
+
+The leader writes what became of it; a test compares that with what one process does.
+"""
+
+import functools
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.unit.pretraining.test_training import BACKBONE, TRANSFORM
+from workflow_scripts.timecat.images import views
+from workflow_scripts.timecat.pretraining import compiling, recipe, training
+from workflow_scripts.timecat.runtime import torch_settings, world
+
+SEED, STEPS = 2, 6
+
+
+def train(processes: world.World, settings: dict, beton: str, rows: int) -> dict:
+    """Some steps in float64, where what differs between sums in another order is far below what a mistake would do."""
+    settings = recipe.Recipe(**settings)
+    run = training.start_run(BACKBONE, 16, settings, SEED, "cpu", TRANSFORM.size, processes)
+    losses, stream = [], recipe.batch_stream(beton, rows, settings, TRANSFORM, SEED, 0, STEPS, 1, processes)
+    for images, labels in stream:
+        losses.append(training.train_step(run, images, labels, settings, TRANSFORM))
+    processes.wait_for_all()
+    stream = recipe.batch_norm_stream(beton, rows, settings, TRANSFORM, SEED, 1)
+    averaged = training.averaged_model(run, stream, TRANSFORM).state_dict() if processes.leads else None
+    return {"losses": losses, "parameters": dict(run.model.named_parameters()), "averaged": averaged}
+
+
+def main(processes: world.World) -> None:
+    torch_settings.configure(1)
+    torch.set_default_dtype(torch.float64)
+    training.compiled = functools.partial(compiling.compiled, backend="aot_eager")  # in seconds, and without rounding
+    training.normalise = lambda images, transform: views.normalise(images, transform).double()
+    _, output, cases, beton, rows = sys.argv[1:]
+    processes.connect()
+    made = {name: train(processes, case, beton, int(rows)) for name, case in json.loads(cases).items()}
+    processes.disconnect()
+    if processes.leads:
+        torch.save(made, Path(output))
+
+
+if __name__ == "__main__":
+    if world.follows():
+        main(world.follow())
+    else:
+        with world.lead("tests.support.several_processes", "cpu", int(sys.argv[1])) as leader:
+            main(leader)

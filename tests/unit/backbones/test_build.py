@@ -1,0 +1,71 @@
+"""The small residual network: what its shortcuts compute, forwards and backwards, whatever the CPU's vector registers."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.support.studies import ROOT
+from workflow_scripts.timecat.backbones.build import SmallResidual, StridedPointwise
+
+# In a process of its own: where oneDNN writes past a buffer, the process ends, or the gradient is wrong.
+TRAINS = """
+import torch
+from workflow_scripts.timecat.backbones.build import SmallResidual
+torch.set_num_threads(1)
+torch.manual_seed(0)
+for width in (1, 2, 3, 4, 6, 8, 12):
+    images, model = torch.rand(64, 3, 28, 28), SmallResidual(width, 1)
+    for _ in range(20):
+        model(images).square().sum().backward()
+        held = [torch.empty(size) for size in range(1, 200, 3)]
+    layer = model.blocks[0].shortcut[0]
+    maps = torch.rand(64, width, 28, 28).contiguous(memory_format=torch.channels_last)
+    layer.zero_grad()
+    layer(maps).square().sum().backward()
+    exact = torch.nn.functional.conv2d(maps.double(), layer.weight.double(), stride=2)
+    expected = torch.einsum("noij,ncij->oc", 2 * exact, maps[:, :, ::2, ::2].double())
+    assert torch.allclose(layer.weight.grad[:, :, 0, 0].double(), expected, rtol=1e-4), width
+print("trained")
+"""
+
+
+@pytest.mark.parametrize(
+    "width_in, width_out, stride, side", [(4, 8, 2, 14), (8, 8, 2, 7), (3, 5, 3, 10), (2, 4, 1, 6)]
+)
+def test_a_strided_pointwise_convolution_is_the_librarys(width_in, width_out, stride, side):
+    torch.manual_seed(0)
+    ours = StridedPointwise(width_in, width_out, stride).double()
+    library = torch.nn.Conv2d(width_in, width_out, 1, stride, bias=False).double()
+    library.load_state_dict(ours.state_dict())
+    images = torch.rand(5, width_in, side, side, dtype=torch.float64)
+    results = []
+    for layer in (ours, library):
+        x = images.clone().requires_grad_()
+        y = layer(x)
+        y.square().sum().backward()
+        results.append((y, x.grad, layer.weight.grad))
+    for found, expected in zip(*results):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_no_pointwise_convolution_of_the_small_network_is_strided():
+    layers = [layer for layer in SmallResidual(4, 3).modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert sum(isinstance(layer, StridedPointwise) for layer in layers) == 3
+    assert all(layer.stride == (1, 1) for layer in layers if layer.kernel_size == (1, 1))
+
+
+def test_narrow_networks_train_on_every_cpu():
+    done = subprocess.run([sys.executable, "-c", TRAINS], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "trained\n", f"status {done.returncode}: {done.stderr[-2000:]}"
+
+
+def test_the_gradient_of_a_shortcut_lies_channels_last():
+    """Where it does not, all that follows in the backward pass is slow: there is no other sign of it."""
+    layer, found = StridedPointwise(8, 16, 2), []
+    maps = torch.rand(4, 8, 14, 14).contiguous(memory_format=torch.channels_last).requires_grad_()
+    passed_on = maps * 1
+    passed_on.register_hook(lambda gradient: found.append(gradient.is_contiguous(memory_format=torch.channels_last)))
+    layer.to(memory_format=torch.channels_last)(passed_on).sum().backward()
+    assert found == [True]

@@ -1,0 +1,50 @@
+"""docs/arms.md: how it is written, and that it has what the README says of the arms."""
+
+import re
+
+from benchmarks import arms
+from tests.support.studies import ROOT, StudyFolder
+
+PAIR = re.compile(r"(\d+\.\d+) ± (\d+\.\d+)")
+
+
+def test_a_csv_becomes_a_table(tmp_path):
+    (tmp_path / "x.csv").write_text("method,n,ece,ece_std,mce\na,3,1.234,0.567,\nb,1,2,,5\n")
+    assert arms.table(tmp_path / "x.csv", ["method"], ["ece", "mce"]).splitlines() == [
+        "| method | ece | mce |",
+        "| --- | ---: | ---: |",
+        "| a | 1.23 ± 0.57 |  |",
+        "| b | 2.00 | 5.00 |",
+    ]
+
+
+def test_jobs_are_counted_by_rule(tmp_path):
+    for path, seconds in (("probe/a/b", 2.5), ("probe/c", 1.0), ("pretrain/d", 4.0)):
+        file = tmp_path / f"results/benchmarks/{path}.tsv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"s\th:m:s\n{seconds}\t0:00:01\n")
+    assert arms.jobs_by_rule(StudyFolder(tmp_path)) == ({"probe": 2, "pretrain": 1}, 7.5)
+
+
+def test_the_page_has_every_table_and_figure():
+    text = arms.PAGE.read_text()
+    for name in arms.FIGURES:
+        assert f"]({name}.svg)" in text and (ROOT / f"docs/{name}.svg").exists(), name
+
+
+def test_the_limit_of_time_is_kept():
+    """Fifteen minutes on two cores, by the page."""
+    (minutes,) = re.findall(r"\*\*([\d.]+) minutes\*\*", arms.PAGE.read_text())
+    assert float(minutes) <= 15
+
+
+def test_what_the_readme_says_of_the_arms_stands_in_the_page():
+    readme = (ROOT / "README.md").read_text()
+    told = readme.partition("## Seeds, size, or stopping early?")[2].partition("## What runs again")[0]
+    known = [(float(mean), float(std)) for mean, std in PAIR.findall(arms.PAGE.read_text())]
+    pairs = PAIR.findall(told)
+    assert len(pairs) > 40
+    for pair in pairs:
+        near = [0.5 * 10 ** -len(number.partition(".")[2]) + 1e-9 for number in pair]
+        mean, std = map(float, pair)
+        assert any(abs(mean - m) <= near[0] and abs(std - s) <= near[1] for m, s in known), " ± ".join(pair)

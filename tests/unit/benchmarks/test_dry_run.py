@@ -1,0 +1,25 @@
+"""The benchmark of dry runs: what it runs lists the jobs that it says."""
+
+import pytest
+import yaml
+
+from benchmarks import dry_run
+from tests.support.studies import ROOT, StudyFolder
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.study.study import Study
+
+
+@pytest.mark.parametrize(("seeds", "arms"), [(5, 1), (50, 1), (5, 10)])
+def test_the_larger_studies_are_valid_and_as_large_as_is_said(seeds, arms):
+    values = yaml.safe_load((ROOT / dry_run.PAPER).read_text())
+    study = Study(read_config(dry_run.larger(values, seeds, arms), []))
+    assert len(study.config.pretrain.seeds) == seeds and len(study.arms) == 4 * arms
+    assert len(study.milestones) == 4 * arms, "each arm has checkpoints of its own"
+
+
+def test_commands_list_the_jobs_of_their_studies(tmp_path):
+    folder = StudyFolder.fresh(tmp_path / "study")
+    listed = [dry_run.jobs(folder, *command) for command in dry_run.commands(folder, seeds=10, arms=2).values()]
+    # Of the paper's study: 8 of data, 5 seeds x 4 steps, 18 checkpoints x 4 targets, 4 arms x 4 targets, the table. Ten
+    # seeds make 10 + 10 + 8 + 10 checkpoints that are read.
+    assert listed == [0, 0, 8 + 5 * 4 + 18 * 4 + 4 * 4 + 1, 8 + 10 * 4 + 38 * 4 + 4 * 4 + 1, 8 + 2 * (20 + 72 + 16) + 1]

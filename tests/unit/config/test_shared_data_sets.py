@@ -1,0 +1,78 @@
+"""`data_sets_file`: data sets that several studies share, beneath a study's own."""
+
+import pytest
+import yaml
+
+from tests.support.studies import ROOT
+from tests.unit.config.test_model import STUDY
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.reading import load_unique, read_config
+
+PAPERS = ["paper", "swav", "simsiam", "seer", "vit", "families"]
+
+
+@pytest.fixture
+def read(tmp_path):
+    """The config of STUDY with its data sets in a file of their own, and changes; or the sentence that refuses it."""
+
+    def read(shared: str | None = None, **changes):
+        values = yaml.safe_load(STUDY)
+        own = values.pop("data_sets")
+        (tmp_path / "shared.yaml").write_text(shared or yaml.safe_dump({"data_sets": own}))
+        values |= {"data_sets_file": str(tmp_path / "shared.yaml")} | changes
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
+        try:
+            return read_config(values, [str(tmp_path / "study.yaml")])
+        except UserError as error:
+            return str(error).replace(f"{tmp_path}/", "")
+
+    return read
+
+
+def test_data_sets_of_the_file_are_the_studys(read):
+    assert read().data_sets == read_config(yaml.safe_load(STUDY), []).data_sets
+
+
+def test_own_keys_change_single_ones_and_own_data_sets_are_added(read):
+    name, other = yaml.safe_load(STUDY)["data_sets"]
+    found = read(data_sets={name: {"title": "Mine"}, "more": {"kind": "digits"}}).data_sets
+    assert list(found) == [name, other, "more"] and found[name].title == "Mine"
+    assert found[name].model_copy(update={"title": None}) == read().data_sets[name]
+
+
+@pytest.mark.parametrize(
+    ("shared", "changes", "said"),
+    [
+        ("data_sets: {cues: {kind: cues, viws: 1}}", {}, "shared.yaml: `data_sets.cues.viws` is not a key"),
+        (None, {"data_sets": {"cues": {"viws": 1}}}, "study.yaml: `data_sets.cues.viws` is not a key"),
+        (None, {"data_sets": []}, "study.yaml: `data_sets` is []; it must be a block of keys"),
+        (
+            "data_sets: {}\nprobe: {epochs: 4}",
+            {},
+            "shared.yaml: it is a study's `data_sets_file`, so all that can stand",
+        ),
+        ("[1, 2]", {}, "shared.yaml: it is a study's `data_sets_file`, so all that can stand"),
+        ("data_sets: {cues: {kind: cues}, cues: {}}", {}, "shared.yaml: `cues` stands there twice (line 1)"),
+        ("data_sets: {cues: ]", {}, "shared.yaml: line 1: not YAML"),
+        ("data_sets: {cues: \x07}", {}, "shared.yaml: not YAML (unacceptable character"),
+        (
+            None,
+            {"data_sets_file": "none.yaml"},
+            "study.yaml: `data_sets_file` is 'none.yaml', which cannot be read (No such",
+        ),
+        (None, {"data_sets_file": 3}, "study.yaml: `data_sets_file` is 3; it must be text"),
+    ],
+)
+def test_a_mistake_names_the_file_that_has_it(read, shared, changes, said):
+    sentences = read(shared, **changes).splitlines()
+    assert any(sentence.startswith(said) for sentence in sentences), sentences
+
+
+def test_the_papers_data_sets_stand_in_one_file():
+    """Table 2 and each family are of the same images, views and weight decays."""
+    configs = {name: load_unique(str(ROOT / f"config/{name}.yaml")) for name in PAPERS}
+    assert {values["data_sets_file"] for values in configs.values()} == {"config/data_sets/paper.yaml"}
+    assert all("kind" not in block for name in PAPERS[1:] for block in configs[name].get("data_sets", {}).values())
+    blocks = [read_config(values, []).data_sets for values in configs.values()]
+    for name in ("imagenet", "inat18", "cifar100", "cifar10"):
+        assert all(block[name] == blocks[0][name] for block in blocks)

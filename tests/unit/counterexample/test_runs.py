@@ -1,0 +1,248 @@
+"""Stage counterexample: the rows, the summary and the figure that it makes, and that its settings are read with care."""
+
+import csv
+import io
+import json
+import re
+import sys
+import xml.etree.ElementTree
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tests.support.studies import ROOT
+from workflow_scripts import counterexample
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.counterexample import Counterexample
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.counterexample.exact import TIE, optimum, simplex
+from workflow_scripts.timecat.counterexample.runs import Setting, run_all
+from workflow_scripts.timecat.tables import counterexample as counterexample_table
+from workflow_scripts.timecat.tables.figures import counterexample as counterexample_figure
+
+GRID, M = 4, 35  # parts, and mixtures; some are ties
+SMALL = Counterexample(
+    grid=GRID, seeds=4, steps=300, probe_steps=200, batch_size=6, weight_decays=[0.0, 0.2], lrs=[0.2, 1.5]
+).model_dump()
+
+
+def run(monkeypatch, folder, settings) -> None:
+    outputs = [word for name in ("csv", "svg", "runs") for word in (f"--{name}", str(folder / name))]
+    monkeypatch.setattr(sys, "argv", ["counterexample", "--settings", json.dumps(settings), *outputs])
+    counterexample.main()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder of the stage's outputs on SMALL: csv, svg, runs."""
+    folder = tmp_path_factory.mktemp("counterexample")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run(monkeypatch, folder, SMALL)
+    return folder
+
+
+def test_outputs_are_a_function_of_the_settings(made, tmp_path, monkeypatch):
+    run(monkeypatch, tmp_path, SMALL)
+    assert {path.name for path in tmp_path.iterdir()} == {"csv", "svg", "runs"}
+    for name in ("csv", "svg", "runs"):
+        assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
+
+
+def test_another_weight_decay_network_or_learning_rate_changes_no_other_row(made):
+    fewer = SMALL | {"networks": ["relu"], "weight_decays": [0.2], "lrs": [1.5]}
+    (alone,) = run_all(fewer)
+    rows = counterexample_table.runs_table([alone], GRID).to_pylist()
+    kept = pq.read_table(made / "runs").to_pylist()
+    assert rows == [row for row in kept if (row["network"], row["weight_decay"], row["lr"]) == ("relu", 0.2, 1.5)]
+
+
+def test_every_network_has_a_row(made):
+    rows = pq.read_table(made / "runs").to_pylist()
+    mixtures = [tuple(row) for row in simplex(GRID).tolist()]
+    wanted = {
+        (network, decay, lr, *mixture, seed)
+        for network in SMALL["networks"]
+        for decay in SMALL["weight_decays"]
+        for lr in SMALL["lrs"]
+        for mixture in mixtures
+        for seed in range(4)
+    }
+    names = ("network", "weight_decay", "lr", "l1", "l2", "l3", "l4", "seed")
+    assert len(rows) == len(wanted) and {tuple(row[name] for name in names) for row in rows} == wanted
+    assert all((row["feature"] == 0) == (row["dimensions"] == 0) for row in rows)
+    assert all(row["optimal_feature"] == 1 for row in rows if row["l1"] == GRID)
+
+
+def test_the_summary_says_what_the_rows_say(made):
+    """Each figure again, in plain loops over the Parquet."""
+    rows = pq.read_table(made / "runs").to_pylist()
+    lines = list(csv.DictReader(io.StringIO((made / "csv").read_text())))
+    assert [line["network"] for line in lines] == ["exact"] + [name for name in SMALL["networks"] for _ in range(4)]
+    for line in lines[1:]:
+        setting = line["network"], float(line["weight_decay"]), float(line["lr"])
+        own = [row for row in rows if (row["network"], row["weight_decay"], row["lr"]) == setting]
+        assert (line["mixtures"], line["seeds"]) == (str(M), "4") and len(own) == 4 * M
+
+        def check(name, value, own=own, line=line):
+            by_seed = [np.mean([value(row) for row in own if row["seed"] == seed]) for seed in range(4)]
+            assert float(line[name]) == pytest.approx(np.mean(by_seed), abs=0.0051)
+            assert float(line[f"{name}_std"]) == pytest.approx(np.std(by_seed, ddof=1), abs=0.0051)
+
+        def number(row):
+            return sum(row[f"solved{i}"] for i in (1, 2, 3, 4))
+
+        def mean(name, values, line=line):
+            assert line[name] == ("" if not values else f"{np.mean(values):.2f}")
+
+        check("keeps_none", lambda row: 100 * (row["dimensions"] == 0))
+        check("keeps_one", lambda row: 100 * (row["dimensions"] == 1))
+        check("keeps_more", lambda row: 100 * (row["dimensions"] > 1))
+        check("solved", number)
+        check("error", lambda row: 100 * row["error"])
+        one = [row for row in own if row["dimensions"] == 1]
+        untied = [row for row in one if row["optimal_feature"]]
+        mean("optimal_feature", [100 * (row["feature"] == row["optimal_feature"]) for row in untied])
+        mean("solved_of_one", [number(row) for row in one])
+        mean("direct", [100 * row[f"solved{i}"] for i in (1, 2, 3, 4) for row in own if row[f"l{i}"] == GRID])
+        mean("diverged", [0 for _ in own])
+        for i in (1, 2, 3, 4):
+            mean(f"solved{i}", [100 * row[f"solved{i}"] for row in own])
+        found = {}
+        for row in one:
+            found.setdefault(tuple(row[f"l{i}"] for i in (1, 2, 3, 4)), set()).add(row["feature"])
+        assert float(line["seeds_differ"]) == pytest.approx(
+            100 * sum(len(f) == 2 for f in found.values()) / M, abs=0.0051
+        )
+
+
+def test_these_networks_have_something_to_tell(made):
+    """The test above would pass on a table of zeros: here are networks that keep none, one, two and three."""
+    rows = pq.read_table(made / "runs").to_pylist()
+    assert {row["dimensions"] for row in rows} == {0, 1, 2, 3}
+    assert {sum(row[f"solved{i}"] for i in (1, 2, 3, 4)) for row in rows} >= {0, 2, 4}
+
+
+def test_the_exact_line_is_the_papers_claim(made):
+    """One feature, which solves two of the four, on every mixture; the error is 1/4 less the difference's quarter."""
+    exact = next(csv.DictReader(io.StringIO((made / "csv").read_text())))
+    mixtures = simplex(GRID)
+    largest = np.maximum(abs(mixtures[:, 0] - mixtures[:, 1]), abs(mixtures[:, 2] - mixtures[:, 3]))
+    assert (exact["keeps_one"], exact["solved"], exact["solved_of_one"]) == ("100.00", "2.00", "2.00")
+    # A probe on x1 solves P1 and P2, one on x2 the others; where both are as good, x1 stands for either.
+    is_first = abs(mixtures[:, 0] - mixtures[:, 1]) >= abs(mixtures[:, 2] - mixtures[:, 3])
+    shares = [f"{100 * np.mean(is_first == wanted):.2f}" for wanted in (True, True, False, False)]
+    assert [exact[f"solved{i}"] for i in (1, 2, 3, 4)] == shares
+    assert exact["error"] == f"{25 * np.mean(1 - largest / GRID):.2f}" and exact["seeds"] == exact["solved_std"] == ""
+
+
+def test_one_seed_has_no_deviation():
+    (setting, *_) = run_all(SMALL | {"seeds": 1, "steps": 2, "probe_steps": 2})
+    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([setting], GRID))))[1]
+    assert line["seeds"] == "1" and line["solved_std"] == "" and line["solved"]
+
+
+@pytest.mark.parametrize("decay", [0.03, 0.1])
+def test_a_gate_stays_open_where_its_imbalance_outweighs_the_decay(decay):
+    """At zero the pull on u_j w_j is |difference| / 4, and weight decay on both factors pushes back with decay x |u_j w_j|."""
+    settings = Counterexample(grid=8, seeds=2, networks=["gates"], weight_decays=[decay], lrs=[0.5], batch_size=32)
+    (setting,) = run_all(settings.model_dump())  # batches of all rows: gradient descent
+    mixtures = simplex(8)
+    differences = np.stack([mixtures[:, 0] - mixtures[:, 1], mixtures[:, 2] - mixtures[:, 3]], 1)
+    one_only = (differences == 0).any(1)  # the other feature cannot compete
+    pull = np.abs(differences[one_only]).max(1) / 8 / 4
+    clear = np.abs(pull / decay - 1) > 0.2
+    assert clear.sum() > 20 and {True, False} == set((pull > decay)[clear])
+    assert ((setting.dimensions[one_only] == 1) == (pull > decay)[:, None])[clear].all()
+
+
+def test_the_embedded_recipe_on_a_coarser_grid():
+    """What the embedded study shows: linear units keep the best feature alone, ReLUs need not choose."""
+    settings = Counterexample(grid=GRID, seeds=3, networks=["linear", "relu"], weight_decays=[0.03], lrs=[0.1])
+    linear, relu = run_all(settings.model_dump())
+    best = optimum(simplex(GRID))
+    clear = best.feature != TIE
+    assert (linear.dimensions[clear] == 1).all() and (linear.feature == best.feature[:, None])[clear].all()
+    assert (linear.solved.sum(0)[clear] == 2).all()
+    assert (relu.dimensions > 1).mean() > 0.95 < relu.solved.mean() and relu.error.mean() < 0.02 < linear.error.mean()
+
+
+def made_up(network: str, dimensions, feature, mixtures: int, S: int = 2) -> Setting:
+    """A setting in which all networks fared alike."""
+    shape = mixtures, S
+    full = (
+        np.full(shape, dimensions),
+        np.full(shape, feature),
+        np.zeros((4, *shape), bool),
+        np.ones((4, mixtures, 1), bool),
+    )
+    return Setting(network, 0.0, 0.1, *full, np.zeros(shape), np.zeros(shape, bool))
+
+
+def test_concatenated_seeds_have_their_own_probe():
+    """With one member it is the seed's own; without seeds for a group there is none."""
+    own = SMALL | {"networks": ["relu"], "weight_decays": [0.2], "lrs": [1.5]}
+    (alone,) = run_all(own | {"members": 1})
+    assert np.array_equal(alone.solved, alone.solved_together) and 0 < alone.solved.mean() < 1
+    (pairs,) = run_all(own | {"members": 2})
+    assert pairs.solved_together.shape == (4, M, 2) and np.array_equal(pairs.solved, alone.solved)
+    assert pairs.solved_together.mean() != alone.solved.mean()
+    (few,) = run_all(own | {"members": 5})
+    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([few], GRID))))[1]
+    assert few.solved_together.size == 0 and line["solved_together"] == line["solved_together_std"] == ""
+
+
+def test_the_summary_of_concatenated_seeds_is_over_groups():
+    setting = made_up("gates", 1, 1, M, 4)
+    setting = replace(setting, solved_together=np.stack([np.ones((4, M), bool), np.zeros((4, M), bool)], -1))
+    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([setting], GRID))))[1]
+    assert line["solved_together"] == "2.00" and line["solved_together_std"] == f"{8**0.5:.2f}" and line["seeds"] == "4"
+
+
+def test_the_figure_colours_mixtures_by_what_is_best_and_what_is_kept():
+    settings = SMALL | {"grid": 2, "networks": ["gates", "relu"], "weight_decays": [0.0], "lrs": [0.1]}
+    found = [made_up("gates", 1, 2, 10), made_up("relu", 3, 1, 10)]
+    svg = counterexample_figure.counterexample_figure(found, settings).decode()
+    xml.etree.ElementTree.fromstring(svg)
+    assert "<dc:date>" not in svg and "Matplotlib" not in svg
+    # Grid 2 has 10 mixtures and 9 pairs of differences, a cell each; ties are at the centre and half way along the edges.
+    cells = re.findall(r'<g id="PolyCollection_\d+">(.*?)</g>\s*<g id="matplotlib.axis', svg, re.DOTALL)
+    blue, vermilion, mean, grey = "#0072b2", "#d55e00", "#6a6859", "#d1d1d1"
+    counted = [{colour: cell.count(f"fill: {colour}") for colour in (blue, vermilion, mean, grey)} for cell in cells]
+    assert counted == [
+        {blue: 2, vermilion: 2, mean: 5, grey: 0},
+        {blue: 0, vermilion: 9, mean: 0, grey: 0},
+        {blue: 0, vermilion: 0, mean: 0, grey: 9},
+    ]
+
+
+def mistake(tmp_path, block) -> str:
+    values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text()) | {"counterexample": block}
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(UserError) as error:
+        read_config(values, [str(file)])
+    return str(error.value).removeprefix(f"{file}: ")
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"sedes": 20}, "`counterexample.sedes` is not a key; did you mean `seeds`?"),
+        ({"networks": ["gate"]}, "`counterexample.networks.0` is 'gate'; it must be 'gates', 'linear' or 'relu'"),
+        ({"networks": ["relu", "relu"]}, "`counterexample.networks`: 'relu' stands there twice; remove one"),
+        ({"lrs": [0.1, 0.2, 0.3, 0.4, 0.5]}, "`counterexample.lrs` is a list of 5, and must be of at most 4"),
+        ({"grid": 40}, "`counterexample.grid` is 40; it must be at most 16"),
+        ({"threshold": 1.5}, "`counterexample.threshold` is 1.5; it must be less than 1"),
+        ({"weight_decays": ["1e-2"]}, "`counterexample.weight_decays.0` is the text '1e-2', not a number"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path, block, message):
+    assert mistake(tmp_path, block).startswith(message)
+
+
+def test_the_embedded_study_has_enough_seeds():
+    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert read_config(values, []).counterexample.seeds >= 20

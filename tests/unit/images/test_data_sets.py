@@ -1,0 +1,483 @@
+"""Every kind of data set, by the real stage on small images in the layout in which it is published."""
+
+import json
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from tests.support.images import (
+    draw_camelyon,
+    draw_cifar,
+    draw_folder,
+    draw_image_folder,
+    draw_inaturalist,
+    settings_of,
+    write_data_set,
+)
+from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.datasets.image_files import read_image_file
+from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
+from workflow_scripts.timecat.study.study import Study
+
+SPLITS = ("train", "evaluation")
+WHOLE = {"longest_side": None, "shortest_side": None}
+
+
+def index_of(beton: Path) -> dict[str, list]:
+    return pyarrow.parquet.read_table(str(beton).replace(".beton", ".index.parquet")).to_pydict()
+
+
+def written(folder: Path, split: str, probed: Path | None = None, workers: int = 1, **block) -> tuple:
+    """The stage's outputs: (index as columns, .beton's tables, sidecar)."""
+    path = write_data_set("it", split, settings_of(split, **block), folder, workers, probed)
+    return index_of(path), describe(path), read_sidecar(path)
+
+
+def same_pixels(beton, row: int, file: Path, tolerance: float = 0.0) -> bool:
+    difference = read_image(beton, row).astype(int) - read_image_file(file, WHOLE).astype(int)
+    return np.abs(difference).mean() <= tolerance
+
+
+# --- folders ---
+
+
+def test_a_users_own_folder(tmp_path):
+    root = draw_image_folder(tmp_path / "mine", {"newt": 3, "ant": 5, "bee": 4})
+    for split, counts in {"train": [5, 4, 3], "evaluation": [2, 2, 2]}.items():
+        index, beton, sidecar = written(
+            tmp_path / "out", split, kind="image_folder", root=str(root), storage={"write_mode": "raw"}
+        )
+        labels = np.repeat([0, 1, 2], counts).tolist()
+        assert index["label"] == beton.labels.tolist() == labels and sidecar["classes"] == 3
+        assert index["class_name"] == [["ant", "bee", "newt"][label] for label in labels]
+        assert all(same_pixels(beton, row, root / source) for row, source in enumerate(index["source"]))
+
+
+def test_a_folder_of_jpegs_is_stored_as_it_is(tmp_path):
+    root = draw_image_folder(tmp_path / "mine", {"ant": 3, "bee": 2}, "jpg", (60, 80))
+    index, beton, _ = written(tmp_path / "out", "train", kind="image_folder", root=str(root))
+    assert (beton.modes == JPEG).all()
+    for source, pointer, size in zip(index["source"], beton.pointers, beton.sizes, strict=True):
+        assert beton.file[pointer : pointer + size].tobytes() == (root / source).read_bytes()
+    reduced = {"longest_side": 40}
+    _, beton, _ = written(tmp_path / "out", "train", kind="image_folder", root=str(root), storage=reduced)
+    assert beton.heights.tolist() == [30] * 5 and beton.widths.tolist() == [40] * 5
+
+
+def test_a_folder_that_was_moved_is_the_same_data_set(tmp_path):
+    """So that nothing is made again but the .beton itself: its sidecar, which the others look at, stays."""
+    root = draw_image_folder(tmp_path / "here", {"ant": 3, "bee": 2}, "jpg")
+    path = write_data_set("it", "train", settings_of("train", kind="image_folder", root=str(root)), tmp_path / "out")
+    sidecar, index = Path(f"{path}.json").read_bytes(), index_of(path)
+    there = root.rename(tmp_path / "there")
+    write_data_set("it", "train", settings_of("train", kind="image_folder", root=str(there)), tmp_path / "out")
+    assert Path(f"{path}.json").read_bytes() == sidecar and index_of(path) == index
+
+
+def test_what_concerns_one_split_alone_is_not_told_to_the_other():
+    block = {"kind": "image_folder", "root": "photos"}
+    few = block | {"fraction": 0.01, "balanced": False, "subset_seed": 3}
+    assert settings_of("evaluation", **few) == settings_of("evaluation", **block)
+    assert settings_of("train", **few) != settings_of("train", **block)
+    # All rows are all rows, whatever draws none of them.
+    assert settings_of("train", **block | {"balanced": False, "subset_seed": 3}) == settings_of("train", **block)
+    drawn = [block | {"classes": 5, "subset_seed": seed} for seed in (1, 2)]
+    assert settings_of("evaluation", **drawn[0]) != settings_of("evaluation", **drawn[1])
+    hospitals = [{"kind": "camelyon17", "root": "data", "evaluation_split": name} for name in ("val", "test")]
+    assert settings_of("train", **hospitals[0]) == settings_of("train", **hospitals[1])
+    assert settings_of("evaluation", **hospitals[0]) != settings_of("evaluation", **hospitals[1])
+    cues = [{"kind": "cues", "rows": {"train": 9, "evaluation": rows}} for rows in (3, 4)]
+    assert settings_of("train", **cues[0]) == settings_of("train", **cues[1])
+
+
+def test_leave_to_download_is_no_setting_of_the_images():
+    """It is a resource: given later, it re-runs nothing."""
+    for allowed in (True, False):
+        config = read_config(
+            {
+                "source": "it",
+                "targets": ["it"],
+                "backbone": "small",
+                "data_sets": {"it": {"kind": "cifar10", "root": "data", "download": allowed}},
+                "backbones": {"small": {"architecture": "small_residual"}},
+                "pretrain": {"seeds": [1]},
+                "arms": [{"name": "cat1", "members": 1, "steps": 1}],
+            },
+            [],
+        )
+        wildcards = SimpleNamespace(data_set="it", split="train")
+        assert "download" not in json.loads(Study(config).data_set_settings(wildcards))
+        assert Study(config).may_download(wildcards) == str(allowed).lower()
+
+
+# --- broken images ---
+
+
+@pytest.fixture
+def damaged(tmp_path) -> Path:
+    """Fifteen images of three classes, of which two cannot be read."""
+    root = draw_image_folder(tmp_path / "mine", {"ant": 5, "bee": 5, "cat": 5}, "jpg")
+    (root / "train/ant/001.jpg").write_bytes(b"<html>")
+    (root / "train/cat/004.jpg").write_bytes((root / "train/cat/003.jpg").read_bytes()[:500])
+    return root
+
+
+def test_a_broken_image_stops_the_stage_by_name(damaged, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"mine/train/ant/001\.jpg cannot be read as an image \(of no known format\)"):
+        written(tmp_path / "out", "train", kind="image_folder", root=str(damaged))
+    assert not (tmp_path / "out").exists() or [path.name for path in (tmp_path / "out").iterdir()] == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_broken_images_are_skipped_and_listed(damaged, tmp_path, workers):
+    block = {"kind": "image_folder", "root": str(damaged), "broken": "skip"}
+    index, beton, sidecar = written(tmp_path / "out", "train", workers=workers, **block)
+    assert sidecar["rows"] == beton.rows == 13 and sidecar["classes"] == 3
+    assert index["row"] == list(range(13)) and index["label"] == beton.labels.tolist() == [0] * 4 + [1] * 5 + [2] * 4
+    assert not {"train/ant/001.jpg", "train/cat/004.jpg"} & set(index["source"])
+    assert all(same_pixels(beton, row, damaged / source, 4) for row, source in enumerate(index["source"]))
+    lines = (tmp_path / "out/train.skipped.tsv").read_text().splitlines()
+    assert lines[:2] == ["source\treason", "train/ant/001.jpg\tof no known format"]
+    assert lines[2].startswith("train/cat/004.jpg\t") and len(lines) == 3
+
+
+def test_where_none_is_broken_the_list_has_but_its_head(tmp_path):
+    root = draw_image_folder(tmp_path / "mine", {"ant": 2, "bee": 2})
+    written(tmp_path / "out", "train", kind="image_folder", root=str(root), broken="skip")
+    assert (tmp_path / "out/train.skipped.tsv").read_text() == "source\treason\n"
+
+
+def test_images_are_read_in_the_workers_and_one_at_a_time(tmp_path, monkeypatch):
+    """The process that lists them opens none: they need not fit into memory."""
+    root = draw_image_folder(tmp_path / "mine", {"ant": 2, "bee": 2})
+    split = read_split(settings_of("train", kind="image_folder", root=str(root)), "train")
+    for path in root.rglob("*.png"):
+        path.write_bytes(b"")  # were they read already, this would change nothing
+    with pytest.raises(UserError, match="of no known format"):
+        split[0]
+
+
+# --- iNaturalist ---
+
+# Ranks as text differ from ranks as numbers (9 after 10) and from the order of the list.
+DIRECTORIES = ["Plantae/9", "Aves/10", "Plantae/10", "Aves/9", "Aves/100", "Plantae/9"]
+
+
+def test_inaturalist(tmp_path):
+    root = draw_inaturalist(tmp_path / "inat", DIRECTORIES, ["Aves/9", "Plantae/9", "Aves/10"])
+    index, beton, sidecar = written(tmp_path / "out", "train", kind="inaturalist18", root=str(root))
+    assert sidecar["classes"] == 5 and beton.rows == 6
+    assert index["label"] == [4, 0, 3, 2, 1, 4]
+    assert index["class_name"] == [f"train_val2018/{name}" for name in DIRECTORIES]
+    assert index["source"][0] == "train_val2018/Plantae/9/train000.jpg"
+    assert all(same_pixels(beton, row, root / source, 3) for row, source in enumerate(index["source"]))
+    index, _, sidecar = written(tmp_path / "out", "evaluation", kind="inaturalist18", root=str(root))
+    assert index["label"] == [2, 4, 0] and sidecar["classes"] == 5
+
+
+def remove_list(root):
+    (root / "val2018.json").unlink()
+
+
+def rewrite_list(root, value):
+    (root / "val2018.json").write_text(value if isinstance(value, str) else json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (remove_list, ("there is no", "val2018.json", "`root`")),
+        (lambda root: rewrite_list(root, "{"), ("val2018.json is not a list", "download it again")),
+        (lambda root: rewrite_list(root, {"images": [{"name": "x"}]}), ("`file_name`", "download it again")),
+        (lambda root: rewrite_list(root, {"images": []}), ("lists no images",)),
+        (
+            lambda root: rewrite_list(root, {"images": [{"file_name": "train_val2018/Fungi/1/a.jpg"}]}),
+            ("train_val2018/Fungi/1/a.jpg", "train2018.json", "belong together"),
+        ),
+        (
+            lambda root: (root / "train_val2018/Aves/9/val000.jpg").unlink(),
+            ("Aves/9/val000.jpg", "there is no such file"),
+        ),
+    ],
+    ids=["absent", "no JSON", "another JSON", "empty", "a label beyond training", "a missing image"],
+)
+def test_inaturalists_mistakes_are_said(tmp_path, break_it, words):
+    root = draw_inaturalist(tmp_path / "inat", DIRECTORIES, ["Aves/9"])
+    break_it(root)
+    with pytest.raises(UserError) as caught:
+        written(tmp_path / "out", "evaluation", kind="inaturalist18", root=str(root))
+    assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value), caught.value
+
+
+# --- CIFAR ---
+
+
+@pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
+def test_cifar(tmp_path, monkeypatch, kind):
+    images = draw_cifar(tmp_path / "cifar", kind, monkeypatch)
+    for split in SPLITS:
+        index, beton, sidecar = written(tmp_path / kind, split, kind=kind, root=str(tmp_path / "cifar"))
+        assert sidecar["classes"] == (10 if kind == "cifar10" else 100)
+        assert beton.labels.tolist() == index["label"] == [row % 10 for row in range(len(images[split]))]
+        assert index["class_name"][3] == "class03" and index["source"][3] == f"{kind}:{split}:3"
+        assert all(np.array_equal(read_image(beton, row), image) for row, image in enumerate(images[split]))
+    assert not np.array_equal(images["train"][0], images["evaluation"][0])
+
+
+def test_cifar_that_is_not_there_or_damaged_is_said(tmp_path, monkeypatch):
+    block = {"kind": "cifar10", "root": str(tmp_path / "cifar")}
+    with pytest.raises(
+        UserError, match=r"cifar-10-batches-py is not there.*put the unpacked .* or set `download: true`"
+    ):
+        written(tmp_path / "out", "train", **block)
+    draw_cifar(tmp_path / "cifar", "cifar10", monkeypatch)
+    (tmp_path / "cifar/cifar-10-batches-py/data_batch_2").write_bytes(b"\x80\x04.")
+    with pytest.raises(UserError, match="another md5 than it should"):
+        written(tmp_path / "out", "train", **block)
+
+
+def test_cifar_is_downloaded_once_for_both_splits_and_only_when_allowed(tmp_path, monkeypatch):
+    """From a server on loopback that serves an archive in torchvision's layout."""
+    import functools
+    import hashlib
+    import http.server
+    import tarfile
+
+    from torchvision.datasets import CIFAR10
+
+    draw_cifar(tmp_path / "made", "cifar10", monkeypatch)
+    (tmp_path / "served").mkdir()
+    archive = tmp_path / "served" / CIFAR10.filename
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tmp_path / "made" / CIFAR10.base_folder, CIFAR10.base_folder)
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            asked.append(self.command)
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path / "served"))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{CIFAR10.filename}")
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    block = {"kind": "cifar10", "root": str(tmp_path / "cifar")}
+    try:
+        with pytest.raises(UserError, match="download: true"):
+            written(tmp_path / "out", "train", **block)
+        assert asked == []
+        read = [
+            threading.Thread(target=read_split, args=(settings_of(split, download=True, **block), split))
+            for split in SPLITS
+        ]
+        for thread in read:
+            thread.start()
+        for thread in read:
+            thread.join()
+        assert asked.count("GET") <= 2  # one download: torchvision asks for redirections first
+        _, beton, sidecar = written(tmp_path / "out", "train", download=True, **block)
+        assert beton.rows == 50 and "root" not in sidecar["params"] and "download" not in sidecar["params"]
+        monkeypatch.setattr(CIFAR10, "tgz_md5", "0" * 32)
+        with pytest.raises(UserError, match=r"cannot be had for .*elsewhere \(.*by other means"):
+            written(tmp_path / "out", "train", kind="cifar10", root=str(tmp_path / "elsewhere"), download=True)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+# --- a fraction of the training rows, of every kind ---
+
+
+def cifar_block(tmp_path, monkeypatch):
+    draw_cifar(tmp_path / "data", "cifar10", monkeypatch, rows=20)
+    return {"kind": "cifar10"}, 100, 10
+
+
+def inaturalist_block(tmp_path, monkeypatch):
+    draw_inaturalist(tmp_path / "data", ["A/1", "B/2"] * 10, ["A/1"])
+    return {"kind": "inaturalist18"}, 20, 2
+
+
+def camelyon_block(tmp_path, monkeypatch):
+    draw_camelyon(
+        tmp_path / "data",
+        [{"center": 0, "split": 0, "slide": slide} for slide in range(20)] + [{"center": 2, "split": 2}] * 3,
+    )
+    return {"kind": "camelyon17"}, 20, 2
+
+
+def folder_block(tmp_path, monkeypatch):
+    draw_image_folder(tmp_path / "data", {"ant": 10, "bee": 10})
+    return {"kind": "image_folder"}, 20, 2
+
+
+@pytest.mark.parametrize("block", [cifar_block, inaturalist_block, camelyon_block, folder_block])
+def test_a_fraction_of_any_kind(tmp_path, monkeypatch, block):
+    block, rows, classes = block(tmp_path, monkeypatch)
+    block["root"] = str(tmp_path / "data")
+
+    def sources(split="train", **changes):
+        taken = read_split(settings_of(split, **block | changes), split)
+        assert len(taken) == len(taken.images) == len(taken.labels)
+        return taken.sources, taken
+
+    whole, everything = sources()
+    some, taken = sources(fraction=0.2)
+    assert len(whole) == rows and len(some) == rows // 5 and some == [name for name in whole if name in set(some)]
+    assert np.bincount(taken.labels).tolist() == [rows // 5 // classes] * classes
+    for row, name in enumerate(some):  # images, labels and groups go with their rows
+        image, label = taken[row]
+        wanted, wanted_label = everything[whole.index(name)]
+        assert label == wanted_label and (getattr(image, "data", image) == getattr(wanted, "data", wanted))
+        assert all(taken.groups[group][row] == everything.groups[group][whole.index(name)] for group in taken.groups)
+    assert sources(fraction=0.2)[0] == some
+    assert any(sources(fraction=0.2, subset_seed=seed)[0] != some for seed in (1, 2))
+    assert len(sources(fraction=0.25, balanced=False)[0]) == rows // 4
+    # Of training rows only, though the stage were told.
+    told = settings_of("train", fraction=0.2, **block) | settings_of("evaluation", **block)
+    assert read_split(told, "evaluation").sources == sources("evaluation")[0]
+
+
+# --- Camelyon17 ---
+
+# Hospitals 0, 3 and 4 train; 1 is for validation, 2 for testing, whatever their column split says.
+PATCHES = [
+    {"center": 0, "split": 0, "patient": "004", "node": 4, "slide": 1},
+    {"center": 0, "split": 1, "patient": "017", "node": 2, "slide": 2},
+    {"center": 1, "split": 0, "patient": "020", "node": 0, "slide": 3},
+    {"center": 2, "split": 0, "patient": "042", "node": 3, "slide": 4},
+    {"center": 3, "split": 0, "patient": "061", "node": 1, "slide": 5},
+    {"center": 2, "split": 1, "patient": "042", "node": 3, "slide": 6},
+    {"center": 4, "split": 1, "patient": "080", "node": 1, "slide": 7},
+]
+
+
+@pytest.mark.parametrize(
+    ("split", "evaluation_split", "rows"),
+    [
+        ("train", "test", [0, 4]),
+        ("evaluation", "test", [3, 5]),
+        ("evaluation", "val", [2]),
+        ("evaluation", "id_val", [1, 6]),
+    ],
+)
+def test_camelyon(tmp_path, split, evaluation_split, rows):
+    root = draw_camelyon(tmp_path / "camelyon", PATCHES)
+    block = {"kind": "camelyon17", "root": str(root), "evaluation_split": evaluation_split}
+    index, beton, sidecar = written(tmp_path / "out", split, storage={"write_mode": "raw"}, **block)
+    assert beton.rows == len(rows) and sidecar["classes"] == 2
+    assert index["label"] == [row % 2 for row in rows]
+    assert index["class_name"] == [["normal", "tumor"][row % 2] for row in rows]
+    for column in ("center", "slide", "node"):
+        assert index[column] == [PATCHES[row][column] for row in rows]
+    first, patch = index["source"][0], PATCHES[rows[0]]
+    case = f"patient_{patch['patient']}_node_{patch['node']}"
+    assert first == f"patches/{case}/patch_{case}_x_{rows[0]}_y_7.png"
+    assert all(same_pixels(beton, row, root / source) for row, source in enumerate(index["source"]))
+
+
+def edit_metadata(root, old, new):
+    path = root / "metadata.csv"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda root: (root / "metadata.csv").unlink(), ("there is no", "metadata.csv", "`root`")),
+        (lambda root: edit_metadata(root, "center", "hospital"), ("no column center", "WILDS")),
+        (lambda root: edit_metadata(root, ",020,0,2,", ",020,0,x,"), ("row 2", "'x'")),
+        (lambda root: edit_metadata(root, ",042,3,3,7,1,", ",042,3,3,7,2,"), ("tumor is 2 in row 3", "0 or 1")),
+        (lambda root: edit_metadata(root, ",2,0\n", ",3,0\n"), ()),
+    ],
+    ids=["absent", "another file", "no number", "a label beyond the classes", "fine"],
+)
+def test_camelyons_mistakes_are_said(tmp_path, break_it, words):
+    root = draw_camelyon(tmp_path / "camelyon", PATCHES)
+    for number, line in enumerate((root / "metadata.csv").read_text().splitlines()[1:]):
+        assert line.startswith(f"{number},{PATCHES[number]['patient']},")
+    break_it(root)
+    block = {"kind": "camelyon17", "root": str(root)}
+    if not words:
+        assert written(tmp_path / "out", "evaluation", **block)[1].rows == 1
+        return
+    with pytest.raises(UserError) as caught:
+        written(tmp_path / "out", "evaluation", **block)
+    assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value), caught.value
+
+
+def test_a_split_without_rows_is_said(tmp_path):
+    root = draw_camelyon(tmp_path / "camelyon", [{"center": 0, "split": 0}])
+    with pytest.raises(UserError, match="no row of the split test"):
+        written(tmp_path / "out", "evaluation", kind="camelyon17", root=str(root))
+
+
+# --- folders for evaluation only ---
+
+
+@pytest.fixture
+def probed(tmp_path) -> Path:
+    """The written evaluation split of a data set of four classes, of which one has no evaluation image."""
+    root = draw_image_folder(tmp_path / "source", {"n01": 2, "n02": 2, "n03": 2, "n04": 2})
+    for path in (root / "val/n03").iterdir():
+        path.unlink()
+    written(tmp_path / "probed", "evaluation", kind="image_folder", root=str(root))
+    return tmp_path / "probed"
+
+
+def test_labels_are_those_of_the_data_set_that_is_probed(probed, tmp_path):
+    root = draw_folder(tmp_path / "other", {"n04": 2, "n02": 3})
+    block = {"kind": "evaluation_folder", "root": str(root), "probe_of": "source", "storage": {"write_mode": "raw"}}
+    index, beton, sidecar = written(tmp_path / "out", "evaluation", probed, **block)
+    assert index["label"] == beton.labels.tolist() == [1, 1, 1, 3, 3]
+    assert index["class_name"] == ["n02"] * 3 + ["n04"] * 2
+    assert sidecar["classes"] == 4 and sidecar["rows"] == 5 and set(sidecar["inputs"]) == {"probed_classes"}
+    assert index["source"][0] == "n02/000.png"
+    assert all(same_pixels(beton, row, root / source) for row, source in enumerate(index["source"]))
+
+
+def test_numbered_folders_are_labels(probed, tmp_path):
+    """ImageNet-V2's are; as numbers, not as text."""
+    root = draw_folder(tmp_path / "v2", {"3": 1, "0": 2})
+    index, _, _ = written(
+        tmp_path / "out", "evaluation", probed, kind="evaluation_folder", root=str(root), probe_of="source"
+    )
+    assert index["label"] == [0, 0, 3] and index["class_name"] == ["n01", "n01", "n04"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        (
+            {"n01": 1, "n09": 1, "n08": 1},
+            ("no class of which source has evaluation images: n08, n09;", "rename or remove"),
+        ),
+        (dict.fromkeys("abcdef", 1), ("a, b, c and 3 more",)),
+        ({"0": 1, "4": 1}, ("no class of which source has evaluation images: 4;",)),
+        ({"n01": 1, "n02": 0}, ("n02 has no images",)),
+    ],
+    ids=["unknown", "many unknown", "numbers beyond the classes", "empty"],
+)
+def test_mistakes_of_folders_for_evaluation_are_said(probed, tmp_path, counts, words):
+    root = draw_folder(tmp_path / "other", counts)
+    for name in counts:
+        (root / name).mkdir(exist_ok=True)
+    block = {"kind": "evaluation_folder", "root": str(root), "probe_of": "source"}
+    with pytest.raises(UserError) as caught:
+        written(tmp_path / "out", "evaluation", probed, **block)
+    assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value), caught.value
+
+
+def test_a_folder_for_evaluation_has_no_training_split(probed, tmp_path):
+    root = draw_folder(tmp_path / "other", {"n01": 1})
+    with pytest.raises(UserError, match="for evaluation only.*no split train"):
+        written(tmp_path / "out", "train", probed, kind="evaluation_folder", root=str(root), probe_of="source")

@@ -1,0 +1,235 @@
+"""JPEG files are stored as they are where that is right, and broken images are refused or left out, never read as black."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.images import drawn, save
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.image_files import BrokenImage, ImageFiles, Jpeg, read_image_file
+from workflow_scripts.timecat.images.ffcv import writer
+from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
+from workflow_scripts.timecat.images.ffcv.writer import content_digest, write_beton
+
+from ffcv.reader import Reader  # isort: skip
+
+STORAGE = {"write_mode": "jpg", "longest_side": 500, "shortest_side": None, "quality": 95}
+ENCODING = {"write_mode": "jpg", "max_resolution": None, "jpeg_quality": 95}
+
+
+@pytest.fixture(autouse=True)
+def any_number_of_workers(monkeypatch):
+    """Also where there is but one CPU."""
+    monkeypatch.setattr(writer, "usable_workers", lambda workers: workers)
+
+
+def split_of(root, storage=STORAGE) -> Split:
+    """All files of a folder, the label of each its number in the order of names."""
+    names = sorted(path.name for path in root.iterdir())
+    return Split(ImageFiles(root, names, storage), np.arange(len(names)), [f"class {name}" for name in names], names)
+
+
+def stored(path, row: int) -> bytes:
+    beton = describe(path)
+    return beton.file[beton.pointers[row] : beton.pointers[row] + beton.sizes[row]].tobytes()
+
+
+def smooth(height=60, width=90) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return np.stack([2 * x, 3 * y, x + y], axis=-1).astype(np.uint8)
+
+
+KEPT = {
+    "baseline": {},
+    "without subsampling": {"subsampling": 0},
+    "half subsampling": {"subsampling": 1},
+    "progressive": {"progressive": True},
+    "restart markers": {"restart_marker_blocks": 2},
+    "quality 20": {"quality": 20},
+    "an ICC profile": {"icc_profile": b"profile" * 100},
+    "EXIF that asks for a turn": {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"},
+    "RGB inside": {"keep_rgb": True},
+    "grey": {"mode": "L"},
+    "grey and progressive": {"mode": "L", "progressive": True},
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_the_data_of_a_jpeg_is_kept_and_decodes_to_what_pillow_sees(tmp_path, kind):
+    """To what Pillow sees within the rounding of FFCV's faster transform, and in any case the right colours and sides."""
+    path = save(tmp_path / "in/a.jpg", smooth(), **{"quality": 95} | KEPT[kind])
+    written = write_beton(tmp_path / "a.beton", split_of(path.parent), ENCODING)
+    assert stored(tmp_path / "a.beton", 0) == path.read_bytes()
+    found, wanted = read_image(describe(tmp_path / "a.beton"), 0), read_image_file(path, STORAGE)
+    assert found.shape == wanted.shape == (60, 90, 3)
+    difference = np.abs(found.astype(int) - wanted.astype(int))
+    # Chroma is enlarged by other filters on both sides only where it is subsampled; at quality 20 errors add up.
+    assert difference.mean() < (4 if kind == "quality 20" else 1.5) and difference.max() <= 32
+    assert written.content == content_digest(tmp_path / "a.beton")
+
+
+def test_a_reader_of_ffcvs_own_opens_what_was_kept(tmp_path):
+    """Its Loader, with its own decoder."""
+    from ffcv.fields.decoders import CenterCropRGBImageDecoder, IntDecoder
+    from ffcv.loader import Loader, OrderOption
+
+    for number, options in enumerate(({}, {"mode": "L"}, {"progressive": True})):
+        save(tmp_path / f"in/{number}.jpg", smooth(64, 64), **options)
+    save(tmp_path / "in/3.png", smooth(64, 64))
+    write_beton(tmp_path / "a.beton", split_of(tmp_path / "in"), ENCODING)
+    pipelines = {"image": [CenterCropRGBImageDecoder((64, 64), 1)], "label": [IntDecoder()]}
+    loader = Loader(
+        str(tmp_path / "a.beton"), 4, num_workers=1, order=OrderOption.SEQUENTIAL, drop_last=False, pipelines=pipelines
+    )
+    ((images, labels),) = list(loader)
+    beton = describe(tmp_path / "a.beton")
+    assert np.asarray(labels).ravel().tolist() == [0, 1, 2, 3] and (beton.modes == JPEG).all()
+    for row in range(4):
+        assert np.array_equal(np.asarray(images[row]), read_image(beton, row))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "storage"),
+    [
+        ("a.jpg", {"mode": "CMYK"}, {}),
+        ("a.jpg", {}, {"longest_side": 89}),
+        ("a.jpg", {}, {"shortest_side": 59}),
+        ("a.png", {}, {}),
+        ("a.png", {"mode": "P"}, {}),
+        ("a.png", {"mode": "RGBA"}, {}),
+        ("a.webp", {"lossless": True}, {}),
+    ],
+)
+def test_other_files_are_decoded_and_encoded_anew(tmp_path, name, options, storage):
+    path, storage = save(tmp_path / "in" / name, smooth(), **options), STORAGE | storage
+    write_beton(tmp_path / "a.beton", split_of(path.parent, storage), ENCODING)
+    wanted = read_image_file(path, storage)
+    found = read_image(describe(tmp_path / "a.beton"), 0)
+    assert stored(tmp_path / "a.beton", 0) != path.read_bytes() and describe(tmp_path / "a.beton").modes[0] == JPEG
+    difference = np.abs(found.astype(int) - wanted.astype(int)).mean()
+    assert found.shape == wanted.shape and difference < (20 if options.get("mode") == "P" else 3)  # P has dots
+
+
+def test_raw_keeps_pixels_and_no_jpeg(tmp_path):
+    path = save(tmp_path / "in/a.jpg", smooth())
+    write_beton(
+        tmp_path / "a.beton", split_of(path.parent, STORAGE | {"write_mode": "raw"}), ENCODING | {"write_mode": "raw"}
+    )
+    assert np.array_equal(read_image(describe(tmp_path / "a.beton"), 0), read_image_file(path, STORAGE))
+
+
+def test_a_jpeg_that_only_pillow_reads_is_encoded_anew(tmp_path):
+    """Bytes between the data and a marker: FFCV's decoder complains, as it does of a file that is cut."""
+    path = save(tmp_path / "in/a.jpg", smooth())
+    data = path.read_bytes()
+    path.write_bytes(data[:-2] + b"\x11" * 40 + data[-2:])
+    wanted = read_image_file(path, STORAGE)
+    assert isinstance(split_of(path.parent)[0][0], Jpeg)
+    write_beton(tmp_path / "a.beton", split_of(path.parent), ENCODING)
+    assert stored(tmp_path / "a.beton", 0) != path.read_bytes()
+    assert np.abs(read_image(describe(tmp_path / "a.beton"), 0).astype(int) - wanted.astype(int)).mean() < 2
+
+
+def cut(path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+BREAKS = {
+    "a cut JPEG": ("b.jpg", cut, "runcated"),
+    "a cut PNG": ("b.png", cut, ""),
+    "no image": ("b.jpg", lambda path: path.write_text("<html>not found</html>"), "of no known format"),
+    "no bytes": ("b.jpg", lambda path: path.write_bytes(b""), "of no known format"),
+    "no JPEG data": ("b.jpg", lambda path: path.write_bytes(path.read_bytes()[:400]), ""),
+}
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+@pytest.mark.parametrize("write_mode", ["jpg", "raw"])
+def test_a_broken_image_is_an_error_that_names_it_and_the_remedy(tmp_path, kind, write_mode):
+    name, break_it, reason = BREAKS[kind]
+    for good in ("a.jpg", "c.png"):
+        save(tmp_path / "in" / good, smooth())
+    break_it(save(tmp_path / "in" / name, smooth()))
+    split = split_of(tmp_path / "in", STORAGE | {"write_mode": write_mode})
+    with pytest.raises(UserError) as caught:
+        write_beton(tmp_path / "a.beton", split, ENCODING | {"write_mode": write_mode}, 2)
+    message = str(caught.value)
+    assert f"{tmp_path / 'in' / name} cannot be read as an image (" in message and reason in message
+    assert "mend or remove it, or set `broken: skip`" in message and "\n" not in message
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_file_that_is_gone_is_broken_too(tmp_path):
+    save(tmp_path / "in/a.jpg", smooth())
+    split = split_of(tmp_path / "in")
+    (tmp_path / "in/a.jpg").unlink()
+    with pytest.raises(BrokenImage, match="there is no such file"):
+        split[0]
+
+
+class Damaged:
+    """Rows of which some raise BrokenImage, the others one colour each."""
+
+    def __init__(self, rows: int, broken):
+        self.rows, self.broken = rows, set(broken)
+
+    def __len__(self):
+        return self.rows
+
+    def __getitem__(self, row):
+        if row in self.broken:
+            raise BrokenImage(f"{row}.jpg", f"reason {row}")
+        return np.full((3 + row % 5, 4, 3), row % 251, np.uint8), row
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("broken", [[0], [449], [7, 8, 199, 200, 301], range(100, 300)], ids=str)
+def test_broken_rows_are_left_out_and_the_others_move_up(tmp_path, workers, broken):
+    raw = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
+    written = write_beton(tmp_path / "a.beton", Damaged(450, broken), raw, workers, skip_broken=True)
+    assert written.broken == {row: f"reason {row}" for row in broken} and list(written.broken) == list(broken)
+    kept, beton = [row for row in range(450) if row not in set(broken)], describe(tmp_path / "a.beton")
+    assert beton.labels.tolist() == kept
+    for row, source in enumerate(kept):
+        assert np.array_equal(read_image(beton, row), Damaged(450, [])[source][0])
+    assert written.content == content_digest(tmp_path / "a.beton")
+    # FFCV's own reader goes by these numbers.
+    assert sorted(Reader(str(tmp_path / "a.beton")).alloc_table["sample_id"]) == list(range(len(kept)))
+
+
+def test_the_same_without_the_broken_rows_has_the_same_content(tmp_path):
+    class Whole(Damaged):
+        def __getitem__(self, row):
+            return super().__getitem__(row + (row >= 30))
+
+    skipped = write_beton(tmp_path / "a.beton", Damaged(130, [30]), ENCODING, 2, skip_broken=True)
+    assert write_beton(tmp_path / "b.beton", Whole(129, []), ENCODING).content == skipped.content
+
+
+def test_nothing_but_broken_images_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"not one of its images can be read; the first: reason 0"):
+        write_beton(tmp_path / "a.beton", Damaged(250, range(250)), ENCODING, 2, skip_broken=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_mistakes_are_not_skipped(tmp_path):
+    class Wrong(Damaged):
+        def __getitem__(self, row):
+            return (np.zeros((4, 4)), 0) if row == 5 else super().__getitem__(row)
+
+    with pytest.raises(UserError, match="row 5: its image is of type float64"):
+        write_beton(tmp_path / "a.beton", Wrong(10, [3]), ENCODING, skip_broken=True)
+
+
+def test_jpegs_of_real_cameras_have_more_than_pixels(tmp_path):
+    """Trailing bytes and comments are kept with the rest and change nothing."""
+    buffer = io.BytesIO()
+    Image.fromarray(drawn(40, 50)).save(buffer, "JPEG", comment=b"x" * 3000)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jpg").write_bytes(buffer.getvalue() + b"\0" * 5000)
+    write_beton(tmp_path / "a.beton", split_of(tmp_path / "in"), ENCODING)
+    assert stored(tmp_path / "a.beton", 0) == buffer.getvalue() + b"\0" * 5000
+    assert read_image(describe(tmp_path / "a.beton"), 0).shape == (40, 50, 3)

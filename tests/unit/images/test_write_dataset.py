@@ -1,0 +1,159 @@
+"""Stage write_dataset: what the index and the sidecar say of each row, whoever wrote them and with how many workers."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from tests.support.images import write_data_set
+from workflow_scripts import write_dataset
+from workflow_scripts.timecat.artifacts.files import read_sidecar
+from workflow_scripts.timecat.images.datasets import Split, read_split
+from workflow_scripts.timecat.images.ffcv.format import describe, read_image
+
+SETTINGS = {"kind": "cues", "seed": 1, "rows": {"train": 230, "evaluation": 50}, "agreement": 0.9, "label": "class"}
+
+
+def small_split(**changes) -> Split:
+    """Three rows, in an order that is no sorted one."""
+    return dataclasses.replace(
+        Split(
+            images=np.arange(3 * 4 * 5 * 3, dtype=np.uint8).reshape(3, 4, 5, 3),
+            labels=np.array([2, 0, 2]),
+            class_names=["ant", "bee", "cat"],
+            sources=["z.png", "a.png", "m.png"],
+            groups={"site": np.array([7, 7, 1]), "camera": np.array(["b", "a", "b"])},
+        ),
+        **changes,
+    )
+
+
+def test_the_index_says_what_each_row_is(tmp_path):
+    write_dataset.write_index(tmp_path / "index.parquet", small_split())
+    table = pyarrow.parquet.read_table(tmp_path / "index.parquet")
+    assert table.column_names == ["row", "label", "class_name", "site", "camera", "source"]
+    assert table.to_pylist() == [
+        {"row": 0, "label": 2, "class_name": "cat", "site": 7, "camera": "b", "source": "z.png"},
+        {"row": 1, "label": 0, "class_name": "ant", "site": 7, "camera": "a", "source": "a.png"},
+        {"row": 2, "label": 2, "class_name": "cat", "site": 1, "camera": "b", "source": "m.png"},
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["index.parquet"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": np.array([2, 1, 2])},
+        {"class_names": ["ant", "bee", "cow"]},
+        {"sources": ["z.png", "a.png", "n.png"]},
+        {"groups": {"site": np.array([7, 7, 2]), "camera": np.array(["b", "a", "b"])}},
+        {"groups": {"place": np.array([7, 7, 1]), "camera": np.array(["b", "a", "b"])}},
+        {"groups": {}},
+    ],
+    ids=["label", "class name", "source", "group", "group name", "no groups"],
+)
+def test_the_indexs_digest_is_of_all_it_says(tmp_path, changes):
+    before = write_dataset.write_index(tmp_path / "index.parquet", small_split())
+    assert write_dataset.write_index(tmp_path / "index.parquet", small_split()) == before
+    assert write_dataset.write_index(tmp_path / "index.parquet", small_split(**changes)) != before
+
+
+def run(folder: Path, workers=1) -> Path:
+    """Run the stage for both splits; the folder of its outputs."""
+    for split in SETTINGS["rows"]:
+        write_data_set("cues", split, SETTINGS, folder, workers)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    return run(tmp_path_factory.mktemp("made"))
+
+
+def test_the_stage_writes_both_splits_and_nothing_else(made):
+    ends = ("beton", "beton.json", "index.parquet", "skipped.tsv")
+    names = [f"{split}.{end}" for split in SETTINGS["rows"] for end in ends]
+    assert {path.name for path in made.iterdir()} == set(names)
+
+
+@pytest.mark.parametrize("name", SETTINGS["rows"])
+def test_rows_are_in_the_splits_order(made, name):
+    split, beton = read_split(SETTINGS, name), describe(made / f"{name}.beton")
+    index = pyarrow.parquet.read_table(made / f"{name}.index.parquet")
+    assert beton.rows == index.num_rows == len(split) == SETTINGS["rows"][name]
+    assert index["row"].to_pylist() == list(range(len(split)))
+    assert index["label"].to_pylist() == beton.labels.tolist() == split.labels.tolist()
+    assert index["class_name"].to_pylist() == [f"class{label:02d}" for label in split.labels]
+    assert index["source"].to_pylist() == split.sources and len(set(split.sources)) == len(split)
+    assert index.column_names == ["row", "label", "class_name", "cue0", "cue1", "cue2", "cue3", "source"]
+    for group, values in split.groups.items():
+        assert index[group].to_pylist() == values.tolist()
+    for row in range(len(split)):
+        assert np.array_equal(read_image(beton, row), split[row][0])
+
+
+def test_the_sidecar_says_rows_classes_and_what_was_asked_for(made):
+    for split, rows in SETTINGS["rows"].items():
+        sidecar = read_sidecar(made / f"{split}.beton")
+        assert (sidecar["data_set"], sidecar["rows"], sidecar["classes"], sidecar["inputs"]) == ("cues", rows, 16, {})
+        assert sidecar["params"] == SETTINGS | {"storage": write_dataset.RAW, "split": split}
+
+
+def sidecars(folder: Path) -> list[bytes]:
+    return [(folder / f"{split}.beton.json").read_bytes() for split in SETTINGS["rows"]]
+
+
+def contents(folder: Path) -> list[str]:
+    return [read_sidecar(folder / f"{split}.beton")["content"] for split in SETTINGS["rows"]]
+
+
+def test_sidecars_and_indices_are_equal_for_any_number_of_workers(made, tmp_path):
+    two = run(tmp_path, workers=2)
+    assert sidecars(two) == sidecars(made) and len(set(contents(made))) == 2
+    for split in SETTINGS["rows"]:
+        assert (two / f"{split}.index.parquet").read_bytes() == (made / f"{split}.index.parquet").read_bytes()
+
+
+def spoil(monkeypatch, **changes) -> None:
+    """Make the stage read splits in which ``changes`` (a function of the split each) are made."""
+
+    def read(settings, name, probed_classes):
+        split = read_split(settings, name, probed_classes)
+        return dataclasses.replace(split, **{key: change(split) for key, change in changes.items()})
+
+    monkeypatch.setattr(write_dataset, "read_split", read)
+
+
+def one_label(split):
+    labels = split.labels.copy()
+    labels[-1] = (labels[-1] + 1) % 16
+    return labels
+
+
+def one_pixel(split):
+    images = split.images.copy()
+    images[-1, 3, 3, 1] ^= 1
+    return images
+
+
+def one_glyph(split):
+    glyphs = split.groups["cue3"].copy()
+    glyphs[0] = (glyphs[0] + 1) % 16
+    return split.groups | {"cue3": glyphs}
+
+
+@pytest.mark.parametrize("change", [{"labels": one_label}, {"images": one_pixel}, {"groups": one_glyph}])
+def test_content_differs_when_a_row_does(made, tmp_path, monkeypatch, change):
+    spoil(monkeypatch, **change)
+    changed = contents(run(tmp_path))
+    assert not set(changed) & set(contents(made))
+
+
+def test_an_interrupted_writers_temporaries_are_removed(made, tmp_path):
+    for name in (".train.beton.1.tmp", ".evaluation.index.parquet.1.tmp", "..train.beton.1.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "else.tmp").write_bytes(b"not of this job")
+    run(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"else.tmp"} | {path.name for path in made.iterdir()}

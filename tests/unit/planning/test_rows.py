@@ -1,0 +1,207 @@
+"""Rows and bytes of data sets that nobody has yet, or some have; and the table of throughputs."""
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from tests.support.studies import ROOT
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.holdout import heldout_rows
+from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.ffcv.writer import write_beton
+from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
+from workflow_scripts.timecat.planning.rows import CAMELYON17, RowsOf
+from workflow_scripts.timecat.planning.throughputs import read_throughputs, speed
+from workflow_scripts.timecat.study.study import Study
+
+TINY = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+TABLE = ROOT / "config/throughputs.yaml"
+
+
+def study(**data_sets) -> Study:
+    return Study(Config.model_validate(TINY | {"data_sets": TINY["data_sets"] | data_sets}))
+
+
+def rows(block: dict, given=None, root=".", **others):
+    found = RowsOf(study(it=block, **others), {"it": given} if given else None, root)["it"]
+    return found.train, found.heldout, found.evaluation, found.classes, found.origin
+
+
+def test_published_numbers_and_what_is_taken_of_them():
+    assert rows({"kind": "imagenet", "root": "x"}) == (1_281_167, 128_117, 50_000, 1000, "published")
+    assert rows({"kind": "inaturalist18", "root": "x"})[::2] == (437_513, 24_426, "published")
+    assert rows({"kind": "cifar100", "root": "x", "fraction": 0.1})[:4] == (5_000, 500, 10_000, 100)
+    assert rows({"kind": "imagenet", "root": "x", "fraction": 0.0001})[0] == 1000, "at least one of each class"
+    assert rows({"kind": "imagenet", "root": "x", "fraction": 0.0001, "balanced": False})[0] == 128
+    # The 455,954 patches of Camelyon17 are all but the test hospital's 85,054 in training or one of two validation
+    # splits.
+    assert sum(CAMELYON17.values()) == 455_954
+    assert rows({"kind": "camelyon17", "root": "x", "evaluation_split": "val"})[2] == 34_904
+
+
+@pytest.mark.parametrize("fraction", [0.3333, 0.5, 0.1])
+def test_digits_are_exact(fraction):
+    block = {"kind": "digits", "evaluation_fraction": fraction}
+    settings = block | {"seed": 1}
+    train, evaluation = (read_split(settings, split) for split in ("train", "evaluation"))
+    held = len(heldout_rows(train.labels, 0, 0.1))
+    assert rows(block) == (len(train), held, len(evaluation), 10, "published")
+
+
+def test_made_sequences_are_known_and_those_of_files_are_stated():
+    made = {"kind": "motifs", "length": 60, "rows": {"train": 500, "evaluation": 90}}
+    assert rows(made) == (500, 50, 90, 6, "config")
+    assert image_bytes(study(it=made).config.data_sets["it"], None) == (3 * 64, 64)
+    files = {"kind": "sequences", "root": "x", "length": 60, "train": ["a.fna"], "evaluation": ["b.fna"]}
+    with pytest.raises(
+        UserError, match="data_sets.it: how many rows it has is not known before it is made; state them"
+    ):
+        rows(files)
+    assert rows(files, [900, 90, 4]) == (900, 90, 90, 4, "--rows")
+
+
+def photographs(folder, sides=(60, 40), suffix="jpg"):
+    """Two classes of three and two images for training, one each for evaluation."""
+    draw = np.random.default_rng(0)
+    for place in ("train/a/1", "train/a/2", "train/a/3", "train/b/1", "train/b/2", "val/a/1", "val/b/1"):
+        path = folder / f"{place}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small = Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        small.resize(sides, Image.Resampling.BICUBIC).save(path)
+
+
+def test_folders_are_counted_where_they_are(tmp_path):
+    photographs(tmp_path / "photos")
+    block = {"kind": "image_folder", "root": "photos"}
+    assert rows(block, root=tmp_path) == (5, 2, 2, 2, "counted")
+    assert rows(block | {"classes": ["b"]}, root=tmp_path) == (2, 1, 1, 1, "counted")
+    assert rows(block | {"fraction": 0.5}, root=tmp_path)[0] == 2 + 1, "of three, and of two"
+    only = {"kind": "evaluation_folder", "root": "photos/val", "probe_of": "cues_tiny"}
+    assert rows(only, root=tmp_path) == (0, 0, 2, 16, "counted")
+
+
+def test_what_is_not_there_can_be_stated(tmp_path):
+    block = {"kind": "image_folder", "root": "nowhere"}
+    with pytest.raises(
+        UserError, match=r"data_sets.it: its rows are not known \(there is no folder .*--rows it=50000,10000,100"
+    ):
+        rows(block)
+    assert rows(block, (700, 90, 7)) == (700, 70, 90, 7, "--rows")
+    assert rows(block | {"classes": 5}, (700, 90))[3] == 5
+    assert rows({"kind": "imagenet", "root": "x"}, (10, 5)) == (10, 1, 5, 1000, "--rows"), (
+        "what the user says comes first"
+    )
+    only = {"kind": "evaluation_folder", "root": "nowhere", "probe_of": "cues_tiny"}
+    assert rows(only, (321,)) == (0, 0, 321, 16, "--rows")
+    with pytest.raises(UserError, match="--rows it=10000"):
+        rows(only)
+    for wrong, given in ((block, (700, 90)), (block, (7,)), (only, (7, 8))):
+        with pytest.raises(UserError, match="^--rows it: "):
+            rows(wrong, given)
+    with pytest.raises(UserError, match="--rows: 'sauce' is not one of the study's data sets"):
+        RowsOf(study(), {"sauce": (1, 2)})
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        {"write_mode": "raw", "longest_side": None},
+        {"write_mode": "raw", "longest_side": 30},
+        {"write_mode": "jpg"},
+    ],
+)
+def test_a_beton_is_as_large_as_said(tmp_path, storage):
+    photographs(tmp_path)
+    block = study(it={"kind": "image_folder", "root": str(tmp_path), "storage": storage}).config.data_sets["it"]
+    split = read_split(block.model_dump(), "train")
+    mean, pixels = image_bytes(block, split.images)
+    assert pixels == 60 * 40
+    settings = {"write_mode": block.storage.write_mode, "max_resolution": None, "jpeg_quality": 95}
+    write_beton(tmp_path / "it.beton", split, settings)
+    size = (tmp_path / "it.beton").stat().st_size
+    assert beton_bytes(len(split), mean, 1) == size
+    stored = 3 * 30 * 20 if storage.get("longest_side") == 30 else 3 * 60 * 40
+    files = [path.stat().st_size for path in tmp_path.glob("train/*/*.jpg")]
+    assert mean == (np.mean(files) if storage["write_mode"] == "jpg" else stored)
+
+
+@pytest.mark.parametrize("rows, side", [(1, 16), (700, 32), (2_000, 48), (150_000, 8), (3, 900)])
+def test_pages_of_a_beton(tmp_path, rows, side):
+    """Whole pages, of as many images as fit; a page grows with the image; the table of rows may take more than one."""
+
+    class Black:
+        def __len__(self):
+            return rows
+
+        def __getitem__(self, row):
+            return np.zeros((side, side, 3), np.uint8), 0
+
+    write_beton(tmp_path / "it.beton", Black(), {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 95})
+    assert beton_bytes(rows, 3 * side**2, 1) == (tmp_path / "it.beton").stat().st_size
+
+
+# --- the table of throughputs ---
+
+
+def changed(tmp_path, old: str, new: str):
+    text = TABLE.read_text()
+    assert old in text
+    path = tmp_path / "throughputs.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("training: 356.0", "training: fast", "`rates.0.training` is the text 'fast', not a number"),
+        ("training: 356.0", "training: 0.0", "`rates.0.training` is 0.0; it must be greater than 0"),
+        ("training: 356.0", "trainig: 356.0", "`rates.0.trainig` is not a key; did you mean `training`"),
+        ("    device: v100", "    device: v1000", "`rates.0.device`: 'v1000' is not one of `devices` (v100, a100"),
+        ("  v100:\n", "  a100:\n", "`a100` stands there twice"),
+        (
+            "precision: bf16",
+            "precision: float32",
+            "`rates.2`: its backbone, device, precision and image_size stand there",
+        ),
+        ("probe_share: 0.5", "probe_share: 1.5", "`assumptions.probe_share` is 1.5; it must be at most 1"),
+        ("  scaling: 0.99", "  # scaling", "`rates.0.scaling` is missing; add it."),
+        ("kind: gpu", "kind: tpu", "`devices.v100.kind` is 'tpu'; it must be 'gpu' or 'cpu'"),
+        ("rates:", "rates: [", ": not YAML ("),
+    ],
+)
+def test_a_mistake_in_the_table_is_one_sentence(tmp_path, old, new, message):
+    path = changed(tmp_path, old, new)
+    with pytest.raises(UserError) as error:
+        read_throughputs(path)
+    assert message in str(error.value) and str(error.value).startswith(str(path))
+
+
+def test_the_tables_figures_have_sources():
+    table = read_throughputs(TABLE)
+    assert all(len(rate.source) > 20 for rate in table.rates)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_throughputs("nowhere.yaml")
+
+
+def test_a_speed_is_the_rows_or_derived_by_multiplications():
+    table = read_throughputs(TABLE)
+    resnet50 = table.rates[0].backbone
+    here = speed(table, "v100", resnet50, 224, "float32")
+    assert (here.training, here.extraction) == (356.0, 1261.0) and "NVIDIA" in here.origin
+    half = speed(table, "v100", resnet50, 112, "float32")
+    assert half.training == pytest.approx(4 * 356) and "derived from resnet50 at 224 px" in half.origin
+    small = table.rates[-1].backbone
+    assert table.default_device(resnet50) == "v100" and table.default_device(small) == "cpu-core"
+    assert table.default_device(small.model_copy(update={"width": 16})) == "cpu-core"
+    # Of rows of one device, one of the same family comes before one of the same cost.
+    wide = small.model_copy(update={"width": 64})
+    both = table.model_copy(update={"rates": [*table.rates, table.rates[-1].model_copy(update={"device": "v100"})]})
+    assert "small_residual" in speed(both, "v100", wide, 448, "float32").origin
+    assert "resnet50" in speed(table, "v100", wide, 448, "float32").origin
+    with pytest.raises(UserError, match="has no row of v100 in bf16"):
+        speed(table, "v100", resnet50, 224, "bf16")
+    with pytest.raises(UserError, match="--device: 'tpu' is not in the table"):
+        speed(table, "tpu", resnet50, 224, "float32")

@@ -1,0 +1,345 @@
+"""What stages do and leave, as planned, against how they do it; costs by hand; the original procedure."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.support.studies import ROOT, values_of
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.backbones.sizes import KNOWN, counted, small_residual_size
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.planning.costs import Costs, usable_gpus
+from workflow_scripts.timecat.planning.devices import OnDevices
+from workflow_scripts.timecat.planning.jobs import jobs_of, left
+from workflow_scripts.timecat.planning.original import original_procedure
+from workflow_scripts.timecat.planning.report import make_plan, notes
+from workflow_scripts.timecat.planning.rows import RowsOf
+from workflow_scripts.timecat.planning.schedule import critical_path, simulate, work
+from workflow_scripts.timecat.planning.tables import TABLE2
+from workflow_scripts.timecat.planning.text import count, duration, ratio, size, table
+from workflow_scripts.timecat.planning.throughputs import read_throughputs
+from workflow_scripts.timecat.planning.work import PlannedStudy
+from workflow_scripts.timecat.pretraining.batch_shares import usable_processes
+from workflow_scripts.timecat.pretraining.recipe import Recipe
+from workflow_scripts.timecat.probing.heads import StackedHeads
+from workflow_scripts.timecat.study.study import Study
+
+TABLE = read_throughputs(ROOT / "config/throughputs.yaml")
+
+
+def read(config: str) -> dict:
+    return values_of(f"config/{config}.yaml")
+
+
+def plan_of(values: dict, tmp_path, **options):
+    return make_plan(Study(Config.model_validate(values)), TABLE, root=tmp_path, **options)
+
+
+def jobs(plan, rule: str) -> dict:
+    return {job.name: job for job in plan.jobs if job.rule == rule}
+
+
+# --- backbones ---
+
+
+@pytest.mark.parametrize("name", KNOWN, ids=str)
+def test_the_table_of_backbones_is_what_is_counted(name):
+    assert counted({"architecture": name[0], "width": name[1]}, 224) == KNOWN[name]
+
+
+@pytest.mark.parametrize("width, blocks, side", [(8, 3, 28), (4, 2, 32), (16, 3, 33), (5, 1, 7)])
+def test_a_small_residual_network_is_what_is_counted(width, blocks, side):
+    settings = {"architecture": "small_residual", "width": width, "blocks": blocks}
+    assert small_residual_size(width, blocks, side) == counted(settings, side)
+
+
+CHAIN = SimpleNamespace(source="tinyimagenet", backbone="resnet18")
+
+
+def test_other_backbones_are_counted(tmp_path):
+    values = read("photos-gpu")
+    values["backbones"]["resnet18"] = {"architecture": "mobilenet_v3_small"}
+    rows = {"tinyimagenet": (100, 10, 5), "cifar100": (50, 20, 7)}
+    plan = plan_of(values, tmp_path, given=rows)
+    size = plan.planned.size(CHAIN.backbone)
+    assert size.dimension == 1024 and size.norms == 34
+    values["backbones"]["resnet18"] = {"architecture": "convnext_tiny"}
+    assert plan_of(values, tmp_path, given=rows).planned.batch_norm_images(CHAIN) == 0, "it has no batch norm"
+
+
+# --- linear heads ---
+
+
+def test_operations_of_heads_are_those_of_their_products(tmp_path):
+    """A training step and an evaluation of all heads, as torch counts them."""
+    heads, classes, dim, rows = 6, 100, 512, 256
+    stacked = StackedHeads(torch.zeros(classes, dim), [1e-4] * heads)
+    features, labels = torch.randn(rows, dim), torch.zeros(rows, dtype=torch.int64)
+    with FlopCounterMode(display=False) as training:
+        stacked.train_step(features, labels, 0.1)
+    with FlopCounterMode(display=False) as evaluation:
+        stacked.logits(features)
+    values = read("photos-gpu") | {"arms": [{"name": "one", "members": 1, "steps": 1, "replicates": [[2]]}]}
+    values |= {"targets": ["cifar100"], "probe": {"epochs": 1}}
+    planned = plan_of(values, tmp_path, given={"tinyimagenet": (999, 9, 9), "cifar100": (1280, 256, classes)}).planned
+    found = planned.probe_operations("one", "cifar100")
+    # full: 1,280 rows and 256 for evaluation; nine tenths: 1,152 rows and 128 held out.
+    expected = (1280 + 1152) / rows * training.get_total_flops() + 384 / rows * evaluation.get_total_flops()
+    assert found == pytest.approx(expected, rel=0.02)
+
+
+# --- images and disk of a study, reckoned by hand ---
+
+
+def test_the_papers_study_by_hand(tmp_path):
+    plan = plan_of(read("paper"), tmp_path)
+    pretrain = jobs(plan, "pretrain")
+    assert sum(job.trained for job in pretrain.values()) == 5 * 450_000 * 1024
+    assert pretrain["seed 2 to step 80000"].trained == 80_000 * 1024
+    assert pretrain["seed 2 to step 450000"].trained == 250_000 * 1024, "from 200,000 on"
+    assert {job.read for job in pretrain.values()} == {50 * 1024 + 50_000}, "batch norm, and accuracy"
+    extract = jobs(plan, "extract_features")
+    imagenet = extract["imagenet, seed 2 at step 80000"]
+    assert imagenet.read == 4 * 1_281_167 + 128_117 + 50_000
+    assert imagenet.bytes["features"] == imagenet.read * 2048 * 2 + 6 * 128
+    assert sum(job.bytes["features"] for job in extract.values()) == pytest.approx(0.7e12, rel=0.06), (
+        "as paper.yaml says"
+    )
+    weights = jobs(plan, "pretrain")["seed 2 to step 80000"].bytes
+    # torchvision's resnet50: 25,557,032 parameters with its classifier; 97.8 MB as a file.
+    assert weights["weights"] == pytest.approx(4 * (25_557_032 + 53_120), rel=2e-3)
+    assert weights["training states"] == pytest.approx(4 * (3 * 25_557_032 + 53_120), rel=2e-3)
+    assert plan.left == plan.jobs
+    # Original: 18 backbones x weight decays x 28 epochs x (rows + evaluation rows), over the four data sets.
+    of_data_sets = 2 * (1_281_167 + 50_000) + 3 * (437_513 + 24_426) + 2 * 6 * 60_000
+    assert plan.original.images == 18 * 28 * of_data_sets
+    # Each checkpoint from nothing: 5 x 450,000, 4 x 200,000, 4 x 100,000 and 5 x 80,000 steps.
+    assert plan.original.pretrained_apart == (5 * 450 + 4 * 200 + 4 * 100 + 5 * 80) * 1000 * 1024
+
+
+def test_views_grids_and_center_count(tmp_path):
+    values = read("tiny")
+    values["features"] = {"views": ["center"]}
+    values["probe"]["weight_decays"] = [0.1, 0.2, 0.3]
+    plan = plan_of(values, tmp_path)
+    (one, *_) = jobs(plan, "extract_features").values()
+    assert one.read == 600 + 60 + 200
+    assert plan.original.images == 4 * 3 * 4 * 800
+    values["features"] = {"views": 5}
+    assert next(iter(jobs(plan_of(values, tmp_path), "extract_features").values())).read == 5 * 600 + 260
+
+
+def test_all_kinds_of_stages_are_planned(tmp_path):
+    values = read("tiny")
+    values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "x", "probe_of": "cues_tiny"}
+    values["targets"].append("sketch")
+    values["checkpoints"] = {"archive": "https://x.org/a.zip", "path": "{run}_{step}.pt"}
+    plan = plan_of(values, tmp_path, given={"sketch": (70,)})
+    assert {rule: len(jobs(plan, rule)) for rule in plan.rules} == {
+        "write_dataset": 3,
+        "import_checkpoint": 4,
+        "download": 1,
+        "extract_features": 8,
+        "probe": 2,
+        "evaluate_probe": 2,
+        "tabulate": 1,
+    }
+    assert jobs(plan, "extract_features")["sketch, seed 2 at step 4"].read == 70
+    assert {job.bytes.get("training states") for job in jobs(plan, "import_checkpoint").values()} == {None}
+    assert plan.original.images == 4 * 2 * 4 * 800 + 4 * 70 and plan.original.pretrained_apart == 0
+    # Transfers: 3 members (and 1), 2 weight decays with both fits (and 1 with one).
+    values = read("tiny")
+    values["arms"] += [
+        {"name": "tuned", "members": 3, "steps": 4, "transfer": "finetune"},
+        {"name": "scratch", "members": 1, "transfer": "direct"},
+    ]
+    values["finetune"] = {"epochs": 2, "weight_decays": [0.0001, 0.001]}
+    values["direct"] = {"epochs": 5}
+    plan = plan_of(values, tmp_path)
+    tuned, scratch = jobs(plan, "transfer").values()
+    assert (tuned.trained, tuned.read) == (3 * 2 * 2 * (600 + 540), 3 * 2 * 2 * 260)
+    assert (scratch.trained, scratch.read) == (3 * 5 * 600, 3 * 5 * 200), "three replicates"
+    assert any("step4.safetensors" in path for path in tuned.needs)
+    assert not any("checkpoints" in path for path in scratch.needs)
+    original = plan_of(read("tiny"), tmp_path).original.images
+    assert plan.original.images == original + sum(job.trained + job.read for job in (tuned, scratch))
+
+
+# --- what is left ---
+
+
+def test_what_is_left_follows_from_the_files(tmp_path):
+    plan = plan_of(read("tiny"), tmp_path)
+    there = {path for job in plan.jobs for path in job.makes}
+
+    def rules(*missing: str) -> list[str]:
+        return [job.rule for job in left(plan.jobs, lambda path: path in there and not path.startswith(missing))]
+
+    assert rules() == []
+    assert rules(TABLE2) == ["tabulate"]
+    assert rules("results/features") == [], "nothing that is to be made needs them"
+    assert rules(TABLE2, "results/probes/cues_tiny/cues_tiny/cat3.parquet", "results/features") == [
+        *["extract_features"] * 3,
+        "probe",
+        "tabulate",
+    ]
+    one_seed = "results/checkpoints/cues_tiny/residual4/seed550/"
+    assert sorted(rules(TABLE2, "results/probes", "results/features", one_seed)) == sorted(
+        [*["extract_features"] * 4, "pretrain", "probe", "probe", "tabulate"]
+    )
+    # What a job makes anew is new to all that needs it, be it there or not.
+    one_of_each = (
+        "results/probes",
+        "results/features/cues_tiny/residual4/seed2/step12",
+        "results/data_sets/cues_tiny/train",
+    )
+    found = rules(TABLE2, *one_of_each)
+    assert {rule: found.count(rule) for rule in found} == {
+        "write_dataset": 1,
+        "pretrain": 4,
+        "extract_features": 4,
+        "probe": 2,
+        "tabulate": 1,
+    }
+
+
+# --- costs ---
+
+
+def test_seconds_by_hand(tmp_path):
+    plan = plan_of(read("paper"), tmp_path)
+    costs = plan.costs
+    assert costs.name == "v100" and costs.unit == "GPU"
+    first = jobs(plan, "pretrain")["seed 2 to step 80000"]
+    reading = (50 * 1024 + 50_000) / 1261
+    assert costs.seconds(first) == pytest.approx(10 + 80_000 * 1024 / 356 + reading)
+    extract = jobs(plan, "extract_features")["cifar10, seed 2 at step 80000"]
+    assert costs.seconds(extract) == pytest.approx(10 + (28 * 50_000 + 5_000 + 10_000) / 1261)
+    probe = jobs(plan, "probe")["cat5 on inat18"]
+    per_row = 2 * 3 * 8142 * 5 * 2048
+    operations = 28 * per_row * (2 * (2 * 437_513 - 43_751) + 24_426 + 43_751)
+    assert costs.seconds(probe) == pytest.approx(10 + operations / (0.5 * 15.7e12))
+    write = jobs(plan, "write_dataset")["imagenet train"]
+    each = 469 * 387 / 187_500 / 280 + 0.0004
+    assert costs.seconds(write) == pytest.approx(10 + 1_281_167 * each / 8) and costs.device_seconds(write) == 0
+    assert sum(map(costs.device_seconds, jobs(plan, "pretrain").values())) / 86400 == pytest.approx(75.1, abs=0.2)
+
+
+def test_a_job_that_a_scheduler_would_stop_is_named(tmp_path):
+    values = read("paper")
+    assert "The longest job (pretrain seed 2 to step 450000) takes 8.3 days" in " ".join(
+        notes(plan_of(values, tmp_path)).split()
+    )
+    values["limits"]["pretrain_gpus"] = 8
+    assert "The longest job" not in notes(plan_of(values, tmp_path)), "then it takes a day"
+
+
+def test_several_gpus_of_a_job(tmp_path):
+    values = read("paper")
+    values["limits"] |= {"pretrain_gpus": 8, "extract_gpus": 2}
+    plan, alone = plan_of(values, tmp_path), plan_of(read("paper"), tmp_path)
+    job, single = (jobs(each, "pretrain")["seed 2 to step 80000"] for each in (plan, alone))
+    costs = plan.costs
+    training = 80_000 * 1024 / 356
+    rest = costs.seconds(single) - training
+    assert costs.devices(job) == 8 and costs.devices(job, 4) == 4
+    assert costs.seconds(job) == pytest.approx(training / (8 * 0.99**3) + rest)
+    assert costs.seconds(job, 4) == pytest.approx(training / (4 * 0.99**2) + rest)
+    assert costs.seconds(job, 3) == pytest.approx(training / (2 * 0.99) + rest), "a batch cannot be divided by three"
+    assert costs.devices(job, 3) == 3
+    job = jobs(plan, "extract_features")["imagenet, seed 2 at step 80000"]
+    assert costs.seconds(job) == pytest.approx(10 + job.read / 1261 / 2)
+
+
+def test_on_a_cpu_every_job_takes_cores(tmp_path):
+    values = read("config") | {"limits": {"pretrain_gpus": 8, "workers": 2}}
+    plan = plan_of(values, tmp_path)
+    assert plan.costs.is_cpu and plan.costs.unit == "core"
+    taken = {job.rule: plan.costs.devices(job) for job in plan.jobs}
+    assert (taken["pretrain"], taken["extract_features"], taken["probe"]) == (16, 2, 1), "as `threads` of the rules"
+    assert {plan.costs.devices(job, 1) for job in plan.jobs} == {1}
+    first = jobs(plan, "pretrain")["seed 2 to step 64"]
+    assert plan.costs.seconds(first) == pytest.approx(1.5 + 64 * 128 / 6600 + (20 * 128 + 4000) / 23000)
+
+
+def test_the_gpus_that_can_share_a_batch_are_the_stages():
+    recipes = [
+        {"batch_size": 1024, "accumulation": 4, "ghost_batch": 128},
+        {"batch_size": 1024, "accumulation": 4, "ghost_batch": 128, "compile": True},
+        {"batch_size": 1024},
+        {"batch_size": 96, "accumulation": 6, "ghost_batch": 4},
+        {"batch_size": 128},
+    ]
+    fixed = {"lr": 1, "weight_decay": 0, "betas": [0.9, 0.99], "warmup_steps": 0, "label_smoothing": 0}
+    for recipe in recipes:
+        config = Config.model_validate(read("tiny") | {"pretrain": {"seeds": [2, 550, 23]} | recipe}).pretrain
+        stage = Recipe(**fixed, batch_norm_batches=1, **recipe)
+        for gpus in range(1, 70):
+            assert usable_gpus(config, gpus) == usable_processes(stage, gpus), (recipe, gpus)
+
+
+def test_more_gpus_never_take_longer_for_the_papers_study(tmp_path):
+    plan = plan_of(read("paper"), tmp_path)
+    total = 0.0
+    for pretrain_gpus in (1, 8, 64):
+        case = OnDevices(plan.jobs, plan.costs, pretrain_gpus)
+        times = []
+        for gpus in (1, 2, 4, 5, 6, 8, 16, 32, 40, 64, 128, 320, 512, 1024):
+            tasks = case.tasks(gpus)
+            schedule = simulate(tasks, gpus)
+            longest = sum(tasks[place].seconds for place in critical_path(tasks))
+            assert schedule.makespan >= max(longest, work(tasks) / gpus) * (1 - 1e-12)
+            times.append(schedule.makespan)
+        assert times == sorted(times, reverse=True)
+        assert times[-1] == pytest.approx(case.shortest)
+        assert case.wall_clock(case.enough) <= 1.01 * case.shortest < case.wall_clock(case.enough - 1)
+        total = total or times[0]
+        assert times[0] == pytest.approx(total), "on one GPU, all is one after the other"
+    assert case.bound(8) == "the number of devices" and case.bound(1024) == "the longest chain"
+
+
+def test_the_chains_of_seeds_bound_the_papers_study(tmp_path):
+    plan = plan_of(read("paper"), tmp_path)
+    case = OnDevices(plan.jobs, plan.costs, 1)
+    assert case.enough == 6 and case.pretraining_share > 0.99
+    assert case.shortest > 450_000 * 1024 / 356
+    assert "4 x pretrain (up to seed 2 to step 450000" in case.chain()
+    assert OnDevices(plan.jobs, plan.costs, 8).shortest < case.shortest / 7
+
+
+def test_on_a_cpu_the_original_reads_with_as_many_cores(tmp_path):
+    """Its time is core time as ours is: more workers of a job change both."""
+    values = read("config")
+    one, four = (plan_of(values | {"limits": {"workers": workers}}, tmp_path) for workers in (1, 4))
+    assert one.original.seconds > 0 and four.original.seconds == pytest.approx(4 * one.original.seconds)
+    assert {"write_dataset"} < {job.rule for job in one.after_pretraining}, "which is ours alone"
+
+
+def test_a_device_that_is_not_there(tmp_path):
+    study = Study(Config.model_validate(read("tiny")))
+    planned = PlannedStudy(study, RowsOf(study, root=tmp_path))
+    with pytest.raises(UserError, match="--device: 'tpu' is not in the table"):
+        Costs(planned, TABLE, "tpu")
+    costs = Costs(planned, TABLE, "h100")
+    assert original_procedure(planned, jobs_of(planned), costs).seconds > 0 and math.isfinite(costs.device.peak_tflops)
+
+
+# --- numbers for people ---
+
+
+def test_numbers_for_people():
+    assert [count(n) for n in (0, 999, 12_345, 999_999, 1_000_000, 2.304e9, 9.96e7)] == [
+        *("0", "999", "12,345", "999,999", "1.0e6", "2.3e9", "1.0e8"),
+    ]
+    assert [size(n) for n in (12, 44_656, 8.4e6, 2.05e9, 0.0998e12, 0.73e12, 12.3e12)] == [
+        *("12 B", "45 kB", "8.4 MB", "2.0 GB", "100 GB", "0.73 TB", "12 TB"),
+    ]
+    assert [duration(s) for s in (0, 0.5, 9.3, 119, 120, 7199, 7200, 2 * 86400, 1e9)] == [
+        *("0 s", "0.50 s", "9.3 s", "119 s", "2.0 min", "120 min", "2.0 h", "2.0 days", "11,574 days"),
+    ]
+    assert duration(6_566_400, "GPU") == "76 GPU-days"
+    assert ratio(168, 1) == "168 x" and ratio(1, 0) == "-"
+    assert table([["a", "b"], ["long", "1"]]).splitlines() == ["a     b", "----  -", "long  1"]

@@ -1,0 +1,238 @@
+"""A probe's selected heads on another data set: masked to its classes, written as a probe's, read by the table."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+from tests.support.probes import data_set, feature_folders, write_index
+from workflow_scripts import evaluate_probe
+from workflow_scripts import probe as probe_stage
+from workflow_scripts.timecat.artifacts import files
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.probing.probe import EVALUATION
+from workflow_scripts.timecat.probing.saved_heads import HeadsFile
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.tables import accuracies, evaluations, tex
+
+REPLICATES = [[2, 550], [23, 477]]
+WIDTHS = {"seed2": 11, "seed550": 6, "seed23": 11, "seed477": 6}
+CLASSES = 7
+OCCURRING = [1, 4, 5]
+
+
+def options(**values) -> list[str]:
+    """Words of a command line; a list is one option with several values."""
+    words = []
+    for name, value in values.items():
+        words.append(f"--{name.replace('_', '-')}")
+        words += [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return words
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory):
+    """A folder with the probe of two replicates (probe.parquet, heads, ...), features of its data set in features/."""
+    folder = tmp_path_factory.mktemp("probed")
+    data = data_set(CLASSES)
+    folders = feature_folders(folder / "features", data, WIDTHS)
+    line = options(
+        features=folders,
+        replicates=json.dumps(REPLICATES),
+        train_index=write_index(folder / "train.parquet", data.train_labels),
+        evaluation_index=write_index(folder / "evaluation.parquet", data.evaluation_labels),
+        views='["view0"]',
+        protocol='{"seed": 7, "weight_decays": [1e-3, 0.5], "epochs": 5, "batch_size": 16, "lr": 0.3}',
+        heldout='{"seed": 1, "fraction": 0.2}',
+        torch_threads=1,
+        gpus=0,
+        memory_gb=1,
+        metrics=folder / "probe.parquet",
+        predictions=folder / "probe.predictions.parquet",
+        heads=folder / "probe.heads.safetensors",
+    )
+    run(probe_stage, line)
+    return SimpleNamespace(path=folder, data=data, folders=folders)
+
+
+def run(stage, line) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        patch.setattr(sys, "argv", ["stage", *line])
+        stage.main()
+
+
+def other_images(path: Path, labels, seed=5) -> list[Path]:
+    """Features of the same members on other images with these labels, evaluation split only."""
+    random, folders = np.random.default_rng(seed), []
+    for name, width in WIDTHS.items():
+        folders.append(path / name)
+        folders[-1].mkdir(parents=True)
+        np.save(folders[-1] / EVALUATION, (3 + 2 * random.normal(size=(len(labels), width))).astype(np.float16))
+    return folders
+
+
+def evaluate(probed, folder: Path, folders, labels, name="made", **changes) -> dict:
+    """Run the stage; its outputs: metrics, predictions (pyarrow tables) and their paths."""
+    metrics, predictions = folder / f"{name}.parquet", folder / f"{name}.predictions.parquet"
+    values = {
+        "features": folders,
+        "replicates": json.dumps(REPLICATES),
+        "heads": probed.path / "probe.heads.safetensors",
+        "evaluation_index": write_index(folder / "index.parquet", labels),
+        "torch_threads": 1,
+        "gpus": 0,
+        "metrics": metrics,
+        "predictions": predictions,
+    }
+    run(evaluate_probe, options(**values | changes))
+    return {
+        "metrics": pq.read_table(metrics),
+        "predictions": pq.read_table(predictions),
+        "paths": [metrics, predictions],
+    }
+
+
+def test_on_the_probes_own_evaluation_split_it_says_what_the_probe_says(probed, tmp_path):
+    made = evaluate(probed, tmp_path, probed.folders, probed.data.evaluation_labels)
+    assert made["predictions"].equals(pq.read_table(probed.path / "probe.predictions.parquet"))
+    reported = pq.read_table(probed.path / "probe.parquet").to_pylist()
+    for line in made["metrics"].to_pylist():
+        selection = line.pop("selection")
+        assert line in reported and line["fit"] == "full" and line["split"] == "evaluation"
+        own = [one for one in reported if one["replicate"] == line["replicate"]]
+        columns = {name: [one[name] for one in own] for name in own[0]}
+        assert accuracies.SELECTIONS[selection](columns) == (line["weight_decay"], line["epoch"], line["top1"])
+    assert made["metrics"]["selection"].to_pylist() == ["paper", "holdout"] * 2
+
+
+def test_predictions_are_masked_to_the_classes_that_occur(probed, tmp_path):
+    labels = np.array(OCCURRING)[np.random.default_rng(6).integers(0, 3, 60)]
+    folders = other_images(tmp_path, labels)
+    made = evaluate(probed, tmp_path, folders, labels)
+    heads, predictions = HeadsFile(probed.path / "probe.heads.safetensors"), made["predictions"].to_pandas()
+    unmasked = 0
+    for line in made["metrics"].to_pylist():
+        r = line["replicate"]
+        x = np.concatenate([np.load(folder / EVALUATION) for folder in folders[2 * r : 2 * r + 2]], axis=1)
+        z = heads.head(r, line["selection"]).logits(torch.from_numpy(x)).double()
+        unmasked += int((~torch.isin(z.argmax(1), torch.tensor(OCCURRING))).sum())
+        masked = torch.full_like(z, -torch.inf)
+        masked[:, OCCURRING] = z[:, OCCURRING]
+        log_p = masked.log_softmax(1)
+        own = predictions[(predictions["replicate"] == r) & (predictions["selection"] == line["selection"])]
+        assert own["predicted"].tolist() == log_p.argmax(1).tolist()
+        assert own["probability"].tolist() == pytest.approx(log_p.max(1).values.exp().tolist(), rel=1e-5)
+        assert own["label"].tolist() == labels.tolist() and own["row"].tolist() == list(range(60))
+        assert line["top1"] == pytest.approx(100 * (log_p.argmax(1).numpy() == labels).mean())
+        assert line["top5"] == 100.0  # of three classes
+        assert line["loss"] == pytest.approx(-log_p[range(60), labels].mean().item(), rel=1e-5)
+    assert unmasked > 0  # or nothing was shown
+
+
+def test_bytes_are_a_function_of_content(probed, tmp_path):
+    labels = np.repeat(OCCURRING, 9)
+    folders = other_images(tmp_path, labels)
+    for name in ("one", "two"):
+        made = evaluate(probed, tmp_path, folders, labels, name)
+        assert str(tmp_path).encode() not in files.sidecar_path(made["paths"][1]).read_bytes()
+    for suffix in (".parquet", ".predictions.parquet", ".predictions.parquet.json"):
+        assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+    inputs = files.read_sidecar(tmp_path / "one.predictions.parquet")["inputs"]
+    assert inputs["heads"] == files.read_sidecar(probed.path / "probe.heads.safetensors")["content"]
+    assert inputs["1/477/evaluation.center.npy"] == files.array_digest(np.load(folders[3] / EVALUATION))
+
+
+def test_what_does_not_fit_is_named(probed, tmp_path):
+    labels = np.repeat(OCCURRING, 9)
+    folders = other_images(tmp_path, labels)
+    with pytest.raises(UserError, match=r"index\.parquet has a label 7, the probe 7 classes \(0 to 6\)"):
+        evaluate(probed, tmp_path, folders, np.append(labels[:-1], 7))
+    with pytest.raises(
+        UserError, match=r"members \[\[2, 550\], \[23, 477\]\], the features have \[\[2, 550\], \[23, 9\]\]"
+    ):
+        evaluate(probed, tmp_path, folders, labels, replicates="[[2, 550], [23, 9]]")
+    with pytest.raises(UserError, match="names 3 folders, --replicates 4 members"):
+        evaluate(probed, tmp_path, folders[:3], labels)
+    with pytest.raises(UserError, match=r"seed2/evaluation\.center\.npy are 27 x 11, .* asks for 26 rows"):
+        evaluate(probed, tmp_path, folders, labels[:-1])
+
+
+ARMS = [{"name": "cat2", "members": 2, "steps": 10}]
+DATA_SETS = [
+    {"name": "own", "title": "Own", "in_distribution": True},
+    {"name": "sketch", "title": "Sk_etch", "in_distribution": False, "probe_of": "Own"},
+]
+
+
+def test_the_table_reads_such_a_cell(probed, tmp_path):
+    labels = np.repeat(OCCURRING, 9)
+    made = evaluate(probed, tmp_path, other_images(tmp_path, labels), labels)
+    paths = [probed.path / "probe.parquet", made["paths"][0]]
+    cells = [{"arm": "cat2", "data_set": data_set["name"]} for data_set in DATA_SETS]
+    probes = accuracies.read_probes(paths, cells, ARMS, DATA_SETS)
+    (row,) = accuracies.table_rows(probes, ARMS, DATA_SETS)
+    for selection in accuracies.SELECTIONS:
+        own = [line["top1"] for line in made["metrics"].to_pylist() if line["selection"] == selection]
+        assert row.summaries["sketch", selection] == accuracies.summarize(own) and row.replicates == 2
+    metrics = accuracies.metrics_table(probes, ARMS)
+    assert metrics["selection"].to_pylist()[-4:] == ["paper", "holdout"] * 2 and metrics["selection"].null_count > 0
+    assert r"masked to the classes that occur (Sk\_etch: Own)" in accuracies.markdown_text([row], DATA_SETS)
+    assert r"masked to the classes that occur (Sk\_etch: Own)" in tex.tex_text([row], DATA_SETS)
+    assert "masked" not in accuracies.markdown_text([row], DATA_SETS[:1])
+
+
+def test_a_cell_without_a_replicates_line_is_named():
+    lines = [{"replicate": 0, "selection": "paper", "top1": 1.0}, {"replicate": 1, "selection": "holdout", "top1": 1.0}]
+    with pytest.raises(UserError, match="arm x on y: selection paper has not one line for each replicate"):
+        evaluations.selected_values(pa.Table.from_pylist(lines), "paper", "arm x on y")
+
+
+@pytest.fixture
+def study(root) -> Study:
+    """The tiny study with a folder that is evaluated, and an arm without a probe."""
+    values = yaml.safe_load((root / "config/tiny.yaml").read_text())
+    values["data_sets"]["cues_tiny"]["transform"] = {"size": 24}
+    values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
+    values["arms"].append({"name": "tuned", "members": 2, "steps": 4, "transfer": "finetune"})
+    return Study(Config.model_validate(values))
+
+
+def wildcards(data_set: str) -> SimpleNamespace:
+    return SimpleNamespace(source="cues_tiny", data_set=data_set, arm="cat3")
+
+
+def test_every_path_has_one_rule(study, root):
+    patterns = {name: study.pattern(name) for name in ("data_set", "probed", "evaluated", "arm", "probed_arm")}
+    assert patterns == {
+        "data_set": "cues_tiny|sketch",
+        "probed": "cues_tiny",
+        "evaluated": "sketch",
+        "arm": "cat1|cat3|tuned",
+        "probed_arm": "cat1|cat3",
+    }
+    plain = Study(Config.model_validate(yaml.safe_load((root / "config/tiny.yaml").read_text())))
+    assert not re.fullmatch(plain.pattern("evaluated"), "") and not re.fullmatch(
+        plain.pattern("evaluated"), "cues_tiny"
+    )
+    assert study.diagnosed_cells() == [{"arm": "cat3", "data_set": "cues_tiny"}]
+    assert study.diagnostics() == ["results/diagnostics/cues_tiny/cues_tiny/cat3.parquet"]
+
+
+def test_what_is_for_evaluation_only_takes_from_the_probed_data_set_what_it_needs(study):
+    own, probed = wildcards("sketch"), wildcards("cues_tiny")
+    assert study.transform(own) == study.transform(probed) and json.loads(study.transform(own))["size"] == 24
+    assert study.heads(own) == "results/probes/cues_tiny/cues_tiny/cat3.heads.safetensors"
+    assert (study.train_beton(own), study.train_sidecar(own), study.view_names("sketch")) == ([], [], [])
+    assert study.heldout(own) == "null" and json.loads(study.heldout(probed))["fraction"] == 0.1
+    assert study.train_sidecar(probed) == ["results/data_sets/cues_tiny/train.beton.json"]
+    assert study.cell_path("cat3", "sketch") == "results/evaluations/cues_tiny/sketch/cat3.parquet"

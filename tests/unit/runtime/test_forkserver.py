@@ -1,0 +1,239 @@
+"""A stage that the forkserver's fork does for it: the same command line, streams and end as on its own, and no start-up."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.studies import ROOT
+from workflow_scripts.timecat.runtime.forkserver import ADDRESS, PYTHON
+
+STARTER = """
+import os, sys
+from workflow_scripts.timecat.runtime import forkserver
+forkserver.start()
+print(os.environ[forkserver.ADDRESS], forkserver._running.pid, flush=True)
+sys.stdin.read()
+"""
+
+STAGE = """
+import json, os, signal, subprocess, sys, time
+from pathlib import Path
+from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.artifacts.files import UserError
+
+loaded = "torch" in sys.modules
+said = os.environ.get("SAID")
+
+def stop(number, frame):
+    Path("stopped").write_text(str(number))
+    sys.exit(5)
+
+def main():
+    doing, *rest = sys.argv[1:]
+    if doing == "tell":
+        made = Path("made")
+        made.touch()
+        facts = {
+            "loaded": loaded, "rest": rest, "said": said, "folder": os.getcwd(), "input": sys.stdin.read(),
+            "mode": made.stat().st_mode & 0o777, "prog": Path(sys.argv[0]).name, "forks": "TIMECAT_FORKSERVER" in os.environ,
+        }
+        print(json.dumps(facts), flush=True)
+        print("to the log", file=sys.stderr)
+    elif doing == "exit":
+        sys.exit(int(rest[0]))
+    elif doing == "mistake":
+        raise UserError("config.yaml: probe.lr is too high: lower it")
+    elif doing == "fail":
+        raise KeyError("a mistake of ours")
+    elif doing == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif doing == "wait":
+        signal.signal(signal.SIGTERM, stop)
+        Path("pid").write_text(str(os.getpid()))
+        os.rename("pid", "waits")
+        time.sleep(600)
+
+    elif doing == "spawn":
+        child = subprocess.Popen(["sleep", "600"])
+        Path("pid").write_text(str(child.pid))
+        os.rename("pid", "waits")
+        child.wait()
+
+command.run(main)
+os._exit(0)
+"""
+
+
+def heed_interrupts() -> None:
+    """As in a terminal: what a shell starts in the background ignores them, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def started():
+    """A server's address and process id, while the process that started it lives."""
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
+    address, pid = starter.stdout.readline().split()
+    try:
+        yield address, int(pid)
+    finally:
+        starter.communicate()
+
+
+@pytest.fixture(scope="module")
+def address():
+    with started() as (address, _):
+        yield address
+
+
+@pytest.fixture
+def stage(tmp_path):
+    """Starts the stage above in a folder of its own."""
+    (tmp_path / "stage.py").write_text(STAGE)
+
+    def start(*arguments: str, server: str | None, **variables: str) -> subprocess.Popen:
+        told = {ADDRESS: server, PYTHON: sys.prefix} if server else {}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)} | told | variables
+        return subprocess.Popen(
+            [sys.executable, "-m", "stage", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            umask=0o027,
+            preexec_fn=heed_interrupts,
+        )
+
+    return start
+
+
+def wait_for(condition, what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs (one that has ended and was not waited for does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # the second when it ends while it is read
+        return False
+
+
+def test_a_fork_is_what_the_process_would_have_been(stage, address):
+    def told(server):
+        process = stage("tell", "a b", "--c", server=server, SAID="something")
+        output, log = process.communicate("typed", timeout=120)
+        assert process.returncode == 0 and log == "to the log\n", log
+        return json.loads(output)
+
+    alone, fork = told(None), told(address)
+    assert not alone.pop("loaded") and fork.pop("loaded")
+    assert alone == fork
+    assert fork["mode"] == 0o640 and not fork["forks"] and fork["rest"] == ["a b", "--c"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["exit", "0"], 0, ""),
+        (["exit", "3"], 3, ""),
+        (["mistake"], 1, "error: config.yaml: probe.lr is too high: lower it\n"),
+        (["fail"], 1, "KeyError: 'a mistake of ours'\n"),
+        (["die"], -signal.SIGKILL, ""),
+    ],
+)
+def test_it_ends_as_the_process_would_have_ended(stage, address, arguments, status, words):
+    for server in (None, address):
+        process = stage(*arguments, server=server)
+        _, log = process.communicate(timeout=120)
+        assert (process.returncode, log.endswith(words)) == (status, True), log
+        assert words or not log
+
+
+def waiting(stage, tmp_path, server) -> tuple[subprocess.Popen, int]:
+    """The process and the id of its fork, which has begun to wait."""
+    process = stage("wait", server=server)
+    wait_for((tmp_path / "waits").exists, "the stage never began")
+    fork = int((tmp_path / "waits").read_text())
+    assert fork != process.pid
+    return process, fork
+
+
+def test_a_signal_reaches_the_stage(stage, address, tmp_path):
+    process, _ = waiting(stage, tmp_path, address)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 5
+    assert (tmp_path / "stopped").read_text() == str(int(signal.SIGTERM))
+
+
+def test_a_process_that_is_killed_takes_its_fork_along(stage, address, tmp_path):
+    process, fork = waiting(stage, tmp_path, address)
+    process.kill()
+    wait_for(lambda: not lives(fork), "the fork lives on")
+
+
+def test_others_go_on_when_a_process_and_its_fork_are_killed_at_once(stage, address, tmp_path):
+    process, fork = waiting(stage, tmp_path, address)
+    os.kill(process.pid, signal.SIGSTOP)
+    os.kill(fork, signal.SIGKILL)
+    process.kill()
+    wait_for(lambda: not lives(fork), "the fork lives on")
+    assert stage("exit", "3", server=address).wait(timeout=60) == 3
+    told = stage("tell", server=address)
+    assert json.loads(told.communicate("", timeout=60)[0])["loaded"], "the server has ended"
+
+
+def test_a_ctrl_c_reaches_what_the_stage_has_started(stage, address, tmp_path):
+    process = stage("spawn", server=address)
+    wait_for((tmp_path / "waits").exists, "the stage never began")
+    child = int((tmp_path / "waits").read_text())
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    wait_for(lambda: not lives(child), "what it has started lives on")
+
+
+def test_the_server_ends_after_its_starter_and_the_last_fork(stage, tmp_path):
+    with started() as (address, server):
+        process, fork = waiting(stage, tmp_path, address)
+    assert lives(fork) and lives(server)  # a job whose Snakemake was killed goes on
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 5
+    wait_for(lambda: not lives(server), "the server lives on")
+    wait_for(lambda: not Path(address).parent.exists(), "its folder is left behind")
+
+
+def test_without_its_server_a_stage_ends_or_runs_on_its_own(stage, tmp_path):
+    with started() as (address, server):
+        process, fork = waiting(stage, tmp_path, address)
+        os.kill(server, signal.SIGKILL)
+        _, log = process.communicate(timeout=60)
+        assert process.returncode == 1 and "limits.forkserver" in log and "run again" in log
+        wait_for(lambda: not lives(fork), "the fork lives on")
+        alone = stage("exit", "3", server=address)
+        assert alone.wait(timeout=60) == 3
+
+
+@pytest.mark.parametrize("variables", [{"OMP_NUM_THREADS": "2"}, {PYTHON: "/another/python"}])
+def test_a_job_of_more_threads_or_of_another_python_is_no_fork(stage, address, variables):
+    process = stage("tell", server=address, **variables)
+    output, _ = process.communicate("", timeout=60)
+    assert not json.loads(output)["loaded"]

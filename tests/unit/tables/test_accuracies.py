@@ -1,0 +1,284 @@
+"""Stage tabulate: what the table, the figure and the long metrics say of given probes."""
+
+import csv
+import io
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pyarrow.compute
+import pyarrow.parquet
+import pytest
+
+from workflow_scripts import tabulate
+from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.tables import accuracies as tables
+from workflow_scripts.timecat.tables.figures import accuracies as figures
+
+ROOT = Path(__file__).parents[3]
+ARMS = [
+    {"name": "cat1", "members": 1, "steps": 450_000},
+    {"name": "cat2", "members": 2, "steps": 200_000},
+    {"name": "cat4", "members": 4, "steps": 100_000},
+    {"name": "cat_5", "members": 5, "steps": 80_000},
+]
+REPLICATES = {"cat1": 5, "cat2": 3, "cat4": 2, "cat_5": 1}
+DATA_SETS = [
+    {"name": "source", "title": "Source", "in_distribution": True},
+    {"name": "plain", "title": "plain", "in_distribution": False},
+    {"name": "odd", "title": r"50% of a_b & c|d \ {e}", "in_distribution": False},
+    {"name": "last", "title": "Last", "in_distribution": False},
+]
+CELLS = [{"arm": arm["name"], "data_set": data_set["name"]} for arm in ARMS for data_set in DATA_SETS]
+STYLE = {"width_per_panel": 2.0, "height": 2.0}
+OUTPUTS = {
+    "csv": "table2.csv",
+    "markdown": "table2.md",
+    "tex": "table2.tex",
+    "svg": "table2.svg",
+    "metrics": "m.parquet",
+}
+WEIGHT_DECAYS = (0.001, 0.01)
+EPOCHS = (1, 2)
+
+
+def paper_value(arm: int, data_set: int, replicate: int) -> float:
+    """The figure that selection paper has to find, in percent: at the first epoch and the first weight decay."""
+    return 40 + 5 * data_set + 3 * arm + 0.25 * replicate
+
+
+def probe(arm: int, data_set: int) -> pyarrow.Table:
+    """Metrics of a cell in which the two selections differ by 2 percent points."""
+    spec = ARMS[arm]
+    lines = []
+    for replicate, (index, weight_decay), epoch, fit, split in itertools.product(
+        range(REPLICATES[spec["name"]]),
+        enumerate(WEIGHT_DECAYS),
+        EPOCHS,
+        ("full", "nine_tenths"),
+        ("train", "evaluation", "heldout"),
+    ):
+        if fit == "full" and split == "heldout":
+            continue
+        top1 = paper_value(arm, data_set, replicate)
+        if fit == "full" and split == "evaluation":
+            # The second weight decay, which is best on held-out rows, ends 2 below the best of the first.
+            top1 -= 0 if (index, epoch) == (0, 1) else 2 if index else 3
+        else:
+            top1 += 10 * index
+        members = list(range(spec["members"] * replicate, spec["members"] * (replicate + 1)))
+        lines.append(
+            {
+                "replicate": replicate,
+                "members": members,
+                "weight_decay": weight_decay,
+                "fit": fit,
+                "epoch": epoch,
+                "split": split,
+                "top1": top1,
+                "top5": 99.0,
+                "loss": 1.0,
+            }
+        )
+    return pyarrow.Table.from_pylist(lines).replace_schema_metadata({"writer": f"of {data_set}"})
+
+
+@pytest.fixture(scope="module")
+def probe_paths(tmp_path_factory) -> list[str]:
+    """A Parquet for each of CELLS."""
+    folder = tmp_path_factory.mktemp("probes")
+    paths = []
+    for arm, data_set in itertools.product(range(len(ARMS)), range(len(DATA_SETS))):
+        paths.append(str(folder / f"{arm}-{data_set}.parquet"))
+        pyarrow.parquet.write_table(probe(arm, data_set), paths[-1])
+    return paths
+
+
+def command_line(paths, folder, cells=CELLS, arms=ARMS) -> list[str]:
+    """The stage's arguments."""
+    values = {"cells": cells, "arms": arms, "data-sets": DATA_SETS, "style": STYLE}
+    arguments = ["--probes", *paths]
+    for name, value in values.items():
+        arguments += [f"--{name}", json.dumps(value)]
+    for name, file in OUTPUTS.items():
+        arguments += [f"--{name}", str(folder / file)]
+    return arguments
+
+
+def run(arguments, home: Path) -> subprocess.CompletedProcess:
+    """Run the stage in a process of its own, with a home of its own."""
+    command = [sys.executable, "-m", "workflow_scripts.tabulate", *arguments]
+    return subprocess.run(command, cwd=ROOT, env={"HOME": str(home)}, check=False, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A home in which nothing must be written."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def outputs(probe_paths, home, tmp_path_factory) -> Path:
+    """The folder of a run's outputs."""
+    folder = tmp_path_factory.mktemp("outputs")
+    done = run(command_line(probe_paths, folder), home)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_outputs_and_nothing_else(outputs, home):
+    assert {path.name for path in outputs.iterdir()} == set(OUTPUTS.values())
+    assert list(home.iterdir()) == []
+
+
+def test_csv_header_and_rows(outputs):
+    lines = (outputs / "table2.csv").read_text().split("\n")
+    assert lines[0] == "method,members,steps_per_member,total_steps,replicates," + ",".join(
+        f"{name},{name}_std,{name}_holdout,{name}_holdout_std" for name in ("source", "plain", "odd", "last")
+    )
+    assert lines[1].startswith("cat1,1,450000,450000,5,40.50,0.40,38.50,0.40,45.50,")
+    assert lines[4].startswith("cat_5,5,80000,400000,1,49.00,,47.00,,54.00,,")
+    assert [line.split(",")[0] for line in lines] == ["method", "cat1", "cat2", "cat4", "cat_5", ""]
+
+
+def test_csv_is_the_mean_and_sample_deviation_of_each_replicates_own_selection(outputs):
+    rows = csv.DictReader(io.StringIO((outputs / "table2.csv").read_text()))
+    for arm, row in enumerate(rows):
+        for index, data_set in enumerate(DATA_SETS):
+            values = [paper_value(arm, index, replicate) for replicate in range(REPLICATES[row["method"]])]
+            std = f"{statistics.stdev(values):.2f}" if len(values) > 1 else ""
+            assert row[data_set["name"]] == f"{statistics.mean(values):.2f}"
+            assert row[f"{data_set['name']}_holdout"] == f"{statistics.mean(values) - 2:.2f}"
+            assert row[f"{data_set['name']}_std"] == row[f"{data_set['name']}_holdout_std"] == std
+
+
+def test_markdown_has_both_selections(outputs):
+    text = (outputs / "table2.md").read_text()
+    paper, holdout = text.split("**Selection `holdout`**")
+    assert "**Selection `paper`**" in paper and "Source (in distribution)" in paper
+    assert "| cat1 | 1 × 450,000 | 450,000 | 5 | 40.50 ± 0.40 |" in paper
+    assert "| cat\\_5 | 5 × 80,000 | 400,000 | 1 | **49.00** | **54.00** |" in paper
+    assert "| cat\\_5 | 5 × 80,000 | 400,000 | 1 | **47.00** |" in holdout
+    assert r"50% of a\_b & c\|d \\ {e}" in paper
+    for table in (paper, holdout):
+        widths = {line.replace("\\|", "").count("|") for line in table.splitlines() if line.startswith("|")}
+        assert widths == {4 + len(DATA_SETS) + 1}
+
+
+def test_tex_is_escaped_and_balanced(outputs):
+    text = (outputs / "table2.tex").read_text()
+    assert r"50\% of a\_b \& c\textbar{}d \textbackslash{} \{e\}" in text
+    assert r"\textbf{49.00} & " in text and r"40.50 {\scriptsize $\pm$ 0.40}" in text and r"cat\_5 & 5 $\times$" in text
+    body = text.replace(r"\{", "").replace(r"\}", "")
+    assert body.count("{") == body.count("}")
+    assert [text.count(f"\\begin{{{name}}}") for name in ("table", "tabular")] == [1, 1]
+    assert [text.count(f"\\end{{{name}}}") for name in ("table", "tabular")] == [1, 1]
+    for line in text.splitlines():
+        if line.startswith("    ") and line.endswith(r" \\") and "multicolumn" not in line:
+            assert line.replace(r"\&", "").count("&") == 3 + len(DATA_SETS)
+
+
+def test_svg_is_well_formed(outputs):
+    text = (outputs / "table2.svg").read_text()
+    svg = xml.etree.ElementTree.fromstring(text)
+    ids = [element.get("id") for element in svg.iter()]
+    panels = {id for id in ids if id and id.startswith("axes_")}
+    assert len(panels) == len(DATA_SETS)
+    assert "date" not in text.lower()
+
+
+def test_metrics_are_all_of_the_probes(outputs):
+    metrics = pyarrow.parquet.read_table(outputs / "m.parquet")
+    assert metrics.column_names == ["arm", "data_set", "members_count", "steps", *tables.COLUMNS]
+    parts = [probe(arm, data_set) for arm in range(len(ARMS)) for data_set in range(len(DATA_SETS))]
+    assert metrics.num_rows == sum(part.num_rows for part in parts)
+    lines = [line | {"selection": None} for part in parts for line in part.to_pylist()]
+    assert metrics.select(tables.COLUMNS).to_pylist() == lines
+    cat4 = metrics.filter(pyarrow.compute.equal(metrics["arm"], "cat4"))
+    assert set(cat4["members_count"].to_pylist()) == {4} and set(cat4["steps"].to_pylist()) == {100_000}
+    assert {len(members) for members in cat4["members"].to_pylist()} == {4}
+
+
+def test_bytes_are_a_function_of_content(probe_paths, outputs, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLCONFIGDIR", "restored-after-the-test")
+    monkeypatch.setattr(sys, "argv", ["tabulate", *command_line(probe_paths, tmp_path)])
+    tabulate.main()
+    for file in OUTPUTS.values():
+        assert (tmp_path / file).read_bytes() == (outputs / file).read_bytes(), file
+
+
+def test_summary_of_one_and_of_many():
+    assert tables.summarize([71.0]) == tables.Summary(71.0, None, 1)
+    summary = tables.summarize([70.0, 71.0, 75.0])
+    assert (summary.mean, summary.n) == (72.0, 3) and summary.std == pytest.approx(7**0.5)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(450_000, "450k"), (337, "337"), (2500, "2.5k"), (1_000_000, "1M"), (1234, "1234")]
+)
+def test_short_number(number, text):
+    assert figures.short_number(number) == text
+
+
+@pytest.mark.parametrize("members", [[1], [1, 1, 4], [4, 2, 1]])
+def test_figure_of_any_arms(members):
+    rows = [
+        tables.Row(
+            {"name": f"arm{i}", "members": k, "steps": 10},
+            1,
+            {("a", selection): tables.Summary(50.0 + i, None, 1) for selection in figures.LOOKS},
+        )
+        for i, k in enumerate(members)
+    ]
+    assert figures.members_figure(rows, [{"name": "a", "title": "A", "in_distribution": False}], STYLE).startswith(
+        b"<?xml"
+    )
+
+
+def test_each_selection_has_a_meaning_and_a_look():
+    assert list(tables.MEANINGS) == list(tables.SELECTIONS) == list(figures.LOOKS)
+
+
+def test_user_mistakes_are_one_sentence(probe_paths, home, tmp_path):
+    swapped = [CELLS[4], *CELLS[1:4], CELLS[0], *CELLS[5:]]
+    done = run(command_line(probe_paths, tmp_path, cells=swapped), home)
+    assert done.returncode == 1 and list(tmp_path.iterdir()) == []
+    said = [line for line in done.stderr.splitlines() if not line.startswith(("start-up ", "work "))]
+    assert len(said) == 1 and said[0].startswith("error: ")
+    assert "a replicate has 1 members, arm 'cat2' has 2" in done.stderr and probe_paths[0] in done.stderr
+
+
+def test_cells_have_to_match(probe_paths):
+    def read(paths, cells):
+        return tables.read_probes(paths, cells, ARMS, DATA_SETS)
+
+    with pytest.raises(UserError, match="names 15 files and --cells 16"):
+        read(probe_paths[:-1], CELLS)
+    with pytest.raises(UserError, match="no probe of arm 'cat_5' on data set 'last'"):
+        read(probe_paths[:-1], CELLS[:-1])
+    with pytest.raises(UserError, match="stands there twice"):
+        read([probe_paths[0]] * 2, [CELLS[0]] * 2)
+    with pytest.raises(UserError, match="is not a pair"):
+        read(probe_paths[:1], [{"arm": "cat3", "data_set": "source"}])
+
+
+def test_damaged_probe_is_named(tmp_path):
+    path = tmp_path / "probe.parquet"
+    path.write_bytes(b"half")
+    with pytest.raises(UserError, match=r"probe\.parquet: cannot be read"):
+        tables.read_probe(path, ARMS[0])
+    pyarrow.parquet.write_table(probe(0, 0).drop_columns(["loss"]), path)
+    with pytest.raises(UserError, match=r"probe\.parquet: has no column loss"):
+        tables.read_probe(path, ARMS[0])
+
+
+def test_diverged_replicate_is_named():
+    table = probe(1, 0)
+    infinite = pyarrow.array([float("inf")] * table.num_rows)
+    table = table.set_column(table.column_names.index("loss"), "loss", infinite)
+    with pytest.raises(UserError, match="arm x on y, replicate 0, selection paper: every head diverged"):
+        tables.selected_values(table, "paper", "arm x on y")

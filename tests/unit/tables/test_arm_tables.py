@@ -1,0 +1,218 @@
+"""Stages tabulate_arms and tabulate_grid: what tables and figures say of arms beside table 2's."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.timecat.features.members import feature_digests
+from workflow_scripts.timecat.probing.files import write_metrics
+from workflow_scripts.timecat.tables import accuracies as tables
+from workflow_scripts.timecat.tables import arms as table_arms
+from workflow_scripts.timecat.tables import tex as table_tex
+from workflow_scripts.timecat.tables.figures import accuracies as figures
+from workflow_scripts.timecat.tables.figures import arms as arms_figure
+from workflow_scripts.timecat.tables.figures import grid
+
+ROOT = Path(__file__).parents[3]
+DATA_SETS = [
+    {"name": "home", "title": "Home", "in_distribution": True},
+    {"name": "away", "title": "Away", "in_distribution": False},
+]
+STYLE = {"width_per_panel": 2.0, "height": 2.0}
+SMALL = {"architecture": "small_residual", "width": 8, "blocks": 3}
+ORIGINAL = {
+    "name": "original",
+    "members": 1,
+    "steps": 360,
+    "transfer": "probe",
+    "settings": SMALL,
+    "published": {"away": 37.91},
+}
+WIDE = {
+    "name": "wide",
+    "members": 1,
+    "steps": 90,
+    "transfer": "probe",
+    "settings": SMALL | {"width": 16},
+    "backbone": {"name": "res_16", "changes": {"label_smoothing": 0.0}},
+}
+COPIES = {"name": "copies", "members": 4, "steps": 360, "transfer": "probe", "settings": SMALL, "one_seed": True}
+SNAPSHOTS = COPIES | {"name": "snapshots", "steps": [64, 80, 160, 1360]}
+ARMS = [ORIGINAL, WIDE, COPIES, SNAPSHOTS]
+
+
+def write_cell(path: Path, arm: dict, replicates: int, top1: float) -> None:
+    """Metrics of a cell whose replicates reach top1, top1 + 1, ... by both selections."""
+    lines = [
+        {
+            "replicate": replicate,
+            "members": [replicate] * arm["members"],
+            "weight_decay": 0.1,
+            "fit": fit,
+            "epoch": 1,
+            "split": split,
+            "top1": top1 + replicate,
+            "top5": 99.0,
+            "loss": 1.0,
+        }
+        for replicate in range(replicates)
+        for fit, split in (("full", "evaluation"), ("nine_tenths", "heldout"))
+    ]
+    write_metrics(path, lines)
+
+
+def run(stage: str, folder: Path, arms, outputs, *options: str) -> dict[str, bytes]:
+    """Run a stage on cells of arms whose first has one replicate and the others three; its outputs."""
+    cells = [{"arm": arm["name"], "data_set": data_set["name"]} for arm in arms for data_set in DATA_SETS]
+    paths = [folder / f"{number}.parquet" for number in range(len(cells))]
+    for number, path in enumerate(paths):
+        arm = number // len(DATA_SETS)
+        write_cell(path, arms[arm], 3 if arm else 1, 40 + 10 * arm + number % len(DATA_SETS))
+    values = {"cells": cells, "arms": arms, "data-sets": DATA_SETS, "style": STYLE}
+    command = [sys.executable, "-m", f"workflow_scripts.{stage}", "--probes", *map(str, paths), *options]
+    for name, value in values.items():
+        command += [f"--{name}", json.dumps(value)]
+    for output in outputs:
+        command += [f"--{output}", str(folder / output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {output: (folder / output).read_bytes() for output in outputs}
+
+
+@pytest.fixture(scope="module")
+def table1(tmp_path_factory) -> dict[str, bytes]:
+    """The outputs of tabulate_arms."""
+    options = ("--table", "table1", "--image-size", "32")
+    outputs = ("csv", "markdown", "tex", "svg")
+    return run("tabulate_arms", tmp_path_factory.mktemp("table1"), ARMS, outputs, *options)
+
+
+def test_csv_of_a_table_of_arms(table1):
+    lines = list(csv.DictReader(io.StringIO(table1["csv"].decode())))
+    assert list(lines[0]) == [
+        *("method", "parameters", "members", "steps_per_member", "total_steps", "replicates"),
+        *("home", "home_std", "home_holdout", "home_holdout_std"),
+        *("away", "away_std", "away_holdout", "away_holdout_std", "away_published"),
+    ]
+    steps = [(line["members"], line["steps_per_member"], line["total_steps"]) for line in lines]
+    # Of one run, the budget is that run's.
+    assert steps == [("1", "360", "360"), ("1", "90", "90"), ("4", "360", "360"), ("4", "64 80 160 1360", "1360")]
+    assert [line["away_published"] for line in lines] == ["37.91", "", "", ""]
+    assert [line["away"] for line in lines] == ["41.00", "52.00", "62.00", "72.00"], "measured figures stay"
+    assert [line["home_std"] for line in lines] == ["", "1.00", "1.00", "1.00"]
+
+
+def test_parameters_are_those_of_the_networks(table1):
+    """Of all members side by side, without a classifier."""
+    from workflow_scripts.timecat.backbones.build import build_backbone
+
+    lines = list(csv.DictReader(io.StringIO(table1["csv"].decode())))
+    for line, arm in zip(lines, ARMS):
+        own = sum(parameter.numel() for parameter in build_backbone(arm["settings"]).parameters())
+        assert int(line["parameters"]) == arm["members"] * own
+    assert int(lines[1]["parameters"]) == pytest.approx(4 * int(lines[0]["parameters"]), rel=0.03)
+
+
+def test_markdown_and_tex_of_a_table_of_arms(table1):
+    text = table1["markdown"].decode()
+    title = (
+        "| method | parameters | members × steps | total steps | n | Home (in distribution) | Away | Away (published) |"
+    )
+    assert text.count(title) == 2 and text.count("\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n") == 2
+    assert text.count("| original | 19.7k | 1 × 360 | 360 | 1 | 40.00 | 41.00 | 37.91 |") == 2
+    assert text.count("| snapshots | 78.8k | 4 × (64, 80, 160, 1,360) | 1,360 | 3 | **71.00** ± 1.00 |") == 2
+    assert [line for line in text.splitlines() if line.startswith("- ")] == [
+        "- **original**: published figures are of their authors' data, recipe and probe, as the config states them.",
+        "- **wide**: backbone **res\\_16**, pretrained with **label\\_smoothing 0.0**.",
+        "- **copies**: one checkpoint, as often as there are members; total steps are those of that run.",
+        "- **snapshots**: snapshots of one run; total steps are those of that run.",
+    ]
+    tex = table1["tex"].decode()
+    assert r"\label{tab:table1}" in tex and r"\begin{tabular}{lrrrrrrr}" in tex
+    assert tex.count(r"original & 19.7k & 1 $\times$ 360 & 360 & 1 & 40.00 & 41.00 & 37.91 \\") == 2
+    assert r" &  &  &  &  & \emph{in distribution} &  & \emph{published} \\" in tex
+    assert r"wide: backbone res\_16, pretrained with label\_smoothing 0.0." in tex
+
+
+def test_rows_of_one_table_may_have_published_figures_and_no_parameters():
+    summaries = {("away", selection): tables.Summary(50.0, None, 1) for selection in tables.SELECTIONS}
+    rows = [tables.Row({"name": "cat1", "members": 1, "steps": 8, "published": {"away": 78.4}}, 1, summaries)]
+    header, line = tables.csv_text(rows, DATA_SETS[1:]).splitlines()
+    assert header.endswith("away_holdout_std,away_published") and line.endswith(",50.00,,78.4")
+    assert "parameters" not in header and "| 78.4 |" in tables.markdown_text(rows, DATA_SETS[1:])
+    assert r"& \textbf{50.00} & 78.4 \\" in table_tex.tex_text(rows, DATA_SETS[1:])
+
+
+def test_labels_of_the_figures():
+    assert arms_figure._label(SNAPSHOTS | {"parameters": 81_000}) == "snapshots\n4 × 64…1360, 81.0k"
+    assert arms_figure._label(ORIGINAL) == "original\n1 × 360"
+    assert figures._label(SNAPSHOTS, {"probe"}) == "4\n64…1360"
+    assert table_arms.parameters_text(93_907_072) == "93.9M"
+
+
+def rows_of(arms, std) -> list[tables.Row]:
+    found = {
+        (data_set["name"], selection): tables.Summary(50.0, std, 2)
+        for data_set in DATA_SETS
+        for selection in tables.SELECTIONS
+    }
+    return [tables.Row(arm, 2, found) for arm in arms]
+
+
+@pytest.mark.parametrize("std", [None, 1.0])
+def test_the_figure_of_arms_has_published_figures_where_there_are_any(std):
+    without, published = ({key: value for key, value in ORIGINAL.items() if key != "published"}, ORIGINAL)
+    drawn = [arms_figure.arms_figure(rows_of([arm, WIDE], std), DATA_SETS, STYLE) for arm in (without, published)]
+    for svg in drawn:
+        xml.etree.ElementTree.fromstring(svg.decode())
+    assert drawn[0] != drawn[1]
+    assert drawn[1] == arms_figure.arms_figure(rows_of([ORIGINAL, WIDE], std), DATA_SETS, STYLE)
+
+
+def grid_arms() -> list[dict]:
+    """Members 1 and 2 at two numbers of steps; one pair is missing."""
+    pairs = [(1, 80), (1, 360), (2, 80)]
+    named = [{"name": f"grid{members}x{steps}", "members": members, "steps": steps} for members, steps in pairs]
+    return [arm | {"transfer": "probe", "in_table": arm["steps"] == 360} for arm in named]
+
+
+def test_the_grid(tmp_path):
+    outputs = run("tabulate_grid", tmp_path, grid_arms(), ("csv", "svg"))
+    lines = list(csv.DictReader(io.StringIO(outputs["csv"].decode())))
+    assert [(line["members"], line["steps_per_member"], line["replicates"], line["away"]) for line in lines] == [
+        ("1", "80", "1", "41.00"),
+        ("1", "360", "3", "52.00"),
+        ("2", "80", "3", "62.00"),
+    ]
+    xml.etree.ElementTree.fromstring(outputs["svg"].decode())
+
+
+def test_the_heat_map_shows_every_cell_once_and_frames_rows_of_table_2():
+    def patches(arms) -> int:
+        return grid.grid_figure(rows_of(arms, 1.0), DATA_SETS, STYLE).count(b'id="patch_')
+
+    one, *_ = arms = grid_arms()
+    unframed = [arm | {"in_table": False} for arm in arms]
+    panels = len(DATA_SETS) * len(tables.SELECTIONS)
+    assert patches(unframed) == patches([one]) + 2 * panels, "a patch in each panel, and none for the missing pair"
+    assert patches(arms) > patches(unframed) + panels, "a frame in each panel, and what says so"
+
+
+def test_digests_of_features_of_one_seed_are_kept_apart(tmp_path):
+    """Snapshots of one run have one seed; copies and other members keep the names that they had."""
+    import numpy as np
+
+    for step in (4, 8):
+        (tmp_path / str(step)).mkdir()
+        np.save(tmp_path / str(step) / "evaluation.center.npy", np.full((2, 3), step, np.float16))
+    folders = [tmp_path / "4", tmp_path / "8"]
+    apart = feature_digests(folders, [[7, 7]])
+    assert list(apart) == ["0/7.0/evaluation.center.npy", "0/7.1/evaluation.center.npy"]
+    assert len(set(apart.values())) == 2
+    assert list(feature_digests(folders, [[7, 9]])) == ["0/7/evaluation.center.npy", "0/9/evaluation.center.npy"]

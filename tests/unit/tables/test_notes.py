@@ -1,0 +1,71 @@
+"""The table's note says how many views of the training images the probes read."""
+
+import json
+
+from tests.support.studies import values_of
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.tables import accuracies
+from workflow_scripts.timecat.tables import tex as table_tex
+from workflow_scripts.timecat.tables.notes import views_note
+
+
+def column(title: str, views) -> dict:
+    return {"name": title, "title": title, "in_distribution": False, "views": views}
+
+
+def test_data_sets_with_as_many_views_stand_together():
+    columns = [
+        column("a", 4),
+        column("b", 28),
+        column("c", 4),
+        column("d", "center"),
+        column("e", 4),
+        column("f", None),
+    ]
+    assert views_note(columns) == (
+        " Training views of probes: 4 for a, c and e, 28 for b, the evaluation crop alone for d."
+    )
+
+
+def test_what_is_not_known_is_not_said():
+    assert views_note([{"name": "a", "title": "a", "in_distribution": True}]) == ""
+    assert views_note([column("v2", None)]) == ""
+
+
+def test_views_are_of_probes_alone():
+    arms = [{"name": "a", "transfer": "finetune"}, {"name": "b", "transfer": "direct"}]
+    assert views_note([column("c", 28)], arms) == ""
+    assert views_note([column("c", 28)], [*arms, {"name": "d"}]) == " Training views of probes: 28 for c."
+
+
+def study(name: str) -> Study:
+    return Study(read_config(values_of(f"config/{name}"), []))
+
+
+def test_the_papers_study_says_how_it_differs_from_the_original_protocol():
+    columns = json.loads(study("paper.yaml").table_data_sets(None))
+    assert (
+        views_note(columns) == " Training views of probes: 4 for ImageNet-1k and iNat18, 28 for CIFAR-100 and CIFAR-10."
+    )
+
+
+def test_views_of_a_data_set_for_evaluation_only_are_not_counted():
+    values = values_of("config/paper.yaml")
+    values["data_sets"]["v2"] = {"kind": "evaluation_folder", "root": "data/v2", "probe_of": "imagenet"}
+    values["data_sets"]["cifar10"]["views"] = ["center"]
+    values["targets"] += ["v2"]
+    columns = json.loads(Study(read_config(values, [])).table_data_sets(None))
+    assert [each["views"] for each in columns] == [4, 4, 28, "center", None]
+
+
+def test_the_note_stands_in_the_tables():
+    columns = [column("50% of a_b", 3)]
+    row = accuracies.Row({"name": "cat1", "members": 1, "steps": 2}, 1)
+    row.summaries = {
+        (each["name"], selection): accuracies.summarize([50.0]) for each in columns for selection in SELECTIONS
+    }
+    markdown, tex = accuracies.markdown_text([row], columns), table_tex.tex_text([row], columns)
+    assert "selects for itself. Training views of probes: 3 for 50% of a\\_b.\n" in markdown
+    assert r" Training views of probes: 3 for 50\% of a\_b.}" in tex
