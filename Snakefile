@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 from workflow_scripts.timecat.runtime import forkserver
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.study import rule_helpers, scratch
 from workflow_scripts.timecat.study.study import Study

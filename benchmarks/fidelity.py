@@ -21,8 +21,8 @@ from tests.support.torchvision_pipeline import center_view, opened, random_view,
 from workflow_scripts.timecat.checkpoints import files as checkpoints
 from workflow_scripts.timecat.config.data_sets import CifarTransform, PhotoTransform
 from workflow_scripts.timecat.images import views
-from workflow_scripts.timecat.images.datasets import Split
 from workflow_scripts.timecat.images.datasets.image_files import ImageFiles, files_below
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.ffcv.format import describe
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.ffcv.writer import write_beton

@@ -16,7 +16,8 @@ from torch.nn import functional
 from benchmarks.timing import machine
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.config.data_sets import Transform as TransformBlock
-from workflow_scripts.timecat.images.datasets import Split, read_split
+from workflow_scripts.timecat.images.datasets.registry import read_split
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.views import Transform, normalise
 from workflow_scripts.timecat.pretraining import training
 from workflow_scripts.timecat.pretraining.recipe import Recipe

@@ -21,7 +21,7 @@ from benchmarks.embedded_study import START_UP
 from benchmarks.processes import process, side_by_side
 from benchmarks.timing import seconds_of
 from tests.support.images import settings_of, write_data_set
-from workflow_scripts.timecat.artifacts.files import write_sidecar
+from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.holdout import heldout_rows

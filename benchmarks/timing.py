@@ -6,7 +6,7 @@ import statistics
 import time
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts.files import versions
+from workflow_scripts.timecat.artifacts.sidecars import versions
 from workflow_scripts.timecat.runtime.devices import visible_devices
 
 REPEATS = 5

@@ -8,8 +8,9 @@ predictions, with a sidecar, in the form that the probe's have.
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts import files
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing import selected_heads
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
 from workflow_scripts.timecat.runtime import command
@@ -43,7 +44,7 @@ def main() -> None:
         metrics += own
         predictions.append(found)
     write_metrics(args.metrics, metrics, selection=True)
-    files.write_sidecar(
+    write_sidecar(
         args.predictions,
         write_predictions(args.predictions, predictions),
         params={"replicates": args.replicates, "torch_threads": args.torch_threads},
@@ -111,8 +112,8 @@ def input_digests(args) -> dict[str, str]:
     from workflow_scripts.timecat.features.members import feature_digests
 
     return {
-        "evaluation_index": files.digest(Path(args.evaluation_index).read_bytes()),
-        "heads": files.read_sidecar(args.heads)["content"],
+        "evaluation_index": digest(Path(args.evaluation_index).read_bytes()),
+        "heads": read_sidecar(args.heads)["content"],
         **feature_digests(args.features, args.replicates),
     }
 

@@ -4,8 +4,10 @@ import contextlib
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts.files import UserError, config_digest, file_sha256, read_sidecar, write_sidecar
+from workflow_scripts.timecat.artifacts.digests import file_sha256
+from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command
 
 

@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command
 
 TABLE = Path("config/throughputs.yaml")

@@ -3,16 +3,12 @@
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts.files import (
-    UserError,
-    config_digest,
-    digest,
-    read_sidecar,
-    write_bytes,
-    write_sidecar,
-)
+from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command, devices, nodes, world
 
 LOG_EVERY = 10  # steps

@@ -7,7 +7,8 @@ of their predictions on the evaluation split, both with a sidecar. The bytes are
 import os
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts import files as artifacts
+from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
 from workflow_scripts.timecat.probing.replicates import log_report, read_data_set
 from workflow_scripts.timecat.runtime import command, devices
@@ -69,7 +70,7 @@ def main() -> None:
     }
     inputs, name = input_digests(args, files), torch_settings.device_name(device)
     for artifact, content in contents.items():
-        artifacts.write_sidecar(artifact, content, params, inputs, device=name)
+        write_sidecar(artifact, content, params, inputs, device=name)
 
 
 def check_device(device: str, args, data, protocol) -> None:
@@ -118,8 +119,8 @@ def input_digests(args, files) -> dict[str, str]:
     from workflow_scripts.timecat.features.members import feature_digests
 
     return {
-        "train_index": artifacts.digest(Path(args.train_index).read_bytes()),
-        "evaluation_index": artifacts.digest(Path(args.evaluation_index).read_bytes()),
+        "train_index": digest(Path(args.train_index).read_bytes()),
+        "evaluation_index": digest(Path(args.evaluation_index).read_bytes()),
         **feature_digests(args.features, args.replicates, files),
     }
 

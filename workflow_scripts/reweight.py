@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts import files
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.runtime import command
@@ -69,12 +70,12 @@ def main() -> None:
     write_metrics(given.metrics, metrics, selection=True)
     content = write_predictions(given.predictions, predictions)
     inputs = {
-        name: files.digest(Path(path).read_bytes())
+        name: digest(Path(path).read_bytes())
         for name, path in (("train_index", given.train_index), ("evaluation_index", given.evaluation_index))
     }
     inputs |= feature_digests(given.features, given.replicates, (view, EVALUATION))
     params = {"replicates": given.replicates, "views": given.views, "settings": given.settings}
-    files.write_sidecar(given.predictions, content, params, inputs)
+    write_sidecar(given.predictions, content, params, inputs)
 
 
 def groups_of(index, columns: list[str], path) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts.files import UserError, write_bytes
+from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, parser, run
 from workflow_scripts.timecat.tables import diagnostics as diagnostics_table
 from workflow_scripts.timecat.tables.figures import accuracies

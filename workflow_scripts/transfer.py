@@ -8,10 +8,11 @@ import os
 import shutil
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts import files as artifacts
-from workflow_scripts.timecat.artifacts.files import UserError, config_digest, digest, read_sidecar
+from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command, devices
 
 
@@ -113,7 +114,7 @@ def transfer(arguments, device: str) -> None:
     kept.stop_watching()
     probe_files.write_metrics(arguments.metrics, [row for report in reports for row in report.metrics])
     content = probe_files.write_predictions(arguments.predictions, [report.predictions for report in reports])
-    artifacts.write_sidecar(arguments.predictions, content, params, inputs, device=torch_settings.device_name(device))
+    write_sidecar(arguments.predictions, content, params, inputs, device=torch_settings.device_name(device))
     shutil.rmtree(folder)
 
 

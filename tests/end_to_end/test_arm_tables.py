@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.studies import StudyFolder
-from workflow_scripts.timecat.artifacts.files import read_sidecar
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 
 TABLES = ("results/table1.csv", "results/controls.csv", "results/families.csv", "results/grid.csv")
 

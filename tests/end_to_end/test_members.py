@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 
 from tests.support.studies import StudyFolder
 from workflow_scripts import write_dataset
-from workflow_scripts.timecat.artifacts.files import write_sidecar
-from workflow_scripts.timecat.images.datasets import Split, read_split
+from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
+from workflow_scripts.timecat.images.datasets.registry import read_split
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 
 DIAGNOSED = {"diagnose": 1, "tabulate_diagnostics": 1}

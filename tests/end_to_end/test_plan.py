@@ -14,7 +14,7 @@ import yaml
 
 from tests.references import original_procedure
 from tests.support.studies import TINY, StudyFolder, jobs_of
-from workflow_scripts.timecat.artifacts.files import read_sidecar
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.checkpoints.files import read_backbone
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.images.views import Transform

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.support.studies import StudyFolder, jobs_of
-from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.datasets.registry import read_split
 
 CONFIG = "config/dna.yaml"
 WANTED = "results/genomics.csv"

@@ -14,7 +14,7 @@ import torch
 from tests.end_to_end.test_interruption import FOLDER, STEPS, interrupt, long_job
 from tests.end_to_end.test_interruption import TARGET as LONG_TARGET
 from tests.support.studies import StudyFolder
-from workflow_scripts.timecat.artifacts.files import read_sidecar
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.runtime.devices import PRETENDED
 
 FEATURES = "results/features/cues_tiny/residual4/seed2/step12/cues_tiny"

@@ -10,7 +10,7 @@ import yaml
 from tests.support.studies import StudyFolder, jobs_of, values_of
 from workflow_scripts.timecat.config.arms import BESIDE_TABLE_2
 from workflow_scripts.timecat.config.model import Config
-from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.study.study import Study
 
 TABLES = ["results/table1.csv", "results/controls.csv", "results/grid.csv"]

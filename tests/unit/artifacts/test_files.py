@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.timecat.artifacts import files
+from workflow_scripts.timecat.artifacts.digests import array_digest
+from workflow_scripts.timecat.artifacts.files import atomic_path, write_bytes
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "file"
-    files.write_bytes(path, b"old")
-    with pytest.raises(RuntimeError), files.atomic_path(path) as temporary:
+    write_bytes(path, b"old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
         temporary.write_bytes(b"half")
         raise RuntimeError
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
@@ -18,17 +20,16 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 def test_array_digest_is_of_type_shape_and_values():
     array = np.arange(6, dtype=np.int32)
     digests = [
-        files.array_digest(a)
-        for a in (array, array.astype(np.int64), array.reshape(2, 3), array + 1, array.reshape(2, 3).T)
+        array_digest(a) for a in (array, array.astype(np.int64), array.reshape(2, 3), array + 1, array.reshape(2, 3).T)
     ]
     assert len(set(digests)) == 5
-    assert files.array_digest(array.reshape(3, 2).T) == files.array_digest(array.reshape(3, 2).T.copy())
+    assert array_digest(array.reshape(3, 2).T) == array_digest(array.reshape(3, 2).T.copy())
 
 
 def test_config_digest_follows_params_and_inputs_and_nothing_else(tmp_path):
     def config(params, inputs, device="cpu"):
-        files.write_sidecar(tmp_path / "a", "content", params, inputs, device=device)
-        return files.read_sidecar(tmp_path / "a")["config"]
+        write_sidecar(tmp_path / "a", "content", params, inputs, device=device)
+        return read_sidecar(tmp_path / "a")["config"]
 
     base = config({"lr": 0.1, "seed": 2}, {"train": "x"})
     assert config({"seed": 2, "lr": 0.1}, {"train": "x"}, device="GPU") == base

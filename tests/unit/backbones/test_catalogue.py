@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from tests.unit.config.test_model import STUDY
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.backbones import catalogue
 from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.errors import UserError
 
 
 def test_the_names_are_torchvisions():

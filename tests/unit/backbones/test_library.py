@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.backbones import build as backbones
 from workflow_scripts.timecat.backbones import catalogue, library
 from workflow_scripts.timecat.checkpoints import files
+from workflow_scripts.timecat.errors import UserError
 
 # One of each family, small, and a size of image that it takes. RegNets are not made on the meta device.
 FAMILIES = {

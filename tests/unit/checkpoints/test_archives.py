@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.checkpoints.archives import extract_member
+from workflow_scripts.timecat.errors import UserError
 
 MEMBERS = {"release/checkpoints_80/run0.pth": b"a" * 5000, "release/checkpoints_80/run1.pth": b"b" * 5000}
 

@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
-from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.checkpoints import downloads
+from workflow_scripts.timecat.errors import UserError
 
 CONTENT = hashlib.shake_256(b"content").digest(300_000)
 CHANGED = hashlib.shake_256(b"changed").digest(300_000)

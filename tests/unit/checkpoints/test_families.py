@@ -10,11 +10,12 @@ from torchvision.models import get_model
 from tests.support.studies import ROOT
 from tests.unit.backbones.test_catalogue import message
 from tests.unit.checkpoints.test_import_checkpoint import imported, refusal  # noqa: F401 (a fixture)
-from workflow_scripts.timecat.artifacts.files import UserError, file_sha256
+from workflow_scripts.timecat.artifacts.digests import file_sha256
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.backbones.sizes import counted
 from workflow_scripts.timecat.checkpoints.files import read_backbone, read_description, write_weights
 from workflow_scripts.timecat.checkpoints.names import layers_of, renamed
+from workflow_scripts.timecat.errors import UserError
 
 VIT = {"architecture": "small_vit", "patch": 7, "width": 8, "depth": 2, "heads": 2}
 REGNET = {

@@ -10,9 +10,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
 from workflow_scripts.timecat.checkpoints.formats import read_published
+from workflow_scripts.timecat.errors import UserError
 
 TENSORS = {"conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2), "bn.running_var": torch.ones(2)}
 

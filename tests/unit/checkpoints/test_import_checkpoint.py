@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from workflow_scripts.import_checkpoint import import_checkpoint
-from workflow_scripts.timecat.artifacts.files import UserError, file_sha256, read_sidecar, write_sidecar
+from workflow_scripts.timecat.artifacts.digests import file_sha256
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.checkpoints.files import read_backbone, read_description, write_weights
+from workflow_scripts.timecat.errors import UserError
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
 CLASSES = 16

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torchvision
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.checkpoints.mapping import counts_of, place
+from workflow_scripts.timecat.errors import UserError
 
 DIMENSIONS = {"resnet18": 512, "resnet50": 2048}
 FC = ["fc.weight", "fc.bias"]

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from workflow_scripts.timecat.artifacts.files import UserError, write_sidecar
+from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study import publications
 from workflow_scripts.timecat.study.study import Study
 

@@ -5,9 +5,9 @@ import copy
 import pytest
 import yaml
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.config import model
 from workflow_scripts.timecat.config.reading import load_unique, read_config
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.tables import accuracies
 

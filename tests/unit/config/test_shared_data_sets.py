@@ -5,8 +5,8 @@ import yaml
 
 from tests.support.studies import ROOT
 from tests.unit.config.test_model import STUDY
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.config.reading import load_unique, read_config
+from workflow_scripts.timecat.errors import UserError
 
 PAPERS = ["paper", "swav", "simsiam", "seer", "vit", "families"]
 

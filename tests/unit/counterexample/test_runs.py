@@ -15,11 +15,11 @@ import yaml
 
 from tests.support.studies import ROOT
 from workflow_scripts import counterexample
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.config.counterexample import Counterexample
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.counterexample.exact import TIE, optimum, simplex
 from workflow_scripts.timecat.counterexample.runs import Setting, run_all
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.tables import counterexample as counterexample_table
 from workflow_scripts.timecat.tables.figures import counterexample as counterexample_figure
 

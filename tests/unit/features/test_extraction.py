@@ -17,9 +17,10 @@ import torch
 
 from tests.support.images import write_data_set
 from workflow_scripts import extract_features
-from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar, write_sidecar
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.checkpoints import files as checkpoints
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.extraction import Extraction, Extractor
 from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.images import views

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.memory import RESERVED_BYTES, check_device, device_bytes, share_memory
 
 GB = 10**9

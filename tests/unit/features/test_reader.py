@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from workflow_scripts.timecat import randomness
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features import reader
 from workflow_scripts.timecat.features.reader import InMemory, OnDisk, Pieces
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.timecat.images.datasets import cues, read_split
+from workflow_scripts.timecat.images.datasets import cues
 from workflow_scripts.timecat.images.datasets.digits import evaluation_rows
+from workflow_scripts.timecat.images.datasets.registry import read_split
 
 
 def split(label="class", name="train", seed=1, agreement=0.9, rows=4000):

@@ -18,10 +18,11 @@ from tests.support.images import (
     settings_of,
     write_data_set,
 )
-from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.config.reading import read_config
-from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import read_image_file
+from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
 from workflow_scripts.timecat.study.study import Study
 

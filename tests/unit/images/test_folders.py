@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.config.data_sets import ImageFolder
-from workflow_scripts.timecat.images.datasets import folders, read_split
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.images.datasets import folders
 from workflow_scripts.timecat.images.datasets.file_splits import subset_rows
 from workflow_scripts.timecat.images.datasets.image_files import read_image_file, reduced_sides
+from workflow_scripts.timecat.images.datasets.registry import read_split
 
 WHOLE = {"longest_side": None, "shortest_side": None}
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from tests.support.images import drawn, save
-from workflow_scripts.timecat.artifacts.files import UserError
-from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import BrokenImage, ImageFiles, Jpeg, read_image_file
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.ffcv import writer
 from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
 from workflow_scripts.timecat.images.ffcv.writer import content_digest, write_beton

@@ -9,8 +9,9 @@ import pytest
 
 from tests.support.images import write_data_set
 from workflow_scripts import write_dataset
-from workflow_scripts.timecat.artifacts.files import read_sidecar
-from workflow_scripts.timecat.images.datasets import Split, read_split
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
+from workflow_scripts.timecat.images.datasets.registry import read_split
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.ffcv.format import describe, read_image
 
 SETTINGS = {"kind": "cues", "seed": 1, "rows": {"train": 230, "evaluation": 50}, "agreement": 0.9, "label": "class"}

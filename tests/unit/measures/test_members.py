@@ -16,7 +16,7 @@ from tests.references.members import (
 )
 from tests.support.probes import data_set, feature_folders, write_index
 from workflow_scripts import diagnose
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.members import blocks, diagnose_head
 from workflow_scripts.timecat.probing.probe import EVALUATION, Protocol, probe_replicate
 from workflow_scripts.timecat.probing.saved_heads import HeadsFile, write_heads

@@ -6,10 +6,10 @@ import yaml
 from PIL import Image
 
 from tests.support.studies import ROOT
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout import heldout_rows
-from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
 from workflow_scripts.timecat.planning.rows import CAMELYON17, RowsOf

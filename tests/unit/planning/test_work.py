@@ -8,9 +8,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.support.studies import ROOT, values_of
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.backbones.sizes import KNOWN, counted, small_residual_size
 from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.planning.costs import Costs, usable_gpus
 from workflow_scripts.timecat.planning.devices import OnDevices
 from workflow_scripts.timecat.planning.jobs import jobs_of, left

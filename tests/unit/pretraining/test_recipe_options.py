@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.backbones import build
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.views import Transform
 from workflow_scripts.timecat.pretraining import recipe, training
 from workflow_scripts.timecat.pretraining.compiling import compiled
@@ -323,7 +323,7 @@ import torch
 from torch._inductor import config
 from tests.unit.pretraining import test_recipe_options as tests
 from workflow_scripts.timecat.runtime import torch_settings, training
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.pretraining.compiling import compiled
 
 torch_settings.configure(1, "cpu", compiles=True)

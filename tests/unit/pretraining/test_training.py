@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from workflow_scripts import pretrain
-from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.checkpoints import files
-from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.images.views import Transform
 from workflow_scripts.timecat.pretraining import recipe, training

@@ -16,9 +16,10 @@ import yaml
 from tests.support.probes import data_set, feature_folders, write_index
 from workflow_scripts import evaluate_probe
 from workflow_scripts import probe as probe_stage
-from workflow_scripts.timecat.artifacts import files
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.artifacts.digests import array_digest
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, sidecar_path
 from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.probe import EVALUATION
 from workflow_scripts.timecat.probing.saved_heads import HeadsFile
 from workflow_scripts.timecat.study.study import Study
@@ -144,12 +145,12 @@ def test_bytes_are_a_function_of_content(probed, tmp_path):
     folders = other_images(tmp_path, labels)
     for name in ("one", "two"):
         made = evaluate(probed, tmp_path, folders, labels, name)
-        assert str(tmp_path).encode() not in files.sidecar_path(made["paths"][1]).read_bytes()
+        assert str(tmp_path).encode() not in sidecar_path(made["paths"][1]).read_bytes()
     for suffix in (".parquet", ".predictions.parquet", ".predictions.parquet.json"):
         assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
-    inputs = files.read_sidecar(tmp_path / "one.predictions.parquet")["inputs"]
-    assert inputs["heads"] == files.read_sidecar(probed.path / "probe.heads.safetensors")["content"]
-    assert inputs["1/477/evaluation.center.npy"] == files.array_digest(np.load(folders[3] / EVALUATION))
+    inputs = read_sidecar(tmp_path / "one.predictions.parquet")["inputs"]
+    assert inputs["heads"] == read_sidecar(probed.path / "probe.heads.safetensors")["content"]
+    assert inputs["1/477/evaluation.center.npy"] == array_digest(np.load(folders[3] / EVALUATION))
 
 
 def test_what_does_not_fit_is_named(probed, tmp_path):

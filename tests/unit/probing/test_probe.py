@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from tests.references.heads import ReferenceHeads
 from workflow_scripts import probe as stage
 from workflow_scripts.timecat import randomness
-from workflow_scripts.timecat.artifacts import files as artifacts
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.artifacts.digests import array_digest, canonical_json
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.reader import OnDisk
 from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.probing.heads import initial_weight
@@ -266,8 +267,8 @@ def command_line(tmp_path, folders, data, output, memory_gb=2.0):
         "--replicates": "[[2], [550]]",
         "--train-index": tmp_path / "train.parquet",
         "--evaluation-index": tmp_path / "evaluation.parquet",
-        "--views": artifacts.canonical_json(VIEWS),
-        "--protocol": artifacts.canonical_json(protocol),
+        "--views": canonical_json(VIEWS),
+        "--protocol": canonical_json(protocol),
         "--heldout": '{"seed": 1, "fraction": 0.2}',
         "--torch-threads": 1,
         "--gpus": 0,
@@ -305,18 +306,18 @@ def test_the_stage_writes_the_same_bytes_in_two_processes(tmp_path, folders, dat
     predictions = pq.read_table(tmp_path / "one.predictions.parquet")
     assert predictions.num_rows == 2 * 2 * EVALUATION
     assert predictions.schema.field("probability").type == pa.float32()
-    sidecar = artifacts.read_sidecar(tmp_path / "one.predictions.parquet")
+    sidecar = read_sidecar(tmp_path / "one.predictions.parquet")
     assert len(sidecar["inputs"]) == 2 + 2 * 4 and sidecar["params"]["torch_threads"] == 1
-    assert sidecar["inputs"]["1/550/train.view1.npy"] == artifacts.array_digest(np.load(folders[1] / "train.view1.npy"))
+    assert sidecar["inputs"]["1/550/train.view1.npy"] == array_digest(np.load(folders[1] / "train.view1.npy"))
 
 
 def test_the_stage_believes_the_digests_that_extraction_wrote(tmp_path, folders, data, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     files = {"train.view0.npy": "digest from the sidecar"}
-    artifacts.write_sidecar(folders[1], content="", params={}, inputs={}, facts={"files": files})
+    write_sidecar(folders[1], content="", params={}, inputs={}, facts={"files": files})
     monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders, data, "one")])
     stage.main()
-    inputs = artifacts.read_sidecar(tmp_path / "one.predictions.parquet")["inputs"]
+    inputs = read_sidecar(tmp_path / "one.predictions.parquet")["inputs"]
     assert inputs["1/550/train.view0.npy"] == "digest from the sidecar"
     assert len(inputs["0/2/train.view0.npy"]) == 64
 

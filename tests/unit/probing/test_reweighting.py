@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.references import reweighting as dfr_reference
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing import reweighting as dfr
 from workflow_scripts.timecat.sampling import balanced_draw
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.support.probes import data_set, feature_folders
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.files import EVALUATION
 from workflow_scripts.timecat.probing.heads import StackedHeads
 from workflow_scripts.timecat.probing.probe import Protocol, evaluate, probe_replicate

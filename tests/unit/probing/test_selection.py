@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.selection import holdout, paper
 
 

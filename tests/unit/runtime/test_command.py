@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command
 
 
@@ -62,7 +62,7 @@ def test_a_stage_logs_what_its_start_and_its_work_took(capsys):
 ENDING = """
 import atexit, os, sys
 from workflow_scripts.timecat.runtime import command
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 def main():
     command.threads_live_on(True)

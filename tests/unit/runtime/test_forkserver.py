@@ -26,7 +26,7 @@ STAGE = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
 from workflow_scripts.timecat.runtime import command
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 loaded = "torch" in sys.modules
 said = os.environ.get("SAID")

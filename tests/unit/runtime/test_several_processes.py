@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.unit.pretraining.test_training import RECIPE, ROWS, TRANSFORM, beton  # noqa: F401
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.pretraining import batch_shares, recipe, shared_batch_norm
 from workflow_scripts.timecat.runtime.world import ALONE, World
 

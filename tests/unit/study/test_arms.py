@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
 
 STUDY = """

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from workflow_scripts import tabulate
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.tables import accuracies as tables
 from workflow_scripts.timecat.tables.figures import accuracies as figures
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.references.calibration import ece_reference
 from workflow_scripts import calibration as stage
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.calibration import measure
 from workflow_scripts.timecat.measures.groups import groupings, make_segments
 from workflow_scripts.timecat.randomness import key, uniform

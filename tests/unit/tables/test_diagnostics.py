@@ -10,7 +10,7 @@ import xml.etree.ElementTree
 import pytest
 
 from workflow_scripts import diagnose, tabulate_diagnostics
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.tables import diagnostics as diagnostics_table
 from workflow_scripts.timecat.tables.figures import diagnostics as diagnostics_figure
 

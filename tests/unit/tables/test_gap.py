@@ -14,8 +14,8 @@ from scipy.stats import ttest_ind
 from sklearn.metrics import matthews_corrcoef
 
 from workflow_scripts import tabulate_gap
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.metrics import accuracy, matthews_correlation
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.tables import gap as gap_table

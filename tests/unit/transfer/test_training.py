@@ -21,11 +21,12 @@ from torch.nn import functional
 
 from workflow_scripts import transfer as stage
 from workflow_scripts.timecat import randomness
-from workflow_scripts.timecat.artifacts.files import UserError, read_sidecar, write_sidecar
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.checkpoints import files
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.extraction import Extraction, Extractor
-from workflow_scripts.timecat.images.datasets import read_split
+from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.reader import batches_reference
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.images.views import Transform, normalise, view_key

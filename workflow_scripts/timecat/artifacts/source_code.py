@@ -7,7 +7,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts.files import digest
+from workflow_scripts.timecat.artifacts.digests import digest
 
 PACKAGE = "workflow_scripts"
 

@@ -1,6 +1,7 @@
 """Safetensors files whose bytes are a function of what they hold: named tensors, and a description of them."""
 
-from workflow_scripts.timecat.artifacts.files import array_digest, canonical_json, digest, write_bytes
+from workflow_scripts.timecat.artifacts.digests import array_digest, canonical_json, digest
+from workflow_scripts.timecat.artifacts.files import write_bytes
 
 
 def write_tensors(path, tensors: dict, description: dict) -> str:

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.randomness import key
 
 CUT = 2.0  # standard deviations at which the normal is cut ...

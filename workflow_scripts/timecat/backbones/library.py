@@ -8,8 +8,8 @@ the place of its classifier; so its features are what the classifier would get.
 import torch
 from torch import nn
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.backbones import catalogue
+from workflow_scripts.timecat.errors import UserError
 
 DEFAULT_SIZE = 224  # pixels; what the libraries make their models for
 CLASSES = 1000  # of the classifier that is built and removed

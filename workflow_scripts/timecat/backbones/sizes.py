@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
-from workflow_scripts.timecat.artifacts.files import canonical_json
+from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.backbones.catalogue import SMALL_RESIDUAL
 
 TABLE_SIDE = 224  # pixels

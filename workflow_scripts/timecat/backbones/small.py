@@ -6,9 +6,9 @@ models, and in the place of the classifier stands an identity.
 
 from torch import nn
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.backbones.catalogue import SMALL_VIT
 from workflow_scripts.timecat.backbones.library import DEFAULT_SIZE, refuse_other_sizes
+from workflow_scripts.timecat.errors import UserError
 
 MLP_RATIO = 4  # of a transformer block's hidden features to its width, as in all of ViT's sizes
 SQUEEZE = 0.25  # of a block's input channels, as in all RegNetY

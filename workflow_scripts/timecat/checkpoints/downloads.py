@@ -12,7 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts.files import UserError, read_json, write_json
+from workflow_scripts.timecat.artifacts.files import read_json, write_json
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.command import log
 from workflow_scripts.timecat.runtime.progress import Progress
 

@@ -2,8 +2,8 @@
 
 import json
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
+from workflow_scripts.timecat.errors import UserError
 
 
 def write_weights(path, model, description: dict) -> str:

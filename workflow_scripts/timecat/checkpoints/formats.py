@@ -11,7 +11,7 @@ import zipfile
 
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.command import log
 
 # Keys under which files hold a model's weights; the last three are VISSL's (classy_state_dict.base_model.model.trunk).

@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.checkpoints.names import layers_of, renamed
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.command import log
 
 WRAPPED = ("_orig_mod.", "module.")  # of torch.compile and DistributedDataParallel

@@ -5,11 +5,11 @@ import difflib
 import yaml
 from pydantic import ValidationError
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.config.backbones import OWN_BACKBONES, LibraryBackbone
 from workflow_scripts.timecat.config.blocks import Block
 from workflow_scripts.timecat.config.data_sets import AnyDataSet
 from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.errors import UserError
 
 COMMAND_LINE = "--config"
 KEY_ITSELF = "[key]"  # how pydantic ends the location of a mistake in a key, not in its value

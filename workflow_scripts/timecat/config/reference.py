@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic_core import PydanticUndefined
 
-from workflow_scripts.timecat.artifacts.files import canonical_json
+from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.config import (
     arms,
     backbones,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError, atomic_path
+from workflow_scripts.timecat.artifacts.files import atomic_path
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.views import Transform, normalise
 from workflow_scripts.timecat.runtime.command import log

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.memory import share_memory
 from workflow_scripts.timecat.features.reader import InMemory, OnDisk
 

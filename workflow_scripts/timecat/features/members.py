@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts import files
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.artifacts.digests import array_digest
+from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, sidecar_path
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.files import EVALUATION, open_features
 
 
@@ -38,8 +39,8 @@ def feature_digests(folders, replicates, names=(EVALUATION,)) -> dict[str, str]:
     for replicate, (members, own) in enumerate(zip(replicates, by_replicate(folders, replicates))):
         seeds = [f"{seed}.{place}" if members.count(seed) > 1 else seed for place, seed in enumerate(members)]
         for seed, folder in zip(seeds, map(Path, own)):
-            known = files.read_sidecar(folder)["files"] if files.sidecar_path(folder).exists() else {}
+            known = read_sidecar(folder)["files"] if sidecar_path(folder).exists() else {}
             for name in names:
-                digest = known.get(name) or files.array_digest(np.load(folder / name, mmap_mode="r"))
+                digest = known.get(name) or array_digest(np.load(folder / name, mmap_mode="r"))
                 digests[f"{replicate}/{seed}/{name}"] = digest
     return digests

@@ -7,7 +7,7 @@ and widened at once, nor labels, predictions and torch itself.
 
 import math
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 # Rows are gathered and widened to float32 for this many batches at a time: enough to make the calls cheap, little
 # enough (168 MB at dimension 10240) never to hold a view twice.

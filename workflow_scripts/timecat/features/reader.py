@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 READERS = 2  # one copies while one announces; announcements fill the disk's queue, not threads that wait
 WINDOWS = 2  # in memory at a time: the caller's and the next

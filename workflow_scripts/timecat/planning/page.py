@@ -5,7 +5,8 @@ import tempfile
 import textwrap
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts.files import UserError, write_bytes
+from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.planning.cluster import scheduler_view
 from workflow_scripts.timecat.planning.costs import Costs
 from workflow_scripts.timecat.planning.devices import OnDevices, saturation, wall_clock_table

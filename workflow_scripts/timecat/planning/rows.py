@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError, read_json
+from workflow_scripts.timecat.artifacts.files import read_json
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.study.study import Study
 

@@ -5,7 +5,6 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.backbones.catalogue import SMALL_RESIDUAL
 from workflow_scripts.timecat.backbones.sizes import backbone_size
 from workflow_scripts.timecat.config.backbones import AnyBackbone
@@ -19,6 +18,7 @@ from workflow_scripts.timecat.config.blocks import (
     Text,
 )
 from workflow_scripts.timecat.config.reading import load_unique, validated
+from workflow_scripts.timecat.errors import UserError
 
 Precision = Literal["float32", "bf16"]
 

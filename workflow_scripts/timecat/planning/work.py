@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.backbones.sizes import backbone_size
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
 from workflow_scripts.timecat.planning.rows import RowsOf
 from workflow_scripts.timecat.planning.tables import cells_of, sequences_in, tables_of

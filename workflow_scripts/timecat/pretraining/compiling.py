@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 
 def compiled(model: torch.nn.Module, backend="inductor") -> Callable[[torch.Tensor], torch.Tensor]:

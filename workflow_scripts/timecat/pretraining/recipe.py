@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.views import Transform
 from workflow_scripts.timecat.randomness import key, permutation

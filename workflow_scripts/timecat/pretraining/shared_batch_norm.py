@@ -10,7 +10,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batch
 
 _groups = {}  # size of groups -> the torch group that this process is in; not in the layers, for those are copied

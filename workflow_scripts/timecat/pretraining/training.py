@@ -20,9 +20,9 @@ from schedulefree import AdamWScheduleFree
 from torch import nn
 from torch.nn import functional
 
-from workflow_scripts.timecat.artifacts.files import UserError
 from workflow_scripts.timecat.backbones.build import Classifier
 from workflow_scripts.timecat.backbones.initialisation import initial_classifier
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.views import Transform, normalise
 from workflow_scripts.timecat.pretraining.batch_shares import Share, next_accumulation, share_of, usable_processes
 from workflow_scripts.timecat.pretraining.compiling import compiled

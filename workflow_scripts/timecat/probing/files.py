@@ -1,6 +1,7 @@
 """What stages that train or read probes share on disk: a split's index, and the Parquet of metrics and predictions."""
 
-from workflow_scripts.timecat.artifacts import files
+from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.files import write_bytes
 
 
 def read_index(path):
@@ -39,7 +40,7 @@ def write_predictions(path, replicates: list[dict]) -> str:
 
     columns = {name: np.concatenate([part for one in replicates for part in one[name]]) for name in replicates[0]}
     write_table(path, pa.table(columns))
-    return files.digest({name: files.digest(column.tobytes()) for name, column in columns.items()})
+    return digest({name: digest(column.tobytes()) for name, column in columns.items()})
 
 
 def write_table(path, table) -> None:
@@ -49,4 +50,4 @@ def write_table(path, table) -> None:
 
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
-    files.write_bytes(path, buffer.getvalue().to_pybytes())
+    write_bytes(path, buffer.getvalue().to_pybytes())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.sampling import balanced_draw
 

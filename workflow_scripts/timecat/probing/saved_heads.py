@@ -15,8 +15,9 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError, digest
+from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.heads import BN_EPS, StackedHeads
 from workflow_scripts.timecat.probing.selection import Selected, paper_order
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 _DIVERGED = (
     "every head diverged (no finite {split} loss of fit {fit}); lower {block}.lr, or leave large values out of"

@@ -15,7 +15,7 @@ import sys
 import threading
 from dataclasses import dataclass
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 TOTAL, COUNT, MEETING_POINT = "TIMECAT_NODES", "TIMECAT_PROCESSES_OF_A_NODE", "TIMECAT_NODES_MEETING"
 DEVICES = "CUDA_VISIBLE_DEVICES"

@@ -4,7 +4,7 @@ import ctypes
 
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 

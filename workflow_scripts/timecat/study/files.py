@@ -6,9 +6,10 @@ The rules use the methods as input functions; what stages are told is in study/s
 import math
 import re
 
-from workflow_scripts.timecat.artifacts.files import UserError, canonical_json
+from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.config.arms import GAP_TABLES, TABLES, TRAINED
 from workflow_scripts.timecat.config.data_sets import EvaluationFolder, Part
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.arms import StudyArms
 from workflow_scripts.timecat.study.publications import Published
 from workflow_scripts.timecat.study.rule_helpers import growing

@@ -11,8 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from workflow_scripts.timecat.artifacts.files import UserError, digest, file_sha256, read_json, sidecar_path, write_json
+from workflow_scripts.timecat.artifacts.digests import digest, file_sha256
+from workflow_scripts.timecat.artifacts.files import read_json, write_json
+from workflow_scripts.timecat.artifacts.sidecars import sidecar_path
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
+from workflow_scripts.timecat.errors import UserError
 
 DOWNLOADS = "results/downloads"
 KNOWN_DIGESTS = Path("results/checkpoints/published.json")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 DATA_SETS = Path("results/data_sets")
 

@@ -6,7 +6,7 @@ config that the stage needs, so that a change of the config re-runs exactly the 
 
 from types import SimpleNamespace
 
-from workflow_scripts.timecat.artifacts.files import canonical_json
+from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.config.data_sets import Part
 from workflow_scripts.timecat.study.files import StudyFiles
 

@@ -9,7 +9,7 @@ import io
 import math
 from dataclasses import dataclass, field
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables import evaluations
 from workflow_scripts.timecat.tables.arms import (

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.calibration import Measured, measure
 from workflow_scripts.timecat.measures.groups import Segments
 from workflow_scripts.timecat.probing.selection import SELECTIONS

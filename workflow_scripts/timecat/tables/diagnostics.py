@@ -9,7 +9,7 @@ import io
 import math
 from dataclasses import dataclass
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.tables.accuracies import Summary, summarize
 from workflow_scripts.timecat.tables.arms import steps_cell
 

@@ -3,7 +3,7 @@
 There is one line per replicate and selection, and nothing to select.
 """
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 
 def with_selection(probe):

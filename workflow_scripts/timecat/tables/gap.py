@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.metrics import METRICS
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.accuracies import Summary, summarize

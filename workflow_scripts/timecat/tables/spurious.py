@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.reweighting import group_accuracies
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.accuracies import Row, Summary, summarize

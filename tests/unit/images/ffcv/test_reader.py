@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.ffcv import reader as ffcv_reader
 from workflow_scripts.timecat.images.ffcv.format import describe

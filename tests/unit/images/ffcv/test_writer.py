@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.ffcv import writer as ffcv_writer
 from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
 from workflow_scripts.timecat.images.ffcv.writer import content_digest, write_beton

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
-from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
+from workflow_scripts.timecat.images.datasets.split import Split
 
 CLASS_NAMES = ["normal", "tumor"]
 GROUPS = ("center", "slide", "node")

@@ -12,7 +12,7 @@ with probability ``agreement``: whoever has all the features reads every compone
 
 import numpy as np
 
-from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.randomness import key
 
 FAMILIES = 4

@@ -5,7 +5,7 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI r
 
 import numpy as np
 
-from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.sampling import rows_of_each_class
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError, read_json
-from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.artifacts.files import read_json
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
 from workflow_scripts.timecat.images.datasets.folders import class_folders, listed_images
+from workflow_scripts.timecat.images.datasets.split import Split
 
 NAMED = 3  # unknown folders that an error names; the rest it counts
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from workflow_scripts.timecat import randomness
-from workflow_scripts.timecat.images.datasets import Split
 from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.sampling import rows_of_each_class
 
 

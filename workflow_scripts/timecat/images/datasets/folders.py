@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from workflow_scripts.timecat import randomness
-from workflow_scripts.timecat.artifacts.files import UserError
-from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
 from workflow_scripts.timecat.images.datasets.image_files import files_below
+from workflow_scripts.timecat.images.datasets.split import Split
 
 SPLIT_FOLDERS = {"train": "train", "evaluation": "val"}
 IMAGENET_CLASSES = 1000

@@ -8,9 +8,9 @@ Source: https://github.com/visipedia/inat_comp/tree/master/2018.
 import json
 from pathlib import Path, PurePosixPath
 
-from workflow_scripts.timecat.artifacts.files import UserError
-from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
+from workflow_scripts.timecat.images.datasets.split import Split
 
 LISTS = {"train": "train2018.json", "evaluation": "val2018.json"}
 

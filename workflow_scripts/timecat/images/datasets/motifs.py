@@ -10,8 +10,8 @@ together, ``TASK:0`` or ``TASK:1``; a part with ``where: {task: [TASK]}`` is the
 
 import numpy as np
 
-from workflow_scripts.timecat.images.datasets import Split
 from workflow_scripts.timecat.images.datasets.sequence_images import BASES, SequenceImages
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.randomness import key
 
 TASKS = ("single", "spaced", "ordered")

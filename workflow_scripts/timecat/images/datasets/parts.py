@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
-from workflow_scripts.timecat.images.datasets import Split, read_split
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.images.datasets.registry import read_split
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.sampling import balanced_draw
 

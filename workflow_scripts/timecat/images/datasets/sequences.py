@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import UserError
-from workflow_scripts.timecat.images.datasets import Split
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.sequence_images import NO_BASE, SequenceImages, codes_of
+from workflow_scripts.timecat.images.datasets.split import Split
 
 FASTA = (".fa", ".fna", ".fasta")
 

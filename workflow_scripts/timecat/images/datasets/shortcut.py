@@ -8,8 +8,8 @@ network sees the core cue at once, with sixteen none does. The counterpart of Wa
 
 import numpy as np
 
-from workflow_scripts.timecat.images.datasets import Split
 from workflow_scripts.timecat.images.datasets.cues import CLASSES, FAMILIES, glyphs, render
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.randomness import key
 
 CORE_GLYPHS = 6

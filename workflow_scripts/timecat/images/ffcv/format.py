@@ -18,7 +18,7 @@ import numba.typed
 import numpy as np
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 
 # Before anything of FFCV, because it makes the import of FFCV cheap.
 from workflow_scripts.timecat.images import resizing, views

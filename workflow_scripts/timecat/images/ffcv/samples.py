@@ -9,7 +9,7 @@ import hashlib
 import numpy as np
 
 # beton.py comes before anything of FFCV, because it makes the import of FFCV cheap.
-from workflow_scripts.timecat.artifacts.files import UserError
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import BrokenImage, Jpeg
 from workflow_scripts.timecat.images.ffcv.format import JPEG, jpeg_pixels
 

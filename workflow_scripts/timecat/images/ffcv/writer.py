@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 # beton.py comes before anything of FFCV, because it makes the import of FFCV cheap.
-from workflow_scripts.timecat.artifacts.files import UserError, atomic_path
+from workflow_scripts.timecat.artifacts.files import atomic_path
+from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import BrokenImage
 from workflow_scripts.timecat.images.ffcv.format import describe, read_image, usable_workers
 from workflow_scripts.timecat.images.ffcv.samples import (

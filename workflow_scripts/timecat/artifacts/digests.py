@@ -1,0 +1,28 @@
+"""Digests of values, files and arrays."""
+
+import hashlib
+import json
+
+
+def canonical_json(value) -> str:
+    """The one JSON text of a value: sorted keys, no spaces. What digests are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value) -> str:
+    """SHA-256 (hex) of bytes, or of the canonical JSON of any other value."""
+    data = value if isinstance(value, (bytes, bytearray, memoryview)) else canonical_json(value).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def array_digest(array) -> str:
+    """SHA-256 (hex) of a NumPy array's dtype, shape and values."""
+    sha = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    sha.update(memoryview(array if array.flags.c_contiguous else array.copy()).cast("B") if array.size else b"")
+    return sha.hexdigest()
