@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from workflow_scripts.timecat import heads as heads_module
 from workflow_scripts.timecat.heads import StackedHeads, initial_weight
 from workflow_scripts.timecat.heads_reference import ReferenceHeads
 
@@ -79,6 +80,20 @@ def test_equal_to_separate_torch_runs(batch_norm, dtype, epochs, rtol):
             assert_close(stacked.beta[h], model[0].bias.detach(), rtol)
             assert_close(stacked.running_mean, model[0].running_mean, rtol)
             assert_close(stacked.running_var, model[0].running_var, rtol)
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_all_heads_in_one_product_as_on_a_gpu_are_equal_to_separate_torch_runs(batch_norm, classes, monkeypatch):
+    monkeypatch.setattr(heads_module, "_one_by_one", lambda device: False)
+    features, labels = data(classes=classes, dtype=torch.float64)
+    stacked, reference = pair(classes=classes, batch_norm=batch_norm, dtype=torch.float64)
+    with Products() as products:
+        ours = train(stacked, features[:64], labels[:64])
+    assert all(count == 1 for count in products.counts.values())
+    theirs = train(reference, features[:64], labels[:64])
+    assert_close(ours[:, 0], theirs[:, 0], 1e-9)
+    assert_close(stacked.logits(features), reference.logits(features), 1e-9)
 
 
 def test_momentum_is_used():

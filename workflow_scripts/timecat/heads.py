@@ -40,6 +40,11 @@ def initial_weight(key: int, classes: int, dim: int, std: float) -> torch.Tensor
     return torch.empty(classes, dim).normal_(0.0, std, generator=generator)
 
 
+def _one_by_one(device) -> bool:
+    """Whether each head has its own products on a device, or all heads have one."""
+    return torch.device(device).type == "cpu"
+
+
 class StackedHeads:
     """H heads of one replicate and one fit, one per weight decay, all starting from the same weight.
 
@@ -55,10 +60,10 @@ class StackedHeads:
         self.heads, self.classes, self.dim = H, C, D
         self.momentum, self.batch_norm = momentum, batch_norm
         like = {"dtype": dtype, "device": device}
-        on_cpu = torch.device(device).type == "cpu"
-        self._alignment = _ALIGNMENT if on_cpu else 1
-        self._rows = max(C, _FEWEST_ROWS) if on_cpu else C  # of a head in its products
-        self._together = 1 if on_cpu else H  # heads in one product
+        apart = _one_by_one(device)
+        self._alignment = _ALIGNMENT if apart else 1
+        self._rows = max(C, _FEWEST_ROWS) if apart else C  # of a head in its products
+        self._together = 1 if apart else H  # heads in one product
 
         # Parameters, gradients and momenta are three flat vectors (W, b, γ, β of all heads), so that a step of SGD is a
         # handful of calls.
