@@ -242,6 +242,7 @@ def described(variables: dict) -> str:
 def in_a_process(variables: dict) -> dict:
     """What a process with these environment variables measures."""
     command = [sys.executable, "-m", "benchmarks.reproducibility", "--measure"]
+    variables = {"OPENBLAS_NUM_THREADS": "1"} | variables  # as Snakemake sets it for a job of one thread
     done = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
