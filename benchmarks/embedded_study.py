@@ -196,7 +196,7 @@ def shortened_table(study: StudyFolder, repeats: int = 3) -> list[str]:
         *lines,
         "",
         f"Spared together: {spared:.0f} s of jobs, where the study's jobs take {total:.0f} s. The weight decays of a probe are "
-        "one job too, and its heads are trained in one product (below).",
+        "one job too, and its heads are trained together (below).",
     ]
 
 

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import time
 
+import pyarrow.parquet
+
 from tests.support.studies import StudyFolder, touch_tree
 
 CHECKPOINTS = 4  # step 4 of three seeds and step 12 of one, all of them members of an arm
@@ -114,8 +116,17 @@ def test_another_key_of_the_probe(study):
 
 
 def test_a_new_weight_decay(study):
-    study.change_config(lambda values: values["probe"]["weight_decays"].append(0.1))
+    """The others, wherever they now stand in the grid, give the same bits again."""
+
+    def metrics():
+        return pyarrow.parquet.read_table(study.path / "results/metrics.parquet").to_pylist()
+
+    before = metrics()
+    study.change_config(lambda values: values["probe"]["weight_decays"].insert(0, 0.1))
     assert study.run() == {"probe": PROBES, "tabulate": 1}
+    after = metrics()
+    assert len(after) == 1.5 * len(before), "three weight decays, where there were two"
+    assert [row for row in after if row["weight_decay"] != 0.1] == before
 
 
 def test_a_new_arm_from_existing_checkpoints(study):

@@ -31,10 +31,14 @@ class PretendingFolder(StudyFolder):
 
 
 def on_two_devices(study: StudyFolder, accumulation: int = 2, **limits) -> PretendingFolder:
-    """The tiny study with jobs of two devices. In two parts, a batch is the same sum on one device and on two."""
+    """The tiny study with jobs of two devices. In two parts, a batch is the same sum on one device and on two.
+
+    Images are extracted one by one: libraries may round otherwise where another number of them passes at once.
+    """
 
     def change(values):
         values["pretrain"]["accumulation"] = accumulation
+        values["features"] = {"batch_size": 1}
         values["limits"] = limits
 
     study.change_config(change)

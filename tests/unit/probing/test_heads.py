@@ -1,9 +1,16 @@
 """Stacked heads: equal to separate modules and optimizers, and independent of one another."""
 
+import os
+import subprocess
+import sys
+from collections import Counter
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.references.heads import ReferenceHeads
+from workflow_scripts.timecat.probing import heads
 from workflow_scripts.timecat.probing.heads import StackedHeads, initial_weight
 
 WEIGHT_DECAYS = [1e-4, 5e-3, 5e-2, 0.5]
@@ -75,6 +82,20 @@ def test_equal_to_separate_torch_runs(batch_norm, dtype, epochs, rtol):
             assert_close(stacked.running_var, model[0].running_var, rtol)
 
 
+@pytest.mark.parametrize("classes", [2, 7])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_all_heads_in_one_product_as_on_a_gpu_are_equal_to_separate_torch_runs(batch_norm, classes, monkeypatch):
+    monkeypatch.setattr(heads, "_one_by_one", lambda device: False)
+    features, labels = data(classes=classes, dtype=torch.float64)
+    stacked, reference = pair(classes=classes, batch_norm=batch_norm, dtype=torch.float64)
+    with Products() as products:
+        ours = train(stacked, features[:64], labels[:64])
+    assert all(count == 1 for count in products.counts.values())
+    theirs = train(reference, features[:64], labels[:64])
+    assert_close(ours[:, 0], theirs[:, 0], 1e-9)
+    assert_close(stacked.logits(features), reference.logits(features), 1e-9)
+
+
 def test_momentum_is_used():
     features, labels = data(dtype=torch.float64)
     for momentum in (0.5, 0.9):
@@ -95,19 +116,90 @@ def test_logits_are_of_the_running_statistics_and_change_nothing():
     assert torch.equal(heads.running_mean, before)
 
 
-# Sizes at which vectors end in the middle of a register, and few enough rows for MKL's kernel for thin products.
-@pytest.mark.parametrize(("classes", "dim", "rows"), [(2, 33, 75), (3, 17, 75), (7, 33, 130), (16, 64, 128)])
+# Sizes at which vectors end in the middle of a register, heads of few and of many rows, and sizes of embedded studies.
+SIZES = [(2, 33, 75), (2, 24, 256), (3, 17, 75), (5, 31, 33), (7, 33, 130), (10, 32, 64), (16, 64, 128), (41, 50, 19)]
+GRID = [1e-4, 5e-2, 1e-3, 1.0, 0.0, 1e-2]
+
+
+@pytest.mark.parametrize(("classes", "dim", "rows"), SIZES)
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_longer_grid_changes_no_bit_of_a_head(classes, dim, rows, batch_norm):
+def test_other_weight_decays_change_no_bit_of_a_head(classes, dim, rows, batch_norm):
+    assert_independent(classes, dim, rows, batch_norm)
+
+
+def assert_independent(classes, dim, rows, batch_norm):
+    """Every head of a grid gives the bits that it gives alone, and those that it gives in another place of a grid."""
     features, labels = data(rows, (dim - 10, 10), classes)
-    outcomes, logits = [], []
-    for count in (1, 2, 6):
-        heads, _ = pair([1e-4, 5e-2, 1e-3, 1.0, 0.0, 1e-2][:count], dim, classes, batch_norm=batch_norm)
-        outcomes.append(train(heads, features, labels, epochs=3)[..., 0])
-        logits.append(heads.logits(features)[:, 0])
-    for other in (1, 2):
-        assert torch.equal(outcomes[0], outcomes[other])
-        assert torch.equal(logits[0], logits[other])
+
+    def trained(grid):
+        heads, _ = pair(grid, dim, classes, batch_norm=batch_norm)
+        outcomes = train(heads, features, labels, epochs=3)
+        tensors = (outcomes.permute(2, 0, 1), heads.logits(features).permute(1, 0, 2), heads.W, heads.b)
+        return {decay: [tensor[head].clone() for tensor in tensors] for head, decay in enumerate(grid)}
+
+    alone = {decay: trained([decay])[decay] for decay in GRID}
+    for grid in (GRID[1::-1], GRID[::-1]):
+        for decay, tensors in trained(grid).items():
+            assert all(map(torch.equal, tensors, alone[decay])), (decay, grid)
+
+
+# Kernels of other CPUs, as far as libraries let themselves be told: torch's own, and MKL's (which heeds few on an AMD).
+RESTRICTIONS = [
+    {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
+    {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
+    {"ATEN_CPU_CAPABILITY": "avx512", "MKL_CBWR": "AVX512"},
+]
+
+
+def test_other_weight_decays_change_no_bit_with_other_kernels(root):
+    """MKL with COMPATIBLE rounds products of other sizes differently on every CPU."""
+    code = (
+        "import torch; from tests.unit.probing import test_heads as t; torch.set_num_threads(1)\n"
+        "[t.assert_independent(*size, norm) for size in t.SIZES[:5] for norm in (True, False)]"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=root, env=os.environ | variables, stderr=subprocess.PIPE)
+        for variables in RESTRICTIONS
+    ]
+    errors = [process.communicate()[1].decode() for process in running]
+    assert [process.returncode for process in running] == [0] * len(running), errors
+
+
+class Products(TorchDispatchMode):
+    """Counts the matrix products that are computed, by all that a library may choose a kernel by."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if any(word in function.name() for word in ("mm", "mv", "dot", "linear", "matmul")):
+            operands = [part for part in (*args, *(kwargs or {}).values()) if isinstance(part, torch.Tensor)]
+            described = [(tuple(x.shape), _strides(x), x.data_ptr() % 64) for x in operands]
+            self.counts[function.name(), tuple(described)] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def _strides(tensor) -> tuple:
+    """Its strides; that of a dimension of one element says nothing."""
+    return tuple(stride for size, stride in zip(tensor.shape, tensor.stride()) if size > 1)
+
+
+@pytest.mark.parametrize(("classes", "dim", "rows"), SIZES)
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_longer_grid_computes_more_products_but_no_other_ones(classes, dim, rows, batch_norm):
+    """So a library cannot choose its kernel by the number of weight decays, on any CPU."""
+    features, labels = data(rows, (dim - 10, 10), classes)
+    counts = []
+    for count in (1, 6):
+        heads, _ = pair(GRID[:count], dim, classes, batch_norm=batch_norm)
+        with Products() as products:
+            heads.train_step(features, labels, LR)
+            heads.logits(features)
+        counts.append(products.counts)
+    alone, six = counts
+    assert len(alone) >= (4 if batch_norm else 2)
+    assert six == Counter({call: 6 * number for call, number in alone.items()})
 
 
 def test_a_diverging_head_harms_no_other():

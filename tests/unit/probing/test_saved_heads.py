@@ -63,13 +63,14 @@ def test_the_heads_of_the_test_above_are_of_different_epochs(tmp_path):
     assert not torch.equal(probe.heads["paper"].running_mean, probe.heads["holdout"].running_mean)
 
 
-def test_a_head_alone_gives_the_bits_that_it_gave_beside_others():
-    """At the dimension of five real backbones, where MKL rounds by where in memory a vector lies."""
+@pytest.mark.parametrize(("classes", "dim"), [(37, 10240), (37, 1023), (3, 25), (2, 2048)])
+def test_a_head_alone_gives_the_bits_that_it_gave_beside_others(classes, dim):
+    """At the dimension of five real backbones, and at odd sizes: MKL rounds by where in memory a vector lies."""
     random = torch.Generator().manual_seed(0)
-    heads = StackedHeads(torch.zeros(37, 10240), [0.0] * 3)
+    heads = StackedHeads(torch.zeros(classes, dim), [0.0] * 3)
     for part in (heads.W, heads.b, heads.gamma, heads.beta, heads.running_mean):
         part.normal_(generator=random)
-    features = torch.randn(65, 10240, generator=random)
+    features = torch.randn(65, dim, generator=random)
     together = heads.logits(features)
     for index in range(3):
         assert torch.equal(saved_head(heads, index).logits(features), together[:, index])

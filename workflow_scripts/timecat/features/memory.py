@@ -42,13 +42,13 @@ def evaluation_chunk(classes: int) -> int:
 def stacked_bytes(heads: int, classes: int, dim: int, batch_norm: bool = True) -> int:
     """Bytes that the StackedHeads of one fit hold on their device, in float32, at most.
 
-    W, b and, with batch norm, γ, β, each with gradient and momentum; a product as large as W; running statistics.
+    W, b and, with batch norm, γ, β, each with gradient and momentum; W' and b', as large as W and b; running statistics.
     """
-    H, C, D = max(heads, math.ceil(4 / classes)), classes, dim  # a lone head of few classes has idle twins
-    shapes = [(H, C, D), (H, C)] + [(H, D), (H, D)] * batch_norm
-    line = 16  # numbers that tensors begin at multiples of
-    parameters = sum(math.ceil(math.prod(shape) / line) * line for shape in shapes)
-    return 4 * (3 * parameters + (H * C * D + 2 * D) * batch_norm + H + 1)
+    H, C, D = heads, classes, dim
+    line = 32  # numbers that a head's parts begin at multiples of, on the CPU
+    weight, bias, affine = (H * math.ceil(size / line) * line for size in (C * D, C, D))
+    parameters = weight + bias + 2 * affine * batch_norm
+    return 4 * (3 * parameters + (weight + bias + 2 * D) * batch_norm + H + 1)
 
 
 def device_bytes(

@@ -2,14 +2,22 @@
 
 The heads of one replicate see the same batches, hence the same normalised features x̂, and share no parameter. Folding
 each head's affine into its weights, W'_h = W_h diag(γ_h) and b'_h = b_h + W_h β_h, leaves one matrix product forward,
-z = W' x̂ᵀ + b', and one back, G = δ x̂, for all heads. With δ = (softmax(z) - onehot) / B and s_h = Σ_n δ_hn the
-gradients of the mean cross entropy follow by hand:
+z_h = W'_h x̂ᵀ + b'_h, and one back, G_h = δ_h x̂. With δ = (softmax(z) - onehot) / B and s_h = Σ_n δ_hn the gradients of
+the mean cross entropy follow by hand:
 
     dW_h = G_h diag(γ_h) + s_h β_hᵀ    db_h = s_h    dγ_h = Σ_c W_h ∘ G_h    dβ_h = W_hᵀ s_h
 
-Heads are the leading dimension of every tensor, [H, C, D] and [H, C, B], and no sum runs across it. So on the CPU, with
-one thread, another weight decay changes no bit of the others, and a head that diverges harms none. `heads_reference` is
-the same in plain modules and torch.optim.SGD; the tests hold the two equal.
+Heads are the leading dimension of every tensor, [H, C, D] and [H, C, B], and no sum runs across it. On the CPU, with one
+thread, another weight decay changes no bit of the other heads, and a head that diverges harms none. This does not
+depend on which kernels a library chooses for which sizes, because every call that MKL answers has sizes, strides and
+alignments that do not depend on H:
+
+- each head has its own products, and its operands begin at multiples of 64 bytes;
+- everything else is torch's own code, which treats each row of a tensor alike; the flat vectors of the SGD step are
+  whole numbers of its vector loop, so no head falls into the loop's remainder.
+
+On a GPU, where small products would leave most of it idle, all heads are one product, and last bits may depend on H.
+`heads_reference` is the same in plain modules and torch.optim.SGD; the tests hold the two equal.
 """
 
 import math
@@ -21,15 +29,20 @@ BN_MOMENTUM = 0.1
 BN_EPS = 1e-5
 TOP = 5
 
-# MKL computes a product of fewer rows than this by another kernel, which rounds otherwise; see StackedHeads.__init__.
+# MKL has slow kernels for products of fewer rows than this: a head of two or three classes gets rows of zeros.
 _FEWEST_ROWS = 4
-_LINE = 16  # float32 numbers in a cache line
+_ALIGNMENT = 32  # numbers: at least a cache line, and as many as torch's vector loops take at a time at most
 
 
 def initial_weight(key: int, classes: int, dim: int, std: float) -> torch.Tensor:
     """W ~ N(0, std²) as float32 [classes, dim] on the CPU: a function of its arguments, of no global generator."""
     generator = torch.Generator().manual_seed(key >> 1)  # a generator takes 63 bits
     return torch.empty(classes, dim).normal_(0.0, std, generator=generator)
+
+
+def _one_by_one(device) -> bool:
+    """Whether each head has its own products on a device, or all heads have one."""
+    return torch.device(device).type == "cpu"
 
 
 class StackedHeads:
@@ -43,31 +56,40 @@ class StackedHeads:
     def __init__(self, weight, weight_decays, *, momentum=0.9, batch_norm=True, dtype=torch.float32, device="cpu"):
         if not len(weight_decays):
             raise ValueError("a probe needs at least one weight decay")
-        C, D = weight.shape
-        self.heads, self.classes, self.dim = len(weight_decays), C, D
+        H, (C, D) = len(weight_decays), weight.shape
+        self.heads, self.classes, self.dim = H, C, D
         self.momentum, self.batch_norm = momentum, batch_norm
-        # A lone head of two or three classes gets an idle twin, so that it rounds as it does in a longer grid.
-        spare = max(0, math.ceil(_FEWEST_ROWS / C) - self.heads)
-        H = self._stacked = self.heads + spare
         like = {"dtype": dtype, "device": device}
+        apart = _one_by_one(device)
+        self._alignment = _ALIGNMENT if apart else 1
+        self._rows = max(C, _FEWEST_ROWS) if apart else C  # of a head in its products
+        self._together = 1 if apart else H  # heads in one product
 
         # Parameters, gradients and momenta are three flat vectors (W, b, γ, β of all heads), so that a step of SGD is a
         # handful of calls.
-        shapes = [(H, C, D), (H, C)] + ([(H, D), (H, D)] if batch_norm else [])
-        length = sum(map(_padded, shapes))
+        shapes = [(self._rows, D), (self._rows,)] + ([(D,), (D,)] if batch_norm else [])
+        length = H * sum(map(self._padded, shapes))
         self._parameters, self._gradients, self._momenta = (torch.zeros(length, **like) for _ in range(3))
-        parameters, gradients = _parts(self._parameters, shapes), _parts(self._gradients, shapes)
-        self.W, self.b = parameters[:2]
-        self._dW, self._db = gradients[:2]
+        parameters, gradients = self._parts(self._parameters, shapes), self._parts(self._gradients, shapes)
+        self.W, self.b = (part[:, :C] for part in parameters[:2])
+        self._dW, self._db = (part[:, :C] for part in gradients[:2])
         self.W.copy_(weight)
+        factors, offsets = parameters[:2]  # of the forward product: W' and b', padded
         if batch_norm:
             self.gamma, self.beta = parameters[2:]
             self._dgamma, self._dbeta = gradients[2:]
             self.gamma.fill_(1.0)
             self.running_mean, self.running_var = torch.zeros(D, **like), torch.ones(D, **like)
-            self._product = torch.empty_like(self.W)  # first W', then W ∘ G
+            length = H * sum(map(self._padded, shapes[:2]))
+            factors, offsets = self._parts(torch.zeros(length, **like), shapes[:2])
+            self._product, folded = factors[:, :C], offsets[:, :C]  # the product is first W', then W ∘ G
             self._gamma_rows, self._beta_rows = self.gamma.unsqueeze(1), self.beta.unsqueeze(1)
-        decays = torch.tensor([*weight_decays, *[weight_decays[0]] * spare], **like)
+            # What the products of _logits and _backward take of each head (or of all) beside W' and δ.
+            self._affine = self._per_product(self.b.unsqueeze(1), self._beta_rows, self.W.mT, folded.unsqueeze(1))
+            self._back = self._per_product(self._db.unsqueeze(1), self.W, self._dbeta.unsqueeze(1))
+        self._factors, self._offsets = self._matrices(factors), offsets.unsqueeze(2)
+        self._G = self._matrices(gradients[0])
+        decays = torch.tensor([*weight_decays], **like)
         self._decay_W, self._decay_b = decays.view(H, 1, 1), decays.view(H, 1)
         self._minus_one = torch.full((1, 1, 1), -1.0, **like)
 
@@ -77,26 +99,29 @@ class StackedHeads:
         features: [B, D], B > 1 with batch norm; labels: int64 [B]; lr: step size. Returns, per head [H], the summed
         loss (in nats) and how many rows had their label first and among the first five; a tie counts against the label.
         """
-        H, C, B = self._stacked, self.classes, len(labels)
+        H, C, B = self.heads, self.classes, len(labels)
         features = features.to(self.W.dtype)
         x_hat = self._normalise(features, training=True)
-        log_p = torch.log_softmax(self._logits(x_hat), 1)
+        z = self._logits(x_hat)  # [H, rows, B], and from here on memory for other things
+        log_p = torch.log_softmax(z[:, :C], 1)
         index = labels.view(1, 1, B).expand(H, 1, B)
         log_p_label = log_p.gather(1, index)
-        less_likely = torch.lt(log_p, log_p_label, out=torch.empty_like(log_p)).sum(1)  # as numbers: cheaper to sum
+        less_likely = torch.lt(log_p, log_p_label, out=z[:, :C]).sum(1)  # as numbers: cheaper to sum
         loss = -log_p_label.sum((1, 2))
         top1 = (less_likely >= C - 1).sum(1)
         top5 = (less_likely >= C - TOP).sum(1)
 
-        delta = log_p.exp_().scatter_add_(1, index, self._minus_one.expand(H, 1, B))  # 1/B is applied to its sums below
-        self._backward(delta, x_hat)
+        delta = torch.exp(log_p, out=z[:, :C]).scatter_add_(1, index, self._minus_one.expand(H, 1, B))
+        if self._rows > C:
+            z[:, C:] = 0
+        self._backward(z, delta, x_hat)  # which applies the 1/B to its sums
         self._descend(lr)
-        return loss[: self.heads], top1[: self.heads], top5[: self.heads]
+        return loss, top1, top5
 
     def logits(self, features) -> torch.Tensor:
         """Logits [B, H, C] (a view of [H, C, B]) of features [B, D], normalised by the running statistics."""
         x_hat = self._normalise(features.to(self.W.dtype), training=False)
-        return self._logits(x_hat)[: self.heads].permute(2, 0, 1)
+        return self._logits(x_hat)[:, : self.classes].permute(2, 0, 1)
 
     def _normalise(self, features, training: bool):
         """x̂, by the statistics of the batch (and the running ones take note) or by the running ones."""
@@ -107,24 +132,27 @@ class StackedHeads:
         )
 
     def _logits(self, x_hat):
-        """z = W' x̂ᵀ + b', [H, C, B]."""
-        H, C, D = self.W.shape
+        """z = W' x̂ᵀ + b', [H, rows, B]: C rows of each head, and what comes of its rows of zeros."""
+        shape = (self._rows, len(x_hat))
+        (z,) = self._parts(x_hat.new_empty(self.heads * self._padded(shape)), [shape])
         if self.batch_norm:
-            W = torch.mul(self.W, self._gamma_rows, out=self._product)
-            b = torch.baddbmm(self.b.unsqueeze(1), self._beta_rows, self.W.mT)
-        else:
-            W, b = self.W, self.b
-        return torch.addmm(b.view(H * C, 1), W.view(H * C, D), x_hat.t()).view(H, C, -1)
+            torch.mul(self.W, self._gamma_rows, out=self._product)
+            for b, beta, W, folded in self._affine:
+                torch.baddbmm(b, beta, W, out=folded)
+        z.copy_(self._offsets)
+        for out, W in zip(self._matrices(z), self._factors):
+            torch.addmm(out, W, x_hat.t(), out=out)
+        return z
 
-    def _backward(self, delta, x_hat):
-        """Fill the gradients from B δ [H, C, B] and x̂ [B, D]."""
-        H, C, B = delta.shape
+    def _backward(self, padded, delta, x_hat):
+        """Fill the gradients from B δ [H, C, B], which is part of ``padded`` [H, rows, B], and x̂ [B, D]."""
         s = torch.mean(delta, 2, out=self._db)
-        G = self._dW.view(H * C, -1)
-        torch.addmm(G, delta.view(H * C, B), x_hat, beta=0, alpha=1 / B, out=G)
+        for G, part in zip(self._G, self._matrices(padded)):
+            torch.addmm(G, part, x_hat, beta=0, alpha=1 / len(x_hat), out=G)
         if self.batch_norm:
             torch.sum(torch.mul(self.W, self._dW, out=self._product), 1, out=self._dgamma)
-            torch.bmm(s.unsqueeze(1), self.W, out=self._dbeta.unsqueeze(1))
+            for part, W, dbeta in self._back:
+                torch.bmm(part, W, out=dbeta)
             self._dW.mul_(self._gamma_rows).addcmul_(s.unsqueeze(2), self._beta_rows)
 
     def _descend(self, lr: float):
@@ -135,13 +163,21 @@ class StackedHeads:
         v.mul_(self.momentum).add_(g)
         self._parameters.add_(g.add_(v, alpha=self.momentum), alpha=-lr)
 
+    def _parts(self, flat, shapes) -> list:
+        """Views [H, *shape] of a flat vector, one after the other; each head's begins at a multiple of the alignment."""
+        parts = flat.split([self.heads * self._padded(shape) for shape in shapes])
+        return [
+            part.view(self.heads, -1)[:, : math.prod(shape)].unflatten(1, shape) for part, shape in zip(parts, shapes)
+        ]
 
-def _parts(flat, shapes) -> list:
-    """Views of a flat vector, one after the other, in the given shapes."""
-    parts = flat.split([_padded(shape) for shape in shapes])
-    return [part[: math.prod(shape)].view(shape) for part, shape in zip(parts, shapes)]
+    def _padded(self, shape) -> int:
+        """Numbers that a head takes of a flat vector for a part of this shape."""
+        return math.ceil(math.prod(shape) / self._alignment) * self._alignment
 
+    def _matrices(self, part):
+        """A part [H, rows, n] as the matrices of its products: [rows, n] of each head or, on a GPU, one [H rows, n]."""
+        return part.unbind() if self._together == 1 else [part.flatten(0, 1)]
 
-def _padded(shape) -> int:
-    """Numbers that a part takes of a flat vector: each begins at a cache line, as MKL may round by where operands lie."""
-    return math.ceil(math.prod(shape) / _LINE) * _LINE
+    def _per_product(self, *parts) -> list:
+        """Parts [H, ...] as [1, ...] of each head or, on a GPU, of all: a tuple for each."""
+        return list(zip(*(part.split(self._together) for part in parts)))

@@ -46,10 +46,10 @@ class SavedHead:
         return self.gamma / torch.sqrt(self.running_var + BN_EPS)
 
     def stacked(self, device="cpu") -> StackedHeads:
-        """The head as the probe had it, so that (on the CPU, with one thread) it gives the very logits that it gave.
+        """The head as the probe had it: on the CPU, with one thread, it gives the same logits, bit for bit.
 
-        To the bit where the dimension is small or a multiple of 16, as those of real backbones are. Else, and on a GPU,
-        the last bits may differ: libraries choose how they multiply by what lies where, and by the number of heads.
+        The rows must be scored in the same pieces (probe_memory.evaluation_chunk). On a GPU the last bits may differ:
+        there a probe multiplies all of its heads at once.
         """
         heads = StackedHeads(self.weight, [0.0], batch_norm=self.batch_norm, device=device)
         for name, value in self.tensors().items():
