@@ -172,7 +172,8 @@ def test_nothing_but_the_graph_is_printed(fresh):
 def test_the_snakefile_is_quick_to_parse():
     """Every cluster job parses it again: neither torch nor pandas."""
     code = (
-        "import sys; from workflow_scripts.timecat.config import reading as configuration_errors, source_code, study;"
+        "import sys; from workflow_scripts.timecat.artifacts import source_code;"
+        "from workflow_scripts.timecat.config import reading; from workflow_scripts.timecat.study import study;"
         "assert not {'torch', 'pandas', 'numpy', 'pyarrow'} & set(sys.modules)"
     )
     run(sys.executable, "-c", code)

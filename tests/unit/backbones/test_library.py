@@ -173,7 +173,8 @@ def test_the_embedded_study_does_not_import_torchvision(root):
     """It costs every stage more than a second."""
     code = (
         "import sys\n"
-        "from workflow_scripts.timecat.checkpoints import files as checkpoints, training\n"
+        "from workflow_scripts.timecat.checkpoints import files\n"
+        "from workflow_scripts.timecat.pretraining import training\n"
         "from workflow_scripts.timecat.backbones.build import build_backbone\n"
         "build_backbone({'architecture': 'small_residual', 'width': 4, 'blocks': 2})\n"
         "assert 'torchvision' not in sys.modules\n"

@@ -322,7 +322,8 @@ def test_compilation_is_of_training_only(root, tmp_path):
 import torch
 from torch._inductor import config
 from tests.unit.pretraining import test_recipe_options as tests
-from workflow_scripts.timecat.runtime import torch_settings, training
+from workflow_scripts.timecat.pretraining import training
+from workflow_scripts.timecat.runtime import torch_settings
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.pretraining.compiling import compiled
 
