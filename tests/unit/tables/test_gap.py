@@ -11,12 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import ttest_ind
-from sklearn.metrics import matthews_corrcoef
 
 from workflow_scripts import tabulate_gap
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.measures.metrics import accuracy, matthews_correlation
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.tables import gap as gap_table
 from workflow_scripts.timecat.tables.figures import gap as gap_figure
@@ -45,17 +43,6 @@ def both(values) -> dict[str, list[float]]:
 def rows(values=PERCENT) -> dict:
     made = gap_table.gap_rows({cell: both(own) for cell, own in values.items()}, ARMS, ["a", "b"])
     return {(row.arm["name"], row.component): row for row in made}
-
-
-@pytest.mark.parametrize("classes", [2, 5])
-def test_matthews_correlation_is_scikit_learns(classes):
-    random = np.random.default_rng(classes)
-    labels = random.integers(0, classes, 400)
-    predicted = np.where(random.random(400) < 0.4, labels, random.integers(0, classes, 400))
-    assert matthews_correlation(labels, predicted) == pytest.approx(100 * matthews_corrcoef(labels, predicted))
-    assert matthews_correlation(labels, labels) == pytest.approx(100)
-    assert matthews_correlation(labels, np.zeros_like(labels)) == 0 == matthews_correlation(labels * 0, predicted)
-    assert accuracy(labels, predicted) == pytest.approx(100 * np.mean(labels == predicted))
 
 
 def test_the_gap_is_direct_minus_transferred_with_welchs_interval():
