@@ -197,6 +197,14 @@ def test_a_weak_etag_is_no_condition_but_tells_a_change(server, target):
     assert (server.requests, server.conditions) == (["bytes=100000-", None], [None, None])
 
 
+def test_a_partial_answer_that_was_not_requested_is_refused(server, target, monkeypatch):
+    original = Handler.send_response
+    monkeypatch.setattr(Handler, "send_response", lambda handler, code: original(handler, 206))
+    with pytest.raises(UserError, match="cannot be downloaded"):
+        fetch(server, target)
+    assert server.requests == [None] * downloads.ATTEMPTS
+
+
 def test_half_of_another_url_is_not_continued(server, target):
     interrupt(server, target)
     server.url += "?other"

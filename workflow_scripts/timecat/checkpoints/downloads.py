@@ -74,34 +74,20 @@ def download(url: str, path, sha256: str = "", pause: float = 1.0) -> dict:
 
 
 def _transfer(url: str, part: Path, about: Path) -> None:
-    """One attempt: go on after what ``part`` holds if the server still has the same file, else begin anew."""
+    """Make one attempt: continue what ``part`` holds if the server still has the same file, else begin anew."""
     have, known = _size(part), _read_about(about, url)
-    headers = {"Accept-Encoding": "identity", "User-Agent": "timecat"}
-    # With nothing to tell it by, the rest might be of another file.
-    if have and known and any(known[name] for name in ("total", *VALIDATORS)):
-        headers["Range"] = f"bytes={have}-"
-        if condition := _if_range(known):
-            headers["If-Range"] = condition
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        response = urllib.request.urlopen(_request(url, have, known), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing is left to send: the part is whole, or of another file
-            if known and have == known["total"] and _total_of(error.headers.get("Content-Range")) in (None, have):
-                return
-            part.unlink(missing_ok=True)
-            raise _Interrupted("the part was not of this file") from None
-        if error.code in PASSING:
-            raise _Interrupted(f"status {error.code} {error.reason}") from None
-        raise UserError(
-            f"{url} cannot be downloaded: the server says {error.code} {error.reason}; correct the URL in `checkpoints`"
-        ) from None
+        _check_refusal(error, url, part, known)
+        return
     with response:
-        if response.status == 206 and _continues(response.headers, have, known):
+        if response.status == 206:
+            if known is None or not _continues(response.headers, have, known):
+                part.unlink(missing_ok=True)
+                raise _Interrupted("the file at the server has changed")
             log(f"{url}: going on after {have} bytes")
             mode, total = "ab", known["total"] or _total_of(response.headers["Content-Range"])
-        elif response.status == 206:
-            part.unlink(missing_ok=True)
-            raise _Interrupted("the file at the server has changed")
         else:
             if have:
                 log(f"{url}: beginning anew, since it changed or its server cannot go on in the middle")
@@ -112,6 +98,32 @@ def _transfer(url: str, part: Path, about: Path) -> None:
             have = _copy(response, file, have, total, part.name.removeprefix(".").removesuffix(".part"))
     if total is not None and have != total:
         raise _Interrupted(f"the connection ended at {have} of {total} bytes")
+
+
+def _request(url: str, have: int, known: dict | None) -> urllib.request.Request:
+    """Return a request for the bytes after the first ``have`` of a known file, or for all of it."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "timecat"}
+    # Without a size or a validator nothing would tell that the rest is of another file.
+    if have and known and any(known[name] for name in ("total", *VALIDATORS)):
+        headers["Range"] = f"bytes={have}-"
+        if condition := _if_range(known):
+            headers["If-Range"] = condition
+    return urllib.request.Request(url, headers=headers)
+
+
+def _check_refusal(error: urllib.error.HTTPError, url: str, part: Path, known: dict | None) -> None:
+    """Return if the server refuses because ``part`` is complete; raise _Interrupted or UserError otherwise."""
+    if error.code == 416:  # nothing is left to send: the part is whole, or of another file
+        have = _size(part)
+        if known and have == known["total"] and _total_of(error.headers.get("Content-Range")) in (None, have):
+            return
+        part.unlink(missing_ok=True)
+        raise _Interrupted("the part was not of this file") from None
+    if error.code in PASSING:
+        raise _Interrupted(f"status {error.code} {error.reason}") from None
+    raise UserError(
+        f"{url} cannot be downloaded: the server says {error.code} {error.reason}; correct the URL in `checkpoints`"
+    ) from None
 
 
 def _copy(response, file, have: int, total: int | None, title: str) -> int:
