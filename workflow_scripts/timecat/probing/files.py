@@ -1,7 +1,7 @@
 """What stages that train or read probes share on disk: a split's index, and the Parquet of metrics and predictions."""
 
 from workflow_scripts.timecat.artifacts.digests import digest
-from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.artifacts.files import atomic_path
 
 
 def read_index(path):
@@ -45,9 +45,7 @@ def write_predictions(path, replicates: list[dict]) -> str:
 
 def write_table(path, table) -> None:
     """Write a pyarrow table as Parquet, atomically."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd")
-    write_bytes(path, buffer.getvalue().to_pybytes())
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
