@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.calibration import calibration_curve
 
 from tests.references.calibration import (
     ecce_reference,
@@ -70,7 +71,7 @@ def test_equals_the_plain_twin(minimum_rows, depth, bins):
         assert np.isnan(found.worst_group_accuracy) and found.worst_group == ""
 
 
-# What MCGrad 0.1.5 (PyPI, MIT; MulticalibrationError with float64, adaptive_calibration_error) says of example():
+# What MCGrad 0.1.5 (MIT; tests/references/mcgrad_figures.py computes it anew) says of example():
 # depth, least rows -> segments, ECCE of all rows in σ, MCE_σ, MCE_abs; minimum detectable error; ECE.
 MCGRAD = {
     (0, 10): (1, 3.0417784589497177, 3.0417784589497177, 0.05418992565443598),
@@ -94,6 +95,15 @@ def test_mcgrad_says_the_same(depth, minimum_rows):
     if depth > 1:
         assert found.worst_segment == "a=1 & b=0"
     assert measured(p, y, segments, bins=6).ece / 100 == pytest.approx(MCGRAD_ECE, rel=1e-10)
+
+
+@pytest.mark.parametrize("bins", [1, 5, 6, 15, 40])
+def test_scikit_learn_says_the_same_of_bins_of_equally_many_rows(bins):
+    """Its bins are those between quantiles, which are ours where the number of rows is a multiple of that of bins."""
+    p, y, _ = example()
+    of_labels, of_probabilities = calibration_curve(y, p, n_bins=bins, strategy="quantile")
+    ece = measured(p, y, make_segments(600, [], 10, 1), bins).ece
+    assert len(of_labels) == bins and ece == pytest.approx(100 * np.abs(of_labels - of_probabilities).mean(), rel=1e-10)
 
 
 def test_perfect_calibration_shows_what_is_said_of_it():
