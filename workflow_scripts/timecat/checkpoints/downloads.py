@@ -47,7 +47,7 @@ def download(url: str, path, sha256: str = "", pause: float = 1.0) -> dict:
             _transfer(url, part, about)
             break
         except (_Interrupted, OSError, http.client.HTTPException) as error:
-            if getattr(error, "errno", None) in OWN_ERRORS:
+            if isinstance(error, OSError) and error.errno in OWN_ERRORS:
                 raise UserError(f"{part} cannot be written: {error.strerror}; mend that and run again") from None
             in_vain = 0 if _size(part) > before else in_vain + 1
             if in_vain == ATTEMPTS:
