@@ -1,6 +1,7 @@
 """Downloads from a real server on loopback: resumed, never glued to another file's half, checked, given up with a sentence."""
 
 import contextlib
+import errno
 import hashlib
 import http.server
 import subprocess
@@ -272,6 +273,16 @@ def test_attempts_are_limited_and_what_came_is_kept(server, target):
     fetch(server, target)
     assert_whole(target)
     assert server.requests[-1] == "bytes=100000-"
+
+
+def test_a_full_disk_is_not_tried_again(server, target, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(downloads, "_copy", full)
+    with pytest.raises(UserError, match="cannot be written: No space left on device"):
+        fetch(server, target)
+    assert len(server.requests) == 1
 
 
 def test_nobody_there(server, target):
