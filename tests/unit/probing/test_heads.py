@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.references.heads import ReferenceHeads
-from workflow_scripts.timecat.probing import heads
+from workflow_scripts.timecat.probing import heads as heads_module
 from workflow_scripts.timecat.probing.heads import StackedHeads, initial_weight
 
 WEIGHT_DECAYS = [1e-4, 5e-3, 5e-2, 0.5]
@@ -85,7 +85,7 @@ def test_equal_to_separate_torch_runs(batch_norm, dtype, epochs, rtol):
 @pytest.mark.parametrize("classes", [2, 7])
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_all_heads_in_one_product_as_on_a_gpu_are_equal_to_separate_torch_runs(batch_norm, classes, monkeypatch):
-    monkeypatch.setattr(heads, "_one_by_one", lambda device: False)
+    monkeypatch.setattr(heads_module, "_one_by_one", lambda device: False)
     features, labels = data(classes=classes, dtype=torch.float64)
     stacked, reference = pair(classes=classes, batch_norm=batch_norm, dtype=torch.float64)
     with Products() as products:
