@@ -85,6 +85,7 @@ localrules:
     tabulate_grid,
     tabulate_gap,
     tabulate_spurious,
+    tabulate_counterexample,
 
 
 rule all:
@@ -125,3 +126,4 @@ include: "rules/tabulate_gap.smk"
 include: "rules/tabulate_spurious.smk"
 include: "rules/calibration.smk"
 include: "rules/counterexample.smk"
+include: "rules/tabulate_counterexample.smk"
