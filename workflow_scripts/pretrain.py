@@ -6,10 +6,10 @@ from pathlib import Path
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command, devices, nodes, world
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 LOG_EVERY = 10  # steps
 EVALUATION_BATCH = 500  # images
