@@ -97,6 +97,7 @@ def transfer(arguments, device: str) -> None:
     spread = settings.for_rows(len(target.data.train_labels))
     command.log(f"{spread.steps(len(target.data.train_labels))} steps of {settings.batch_size} images for each network")
     progress = Progress(runs * settings.epochs, f"{arguments.mode} on {arguments.data_set}", "epochs")
+    job = training.Job(arguments.mode, kept, progress)
     command.log_start_up()
     reports = []
     for replicate, (members, own) in enumerate(zip(arguments.replicates, weights)):
@@ -106,9 +107,7 @@ def transfer(arguments, device: str) -> None:
                 return finetuned(own)
             return untrained(arguments.backbone, members, target.transform.size, arguments.initialisation)
 
-        reports.append(
-            training.transfer_replicate(replicate, members, backbones, target, settings, arguments.mode, kept, progress)
-        )
+        reports.append(training.transfer_replicate(replicate, members, backbones, target, settings, job))
         replicates.log_report(replicate, members, reports[-1])
     progress.close()
     kept.stop_watching()

@@ -90,11 +90,7 @@ def _transfer(url: str, part: Path, about: Path) -> None:
                 return
             part.unlink(missing_ok=True)
             raise _Interrupted("the part was not of this file") from None
-        if error.code in PASSING:
-            raise _Interrupted(f"status {error.code} {error.reason}") from None
-        raise UserError(
-            f"{url} cannot be downloaded: the server says {error.code} {error.reason}; correct the URL in `checkpoints`"
-        ) from None
+        raise _refused(url, error) from None
     with response:
         if response.status == 206 and _continues(response.headers, have, known):
             log(f"{url}: going on after {have} bytes")
@@ -112,6 +108,15 @@ def _transfer(url: str, part: Path, about: Path) -> None:
             have = _copy(response, file, have, total, part.name.removeprefix(".").removesuffix(".part"))
     if total is not None and have != total:
         raise _Interrupted(f"the connection ended at {have} of {total} bytes")
+
+
+def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
+    """Return what to raise for a status that brings nothing: another attempt may help, or the URL is wrong."""
+    if error.code in PASSING:
+        return _Interrupted(f"status {error.code} {error.reason}")
+    return UserError(
+        f"{url} cannot be downloaded: the server says {error.code} {error.reason}; correct the URL in `checkpoints`"
+    )
 
 
 def _copy(response, file, have: int, total: int | None, title: str) -> int:
