@@ -5,7 +5,7 @@ kept under a digest of the same files (code_fingerprint).
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def _imports(path: Path) -> list[str]:
 def _running(node: ast.AST) -> Iterator[ast.AST]:
     """A node and those below it, without what stands in ``if TYPE_CHECKING:``."""
     yield node
-    children = ast.iter_child_nodes(node)
+    children: Iterable[ast.AST] = ast.iter_child_nodes(node)
     if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
         children = node.orelse
     for child in children:
