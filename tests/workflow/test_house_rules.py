@@ -9,9 +9,11 @@ import tomllib
 
 import pytest
 
+from tests.support import names
 from tests.support.closures import stages
 from tests.support.studies import ROOT
 
+GONE = "heads_" + "gone"  # in two parts: no code has the whole
 RUN = 6  # lines that say something: no blank ones, no bare directives, no brackets alone
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 
@@ -100,3 +102,23 @@ def test_local_rules_are_those_that_write_tables():
     local = set(re.search(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE)[1].replace(",", "").split())
     names = {name for path in RULES for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)}
     assert local == {name for name in names if name.startswith("tabulate")} | {"all", "all_arms", "build_image"}
+
+
+def test_docstrings_and_comments_name_what_exists():
+    """A module that moved, or a function that was renamed, is looked for in vain."""
+    found = {path: [name for remark in names.remarks(path) for name in names.unknown(remark)] for path in names.files()}
+    assert {str(path.relative_to(ROOT)): wrong for path, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.parametrize(
+    ("remark", "wrong"),
+    [
+        (f"as `{GONE}` does, and `initial_weight`", [GONE]),
+        ("see heads.initial_weight and heads.initial_wait", ["heads.initial_wait"]),
+        ("see probing.heads and probing.head", ["probing.head"]),
+        ("tests.references.heads.ReferenceHeads, tests.references.heads.Absent", ["tests.references.heads.Absent"]),
+        ("probe.lr, features.views, `limits.memory_gb`, numpy.random, prep.py, e.g. this", []),
+    ],
+)
+def test_names_that_lead_nowhere_are_found(remark, wrong):
+    assert names.unknown(remark) == wrong

@@ -356,7 +356,7 @@ def test_the_stage_keeps_to_its_memory(tmp_path, folders, data, monkeypatch):
 
 
 def test_the_stage_names_heads_that_do_not_fit_the_gpu_before_it_trains(folders, data, monkeypatch):
-    """The arithmetic is that of probe_memory; here stands which numbers it is given. (No test has a GPU.)"""
+    """The arithmetic is that of features.memory; here stands which numbers it is given. (No test has a GPU.)"""
     args = SimpleNamespace(features=folders, replicates=[SEEDS])
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=10**9))
     with pytest.raises(UserError, match="^2 weight decays of 6 classes x 17 features, in batches of 16, need 2.1 GB"):

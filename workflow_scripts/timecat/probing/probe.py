@@ -77,7 +77,7 @@ def batches(rows: int, size: int) -> list[slice]:
 def train_epoch(heads: dict, view, order, wanted: dict, labels, batch_size: int, lr: float) -> dict:
     """Train each fit's heads on its rows of a view, once; returns, by fit, the running average of the training batches.
 
-    heads: StackedHeads by fit. view: a table of feature_reader. order: int64, all rows that any fit trains on, read once
+    heads: StackedHeads by fit. view: a table of features.reader. order: int64, all rows that any fit trains on, read once
     for all fits. wanted: bool [rows] by fit, those that it trains on. labels: int64 [rows] of the view, on the host.
     """
     labels = torch.from_numpy(labels)
@@ -111,7 +111,7 @@ def _train_group(heads: StackedHeads, features, labels, group, lr: float) -> lis
 
 
 def evaluate(heads, features, labels, device="cpu") -> Scores:
-    """Scores of heads on all rows of features, a table of feature_reader or an array [rows, D]; labels int64 [rows]."""
+    """Scores of heads on all rows of features, a table of features.reader or an array [rows, D]; labels int64 [rows]."""
     N, chunk = len(labels), evaluation_chunk(heads.classes)
     pieces = Pieces(min(chunk, N - start) for start in range(0, N, chunk))
     labels = torch.from_numpy(labels)

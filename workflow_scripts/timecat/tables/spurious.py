@@ -44,7 +44,7 @@ def measure(path, rows: np.ndarray, groups: np.ndarray) -> dict[tuple[str, str],
 
 
 def spurious_rows(measured: dict, arms: list[dict], data_sets: list[dict]) -> list[Row]:
-    """A tables.Row for each arm, its summaries by (data set's name, quantity, selection).
+    """A accuracies.Row for each arm, its summaries by (data set's name, quantity, selection).
 
     measured: (arm's name, data set's name) -> what `measure` gives.
     """
