@@ -18,7 +18,7 @@ INFRA_ARGS := -n 2
 CONFIG := config/config.yaml
 GPUS :=
 TABLE :=
-LINT := workflow_scripts tests $(wildcard benchmarks)
+LINT := workflow_scripts tests benchmarks containers
 SMK := Snakefile rules
 
 .PHONY: help setup table2 plan test test-infra lint dag docs bench lock
@@ -42,9 +42,9 @@ test-infra: setup ## tests on real Apptainer and Slurm, which are installed (roo
 	@tests/infra/with-services env TIMECAT_INFRA_REQUIRED=1 python -m pytest --dist loadfile --durations=15 \
 		$(INFRA_ARGS) tests/infra tests/workflow/test_readme.py -k 'infra or apptainer'
 
-lint: setup ## style and mistakes: ruff, snakefmt, snakemake --lint; all of them, even if the first fails
+lint: setup ## style, complexity, types, layers: ruff, snakefmt, snakemake --lint, mypy, lint-imports; all of them, even if one fails
 	@failed=; for check in "ruff check $(LINT)" "ruff format --check $(LINT)" "snakefmt --check $(SMK)" \
-		"snakemake --lint"; do echo "$$check"; $$check || failed=1; done; [ -z "$$failed" ]
+		"snakemake --lint" mypy "lint-imports --cache-dir .cache/import-linter"; do echo "$$check"; $$check || failed=1; done; [ -z "$$failed" ]
 
 dag: setup ## draw the rules: results/dag.svg and docs/dag.svg
 	@command -v dot >/dev/null || { echo "dot is missing: install graphviz" >&2; exit 1; }

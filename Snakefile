@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
-from workflow_scripts.timecat.runtime import forkserver
+from workflow_scripts.timecat.runtime.forkserver import server
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.study import rule_helpers, scratch
@@ -59,7 +59,7 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
         # A container has another Python.
         if study.config.limits.forkserver and not workflow.touch and not CONTAINERS:
-            forkserver.start()
+            server.start()
 
 
 container: "containers/timecat.sif"
@@ -85,6 +85,7 @@ localrules:
     tabulate_grid,
     tabulate_gap,
     tabulate_spurious,
+    tabulate_counterexample,
 
 
 rule all:
@@ -125,3 +126,4 @@ include: "rules/tabulate_gap.smk"
 include: "rules/tabulate_spurious.smk"
 include: "rules/calibration.smk"
 include: "rules/counterexample.smk"
+include: "rules/tabulate_counterexample.smk"

@@ -9,6 +9,7 @@ import itertools
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -115,25 +116,28 @@ def peak_gigabytes(device: str, action) -> str:
     return f"{torch.cuda.max_memory_allocated() / 1e9:.1f}"
 
 
-def training_table(
-    backbone: dict,
-    beton: Path,
-    device: str,
-    *,
-    batch=256,
-    size=224,
-    steps=20,
-    workers=1,
-    variants=None,
-    repeats=REPEATS,
-) -> list[str]:
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured. number: of images that are extracted; steps: of training; variants: of the recipe."""
+
+    batch: int
+    size: int = 224
+    number: int = 8192
+    steps: int = 20
+    variants: dict = field(default_factory=lambda: VARIANTS)
+    repeats: int = REPEATS
+
+
+TRAINING, EXTRACTION = Sizes(batch=256), Sizes(batch=500)
+
+
+def training_table(backbone: dict, beton: Path, device: str, workers=1, sizes=TRAINING) -> list[str]:
     """Images per second of each variant of the recipe, and its share of the bare loop; peak memory of a step of ours."""
     lines = ["| training | bare loop, images/s | train_step fed by FFCV, images/s | **share** | peak memory, GB |"]
     lines.append("|---|---|---|---|---|")
-    for name, options in (VARIANTS if variants is None else variants).items():
-        bare, ours, peak = training_rates(
-            Training(backbone, beton, options, batch, size, device, workers), steps, repeats
-        )
+    for name, options in sizes.variants.items():
+        compared = Training(backbone, beton, options, sizes.batch, sizes.size, device, workers)
+        bare, ours, peak = training_rates(compared, sizes.steps, sizes.repeats)
         lines.append(f"| {name} | {bare:.0f} | {ours:.0f} | **{ours / bare:.2f}** | {peak} |")
     return lines
 
@@ -146,23 +150,12 @@ def training_rates(compared: Training, steps: int, repeats: int) -> tuple[float,
     return images / seconds["bare"], images / seconds["ours"], peak
 
 
-def extraction_table(
-    backbone: dict,
-    beton: Path,
-    folder: Path,
-    device: str,
-    *,
-    number=8192,
-    batch=500,
-    size=224,
-    workers=1,
-    repeats=REPEATS,
-) -> list[str]:
+def extraction_table(backbone: dict, beton: Path, folder: Path, device: str, workers=1, sizes=EXTRACTION) -> list[str]:
     """Images per second of an extraction, file written, and of the bare model on tensors on the device."""
     name = backbone["architecture"]
-    compared = Comparison(build_backbone(backbone), beton, number, batch, size, device, workers)
+    compared = Comparison(build_backbone(backbone), beton, sizes.number, sizes.batch, sizes.size, device, workers)
     peak = peak_gigabytes(device, lambda: compared.write(folder / "made.npy"))
-    found = compared.rates(folder, repeats)
+    found = compared.rates(folder, sizes.repeats)
     bare, ours = found["bare"].clock, found["extraction"].clock
     return [
         "| extraction | bare, images/s | extraction, images/s | **share** | peak memory, GB |",
@@ -218,14 +211,21 @@ def section() -> list[str]:
 
 
 def measure(
-    folder: Path, device: str, *, files=FILES, backbone="resnet50", training=None, extraction=None, probe=PROBE
+    folder: Path,
+    device: str,
+    *,
+    files=FILES,
+    backbone="resnet50",
+    training=TRAINING,
+    extraction=EXTRACTION,
+    probe=PROBE,
 ):
-    """All tables; training, extraction: sizes other than the defaults of their tables."""
+    """All tables."""
     beton, workers = write_photographs(make_photographs(folder, files)), usable_workers(1000)
     block = {"architecture": backbone}
     tables = [
-        training_table(block, beton, device, workers=workers, **(training or {})),
-        extraction_table(block, beton, folder, device, workers=workers, **(extraction or {})),
+        training_table(block, beton, device, workers, training),
+        extraction_table(block, beton, folder, device, workers, extraction),
         probe_table(device, **probe),
     ]
     return [

@@ -118,10 +118,12 @@ class Bench:
         run, done = training.start_run(backbone, CLASSES, settings, 2, "cpu"), 0
         for size, steps in self.pretraining.items():
             transform = replace(self.transform, size=size)
-            for images, labels in recipe.batch_stream(beton, rows, settings, transform, 2, done, done + steps, 1):
+            for images, labels in recipe.batch_stream(
+                recipe.Source(beton, rows), settings, transform, 2, range(done, done + steps)
+            ):
                 training.train_step(run, images, labels, settings, transform)
             done += steps
-        stream = recipe.batch_norm_stream(beton, rows, settings, self.transform, 2, 1)
+        stream = recipe.batch_norm_stream(recipe.Source(beton, rows), settings, self.transform, 2)
         model = training.averaged_model(run, stream, self.transform)
         content = files.write_weights(self.weights, model, {"backbone": backbone})
         write_sidecar(self.weights, content, {}, {})

@@ -9,11 +9,9 @@ weights and order are theirs. A network keeps as many features as its hidden lay
 of at least `threshold` times the greatest; a probe solves a distribution if it ends without an error on its points.
 
 Input   none: the points are the paper's.
-Output  results/counterexample.csv      the exact optimum, then a line per network, weight decay and learning rate: mean over
-                                        mixtures, standard deviation over seeds
-        results/counterexample.svg      what is best and what is kept over the mixtures; how often one feature is kept; how
-                                        many distributions a probe solves
-        results/counterexample.parquet  every trained network: mixture (in parts of grid), seed, features kept, the four solved
+Output  results/counterexample.parquet           every trained network: mixture (in parts of grid), seed, features kept, the
+                                                 four solved
+        results/counterexample_together.parquet  every probe on the concatenated features of `members` seeds: the four solved
 
 No part of the table: it is made when it is asked for.
 """
@@ -24,9 +22,8 @@ rule counterexample:
     input:
         code=code_of("counterexample"),
     output:
-        csv="results/counterexample.csv",
-        svg="results/counterexample.svg",
         runs="results/counterexample.parquet",
+        together="results/counterexample_together.parquet",
     log:
         "results/logs/counterexample/counterexample.log",
     benchmark:
@@ -39,7 +36,6 @@ rule counterexample:
     shell:
         "python -m workflow_scripts.counterexample"
         " --settings {params.settings:q}"
-        " --csv {output.csv:q}"
-        " --svg {output.svg:q}"
         " --runs {output.runs:q}"
+        " --together {output.together:q}"
         " 2> {log:q}"

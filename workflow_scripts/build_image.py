@@ -7,9 +7,9 @@ from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.digests import file_sha256
 from workflow_scripts.timecat.artifacts.files import atomic_path, write_bytes
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 from workflow_scripts.timecat.version import VERSION
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # a proxy's, on many a cluster; the base has the file too

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.measures import groups
+from workflow_scripts.timecat.probing.readers import read_index_table
 from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, parser, run
 from workflow_scripts.timecat.tables import calibration as calibration_table
 from workflow_scripts.timecat.tables.figures import accuracies
@@ -37,8 +38,8 @@ def main() -> None:
     log_start_up()
     indices, segments = {}, {}
     for data_set, path, train in zip(given.data_sets, given.evaluation_indices, given.train_indices, strict=True):
-        index = calibration_table.read_index(path)
-        of = groups.groupings(index, calibration_table.read_index(train))
+        index = read_index_table(path)
+        of = groups.groupings(index, read_index_table(train))
         segments[data_set["name"]] = groups.make_segments(
             index.num_rows, of, given.settings["minimum_rows"], given.settings["depth"]
         )

@@ -1,8 +1,8 @@
 """Take the selected heads of one probe apart: what each member contributes, and how alike the members are.
 
 Writes one Parquet in long form, a row per replicate, selection, quantity and member (or pair of members):
-accuracy (what the probe reported), block_accuracy, leave_one_out_accuracy, weight, folded_weight (`timecat.diagnostics`
-says what they are) and cka (`timecat.cka`), which is of the evaluation features and of no selection, and null for a member
+accuracy (what the probe reported), block_accuracy, leave_one_out_accuracy, weight, folded_weight (`measures.members`
+says what they are) and cka (`measures.cka`), which is of the evaluation features and of no selection, and null for a member
 whose features never vary.
 """
 

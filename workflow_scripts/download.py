@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.checkpoints import downloads
 from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.digests import array_digest, digest
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
 from workflow_scripts.timecat.artifacts.unfinished import FINGERPRINT, kept_folder
 from workflow_scripts.timecat.runtime import command, devices, world
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 
 def main() -> None:

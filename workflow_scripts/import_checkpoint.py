@@ -6,9 +6,9 @@ from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.digests import file_sha256
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 
 def main() -> None:

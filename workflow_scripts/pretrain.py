@@ -1,18 +1,29 @@
 """Pretrain one seed from the milestone before (or from nothing) to a milestone."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command, devices, nodes, world
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 LOG_EVERY = 10  # steps
 EVALUATION_BATCH = 500  # images
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What sidecars say of the outputs: params without the step, inputs' digests, facts of the model, name of the device."""
+
+    params: dict
+    inputs: dict
+    facts: dict
+    device: str
 
 
 def arguments_of_command_line():
@@ -86,7 +97,7 @@ def pretrain(arguments, processes: world.World) -> None:
     """Train to the milestone; the leader of the processes that share each batch averages, evaluates and writes."""
     from workflow_scripts.timecat.images.views import Transform
     from workflow_scripts.timecat.pretraining import training
-    from workflow_scripts.timecat.pretraining.recipe import Recipe, batch_stream
+    from workflow_scripts.timecat.pretraining.recipe import Recipe, Source, batch_stream
     from workflow_scripts.timecat.runtime import resume, torch_settings
     from workflow_scripts.timecat.runtime.progress import Progress
 
@@ -111,7 +122,9 @@ def pretrain(arguments, processes: world.World) -> None:
     if processes.size > 1:
         begin = processes.from_leader(training.state_bytes(run, identity) if processes.leads else None)
         training.load_state(begin, run, identity)
-    stream = batch_stream(arguments.train, rows, recipe, transform, seed, run.step, arguments.step, workers, processes)
+    stream = batch_stream(
+        Source(arguments.train, rows, workers), recipe, transform, seed, range(run.step, arguments.step), processes
+    )
     if not processes.leads:
         for images, labels in stream:
             training.train_step(run, images, labels, recipe, transform)
@@ -138,7 +151,7 @@ def pretrain(arguments, processes: world.World) -> None:
     model, facts = averaged(run, arguments, recipe, transform, source)
     inputs |= {"evaluation": read_sidecar(arguments.evaluation)["content"]}
     device_name = torch_settings.device_name(device, processes.size)
-    write_outputs(arguments, run, model, params, inputs, identity, facts, device_name)
+    write_outputs(arguments, run, model, identity, Origin(params, inputs, facts, device_name))
     resume_file.remove()  # before the log takes its name: a resume file counts on the log beside it
     training_log.finish()
     command.log(f"step {run.step}: loss {run.loss_average:.4f}, {arguments.source} {facts['source_accuracy']:.2f} %")
@@ -148,10 +161,10 @@ def averaged(run, arguments, recipe, transform, source: dict):
     """The model for inference, and what its file says of it."""
     from workflow_scripts.timecat.images.ffcv.reader import batches
     from workflow_scripts.timecat.pretraining import training
-    from workflow_scripts.timecat.pretraining.recipe import batch_norm_stream
+    from workflow_scripts.timecat.pretraining.recipe import Source, batch_norm_stream
 
     seed, workers, rows = arguments.seed, arguments.workers, source["rows"]
-    batch_norm_batches = batch_norm_stream(arguments.train, rows, recipe, transform, seed, workers)
+    batch_norm_batches = batch_norm_stream(Source(arguments.train, rows, workers), recipe, transform, seed)
     model = training.averaged_model(run, batch_norm_batches, transform)
     evaluation_rows = range(read_sidecar(arguments.evaluation)["rows"])
     evaluation_batches = batches(arguments.evaluation, evaluation_rows, EVALUATION_BATCH, transform, None, workers)
@@ -185,19 +198,19 @@ def restore(run, arguments, resume_file, training_log, identity: str, fingerprin
         command.log(f"continuing from {previous} after step {run.step}")
 
 
-def write_outputs(arguments, run, model, params, inputs, identity, facts, device_name) -> None:
-    """Weights and training state, each with its sidecar."""
+def write_outputs(arguments, run, model, identity: str, origin: Origin) -> None:
+    """Write weights and training state, each with its sidecar."""
     from workflow_scripts.timecat.checkpoints import files
     from workflow_scripts.timecat.pretraining import training
 
-    params = params | {"step": arguments.step}
+    facts, inputs, params = origin.facts, origin.inputs, origin.params | {"step": arguments.step}
     of_params = {name: params[name] for name in ("backbone", "recipe")}
     description = {**of_params, "config": config_digest(params, inputs), **facts}
     content = files.write_weights(arguments.weights, model, description)
-    write_sidecar(arguments.weights, content, params, inputs, {"facts": facts}, device_name)
+    write_sidecar(arguments.weights, content, params, inputs, {"facts": facts}, origin.device)
     state = training.state_bytes(run, identity)
     write_bytes(arguments.state, state)
-    write_sidecar(arguments.state, digest(state), params, inputs, {"step": arguments.step}, device_name)
+    write_sidecar(arguments.state, digest(state), params, inputs, {"step": arguments.step}, origin.device)
 
 
 if __name__ == "__main__":

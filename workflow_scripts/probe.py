@@ -46,10 +46,9 @@ def main() -> None:
     probing.check_features(args.features, files)
     check_device(device, args, data, protocol)
 
-    probes = []
+    probes, machine = [], probing.Machine(device, 1e9 * args.memory_gb)
     for replicate, (members, own) in enumerate(zip(args.replicates, folders, strict=True)):
-        memory = 1e9 * args.memory_gb
-        probes.append(probing.probe_replicate(replicate, members, own, args.views, data, protocol, device, memory))
+        probes.append(probing.probe_replicate(replicate, members, own, args.views, data, protocol, machine))
         log_report(replicate, members, probes[-1])
 
     write_metrics(args.metrics, [row for probe in probes for row in probe.metrics])

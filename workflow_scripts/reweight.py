@@ -10,11 +10,10 @@ import numpy as np
 
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
-from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
+from workflow_scripts.timecat.probing.readers import read_index_table
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.runtime import command
-from workflow_scripts.timecat.tables.calibration import read_index
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
     parser.add_argument("--train-index", required=True, help="Parquet with columns row, label and those of the groups")
     parser.add_argument("--evaluation-index", required=True, help="Parquet with columns row and label")
     parser.add_argument("--views", type=command.json_value, required=True, help="training views; the first is read")
-    parser.add_argument("--settings", type=command.json_value, required=True, help="fields of dfr.Settings")
+    parser.add_argument("--settings", type=command.json_value, required=True, help="fields of reweighting.Settings")
     parser.add_argument("--metrics", required=True, help="Parquet of metrics")
     parser.add_argument("--predictions", required=True, help="Parquet of predictions")
     given = parser.parse_args()
@@ -33,10 +32,11 @@ def main() -> None:
     from workflow_scripts.timecat.features.files import EVALUATION, open_features
     from workflow_scripts.timecat.features.members import by_replicate, feature_digests
     from workflow_scripts.timecat.probing import reweighting
+    from workflow_scripts.timecat.probing.groups import groups_of
 
     command.log_start_up()
     settings = reweighting.Settings(**given.settings)
-    train, evaluation = read_index(given.train_index), read_index(given.evaluation_index)
+    train, evaluation = read_index_table(given.train_index), read_index_table(given.evaluation_index)
     labels, groups = train["label"].to_numpy(), groups_of(train, settings.groups, given.train_index)
     truth, view = evaluation["label"].to_numpy(), f"train.{given.views[0]}.npy"
     metrics, predictions = [], []
@@ -76,18 +76,6 @@ def main() -> None:
     inputs |= feature_digests(given.features, given.replicates, (view, EVALUATION))
     params = {"replicates": given.replicates, "views": given.views, "settings": given.settings}
     write_sidecar(given.predictions, content, params, inputs)
-
-
-def groups_of(index, columns: list[str], path) -> np.ndarray:
-    """The group of each row of an index: its label and the columns together. UserError where it lacks one of them."""
-    from workflow_scripts.timecat.probing.reweighting import group_codes
-
-    for name in columns:
-        if name not in index.column_names:
-            raise UserError(
-                f"reweight.groups: {path} has no column {name!r} (it has {', '.join(index.column_names)}); correct the config"
-            )
-    return group_codes(index["label"].to_numpy(), [index[name].to_pylist() for name in columns])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Stage tabulate_spurious: predictions of all arms on data sets with groups to a table of worst groups, and its figure."""
 
-from workflow_scripts.reweight import groups_of
 from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.probing.groups import groups_of
+from workflow_scripts.timecat.probing.readers import read_index_table
 from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, run
 from workflow_scripts.timecat.tables import spurious as spurious_table
-from workflow_scripts.timecat.tables.calibration import read_index
 from workflow_scripts.timecat.tables.command import predictions_parser, write_figure
 from workflow_scripts.timecat.tables.figures import spurious as spurious_figure
 
@@ -19,7 +19,7 @@ def main() -> None:
     log_start_up()
     of = {}
     for data_set, path in zip(given.data_sets, given.indices, strict=True):
-        index = read_index(path)
+        index = read_index_table(path)
         of[data_set["name"]] = index["row"].to_numpy(), groups_of(index, given.groups, path)
     files = zip(given.cells, given.predictions, strict=True)
     measured = {

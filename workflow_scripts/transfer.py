@@ -10,10 +10,10 @@ from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command, devices
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 
 def main() -> None:
@@ -97,6 +97,7 @@ def transfer(arguments, device: str) -> None:
     spread = settings.for_rows(len(target.data.train_labels))
     command.log(f"{spread.steps(len(target.data.train_labels))} steps of {settings.batch_size} images for each network")
     progress = Progress(runs * settings.epochs, f"{arguments.mode} on {arguments.data_set}", "epochs")
+    job = training.Job(arguments.mode, kept, progress)
     command.log_start_up()
     reports = []
     for replicate, (members, own) in enumerate(zip(arguments.replicates, weights)):
@@ -106,9 +107,7 @@ def transfer(arguments, device: str) -> None:
                 return finetuned(own)
             return untrained(arguments.backbone, members, target.transform.size, arguments.initialisation)
 
-        reports.append(
-            training.transfer_replicate(replicate, members, backbones, target, settings, arguments.mode, kept, progress)
-        )
+        reports.append(training.transfer_replicate(replicate, members, backbones, target, settings, job))
         replicates.log_report(replicate, members, reports[-1])
     progress.close()
     kept.stop_watching()

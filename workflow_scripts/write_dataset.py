@@ -5,10 +5,10 @@ from pathlib import Path
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.files import atomic_path, write_bytes
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 RAW = {"write_mode": "raw", "quality": 100}  # how made images are stored, which the config does not say
 WHERE = ("root",)  # where the images are; what they are is in the content: a folder that moved is the same

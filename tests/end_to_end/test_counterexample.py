@@ -8,22 +8,24 @@ import pytest
 from tests.support.studies import StudyFolder
 
 FILES = [f"results/counterexample.{ending}" for ending in ("csv", "svg", "parquet")]
+FILES.append("results/counterexample_together.parquet")
+BOTH = {"counterexample": 1, "tabulate_counterexample": 1}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> StudyFolder:
     """A folder in which the counterexample of the tiny study was made."""
     study = StudyFolder.fresh(tmp_path_factory.mktemp("counterexample") / "study")
-    assert study.run("--", FILES[0]) == {"counterexample": 1}
+    assert study.run("--", FILES[0]) == BOTH
     return study
 
 
-def test_it_makes_its_three_files_and_nothing_else(study):
+def test_it_makes_its_four_files_and_nothing_else(study):
     made = {str(path.relative_to(study.path)) for path in (study.path / "results").rglob("*") if path.is_file()}
     assert made - {"results/README.md"} == {
         *FILES,
-        "results/logs/counterexample/counterexample.log",
-        "results/benchmarks/counterexample/counterexample.tsv",
+        *(f"results/logs/{rule}/counterexample.log" for rule in BOTH),
+        *(f"results/benchmarks/{rule}/counterexample.tsv" for rule in BOTH),
     }
     lines = list(csv.DictReader(io.StringIO(study.read(FILES[0]).decode())))
     assert len(lines) == 1 + 3 * 4 * 2 and {line["seeds"] for line in lines} == {"", "3"}
@@ -37,8 +39,23 @@ def test_its_settings_run_it_again_and_no_others_do(study, tmp_path):
     changed.change_config(
         lambda values: values["counterexample"].update(weight_decays=[0.0, 0.02], networks=["linear"])
     )
-    assert changed.run("--", FILES[0]) == {"counterexample": 1}
+    assert changed.run("--", FILES[0]) == BOTH
     before, after = (list(csv.reader(io.StringIO(one.read(FILES[0]).decode()))) for one in (study, changed))
     assert len(after) == 2 + 2 * 2 and [line for line in after if line in before and line[0] == "linear"] == [
         line for line in before if line[:2] == ["linear", "0.0"]
     ]
+
+
+def test_an_edit_of_the_figure_trains_no_network(study, tmp_path):
+    changed = study.copy(tmp_path / "study")
+    with open(changed.path / "workflow_scripts/timecat/tables/figures/counterexample.py", "a") as figure:
+        figure.write("# another edit\n")
+    assert changed.run("--", FILES[0]) == {"tabulate_counterexample": 1}
+    assert changed.read(FILES[1]) == study.read(FILES[1])
+
+
+def test_an_edit_of_the_networks_runs_both(study, tmp_path):
+    changed = study.copy(tmp_path / "study")
+    with open(changed.path / "workflow_scripts/timecat/counterexample/networks.py", "a") as networks:
+        networks.write("# another edit\n")
+    assert changed.run("-n", "--", FILES[0]) == BOTH

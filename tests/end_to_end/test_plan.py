@@ -21,7 +21,7 @@ from workflow_scripts.timecat.images.views import Transform
 from workflow_scripts.timecat.planning.original import images_of_cell
 from workflow_scripts.timecat.planning.report import Plan, make_plan
 from workflow_scripts.timecat.planning.throughputs import read_throughputs
-from workflow_scripts.timecat.pretraining.recipe import Recipe, batch_norm_stream, batch_stream
+from workflow_scripts.timecat.pretraining.recipe import Recipe, Source, batch_norm_stream, batch_stream
 from workflow_scripts.timecat.probing.probe import Protocol
 from workflow_scripts.timecat.probing.replicates import read_data_set
 from workflow_scripts.timecat.runtime import torch_settings
@@ -96,9 +96,9 @@ def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
     transform = Transform(**before.planned.study.config.data_sets["cues_tiny"].transform.model_dump())
     beton = finished.path / "results/data_sets/cues_tiny/train.beton"
     jobs = {job.name: job for job in before.jobs if job.rule == "pretrain"}
-    trained = sum(len(labels) for _, labels in batch_stream(beton, 600, recipe, transform, 2, 4, 12, 1))
+    trained = sum(len(labels) for _, labels in batch_stream(Source(beton, 600), recipe, transform, 2, range(4, 12)))
     assert jobs["seed 2 to step 12"].trained == trained
-    of_batch_norm = sum(map(len, batch_norm_stream(beton, 600, recipe, transform, 2, 1)))
+    of_batch_norm = sum(map(len, batch_norm_stream(Source(beton, 600), recipe, transform, 2)))
     assert jobs["seed 2 to step 12"].read == of_batch_norm + 200
     # More batches than there are rows, and a batch larger than what is left.
     for batches, size in ((50, 64), (2, 500)):
@@ -109,7 +109,7 @@ def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
 
         chain = SimpleNamespace(source="cues_tiny", backbone="residual4")
         found = plan_of(finished, change=change).planned.batch_norm_images(chain)
-        assert found == sum(map(len, batch_norm_stream(beton, 600, recipe, transform, 2, 1)))
+        assert found == sum(map(len, batch_norm_stream(Source(beton, 600), recipe, transform, 2)))
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,7 @@ def test_the_images_of_transfers_are_those_that_they_read(finished, monkeypatch,
         lambda: [read_backbone(path)[0].requires_grad_(True) for path in paths],
         target,
         Settings(**config.finetune.model_dump()),
-        "finetune",
-        Kept(tmp_path / "kept", 1000),
-        Progress(),
+        training.Job("finetune", Kept(tmp_path / "kept", 1000), Progress()),
     )
     assert job.trained + job.read == len(paths) * counted.images
 

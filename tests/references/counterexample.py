@@ -27,7 +27,7 @@ class Gates(nn.Module):
 
 
 class Network(nn.Module):
-    """f(x) = w . h(x) + b with the hidden layer of a kind; initial weights as counterexample_networks.Networks has them."""
+    """f(x) = w . h(x) + b with the hidden layer of a kind; initial weights as networks.Networks has them."""
 
     def __init__(self, kind: str, U, w):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The plain twin of `dfr.logistic_regression`: proximal gradient steps with momentum, in a few lines of numpy."""
+"""The plain twin of `reweighting.logistic_regression`: proximal gradient steps with momentum, in a few lines of numpy."""
 
 import numpy as np
 

@@ -22,11 +22,14 @@ def train(processes: world.World, settings: dict, beton: str, rows: int) -> dict
     """Some steps in float64, where what differs between sums in another order is far below what a mistake would do."""
     settings = recipe.Recipe(**settings)
     run = training.start_run(BACKBONE, 16, settings, SEED, "cpu", TRANSFORM.size, processes)
-    losses, stream = [], recipe.batch_stream(beton, rows, settings, TRANSFORM, SEED, 0, STEPS, 1, processes)
+    losses, stream = (
+        [],
+        recipe.batch_stream(recipe.Source(beton, rows), settings, TRANSFORM, SEED, range(0, STEPS), processes),
+    )
     for images, labels in stream:
         losses.append(training.train_step(run, images, labels, settings, TRANSFORM))
     processes.wait_for_all()
-    stream = recipe.batch_norm_stream(beton, rows, settings, TRANSFORM, SEED, 1)
+    stream = recipe.batch_norm_stream(recipe.Source(beton, rows), settings, TRANSFORM, SEED)
     averaged = training.averaged_model(run, stream, TRANSFORM).state_dict() if processes.leads else None
     return {"losses": losses, "parameters": dict(run.model.named_parameters()), "averaged": averaged}
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import yaml
 
 from workflow_scripts.timecat.config.reading import with_shared_data_sets
-from workflow_scripts.timecat.runtime import forkserver
+from workflow_scripts.timecat.runtime.forkserver import client
+from workflow_scripts.timecat.runtime.forkserver import server as forkserver
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "config/tiny.yaml"
@@ -117,7 +118,7 @@ class StudyFolder:
 def server() -> dict[str, str]:
     """The variables of the environment that lead jobs to this process's forkserver, which is started."""
     forkserver.start()
-    return {name: os.environ.pop(name) for name in (forkserver.ADDRESS, forkserver.PYTHON) if name in os.environ}
+    return {name: os.environ.pop(name) for name in (client.ADDRESS, client.PYTHON) if name in os.environ}
 
 
 def jobs_of(done: subprocess.CompletedProcess) -> dict[str, int]:

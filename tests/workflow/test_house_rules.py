@@ -1,12 +1,21 @@
-"""What keeps the code readable: short files, and nothing of some length that stands twice in the rules."""
+"""What keeps the code readable and re-runs few: complexity, layers of imports, and no passage that stands twice in the rules."""
 
 import collections
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
 
+import pytest
+
+from tests.support import names
+from tests.support.closures import stages
 from tests.support.studies import ROOT
 
+GONE = "heads_" + "gone"  # in two parts: no code has the whole
 RUN = 6  # lines that say something: no blank ones, no bare directives, no brackets alone
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
-MODULES = [ROOT / "workflow_scripts", ROOT / "containers", ROOT / "benchmarks"]
 
 
 def said(text: str) -> list[str]:
@@ -24,8 +33,92 @@ def test_no_run_of_six_lines_stands_twice_in_the_rules():
     assert {lines: names for lines, names in places.items() if len(names) > 1} == {}
 
 
-def test_no_rules_file_and_no_module_is_long():
-    modules = [path for folder in MODULES for path in folder.rglob("*.py")]
-    lengths = {path: len(path.read_text().splitlines()) for path in [*RULES, *modules]}
-    assert {path.name: lengths[path] for path in RULES if lengths[path] > 150} == {}
-    assert {path.name: lengths[path] for path in modules if lengths[path] > 300} == {}
+def test_complexity_arguments_and_relative_imports_are_gated():
+    many = "\n".join(f"    if a == {number}:\n        return {number}" for number in range(10))
+    source = f"from . import b\n\n\ndef f(a):\n{many}\n    return b\n\n\ndef g(a, b, c, d, e, f, g, h):\n    return a\n"
+    command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "--stdin-filename"]
+    for file in ("workflow_scripts/timecat/new.py", "tests/unit/test_new.py", "benchmarks/new.py"):
+        done = subprocess.run([*command, file, "-"], cwd=ROOT, input=source, capture_output=True, text=True)
+        assert done.returncode == 1 and {"C901", "PLR0913", "TID252"} <= set(re.findall(r"[A-Z]+\d+", done.stdout)), (
+            file
+        )
+    sources = [
+        path.read_text() for folder in ("workflow_scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+    ]
+    assert not [text for text in sources if re.search("noqa: *(C901|PLR0913|TID252)", text)]
+
+
+def contracts() -> dict[str, dict]:
+    """The contracts of import-linter, by id."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    return {contract["id"]: contract for contract in settings["contracts"]}
+
+
+def test_every_stage_is_in_a_contract_and_none_is_excused():
+    found = contracts()
+    computing, tabulating = (
+        {name.removeprefix("workflow_scripts.") for name in found[contract]["source_modules"]}
+        for contract in ("computing", "tabulating")
+    )
+    assert not computing & tabulating and computing | tabulating == set(stages()) | {"build_image"}
+    assert not any(key.startswith("ignore_imports") for contract in found.values() for key in contract)
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "broken"),
+    [
+        ("timecat/artifacts/files.py", "from workflow_scripts.timecat.runtime import devices", "layers"),
+        ("timecat/measures/groups.py", "from workflow_scripts.timecat.transfer import settings", "layers"),
+        ("probe.py", "from workflow_scripts import transfer", "stages"),
+        ("reweight.py", "from workflow_scripts.timecat.tables import calibration", "computing"),
+        ("tabulate.py", "from workflow_scripts.timecat.config import blocks", "tabulating"),
+        ("timecat/runtime/command.py", "from workflow_scripts.timecat.runtime.forkserver import server", "forkserver"),
+    ],
+)
+def test_an_import_that_breaks_the_layers_is_found(tmp_path, file, line, broken):
+    shutil.copytree(ROOT / "workflow_scripts", tmp_path / "workflow_scripts")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with open(tmp_path / "workflow_scripts" / file, "a") as module:
+        module.write(f"\n\ndef late():\n    {line}\n")
+    program = "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = subprocess.run([sys.executable, "-c", program, "--no-cache"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and f"{contracts()[broken]['name']} BROKEN" in done.stdout, done.stdout + done.stderr
+
+
+def test_continuous_integration_lints_first():
+    """In the order of the script, which ends at the first command that fails."""
+    script = (ROOT / ".ci/run").read_text()
+    assert "set -euo pipefail" in script
+    assert re.findall(r"make --no-print-directory (\S+)", script) == ["lint", "test", "test-infra"]
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = makefile[makefile.index("\nlint:") : makefile.index("\ndag:")]
+    for check in ("ruff check", "ruff format --check", "snakefmt --check", "snakemake --lint", "mypy", "lint-imports"):
+        assert check in recipe
+
+
+def test_local_rules_are_those_that_write_tables():
+    """They take seconds, so they run where Snakemake runs; calibration measures, and is a job."""
+    text = (ROOT / "Snakefile").read_text()
+    local = set(re.search(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE)[1].replace(",", "").split())
+    names = {name for path in RULES for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)}
+    assert local == {name for name in names if name.startswith("tabulate")} | {"all", "all_arms", "build_image"}
+
+
+def test_docstrings_and_comments_name_what_exists():
+    """A module that moved, or a function that was renamed, is looked for in vain."""
+    found = {path: [name for remark in names.remarks(path) for name in names.unknown(remark)] for path in names.files()}
+    assert {str(path.relative_to(ROOT)): wrong for path, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.parametrize(
+    ("remark", "wrong"),
+    [
+        (f"as `{GONE}` does, and `initial_weight`", [GONE]),
+        ("see heads.initial_weight and heads.initial_wait", ["heads.initial_wait"]),
+        ("see probing.heads and probing.head", ["probing.head"]),
+        ("tests.references.heads.ReferenceHeads, tests.references.heads.Absent", ["tests.references.heads.Absent"]),
+        ("probe.lr, features.views, `limits.memory_gb`, numpy.random, prep.py, e.g. this", []),
+    ],
+)
+def test_names_that_lead_nowhere_are_found(remark, wrong):
+    assert names.unknown(remark) == wrong

@@ -86,11 +86,11 @@ def test_diagnostics_are_made_when_they_are_asked_for(fresh):
     assert jobs["diagnose"] == jobs["probe"] == cells and jobs["tabulate_diagnostics"] == 1 and "tabulate" not in jobs
 
 
-def test_the_counterexample_is_one_job_and_no_part_of_the_table(fresh):
+def test_the_counterexample_is_two_jobs_and_no_part_of_the_table(fresh):
     """Every study has it, whatever its data; what it is told is its own block of the config."""
     for config in (None, "config/paper.yaml"):
         dry = fresh.snakemake("-n", "-p", "--", "results/counterexample.csv", config=config)
-        assert jobs_of(dry) == {"counterexample": 1}
+        assert jobs_of(dry) == {"counterexample": 1, "tabulate_counterexample": 1}
         assert '"seeds":24' in dry.stdout and "pretrain" not in dry.stdout
     assert "counterexample" not in jobs_of(fresh.snakemake("-n", config=None))
 

@@ -51,8 +51,8 @@ def test_all_tables(folder, tmp_path):
         "cpu",
         files=8,
         backbone="resnet18",
-        training={"batch": 4, "size": 32, "steps": 1, "variants": variants, "repeats": 1},
-        extraction={"number": 6, "batch": 4, "size": 32, "repeats": 1},
+        training=gpu.Sizes(batch=4, size=32, steps=1, variants=variants, repeats=1),
+        extraction=gpu.Sizes(batch=4, size=32, number=6, repeats=1),
         probe={"classes": 7, "dimension": 12, "weight_decays": [1e-3, 1e-2], "batch": 8, "steps": 2, "repeats": 1},
     )
     rows = [line for line in lines if line.startswith("|")]

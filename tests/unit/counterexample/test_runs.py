@@ -14,30 +14,36 @@ import pytest
 import yaml
 
 from tests.support.studies import ROOT
-from workflow_scripts import counterexample
+from workflow_scripts import counterexample, tabulate_counterexample
 from workflow_scripts.timecat.config.counterexample import Counterexample
 from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.counterexample import files
 from workflow_scripts.timecat.counterexample.exact import TIE, optimum, simplex
-from workflow_scripts.timecat.counterexample.runs import Setting, run_all
+from workflow_scripts.timecat.counterexample.files import Setting
+from workflow_scripts.timecat.counterexample.runs import run_all
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.probing.files import write_table
 from workflow_scripts.timecat.tables import counterexample as counterexample_table
 from workflow_scripts.timecat.tables.figures import counterexample as counterexample_figure
 
 GRID, M = 4, 35  # parts, and mixtures; some are ties
+OUTPUTS = ("runs", "together", "csv", "svg")
 SMALL = Counterexample(
     grid=GRID, seeds=4, steps=300, probe_steps=200, batch_size=6, weight_decays=[0.0, 0.2], lrs=[0.2, 1.5]
 ).model_dump()
 
 
 def run(monkeypatch, folder, settings) -> None:
-    outputs = [word for name in ("csv", "svg", "runs") for word in (f"--{name}", str(folder / name))]
-    monkeypatch.setattr(sys, "argv", ["counterexample", "--settings", json.dumps(settings), *outputs])
-    counterexample.main()
+    """Run both stages."""
+    for stage, names in ((counterexample, ("runs", "together")), (tabulate_counterexample, OUTPUTS)):
+        files = [word for name in names for word in (f"--{name}", str(folder / name))]
+        monkeypatch.setattr(sys, "argv", [stage.__name__, "--settings", json.dumps(settings), *files])
+        stage.main()
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The folder of the stage's outputs on SMALL: csv, svg, runs."""
+    """The folder of the stages' outputs on SMALL: runs, together, csv, svg."""
     folder = tmp_path_factory.mktemp("counterexample")
     with pytest.MonkeyPatch.context() as monkeypatch:
         run(monkeypatch, folder, SMALL)
@@ -46,17 +52,43 @@ def made(tmp_path_factory):
 
 def test_outputs_are_a_function_of_the_settings(made, tmp_path, monkeypatch):
     run(monkeypatch, tmp_path, SMALL)
-    assert {path.name for path in tmp_path.iterdir()} == {"csv", "svg", "runs"}
-    for name in ("csv", "svg", "runs"):
+    assert {path.name for path in tmp_path.iterdir()} == set(OUTPUTS)
+    for name in OUTPUTS:
         assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
 
 
 def test_another_weight_decay_network_or_learning_rate_changes_no_other_row(made):
     fewer = SMALL | {"networks": ["relu"], "weight_decays": [0.2], "lrs": [1.5]}
     (alone,) = run_all(fewer)
-    rows = counterexample_table.runs_table([alone], GRID).to_pylist()
+    rows = files.runs_table([alone], GRID).to_pylist()
     kept = pq.read_table(made / "runs").to_pylist()
     assert rows == [row for row in kept if (row["network"], row["weight_decay"], row["lr"]) == ("relu", 0.2, 1.5)]
+
+
+@pytest.mark.parametrize("members", [1, 2, 5])
+def test_the_files_hold_all_that_was_found(tmp_path, members):
+    settings = SMALL | {"networks": ["gates", "relu"], "steps": 30, "probe_steps": 20, "members": members}
+    found = list(run_all(settings))
+    write_table(tmp_path / "runs", files.runs_table(found, GRID))
+    write_table(tmp_path / "together", files.together_table(found, GRID))
+    read = files.read_settings_found(tmp_path / "runs", tmp_path / "together", settings)
+    assert len(read) == len(found)
+    for one, other in zip(read, found):
+        for name, value in vars(other).items():
+            assert np.array_equal(getattr(one, name), value), name
+            assert not isinstance(value, np.ndarray) or getattr(one, name).dtype == value.dtype, name
+
+
+@pytest.mark.parametrize("change", [{"networks": ["relu", "gates", "linear"]}, {"lrs": [0.2, 1.0]}, {"seeds": 5}])
+def test_files_of_other_settings_are_refused(made, change):
+    with pytest.raises(UserError, match="is of other settings of `counterexample`; delete it and run again"):
+        files.read_settings_found(made / "runs", made / "together", SMALL | change)
+
+
+def test_a_file_that_is_no_parquet_is_refused(made, tmp_path):
+    (tmp_path / "runs").write_text("no Parquet")
+    with pytest.raises(UserError, match="cannot be read as Parquet"):
+        files.read_settings_found(tmp_path / "runs", made / "together", SMALL)
 
 
 def test_every_network_has_a_row(made):

@@ -48,13 +48,15 @@ def start(seed=2):
 
 
 def train(run, beton, stop, seed=2):
-    for images, labels in recipe.batch_stream(beton, ROWS, RECIPE, TRANSFORM, seed, run.step, stop, 1):
+    for images, labels in recipe.batch_stream(
+        recipe.Source(beton, ROWS), RECIPE, TRANSFORM, seed, range(run.step, stop)
+    ):
         training.train_step(run, images, labels, RECIPE, TRANSFORM)
     return run
 
 
 def average(run, beton, seed=2):
-    stream = recipe.batch_norm_stream(beton, ROWS, RECIPE, TRANSFORM, seed, 1)
+    stream = recipe.batch_norm_stream(recipe.Source(beton, ROWS), RECIPE, TRANSFORM, seed)
     return training.averaged_model(run, stream, TRANSFORM)
 
 
@@ -98,7 +100,7 @@ def test_batch_norm_statistics_are_those_of_the_averaged_weights(beton):
     norm = model.backbone.stem[1]
     inputs = [
         training.normalise(images, TRANSFORM)
-        for images in recipe.batch_norm_stream(beton, ROWS, RECIPE, TRANSFORM, 2, 1)
+        for images in recipe.batch_norm_stream(recipe.Source(beton, ROWS), RECIPE, TRANSFORM, 2)
     ]
     with torch.no_grad():
         means = [model.backbone.stem[0](batch).mean((0, 2, 3)) for batch in inputs]
@@ -110,7 +112,9 @@ def test_step_s_sees_the_same_batch_wherever_the_run_began(beton):
     def stream(first, last):
         return [
             (images.numpy(), labels.numpy())
-            for images, labels in recipe.batch_stream(beton, ROWS, RECIPE, TRANSFORM, 2, first, last, 1)
+            for images, labels in recipe.batch_stream(
+                recipe.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(first, last)
+            )
         ]
 
     whole = stream(0, 9)
@@ -125,7 +129,8 @@ def test_seeds_differ_in_initial_weights_and_order(beton):
     first, second = start(2), start(3)
     assert not torch.equal(first.model.fc.weight, second.model.fc.weight)
     (batch, _), (other, _) = (
-        next(iter(recipe.batch_stream(beton, ROWS, RECIPE, TRANSFORM, seed, 0, 1, 1))) for seed in (2, 3)
+        next(iter(recipe.batch_stream(recipe.Source(beton, ROWS), RECIPE, TRANSFORM, seed, range(0, 1))))
+        for seed in (2, 3)
     )
     assert not torch.equal(batch, other)
 
@@ -145,7 +150,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice(beton):
 
 def test_a_batch_larger_than_the_data_set_is_refused(beton):
     with pytest.raises(UserError, match="pretrain.batch_size 32 exceeds the 20 training rows"):
-        next(recipe.batch_stream(beton, 20, RECIPE, TRANSFORM, 2, 0, 1, 1))
+        next(recipe.batch_stream(recipe.Source(beton, 20), RECIPE, TRANSFORM, 2, range(0, 1)))
 
 
 def test_weights_say_what_they_are_and_read_back_equal(beton, tmp_path):
@@ -165,7 +170,9 @@ def test_the_stages_weights_say_how_they_were_trained(beton, tmp_path):
     params = {"backbone": BACKBONE, "recipe": {"precision": "bf16", "ghost_batch": 8}, "transform": {}}
     arguments = argparse.Namespace(backbone=BACKBONE, step=1, weights=tmp_path / "w", state=tmp_path / "s")
     facts = {"seed": 2, "step": 1, "image_size": 28}
-    pretrain.write_outputs(arguments, run, average(run, beton), params, {"train": "x"}, "run", facts, "cpu")
+    pretrain.write_outputs(
+        arguments, run, average(run, beton), "run", pretrain.Origin(params, {"train": "x"}, facts, "cpu")
+    )
     description = files.read_description(tmp_path / "w")
     assert description["recipe"] == params["recipe"] and description["backbone"] == BACKBONE
     assert description["image_size"] == 28
@@ -212,7 +219,7 @@ def test_too_small_a_memory_stops_with_advice(beton, changes, advice):
     settings = replace(RECIPE, **changes)
     run = training.start_run(BACKBONE, 16, settings, 2, "cpu")
     run.network = too_small
-    (images, labels), *_ = recipe.batch_stream(beton, ROWS, settings, TRANSFORM, 2, 0, 1, 1)
+    (images, labels), *_ = recipe.batch_stream(recipe.Source(beton, ROWS), settings, TRANSFORM, 2, range(0, 1))
     with pytest.raises(UserError, match="the GPU's memory is too small for") as error:
         training.train_step(run, images, labels, settings, TRANSFORM)
     assert advice in str(error.value) and run.step == 0

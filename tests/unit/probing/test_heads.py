@@ -100,8 +100,8 @@ def test_momentum_is_used():
     features, labels = data(dtype=torch.float64)
     for momentum in (0.5, 0.9):
         stacked, reference = pair(momentum=momentum, dtype=torch.float64)
-        for heads in (stacked, reference):
-            train(heads, features, labels)
+        for one in (stacked, reference):
+            train(one, features, labels)
         assert_close(stacked.logits(features), reference.logits(features), 1e-9)
 
 
@@ -206,8 +206,8 @@ def test_a_diverging_head_harms_no_other():
     features, labels = data()
     alone, _ = pair([1e-3, 1e-2])
     beside, _ = pair([1e-3, 1e6, 1e-2])
-    for heads in (alone, beside):
-        loss = train(heads, features, labels, epochs=3)[:, 0]
+    for one in (alone, beside):
+        loss = train(one, features, labels, epochs=3)[:, 0]
     assert not loss[-1, 1].isfinite()
     assert torch.equal(beside.logits(features)[:, [0, 2]], alone.logits(features))
 

@@ -25,6 +25,7 @@ from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.probing.heads import initial_weight
 from workflow_scripts.timecat.probing.probe import (
     DataSet,
+    Machine,
     Protocol,
     batches,
     check_features,
@@ -170,7 +171,7 @@ def test_features_read_from_disk_give_the_same_bits(folders, data, batch_size):
         read.clear()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(OnDisk, "windows", windows)
-            found = content(probe_replicate(0, SEEDS, folders, VIEWS, data, protocol, memory=memory))
+            found = content(probe_replicate(0, SEEDS, folders, VIEWS, data, protocol, Machine(memory=memory)))
         assert found == wanted, memory
         assert max(read) == largest
 
@@ -183,7 +184,7 @@ def test_a_pass_over_a_view_serves_both_fits(folders, data, monkeypatch):
         return before(table, order)
 
     monkeypatch.setattr(OnDisk, "windows", windows)
-    probe_replicate(0, SEEDS, folders, VIEWS, data, PROTOCOL, memory=0)
+    probe_replicate(0, SEEDS, folders, VIEWS, data, PROTOCOL, Machine(memory=0))
     assert rows == 3 * [TRAIN, EVALUATION, len(data.heldout)]
 
 
@@ -355,7 +356,7 @@ def test_the_stage_keeps_to_its_memory(tmp_path, folders, data, monkeypatch):
 
 
 def test_the_stage_names_heads_that_do_not_fit_the_gpu_before_it_trains(folders, data, monkeypatch):
-    """The arithmetic is that of probe_memory; here stands which numbers it is given. (No test has a GPU.)"""
+    """The arithmetic is that of features.memory; here stands which numbers it is given. (No test has a GPU.)"""
     args = SimpleNamespace(features=folders, replicates=[SEEDS])
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=10**9))
     with pytest.raises(UserError, match="^2 weight decays of 6 classes x 17 features, in batches of 16, need 2.1 GB"):

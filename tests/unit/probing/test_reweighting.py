@@ -6,6 +6,7 @@ import pytest
 from tests.references import reweighting as dfr_reference
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing import reweighting as dfr
+from workflow_scripts.timecat.probing.groups import group_accuracies, group_codes
 from workflow_scripts.timecat.sampling import balanced_draw
 
 SETTINGS = dfr.Settings(c=[1.0, 0.1, 0.03], resamples=4, seed=3, groups=["place"])
@@ -33,7 +34,7 @@ def test_the_regression_is_its_twins(c):
 
 def test_the_whole_is_its_twins():
     features, labels, place = biased()
-    groups = dfr.group_codes(labels, [place])
+    groups = group_codes(labels, [place])
     fast, plain = (
         dfr.fit_last_layer(features, labels, groups, SETTINGS, solve)
         for solve in (dfr.logistic_regression, dfr_reference.logistic_regression)
@@ -44,12 +45,12 @@ def test_the_whole_is_its_twins():
 def test_it_takes_the_core_feature_where_ordinary_regression_takes_the_loud_one():
     features, labels, place = biased(2000)
     test, truth, where = biased(2000, seed=1)
-    layer = dfr.fit_last_layer(features, labels, dfr.group_codes(labels, [place]), SETTINGS)
+    layer = dfr.fit_last_layer(features, labels, group_codes(labels, [place]), SETTINGS)
     scaled = (features - features.mean(axis=0)) / features.std(axis=0)
     weight, bias = dfr.logistic_regression(scaled, labels, 1.0)
     ordinary = (test - features.mean(axis=0)) / features.std(axis=0) @ weight + bias
-    groups = dfr.group_codes(truth, [where])
-    worst = [dfr.group_accuracies((logits > 0) == truth, groups).min() for logits in (layer.logits(test), ordinary)]
+    groups = group_codes(truth, [where])
+    worst = [group_accuracies((logits > 0) == truth, groups).min() for logits in (layer.logits(test), ordinary)]
     assert worst[0] > worst[1] + 10
 
 
@@ -67,7 +68,7 @@ def test_draws_are_balanced_and_halves_are_of_every_group():
 def test_c_is_chosen_by_the_worst_group_of_the_other_half():
     """A solver whose weight is right only at one strength, and that notes which rows it is given."""
     features, labels, place = biased()
-    groups, seen = dfr.group_codes(labels, [place]), []
+    groups, seen = group_codes(labels, [place]), []
 
     def solve(rows, own, c):
         seen.append((c, len(rows)))
@@ -95,14 +96,14 @@ def test_the_worst_group_counts_and_not_the_mean():
 def test_the_last_layer_is_the_mean_of_all_draws():
     features, labels, place = biased()
     answers = iter([*[(np.zeros(8), 0.0)] * 3, *((np.full(8, float(value)), value) for value in (1, 2, 3, 6))])
-    layer = dfr.fit_last_layer(features, labels, dfr.group_codes(labels, [place]), SETTINGS, lambda *_: next(answers))
+    layer = dfr.fit_last_layer(features, labels, group_codes(labels, [place]), SETTINGS, lambda *_: next(answers))
     assert layer.weight.tolist() == [3.0] * 8 and layer.bias == 3.0
 
 
 def test_a_feature_that_never_changes_is_no_division_by_zero():
     features, labels, place = biased()
     features[:, 5] = 2.0
-    layer = dfr.fit_last_layer(features, labels, dfr.group_codes(labels, [place]), SETTINGS)
+    layer = dfr.fit_last_layer(features, labels, group_codes(labels, [place]), SETTINGS)
     assert np.isfinite(layer.logits(features)).all() and layer.weight[5] == 0
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.studies import ROOT
-from workflow_scripts.timecat.runtime.forkserver import ADDRESS, PYTHON
+from workflow_scripts.timecat.runtime.forkserver.client import ADDRESS, PYTHON
 
 STARTER = """
 import os, sys
-from workflow_scripts.timecat.runtime import forkserver
-forkserver.start()
-print(os.environ[forkserver.ADDRESS], forkserver._running.pid, flush=True)
+from workflow_scripts.timecat.runtime.forkserver import client, server
+server.start()
+print(os.environ[client.ADDRESS], server._running.pid, flush=True)
 sys.stdin.read()
 """
 

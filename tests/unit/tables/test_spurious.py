@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.images import drawn, save, settings_of
-from workflow_scripts.reweight import groups_of
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.registry import read_split
+from workflow_scripts.timecat.probing.groups import groups_of
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.tables import spurious as spurious_table
 from workflow_scripts.timecat.tables.figures import spurious as spurious_figure

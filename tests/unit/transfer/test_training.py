@@ -119,7 +119,7 @@ def replicate(folder, target, tmp_path):
         kept = transfer_states.Kept(tmp_path, 1e9)
         try:
             return transferring.transfer_replicate(
-                number, SEEDS, backbones, target, own, "finetune", kept, Progress(10**6, "", "")
+                number, SEEDS, backbones, target, own, transferring.Job("finetune", kept, Progress(10**6, "", ""))
             )
         finally:
             kept.stop_watching()
@@ -548,9 +548,10 @@ transfer.main()
 """
 
 
-@pytest.mark.parametrize(("number", "code", "further"), [(signal.SIGKILL, -9, 0), (signal.SIGTERM, 143, 1)])
-def test_interrupted_and_run_again(folder, target, uninterrupted, run_stage, tmp_path, root, number, code, further):
+@pytest.mark.parametrize("end", [(signal.SIGKILL, -9, 0), (signal.SIGTERM, 143, 1)])
+def test_interrupted_and_run_again(folder, target, uninterrupted, run_stage, tmp_path, root, end):
     """After SIGKILL it goes on from the last state that was saved, after SIGTERM from the step that was reached."""
+    number, code, further = end
     step = len(batches(len(target.data.fits()["nine_tenths"]), 16)) + further  # one epoch, and a step
     program = textwrap.dedent(INTERRUPTED.format(name=number.name))
     command = [sys.executable, "-c", program, *command_line(folder, tmp_path)]

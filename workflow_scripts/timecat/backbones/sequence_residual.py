@@ -20,7 +20,7 @@ def within(sequences):
 
 
 class SequenceBlock(nn.Module):
-    """Two convolutions with batch norm and a shortcut, as in backbones.ResidualBlock; the first has stride 2.
+    """Two convolutions with batch norm and a shortcut, as in build.ResidualBlock; the first has stride 2.
 
     What lies behind a sequence's end is zero again at the end, so that its features do not depend on the square's size.
     """

@@ -7,7 +7,7 @@ h is the hidden layer, the network's features. Three kinds, by what h can be:
     relu    h = max(0, U x + c)   can fold a feature, |x1|, which the counterexample's classifiers cannot
 
 Runs (mixtures x seeds) are the last axis of every array, so that a step of all of them is a few operations, and no sum runs
-across it: a run does not depend on which others there are. `counterexample_networks_reference` is the same in torch, one
+across it: a run does not depend on which others there are. tests.references.counterexample is the same in torch, one
 network at a time; a test holds the two equal.
 """
 

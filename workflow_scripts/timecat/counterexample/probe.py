@@ -71,7 +71,7 @@ def solved(products, counts, lr: float) -> np.ndarray:
     that begins at zero, and it solves a distribution if it is right on each of its points in the end.
 
     products: scaled ones, [4, 4, mixtures x seeds]. counts: how often each point is in each step's batch, on each distribution,
-    [steps, 4 points, 4 distributions x seeds]; see batch_counts(). `counterexample_reference` has it in plain modules.
+    [steps, 4 points, 4 distributions x seeds]; see batch_counts(). tests.references.counterexample has it in plain modules.
     """
     steps, _, runs = counts.shape
     seeds = runs // len(QUARTERS)

@@ -1,11 +1,11 @@
 """The measured part of the counterexample: networks of every kind, weight decay and learning rate on every mixture."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from workflow_scripts.timecat.counterexample.exact import IS_POSITIVE, QUARTERS, masses, simplex
+from workflow_scripts.timecat.counterexample.files import Setting
 from workflow_scripts.timecat.counterexample.networks import (
     Networks,
     Recipe,
@@ -17,27 +17,6 @@ from workflow_scripts.timecat.counterexample.networks import (
     train,
 )
 from workflow_scripts.timecat.counterexample.probe import concatenated, kept, scaled, solved
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What became of one kind of network, trained in one way, on M mixtures from S seeds.
-
-    dimensions: of the features that are left, [M, S]. feature: the one of 1, 2 that the hidden layer answers to most, [M, S];
-    0 where none is left. solved: which of the four distributions a probe solves, [4, M, S]; solved_together: a probe on the
-    concatenated features of a group of seeds, [4, M, groups]. error: 0-1 loss on the mixture, [M, S]. diverged: whether an
-    output is no longer a number, [M, S].
-    """
-
-    network: str
-    weight_decay: float
-    lr: float
-    dimensions: np.ndarray
-    feature: np.ndarray
-    solved: np.ndarray
-    solved_together: np.ndarray
-    error: np.ndarray
-    diverged: np.ndarray
 
 
 def run_all(settings: dict) -> Iterator[Setting]:

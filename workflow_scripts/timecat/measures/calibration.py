@@ -11,7 +11,7 @@ arXiv 2506.11251; all weights are one here): in a segment of n rows sorted by p,
 
 Rows with equal p are in an order drawn by a hash of their row number, so that the order of a file does not count. Both
 errors are above zero for perfect calibration too, by as much as rows and segments make them: ``draws`` sets of labels
-drawn from the probabilities say by how much. `calibration_reference` is the plain twin; a test holds the two equal.
+drawn from the probabilities say by how much. tests.references.calibration is the plain twin; a test holds the two equal.
 """
 
 from dataclasses import dataclass

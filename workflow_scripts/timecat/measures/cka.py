@@ -6,7 +6,7 @@ Kornblith, Norouzi, Lee, Hinton (2019, arXiv 1905.00414), linear CKA. With the c
 
 and ‖YᵀX‖² = Σ (XXᵀ) ∘ (YYᵀ), so either the D₁ x D₂ products or the n x n Gram matrices will do; the smaller are computed.
 1 means equal up to rotation and scale, 0 no common linear information. With fewer images than features it is biased
-towards 1. `cka_reference` is the same by HSIC's formula; a test holds the two equal.
+towards 1. tests.references.cka is the same by HSIC's formula; a test holds the two equal.
 """
 
 import numpy as np

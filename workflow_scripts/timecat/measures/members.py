@@ -9,7 +9,7 @@ bias, as the original code does it. **Leave-one-out accuracy** of m: top-1 of z 
 their running mean, so that c_m stays. Nothing is trained again: it says what the probe that there is loses, not what
 one without this member would reach. Without batch norm, γ = 1, β = μ = 0 and there is no denominator: a block that is
 left out is zero. **Weights**: the mean of |W_m| (as the original), and of |W_m diag(γ_m / sqrt(σ²_m + ε))|, the weight on
-the features as they are. `diagnostics_reference` computes both accuracies head by head; a test holds them equal.
+the features as they are. tests.references.members computes both accuracies head by head; a test holds them equal.
 """
 
 from dataclasses import dataclass

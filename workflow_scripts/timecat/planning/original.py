@@ -1,4 +1,4 @@
-"""What the original procedure (original_procedure_reference) would take for the same table, for `make plan`.
+"""What the original procedure (tests.references.original_procedure) would take for the same table, for `make plan`.
 
 For every arm, replicate and data set it pushes k backbones x weight decays x epochs x (rows + evaluation rows) images
 through backbones, in a job for each weight decay. Counted alike in both: pretraining and transfers. Of a data set for

@@ -40,7 +40,7 @@ class Plan:
         """Of its jobs, in the order in which data flows."""
         order = ("write_dataset", *PRETRAINING, "extract_features", "probe", "transfer", "reweight", "evaluate_probe")
         order += ("tabulate", "tabulate_arms", "tabulate_gap", "tabulate_spurious", "tabulate_grid", "calibration")
-        order += ("counterexample",)
+        order += ("counterexample", "tabulate_counterexample")
         present = {job.rule for job in self.jobs}
         return [rule for rule in order if rule in present]
 

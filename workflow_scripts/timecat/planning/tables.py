@@ -51,7 +51,9 @@ def table_jobs(study: Study) -> list[dict]:
     needs += [*study.evaluation_indices(), *study.evaluation_sidecars()]
     needs += [*study.train_indices(), *study.train_sidecars()]
     jobs.append(_job("calibration", "calibration", needs, ("csv", "svg"), "results/calibration_replicates.csv"))
-    jobs.append(_job("counterexample", "counterexample", [], ("csv", "svg"), "results/counterexample.parquet"))
+    networks = ("results/counterexample.parquet", "results/counterexample_together.parquet")
+    jobs.append(_job("counterexample", "counterexample", [], (), *networks))
+    jobs.append(_job("tabulate_counterexample", "counterexample", networks, ("csv", "svg")))
     return jobs
 
 

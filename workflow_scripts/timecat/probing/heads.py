@@ -17,7 +17,7 @@ alignments that do not depend on H:
   whole numbers of its vector loop, so no head falls into the loop's remainder.
 
 On a GPU, where small products would leave most of it idle, all heads are one product, and last bits may depend on H.
-`heads_reference` is the same in plain modules and torch.optim.SGD; the tests hold the two equal.
+tests.references.heads is the same in plain modules and torch.optim.SGD; the tests hold the two equal.
 """
 
 import math

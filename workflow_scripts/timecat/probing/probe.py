@@ -46,6 +46,14 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What a probe runs on. memory: bytes of features to keep at once (features.memory.share_memory); it changes no bit."""
+
+    device: str = "cpu"
+    memory: float = math.inf
+
+
+@dataclass(frozen=True)
 class Probe(Report):
     """The results of one replicate, and its selected heads by selection."""
 
@@ -66,10 +74,10 @@ def batches(rows: int, size: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], rows])]
 
 
-def train_epoch(heads: dict, view, order, wanted: dict, labels, batch_size: int, lr: float, device="cpu") -> dict:
+def train_epoch(heads: dict, view, order, wanted: dict, labels, batch_size: int, lr: float) -> dict:
     """Train each fit's heads on its rows of a view, once; returns, by fit, the running average of the training batches.
 
-    heads: StackedHeads by fit. view: a table of feature_reader. order: int64, all rows that any fit trains on, read once
+    heads: StackedHeads by fit. view: a table of features.reader. order: int64, all rows that any fit trains on, read once
     for all fits. wanted: bool [rows] by fit, those that it trains on. labels: int64 [rows] of the view, on the host.
     """
     labels = torch.from_numpy(labels)
@@ -85,7 +93,7 @@ def train_epoch(heads: dict, view, order, wanted: dict, labels, batch_size: int,
             for fit in heads:
                 for x, rows in pieces[fit].of(window, wanted[fit]):
                     group = groups[fit].pop(0)
-                    steps[fit] += _train_group(heads[fit], x, labels.index_select(0, rows), group, lr, device)
+                    steps[fit] += _train_group(heads[fit], x, labels.index_select(0, rows), group, lr)
     scores = {}
     for fit, own in steps.items():
         # [H, steps], and the sum along the contiguous steps: the order of its additions does not depend on H.
@@ -95,15 +103,15 @@ def train_epoch(heads: dict, view, order, wanted: dict, labels, batch_size: int,
     return scores
 
 
-def _train_group(heads, features, labels, group, lr: float, device) -> list:
+def _train_group(heads: StackedHeads, features, labels, group, lr: float) -> list:
     """One step for each batch (a slice) of a group of consecutive batches; features [rows of the group, D]."""
-    x, y = features.to(device).float(), labels.to(device)
+    x, y = features.to(heads.W.device).float(), labels.to(heads.W.device)
     starts = [slice(batch.start - group[0].start, batch.stop - group[0].start) for batch in group]
     return [heads.train_step(x[here], y[here], lr) for here in starts]
 
 
 def evaluate(heads, features, labels, device="cpu") -> Scores:
-    """Scores of heads on all rows of features, a table of feature_reader or an array [rows, D]; labels int64 [rows]."""
+    """Scores of heads on all rows of features, a table of features.reader or an array [rows, D]; labels int64 [rows]."""
     N, chunk = len(labels), evaluation_chunk(heads.classes)
     pieces = Pieces(min(chunk, N - start) for start in range(0, N, chunk))
     labels = torch.from_numpy(labels)
@@ -121,20 +129,19 @@ def _score_chunk(heads, features, labels, device) -> list[torch.Tensor]:
 
 
 def probe_replicate(
-    replicate: int, members, folders, views, data: DataSet, protocol: Protocol, device="cpu", memory: float = math.inf
+    replicate: int, members, folders, views, data: DataSet, protocol: Protocol, machine: Machine = Machine()
 ) -> Probe:
     """Probe one replicate: train all heads of both fits for all epochs, score them each epoch, select.
 
-    replicate: its number, from 0. members: its seeds. folders: its members' feature folders, in the same order. memory:
-    bytes of features to keep at once (see probe_memory.share_memory); changes no bit of the result.
+    replicate: its number, from 0. members: its seeds. folders: its members' feature folders, in the same order.
 
     UserError when features are missing or do not fit the index, or when every head diverges.
     """
-    files = file_rows(data, views)
+    device, files = machine.device, file_rows(data, views)
     check_features(folders, files)
     rows = np.arange(len(data.train_labels))
     fits = {fit: np.isin(rows, own) for fit, own in data.fits().items()}  # whether a fit trains on a row
-    tables = Tables(folders, files, memory)
+    tables = Tables(folders, files, machine.memory)
     evaluated = {
         "full": ("evaluation", tables.read(EVALUATION), data.evaluation_labels),
         "nine_tenths": ("heldout", tables.read(HELDOUT), data.train_labels[data.heldout]),
@@ -154,7 +161,7 @@ def probe_replicate(
             loaded, view = name, tables.read(name)
         order = randomness.permutation(randomness.key("probe", protocol.seed, epoch), rows)
         lr = protocol.learning_rate(epoch)
-        trained = train_epoch(heads, view, order, fits, data.train_labels, protocol.batch_size, lr, device)
+        trained = train_epoch(heads, view, order, fits, data.train_labels, protocol.batch_size, lr)
         for fit, (split, table, labels) in evaluated.items():
             score = evaluate(heads[fit], table, labels, device)
             if fit == "full":

@@ -4,7 +4,7 @@ Source: Kirichenko, Izmailov, Wilson 2023, "Last Layer Re-Training is Sufficient
 (arXiv 2204.02937), section 4 and appendix: standardised features, logistic regression with an L1 penalty, its strength
 tuned on half of the rows by the accuracy of the worst group, weights averaged over several balanced draws. One scaler, of
 all rows, serves tuning and fits (their code tunes with another one than it fits with). Two classes.
-`dfr_reference` does the same by another algorithm; a test holds them equal.
+tests.references.reweighting does the same by another algorithm; a test holds them equal.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.probing.groups import group_accuracies
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.sampling import balanced_draw
 
@@ -42,17 +43,6 @@ class LastLayer:
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Float64 [rows], of features [rows, D]."""
         return (np.asarray(features, np.float64) - self.mean) / self.std @ self.weight + self.bias
-
-
-def group_codes(labels: np.ndarray, columns: list) -> np.ndarray:
-    """Int [rows]: a number for each combination of a label and the columns' values that occurs."""
-    texts = [np.asarray(values).astype(str) for values in (labels, *columns)]
-    return np.unique(np.stack(texts), axis=1, return_inverse=True)[1].ravel()
-
-
-def group_accuracies(hits: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Accuracy of each group, in percent, from hits (bool [rows])."""
-    return 100.0 * np.bincount(groups, hits) / np.bincount(groups)
 
 
 def halves(groups: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -48,7 +48,7 @@ class SavedHead:
     def stacked(self, device="cpu") -> StackedHeads:
         """The head as the probe had it: on the CPU, with one thread, it gives the same logits, bit for bit.
 
-        The rows must be scored in the same pieces (probe_memory.evaluation_chunk). On a GPU the last bits may differ:
+        The rows must be scored in the same pieces (memory.evaluation_chunk). On a GPU the last bits may differ:
         there a probe multiplies all of its heads at once.
         """
         heads = StackedHeads(self.weight, [0.0], batch_norm=self.batch_norm, device=device)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.runtime import forkserver
+from workflow_scripts.timecat.runtime.forkserver import client
 
 MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # disk full, over quota, not allowed, read-only
 
@@ -76,7 +76,7 @@ def run(main) -> None:
 
     Where Snakemake has started a forkserver, a fork of that does all this and the process ends here.
     """
-    forkserver.hand_over()
+    client.hand_over()
     try:
         _run(main)
     except BaseException as error:

@@ -91,7 +91,7 @@ def csv_cells(row, rows) -> list:
 
 
 def notes(rows, written, dash: str = NO_STEPS) -> list[str]:
-    """A sentence for each way in which the arms of tables.Row are transferred, where not all are probed, and for what an
+    """A sentence for each way in which the arms of accuracies.Row are transferred, where not all are probed, and for what an
     arm is made of, where that is not a run for each member.
 
     written(name): how the name of an arm, or another word of the config, looks. dash: for steps that there are none of.

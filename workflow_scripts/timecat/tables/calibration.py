@@ -9,6 +9,7 @@ import numpy as np
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.calibration import Measured, measure
 from workflow_scripts.timecat.measures.groups import Segments
+from workflow_scripts.timecat.probing.readers import read_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.accuracies import Row, summarize
 from workflow_scripts.timecat.tables.arms import steps_cell, total_steps
@@ -31,36 +32,12 @@ COLUMNS = ("selection", "replicate", "row", "label", "predicted", "probability")
 NEARLY_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
 
-def read_index(path):
-    """A split's index as a pyarrow table, its group columns included."""
-    return _read(path, None, "write_dataset")
-
-
-def read_columns(path, names) -> dict[str, np.ndarray]:
-    """Columns of predictions as arrays, by name."""
-    table = _read(path, list(names), "probe, evaluate_probe or transfer")
-    return {name: table[name].to_numpy() for name in names}
-
-
-def _read(path, columns, rule: str):
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        return pyarrow.parquet.read_table(path, columns=columns)
-    except (OSError, pyarrow.ArrowInvalid) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: cannot be read as an output of rule {rule} ({first}); delete it and run again"
-        ) from None
-
-
 def measure_cell(path, index_path, index, segments: Segments, bins: int, draws: int) -> dict[str, list[Measured]]:
     """What is measured of the predictions of an (arm, data set): selection -> replicate by replicate.
 
     index: of the data set's evaluation rows (pyarrow table), at index_path. UserError if predictions are of other rows.
     """
-    columns = read_columns(path, COLUMNS)
+    columns = read_predictions(path, COLUMNS)
     found = {}
     for selection in SELECTIONS:
         found[selection] = []

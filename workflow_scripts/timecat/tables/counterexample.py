@@ -1,4 +1,4 @@
-"""What results/counterexample.csv says (a line for the exact optimum, then one per setting), and the Parquet of every network."""
+"""What results/counterexample.csv says: a line for the exact optimum, then one per setting."""
 
 import csv
 import io
@@ -89,7 +89,7 @@ def _either(feature):
 
 
 def csv_text(settings_found, grid: int) -> str:
-    """counterexample.csv. settings_found: counterexample_runs.Setting, in order."""
+    """counterexample.csv. settings_found: counterexample.files.Setting, in order."""
     mixtures = simplex(grid)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -107,23 +107,3 @@ def csv_text(settings_found, grid: int) -> str:
 
 def _printed(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def runs_table(settings_found, grid: int):
-    """A pyarrow table with a row for every network: setting, mixture (in parts of grid), seed, and what became of it."""
-    import pyarrow as pa
-
-    mixtures = simplex(grid)
-    best = optimum(mixtures)
-    parts = []
-    for setting in settings_found:
-        shape = setting.dimensions.shape
-        of_mixtures = {f"l{number + 1}": mixtures[:, number] for number in range(len(QUARTERS))}
-        of_mixtures |= {"optimal_feature": best.feature, "optimal_error": best.error / (len(QUARTERS) * grid)}
-        columns = {name: np.full(shape, getattr(setting, name)) for name in ("network", "weight_decay", "lr")}
-        columns |= {name: np.broadcast_to(column[:, None], shape) for name, column in of_mixtures.items()}
-        columns["seed"] = np.broadcast_to(np.arange(shape[1]), shape)
-        columns |= {name: getattr(setting, name) for name in ("dimensions", "feature", "error", "diverged")}
-        columns |= {f"solved{number + 1}": setting.solved[number] for number in range(len(QUARTERS))}
-        parts.append(pa.table({name: pa.array(column.ravel()) for name, column in columns.items()}))
-    return pa.concat_tables(parts)

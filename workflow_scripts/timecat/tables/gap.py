@@ -14,10 +14,10 @@ import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.metrics import METRICS
+from workflow_scripts.timecat.probing.readers import read_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.accuracies import Summary, summarize
 from workflow_scripts.timecat.tables.arms import budget_cells, mode, notes, published_of, steps_cell, total_steps
-from workflow_scripts.timecat.tables.calibration import read_columns
 
 MEAN = "mean"  # what the mean over components is called where they have names
 DIRECT = "direct"
@@ -51,7 +51,7 @@ class GapRow:
 
 def read_values(path, metric: str) -> dict[str, list[float]]:
     """The metric of one arm's predictions on one component: selection -> replicate by replicate, in percent."""
-    columns = read_columns(path, COLUMNS)
+    columns = read_predictions(path, COLUMNS)
     values = {}
     for selection in SELECTIONS:
         chosen = columns["selection"] == selection

@@ -10,11 +10,11 @@ import math
 import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.probing.reweighting import group_accuracies
+from workflow_scripts.timecat.probing.groups import group_accuracies
+from workflow_scripts.timecat.probing.readers import read_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.accuracies import Row, Summary, summarize
 from workflow_scripts.timecat.tables.arms import budget_cells, mode, notes, published_of, steps_cell, total_steps
-from workflow_scripts.timecat.tables.calibration import read_columns
 from workflow_scripts.timecat.tables.gap import SELECTION
 
 AVERAGE, WORST = "average", "worst_group"
@@ -27,7 +27,7 @@ def measure(path, rows: np.ndarray, groups: np.ndarray) -> dict[tuple[str, str],
 
     rows, groups: row number and group of each evaluation row, in the index's order.
     """
-    columns = read_columns(path, COLUMNS)
+    columns = read_predictions(path, COLUMNS)
     found = {(quantity, selection): [] for quantity in QUANTITIES for selection in SELECTIONS}
     for selection in SELECTIONS:
         for replicate in np.unique(columns["replicate"]):
@@ -44,7 +44,7 @@ def measure(path, rows: np.ndarray, groups: np.ndarray) -> dict[tuple[str, str],
 
 
 def spurious_rows(measured: dict, arms: list[dict], data_sets: list[dict]) -> list[Row]:
-    """A tables.Row for each arm, its summaries by (data set's name, quantity, selection).
+    """A accuracies.Row for each arm, its summaries by (data set's name, quantity, selection).
 
     measured: (arm's name, data set's name) -> what `measure` gives.
     """

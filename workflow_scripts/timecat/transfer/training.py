@@ -14,6 +14,7 @@ import math
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,6 +27,10 @@ from workflow_scripts.timecat.probing.heads import TOP
 from workflow_scripts.timecat.probing.scoring import DataSet, Report, Scores, gathered, report, row_scores, side_by_side
 from workflow_scripts.timecat.transfer.network import Network, parameter_groups, start_network
 from workflow_scripts.timecat.transfer.settings import Settings
+
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.runtime.progress import Progress
+    from workflow_scripts.timecat.transfer.states import Kept
 
 EVALUATION_BATCH = 500  # images
 
@@ -43,6 +48,15 @@ class Target:
     workers: int
 
 
+@dataclass(frozen=True)
+class Job:
+    """What runs of one job share. block: of the config that the settings are. progress: counts epochs of runs."""
+
+    block: str
+    kept: "Kept"
+    progress: "Progress"
+
+
 @dataclass
 class Run:
     """A run in progress: in ``epoch`` (from 0), whose first ``rows`` rows (of all its passes) are done with sums of their loss, top-1 and
@@ -57,15 +71,14 @@ class Run:
     scores: list[dict[str, Scores]] = field(default_factory=list)
 
 
-def transfer_replicate(
-    replicate: int, members, make_backbones, target: Target, settings: Settings, block: str, kept, progress
-) -> Report:
+def transfer_replicate(replicate: int, members, make_backbones, target: Target, settings: Settings, job: Job) -> Report:
     """Train every weight decay and its fits (DataSet.needed_fits) of one replicate, and select.
 
     replicate: its number, from 0. members: its seeds. make_backbones: called for each run, returns its members'
-    backbones. block: of the config that ``settings`` is. kept: transfer_states.Kept. progress: counts epochs of runs.
+    backbones.
     UserError when every head diverges.
     """
+    kept, progress = job.kept, job.progress
     scores, settings = {}, settings.for_rows(len(target.data.train_labels)).of_replicate(replicate)
     for fit in target.data.needed_fits(settings.weight_decays):
         runs = []
@@ -88,7 +101,7 @@ def transfer_replicate(
             {split: side_by_side([epoch[split] for epoch in epochs]) for split in epochs[0]} for epochs in zip(*runs)
         ]
     where = f"seeds {', '.join(map(str, members))}"
-    return report(replicate, members, target.data, settings.weight_decays, scores, where, block)
+    return report(replicate, members, target.data, settings.weight_decays, scores, where, job.block)
 
 
 def start_run(backbones, replicate: int, weight_decay: float, target: Target, settings: Settings) -> Run:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_rows
 from workflow_scripts.timecat.images.datasets.image_files import ImageArrays
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.runtime.command import log
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 
 def cifar_split(settings: dict, split: str) -> Split:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.sampling import balanced_draw
@@ -33,13 +32,12 @@ class Chosen:
         return self.images[int(self.rows[row])]
 
 
-def part_split(settings: dict, split: str, trained_classes: list[str] | None) -> Split:
-    """One split of a part, rows in the order of the whole's.
+def part_split(whole: Split, settings: dict, split: str, trained_classes: list[str] | None) -> Split:
+    """Return one split of a part, rows in the order of the whole's.
 
-    settings: `of` (the whole's block, of this split), `where` (column -> values), and for training rows `balanced_by`
+    whole: the split of the data set that it is a part of. settings: `of` (the whole's block, of this split), `where` (column -> values), and for training rows `balanced_by`
     (columns) and `subset_seed`. trained_classes: class names of its training rows, which number the labels for evaluation.
     """
-    whole = read_split(settings["of"], split)
     rows = np.arange(len(whole))
     for column, values in settings["where"].items():
         rows = rows[np.isin(_texts(whole, column, "where")[rows], [str(value) for value in values])]

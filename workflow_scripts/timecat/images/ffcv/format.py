@@ -38,7 +38,7 @@ def _unused(module: str, name: str):
 # Five names mean something else while FFCV is imported:
 # - A function of distutils, which FFCV never calls, is setuptools for a quarter of a second.
 # - numba's typed dict, of which FFCV makes one with two entries, compiles for 5 s; a plain dict does the same.
-# - The thread counts would be set to 1, and numba would start threads, which do not survive the fork in ffcv_writer.
+# - The thread counts would be set to 1, and numba would start threads, which do not survive the fork in writer.
 # - The question for a GPU would start CUDA before one is leased. Without a GPU FFCV makes no CUDA streams, which nobody
 #   needs: batches are handed over in host memory.
 with (

@@ -119,6 +119,19 @@ class _Allocator(MemoryAllocator):
         return super().malloc(size)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What workers share: a fork has it without a copy. digests: uint8 [rows, DIGEST_SIZE]. supervisor: its process id."""
+
+    writer: DatasetWriter
+    samples: object
+    chunks_taken: object
+    allocator: _Allocator
+    digests: np.ndarray
+    skip_broken: bool
+    supervisor: int
+
+
 def _write(writer: DatasetWriter, samples, workers: int, progress, skip_broken: bool) -> Written:
     """Run the workers until every row is in the file; end them all, whatever happens."""
     rows = writer.num_samples = len(samples)
@@ -128,12 +141,12 @@ def _write(writer: DatasetWriter, samples, workers: int, progress, skip_broken: 
     digests = np.frombuffer(mmap.mmap(-1, rows * DIGEST_SIZE), np.uint8).reshape(rows, DIGEST_SIZE)  # inherited too
     chunks_taken = _fork.Value(ctypes.c_uint64, 0)
     allocator = _Allocator(writer.fname, writer.data_region_start, writer.page_size)
-    job = (writer, samples, chunks_taken, allocator, digests, skip_broken, os.getpid())
+    job = _Job(writer, samples, chunks_taken, allocator, digests, skip_broken, os.getpid())
     running, allocations, broken = {}, [], {}
     try:
         for _ in range(workers):
             receiver, sender = _fork.Pipe(duplex=False)
-            worker = _fork.Process(target=_work, args=(sender, *job), daemon=True)
+            worker = _fork.Process(target=_work, args=(sender, job), daemon=True)
             worker.start()
             running[receiver] = worker
             sender.close()  # before the next fork, so that only the worker holds this end, and its death closes it
@@ -188,25 +201,26 @@ def _result(receiver, worker) -> tuple[list, dict[int, str]]:
     return result
 
 
-def _work(sender, writer, samples, chunks_taken, allocator, digests, skip_broken: bool, supervisor: int) -> None:
+def _work(sender, job: _Job) -> None:
     """A worker process: write chunks of rows until there are none, then send what _result returns or raises."""
-    _follow(supervisor)
+    _follow(job.supervisor)
     broken = {}
     try:
         # Not as a context manager: on an error that would wait for the other workers' pages before we can say so.
-        allocator.__enter__()
-        for chunk in _take(chunks_taken, len(samples)):
+        job.allocator.__enter__()
+        for chunk in _take(job.chunks_taken, len(job.samples)):
             for row in chunk:
                 try:
-                    sample = checked_sample(samples, row)
+                    sample = checked_sample(job.samples, row)
                 except BrokenImage as error:
-                    if not skip_broken:
+                    if not job.skip_broken:
                         raise Failure(str(error)) from None
                     broken[row] = error.reason
                     continue
-                digests[row] = np.frombuffer(store_sample(sample, row, writer, allocator), np.uint8)
-        allocator.__exit__(None, None, None)
-        result = allocator.allocations, broken
+                stored = store_sample(sample, row, job.writer, job.allocator)
+                job.digests[row] = np.frombuffer(stored, np.uint8)
+        job.allocator.__exit__(None, None, None)
+        result = job.allocator.allocations, broken
     except (Failure, PageTooSmall) as error:
         result = error
     except OSError as error:

@@ -89,7 +89,7 @@ def titled(panel, data_set: dict) -> None:
 def members_figure(rows, data_sets, style: dict) -> bytes:
     """SVG of mean accuracy (percent) against members; bars are one standard deviation, where there is one.
 
-    rows: tables.Row, in order. data_sets: dicts with name, title, in_distribution. style: width_per_panel and height of
+    rows: accuracies.Row, in order. data_sets: dicts with name, title, in_distribution. style: width_per_panel and height of
     one panel, in inches.
     """
     import matplotlib

@@ -24,7 +24,7 @@ PUBLISHED = {"color": "black", "marker": "D", "markerfacecolor": "none", "marker
 def arms_figure(rows, data_sets, style: dict) -> bytes:
     """SVG of mean accuracy (percent) of each arm; bars are one standard deviation, where there is one.
 
-    rows: tables.Row, in order. data_sets: dicts with name, title, in_distribution. style: width_per_panel, in inches.
+    rows: accuracies.Row, in order. data_sets: dicts with name, title, in_distribution. style: width_per_panel, in inches.
     """
     import matplotlib
     from matplotlib.lines import Line2D

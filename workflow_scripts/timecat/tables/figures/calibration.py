@@ -30,7 +30,7 @@ BESIDE = {"color": "0.45", "marker": "_", "markersize": 11, "markeredgewidth": 1
 def calibration_figure(measured, arms, data_sets, style: dict) -> bytes:
     """SVG: of every data set three panels, one above the other; bars are one standard deviation over replicates.
 
-    measured, arms, data_sets: as in calibration_table. style: width_per_panel and height of a panel, in inches.
+    measured, arms, data_sets: as in tables.calibration. style: width_per_panel and height of a panel, in inches.
     """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG

@@ -37,7 +37,7 @@ def counterexample_figure(settings_found, settings: dict) -> bytes:
     """SVG: over the columns exact and one per network, a map; below each network, how many keep one feature, and how many of
     the four distributions a probe solves, against weight decay, a line per learning rate.
 
-    settings_found: counterexample_runs.Setting, in order. settings: the block `counterexample` of the config. Maps are of the
+    settings_found: counterexample.files.Setting, in order. settings: the block `counterexample` of the config. Maps are of the
     first learning rate and of the weight decay in the middle of the grid, the larger of two.
     """
     import matplotlib

@@ -24,7 +24,7 @@ TALLER = 1.5  # the accuracies' panel over that of CKA
 def diagnostics_figure(cells, arms, data_sets, found, style: dict) -> bytes:
     """SVG: a column per data set, accuracies (percent) above, CKA below; a slot per arm, a part of it per replicate.
 
-    cells: {"arm", "data_set"} in order; found: what diagnostics_table.read_cell gave of each. arms, data_sets: as in the
+    cells: {"arm", "data_set"} in order; found: what diagnostics.read_cell gave of each. arms, data_sets: as in the
     table; those without a cell are left out. style: width_per_panel and height, in inches.
     """
     import matplotlib

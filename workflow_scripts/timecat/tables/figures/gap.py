@@ -17,7 +17,7 @@ DODGE = 0.7  # share of a component's height that its arms take
 def gap_figure(rows, data_sets: list[dict], metric_title: str, style: dict) -> bytes:
     """SVG: a line of arms for each component; left the metric (bars: one standard deviation), right the gap (95 %).
 
-    rows: gap_table.GapRow. data_sets: dicts with name and title, the components. style: width_per_panel, in inches.
+    rows: gap.GapRow. data_sets: dicts with name and title, the components. style: width_per_panel, in inches.
     """
     import matplotlib
     from matplotlib.figure import Figure

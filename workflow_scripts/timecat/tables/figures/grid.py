@@ -14,7 +14,7 @@ CELL = 0.36  # inches of height
 def grid_figure(rows, data_sets, style: dict) -> bytes:
     """SVG of heat maps: data sets side by side, each with a scale of its own for both selections, one below the other.
 
-    rows: tables.Row; a cell that no row is of stays empty. The arm of a row that is `in_table`, in table 2, is framed.
+    rows: accuracies.Row; a cell that no row is of stays empty. The arm of a row that is `in_table`, in table 2, is framed.
     data_sets: dicts with name, title, in_distribution. style: width_per_panel, in inches.
     """
     import matplotlib

@@ -15,7 +15,7 @@ DODGE = 0.13  # of a line: the two stand one below the other, so that their bars
 
 
 def spurious_figure(rows, data_sets: list[dict], style: dict) -> bytes:
-    """SVG: a line for each arm; bars are one standard deviation. rows: of spurious_table; style: width_per_panel."""
+    """SVG: a line for each arm; bars are one standard deviation. rows: of tables.spurious; style: width_per_panel."""
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -16,7 +16,7 @@ def sole_writer(folder, *stems: str):
     """Hold the only right to write files of ``folder`` that begin with one of ``stems``; wait for whoever has it.
 
     The right is a lock on ``.<first stem>lock``, which the kernel drops however the process ends. When it is had,
-    temporaries (artifacts.atomic_path) that killed processes left under these stems are removed.
+    temporaries (files.atomic_path) that killed processes left under these stems are removed.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """A process that has torch loaded, of which a run's jobs are forks: loading it is half the time of a small study's jobs.
 
-Snakemake starts one for a run (start); a stage's process hands itself over to it (hand_over): the server forks, and the fork
+Snakemake starts one for a run (start); a stage's process hands itself over to it (client.hand_over): the server forks, and the fork
 does what the process would have done, with its command line, environment, folder, standard streams and umask. The process
 waits, passes signals on, and ends as the fork ended. The fork imports this project's own modules afresh. Where there is no
 server, or where it cannot be reached, a stage runs in its own process as always: the bits are the same.
@@ -21,8 +21,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ADDRESS = "TIMECAT_FORKSERVER"  # in the environment: the socket's path
-PYTHON = "TIMECAT_FORKSERVER_PYTHON"  # which Python the server is: another one has other packages
+from workflow_scripts.timecat.runtime.forkserver.client import ADDRESS, PYTHON, READ_ONCE
+
 # Of our own, the module that imports FFCV as the stages do.
 PRELOADED = (
     "torch",
@@ -32,9 +32,6 @@ PRELOADED = (
     "pyarrow.parquet",
     "safetensors.torch",
 )
-# Libraries read them when they are loaded, so a job is only forked if it has them as the server has: 1, or not set.
-READ_ONCE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LARGEST_REQUEST = 2**24  # bytes
 _running = (
     None  # the server that this process has started: its standard input is open for as long as this process lives
@@ -61,7 +58,13 @@ def start() -> None:
         except OSError:  # the path is too long for a socket
             shutil.rmtree(folder)
             return
-        command = [sys.executable, "-m", "workflow_scripts.timecat.runtime.forkserver", str(listening.fileno()), folder]
+        command = [
+            sys.executable,
+            "-m",
+            "workflow_scripts.timecat.runtime.forkserver.server",
+            str(listening.fileno()),
+            folder,
+        ]
         environment = os.environ | dict.fromkeys(READ_ONCE, "1")
         # Its own session: a Ctrl-C reaches the waiting processes, and they pass it on.
         _running = subprocess.Popen(
@@ -73,73 +76,6 @@ def start() -> None:
             start_new_session=True,
         )
     os.environ[ADDRESS], os.environ[PYTHON] = address, sys.prefix
-
-
-def hand_over() -> None:
-    """Let the server run this process's module in a fork, and end as that ends; return where there is no server."""
-    address = os.environ.pop(ADDRESS, None)  # whatever this process starts is not for the server
-    same_python = os.environ.pop(PYTHON, None) == sys.prefix
-    module = getattr(sys.modules["__main__"], "__spec__", None)
-    if address is None or module is None or not same_python:
-        return
-    if any(os.environ.get(name, "1") != "1" for name in READ_ONCE):
-        return
-    umask = os.umask(0)
-    os.umask(umask)
-    request = {
-        "module": module.name,
-        "arguments": sys.argv[1:],
-        "path": sys.path,
-        "folder": os.getcwd(),
-        "umask": umask,
-    }
-    connection = socket.socket(socket.AF_UNIX)
-    signals, fork = [], None
-
-    def pass_on(number, _frame) -> None:
-        signals.append(number)
-        if fork is not None:
-            pass_signals()
-
-    def pass_signals() -> None:
-        while signals:
-            number = signals.pop(0)
-            with contextlib.suppress(ProcessLookupError):  # it has ended by now
-                # A Ctrl-C reaches all processes of a terminal's job, so those that the stage has started, too.
-                (os.killpg if number == signal.SIGINT else os.kill)(fork, number)
-
-    heeded = [number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores one
-    before = {number: signal.signal(number, pass_on) for number in heeded}
-    try:
-        connection.connect(address)
-        message = json.dumps(request | {"environment": dict(os.environ)}).encode()
-        socket.send_fds(connection, [len(message).to_bytes(4, "big")], [0, 1, 2])
-        connection.sendall(message)
-        answers = connection.makefile("r")
-        fork = int(answers.readline())
-    except (OSError, ValueError):  # the server has gone; nothing has been done
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in signals:
-            signal.raise_signal(number)
-        return
-    pass_signals()
-    status = answers.readline()
-    if not status:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(fork, signal.SIGKILL)
-        print("error: the process of which jobs are forks (limits.forkserver) was ended: run again", file=sys.stderr)
-    _end_with(int(status or 1))
-
-
-def _end_with(status: int) -> None:
-    """End this process with a status as subprocess has it: a negative one is a signal."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if status < 0:
-        signal.signal(-status, signal.SIG_DFL) if -status not in (signal.SIGKILL, signal.SIGSTOP) else None
-        os.kill(os.getpid(), -status)
-    os._exit(status)
 
 
 class Server:

@@ -10,13 +10,13 @@ import time
 
 import pytest
 
-from workflow_scripts.timecat.artifacts import sole_writer as module
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.runtime import sole_writer as module
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 WRITER = """
 import sys
 from pathlib import Path
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 with sole_writer(sys.argv[1], "train."):
     (Path(sys.argv[1]) / ".train.beton.99.tmp").write_bytes(b"half")
@@ -28,7 +28,7 @@ with sole_writer(sys.argv[1], "train."):
 # Each writes alone, or finds another one's mark.
 STRESS = """
 import os, sys
-from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 mark = os.path.join(sys.argv[1], "mark")
 sys.stdin.readline()

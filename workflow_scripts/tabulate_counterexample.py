@@ -1,0 +1,35 @@
+"""Stage tabulate_counterexample: what the counterexample's networks keep to a CSV beside the exact optimum, and its figure."""
+
+from pathlib import Path
+
+from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.counterexample.files import read_settings_found
+from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, parser, run
+from workflow_scripts.timecat.tables import counterexample as counterexample_table
+from workflow_scripts.timecat.tables.figures import accuracies
+from workflow_scripts.timecat.tables.figures import counterexample as counterexample_figure
+
+
+def main() -> None:
+    """Read the command line and write both outputs."""
+    command = parser(__doc__)
+    for name, meaning in (("runs", "a row per network"), ("together", "a row per group of concatenated seeds")):
+        command.add_argument(f"--{name}", required=True, metavar="PARQUET", help=meaning)
+    command.add_argument(
+        "--settings", type=json_value, required=True, metavar="JSON", help="the block `counterexample` of the config"
+    )
+    for name, meaning in (("csv", "the summary"), ("svg", "the figure")):
+        command.add_argument(f"--{name}", required=True, metavar="PATH", help=f"output: {meaning}")
+    given = command.parse_args()
+
+    log_start_up()
+    found = read_settings_found(given.runs, given.together, given.settings)
+    with accuracies.private_matplotlib(Path(given.svg).parent):
+        svg = counterexample_figure.counterexample_figure(found, given.settings)
+    write_bytes(given.svg, svg)
+    write_bytes(given.csv, counterexample_table.csv_text(found, given.settings["grid"]).encode())
+    log(f"{len(found)} settings: {given.csv}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,128 @@
+"""What became of the counterexample's networks, setting by setting, and the Parquet files that hold it."""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_scripts.timecat.counterexample.exact import QUARTERS, optimum, simplex
+from workflow_scripts.timecat.errors import UserError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What became of one kind of network, trained in one way, on M mixtures from S seeds.
+
+    dimensions: of the features that are left, [M, S]. feature: the one of 1, 2 that the hidden layer answers to most, [M, S];
+    0 where none is left. solved: which of the four distributions a probe solves, [4, M, S]; solved_together: a probe on the
+    concatenated features of a group of seeds, [4, M, groups]. error: 0-1 loss on the mixture, [M, S]. diverged: whether an
+    output is no longer a number, [M, S].
+    """
+
+    network: str
+    weight_decay: float
+    lr: float
+    dimensions: np.ndarray
+    feature: np.ndarray
+    solved: np.ndarray
+    solved_together: np.ndarray
+    error: np.ndarray
+    diverged: np.ndarray
+
+
+def runs_table(settings_found, grid: int):
+    """Return a pyarrow table with a row for every network: setting, mixture (in parts of grid), seed, what became of it."""
+    mixtures = simplex(grid)
+    best = optimum(mixtures)
+    parts = []
+    for setting in settings_found:
+        shape = setting.dimensions.shape
+        of_mixtures = {"optimal_feature": best.feature, "optimal_error": best.error / (len(QUARTERS) * grid)}
+        columns = _setting_and_mixture(setting, mixtures, shape)
+        columns |= {name: np.broadcast_to(column[:, None], shape) for name, column in of_mixtures.items()}
+        columns["seed"] = np.broadcast_to(np.arange(shape[1]), shape)
+        columns |= {name: getattr(setting, name) for name in ("dimensions", "feature", "error", "diverged")}
+        parts.append(_table(columns | _solved(setting.solved)))
+    return _concatenated(parts)
+
+
+def together_table(settings_found, grid: int):
+    """Return a pyarrow table with a row for every probe on the concatenated features of a group of seeds."""
+    mixtures = simplex(grid)
+    parts = []
+    for setting in settings_found:
+        shape = setting.solved_together.shape[1:]
+        columns = _setting_and_mixture(setting, mixtures, shape)
+        columns["group"] = np.broadcast_to(np.arange(shape[1]), shape)
+        parts.append(_table(columns | _solved(setting.solved_together)))
+    return _concatenated(parts)
+
+
+def read_settings_found(runs, together, settings: dict) -> list[Setting]:
+    """Return what both files hold, in the order in which it was written.
+
+    runs, together: paths of the two Parquet files. settings: the block `counterexample` of the config. UserError where a file
+    is not of these settings.
+    """
+    kinds = list(itertools.product(settings["networks"], settings["weight_decays"], settings["lrs"]))
+    mixtures = len(simplex(settings["grid"]))
+    of_runs = _read(runs, len(kinds), (mixtures, settings["seeds"]))
+    of_groups = _read(together, len(kinds), (mixtures, settings["seeds"] // settings["members"]))
+    found = []
+    for number, (network, weight_decay, lr) in enumerate(kinds):
+        own = {name: column[number] for name, column in of_runs.items()}
+        if (own["network"] != network).any() or (own["weight_decay"] != weight_decay).any() or (own["lr"] != lr).any():
+            raise UserError(f"{runs}: is of other settings of `counterexample`; delete it and run again")
+        found.append(
+            Setting(
+                network,
+                weight_decay,
+                lr,
+                own["dimensions"],
+                own["feature"],
+                np.stack([own[name] for name in _SOLVED]),
+                np.stack([of_groups[name][number] for name in _SOLVED]),
+                own["error"],
+                own["diverged"],
+            )
+        )
+    return found
+
+
+_SOLVED = tuple(f"solved{number + 1}" for number in range(len(QUARTERS)))
+
+
+def _setting_and_mixture(setting: Setting, mixtures, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    columns = {name: np.full(shape, getattr(setting, name)) for name in ("network", "weight_decay", "lr")}
+    parts = {f"l{number + 1}": mixtures[:, number] for number in range(len(QUARTERS))}
+    return columns | {name: np.broadcast_to(column[:, None], shape) for name, column in parts.items()}
+
+
+def _solved(values) -> dict[str, np.ndarray]:
+    return dict(zip(_SOLVED, values, strict=True))
+
+
+def _table(columns: dict[str, np.ndarray]):
+    import pyarrow as pa
+
+    return pa.table({name: pa.array(column.ravel()) for name, column in columns.items()})
+
+
+def _concatenated(tables):
+    import pyarrow as pa
+
+    return pa.concat_tables(tables)
+
+
+def _read(path, settings: int, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Columns of a file as arrays [settings, *shape]."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from None
+    if table.num_rows != settings * shape[0] * shape[1]:
+        raise UserError(f"{path}: is of other settings of `counterexample`; delete it and run again")
+    return {name: table[name].to_numpy().reshape(settings, *shape) for name in table.column_names}

@@ -1,0 +1,26 @@
+"""Groups of rows, for worst-group accuracy and reweighting: the combinations of a label and the columns of an index."""
+
+import numpy as np
+
+from workflow_scripts.timecat.errors import UserError
+
+
+def groups_of(index, columns: list[str], path) -> np.ndarray:
+    """Return the group of each row of an index: its label and the columns together. UserError where it lacks one of them."""
+    for name in columns:
+        if name not in index.column_names:
+            raise UserError(
+                f"reweight.groups: {path} has no column {name!r} (it has {', '.join(index.column_names)}); correct the config"
+            )
+    return group_codes(index["label"].to_numpy(), [index[name].to_pylist() for name in columns])
+
+
+def group_codes(labels: np.ndarray, columns: list) -> np.ndarray:
+    """Return int [rows]: a number for each combination of a label and the columns' values that occurs."""
+    texts = [np.asarray(values).astype(str) for values in (labels, *columns)]
+    return np.unique(np.stack(texts), axis=1, return_inverse=True)[1].ravel()
+
+
+def group_accuracies(hits: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return the accuracy of each group, in percent, from hits (bool [rows])."""
+    return 100.0 * np.bincount(groups, hits) / np.bincount(groups)

@@ -1,0 +1,29 @@
+"""Readers of what the data set and probing stages have written: a split's index with its groups, columns of predictions."""
+
+import numpy as np
+
+from workflow_scripts.timecat.errors import UserError
+
+
+def read_index_table(path):
+    """Return a split's index as a pyarrow table, its group columns included."""
+    return _read(path, None, "write_dataset")
+
+
+def read_predictions(path, names) -> dict[str, np.ndarray]:
+    """Return columns of predictions as arrays, by name."""
+    table = _read(path, list(names), "probe, evaluate_probe or transfer")
+    return {name: table[name].to_numpy() for name in names}
+
+
+def _read(path, columns, rule: str):
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_table(path, columns=columns)
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: cannot be read as an output of rule {rule} ({first}); delete it and run again"
+        ) from None
