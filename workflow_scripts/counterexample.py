@@ -1,14 +1,13 @@
 """Stage counterexample: section 3 of the paper, exact and measured, to a CSV, its figure and a Parquet of all networks."""
 
-from pathlib import Path
-
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.counterexample import runs
 from workflow_scripts.timecat.probing.files import write_table
 from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, parser, run
-from workflow_scripts.timecat.tables import counterexample as counterexample_table
-from workflow_scripts.timecat.tables.figures import accuracies
-from workflow_scripts.timecat.tables.figures import counterexample as counterexample_figure
+from workflow_scripts.timecat.tables.counterexample import counterexample_records, runs_table
+from workflow_scripts.timecat.tables.figures.counterexample import counterexample_figure
+from workflow_scripts.timecat.tables.options import write_figure
+from workflow_scripts.timecat.tables.writers.csv import csv_text
 
 
 def main() -> None:
@@ -29,12 +28,10 @@ def main() -> None:
             f"{setting.network}, weight decay {setting.weight_decay:g}, learning rate {setting.lr:g}: of "
             f"{setting.dimensions.size} networks {(setting.dimensions == 1).mean():.1%} keep one feature"
         )
-    with accuracies.private_matplotlib(Path(given.svg).parent):
-        svg = counterexample_figure.counterexample_figure(found, given.settings)
     grid = given.settings["grid"]
-    write_bytes(given.svg, svg)
-    write_table(given.runs, counterexample_table.runs_table(found, grid))
-    write_bytes(given.csv, counterexample_table.csv_text(found, grid).encode())
+    write_figure(given.svg, lambda: counterexample_figure(found, given.settings))
+    write_table(given.runs, runs_table(found, grid))
+    write_bytes(given.csv, csv_text(counterexample_records(found, grid)).encode())
 
 
 if __name__ == "__main__":
