@@ -37,7 +37,7 @@ def table_parser(description: str, outputs: Iterable[str], **files: str) -> argp
 
 
 def parsed_as(kind: Any) -> Callable[[str], Any]:
-    """Return an argparse type: JSON of a typed value. What does not fit it is said by its place in the JSON."""
+    """Return an argparse type: JSON of a typed value. The message of an error says which values do not fit."""
 
     def parse(text: str) -> Any:
         from pydantic import TypeAdapter, ValidationError
@@ -45,11 +45,16 @@ def parsed_as(kind: Any) -> Callable[[str], Any]:
         try:
             return TypeAdapter(kind).validate_json(text)
         except ValidationError as error:
-            (first, *_) = error.errors(include_url=False)
-            place = ".".join(map(str, first["loc"]))
-            raise argparse.ArgumentTypeError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+            found = [f"{_place(each['loc'])}{each['msg']}" for each in error.errors(include_url=False)]
+            raise argparse.ArgumentTypeError("; ".join(found)) from None
 
     return parse
+
+
+def _place(steps: tuple[int | str, ...]) -> str:
+    """Return where in JSON an error is, as ``[0].members: ``; "" for all of it."""
+    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return f"{place.removeprefix('.')}: " if place else ""
 
 
 def write_figure(path: str, draw: Callable[[], bytes]) -> None:
