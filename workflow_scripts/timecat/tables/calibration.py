@@ -11,7 +11,7 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures import calibration as measures
 from workflow_scripts.timecat.measures.groups import Segments
 from workflow_scripts.timecat.probing.selection import SELECTIONS
-from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, REPLICATES, SELECTION, TOTAL_STEPS
+from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, REPLICATES, SELECTED_BY, TOTAL_STEPS
 from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, DataSet, Row, Summary, summarize
 from workflow_scripts.timecat.tables.table import Column, Count, Measured, Numbers, Table, Text, table_of
 
@@ -142,7 +142,7 @@ def calibration_records(
     measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet], segments: Mapping[str, Segments]
 ) -> Table:
     """Return calibration.csv: a line for each arm, data set and selection. segments: by the data set's name."""
-    columns: list[Column[_Record]] = [METHOD, BUDGET, TOTAL_STEPS, DATA_SET, SELECTION, REPLICATES]
+    columns: list[Column[_Record]] = [METHOD, BUDGET, TOTAL_STEPS, DATA_SET, SELECTED_BY, REPLICATES]
     columns += [
         Column("", ("rows",), lambda record: Count(int(segments[record.data_set].sizes[0]))),
         Column("", ("groups",), lambda record: Count(segments[record.data_set].groups)),
@@ -170,7 +170,7 @@ class _OfReplicate:
 def replicate_records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet]) -> Table:
     """Return calibration_replicates.csv: a line for each replicate of the same, with its worst group."""
     columns: list[Column[_OfReplicate]] = [
-        *(METHOD, DATA_SET, SELECTION),
+        *(METHOD, DATA_SET, SELECTED_BY),
         Column("", ("replicate",), lambda line: Count(line.replicate)),
         Column("", QUANTITIES, lambda line: Numbers(tuple(getattr(line.measured, name) for name in QUANTITIES), ".3f")),
         Column("", ("worst_group",), lambda line: Text(line.measured.worst_group)),

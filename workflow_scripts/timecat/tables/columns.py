@@ -39,5 +39,5 @@ TRANSFER: Column[OfArm] = Column("transfer", ("transfer",), lambda row: Text(row
 BUDGET: Column[OfArm] = Column("members × steps", ("members", "steps_per_member"), lambda row: Budget(row.arm))
 TOTAL_STEPS: Column[OfArm] = Column("total steps", ("total_steps",), lambda row: Count(row.arm.total_steps))
 DATA_SET: Column[OnDataSet] = Column("data set", ("data_set",), lambda row: Text(row.data_set), align="left")
-SELECTION: Column[Selected] = Column("selection", ("selection",), lambda row: Text(row.selection), align="left")
+SELECTED_BY: Column[Selected] = Column("selection", ("selection",), lambda row: Text(row.selection), align="left")
 REPLICATES: Column[Replicated] = Column("n", ("replicates",), lambda row: Count(row.replicates))

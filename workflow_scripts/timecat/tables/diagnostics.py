@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, REPLICATES, SELECTION
+from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, REPLICATES, SELECTED_BY
 from workflow_scripts.timecat.tables.model import Arm, Cell, Summary, summarize
 from workflow_scripts.timecat.tables.table import Column, Numbers, Table, Text, table_of
 
@@ -91,7 +91,7 @@ def diagnostics_records(arms: Iterable[Arm], found: Mapping[Cell, Quantities]) -
     """Return diagnostics.csv: a line per arm, data set, selection and quantity. found: what read_cell gave of each cell."""
     arm_of = {arm.name: arm for arm in arms}
     columns: list[Column[_Record]] = [
-        *(METHOD, BUDGET, DATA_SET, SELECTION),
+        *(METHOD, BUDGET, DATA_SET, SELECTED_BY),
         Column("", ("quantity",), lambda record: Text(record.quantity.name)),
         REPLICATES,
         Column("", ("mean", "std", "least", "most"), lambda record: record.numbers),

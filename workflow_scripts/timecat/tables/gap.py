@@ -16,8 +16,7 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.metrics import METRICS
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.calibration import read_columns
-from workflow_scripts.timecat.tables.columns import BUDGET, METHOD, REPLICATES, TOTAL_STEPS, TRANSFER
-from workflow_scripts.timecat.tables.columns import SELECTION as SELECTED_BY
+from workflow_scripts.timecat.tables.columns import BUDGET, METHOD, REPLICATES, SELECTED_BY, TOTAL_STEPS, TRANSFER
 from workflow_scripts.timecat.tables.model import DIRECT, Arm, DataSet, Interval, Summary, summarize
 from workflow_scripts.timecat.tables.notes import arm_notes
 from workflow_scripts.timecat.tables.table import (

@@ -13,8 +13,15 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.reweighting import group_accuracies
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.calibration import read_columns
-from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, REPLICATES, TOTAL_STEPS, TRANSFER
-from workflow_scripts.timecat.tables.columns import SELECTION as SELECTED_BY
+from workflow_scripts.timecat.tables.columns import (
+    BUDGET,
+    DATA_SET,
+    METHOD,
+    REPLICATES,
+    SELECTED_BY,
+    TOTAL_STEPS,
+    TRANSFER,
+)
 from workflow_scripts.timecat.tables.model import Arm, DataSet, Row, Summary, summarize
 from workflow_scripts.timecat.tables.notes import arm_notes
 from workflow_scripts.timecat.tables.table import Column, Measured, Table, Term, Text, section_of, table_of
@@ -23,7 +30,6 @@ AVERAGE, WORST = "average", "worst_group"
 QUANTITIES = (AVERAGE, WORST)
 SELECTION = "holdout"  # which readers and the figure are shown: it does not look at the evaluation split
 COLUMNS = ("selection", "replicate", "row", "label", "predicted")
-
 
 SpuriousRow = Row[tuple[str, str, str]]  # by (data set's name, quantity, selection)
 Measurements = dict[tuple[str, str], list[float]]  # by (quantity, selection): percent, replicate by replicate
@@ -88,8 +94,7 @@ class _Record:
 def spurious_records(rows: Iterable[SpuriousRow], data_sets: Sequence[DataSet]) -> Table:
     """Return the table for a CSV: a line for each arm, data set and selection."""
     columns: list[Column[_Record]] = [
-        *(METHOD, TRANSFER, BUDGET, TOTAL_STEPS),
-        *(DATA_SET, SELECTED_BY, REPLICATES),
+        *(METHOD, TRANSFER, BUDGET, TOTAL_STEPS, DATA_SET, SELECTED_BY, REPLICATES),
         Column("", (AVERAGE, f"{AVERAGE}_std"), lambda record: Measured(record.summary(AVERAGE), ".3f")),
         Column("", (WORST, f"{WORST}_std"), lambda record: Measured(record.summary(WORST), ".3f")),
         Column("", (f"{WORST}_published",), lambda record: Text(record.arm.published_on(record.data_set))),
