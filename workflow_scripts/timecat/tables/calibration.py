@@ -39,12 +39,12 @@ NEARLY_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
 
 def read_index(path: str | PathLike[str]) -> "pyarrow.Table":
-    """A split's index as a pyarrow table, its group columns included."""
+    """Return a split's index as a pyarrow table, its group columns included."""
     return _read(path, None, "write_dataset")
 
 
 def read_columns(path: str | PathLike[str], names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Columns of predictions as arrays, by name."""
+    """Return columns of predictions as arrays, by name."""
     table = _read(path, list(names), "probe, evaluate_probe or transfer")
     return {name: table[name].to_numpy() for name in names}
 

@@ -35,8 +35,10 @@ class Line:
 
 
 def by_seed(setting: "Setting") -> dict[str, Summary | None]:
-    """Of a setting, for each of WITH_DEVIATION: its mean over mixtures, summarised over seeds, or over groups of seeds whose
-    features are concatenated (solved_together; None where there are too few seeds for one)."""
+    """Return for each of WITH_DEVIATION a setting's mean over mixtures, summarised over seeds.
+
+    solved_together: over groups of seeds whose features are concatenated; None where there are too few seeds for one.
+    """
     found = {
         "keeps_none": 100 * (setting.dimensions == 0),
         "keeps_one": 100 * (setting.dimensions == 1),
@@ -49,7 +51,7 @@ def by_seed(setting: "Setting") -> dict[str, Summary | None]:
 
 
 def over_all(setting: "Setting", mixtures: np.ndarray) -> dict[str, float | None]:
-    """Of a setting, each of WITHOUT: a mean over networks, None where there are none that it could be of.
+    """Return for each of WITHOUT a setting's mean over networks, None where there are none that it could be of.
 
     optimal_feature: of those that keep one feature, how many keep the one of the best classifier, where there is no tie.
     seeds_differ: mixtures in which some seeds keep x1 alone and others x2 alone. solved_of_one: the number of distributions
@@ -98,7 +100,7 @@ def exact_line(grid: int) -> Line:
 
 
 def _either(feature: np.ndarray) -> np.ndarray:
-    """A feature for each mixture: where both are equally good, the first one stands for either."""
+    """Return a feature for each mixture: where both are equally good, the first one stands for either."""
     return np.where(feature == TIE, 1, feature)
 
 
@@ -134,7 +136,7 @@ def _with_deviation(name: str) -> Column[Line]:
 
 
 def runs_table(settings_found: Iterable["Setting"], grid: int) -> "pyarrow.Table":
-    """A pyarrow table with a row for every network: setting, mixture (in parts of grid), seed, and what became of it."""
+    """Return a pyarrow table with a row for every network: setting, mixture (in parts of grid), seed, and what became of it."""
     import pyarrow as pa
 
     mixtures = simplex(grid)
