@@ -1,30 +1,31 @@
 """Stage tabulate: probes of all (arm, data set) to the study's table (CSV, Markdown, LaTeX), figure and metrics."""
 
-from workflow_scripts.timecat.artifacts.files import atomic_path
+from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.probing.files import write_table
 from workflow_scripts.timecat.runtime.command import log, log_start_up, run
-from workflow_scripts.timecat.tables import accuracies as tables
-from workflow_scripts.timecat.tables.command import read_rows, table_parser, write_figure, write_texts
-from workflow_scripts.timecat.tables.figures import accuracies as figures
+from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_rows, accuracy_table
+from workflow_scripts.timecat.tables.figures.accuracies import members_figure
+from workflow_scripts.timecat.tables.options import PROBES, table_parser, write_figure
+from workflow_scripts.timecat.tables.reading import metrics_table, read_probes
+from workflow_scripts.timecat.tables.writers.csv import csv_text
+from workflow_scripts.timecat.tables.writers.markdown import markdown_text
+from workflow_scripts.timecat.tables.writers.tex import tex_text
 
 
 def main() -> None:
     """Read the command line and write all outputs."""
-    given = table_parser(__doc__, ("csv", "markdown", "tex", "svg", "metrics")).parse_args()
+    given = table_parser(__doc__, ("csv", "markdown", "tex", "svg", "metrics"), probes=PROBES).parse_args()
 
     log_start_up()
-    probes, rows = read_rows(given)
-    write_metrics(given.metrics, tables.metrics_table(probes, given.arms))
-    write_figure(given.svg, figures.members_figure, rows, given.data_sets, given.style)
-    write_texts(given, rows, "timecat")
+    probes = read_probes(given.probes, given.cells, given.arms, given.data_sets)
+    rows = accuracy_rows(probes, given.arms, given.data_sets)
+    table = accuracy_table(rows, given.data_sets)
+    write_table(given.metrics, metrics_table(probes, given.arms))
+    write_figure(given.svg, lambda: members_figure(rows, given.data_sets, given.style))
+    write_bytes(given.tex, tex_text(table).encode())
+    write_bytes(given.markdown, markdown_text(table).encode())
+    write_bytes(given.csv, csv_text(accuracy_records(rows, given.data_sets)).encode())
     log(f"{len(given.arms)} arms on {len(given.data_sets)} data sets: {given.csv}")
-
-
-def write_metrics(path, metrics) -> None:
-    """Write the long table as Parquet, atomically."""
-    import pyarrow.parquet
-
-    with atomic_path(path) as temporary:
-        pyarrow.parquet.write_table(metrics, temporary, compression="zstd")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Stage tabulate_counterexample: what the counterexample's networks keep to a CSV beside the exact optimum, and its figure."""
 
-from pathlib import Path
-
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.counterexample.files import read_settings_found
 from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, parser, run
-from workflow_scripts.timecat.tables import counterexample as counterexample_table
-from workflow_scripts.timecat.tables.figures import accuracies
-from workflow_scripts.timecat.tables.figures import counterexample as counterexample_figure
+from workflow_scripts.timecat.tables.counterexample import counterexample_records
+from workflow_scripts.timecat.tables.figures.counterexample import counterexample_figure
+from workflow_scripts.timecat.tables.options import write_figure
+from workflow_scripts.timecat.tables.writers.csv import csv_text
 
 
 def main() -> None:
@@ -24,10 +23,8 @@ def main() -> None:
 
     log_start_up()
     found = read_settings_found(given.runs, given.together, given.settings)
-    with accuracies.private_matplotlib(Path(given.svg).parent):
-        svg = counterexample_figure.counterexample_figure(found, given.settings)
-    write_bytes(given.svg, svg)
-    write_bytes(given.csv, counterexample_table.csv_text(found, given.settings["grid"]).encode())
+    write_figure(given.svg, lambda: counterexample_figure(found, given.settings))
+    write_bytes(given.csv, csv_text(counterexample_records(found, given.settings["grid"])).encode())
     log(f"{len(found)} settings: {given.csv}")
 
 

@@ -2,19 +2,22 @@
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.runtime.command import log, log_start_up, run
-from workflow_scripts.timecat.tables import accuracies
-from workflow_scripts.timecat.tables.command import read_rows, table_parser, write_figure
-from workflow_scripts.timecat.tables.figures import grid
+from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_rows
+from workflow_scripts.timecat.tables.figures.grid import grid_figure
+from workflow_scripts.timecat.tables.options import PROBES, table_parser, write_figure
+from workflow_scripts.timecat.tables.reading import read_probes
+from workflow_scripts.timecat.tables.writers.csv import csv_text
 
 
 def main() -> None:
     """Read the command line and write all outputs."""
-    given = table_parser(__doc__, ("csv", "svg")).parse_args()
+    given = table_parser(__doc__, ("csv", "svg"), probes=PROBES).parse_args()
 
     log_start_up()
-    _, rows = read_rows(given)
-    write_figure(given.svg, grid.grid_figure, rows, given.data_sets, given.style)
-    write_bytes(given.csv, accuracies.csv_text(rows, given.data_sets).encode())
+    probes = read_probes(given.probes, given.cells, given.arms, given.data_sets)
+    rows = accuracy_rows(probes, given.arms, given.data_sets)
+    write_figure(given.svg, lambda: grid_figure(rows, given.data_sets, given.style))
+    write_bytes(given.csv, csv_text(accuracy_records(rows, given.data_sets)).encode())
     log(f"{len(rows)} pairs of members and steps on {len(given.data_sets)} data sets: {given.csv}")
 
 

@@ -4,31 +4,33 @@ from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.probing.groups import groups_of
 from workflow_scripts.timecat.probing.readers import read_index_table
 from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, run
-from workflow_scripts.timecat.tables import spurious as spurious_table
-from workflow_scripts.timecat.tables.command import predictions_parser, write_figure
-from workflow_scripts.timecat.tables.figures import spurious as spurious_figure
+from workflow_scripts.timecat.tables.figures.spurious import spurious_figure
+from workflow_scripts.timecat.tables.options import PREDICTIONS, table_parser, write_figure
+from workflow_scripts.timecat.tables.spurious import measure, spurious_records, spurious_rows, spurious_table
+from workflow_scripts.timecat.tables.writers.csv import csv_text
+from workflow_scripts.timecat.tables.writers.markdown import short_markdown_text
 
 
 def main() -> None:
     """Read the command line and write all outputs."""
-    command = predictions_parser(__doc__, ("csv", "markdown", "svg"))
+    command = table_parser(__doc__, ("csv", "markdown", "svg"), predictions=PREDICTIONS)
     command.add_argument("--indices", nargs="+", required=True, metavar="PARQUET", help="evaluation, one per data set")
     command.add_argument("--groups", type=json_value, required=True, metavar="JSON", help="columns that make groups")
     given = command.parse_args()
 
     log_start_up()
-    of = {}
+    groups = {}
     for data_set, path in zip(given.data_sets, given.indices, strict=True):
         index = read_index_table(path)
-        of[data_set["name"]] = index["row"].to_numpy(), groups_of(index, given.groups, path)
-    files = zip(given.cells, given.predictions, strict=True)
+        groups[data_set.name] = index["row"].to_numpy(), groups_of(index, given.groups, path)
     measured = {
-        (cell["arm"], cell["data_set"]): spurious_table.measure(path, *of[cell["data_set"]]) for cell, path in files
+        (cell.arm, cell.data_set): measure(path, *groups[cell.data_set])
+        for cell, path in zip(given.cells, given.predictions, strict=True)
     }
-    rows = spurious_table.spurious_rows(measured, given.arms, given.data_sets)
-    write_figure(given.svg, spurious_figure.spurious_figure, rows, given.data_sets, given.style)
-    write_bytes(given.markdown, spurious_table.markdown_text(rows, given.data_sets).encode())
-    write_bytes(given.csv, spurious_table.csv_text(rows, given.data_sets).encode())
+    rows = spurious_rows(measured, given.arms, given.data_sets)
+    write_figure(given.svg, lambda: spurious_figure(rows, given.data_sets, given.style))
+    write_bytes(given.markdown, short_markdown_text(spurious_table(rows, given.data_sets)).encode())
+    write_bytes(given.csv, csv_text(spurious_records(rows, given.data_sets)).encode())
     log(f"{len(rows)} arms on {len(given.data_sets)} data sets: {given.csv}")
 
 

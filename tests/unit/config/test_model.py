@@ -5,11 +5,15 @@ import copy
 import pytest
 import yaml
 
+from tests.support.tables import arm_of, data_sets_of
 from workflow_scripts.timecat.config import model
 from workflow_scripts.timecat.config.reading import load_unique, read_config
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.tables import accuracies
+from workflow_scripts.timecat.tables.accuracies import accuracy_records
+from workflow_scripts.timecat.tables.model import Row, Summary
+from workflow_scripts.timecat.tables.writers.csv import csv_text
 
 STUDY = """
 source: cues
@@ -210,9 +214,10 @@ def test_data_sets_are_not_named_as_the_tables_other_columns(name, mistake):
 
 
 def test_the_tables_own_columns_are_known():
-    arm = {"name": "a", "members": 1, "steps": 1, "parameters": 1, "published": {"x": 1.0}}
-    summaries = {("x", selection): accuracies.Summary(1.0, None, 1) for selection in accuracies.SELECTIONS}
-    header = accuracies.csv_text([accuracies.Row(arm, 1, summaries)], [{"name": "x"}]).splitlines()[0].split(",")
+    described = arm_of(name="a", members=1, steps=1, parameters=1, published={"x": 1.0})
+    summaries = {("x", selection): Summary(1.0, None, 1) for selection in SELECTIONS}
+    data_sets = data_sets_of([{"name": "x", "title": "x", "in_distribution": False}])
+    header = csv_text(accuracy_records([Row(described, 1, summaries)], data_sets)).splitlines()[0].split(",")
     own = [column for column in header if column != "x"]
     assert all(column in model.TABLE_COLUMNS or column.endswith(model.TABLE_ENDINGS) for column in own)
     assert set(model.TABLE_COLUMNS) <= set(own)

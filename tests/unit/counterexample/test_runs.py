@@ -23,8 +23,9 @@ from workflow_scripts.timecat.counterexample.files import Setting
 from workflow_scripts.timecat.counterexample.runs import run_all
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.files import write_table
-from workflow_scripts.timecat.tables import counterexample as counterexample_table
-from workflow_scripts.timecat.tables.figures import counterexample as counterexample_figure
+from workflow_scripts.timecat.tables.counterexample import counterexample_records
+from workflow_scripts.timecat.tables.figures.counterexample import counterexample_figure
+from workflow_scripts.timecat.tables.writers.csv import csv_text
 
 GRID, M = 4, 35  # parts, and mixtures; some are ties
 OUTPUTS = ("runs", "together", "csv", "svg")
@@ -172,7 +173,7 @@ def test_the_exact_line_is_the_papers_claim(made):
 
 def test_one_seed_has_no_deviation():
     (setting, *_) = run_all(SMALL | {"seeds": 1, "steps": 2, "probe_steps": 2})
-    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([setting], GRID))))[1]
+    line = list(csv.DictReader(io.StringIO(csv_text(counterexample_records([setting], GRID)))))[1]
     assert line["seeds"] == "1" and line["solved_std"] == "" and line["solved"]
 
 
@@ -222,21 +223,21 @@ def test_concatenated_seeds_have_their_own_probe():
     assert pairs.solved_together.shape == (4, M, 2) and np.array_equal(pairs.solved, alone.solved)
     assert pairs.solved_together.mean() != alone.solved.mean()
     (few,) = run_all(own | {"members": 5})
-    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([few], GRID))))[1]
+    line = list(csv.DictReader(io.StringIO(csv_text(counterexample_records([few], GRID)))))[1]
     assert few.solved_together.size == 0 and line["solved_together"] == line["solved_together_std"] == ""
 
 
 def test_the_summary_of_concatenated_seeds_is_over_groups():
     setting = made_up("gates", 1, 1, M, 4)
     setting = replace(setting, solved_together=np.stack([np.ones((4, M), bool), np.zeros((4, M), bool)], -1))
-    line = list(csv.DictReader(io.StringIO(counterexample_table.csv_text([setting], GRID))))[1]
+    line = list(csv.DictReader(io.StringIO(csv_text(counterexample_records([setting], GRID)))))[1]
     assert line["solved_together"] == "2.00" and line["solved_together_std"] == f"{8**0.5:.2f}" and line["seeds"] == "4"
 
 
 def test_the_figure_colours_mixtures_by_what_is_best_and_what_is_kept():
     settings = SMALL | {"grid": 2, "networks": ["gates", "relu"], "weight_decays": [0.0], "lrs": [0.1]}
     found = [made_up("gates", 1, 2, 10), made_up("relu", 3, 1, 10)]
-    svg = counterexample_figure.counterexample_figure(found, settings).decode()
+    svg = counterexample_figure(found, settings).decode()
     xml.etree.ElementTree.fromstring(svg)
     assert "<dc:date>" not in svg and "Matplotlib" not in svg
     # Grid 2 has 10 mixtures and 9 pairs of differences, a cell each; ties are at the centre and half way along the edges.

@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from tests.support.probes import data_set, feature_folders, write_index
+from tests.support.tables import arms_of, data_sets_of
 from workflow_scripts import evaluate_probe
 from workflow_scripts import probe as probe_stage
 from workflow_scripts.timecat.artifacts.digests import array_digest
@@ -22,8 +23,13 @@ from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.probe import EVALUATION
 from workflow_scripts.timecat.probing.saved_heads import HeadsFile
+from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.tables import accuracies, evaluations, tex
+from workflow_scripts.timecat.tables.accuracies import accuracy_rows, accuracy_table
+from workflow_scripts.timecat.tables.model import Cell, summarize
+from workflow_scripts.timecat.tables.reading import metrics_table, read_probes, selected_values
+from workflow_scripts.timecat.tables.writers.markdown import markdown_text
+from workflow_scripts.timecat.tables.writers.tex import tex_text
 
 REPLICATES = [[2, 550], [23, 477]]
 WIDTHS = {"seed2": 11, "seed550": 6, "seed23": 11, "seed477": 6}
@@ -112,7 +118,7 @@ def test_on_the_probes_own_evaluation_split_it_says_what_the_probe_says(probed, 
         assert line in reported and line["fit"] == "full" and line["split"] == "evaluation"
         own = [one for one in reported if one["replicate"] == line["replicate"]]
         columns = {name: [one[name] for one in own] for name in own[0]}
-        assert accuracies.SELECTIONS[selection](columns) == (line["weight_decay"], line["epoch"], line["top1"])
+        assert SELECTIONS[selection](columns) == (line["weight_decay"], line["epoch"], line["top1"])
     assert made["metrics"]["selection"].to_pylist() == ["paper", "holdout"] * 2
 
 
@@ -168,34 +174,36 @@ def test_what_does_not_fit_is_named(probed, tmp_path):
         evaluate(probed, tmp_path, folders, labels[:-1])
 
 
-ARMS = [{"name": "cat2", "members": 2, "steps": 10}]
-DATA_SETS = [
-    {"name": "own", "title": "Own", "in_distribution": True},
-    {"name": "sketch", "title": "Sk_etch", "in_distribution": False, "probe_of": "Own"},
-]
+ARMS = arms_of([{"name": "cat2", "members": 2, "steps": 10}])
+DATA_SETS = data_sets_of(
+    [
+        {"name": "own", "title": "Own", "in_distribution": True},
+        {"name": "sketch", "title": "Sk_etch", "in_distribution": False, "probe_of": "Own"},
+    ]
+)
 
 
 def test_the_table_reads_such_a_cell(probed, tmp_path):
     labels = np.repeat(OCCURRING, 9)
     made = evaluate(probed, tmp_path, other_images(tmp_path, labels), labels)
     paths = [probed.path / "probe.parquet", made["paths"][0]]
-    cells = [{"arm": "cat2", "data_set": data_set["name"]} for data_set in DATA_SETS]
-    probes = accuracies.read_probes(paths, cells, ARMS, DATA_SETS)
-    (row,) = accuracies.table_rows(probes, ARMS, DATA_SETS)
-    for selection in accuracies.SELECTIONS:
+    cells = [Cell("cat2", data_set.name) for data_set in DATA_SETS]
+    probes = read_probes(paths, cells, ARMS, DATA_SETS)
+    (row,) = accuracy_rows(probes, ARMS, DATA_SETS)
+    for selection in SELECTIONS:
         own = [line["top1"] for line in made["metrics"].to_pylist() if line["selection"] == selection]
-        assert row.summaries["sketch", selection] == accuracies.summarize(own) and row.replicates == 2
-    metrics = accuracies.metrics_table(probes, ARMS)
+        assert row.summaries["sketch", selection] == summarize(own) and row.replicates == 2
+    metrics = metrics_table(probes, ARMS)
     assert metrics["selection"].to_pylist()[-4:] == ["paper", "holdout"] * 2 and metrics["selection"].null_count > 0
-    assert r"masked to the classes that occur (Sk\_etch: Own)" in accuracies.markdown_text([row], DATA_SETS)
-    assert r"masked to the classes that occur (Sk\_etch: Own)" in tex.tex_text([row], DATA_SETS)
-    assert "masked" not in accuracies.markdown_text([row], DATA_SETS[:1])
+    assert r"masked to the classes that occur (Sk\_etch: Own)" in markdown_text(accuracy_table([row], DATA_SETS))
+    assert r"masked to the classes that occur (Sk\_etch: Own)" in tex_text(accuracy_table([row], DATA_SETS))
+    assert "masked" not in markdown_text(accuracy_table([row], DATA_SETS[:1]))
 
 
 def test_a_cell_without_a_replicates_line_is_named():
     lines = [{"replicate": 0, "selection": "paper", "top1": 1.0}, {"replicate": 1, "selection": "holdout", "top1": 1.0}]
     with pytest.raises(UserError, match="arm x on y: selection paper has not one line for each replicate"):
-        evaluations.selected_values(pa.Table.from_pylist(lines), "paper", "arm x on y")
+        selected_values(pa.Table.from_pylist(lines), "paper", "arm x on y")
 
 
 @pytest.fixture

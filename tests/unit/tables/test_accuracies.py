@@ -14,10 +14,15 @@ import pyarrow.compute
 import pyarrow.parquet
 import pytest
 
+from tests.support.tables import arm_of, arms_of, data_sets_of, style_of
 from workflow_scripts import tabulate
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.tables import accuracies as tables
-from workflow_scripts.timecat.tables.figures import accuracies as figures
+from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.tables import reading
+from workflow_scripts.timecat.tables.accuracies import MEANINGS
+from workflow_scripts.timecat.tables.figures import drawing
+from workflow_scripts.timecat.tables.figures.accuracies import members_figure
+from workflow_scripts.timecat.tables.model import Cell, Row, Summary, summarize
 
 ROOT = Path(__file__).parents[3]
 ARMS = [
@@ -193,11 +198,11 @@ def test_svg_is_well_formed(outputs):
 
 def test_metrics_are_all_of_the_probes(outputs):
     metrics = pyarrow.parquet.read_table(outputs / "m.parquet")
-    assert metrics.column_names == ["arm", "data_set", "members_count", "steps", *tables.COLUMNS]
+    assert metrics.column_names == ["arm", "data_set", "members_count", "steps", *reading.COLUMNS]
     parts = [probe(arm, data_set) for arm in range(len(ARMS)) for data_set in range(len(DATA_SETS))]
     assert metrics.num_rows == sum(part.num_rows for part in parts)
     lines = [line | {"selection": None} for part in parts for line in part.to_pylist()]
-    assert metrics.select(tables.COLUMNS).to_pylist() == lines
+    assert metrics.select(reading.COLUMNS).to_pylist() == lines
     cat4 = metrics.filter(pyarrow.compute.equal(metrics["arm"], "cat4"))
     assert set(cat4["members_count"].to_pylist()) == {4} and set(cat4["steps"].to_pylist()) == {100_000}
     assert {len(members) for members in cat4["members"].to_pylist()} == {4}
@@ -212,8 +217,8 @@ def test_bytes_are_a_function_of_content(probe_paths, outputs, tmp_path, monkeyp
 
 
 def test_summary_of_one_and_of_many():
-    assert tables.summarize([71.0]) == tables.Summary(71.0, None, 1)
-    summary = tables.summarize([70.0, 71.0, 75.0])
+    assert summarize([71.0]) == Summary(71.0, None, 1)
+    summary = summarize([70.0, 71.0, 75.0])
     assert (summary.mean, summary.n) == (72.0, 3) and summary.std == pytest.approx(7**0.5)
 
 
@@ -221,26 +226,25 @@ def test_summary_of_one_and_of_many():
     ("number", "text"), [(450_000, "450k"), (337, "337"), (2500, "2.5k"), (1_000_000, "1M"), (1234, "1234")]
 )
 def test_short_number(number, text):
-    assert figures.short_number(number) == text
+    assert drawing.short_number(number) == text
 
 
 @pytest.mark.parametrize("members", [[1], [1, 1, 4], [4, 2, 1]])
 def test_figure_of_any_arms(members):
     rows = [
-        tables.Row(
-            {"name": f"arm{i}", "members": k, "steps": 10},
+        Row(
+            arm_of(name=f"arm{i}", members=k, steps=10),
             1,
-            {("a", selection): tables.Summary(50.0 + i, None, 1) for selection in figures.LOOKS},
+            {("a", selection): Summary(50.0 + i, None, 1) for selection in drawing.LOOKS},
         )
         for i, k in enumerate(members)
     ]
-    assert figures.members_figure(rows, [{"name": "a", "title": "A", "in_distribution": False}], STYLE).startswith(
-        b"<?xml"
-    )
+    data_sets = data_sets_of([{"name": "a", "title": "A", "in_distribution": False}])
+    assert members_figure(rows, data_sets, style_of(STYLE)).startswith(b"<?xml")
 
 
 def test_each_selection_has_a_meaning_and_a_look():
-    assert list(tables.MEANINGS) == list(tables.SELECTIONS) == list(figures.LOOKS)
+    assert list(MEANINGS) == list(SELECTIONS) == list(drawing.LOOKS)
 
 
 def test_user_mistakes_are_one_sentence(probe_paths, home, tmp_path):
@@ -254,7 +258,8 @@ def test_user_mistakes_are_one_sentence(probe_paths, home, tmp_path):
 
 def test_cells_have_to_match(probe_paths):
     def read(paths, cells):
-        return tables.read_probes(paths, cells, ARMS, DATA_SETS)
+        typed = [Cell(**cell) for cell in cells]
+        return reading.read_probes(paths, typed, arms_of(ARMS), data_sets_of(DATA_SETS))
 
     with pytest.raises(UserError, match="names 15 files and --cells 16"):
         read(probe_paths[:-1], CELLS)
@@ -270,10 +275,10 @@ def test_damaged_probe_is_named(tmp_path):
     path = tmp_path / "probe.parquet"
     path.write_bytes(b"half")
     with pytest.raises(UserError, match=r"probe\.parquet: cannot be read"):
-        tables.read_probe(path, ARMS[0])
+        reading.read_probe(path, arm_of(**ARMS[0]))
     pyarrow.parquet.write_table(probe(0, 0).drop_columns(["loss"]), path)
     with pytest.raises(UserError, match=r"probe\.parquet: has no column loss"):
-        tables.read_probe(path, ARMS[0])
+        reading.read_probe(path, arm_of(**ARMS[0]))
 
 
 def test_diverged_replicate_is_named():
@@ -281,4 +286,4 @@ def test_diverged_replicate_is_named():
     infinite = pyarrow.array([float("inf")] * table.num_rows)
     table = table.set_column(table.column_names.index("loss"), "loss", infinite)
     with pytest.raises(UserError, match="arm x on y, replicate 0, selection paper: every head diverged"):
-        tables.selected_values(table, "paper", "arm x on y")
+        reading.selected_values(table, "paper", "arm x on y")

@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tables import arm_of, arms_of, data_sets_of, style_of
 from workflow_scripts.timecat.features.members import feature_digests
 from workflow_scripts.timecat.probing.files import write_metrics
-from workflow_scripts.timecat.tables import accuracies as tables
-from workflow_scripts.timecat.tables import arms as table_arms
-from workflow_scripts.timecat.tables import tex as table_tex
-from workflow_scripts.timecat.tables.figures import accuracies as figures
-from workflow_scripts.timecat.tables.figures import arms as arms_figure
-from workflow_scripts.timecat.tables.figures import grid
+from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_table
+from workflow_scripts.timecat.tables.figures import accuracies as members_figures
+from workflow_scripts.timecat.tables.figures import arms as arms_figures
+from workflow_scripts.timecat.tables.figures.grid import grid_figure
+from workflow_scripts.timecat.tables.model import AccuracyRow, Row, Summary
+from workflow_scripts.timecat.tables.table import parameters_text
+from workflow_scripts.timecat.tables.writers.csv import csv_text
+from workflow_scripts.timecat.tables.writers.markdown import markdown_text
+from workflow_scripts.timecat.tables.writers.tex import tex_text
 
 ROOT = Path(__file__).parents[3]
 DATA_SETS = [
@@ -141,38 +146,40 @@ def test_markdown_and_tex_of_a_table_of_arms(table1):
 
 
 def test_rows_of_one_table_may_have_published_figures_and_no_parameters():
-    summaries = {("away", selection): tables.Summary(50.0, None, 1) for selection in tables.SELECTIONS}
-    rows = [tables.Row({"name": "cat1", "members": 1, "steps": 8, "published": {"away": 78.4}}, 1, summaries)]
-    header, line = tables.csv_text(rows, DATA_SETS[1:]).splitlines()
+    summaries = {("away", selection): Summary(50.0, None, 1) for selection in SELECTIONS}
+    rows = [Row(arm_of(name="cat1", members=1, steps=8, published={"away": 78.4}), 1, summaries)]
+    data_sets = data_sets_of(DATA_SETS[1:])
+    header, line = csv_text(accuracy_records(rows, data_sets)).splitlines()
+    table = accuracy_table(rows, data_sets)
     assert header.endswith("away_holdout_std,away_published") and line.endswith(",50.00,,78.4")
-    assert "parameters" not in header and "| 78.4 |" in tables.markdown_text(rows, DATA_SETS[1:])
-    assert r"& \textbf{50.00} & 78.4 \\" in table_tex.tex_text(rows, DATA_SETS[1:])
+    assert "parameters" not in header and "| 78.4 |" in markdown_text(table)
+    assert r"& \textbf{50.00} & 78.4 \\" in tex_text(table)
 
 
 def test_labels_of_the_figures():
-    assert arms_figure._label(SNAPSHOTS | {"parameters": 81_000}) == "snapshots\n4 × 64…1360, 81.0k"
-    assert arms_figure._label(ORIGINAL) == "original\n1 × 360"
-    assert figures._label(SNAPSHOTS, {"probe"}) == "4\n64…1360"
-    assert table_arms.parameters_text(93_907_072) == "93.9M"
+    assert arms_figures._label(arm_of(**SNAPSHOTS, parameters=81_000)) == "snapshots\n4 × 64…1360, 81.0k"
+    assert arms_figures._label(arm_of(**ORIGINAL)) == "original\n1 × 360"
+    assert members_figures._label(arm_of(**SNAPSHOTS), {"probe"}) == "4\n64…1360"
+    assert parameters_text(93_907_072) == "93.9M"
 
 
-def rows_of(arms, std) -> list[tables.Row]:
-    found = {
-        (data_set["name"], selection): tables.Summary(50.0, std, 2)
-        for data_set in DATA_SETS
-        for selection in tables.SELECTIONS
-    }
-    return [tables.Row(arm, 2, found) for arm in arms]
+def rows_of(arms, std) -> list[AccuracyRow]:
+    found = {(data_set["name"], selection): Summary(50.0, std, 2) for data_set in DATA_SETS for selection in SELECTIONS}
+    return [Row(each, 2, found) for each in arms_of(arms)]
+
+
+def drawn(figure, arms, std) -> bytes:
+    return figure(rows_of(arms, std), data_sets_of(DATA_SETS), style_of(STYLE))
 
 
 @pytest.mark.parametrize("std", [None, 1.0])
 def test_the_figure_of_arms_has_published_figures_where_there_are_any(std):
     without, published = ({key: value for key, value in ORIGINAL.items() if key != "published"}, ORIGINAL)
-    drawn = [arms_figure.arms_figure(rows_of([arm, WIDE], std), DATA_SETS, STYLE) for arm in (without, published)]
-    for svg in drawn:
+    both = [drawn(arms_figures.arms_figure, [each, WIDE], std) for each in (without, published)]
+    for svg in both:
         xml.etree.ElementTree.fromstring(svg.decode())
-    assert drawn[0] != drawn[1]
-    assert drawn[1] == arms_figure.arms_figure(rows_of([ORIGINAL, WIDE], std), DATA_SETS, STYLE)
+    assert both[0] != both[1]
+    assert both[1] == drawn(arms_figures.arms_figure, [ORIGINAL, WIDE], std)
 
 
 def grid_arms() -> list[dict]:
@@ -195,11 +202,11 @@ def test_the_grid(tmp_path):
 
 def test_the_heat_map_shows_every_cell_once_and_frames_rows_of_table_2():
     def patches(arms) -> int:
-        return grid.grid_figure(rows_of(arms, 1.0), DATA_SETS, STYLE).count(b'id="patch_')
+        return drawn(grid_figure, arms, 1.0).count(b'id="patch_')
 
     one, *_ = arms = grid_arms()
     unframed = [arm | {"in_table": False} for arm in arms]
-    panels = len(DATA_SETS) * len(tables.SELECTIONS)
+    panels = len(DATA_SETS) * len(SELECTIONS)
     assert patches(unframed) == patches([one]) + 2 * panels, "a patch in each panel, and none for the missing pair"
     assert patches(arms) > patches(unframed) + panels, "a frame in each panel, and what says so"
 

@@ -192,7 +192,7 @@ def test_a_probability_that_float32_rounds_to_one_makes_no_error_infinite(folder
         own["probability"] = np.ones(20, np.float32)
     write_predictions(tmp_path / "p.parquet", given)
     table, segments = index("few"), make_segments(20, [], 1, 1)
-    found = calibration.measure_cell(tmp_path / "p.parquet", "index", table, segments, 5, 1)
+    found = calibration.measure_cell(tmp_path / "p.parquet", calibration.Evaluation("index", table), segments, 5, 1)
     assert 1000 < found["paper"][0].mce_sigma < 1e6
 
 

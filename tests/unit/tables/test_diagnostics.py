@@ -11,8 +11,8 @@ import pytest
 
 from workflow_scripts import diagnose, tabulate_diagnostics
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.tables import diagnostics as diagnostics_table
-from workflow_scripts.timecat.tables.figures import diagnostics as diagnostics_figure
+from workflow_scripts.timecat.tables.diagnostics import read_cell
+from workflow_scripts.timecat.tables.figures import diagnostics as figures
 
 ARMS = [
     {"name": "cat1", "members": 1, "steps": 450_000},
@@ -150,8 +150,8 @@ def test_every_figure_is_drawn_where_its_replicate_is():
 
     panel = Figure().subplots()
     quantity = {0: [50.0, 50.0], 1: [60.0, 60.0]}
-    for place, width, replicate in diagnostics_figure._places(3, quantity):
-        diagnostics_figure._strip(panel, place, width, quantity[replicate], "block_accuracy")
+    for place, width, replicate in figures._places(3, quantity):
+        figures._strip(panel, place, width, quantity[replicate], "block_accuracy")
     first, second = [line.get_xdata().tolist() for line in panel.lines]
     assert len(set(first)) == len(set(second)) == 2
     assert 3 - 0.5 < min(first) < max(first) < 3 < min(second) < max(second) < 3 + 0.5
@@ -172,7 +172,7 @@ def test_a_member_without_cka_is_left_out(tmp_path):
         if line["quantity"] == "cka" and 0 in (line["member"], line["other_member"]):
             line["value"] = None
     diagnose.write_diagnostics(tmp_path / "d.parquet", lines)
-    found = diagnostics_table.read_cell(tmp_path / "d.parquet")
+    found = read_cell(tmp_path / "d.parquet")
     assert len(found[None, "cka"].all) == 3 and len(found["paper", "weight"].all) == 4
     for line in lines:
         if line["quantity"] == "cka":

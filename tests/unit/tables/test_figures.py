@@ -5,18 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.support.tables import arms_of, data_sets_of, style_of
 from tests.unit.counterexample.test_runs import SMALL, made_up
 from workflow_scripts.timecat.measures.calibration import Measured
 from workflow_scripts.timecat.probing.selection import SELECTIONS
-from workflow_scripts.timecat.tables.accuracies import Row, Summary
 from workflow_scripts.timecat.tables.figures import accuracies, calibration, counterexample, gap, grid, spurious
 from workflow_scripts.timecat.tables.figures import arms as arms_figure
-from workflow_scripts.timecat.tables.gap import Gap, GapRow
+from workflow_scripts.timecat.tables.gap import GapRow
+from workflow_scripts.timecat.tables.model import Interval, Row, Summary
 from workflow_scripts.timecat.tables.spurious import QUANTITIES
 
-STYLE = {"width_per_panel": 2.4, "height": 2.6}
-DATA_SETS = [{"name": "own", "title": "Own", "in_distribution": True}]
-ARMS = [{"name": f"cat{k}", "members": k, "steps": 8 // k, "transfer": "probe"} for k in (1, 2)]
+STYLE = style_of({"width_per_panel": 2.4, "height": 2.6})
+DATA_SETS = data_sets_of([{"name": "own", "title": "Own", "in_distribution": True}])
+ARMS = arms_of([{"name": f"cat{k}", "members": k, "steps": 8 // k, "transfer": "probe"} for k in (1, 2)])
 STD = 1.375
 
 
@@ -55,7 +56,7 @@ def test_of_worst_groups(bars):
 
 def test_of_gaps(bars):
     summaries = dict.fromkeys(SELECTIONS, Summary(50.0, STD, 3))
-    gaps = dict.fromkeys(SELECTIONS, Gap(4.0, 1.5, 6.75))
+    gaps = dict.fromkeys(SELECTIONS, Interval(4.0, 1.5, 6.75))
     found = [GapRow(ARMS[0], component, summaries, gaps) for component in ("own", "mean")]
     gap.gap_figure(found, DATA_SETS, "accuracy (%)", STYLE)
     assert bars == [STD, STD, 2.5, 2.75] * 2
@@ -64,7 +65,7 @@ def test_of_gaps(bars):
 def test_of_calibration(bars):
     one = Measured(*[50.0] * 10, worst_group="", worst_segment="")
     other = replace(one, ece=52.0)
-    measured = {(arm["name"], "own"): dict.fromkeys(SELECTIONS, [one, other]) for arm in ARMS}
+    measured = {(arm.name, "own"): dict.fromkeys(SELECTIONS, [one, other]) for arm in ARMS}
     calibration.calibration_figure(measured, ARMS, DATA_SETS, STYLE)
     assert sorted(bars) == pytest.approx([0.0] * 8 + [2**0.5] * 4)
 
@@ -79,7 +80,7 @@ def test_of_the_counterexample(bars):
 
 def test_the_grid_says_them_in_its_cells():
     """A heat map has no bars."""
-    arms = [arm | {"in_table": False, "steps": 8} for arm in ARMS]
+    arms = [replace(arm, steps=8) for arm in ARMS]
     with_deviation, without = (
         [Row(arm, 3, {("own", selection): Summary(50.0, std, 3) for selection in SELECTIONS}) for arm in arms]
         for std in (STD, None)

@@ -12,12 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import ttest_ind
 
+from tests.support.tables import arm_of, arms_of, data_sets_of
 from workflow_scripts import tabulate_gap
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.tables import gap as gap_table
-from workflow_scripts.timecat.tables.figures import gap as gap_figure
+from workflow_scripts.timecat.tables import gap
+from workflow_scripts.timecat.tables.figures.gap import _looks
+from workflow_scripts.timecat.tables.model import Interval
+from workflow_scripts.timecat.tables.writers.csv import csv_text
+from workflow_scripts.timecat.tables.writers.markdown import short_markdown_text
 
 ARMS = [
     {"name": "long", "members": 1, "steps": 8, "transfer": "probe", "published": {"a": 81.5}},
@@ -41,8 +45,8 @@ def both(values) -> dict[str, list[float]]:
 
 
 def rows(values=PERCENT) -> dict:
-    made = gap_table.gap_rows({cell: both(own) for cell, own in values.items()}, ARMS, ["a", "b"])
-    return {(row.arm["name"], row.component): row for row in made}
+    made = gap.gap_rows({cell: both(own) for cell, own in values.items()}, arms_of(ARMS), ["a", "b"])
+    return {(row.arm.name, row.component): row for row in made}
 
 
 def test_the_gap_is_direct_minus_transferred_with_welchs_interval():
@@ -51,28 +55,28 @@ def test_the_gap_is_direct_minus_transferred_with_welchs_interval():
     expected = ttest_ind([95, 100], [70, 80, 75], equal_var=False).confidence_interval(0.95)
     assert (row.gaps["holdout"].low, row.gaps["holdout"].high) == pytest.approx((expected.low, expected.high))
     assert rows()["alone", "a"].gaps == {}, "of the direct arm itself there is none"
-    assert rows()["four", "a"].gaps["holdout"] == gap_table.Gap(7.5, None, None), "one replicate has no spread"
+    assert rows()["four", "a"].gaps["holdout"] == Interval(7.5, None, None), "one replicate has no spread"
 
 
 def test_replicates_that_agree_have_a_gap_without_width():
-    assert gap_table.welch([5.0, 5.0], [3.0, 3.0]) == gap_table.Gap(2.0, 2.0, 2.0)
+    assert gap.welch([5.0, 5.0], [3.0, 3.0]) == Interval(2.0, 2.0, 2.0)
 
 
 def test_the_mean_over_components_is_taken_replicate_by_replicate():
     summary = rows()["long", "mean"].summaries["holdout"]
     assert (summary.mean, summary.std, summary.n) == (65, 5, 3)
     expected = ttest_ind([80, 85], [60, 70, 65], equal_var=False).confidence_interval(0.95)
-    gap = rows()["long", "mean"].gaps["holdout"]
-    assert (gap.mean, gap.low, gap.high) == pytest.approx((17.5, expected.low, expected.high))
+    own = rows()["long", "mean"].gaps["holdout"]
+    assert (own.mean, own.low, own.high) == pytest.approx((17.5, expected.low, expected.high))
 
 
 def test_an_arm_is_compared_with_direct_training_of_its_own_size():
-    four = {"name": "alone4", "members": 4, "steps": None, "transfer": "direct"}
-    assert gap_table.reference_of(ARMS[1], [*ARMS, four])["name"] == "alone4"
-    assert gap_table.reference_of(ARMS[0], [*ARMS, four])["name"] == "alone"
-    assert gap_table.reference_of(ARMS[1], ARMS)["name"] == "alone"
+    arms, four = arms_of(ARMS), arm_of(name="alone4", members=4, steps=None, transfer="direct")
+    assert gap.reference_of(arms[1], [*arms, four]).name == "alone4"
+    assert gap.reference_of(arms[0], [*arms, four]).name == "alone"
+    assert gap.reference_of(arms[1], arms).name == "alone"
     with pytest.raises(UserError, match="needs an arm with .transfer: direct."):
-        gap_table.reference_of(ARMS[0], ARMS[:2])
+        gap.reference_of(arms[0], arms[:2])
 
 
 def test_replicates_must_be_the_same_on_all_components():
@@ -81,7 +85,7 @@ def test_replicates_must_be_the_same_on_all_components():
 
 
 def test_the_csv_has_a_line_for_each_arm_component_and_selection():
-    lines = list(csv.DictReader(io.StringIO(gap_table.csv_text(list(rows().values()), "mcc"))))
+    lines = list(csv.DictReader(io.StringIO(csv_text(gap.gap_records(list(rows().values()), "mcc")))))
     assert len(lines) == 3 * 3 * 2
     first = next(line for line in lines if line["selection"] == "holdout")
     assert (first["method"], first["component"], first["mcc"], first["mcc_std"]) == ("long", "a", "75.000", "5.000")
@@ -92,7 +96,8 @@ def test_the_csv_has_a_line_for_each_arm_component_and_selection():
 
 
 def test_the_table_for_readers():
-    text = gap_table.markdown_text(list(rows().values()), COMPONENTS, "top-1 accuracy (%)")
+    table = gap.gap_table(rows().values(), data_sets_of(COMPONENTS), "top-1 accuracy (%)")
+    text = short_markdown_text(table)
     lines = text.splitlines()
     assert lines[0] == "| method | members × steps | n | part a | part b | mean | gap (95 %) |"
     assert lines[2].startswith("| long | 1 × 8 | 3 | 75.00 ± 5.00 (81.5) | 55.00 ± 5.00 | 65.00 ± 5.00 | +17.50 (")
@@ -103,7 +108,7 @@ def test_the_table_for_readers():
 
 def test_direct_arms_look_alike_in_colour_and_not_in_shape():
     arms = [*ARMS, {"name": "shorter", "members": 1, "steps": None, "transfer": "direct"}]
-    looks = gap_figure._looks(arms)
+    looks = _looks(arms_of(arms))
     assert len(set(looks.values())) == len(arms) and looks["alone"][1] != looks["shorter"][1]
 
 

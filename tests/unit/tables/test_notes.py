@@ -1,18 +1,20 @@
 """The table's note says how many views of the training images the probes read."""
 
-import json
-
 from tests.support.studies import values_of
+from tests.support.tables import arm_of, arms_of, data_sets_of
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.tables import accuracies
-from workflow_scripts.timecat.tables import tex as table_tex
+from workflow_scripts.timecat.tables.accuracies import accuracy_table
+from workflow_scripts.timecat.tables.model import DataSet, Row, summarize
 from workflow_scripts.timecat.tables.notes import views_note
+from workflow_scripts.timecat.tables.options import parsed_as
+from workflow_scripts.timecat.tables.writers.markdown import markdown_text
+from workflow_scripts.timecat.tables.writers.tex import tex_text
 
 
-def column(title: str, views) -> dict:
-    return {"name": title, "title": title, "in_distribution": False, "views": views}
+def column(title: str, views) -> DataSet:
+    return DataSet(title, title, False, views)
 
 
 def test_data_sets_with_as_many_views_stand_together():
@@ -30,14 +32,17 @@ def test_data_sets_with_as_many_views_stand_together():
 
 
 def test_what_is_not_known_is_not_said():
-    assert views_note([{"name": "a", "title": "a", "in_distribution": True}]) == ""
+    assert views_note(data_sets_of([{"name": "a", "title": "a", "in_distribution": True}])) == ""
     assert views_note([column("v2", None)]) == ""
 
 
 def test_views_are_of_probes_alone():
-    arms = [{"name": "a", "transfer": "finetune"}, {"name": "b", "transfer": "direct"}]
+    arms = arms_of([{"name": name, "members": 1, "steps": 2, "transfer": name} for name in ("finetune", "direct")])
     assert views_note([column("c", 28)], arms) == ""
-    assert views_note([column("c", 28)], [*arms, {"name": "d"}]) == " Training views of probes: 28 for c."
+    assert (
+        views_note([column("c", 28)], [*arms, arm_of(name="d", members=1, steps=2)])
+        == " Training views of probes: 28 for c."
+    )
 
 
 def study(name: str) -> Study:
@@ -45,7 +50,7 @@ def study(name: str) -> Study:
 
 
 def test_the_papers_study_says_how_it_differs_from_the_original_protocol():
-    columns = json.loads(study("paper.yaml").table_data_sets(None))
+    columns = parsed_as(list[DataSet])(study("paper.yaml").table_data_sets(None))
     assert (
         views_note(columns) == " Training views of probes: 4 for ImageNet-1k and iNat18, 28 for CIFAR-100 and CIFAR-10."
     )
@@ -56,16 +61,14 @@ def test_views_of_a_data_set_for_evaluation_only_are_not_counted():
     values["data_sets"]["v2"] = {"kind": "evaluation_folder", "root": "data/v2", "probe_of": "imagenet"}
     values["data_sets"]["cifar10"]["views"] = ["center"]
     values["targets"] += ["v2"]
-    columns = json.loads(Study(read_config(values, [])).table_data_sets(None))
-    assert [each["views"] for each in columns] == [4, 4, 28, "center", None]
+    columns = parsed_as(list[DataSet])(Study(read_config(values, [])).table_data_sets(None))
+    assert [each.views for each in columns] == [4, 4, 28, "center", None]
 
 
 def test_the_note_stands_in_the_tables():
     columns = [column("50% of a_b", 3)]
-    row = accuracies.Row({"name": "cat1", "members": 1, "steps": 2}, 1)
-    row.summaries = {
-        (each["name"], selection): accuracies.summarize([50.0]) for each in columns for selection in SELECTIONS
-    }
-    markdown, tex = accuracies.markdown_text([row], columns), table_tex.tex_text([row], columns)
+    summaries = {(each.name, selection): summarize([50.0]) for each in columns for selection in SELECTIONS}
+    table = accuracy_table([Row(arm_of(name="cat1", members=1, steps=2), 1, summaries)], columns)
+    markdown, tex = markdown_text(table), tex_text(table)
     assert "selects for itself. Training views of probes: 3 for 50% of a\\_b.\n" in markdown
     assert r" Training views of probes: 3 for 50\% of a\_b.}" in tex

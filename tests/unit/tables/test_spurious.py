@@ -11,13 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.images import drawn, save, settings_of
+from tests.support.tables import arms_of, data_sets_of, style_of
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.probing.groups import groups_of
 from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.tables import spurious as spurious_table
-from workflow_scripts.timecat.tables.figures import spurious as spurious_figure
+from workflow_scripts.timecat.tables import spurious
+from workflow_scripts.timecat.tables.figures.spurious import spurious_figure
+from workflow_scripts.timecat.tables.writers.csv import csv_text
+from workflow_scripts.timecat.tables.writers.markdown import short_markdown_text
 
 
 def test_the_shortcut_agrees_in_training_and_says_nothing_afterwards():
@@ -128,7 +131,7 @@ ARMS = [
     {"name": "probed", "members": 1, "steps": 4, "transfer": "probe", "published": {"birds": 74.9}},
     {"name": "again", "members": 1, "steps": 4, "transfer": "reweight"},
 ]
-DATA_SETS = [{"name": "birds", "title": "birds", "in_distribution": True, "views": 1}]
+DATA_SETS = data_sets_of([{"name": "birds", "title": "birds", "in_distribution": True, "views": 1}])
 ROWS = np.arange(8)
 GROUPS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
 HITS = {"probed": [[1, 1, 1, 1, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1, 0, 0]], "again": [[1] * 8, [1] * 8]}
@@ -150,8 +153,8 @@ def written(folder, arm: str):
 
 @pytest.fixture
 def rows(tmp_path):
-    measured = {(name, "birds"): spurious_table.measure(written(tmp_path, name), ROWS, GROUPS) for name in HITS}
-    return spurious_table.spurious_rows(measured, ARMS, DATA_SETS)
+    measured = {(name, "birds"): spurious.measure(written(tmp_path, name), ROWS, GROUPS) for name in HITS}
+    return spurious.spurious_rows(measured, arms_of(ARMS), DATA_SETS)
 
 
 def test_worst_groups(rows, tmp_path):
@@ -159,19 +162,20 @@ def test_worst_groups(rows, tmp_path):
     assert (worst.mean, worst.n) == (25.0, 2) and worst.std == pytest.approx(50 / np.sqrt(2))
     assert rows[0].summaries["birds", "average", "paper"].mean == pytest.approx(100 * 13 / 16)
     with pytest.raises(UserError, match="rows of replicate 0, selection paper, are not the data set's"):
-        spurious_table.measure(tmp_path / "again.parquet", ROWS[::-1], GROUPS)
+        spurious.measure(tmp_path / "again.parquet", ROWS[::-1], GROUPS)
 
 
 def test_what_is_written(rows):
-    lines = list(csv.DictReader(io.StringIO(spurious_table.csv_text(rows, DATA_SETS))))
+    lines = list(csv.DictReader(io.StringIO(csv_text(spurious.spurious_records(rows, DATA_SETS)))))
     assert len(lines) == 4 and lines[0]["worst_group"] == "25.000" and lines[0]["worst_group_published"] == "74.9"
     assert (lines[2]["method"], lines[2]["transfer"], lines[2]["average"]) == ("again", "reweight", "100.000")
-    text = spurious_table.markdown_text(rows, DATA_SETS)
+    text = short_markdown_text(spurious.spurious_table(rows, DATA_SETS))
     assert "| probed | 1 × 4 | 2 | 81.25 ± 8.84 | 25.00 ± 35.36 (74.9) |" in text.splitlines()
     assert "deep feature reweighting" in text
-    svg = spurious_figure.spurious_figure(rows, DATA_SETS, {"width_per_panel": 2, "height": 2})
+    style = style_of({"width_per_panel": 2, "height": 2})
+    svg = spurious_figure(rows, DATA_SETS, style)
     ElementTree.fromstring(svg)
-    assert svg == spurious_figure.spurious_figure(rows, DATA_SETS, {"width_per_panel": 2, "height": 2})
+    assert svg == spurious_figure(rows, DATA_SETS, style)
 
 
 def test_groups_are_the_label_with_the_columns():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workflow_scripts.timecat.planning.devices import OnDevices
 from workflow_scripts.timecat.planning.schedule import work
-from workflow_scripts.timecat.tables.figures.accuracies import SETTINGS, private_matplotlib
+from workflow_scripts.timecat.tables.figures.drawing import SETTINGS, private_matplotlib
 
 LOOKS = (
     {"color": "#0072B2", "marker": "o", "linestyle": "-"},

@@ -1,18 +1,23 @@
 """Calibration of every arm on every target: predictions read, measured, and summarised over replicates as CSV."""
 
-import csv
-import io
-import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.measures.calibration import Measured, measure
+from workflow_scripts.timecat.measures import calibration as measures
 from workflow_scripts.timecat.measures.groups import Segments
 from workflow_scripts.timecat.probing.readers import read_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
-from workflow_scripts.timecat.tables.accuracies import Row, summarize
-from workflow_scripts.timecat.tables.arms import steps_cell, total_steps
+from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, REPLICATES, SELECTED_BY, TOTAL_STEPS
+from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, DataSet, Row, Summary, summarize
+from workflow_scripts.timecat.tables.table import Column, Count, Measured, Numbers, Table, Text, table_of
+
+if TYPE_CHECKING:
+    import pyarrow
 
 # Columns of both files: percent, or units of σ where the name ends with _sigma or _sigma_calibrated.
 QUANTITIES = (
@@ -27,90 +32,130 @@ QUANTITIES = (
     "mce_abs",
     "minimum_detectable",
 )
+# By selection, replicate by replicate.
+Measurements = dict[str, list[measures.Measured]]
 COLUMNS = ("selection", "replicate", "row", "label", "predicted", "probability")
 # float32 rounds to 1 what is nearer to 1 than this; a probability of exactly 1 would make σ zero and errors infinite.
 NEARLY_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
 
-def measure_cell(path, index_path, index, segments: Segments, bins: int, draws: int) -> dict[str, list[Measured]]:
-    """What is measured of the predictions of an (arm, data set): selection -> replicate by replicate.
+@dataclass(frozen=True)
+class Evaluation:
+    """The index of a data set's evaluation rows, and its path."""
 
-    index: of the data set's evaluation rows (pyarrow table), at index_path. UserError if predictions are of other rows.
-    """
+    path: str
+    index: "pyarrow.Table"
+
+
+def measure_cell(
+    path: str | PathLike[str], evaluation: Evaluation, segments: Segments, bins: int, draws: int
+) -> Measurements:
+    """Return what is measured of the predictions of an (arm, data set). UserError if they are of other rows."""
     columns = read_predictions(path, COLUMNS)
-    found = {}
+    found: Measurements = {}
     for selection in SELECTIONS:
         found[selection] = []
         for replicate in np.unique(columns["replicate"]):
             chosen = (columns["selection"] == selection) & (columns["replicate"] == replicate)
             own = {name: values[chosen] for name, values in columns.items()}
-            if not all(np.array_equal(own[name], index[name].to_numpy()) for name in ("row", "label")):
+            if not all(np.array_equal(own[name], evaluation.index[name].to_numpy()) for name in ("row", "label")):
                 raise UserError(
                     f"{path}: rows and labels of replicate {replicate}, selection {selection}, are not those of "
-                    f"{index_path}; delete the predictions and run again"
+                    f"{evaluation.path}; delete the predictions and run again"
                 )
             p = np.minimum(own["probability"].astype(np.float64), NEARLY_ONE)
             y = own["predicted"] == own["label"]
-            found[selection].append(measure(p, y, own["row"], segments, bins, draws))
+            found[selection].append(measures.measure(p, y, own["row"], segments, bins, draws))
     return found
 
 
-def quantity_rows(measured, arms, data_sets, quantity: str) -> list[Row]:
-    """A quantity as lines of a table: of each arm, a Summary over replicates for each (data set's name, selection).
+# By (arm's name, data set's name); not every arm is on every data set.
+Cells = Mapping[tuple[str, str], Measurements]
 
-    measured: {(arm's name, data set's name): what measure_cell gave}; not every arm is on every data set.
-    """
+
+def quantity_rows(
+    measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet], quantity: str
+) -> list[AccuracyRow]:
+    """Return a quantity of each arm: a Summary over replicates by (data set's name, selection)."""
     rows = []
     for arm in arms:
-        row = Row(arm)
+        summaries, replicates = {}, 0
         for data_set in data_sets:
-            for selection, own in measured.get((arm["name"], data_set["name"]), {}).items():
-                values = [getattr(one, quantity) for one in own]
-                row.summaries[data_set["name"], selection] = summarize(values)
-                row.replicates = len(values)
-        rows.append(row)
+            for selection, own in measured.get((arm.name, data_set.name), {}).items():
+                summaries[data_set.name, selection] = _summary(own, quantity)
+                replicates = len(own)
+        rows.append(Row(arm, replicates, summaries))
     return rows
 
 
-def csv_text(measured, arms, data_sets, segments) -> str:
-    """calibration.csv: a line for each arm, data set and selection; what there is none of is empty.
-
-    segments: data set's name -> its Segments.
-    """
-    rows = {quantity: quantity_rows(measured, arms, data_sets, quantity) for quantity in QUANTITIES}
-    columns = [name for quantity in QUANTITIES for name in (quantity, f"{quantity}_std")]
-    fixed = ("method", "members", "steps_per_member", "total_steps", "data_set", "selection", "replicates")
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*fixed, "rows", "groups", "segments", *columns])
-    for number, arm in enumerate(arms):
-        for data_set in data_sets:
-            of = segments[data_set["name"]]
-            if (arm["name"], data_set["name"]) not in measured:
-                continue
-            for selection in SELECTIONS:
-                own = [rows[quantity][number].summaries[data_set["name"], selection] for quantity in QUANTITIES]
-                budget = [arm["members"], steps_cell(arm) or "", total_steps(arm) or ""]
-                counts = [own[0].n, of.sizes[0], of.groups, len(of.sizes)]
-                numbers = [_number(value) for summary in own for value in (summary.mean, summary.std)]
-                writer.writerow([arm["name"], *budget, data_set["name"], selection, *counts, *numbers])
-    return file.getvalue()
+def _summary(own: Sequence[measures.Measured], quantity: str) -> Summary:
+    return summarize([getattr(one, quantity) for one in own])
 
 
-def replicates_text(measured, arms, data_sets) -> str:
-    """calibration_replicates.csv: a line for each replicate and selection of an arm on a data set, its worst group too."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["method", "data_set", "selection", "replicate", *QUANTITIES, "worst_group", "worst_segment"])
-    for arm in arms:
-        for data_set in data_sets:
-            for selection, own in measured.get((arm["name"], data_set["name"]), {}).items():
-                for replicate, one in enumerate(own):
-                    numbers = [_number(getattr(one, quantity)) for quantity in QUANTITIES]
-                    where = [arm["name"], data_set["name"], selection, replicate]
-                    writer.writerow([*where, *numbers, one.worst_group, one.worst_segment])
-    return file.getvalue()
+@dataclass(frozen=True)
+class _Record:
+    """An arm on a data set under one selection: what was measured of its replicates."""
+
+    arm: Arm
+    data_set: str
+    selection: str
+    measured: Sequence[measures.Measured]
+
+    @property
+    def replicates(self) -> int:
+        return len(self.measured)
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.3f}"
+def _records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet]) -> list[_Record]:
+    return [
+        _Record(arm, data_set.name, selection, own)
+        for arm in arms
+        for data_set in data_sets
+        for selection, own in measured.get((arm.name, data_set.name), {}).items()
+    ]
+
+
+def calibration_records(
+    measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet], segments: Mapping[str, Segments]
+) -> Table:
+    """Return calibration.csv: a line for each arm, data set and selection. segments: by the data set's name."""
+    columns: list[Column[_Record]] = [METHOD, BUDGET, TOTAL_STEPS, DATA_SET, SELECTED_BY, REPLICATES]
+    columns += [
+        Column("", ("rows",), lambda record: Count(int(segments[record.data_set].sizes[0]))),
+        Column("", ("groups",), lambda record: Count(segments[record.data_set].groups)),
+        Column("", ("segments",), lambda record: Count(len(segments[record.data_set].sizes))),
+    ]
+    columns += [_quantity(name) for name in QUANTITIES]
+    return table_of(columns, _records(measured, arms, data_sets))
+
+
+def _quantity(name: str) -> Column[_Record]:
+    return Column("", (name, f"{name}_std"), lambda record: Measured(_summary(record.measured, name), ".3f"))
+
+
+@dataclass(frozen=True)
+class _OfReplicate:
+    """A replicate of an arm on a data set under one selection."""
+
+    arm: Arm
+    data_set: str
+    selection: str
+    replicate: int
+    measured: measures.Measured
+
+
+def replicate_records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet]) -> Table:
+    """Return calibration_replicates.csv: a line for each replicate of the same, with its worst group."""
+    columns: list[Column[_OfReplicate]] = [
+        *(METHOD, DATA_SET, SELECTED_BY),
+        Column("", ("replicate",), lambda line: Count(line.replicate)),
+        Column("", QUANTITIES, lambda line: Numbers(tuple(getattr(line.measured, name) for name in QUANTITIES), ".3f")),
+        Column("", ("worst_group",), lambda line: Text(line.measured.worst_group)),
+        Column("", ("worst_segment",), lambda line: Text(line.measured.worst_segment)),
+    ]
+    lines = [
+        _OfReplicate(record.arm, record.data_set, record.selection, number, one)
+        for record in _records(measured, arms, data_sets)
+        for number, one in enumerate(record.measured)
+    ]
+    return table_of(columns, lines)

@@ -1,31 +1,42 @@
-"""What results/counterexample.csv says: a line for the exact optimum, then one per setting."""
+"""What results/counterexample.csv says (a line for the exact optimum, then one per setting), and the Parquet of every network."""
 
-import csv
-import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workflow_scripts.timecat.counterexample.exact import QUARTERS, TIE, optimum, simplex, solved
-from workflow_scripts.timecat.tables.accuracies import Summary, summarize
+from workflow_scripts.timecat.tables.model import Summary, summarize
+from workflow_scripts.timecat.tables.table import Column, Count, Measured, Numbers, Table, Text, table_of
+
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.counterexample.files import Setting
 
 # Percent, or of the four distributions (solved...); each of the first ones with its deviation over seeds.
 WITH_DEVIATION = ("keeps_none", "keeps_one", "keeps_more", "solved", "solved_together", "error")
 EACH = tuple(f"solved{number + 1}" for number in range(len(QUARTERS)))
 WITHOUT = ("optimal_feature", "seeds_differ", "solved_of_one", "direct", "diverged", *EACH)
-HEADER = (
-    "network",
-    "weight_decay",
-    "lr",
-    "mixtures",
-    "seeds",
-    *(column for name in WITH_DEVIATION for column in (name, f"{name}_std")),
-    *WITHOUT,
-)
 
 
-def by_seed(setting) -> dict[str, Summary | None]:
-    """Of a setting, for each of WITH_DEVIATION: its mean over mixtures, summarised over seeds, or over groups of seeds whose
-    features are concatenated (solved_together; None where there are too few seeds for one)."""
+@dataclass(frozen=True)
+class Line:
+    """A setting, or the exact optimum: what it is, Summary by name of WITH_DEVIATION, and mean by name of WITHOUT."""
+
+    network: str
+    mixtures: int
+    summaries: Mapping[str, Summary | None]
+    means: Mapping[str, float | None]
+    weight_decay: float | None = None
+    lr: float | None = None
+    seeds: int | None = None
+
+
+def by_seed(setting: "Setting") -> dict[str, Summary | None]:
+    """Return for each of WITH_DEVIATION a setting's mean over mixtures, summarised over seeds.
+
+    solved_together: over groups of seeds whose features are concatenated; None where there are too few seeds for one.
+    """
     found = {
         "keeps_none": 100 * (setting.dimensions == 0),
         "keeps_one": 100 * (setting.dimensions == 1),
@@ -37,8 +48,8 @@ def by_seed(setting) -> dict[str, Summary | None]:
     return {name: summarize(values.mean(0).tolist()) if values.size else None for name, values in found.items()}
 
 
-def over_all(setting, mixtures) -> dict[str, float | None]:
-    """Of a setting, each of WITHOUT: a mean over networks, None where there are none that it could be of.
+def over_all(setting: "Setting", mixtures: np.ndarray) -> dict[str, float | None]:
+    """Return for each of WITHOUT a setting's mean over networks, None where there are none that it could be of.
 
     optimal_feature: of those that keep one feature, how many keep the one of the best classifier, where there is no tie.
     seeds_differ: mixtures in which some seeds keep x1 alone and others x2 alone. solved_of_one: the number of distributions
@@ -59,51 +70,64 @@ def over_all(setting, mixtures) -> dict[str, float | None]:
     }
 
 
-def _mean(values) -> float | None:
+def _mean(values: np.ndarray | Sequence[np.ndarray]) -> float | None:
     return float(np.mean(values)) if np.size(values) else None
 
 
-def exact_line(grid: int) -> list:
-    """The best classifiers, in the columns of HEADER: of each mixture, the one that takes the fewest features."""
+def exact_line(grid: int) -> Line:
+    """Return what the best classifiers do: of each mixture, the one that takes the fewest features."""
     mixtures = simplex(grid)
     best = optimum(mixtures)
     probed = [solved((feature,) if size == 1 else (1, 2)) for feature, size in zip(_either(best.feature), best.size)]
     number = np.sum(probed, 1)
-    values = {
+    with_deviation = {
         "keeps_none": _mean(100 * (best.size == 0)),
         "keeps_one": _mean(100 * (best.size == 1)),
         "keeps_more": _mean(100 * (best.size > 1)),
         "solved": _mean(number),
         "error": _mean(100 * best.error / (len(QUARTERS) * grid)),
+    }
+    means = {
         "optimal_feature": 100.0,
         "solved_of_one": _mean(number[best.size == 1]),
         "direct": 100.0,
         **{name: _mean(100 * np.take(probed, number, 1)) for number, name in enumerate(EACH)},
     }
-    return ["exact", "", "", len(mixtures), "", *(_printed(values.get(column)) for column in HEADER[5:])]
+    summaries = {name: None if mean is None else Summary(mean, None, 1) for name, mean in with_deviation.items()}
+    return Line("exact", len(mixtures), summaries, means)
 
 
-def _either(feature):
-    """A feature for each mixture: where both are equally good, the first one stands for either."""
+def _either(feature: np.ndarray) -> np.ndarray:
+    """Return a feature for each mixture: where both are equally good, the first one stands for either."""
     return np.where(feature == TIE, 1, feature)
 
 
-def csv_text(settings_found, grid: int) -> str:
-    """counterexample.csv. settings_found: counterexample.files.Setting, in order."""
+def counterexample_records(settings_found: Iterable["Setting"], grid: int) -> Table:
+    """Return counterexample.csv: a line for the exact optimum, then one per setting, in order."""
     mixtures = simplex(grid)
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerow(exact_line(grid))
-    for setting in settings_found:
-        spread, means = by_seed(setting), over_all(setting, mixtures)
-        values = [getattr(spread[name], number, None) for name in WITH_DEVIATION for number in ("mean", "std")]
-        values += [means[name] for name in WITHOUT]
-        seeds = setting.dimensions.shape[1]
-        what = [setting.network, setting.weight_decay, setting.lr, len(mixtures), seeds]
-        writer.writerow([*what, *map(_printed, values)])
-    return file.getvalue()
+    lines = [
+        Line(
+            setting.network,
+            len(mixtures),
+            by_seed(setting),
+            over_all(setting, mixtures),
+            setting.weight_decay,
+            setting.lr,
+            seeds=setting.dimensions.shape[1],
+        )
+        for setting in settings_found
+    ]
+    columns: list[Column[Line]] = [
+        Column("", ("network",), lambda line: Text(line.network)),
+        Column("", ("weight_decay",), lambda line: Text("" if line.weight_decay is None else str(line.weight_decay))),
+        Column("", ("lr",), lambda line: Text("" if line.lr is None else str(line.lr))),
+        Column("", ("mixtures",), lambda line: Count(line.mixtures)),
+        Column("", ("seeds",), lambda line: Count(line.seeds)),
+        *map(_with_deviation, WITH_DEVIATION),
+        Column("", WITHOUT, lambda line: Numbers(tuple(line.means.get(name) for name in WITHOUT), ".2f")),
+    ]
+    return table_of(columns, [exact_line(grid), *lines])
 
 
-def _printed(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def _with_deviation(name: str) -> Column[Line]:
+    return Column("", (name, f"{name}_std"), lambda line: Measured(line.summaries.get(name)))

@@ -4,14 +4,15 @@ A replicate's figure of a quantity is the mean over its members (or over its pai
 meaning; the summary is of one such figure per replicate. The least and the most are of single members and pairs.
 """
 
-import csv
-import io
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.tables.accuracies import Summary, summarize
-from workflow_scripts.timecat.tables.arms import steps_cell
+from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, REPLICATES, SELECTED_BY
+from workflow_scripts.timecat.tables.model import Arm, Cell, Summary, summarize
+from workflow_scripts.timecat.tables.table import Column, Numbers, Table, Text, table_of
 
 # quantity -> how its values are printed
 FORMATS = {
@@ -22,19 +23,6 @@ FORMATS = {
     "folded_weight": ".4g",
     "cka": ".4f",
 }
-HEADER = (
-    "method",
-    "members",
-    "steps_per_member",
-    "data_set",
-    "selection",
-    "quantity",
-    "replicates",
-    "mean",
-    "std",
-    "least",
-    "most",
-)
 
 
 @dataclass(frozen=True)
@@ -56,15 +44,18 @@ class Quantity:
         return summarize([math.fsum(own) / len(own) for own in self.values.values()])
 
 
-def read_cell(path) -> dict[tuple[str | None, str], Quantity]:
-    """The quantities of one (arm, data set) by (selection, name), in the order of the file."""
+Quantities = dict[tuple[str | None, str], Quantity]  # by (selection, name)
+
+
+def read_cell(path: str | PathLike[str]) -> Quantities:
+    """Return the quantities of one (arm, data set), in the order of the file."""
     import pyarrow.parquet
 
     try:
         rows = pyarrow.parquet.read_table(path, columns=["replicate", "selection", "quantity", "value"]).to_pylist()
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as diagnostics ({error}); delete it and run again") from None
-    found = {}
+    found: Quantities = {}
     for row in rows:
         if row["value"] is not None:
             key = row["selection"], row["quantity"]
@@ -73,21 +64,41 @@ def read_cell(path) -> dict[tuple[str | None, str], Quantity]:
     return found
 
 
-def csv_text(cells, arms, found) -> str:
-    """diagnostics.csv: a line per arm, data set, selection and quantity; the deviation of one replicate is empty.
+@dataclass(frozen=True)
+class _Record:
+    """A quantity of an arm on a data set."""
 
-    cells: {"arm", "data_set"}, in order. arms: as in the table. found: what read_cell gave of each cell.
-    """
-    arm_of = {arm["name"]: arm for arm in arms}
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(HEADER)
-    for cell, quantities in zip(cells, found, strict=True):
-        arm = arm_of[cell["arm"]]
-        for quantity in quantities.values():
-            summary = quantity.summary
-            values = summary.mean, summary.std, min(quantity.all), max(quantity.all)
-            printed = ["" if value is None else format(value, FORMATS[quantity.name]) for value in values]
-            where = [arm["name"], arm["members"], steps_cell(arm), cell["data_set"], quantity.selection or ""]
-            writer.writerow([*where, quantity.name, summary.n, *printed])
-    return file.getvalue()
+    arm: Arm
+    data_set: str
+    quantity: Quantity
+
+    @property
+    def selection(self) -> str:
+        return self.quantity.selection or ""
+
+    @property
+    def replicates(self) -> int:
+        return self.quantity.summary.n
+
+    @property
+    def numbers(self) -> Numbers:
+        """Mean and standard deviation over replicates; least and most of all members."""
+        summary, values = self.quantity.summary, self.quantity.all
+        return Numbers((summary.mean, summary.std, min(values), max(values)), FORMATS[self.quantity.name])
+
+
+def diagnostics_records(arms: Iterable[Arm], found: Mapping[Cell, Quantities]) -> Table:
+    """Return diagnostics.csv: a line per arm, data set, selection and quantity. found: what read_cell gave of each cell."""
+    arm_of = {arm.name: arm for arm in arms}
+    columns: list[Column[_Record]] = [
+        *(METHOD, BUDGET, DATA_SET, SELECTED_BY),
+        Column("", ("quantity",), lambda record: Text(record.quantity.name)),
+        REPLICATES,
+        Column("", ("mean", "std", "least", "most"), lambda record: record.numbers),
+    ]
+    records = [
+        _Record(arm_of[cell.arm], cell.data_set, quantity)
+        for cell, quantities in found.items()
+        for quantity in quantities.values()
+    ]
+    return table_of(columns, records)

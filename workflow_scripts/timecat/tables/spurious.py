@@ -3,9 +3,9 @@
 A group is a label and a value of each group column of the evaluation index. The average is over all evaluation rows.
 """
 
-import csv
-import io
-import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
 
 import numpy as np
 
@@ -13,22 +13,35 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.groups import group_accuracies
 from workflow_scripts.timecat.probing.readers import read_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
-from workflow_scripts.timecat.tables.accuracies import Row, Summary, summarize
-from workflow_scripts.timecat.tables.arms import budget_cells, mode, notes, published_of, steps_cell, total_steps
-from workflow_scripts.timecat.tables.gap import SELECTION
+from workflow_scripts.timecat.tables.columns import (
+    BUDGET,
+    DATA_SET,
+    METHOD,
+    REPLICATES,
+    SELECTED_BY,
+    TOTAL_STEPS,
+    TRANSFER,
+)
+from workflow_scripts.timecat.tables.model import Arm, DataSet, Row, Summary, summarize
+from workflow_scripts.timecat.tables.notes import arm_notes
+from workflow_scripts.timecat.tables.table import Column, Measured, Table, Term, Text, section_of, table_of
 
 AVERAGE, WORST = "average", "worst_group"
 QUANTITIES = (AVERAGE, WORST)
+SELECTION = "holdout"  # which readers and the figure are shown: it does not look at the evaluation split
 COLUMNS = ("selection", "replicate", "row", "label", "predicted")
 
+SpuriousRow = Row[tuple[str, str, str]]  # by (data set's name, quantity, selection)
+Measurements = dict[tuple[str, str], list[float]]  # by (quantity, selection): percent, replicate by replicate
 
-def measure(path, rows: np.ndarray, groups: np.ndarray) -> dict[tuple[str, str], list[float]]:
-    """(quantity, selection) -> percent, replicate by replicate, of one arm's predictions on one data set.
+
+def measure(path: str | PathLike[str], rows: np.ndarray, groups: np.ndarray) -> Measurements:
+    """Return what is measured of one arm's predictions on one data set.
 
     rows, groups: row number and group of each evaluation row, in the index's order.
     """
     columns = read_predictions(path, COLUMNS)
-    found = {(quantity, selection): [] for quantity in QUANTITIES for selection in SELECTIONS}
+    found: Measurements = {(quantity, selection): [] for quantity in QUANTITIES for selection in SELECTIONS}
     for selection in SELECTIONS:
         for replicate in np.unique(columns["replicate"]):
             chosen = (columns["selection"] == selection) & (columns["replicate"] == replicate)
@@ -43,67 +56,78 @@ def measure(path, rows: np.ndarray, groups: np.ndarray) -> dict[tuple[str, str],
     return found
 
 
-def spurious_rows(measured: dict, arms: list[dict], data_sets: list[dict]) -> list[Row]:
-    """A accuracies.Row for each arm, its summaries by (data set's name, quantity, selection).
-
-    measured: (arm's name, data set's name) -> what `measure` gives.
-    """
+def spurious_rows(
+    measured: Mapping[tuple[str, str], Measurements], arms: Iterable[Arm], data_sets: Sequence[DataSet]
+) -> list[SpuriousRow]:
+    """Return what the table says of each arm. measured: by (arm's name, data set's name)."""
     rows = []
     for arm in arms:
-        row = Row(arm)
+        summaries, replicates = {}, 0
         for data_set in data_sets:
-            for key, values in measured[arm["name"], data_set["name"]].items():
-                row.summaries[data_set["name"], *key] = summarize(values)
-                row.replicates = len(values)
-        rows.append(row)
+            for (quantity, selection), values in measured[arm.name, data_set.name].items():
+                summaries[data_set.name, quantity, selection] = summarize(values)
+                replicates = len(values)
+        rows.append(Row(arm, replicates, summaries))
     return rows
 
 
-def csv_text(rows: list[Row], data_sets: list[dict]) -> str:
-    """A line for each arm, data set and selection."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    fixed = ["method", "transfer", "members", "steps_per_member", "total_steps", "data_set", "selection", "replicates"]
-    numbers = [name for quantity in QUANTITIES for name in (quantity, f"{quantity}_std")]
-    writer.writerow([*fixed, *numbers, f"{WORST}_published"])
-    for row in rows:
-        arm = row.arm
-        for data_set in data_sets:
-            for selection in SELECTIONS:
-                own = [row.summaries[data_set["name"], quantity, selection] for quantity in QUANTITIES]
-                budget = [arm["members"], steps_cell(arm) or "", total_steps(arm) or ""]
-                values = [_number(value) for summary in own for value in (summary.mean, summary.std)]
-                where = [data_set["name"], selection, row.replicates]
-                published = published_of(arm, data_set["name"])
-                writer.writerow([arm["name"], mode(arm), *budget, *where, *values, published])
-    return file.getvalue()
+@dataclass(frozen=True)
+class _Record:
+    """An arm on a data set under one selection."""
+
+    row: SpuriousRow
+    data_set: str
+    selection: str
+
+    @property
+    def arm(self) -> Arm:
+        return self.row.arm
+
+    @property
+    def replicates(self) -> int:
+        return self.row.replicates
+
+    def summary(self, quantity: str) -> Summary:
+        return self.row.summaries[self.data_set, quantity, self.selection]
 
 
-def markdown_text(rows: list[Row], data_sets: list[dict]) -> str:
-    """Selection `holdout`: a line for each arm; of each data set the average and the worst group."""
-    titles = [f"{data_set['title']}: {name}" for data_set in data_sets for name in ("average", "worst group")]
-    lines = [
-        f"| method | members × steps | n | {' | '.join(titles)} |",
-        f"|---|---|---:|{'---:|' * len(titles)}",
+def spurious_records(rows: Iterable[SpuriousRow], data_sets: Sequence[DataSet]) -> Table:
+    """Return the table for a CSV: a line for each arm, data set and selection."""
+    columns: list[Column[_Record]] = [
+        *(METHOD, TRANSFER, BUDGET, TOTAL_STEPS, DATA_SET, SELECTED_BY, REPLICATES),
+        Column("", (AVERAGE, f"{AVERAGE}_std"), lambda record: Measured(record.summary(AVERAGE), ".3f")),
+        Column("", (WORST, f"{WORST}_std"), lambda record: Measured(record.summary(WORST), ".3f")),
+        Column("", (f"{WORST}_published",), lambda record: Text(record.arm.published_on(record.data_set))),
     ]
-    for row in rows:
-        cells = []
-        for data_set in data_sets:
-            average, worst = (row.summaries[data_set["name"], quantity, SELECTION] for quantity in QUANTITIES)
-            published = published_of(row.arm, data_set["name"])
-            cells += [_cell(average), _cell(worst) + (f" ({published})" if published else "")]
-        lines.append(f"| {row.arm['name']} | {budget_cells(row.arm)[0]} | {row.replicates} | {' | '.join(cells)} |")
-    said = [
-        f"Accuracy in percent, mean ± standard deviation over n replicates, selection `{SELECTION}`; published figures, of "
-        "worst groups, in parentheses.",
-        *notes(rows, lambda text: f"`{text}`"),
-    ]
-    return "\n".join([*lines, "", *said]) + "\n"
+    records = [_Record(row, data_set.name, name) for row in rows for data_set in data_sets for name in SELECTIONS]
+    return table_of(columns, records)
 
 
-def _cell(summary: Summary) -> str:
-    return f"{summary.mean:.2f}" + (f" ± {summary.std:.2f}" if summary.std is not None else "")
+def spurious_table(rows: Sequence[SpuriousRow], data_sets: Iterable[DataSet]) -> Table:
+    """Return the table for readers: selection `holdout`, a row for each arm; of each data set average and worst group."""
+    columns: list[Column[SpuriousRow]] = [METHOD, replace(BUDGET, align="left"), REPLICATES]
+    for data_set in data_sets:
+        columns += [_average(data_set), _worst(data_set)]
+    return Table(
+        tuple(columns),
+        (section_of(columns, rows),),
+        caption=(
+            "Accuracy in percent, mean ± standard deviation over n replicates, selection ",
+            *(Term(SELECTION), "; published figures, of worst groups, in parentheses."),
+        ),
+        row_notes=arm_notes(row.arm for row in rows),
+    )
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.3f}"
+def _average(data_set: DataSet) -> Column[SpuriousRow]:
+    key = data_set.name, AVERAGE, SELECTION
+    return Column(f"{data_set.title}: average", (), lambda row: Measured(row.summaries[key]))
+
+
+def _worst(data_set: DataSet) -> Column[SpuriousRow]:
+    key = data_set.name, WORST, SELECTION
+    return Column(
+        f"{data_set.title}: worst group",
+        (),
+        lambda row: Measured(row.summaries[key], aside=row.arm.published_on(data_set.name)),
+    )

@@ -1,40 +1,47 @@
-"""The figure of a table of arms: a line per arm, a panel per data set, both selections, published figures beside them.
-
-Its bytes are a function of what is drawn, as `figures` says.
-"""
+"""The figure of a table of arms: a line per arm, a panel per data set, both selections, published figures beside them."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from workflow_scripts.timecat.tables.arms import parameters_text
-from workflow_scripts.timecat.tables.figures.accuracies import (
+from workflow_scripts.timecat.tables.figures.drawing import (
     LOOKS,
     SETTINGS,
+    n_columns,
     new_figure,
     selections_legend,
     short_steps,
     svg_of,
     titled,
 )
+from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, DataSet, Style
+from workflow_scripts.timecat.tables.table import parameters_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LINE = 0.3  # inches of height of an arm
 DODGE = 0.13  # of a line: how far each selection stands from its middle
-PUBLISHED = {"color": "black", "marker": "D", "markerfacecolor": "none", "markersize": 4, "linestyle": "none"}
+PUBLISHED: dict[str, Any] = {
+    "color": "black",
+    "marker": "D",
+    "markerfacecolor": "none",
+    "markersize": 4,
+    "linestyle": "none",
+}
 
 
-def arms_figure(rows, data_sets, style: dict) -> bytes:
-    """SVG of mean accuracy (percent) of each arm; bars are one standard deviation, where there is one.
-
-    rows: accuracies.Row, in order. data_sets: dicts with name, title, in_distribution. style: width_per_panel, in inches.
-    """
+def arms_figure(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style) -> bytes:
+    """Return the SVG of mean accuracy (percent) of each arm; bars are one standard deviation, where there is one."""
     import matplotlib
     from matplotlib.lines import Line2D
 
     with matplotlib.rc_context(SETTINGS):
-        height = {"height": LINE * len(rows) + 0.5}
-        figure, panels = new_figure(len(data_sets), style | height, margin=0.6)
+        sized = replace(style, height=LINE * len(rows) + 0.5)
+        figure, panels = new_figure(len(data_sets), sized, margin=0.6)
         is_published = [_draw_panel(panel, rows, data_set) for panel, data_set in zip(panels, data_sets)]
-        first_column = figure.axes[0].get_subplotspec().get_gridspec().ncols
-        for panel in panels[::first_column]:
+        for panel in panels[:: n_columns(figure)]:
             panel.set_yticks(range(len(rows)), [_label(row.arm) for row in rows])
         figure.supxlabel("top-1 accuracy (%); bars: one standard deviation", fontsize=8)
         more = [Line2D([], [], label="published", **PUBLISHED)] if any(is_published) else []
@@ -42,10 +49,10 @@ def arms_figure(rows, data_sets, style: dict) -> bytes:
         return svg_of(figure, "Accuracy of arms")
 
 
-def _draw_panel(panel, rows, data_set: dict) -> bool:
-    """Draw a data set's panel; whether there are published figures on it."""
+def _draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet) -> bool:
+    """Draw a data set's panel; return whether there are published figures on it."""
     for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
-        summaries = [row.summaries[data_set["name"], selection] for row in rows]
+        summaries = [row.summaries[data_set.name, selection] for row in rows]
         panel.errorbar(
             [summary.mean for summary in summaries],
             [place + sign * DODGE for place in range(len(rows))],
@@ -55,9 +62,9 @@ def _draw_panel(panel, rows, data_set: dict) -> bool:
             **look | {"linestyle": "none"},
         )
     published = [
-        (row.arm["published"][data_set["name"]], place)
+        (row.arm.published[data_set.name], place)
         for place, row in enumerate(rows)
-        if data_set["name"] in row.arm.get("published", {})
+        if data_set.name in row.arm.published
     ]
     if published:
         panel.plot(*zip(*published), **PUBLISHED)
@@ -70,7 +77,7 @@ def _draw_panel(panel, rows, data_set: dict) -> bool:
     return bool(published)
 
 
-def _label(arm: dict) -> str:
-    """Name, members × steps, and parameters where they are counted."""
-    parameters = f", {parameters_text(arm['parameters'])}" if "parameters" in arm else ""
-    return f"{arm['name']}\n{arm['members']} × {short_steps(arm)}{parameters}"
+def _label(arm: Arm) -> str:
+    """Return the name, members × steps, and parameters where they are counted."""
+    parameters = "" if arm.parameters is None else f", {parameters_text(arm.parameters)}"
+    return f"{arm.name}\n{arm.members} × {short_steps(arm)}{parameters}"

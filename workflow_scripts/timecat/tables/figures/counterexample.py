@@ -1,16 +1,22 @@
 """The figure of the counterexample: the feature that is best and those that are kept, over the mixtures; what a probe solves.
 
 What is best depends on two differences alone, l1 - l2 and l3 - l4, so the simplex is drawn as the square of these: each cell
-is the mean over all mixtures with these differences, and over seeds. Its bytes are a function of what is drawn (`figures`).
+is the mean over all mixtures with these differences, and over seeds.
 """
 
-import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workflow_scripts.timecat.counterexample.exact import TIE, optimum, simplex
 from workflow_scripts.timecat.tables.counterexample import by_seed
-from workflow_scripts.timecat.tables.figures.accuracies import SETTINGS
+from workflow_scripts.timecat.tables.figures.drawing import SETTINGS, constrained_figure, svg_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from workflow_scripts.timecat.counterexample.files import Setting
 
 # Blue and vermilion stay distinct to the colour-blind, as do their mean and the light grey.
 COLOURS = {
@@ -19,38 +25,39 @@ COLOURS = {
     "more than one": (0.82,) * 3,
     "none": (1.0,) * 3,
 }
-LINES = (
+LINES: tuple[dict[str, Any], ...] = (
     {"color": "black", "marker": "o", "linestyle": "-"},
     {"color": "#009E73", "marker": "s", "markerfacecolor": "white", "linestyle": (0, (4, 2))},
     {"color": "#CC79A7", "marker": "^", "linestyle": (0, (1, 1))},
     {"color": "#56B4E9", "marker": "D", "linestyle": (0, (4, 1, 1, 1))},
 )
-TOGETHER = {"linestyle": "none", "marker": "+", "markersize": 6}  # of concatenated features, over a line's own look
+TOGETHER: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "+",
+    "markersize": 6,
+}  # of concatenated features, over a line's own look
 ASIDE = 0.24  # where these stand, beside the line's own
-EXACT = {"color": "0.45", "linewidth": 1, "linestyle": (0, (2, 2))}
+EXACT: dict[str, Any] = {"color": "0.45", "linewidth": 1, "linestyle": (0, (2, 2))}
 DODGE = 0.08  # of the distance between two weight decays: lines side by side, so that bars stay legible
 TITLES = {"gates": "gates: $u_1x_1,\\ u_2x_2$", "linear": "linear units", "relu": "ReLUs"}
 WIDTH, HEIGHTS = 1.9, (1.95, 1.5, 1.5)  # inches, of a column and of the rows
 
 
-def counterexample_figure(settings_found, settings: dict) -> bytes:
-    """SVG: over the columns exact and one per network, a map; below each network, how many keep one feature, and how many of
+def counterexample_figure(settings_found: Sequence["Setting"], settings: dict[str, Any]) -> bytes:
+    """Return the SVG: over the columns exact and one per network, a map; below each network, how many keep one feature, and how many of
     the four distributions a probe solves, against weight decay, a line per learning rate.
 
     settings_found: counterexample.files.Setting, in order. settings: the block `counterexample` of the config. Maps are of the
     first learning rate and of the weight decay in the middle of the grid, the larger of two.
     """
     import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
 
     networks, decays = settings["networks"], settings["weight_decays"]
     shown = decays[len(decays) // 2], settings["lrs"][0]
     mixtures = simplex(settings["grid"])
     n_columns = 1 + len(networks)
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(WIDTH * n_columns, sum(HEIGHTS)), layout="constrained")
-        canvas = FigureCanvasSVG(figure)
+        figure = constrained_figure((WIDTH * n_columns, sum(HEIGHTS)))
         panels = figure.subplots(3, n_columns, squeeze=False, height_ratios=HEIGHTS)
         best = optimum(mixtures).feature[:, None]
         shares = {"one: x1": best == 1, "one: x2": best == 2}
@@ -69,13 +76,11 @@ def counterexample_figure(settings_found, settings: dict) -> bytes:
         for panel in panels[1:, 0]:
             panel.set_axis_off()
         _explain(panels[1, 0], panels[2, 0], settings, shown)
-        file = io.BytesIO()
-        canvas.print_svg(file, metadata={"Date": None, "Creator": None, "Title": "The counterexample of section 3"})
-    return file.getvalue()
+        return svg_of(figure, "The counterexample of section 3")
 
 
-def _shares(setting) -> dict:
-    """What networks keep, as shares of each of COLOURS: [M, S] of 0 and 1. One direction counts for the larger feature."""
+def _shares(setting: "Setting") -> dict[str, np.ndarray]:
+    """Return what networks keep, as shares of each of COLOURS: [M, S] of 0 and 1. One direction counts for the larger feature."""
     one = setting.dimensions == 1
     return {
         "one: x1": one & (setting.feature == 1),
@@ -85,8 +90,8 @@ def _shares(setting) -> dict:
     }
 
 
-def _draw_map(panel, shares: dict, mixtures, title: str) -> None:
-    """A cell per pair of differences, coloured by the mean of the shares' colours."""
+def _draw_map(panel: "Axes", shares: Mapping[str, np.ndarray], mixtures: np.ndarray, title: str) -> None:
+    """Draw a cell per pair of differences, coloured by the mean of the shares' colours."""
     from matplotlib.collections import PolyCollection
 
     grid = int(mixtures[0].sum())
@@ -106,8 +111,8 @@ def _draw_map(panel, shares: dict, mixtures, title: str) -> None:
     panel.set_title(title)
 
 
-def _draw_lines(panel, own, quantity: str, settings: dict, exact: float) -> None:
-    """A line per learning rate; where it is `solved`, one more of what is solved on concatenated features."""
+def _draw_lines(panel: "Axes", own: Sequence["Setting"], quantity: str, settings: dict[str, Any], exact: float) -> None:
+    """Draw a line per learning rate; where it is `solved`, one more of what is solved on concatenated features."""
     decays, lrs = settings["weight_decays"], settings["lrs"]
     panel.axhline(exact, **EXACT)
     for number, (lr, look) in enumerate(zip(lrs, LINES, strict=False)):
@@ -133,8 +138,8 @@ def _draw_lines(panel, own, quantity: str, settings: dict, exact: float) -> None
     panel.set_axisbelow(True)
 
 
-def _explain(above, below, settings: dict, shown) -> None:
-    """Two legends, where the column of the exact optimum has no more panels."""
+def _explain(above: "Axes", below: "Axes", settings: dict[str, Any], shown: tuple[float, float]) -> None:
+    """Draw two legends, where the column of the exact optimum has no more panels."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

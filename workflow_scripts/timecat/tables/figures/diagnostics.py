@@ -1,46 +1,54 @@
 """The figure of the diagnostics: of every data set, what single members give and what is missed without one; their CKA.
 
-Its bytes are a function of what is drawn, as `figures` says. It shows selection paper, whose figures the table has first.
+It shows selection paper, whose figures the table has first.
 """
 
-import io
-import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from workflow_scripts.timecat.tables.figures.accuracies import PANELS_PER_ROW, SETTINGS, short_steps
+from workflow_scripts.timecat.tables.diagnostics import Quantities
+from workflow_scripts.timecat.tables.figures.drawing import (
+    SETTINGS,
+    constrained_figure,
+    lines_and_columns,
+    short_steps,
+    svg_of,
+    titled,
+)
+from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet, Style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 SELECTION = "paper"
 BLOCK, WITHOUT, CKA = "block_accuracy", "leave_one_out_accuracy", "cka"
 # Told apart by colour (distinct to the colour-blind), by marker and by filling.
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     BLOCK: {"color": "#0072B2", "marker": "o", "markerfacecolor": "#0072B2", "label": "one member's block alone"},
     WITHOUT: {"color": "#D55E00", "marker": "s", "markerfacecolor": "white", "label": "all members but one"},
     CKA: {"color": "#555555", "marker": "o", "markerfacecolor": "#555555", "label": "CKA of two members"},
 }
-WHOLE = {"color": "black", "linewidth": 1.4, "label": "the whole probe"}
+WHOLE: dict[str, Any] = {"color": "black", "linewidth": 1.4, "label": "the whole probe"}
 WIDTH = 0.8  # of an arm's slot; its replicates share it, and the members of each share what a replicate has
 TALLER = 1.5  # the accuracies' panel over that of CKA
 
 
-def diagnostics_figure(cells, arms, data_sets, found, style: dict) -> bytes:
-    """SVG: a column per data set, accuracies (percent) above, CKA below; a slot per arm, a part of it per replicate.
+def diagnostics_figure(
+    found: Mapping[Cell, Quantities], arms: Sequence[Arm], data_sets: Sequence[DataSet], style: Style
+) -> bytes:
+    """Return the SVG: a column per data set, accuracies (percent) above, CKA below; a slot per arm, a part per replicate.
 
-    cells: {"arm", "data_set"} in order; found: what diagnostics.read_cell gave of each. arms, data_sets: as in the
-    table; those without a cell are left out. style: width_per_panel and height, in inches.
+    Arms and data sets of which nothing is found are left out.
     """
     import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
 
-    quantities = {(cell["arm"], cell["data_set"]): own for cell, own in zip(cells, found, strict=True)}
-    arms = [arm for arm in arms if any(arm["name"] == name for name, _ in quantities)]
-    data_sets = [one for one in data_sets if any(one["name"] == name for _, name in quantities)]
-    n_lines = math.ceil(len(data_sets) / PANELS_PER_ROW)
-    n_columns = math.ceil(len(data_sets) / n_lines)
-    size = style["width_per_panel"] * n_columns, style["height"] * (1 + 1 / TALLER) * n_lines + 0.4
+    arms = [arm for arm in arms if any(arm.name == cell.arm for cell in found)]
+    data_sets = [one for one in data_sets if any(one.name == cell.data_set for cell in found)]
+    n_lines, n_columns = lines_and_columns(len(data_sets))
+    size = style.width_per_panel * n_columns, style.height * (1 + 1 / TALLER) * n_lines + 0.4
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=size, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.06, hspace=0.04)
-        canvas = FigureCanvasSVG(figure)
+        figure = constrained_figure(size, w_pad=0.06, hspace=0.04)
         panels = figure.subplots(
             2 * n_lines, n_columns, squeeze=False, height_ratios=[TALLER, 1] * n_lines, sharex=True
         )
@@ -49,7 +57,7 @@ def diagnostics_figure(cells, arms, data_sets, found, style: dict) -> bytes:
         for number, data_set in enumerate(data_sets):
             line, column = divmod(number, n_columns)
             pair = panels[2 * line, column], panels[2 * line + 1, column]
-            own = [quantities.get((arm["name"], data_set["name"]), {}) for arm in arms]
+            own = [found.get(Cell(arm.name, data_set.name), {}) for arm in arms]
             _draw_accuracies(pair[0], own, data_set)
             _draw_cka(pair[1], own, arms)
             if column == 0:
@@ -57,12 +65,10 @@ def diagnostics_figure(cells, arms, data_sets, found, style: dict) -> bytes:
                 pair[1].set_ylabel("CKA")
         figure.supxlabel("arm (below: members × steps of each); its replicates side by side", fontsize=8)
         figure.legend(handles=_legend(), loc="outside upper center", ncols=2, frameon=False)
-        file = io.BytesIO()
-        canvas.print_svg(file, metadata={"Date": None, "Creator": None, "Title": "What members contribute"})
-    return file.getvalue()
+        return svg_of(figure, "What members contribute")
 
 
-def _draw_accuracies(panel, cells, data_set: dict) -> None:
+def _draw_accuracies(panel: "Axes", cells: Sequence[Quantities], data_set: DataSet) -> None:
     panel.set_axis_on()
     for slot, quantities in enumerate(cells):
         if not quantities:
@@ -73,15 +79,13 @@ def _draw_accuracies(panel, cells, data_set: dict) -> None:
             for name, side in ((BLOCK, -1), (WITHOUT, 1)):
                 # Blocks stand in the left half of a replicate's place, what is left without a member in the right half.
                 _strip(panel, place + side * width / 4, width / 2, quantities[SELECTION, name].values[replicate], name)
-    panel.set_title(data_set["title"] + ("\n(in distribution)" if data_set["in_distribution"] else ""))
-    if data_set["in_distribution"]:
-        panel.set_facecolor("#F1F1EC")
+    titled(panel, data_set)
     panel.margins(y=0.1)
     panel.tick_params(axis="x", length=0, labelbottom=False)
     _grid(panel)
 
 
-def _draw_cka(panel, cells, arms) -> None:
+def _draw_cka(panel: "Axes", cells: Sequence[Quantities], arms: Sequence[Arm]) -> None:
     panel.set_axis_on()
     for slot, quantities in enumerate(cells):
         if (None, CKA) in quantities:
@@ -90,35 +94,35 @@ def _draw_cka(panel, cells, arms) -> None:
                 _strip(panel, place, width, values[replicate], CKA)
     panel.set_ylim(-0.03, 1.03)
     panel.set_yticks([0, 0.5, 1])
-    labels = [f"{arm['name']}\n{arm['members']} × {short_steps(arm)}" for arm in arms]
+    labels = [f"{arm.name}\n{arm.members} × {short_steps(arm)}" for arm in arms]
     panel.set_xticks(range(len(arms)), labels)
     panel.tick_params(axis="x", length=0, labelbottom=True)
     panel.set_xlim(-0.6, len(arms) - 0.4)
     _grid(panel)
 
 
-def _places(slot: int, values: dict) -> list[tuple[float, float, int]]:
-    """(centre, width, replicate) of each replicate's part of an arm's slot, with a gap between parts."""
+def _places(slot: int, values: Mapping[int, list[float]]) -> list[tuple[float, float, int]]:
+    """Return (centre, width, replicate) of each replicate's part of an arm's slot, with a gap between parts."""
     width = WIDTH / len(values)
     return [
         (slot - WIDTH / 2 + (number + 0.5) * width, 0.8 * width, replicate) for number, replicate in enumerate(values)
     ]
 
 
-def _strip(panel, centre: float, width: float, values: list[float], name: str) -> None:
-    """Values side by side within a width, so that equal ones do not hide one another."""
+def _strip(panel: "Axes", centre: float, width: float, values: Sequence[float], name: str) -> None:
+    """Draw values side by side within a width, so that equal ones do not hide one another."""
     step = 0.8 * width / len(values)
     places = [centre + (number - (len(values) - 1) / 2) * step for number in range(len(values))]
     look = {key: value for key, value in LOOKS[name].items() if key != "label"}
     panel.plot(places, values, linestyle="none", markersize=3, markeredgewidth=0.8, zorder=2.2, **look)
 
 
-def _grid(panel) -> None:
+def _grid(panel: "Axes") -> None:
     panel.grid(axis="y", color="0.85", linewidth=0.6)
     panel.set_axisbelow(True)
 
 
-def _legend() -> list:
+def _legend() -> "list[Line2D]":
     from matplotlib.lines import Line2D
 
     return [

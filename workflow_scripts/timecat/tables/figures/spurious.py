@@ -1,12 +1,13 @@
-"""The figure of the spurious features: average and worst group's accuracy of each arm, a panel per data set.
+"""The figure of the spurious features: average and worst group's accuracy of each arm, a panel per data set."""
 
-Its bytes are a function of what is drawn, as `figures` says.
-"""
+from collections.abc import Sequence
+from typing import Any
 
-from workflow_scripts.timecat.tables.figures.accuracies import SETTINGS, svg_of
-from workflow_scripts.timecat.tables.spurious import AVERAGE, SELECTION, WORST
+from workflow_scripts.timecat.tables.figures.drawing import SETTINGS, constrained_figure, svg_of
+from workflow_scripts.timecat.tables.model import DataSet, Style
+from workflow_scripts.timecat.tables.spurious import AVERAGE, SELECTION, WORST, SpuriousRow
 
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     AVERAGE: {"color": "#0072B2", "marker": "o", "markerfacecolor": "white", "label": "average"},
     WORST: {"color": "#D55E00", "marker": "s", "label": "worst group"},
 }
@@ -14,20 +15,19 @@ LINE = 0.3  # inches of height of an arm
 DODGE = 0.13  # of a line: the two stand one below the other, so that their bars stay legible
 
 
-def spurious_figure(rows, data_sets: list[dict], style: dict) -> bytes:
-    """SVG: a line for each arm; bars are one standard deviation. rows: of tables.spurious; style: width_per_panel."""
+def spurious_figure(rows: Sequence[SpuriousRow], data_sets: Sequence[DataSet], style: Style) -> bytes:
+    """Return the SVG: a line for each arm; bars are one standard deviation."""
     import matplotlib
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    size = 1.2 * style["width_per_panel"] * len(data_sets) + 0.8, LINE * len(rows) + 1.1
+    size = 1.2 * style.width_per_panel * len(data_sets) + 0.8, LINE * len(rows) + 1.1
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = constrained_figure(size)
         panels = figure.subplots(1, len(data_sets), squeeze=False, sharex=True, sharey=True)[0]
         for panel, data_set in zip(panels, data_sets):
             for place, row in enumerate(rows):
                 for sign, (quantity, look) in zip((-1, 1), LOOKS.items()):
-                    summary = row.summaries[data_set["name"], quantity, SELECTION]
+                    summary = row.summaries[data_set.name, quantity, SELECTION]
                     looks = {key: value for key, value in look.items() if key != "label"}
                     panel.errorbar(
                         [summary.mean],
@@ -37,11 +37,11 @@ def spurious_figure(rows, data_sets: list[dict], style: dict) -> bytes:
                         linestyle="none",
                         **looks,
                     )
-            panel.set_title(f"trained on\n{data_set['title']}")
+            panel.set_title(f"trained on\n{data_set.title}")
             panel.grid(axis="x", color="0.9", linewidth=0.6)
             panel.set_axisbelow(True)
             panel.tick_params(axis="y", length=0)
-        panels[0].set_yticks(range(len(rows)), [row.arm["name"] for row in rows])
+        panels[0].set_yticks(range(len(rows)), [row.arm.name for row in rows])
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         figure.supxlabel("accuracy (%); bars: one standard deviation", fontsize=8)
         handles = [Line2D([], [], linestyle="none", **look) for look in LOOKS.values()]

@@ -1,0 +1,133 @@
+"""What figures share: Matplotlib's settings, panels, the looks of selections, labels, and SVG.
+
+The bytes of an SVG are a function of what is drawn: text becomes outlines of the font that ships with Matplotlib, ids
+come from a fixed salt, and there is no date. Matplotlib is imported late, because only few stages draw.
+"""
+
+import contextlib
+import io
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflow_scripts.timecat.tables.model import NO_STEPS, Arm, DataSet, Style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+PANELS_PER_ROW = 4
+# Told apart by colour (blue and vermilion stay distinct to the colour-blind), by marker and by dash.
+LOOKS: dict[str, dict[str, Any]] = {
+    "paper": {"color": "#0072B2", "marker": "o", "markerfacecolor": "#0072B2", "linestyle": "-"},
+    "holdout": {"color": "#D55E00", "marker": "s", "markerfacecolor": "white", "linestyle": (0, (4, 2))},
+}
+SETTINGS: Any = {
+    "svg.hashsalt": "timecat",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+}
+
+
+@contextlib.contextmanager
+def private_matplotlib(folder: str | Path) -> Iterator[None]:
+    """Matplotlib keeps its settings and font list in a folder: a temporary one in ``folder``, not the user's."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".matplotlib-") as temporary:
+        os.environ["MPLCONFIGDIR"] = temporary
+        yield
+
+
+def new_figure(n_panels: int, style: Style, margin: float = 0.3) -> "tuple[Figure, Sequence[Axes]]":
+    """Return a figure of some panels, at most PANELS_PER_ROW side by side, and the panels. Call it within SETTINGS.
+
+    margin: inches of height beside the panels.
+    """
+    n_lines, columns = lines_and_columns(n_panels)
+    size = style.width_per_panel * columns, style.height * n_lines + margin
+    figure = constrained_figure(size, w_pad=0.06, hspace=0.06)
+    panels = figure.subplots(n_lines, columns, squeeze=False).ravel()
+    for panel in panels[n_panels:]:
+        panel.set_axis_off()
+    return figure, list(panels[:n_panels])
+
+
+def constrained_figure(size: tuple[float, float], w_pad: float | None = None, hspace: float | None = None) -> "Figure":
+    """Return a figure of a size in inches whose parts keep clear of one another. Call it within SETTINGS.
+
+    w_pad: inches beside panels; hspace: between panels, as a share of theirs (default: Matplotlib's).
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=w_pad, hspace=hspace))
+
+
+def lines_and_columns(n_panels: int) -> tuple[int, int]:
+    """Return how many lines and columns panels take, at most PANELS_PER_ROW side by side."""
+    n_lines = math.ceil(n_panels / PANELS_PER_ROW)
+    return n_lines, math.ceil(n_panels / n_lines)
+
+
+def svg_of(figure: "Figure", title: str) -> bytes:
+    """Return the figure as SVG. Call it within SETTINGS."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    file = io.BytesIO()
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(file, metadata={"Date": None, "Creator": None, "Title": title})
+    return file.getvalue()
+
+
+def selections_legend(figure: "Figure", *more: "Line2D") -> None:
+    """Explain the looks of both selections, and further handles, above the panels."""
+    handles = [*(legend_handle(selection) for selection in LOOKS), *more]
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=min(len(handles), n_columns(figure)), frameon=False
+    )
+
+
+def n_columns(figure: "Figure") -> int:
+    """Return how many panels of a figure are side by side."""
+    spec = figure.axes[0].get_subplotspec()
+    return 1 if spec is None else spec.get_gridspec().ncols
+
+
+def titled(panel: "Axes", data_set: DataSet) -> None:
+    """Say which data set a panel is of, and whether backbones were pretrained on it."""
+    panel.set_title(data_set.title + ("\n(in distribution)" if data_set.in_distribution else ""))
+    if data_set.in_distribution:
+        panel.set_facecolor("#F1F1EC")
+
+
+def short_steps(arm: Arm) -> str:
+    """Return steps of each member as an axis shows them; the first and the last where they differ."""
+    steps = arm.steps
+    if isinstance(steps, tuple):
+        return f"{short_number(steps[0])}…{short_number(steps[-1])}"
+    return NO_STEPS if steps is None else short_number(steps)
+
+
+def short_number(number: int) -> str:
+    """Return a number of steps as an axis shows it: 450000 is 450k, 2500 is 2.5k, 337 is 337."""
+    for size, letter in ((10**6, "M"), (10**3, "k")):
+        if number >= size and number % (size // 10) == 0:
+            return f"{number / size:g}{letter}"
+    return str(number)
+
+
+def legend_handle(selection: str) -> "Line2D":
+    """Return what a legend shows of a selection."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=f"selection {selection}", **LOOKS[selection])

@@ -1,0 +1,118 @@
+"""Probes as tables read them: metrics of every (arm, data set), and the accuracy that a selection reports.
+
+A cell's Parquet has one line per head, epoch and split. That of a data set for evaluation only has a column ``selection``
+and one line per replicate and selection: its heads were selected on another data set, and there is nothing to select.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Probes: TypeAlias = "Mapping[tuple[str, str], pyarrow.Table]"  # by (arm, data set)
+
+COLUMNS = ("replicate", "members", "weight_decay", "fit", "epoch", "split", "top1", "top5", "loss", "selection")
+SELECTED_BY = ("weight_decay", "fit", "epoch", "split", "top1", "loss")
+
+
+def read_probe(path: str | PathLike[str], arm: Arm) -> "pyarrow.Table":
+    """Return the COLUMNS of one cell, after a check that it is of an arm with that many members."""
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    try:
+        probe = pyarrow.parquet.read_table(path)
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from None
+    if "selection" not in probe.column_names:
+        probe = probe.append_column("selection", pyarrow.nulls(probe.num_rows, pyarrow.string()))
+    missing = [column for column in COLUMNS if column not in probe.column_names]
+    if missing or probe.num_rows == 0:
+        problem = f"has no column {', '.join(missing)}" if missing else "is empty"
+        raise UserError(f"{path}: {problem}; it is not an output of rule probe, delete it and run again")
+    types = dict.fromkeys(COLUMNS, pyarrow.float64()) | dict.fromkeys(("fit", "split", "selection"), pyarrow.string())
+    types |= dict.fromkeys(("replicate", "epoch"), pyarrow.int64()) | {"members": pyarrow.list_(pyarrow.int64())}
+    probe = probe.select(COLUMNS).cast(pyarrow.schema(types))
+    for members in pyarrow.compute.list_value_length(probe["members"]).unique().to_pylist():
+        if members != arm.members:
+            raise UserError(
+                f"{path}: a replicate has {members} members, arm {arm.name!r} has {arm.members}; "
+                "--probes and --cells are not in the same order, or the file is of another study"
+            )
+    return probe
+
+
+def read_probes(
+    paths: Sequence[str | PathLike[str]], cells: Sequence[Cell], arms: Iterable[Arm], data_sets: Iterable[DataSet]
+) -> Probes:
+    """Return the probe of every pair of an arm and a data set. UserError if one is missing or there twice."""
+    if len(paths) != len(cells):
+        raise UserError(
+            f"--probes names {len(paths)} files and --cells {len(cells)} cells; give one cell per file, in order"
+        )
+    arm_of = {arm.name: arm for arm in arms}
+    names = [data_set.name for data_set in data_sets]
+    probes: dict[tuple[str, str], Any] = {}
+    for path, cell in zip(paths, cells, strict=True):
+        where = cell.arm, cell.data_set
+        if cell.arm not in arm_of or cell.data_set not in names:
+            raise UserError(f"--cells: {where} is not a pair of one of --arms and one of --data-sets")
+        if where in probes:
+            raise UserError(f"--cells: {where} stands there twice")
+        probes[where] = read_probe(path, arm_of[cell.arm])
+    for arm in arm_of:
+        for name in names:
+            if (arm, name) not in probes:
+                raise UserError(f"--cells: there is no probe of arm {arm!r} on data set {name!r}")
+    return probes
+
+
+def selected_values(probe: "pyarrow.Table", selection: str, where: str) -> list[float]:
+    """Return the top-1 (percent) that a selection reports for each replicate of a probe, in the order of replicates."""
+    if "selection" in probe.column_names and probe["selection"].null_count == 0:
+        return _reported_values(probe, selection, where)
+    columns = {name: probe[name].to_numpy() for name in ("replicate", *SELECTED_BY)}
+    values = []
+    for replicate in sorted(set(columns["replicate"].tolist())):
+        own = columns["replicate"] == replicate
+        try:
+            values.append(SELECTIONS[selection]({name: columns[name][own] for name in SELECTED_BY}).top1)
+        except UserError as error:
+            raise UserError(f"{where}, replicate {replicate}, selection {selection}: {error}") from None
+    return values
+
+
+def _reported_values(probe: "pyarrow.Table", selection: str, where: str) -> list[float]:
+    """Return the same of a cell whose heads were selected on another data set."""
+    lines = [line for line in probe.to_pylist() if line["selection"] == selection]
+    lines.sort(key=lambda line: line["replicate"])
+    if [line["replicate"] for line in lines] != sorted(set(probe["replicate"].to_pylist())):
+        raise UserError(
+            f"{where}: selection {selection} has not one line for each replicate; delete its file, run again"
+        )
+    return [line["top1"] for line in lines]
+
+
+def metrics_table(probes: Probes, arms: Iterable[Arm]) -> "pyarrow.Table":
+    """Return all probes in long form, with columns arm, data_set, members_count and steps before their own."""
+    import pyarrow
+
+    arm_of = {arm.name: arm for arm in arms}
+    parts = []
+    for (name, data_set), probe in probes.items():
+        arm = arm_of[name]
+        added = {
+            "arm": pyarrow.repeat(pyarrow.scalar(name, pyarrow.string()), probe.num_rows),
+            "data_set": pyarrow.repeat(pyarrow.scalar(data_set, pyarrow.string()), probe.num_rows),
+            "members_count": pyarrow.repeat(pyarrow.scalar(arm.members, pyarrow.int64()), probe.num_rows),
+            "steps": pyarrow.repeat(pyarrow.scalar(arm.single_steps, pyarrow.int64()), probe.num_rows),
+        }
+        own = {column: probe[column] for column in COLUMNS}
+        parts.append(pyarrow.table(added | own))
+    return pyarrow.concat_tables(parts).combine_chunks()

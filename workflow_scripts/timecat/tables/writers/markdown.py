@@ -1,0 +1,57 @@
+"""Tables as Markdown, with GitHub's tables."""
+
+from workflow_scripts.timecat.tables.table import Phrase, Section, Shown, Table
+from workflow_scripts.timecat.tables.writers.text import escaped, phrase_text
+
+_SPECIAL = {letter: f"\\{letter}" for letter in "\\|*_`<>[]"}
+
+
+def markdown_text(table: Table) -> str:
+    """Return a page: the caption, a table per section below its meaning, and a list of the notes on rows."""
+    parts = [_phrase(table.caption + table.remark + table.background) + "\n"]
+    parts += [_phrase(note) + "\n" for note in table.column_notes]
+    for section in table.sections:
+        parts.append(f"**{section.kind.capitalize()} `{section.name}`**: {section.meaning}.\n")
+        rules = ["---" if column.align == "left" else "---:" for column in table.columns]
+        head = [
+            escaped(column.title, _SPECIAL) + (f" ({column.mark})" if column.mark else "") for column in table.columns
+        ]
+        parts.append("".join(f"{line}\n" for line in (_line(head), _line(rules), *_lines(table, section))))
+    parts += [f"- {_phrase(note)}\n" for note in table.row_notes]
+    return "\n".join(parts)
+
+
+def short_markdown_text(table: Table) -> str:
+    """Return a table of one section, and below it a line for the caption and for each of the notes.
+
+    Text stands as it is but for what would end a cell, and terms look like code.
+    """
+    (section,) = table.sections
+    rules = "".join("---|" if column.align == "left" else "---:|" for column in table.columns)
+    lines = [_line([column.title.replace("|", "\\|") for column in table.columns]), f"|{rules}"]
+    lines += [_line([_cell(*cell, escape=False) for cell in row]) for row in table.shown(section)]
+    said = (table.caption, *table.column_notes, *table.row_notes)
+    lines += ["", *(phrase_text(each, str, lambda word: f"`{word}`", str) for each in said)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _lines(table: Table, section: Section) -> list[str]:
+    return [_line([_cell(*cell) for cell in row]) for row in table.shown(section)]
+
+
+def _cell(shown: Shown, bold: bool, escape: bool = True) -> str:
+    text = escaped(shown.text, _SPECIAL) if escape else shown.text.replace("|", "\\|")
+    text = f"**{text}**" if bold else text
+    spread = f" ± {shown.spread}" if shown.spread else ""
+    return text + spread + (f" ({shown.aside})" if shown.aside else "")
+
+
+def _phrase(phrase: Phrase) -> str:
+    def escape(text: str) -> str:
+        return escaped(text, _SPECIAL)
+
+    return phrase_text(phrase, escape, lambda word: f"**{escape(word)}**", str)
