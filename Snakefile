@@ -9,6 +9,7 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.study import rule_helpers, scratch
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import of_table
 
 # --configfile replaces the embedded study; it does not overlay it.
 if not workflow.overwrite_configfiles:
@@ -18,7 +19,7 @@ if not workflow.overwrite_configfiles:
 
 try:
     study = Study(read_config(config, workflow.configfiles), workflow.configfiles)
-    scratch.check(study.config.scratch_dir)
+    scratch.check(study.config.scratch_dir, study.paths.data_sets)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -28,31 +29,32 @@ CONTAINERS = (
 )
 code_of = rule_helpers.code_of(CONTAINERS, local)
 growing = rule_helpers.growing
+paths = study.paths
 
 # What several rules read, and what they ask for.
+TRAIN = paths.data_set.at(split="train")
+EVALUATION = paths.data_set.at(split="evaluation")
 MEMBERS_FEATURES = {
-    "features": ancient(study.feature_folders),
-    "feature_sidecars": study.feature_sidecars,
+    "features": ancient(study.inputs.feature_folders),
+    "feature_sidecars": study.inputs.feature_sidecars,
 }
 TRAIN_LABELS = {
-    "train_index": ancient("results/data_sets/{data_set}/train.index.parquet"),
-    "train_sidecar": "results/data_sets/{data_set}/train.beton.json",
+    "train_index": ancient(TRAIN.index),
+    "train_sidecar": TRAIN.sidecar,
 }
 EVALUATION_LABELS = {
-    "evaluation_index": ancient(
-        "results/data_sets/{data_set}/evaluation.index.parquet"
-    ),
-    "evaluation_sidecar": "results/data_sets/{data_set}/evaluation.beton.json",
+    "evaluation_index": ancient(EVALUATION.index),
+    "evaluation_sidecar": EVALUATION.sidecar,
 }
 ONE_GPU = {
     "gpu": 1,
     "mem_mb": growing(study.config.limits.memory_mb),
-    "runtime": study.runtime,
+    "runtime": study.resources.runtime,
 }
 
 
 onstart:
-    scratch.link(study.config.scratch_dir)
+    scratch.link(study.config.scratch_dir, study.paths.data_sets)
     if workflow.local_exec and workflow.is_main_process:
         # Snakemake 9 limits job starts per second, and with each job that starts wakes its scheduler once a second more, to
         # the end of the run: after some hundred jobs that takes half a core. On one machine `--cores` is limit enough.
@@ -66,10 +68,10 @@ container: "containers/timecat.sif"
 
 
 wildcard_constraints:
-    data_set=study.pattern("data_set"),
-    source=study.pattern("data_set"),
-    backbone=study.pattern("backbone"),
-    arm=study.pattern("arm"),
+    data_set=study.patterns["data_set"],
+    source=study.patterns["data_set"],
+    backbone=study.patterns["backbone"],
+    arm=study.patterns["arm"],
     split="train|evaluation",
     seed=r"\d+",
     step=r"\d+",
@@ -91,13 +93,13 @@ localrules:
 rule all:
     default_target: True
     input:
-        "results/table2.csv",
+        paths.table.at(table="table2").csv,
 
 
 rule all_arms:
     """Every table that the study has: table 2 and those of the paper's other arguments."""
     input:
-        study.all_tables,
+        study.inputs.all_tables,
 
 
 include: "rules/build_image.smk"
@@ -118,12 +120,6 @@ include: "rules/transfer.smk"
 include: "rules/reweight.smk"
 include: "rules/evaluate_probe.smk"
 include: "rules/diagnose.smk"
-include: "rules/tabulate.smk"
-include: "rules/tabulate_diagnostics.smk"
-include: "rules/tabulate_arms.smk"
-include: "rules/tabulate_grid.smk"
-include: "rules/tabulate_gap.smk"
-include: "rules/tabulate_spurious.smk"
+include: "rules/tables.smk"
 include: "rules/calibration.smk"
 include: "rules/counterexample.smk"
-include: "rules/tabulate_counterexample.smk"

@@ -11,7 +11,6 @@ import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet
@@ -35,6 +34,7 @@ from workflow_scripts.timecat.probing import probe as probing
 from workflow_scripts.timecat.probing.replicates import read_data_set
 from workflow_scripts.timecat.runtime import torch_settings
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import CellKey
 
 CUES = {"kind": "cues", "seed": 1, "agreement": 0.9, "label": "class"}
 # Of the paper's proportions (CIFAR has a fifth as many evaluation rows as training rows), and the original protocol but
@@ -94,8 +94,8 @@ class Bench:
         torch_settings.configure(1)
         self.folder, self.config, self.pretraining = folder, config, pretraining
         self.study = self.study_with(views=1)
-        self.protocol = json.loads(self.study.protocol(self.wildcards()))
-        self.transform = views.Transform(**json.loads(self.study.transform(self.wildcards())))
+        self.protocol = json.loads(self.study.params.probe(self.wildcards()))
+        self.transform = views.Transform(**json.loads(self.study.params.transform(self.wildcards())))
         for split in ("train", "evaluation"):
             write_data_set("cues", split, settings_of(split, **config["data_sets"]["cues"]), folder)
         split = cues_split(CUES | {"rows": {"pretraining": pretraining_rows}}, "pretraining")
@@ -105,8 +105,8 @@ class Bench:
         self.accuracy = self.pretrain(pretraining_rows)
 
     @staticmethod
-    def wildcards() -> SimpleNamespace:
-        return SimpleNamespace(source="cues", data_set="cues", arm="cat1")
+    def wildcards() -> CellKey:
+        return CellKey("cues", "cues", "cat1")
 
     def study_with(self, views: int) -> Study:
         return Study(read_config(copy.deepcopy(self.config) | {"features": {"views": views}}, []))
@@ -159,7 +159,7 @@ class Bench:
         job = {
             "weights": str(self.weights),
             "folder": str(self.folder),
-            "transform": json.loads(self.study.transform(self.wildcards())),
+            "transform": json.loads(self.study.params.transform(self.wildcards())),
             "augmentation_seed": self.study.config.features.augmentation_seed,
             "protocol": self.protocol | {"weight_decays": [weight_decay]},
             "result": str(self.folder / "original.json"),
@@ -177,25 +177,25 @@ class Bench:
         """Both stages as the rules run them."""
         study, wildcards, made = self.study_with(views), self.wildcards(), self.folder / f"views{views}"
         made.mkdir(exist_ok=True)
-        same = {"heldout": study.heldout(wildcards), "torch-threads": study.config.torch_threads, "gpus": 0}
+        same = {"heldout": study.params.heldout(wildcards), "torch-threads": study.config.torch_threads, "gpus": 0}
         extraction = {
             "data-set": "cues",
             "weights": self.weights,
             "train": self.folder / "train.beton",
             "evaluation": self.folder / "evaluation.beton",
-            "extraction": study.extraction(wildcards),
-            "transform": study.transform(wildcards),
-            "workers": study.threads,
+            "extraction": study.params.extraction(wildcards),
+            "transform": study.params.transform(wildcards),
+            "workers": study.resources.threads,
             "features": made / "cues",
         }
         probe = {
             "features": made / "cues",
-            "replicates": study.replicate_seeds(wildcards),
+            "replicates": study.params.replicates(wildcards),
             "train-index": self.folder / "train.index.parquet",
             "evaluation-index": self.folder / "evaluation.index.parquet",
-            "views": study.views(wildcards),
-            "protocol": study.protocol(wildcards),
-            "memory-gb": study.feature_memory_gb,
+            "views": study.params.views(wildcards),
+            "protocol": study.params.probe(wildcards),
+            "memory-gb": study.resources.feature_memory_gb,
             "metrics": made / "cat1.parquet",
             "predictions": made / "cat1.predictions.parquet",
             "heads": made / "cat1.heads.safetensors",
@@ -206,7 +206,7 @@ class Bench:
             jobs.append(process([sys.executable, "-m", f"workflow_scripts.{stage}", *words]))
             parts |= {stage: jobs[-1].seconds, f"{stage} start-up": float(START_UP.search(jobs[-1].log)[1])}
         train = describe(self.folder / "train.beton").labels
-        heldout = heldout_rows(train, **json.loads(study.heldout(wildcards)))
+        heldout = heldout_rows(train, **json.loads(study.params.heldout(wildcards)))
         images = views * len(train) + len(heldout) + describe(self.folder / "evaluation.beton").rows
         seconds, processor_seconds = (sum(times) for times in zip(*(job[1:] for job in jobs)))
         return Run(seconds, processor_seconds, images, by_epoch(made / "cat1.parquet"), parts)
@@ -215,7 +215,7 @@ class Bench:
 
     def noise(self, weight_decay: float) -> float:
         """Standard deviation of the best evaluation accuracy over seeds of the probe, on the features of one view."""
-        heldout = json.loads(self.study.heldout(self.wildcards()))
+        heldout = json.loads(self.study.params.heldout(self.wildcards()))
         indices = [self.folder / f"{split}.index.parquet" for split in ("train", "evaluation")]
         data, found = read_data_set(*indices, heldout), []
         for seed in range(SEEDS):

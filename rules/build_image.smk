@@ -17,14 +17,14 @@ rule build_image:
         image="containers/timecat.sif",
         digest="containers/timecat.sif.sha256",
     log:
-        "results/logs/build_image/timecat.log",
+        paths.log("build_image"),
     benchmark:
-        "results/benchmarks/build_image/timecat.tsv"
+        paths.benchmark("build_image")
     handover: True
     container:
         None
     params:
-        arguments=study.image_arguments,
+        arguments=study.params.image_arguments,
     shell:
         "env -u TIMECAT_FORKSERVER python -m workflow_scripts.build_image"
         " --definition {input.definition:q}"

@@ -12,35 +12,39 @@ Output  results/calibration.csv             arm, data set, selection: accuracy, 
 No part of the table: it is made when results/calibration.csv is asked for.
 """
 
+calibration = paths.table.at(table="calibration")
+
 
 rule calibration:
     """All arms on all targets, seconds of work: one job."""
     input:
         code=code_of("calibration"),
-        predictions=ancient(study.predictions),
-        predictions_sidecars=study.predictions_sidecars,
-        evaluation_indices=ancient(study.evaluation_indices),
-        evaluation_sidecars=study.evaluation_sidecars,
-        train_indices=ancient(study.train_indices),
-        train_sidecars=study.train_sidecars,
+        predictions=ancient(of_table(study.inputs.predictions, "calibration")),
+        predictions_sidecars=of_table(study.inputs.predictions_sidecars, "calibration"),
+        evaluation_indices=ancient(
+            of_table(study.inputs.evaluation_indices, "calibration")
+        ),
+        evaluation_sidecars=of_table(study.inputs.evaluation_sidecars, "calibration"),
+        train_indices=ancient(of_table(study.inputs.train_indices, "calibration")),
+        train_sidecars=of_table(study.inputs.train_sidecars, "calibration"),
     output:
-        csv="results/calibration.csv",
-        replicates="results/calibration_replicates.csv",
-        svg="results/calibration.svg",
+        csv=calibration.csv,
+        replicates=paths.calibration_replicates,
+        svg=calibration.svg,
     log:
-        "results/logs/calibration/calibration.log",
+        paths.log("calibration"),
     benchmark:
-        "results/benchmarks/calibration/calibration.tsv"
+        paths.benchmark("calibration")
     resources:
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=study.runtime,
+        runtime=study.resources.runtime,
     params:
-        cells=study.calibration_cells,
-        arms=study.calibration_arms,
+        cells=of_table(study.table_params.cells, "calibration"),
+        arms=study.table_params.calibrated_rows,
         drawn=len(study.config.arms),
-        data_sets=study.calibration_data_sets,
-        settings=study.calibration_settings,
-        style=study.table_style,
+        data_sets=study.table_params.calibrated_columns,
+        settings=study.table_params.calibration,
+        style=study.table_params.style,
     shell:
         "python -m workflow_scripts.calibration"
         " --predictions {input.predictions:q}"

@@ -22,17 +22,17 @@ rule counterexample:
     input:
         code=code_of("counterexample"),
     output:
-        runs="results/counterexample.parquet",
-        together="results/counterexample_together.parquet",
+        runs=paths.counterexample.runs,
+        together=paths.counterexample.together,
     log:
-        "results/logs/counterexample/counterexample.log",
+        paths.log("counterexample"),
     benchmark:
-        "results/benchmarks/counterexample/counterexample.tsv"
+        paths.benchmark("counterexample")
     resources:
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=study.runtime,
+        runtime=study.resources.runtime,
     params:
-        settings=study.counterexample_settings,
+        settings=study.params.counterexample,
     shell:
         "python -m workflow_scripts.counterexample"
         " --settings {params.settings:q}"

@@ -16,22 +16,22 @@ rule diagnose:
         **MEMBERS_FEATURES,
         **EVALUATION_LABELS,
         code=code_of("diagnose"),
-        heads=ancient("results/probes/{source}/{data_set}/{arm}.heads.safetensors"),
-        heads_sidecar="results/probes/{source}/{data_set}/{arm}.heads.safetensors.json",
+        heads=ancient(paths.probe.heads),
+        heads_sidecar=paths.probe.heads_sidecar,
     output:
-        diagnostics="results/diagnostics/{source}/{data_set}/{arm}.parquet",
+        diagnostics=paths.diagnosis.path,
     log:
-        "results/logs/diagnose/{source}/{data_set}/{arm}.log",
+        paths.log("diagnose"),
     benchmark:
-        "results/benchmarks/diagnose/{source}/{data_set}/{arm}.tsv"
+        paths.benchmark("diagnose")
     wildcard_constraints:
-        data_set=study.pattern("probed"),
-        arm=study.pattern("probed_arm"),
+        data_set=study.patterns["probed"],
+        arm=study.patterns["probed_arm"],
     threads: study.config.torch_threads
     resources:
         **ONE_GPU,
     params:
-        replicates=study.replicate_seeds,
+        replicates=study.params.replicates,
         torch_threads=study.config.torch_threads,
     shell:
         "python -m workflow_scripts.diagnose"

@@ -15,20 +15,20 @@ rule download:
         # The bytes at a URL do not depend on how they are fetched: an edit here does not fetch gigabytes again.
         code=ancient(code_of("download")),
     output:
-        file="results/downloads/{download}",
-        sidecar="results/downloads/{download}.json",
+        file=paths.download.path,
+        sidecar=paths.download.sidecar,
     log:
-        "results/logs/download/{download}.log",
+        paths.log("download"),
     benchmark:
-        "results/benchmarks/download/{download}.tsv"
+        paths.benchmark("download")
     wildcard_constraints:
-        download=study.pattern("download"),
+        download=study.patterns["download"],
     localrule: True  # a cluster's nodes often have no way out
     resources:
         # Checked and, not being part of what the file is, no param: to write it in the config later fetches nothing.
-        sha256=study.download_sha256,
+        sha256=study.resources.download_sha256,
     params:
-        url=study.download_url,
+        url=study.params.download_url,
     shell:
         "python -m workflow_scripts.download"
         " --url {params.url:q}"

@@ -17,24 +17,24 @@ rule evaluate_probe:
         **MEMBERS_FEATURES,
         **EVALUATION_LABELS,
         code=code_of("evaluate_probe"),
-        heads=ancient(study.heads),
-        heads_sidecar=study.heads_sidecar,
+        heads=ancient(study.inputs.heads),
+        heads_sidecar=study.inputs.heads_sidecar,
     output:
-        metrics="results/evaluations/{source}/{data_set}/{arm}.parquet",
-        predictions="results/evaluations/{source}/{data_set}/{arm}.predictions.parquet",
-        predictions_sidecar="results/evaluations/{source}/{data_set}/{arm}.predictions.parquet.json",
+        metrics=paths.evaluation.metrics,
+        predictions=paths.evaluation.predictions,
+        predictions_sidecar=paths.evaluation.predictions_sidecar,
     log:
-        "results/logs/evaluate_probe/{source}/{data_set}/{arm}.log",
+        paths.log("evaluate_probe"),
     benchmark:
-        "results/benchmarks/evaluate_probe/{source}/{data_set}/{arm}.tsv"
+        paths.benchmark("evaluate_probe")
     wildcard_constraints:
-        data_set=study.pattern("evaluated"),
-        arm=study.pattern("probed_arm"),
+        data_set=study.patterns["evaluated"],
+        arm=study.patterns["probed_arm"],
     threads: study.config.torch_threads
     resources:
         **ONE_GPU,
     params:
-        replicates=study.replicate_seeds,
+        replicates=study.params.replicates,
         torch_threads=study.config.torch_threads,
     shell:
         "python -m workflow_scripts.evaluate_probe"

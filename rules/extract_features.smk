@@ -16,32 +16,28 @@ rule extract_features:
     """One checkpoint on one data set: all its splits and views."""
     input:
         code=code_of("extract_features"),
-        weights=ancient(
-            "results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors"
-        ),
-        weights_sidecar="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors.json",
-        train=ancient(study.train_beton),
-        train_sidecar=study.train_sidecar,
-        evaluation=ancient("results/data_sets/{data_set}/evaluation.beton"),
-        evaluation_sidecar="results/data_sets/{data_set}/evaluation.beton.json",
+        weights=ancient(paths.checkpoint.weights),
+        weights_sidecar=paths.checkpoint.weights_sidecar,
+        train=ancient(study.inputs.train_beton),
+        train_sidecar=study.inputs.train_sidecar,
+        evaluation=ancient(EVALUATION.beton),
+        evaluation_sidecar=EVALUATION.sidecar,
     output:
-        features=directory(
-            "results/features/{source}/{backbone}/seed{seed}/step{step}/{data_set}"
-        ),
-        sidecar="results/features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.json",
+        features=directory(paths.features.path),
+        sidecar=paths.features.sidecar,
     log:
-        "results/logs/extract_features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.log",
+        paths.log("extract_features"),
     benchmark:
-        "results/benchmarks/extract_features/{source}/{backbone}/seed{seed}/step{step}/{data_set}.tsv"
-    threads: study.extract_threads
+        paths.benchmark("extract_features")
+    threads: study.resources.extract_threads
     resources:
         gpu=study.config.limits.extract_gpus,
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=study.runtime,
+        runtime=study.resources.runtime,
     params:
-        extraction=study.extraction,
-        heldout=study.heldout,
-        transform=study.transform,
+        extraction=study.params.extraction,
+        heldout=study.params.heldout,
+        transform=study.params.transform,
         torch_threads=study.config.torch_threads,
     shell:
         "python -m workflow_scripts.extract_features"

@@ -15,28 +15,28 @@ rule import_checkpoint:
     """One seed at one step."""
     input:
         code=code_of("import_checkpoint"),
-        published=ancient(study.published_file),
-        published_sidecar=study.published_sidecar,
+        published=ancient(study.inputs.published_file),
+        published_sidecar=study.inputs.published_sidecar,
     output:
-        weights="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors",
-        weights_sidecar="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors.json",
+        weights=paths.checkpoint.weights,
+        weights_sidecar=paths.checkpoint.weights_sidecar,
     log:
-        "results/logs/import_checkpoint/{source}/{backbone}/seed{seed}/step{step}.log",
+        paths.log("import_checkpoint"),
     benchmark:
-        "results/benchmarks/import_checkpoint/{source}/{backbone}/seed{seed}/step{step}.tsv"
+        paths.benchmark("import_checkpoint")
     wildcard_constraints:
-        backbone=study.pattern("imported_backbone"),
+        backbone=study.patterns["imported_backbone"],
     resources:
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=study.runtime,
+        runtime=study.resources.runtime,
         # Checks: they refuse a file or let it pass, and change nothing of what is made.
-        sha256=study.published_sha256,
-        member_sha256=study.member_sha256,
-        step_tolerance=study.step_tolerance,
+        sha256=study.resources.published_sha256,
+        member_sha256=study.resources.member_sha256,
+        step_tolerance=study.resources.step_tolerance,
     params:
-        backbone=study.backbone_settings,
-        image_size=study.image_size,
-        publication=study.publication,
+        backbone=study.params.backbone,
+        image_size=study.params.image_size,
+        publication=study.params.publication,
     shell:
         "python -m workflow_scripts.import_checkpoint"
         " --source {wildcards.source}"

@@ -12,40 +12,43 @@ A chain of milestones gives, bit for bit on the CPU, what one uninterrupted run 
 its own resume file, which Snakemake does not know of (declared outputs are deleted before a job).
 """
 
+source_train = paths.data_set.at(data_set="{source}", split="train")
+source_evaluation = paths.data_set.at(data_set="{source}", split="evaluation")
+
 
 rule pretrain:
     """One seed, from the milestone before (or from nothing) to this one."""
     input:
         code=code_of("pretrain"),
-        train=ancient("results/data_sets/{source}/train.beton"),
-        train_sidecar="results/data_sets/{source}/train.beton.json",
-        evaluation=ancient("results/data_sets/{source}/evaluation.beton"),
-        evaluation_sidecar="results/data_sets/{source}/evaluation.beton.json",
-        previous=ancient(study.previous_state),
-        previous_sidecar=study.previous_sidecar,
+        train=ancient(source_train.beton),
+        train_sidecar=source_train.sidecar,
+        evaluation=ancient(source_evaluation.beton),
+        evaluation_sidecar=source_evaluation.sidecar,
+        previous=ancient(study.inputs.previous_state),
+        previous_sidecar=study.inputs.previous_sidecar,
     output:
-        weights="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors",
-        weights_sidecar="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors.json",
-        state="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.state.pt",
-        state_sidecar="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.state.pt.json",
-        training_log="results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.jsonl",
+        weights=paths.checkpoint.weights,
+        weights_sidecar=paths.checkpoint.weights_sidecar,
+        state=paths.checkpoint.state,
+        state_sidecar=paths.checkpoint.state_sidecar,
+        training_log=paths.checkpoint.training_log,
     log:
-        "results/logs/pretrain/{source}/{backbone}/seed{seed}/step{step}.log",
+        paths.log("pretrain"),
     benchmark:
-        "results/benchmarks/pretrain/{source}/{backbone}/seed{seed}/step{step}.tsv"
+        paths.benchmark("pretrain")
     wildcard_constraints:
-        backbone=study.pattern("pretrained_backbone"),
-    threads: study.pretrain_threads
+        backbone=study.patterns["pretrained_backbone"],
+    threads: study.resources.pretrain_threads
     resources:
         gpu=study.config.limits.pretrain_gpus,
         nodes=study.config.limits.pretrain_nodes,
-        mem_mb=growing(study.pretrain_memory_mb),
-        runtime=study.runtime,
+        mem_mb=growing(study.resources.pretrain_memory_mb),
+        runtime=study.resources.runtime,
         resume_seconds=study.config.limits.resume_seconds,
     params:
-        backbone=study.backbone_settings,
-        recipe=study.recipe,
-        transform=study.transform,
+        backbone=study.params.backbone,
+        recipe=study.params.recipe,
+        transform=study.params.source_transform,
         torch_threads=study.config.torch_threads,
     shell:
         "python -m workflow_scripts.pretrain"

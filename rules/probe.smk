@@ -17,29 +17,29 @@ rule probe:
         **EVALUATION_LABELS,
         code=code_of("probe"),
     output:
-        metrics="results/probes/{source}/{data_set}/{arm}.parquet",
-        predictions="results/probes/{source}/{data_set}/{arm}.predictions.parquet",
-        predictions_sidecar="results/probes/{source}/{data_set}/{arm}.predictions.parquet.json",
-        heads="results/probes/{source}/{data_set}/{arm}.heads.safetensors",
-        heads_sidecar="results/probes/{source}/{data_set}/{arm}.heads.safetensors.json",
+        metrics=paths.probe.metrics,
+        predictions=paths.probe.predictions,
+        predictions_sidecar=paths.probe.predictions_sidecar,
+        heads=paths.probe.heads,
+        heads_sidecar=paths.probe.heads_sidecar,
     log:
-        "results/logs/probe/{source}/{data_set}/{arm}.log",
+        paths.log("probe"),
     benchmark:
-        "results/benchmarks/probe/{source}/{data_set}/{arm}.tsv"
+        paths.benchmark("probe")
     wildcard_constraints:
-        arm=study.pattern("probed_arm"),
-        data_set=study.pattern("probed"),
+        arm=study.patterns["probed_arm"],
+        data_set=study.patterns["probed"],
     threads: study.config.torch_threads
     resources:
         gpu=1,
-        mem_mb=growing(study.probe_memory_mb),
-        memory_gb=study.feature_memory_gb,
-        runtime=study.runtime,
+        mem_mb=growing(study.resources.probe_memory_mb),
+        memory_gb=study.resources.feature_memory_gb,
+        runtime=study.resources.runtime,
     params:
-        replicates=study.replicate_seeds,
-        views=study.views,
-        protocol=study.protocol,
-        heldout=study.heldout,
+        replicates=study.params.replicates,
+        views=study.params.views,
+        protocol=study.params.probe,
+        heldout=study.params.heldout,
         torch_threads=study.config.torch_threads,
     shell:
         "python -m workflow_scripts.probe"

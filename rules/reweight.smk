@@ -17,23 +17,23 @@ rule reweight:
         **EVALUATION_LABELS,
         code=code_of("reweight"),
     output:
-        metrics="results/reweightings/{source}/{data_set}/{arm}.parquet",
-        predictions="results/reweightings/{source}/{data_set}/{arm}.predictions.parquet",
-        predictions_sidecar="results/reweightings/{source}/{data_set}/{arm}.predictions.parquet.json",
+        metrics=paths.reweighting.metrics,
+        predictions=paths.reweighting.predictions,
+        predictions_sidecar=paths.reweighting.predictions_sidecar,
     log:
-        "results/logs/reweight/{source}/{data_set}/{arm}.log",
+        paths.log("reweight"),
     benchmark:
-        "results/benchmarks/reweight/{source}/{data_set}/{arm}.tsv"
+        paths.benchmark("reweight")
     wildcard_constraints:
-        arm=study.pattern("reweighted_arm"),
-        data_set=study.pattern("probed"),
+        arm=study.patterns["reweighted_arm"],
+        data_set=study.patterns["probed"],
     resources:
-        mem_mb=growing(study.probe_memory_mb),
-        runtime=study.runtime,
+        mem_mb=growing(study.resources.probe_memory_mb),
+        runtime=study.resources.runtime,
     params:
-        replicates=study.replicate_seeds,
-        views=study.views,
-        settings=study.reweight_settings,
+        replicates=study.params.replicates,
+        views=study.params.views,
+        settings=study.params.reweight,
     shell:
         "python -m workflow_scripts.reweight"
         " --features {input.features:q}"

@@ -17,36 +17,36 @@ rule transfer:
     input:
         **EVALUATION_LABELS,
         code=code_of("transfer"),
-        weights=ancient(study.member_weights),
-        weights_sidecars=study.member_weights_sidecars,
-        train=ancient("results/data_sets/{data_set}/train.beton"),
-        train_index=ancient("results/data_sets/{data_set}/train.index.parquet"),
-        train_sidecar="results/data_sets/{data_set}/train.beton.json",
-        evaluation=ancient("results/data_sets/{data_set}/evaluation.beton"),
+        weights=ancient(study.inputs.member_weights),
+        weights_sidecars=study.inputs.member_weights_sidecars,
+        train=ancient(TRAIN.beton),
+        train_index=ancient(TRAIN.index),
+        train_sidecar=TRAIN.sidecar,
+        evaluation=ancient(EVALUATION.beton),
     output:
-        metrics="results/transfers/{source}/{data_set}/{arm}.parquet",
-        predictions="results/transfers/{source}/{data_set}/{arm}.predictions.parquet",
-        predictions_sidecar="results/transfers/{source}/{data_set}/{arm}.predictions.parquet.json",
+        metrics=paths.transfer.metrics,
+        predictions=paths.transfer.predictions,
+        predictions_sidecar=paths.transfer.predictions_sidecar,
     log:
-        "results/logs/transfer/{source}/{data_set}/{arm}.log",
+        paths.log("transfer"),
     benchmark:
-        "results/benchmarks/transfer/{source}/{data_set}/{arm}.tsv"
+        paths.benchmark("transfer")
     wildcard_constraints:
-        arm=study.pattern("transferred_arm"),
-    threads: study.threads
+        arm=study.patterns["transferred_arm"],
+    threads: study.resources.threads
     resources:
         gpu=1,
         mem_mb=growing(study.config.limits.pretrain_memory_mb),
-        runtime=study.runtime,
+        runtime=study.resources.runtime,
         resume_seconds=study.config.limits.resume_seconds,
     params:
-        mode=study.transfer_mode,
-        replicates=study.replicate_seeds,
-        backbone=study.transfer_backbone,
-        initialisation=study.transfer_initialisation,
-        settings=study.transfer_settings,
-        transform=study.transform,
-        heldout=study.heldout,
+        mode=study.params.transfer_mode,
+        replicates=study.params.replicates,
+        backbone=study.params.transfer_backbone,
+        initialisation=study.params.transfer_initialisation,
+        settings=study.params.transfer,
+        transform=study.params.transform,
+        heldout=study.params.heldout,
         torch_threads=study.config.torch_threads,
     shell:
         "python -m workflow_scripts.transfer"

@@ -17,24 +17,24 @@ rule write_dataset:
     """One split of one data set."""
     input:
         code=code_of("write_dataset"),
-        probed_sidecar=study.probed_sidecar,
-        probed_index=ancient(study.probed_index),
+        probed_sidecar=study.inputs.probed_sidecar,
+        probed_index=ancient(study.inputs.probed_index),
     output:
-        beton="results/data_sets/{data_set}/{split}.beton",
-        sidecar="results/data_sets/{data_set}/{split}.beton.json",
-        index="results/data_sets/{data_set}/{split}.index.parquet",
-        skipped="results/data_sets/{data_set}/{split}.skipped.tsv",
+        beton=paths.data_set.beton,
+        sidecar=paths.data_set.sidecar,
+        index=paths.data_set.index,
+        skipped=paths.data_set.skipped,
     log:
-        "results/logs/write_dataset/{data_set}/{split}.log",
+        paths.log("write_dataset"),
     benchmark:
-        "results/benchmarks/write_dataset/{data_set}/{split}.tsv"
+        paths.benchmark("write_dataset")
     threads: study.config.limits.workers
     resources:
         mem_mb=growing(study.config.limits.memory_mb),
-        runtime=study.runtime,
-        may_download=study.may_download,
+        runtime=study.resources.runtime,
+        may_download=study.resources.may_download,
     params:
-        settings=study.data_set_settings,
+        settings=study.params.data_set,
     shell:
         "python -m workflow_scripts.write_dataset"
         " --name {wildcards.data_set}"

@@ -72,7 +72,7 @@ def plan_of(arguments, root="."):
     """The plan that the command line asks for; root: where results and data are."""
     from workflow_scripts.timecat.config.reading import load_unique, read_config
     from workflow_scripts.timecat.planning.report import make_plan
-    from workflow_scripts.timecat.planning.tables import sequences_in, tables_of
+    from workflow_scripts.timecat.planning.tables import sequences_in
     from workflow_scripts.timecat.planning.throughputs import read_throughputs
     from workflow_scripts.timecat.study.study import Study
 
@@ -84,7 +84,7 @@ def plan_of(arguments, root="."):
     study = Study(read_config(values, [file]), [file])
     tables = arguments.table or ["table2"]
     if tables == ["all"]:
-        tables = [name for name in tables_of(study) if sequences_in(study, name) is None]
+        tables = [name for name in study.tables.names if sequences_in(study, name) is None]
     throughputs = read_throughputs(arguments.throughputs)
     plan = make_plan(study, throughputs, arguments.device, dict(arguments.rows), root, tuple(tables))
     if arguments.pretrain_gpus and plan.costs.is_cpu:

@@ -8,6 +8,7 @@ import yaml
 from tests.support.studies import ROOT, TINY, StudyFolder
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import SplitKey
 
 
 def on_scratch(study: StudyFolder, folder) -> StudyFolder:
@@ -50,12 +51,5 @@ def test_roots_are_relative_to_data_dir():
     values["data_sets"] |= {name: {"kind": "image_folder", "root": root} for name, root in (("a", "a/b"), ("c", "/c"))}
     study = Study(Config.model_validate(values))
     for name, root in (("a", "/datasets/a/b"), ("c", "/c")):
-        assert json.loads(study.data_set_settings(Wildcards(name, "train")))["root"] == root
-    assert "root" not in json.loads(study.data_set_settings(Wildcards("cues_tiny", "train")))
-
-
-class Wildcards:
-    """Of rule write_dataset."""
-
-    def __init__(self, data_set: str, split: str):
-        self.data_set, self.split = data_set, split
+        assert json.loads(study.params.data_set(SplitKey(name, "train")))["root"] == root
+    assert "root" not in json.loads(study.params.data_set(SplitKey("cues_tiny", "train")))

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from workflow_scripts.timecat.probing.probe import Protocol
 from workflow_scripts.timecat.probing.replicates import read_data_set
 from workflow_scripts.timecat.runtime import torch_settings
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import CheckpointKey
 from workflow_scripts.timecat.transfer import training
 from workflow_scripts.timecat.transfer.settings import Settings
 from workflow_scripts.timecat.transfer.states import Kept
@@ -107,7 +107,7 @@ def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
         def change(values, batches=batches, size=size):
             values["pretrain"] |= {"batch_norm_batches": batches, "batch_size": size}
 
-        chain = SimpleNamespace(source="cues_tiny", backbone="residual4")
+        chain = CheckpointKey("cues_tiny", "residual4", 2, 12)
         found = plan_of(finished, change=change).planned.batch_norm_images(chain)
         assert found == sum(map(len, batch_norm_stream(Source(beton, 600), recipe, transform, 2)))
 

@@ -11,7 +11,6 @@ import pickle
 import sys
 import tarfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from tests.support.studies import ROOT, TINY
 from workflow_scripts import write_dataset
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import SplitKey
 
 REAL = ("tinyimagenet100", "cifar100-15k")  # each NAME/train/CLASS/*, NAME/val/CLASS/*, in a folder or in NAME.tar
 
@@ -153,8 +153,10 @@ def settings_of(split: str, **block) -> dict:
     own = {"source": values["data_sets"][values["source"]]}  # what a folder for evaluation only may be of
     values["data_sets"] |= own | {"it": block}
     study = Study(read_config(values, []))
-    wildcards = SimpleNamespace(data_set="it", split=split)
-    return json.loads(study.data_set_settings(wildcards)) | {"download": study.may_download(wildcards) == "true"}
+    wildcards = SplitKey("it", split)
+    return json.loads(study.params.data_set(wildcards)) | {
+        "download": study.resources.may_download(wildcards) == "true"
+    }
 
 
 def write_data_set(name: str, split: str, settings: dict, folder: Path, workers: int = 1, probed: Path | None = None):

@@ -2,7 +2,6 @@
 
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,6 +11,7 @@ from workflow_scripts.timecat.config.arms import BESIDE_TABLE_2
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import SplitKey
 
 TABLES = ["results/table1.csv", "results/controls.csv", "results/grid.csv"]
 
@@ -136,15 +136,15 @@ def test_with_published_weights_other_backbones_are_pretrained(fresh):
 def test_every_arm_of_the_embedded_study_has_three_replicates_and_a_thousand_rows():
     """The grid and calibration have table 2's seeds: three groups of five."""
     study = Study(Config.model_validate(values_of("config/config.yaml")))
-    arms = [arm for table in study.config.tables for arm in study.rows_of(table)] + list(study.config.arms)
+    arms = [arm for table in study.config.tables for arm in study.tables.rows(table)] + list(study.config.arms)
     for arm in arms:
-        assert len(study.replicates(arm)) >= 3, arm.name
+        assert len(study.arms.replicates(arm)) >= 3, arm.name
     assert len(study.config.pretrain.seeds) // max(study.config.grid.members) >= 3
-    targets = {name for table in (None, *study.config.tables, "grid") for name in study.targets_of(table)}
+    targets = {name for table in ("table2", *study.config.tables, "grid") for name in study.tables.targets(table)}
     for name in targets:
         classes = None
         for split in ("train", "evaluation"):
-            settings = json.loads(study.data_set_settings(SimpleNamespace(data_set=name, split=split)))
+            settings = json.loads(study.params.data_set(SplitKey(name, split)))
             found = read_split(settings, split, classes)
             classes = found.class_names if settings["kind"] == "part" else None
         assert len(found) >= 1000, name

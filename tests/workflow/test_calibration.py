@@ -9,6 +9,7 @@ import yaml
 from tests.support.studies import ROOT, StudyFolder, jobs_of, values_of
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import TableKey
 
 CONFIGS = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if path.name != "throughputs.yaml")
 WANTED = "results/calibration.csv"
@@ -26,17 +27,18 @@ def test_every_study_has_it(fresh, config):
     values = values_of(f"config/{config}")
     assert jobs["calibration"] == 1 and "tabulate" not in jobs
     study = Study(Config.model_validate(values))
-    cells = study.calibrated_cells()
-    assert cells[: len(study.cells())] == study.cells() and len({tuple(cell.values()) for cell in cells}) == len(cells)
+    cells = study.tables.calibrated_cells()
+    table2 = study.tables.cells("table2")
+    assert cells[: len(table2)] == table2 and len(set(cells)) == len(cells)
     for rule, modes in (("probe", {"probe"}), ("transfer", {"finetune", "direct"}), ("reweight", {"reweight"})):
-        assert jobs.get(rule, 0) == sum(study.arms[cell["arm"]].transfer in modes for cell in cells)
+        assert jobs.get(rule, 0) == sum(study.arms[cell.arm].transfer in modes for cell in cells)
 
 
 def test_the_arms_of_all_tables_have_it_each_on_its_own_targets():
     values = values_of("config/config.yaml")
     study = Study(Config.model_validate(values))
-    cells, names = study.calibrated_cells(), set(study.config.all_arms)
-    assert {cell["arm"] for cell in cells} == names
+    cells, names = study.tables.calibrated_cells(), set(study.config.all_arms)
+    assert {cell.arm for cell in cells} == names
     for arm, targets in (
         ("ensemble", ["cues", "cue0"]),
         ("vit", ["cues", "digits", "cue0"]),
@@ -44,15 +46,16 @@ def test_the_arms_of_all_tables_have_it_each_on_its_own_targets():
         ("reweighted_cat2", ["shortcut", "shortcut_balanced"]),
         ("dna_alone", ["single", "spaced", "ordered"]),
     ):
-        assert [cell["data_set"] for cell in cells if cell["arm"] == arm] == targets
-    described = json.loads(study.calibration_data_sets(None))
-    assert [each["name"] for each in described] == study.calibrated_data_sets()
-    assert len(study.evaluation_indices()) == len(study.train_indices()) == len(described)
+        assert [cell.data_set for cell in cells if cell.arm == arm] == targets
+    described = json.loads(study.table_params.calibrated_columns(None))
+    assert [each["name"] for each in described] == list(study.tables.calibrated_data_sets())
+    indices = (study.inputs.evaluation_indices, study.inputs.train_indices)
+    assert [len(found(TableKey("calibration"))) for found in indices] == [len(described)] * 2
 
     values["calibration"] = {"tables": ["spurious"]}
     fewer = Study(Config.model_validate(values))
-    assert fewer.calibrated_data_sets() == [*values["targets"], "shortcut", "shortcut_balanced"]
-    assert {cell["arm"] for cell in fewer.calibrated_cells()} == {
+    assert list(fewer.tables.calibrated_data_sets()) == [*values["targets"], "shortcut", "shortcut_balanced"]
+    assert {cell.arm for cell in fewer.tables.calibrated_cells()} == {
         *(arm.name for arm in fewer.config.arms),
         *fewer.config.spurious.names,
     }

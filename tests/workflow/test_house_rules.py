@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tokenize
 import tomllib
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.support import names
 from tests.support.closures import stages
 from tests.support.studies import ROOT
+from workflow_scripts.timecat.study.paths import Files, Paths
 
 GONE = "heads_" + "gone"  # in two parts: no code has the whole
 RUN = 6  # lines that say something: no blank ones, no bare directives, no brackets alone
@@ -122,3 +124,29 @@ def test_docstrings_and_comments_name_what_exists():
 )
 def test_names_that_lead_nowhere_are_found(remark, wrong):
     assert names.unknown(remark) == wrong
+
+
+def test_paths_of_results_are_written_in_one_module():
+    """Rules, the study and the planner take them from study/paths.py. (Documentation in triple quotes may name them.)"""
+    package = ROOT / "workflow_scripts/timecat"
+    modules = [*(package / "study").glob("*.py"), *(package / "planning").glob("*.py")]
+    found = {}
+    for path in [*RULES, *modules]:
+        with path.open("rb") as file:
+            strings = [token.string for token in tokenize.tokenize(file.readline) if token.type == tokenize.STRING]
+        found[path.name] = [text for text in strings if "results/" in text and not text.endswith('"""')]
+    assert {name: texts for name, texts in found.items() if texts} == {}
+    assert len(found) > 40, "the files were found"
+
+
+def test_contracts_of_rules_name_paths_that_exist():
+    """What a rules file says of its outputs is what its rules write."""
+    paths = Paths()
+    written = {path for files in vars(paths).values() if isinstance(files, Files) for path in files.all}
+    written |= {text for text in vars(paths).values() if isinstance(text, str)}
+    of_one_table = ("calibration", "counterexample", "diagnostics")
+    written |= {path for table in of_one_table for path in paths.table.at(table=table).all}
+    for path in RULES[1:]:
+        contract = path.read_text().split('"""')[1]
+        for named in re.findall(r"results/[\w{}./]*[\w{}]", contract):
+            assert named in written, f"{path.name}: {named}"

@@ -14,7 +14,7 @@ def test_the_larger_studies_are_valid_and_as_large_as_is_said(seeds, arms):
     values = yaml.safe_load((ROOT / dry_run.PAPER).read_text())
     study = Study(read_config(dry_run.larger(values, seeds, arms), []))
     assert len(study.config.pretrain.seeds) == seeds and len(study.arms) == 4 * arms
-    assert len(study.milestones) == 4 * arms, "each arm has checkpoints of its own"
+    assert len(study.chains.milestones) == 4 * arms, "each arm has checkpoints of its own"
 
 
 def test_commands_list_the_jobs_of_their_studies(tmp_path):

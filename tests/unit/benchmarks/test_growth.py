@@ -23,9 +23,9 @@ def test_one_axis_grows_at_a_time(factor):
     assert (rows.train, rows.evaluation) == (factor * 64, factor * 32) and images.pretrain.seeds == [1]
     checkpoints = study(checkpoints=factor)
     (arm,) = checkpoints.arms.values()
-    assert checkpoints.replicates(arm) == [[seed] for seed in range(1, factor + 1)]
+    assert checkpoints.arms.replicates(arm) == [[seed] for seed in range(1, factor + 1)]
     arms = study(checkpoints=growth.MOST, arms=factor)
-    members = [tuple(map(tuple, arms.replicates(arm))) for arm in arms.arms.values()]
+    members = [tuple(map(tuple, arms.arms.replicates(arm))) for arm in arms.arms.values()]
     assert len(set(members)) == factor and arms.config.pretrain.seeds == list(range(1, growth.MOST + 1))
     assert {arm.steps for arm in arms.arms.values()} == {arm.steps}, "checkpoints that are there already"
 

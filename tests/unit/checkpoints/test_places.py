@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -57,7 +58,7 @@ def study(checkpoints: dict, **changes) -> Study:
 
 
 def replicates(made: Study) -> dict:
-    return {name: made.replicates(arm) for name, arm in made.arms.items()}
+    return {name: made.arms.replicates(arm) for name, arm in made.arms.items()}
 
 
 def wildcards(seed, step, **others):
@@ -99,19 +100,21 @@ def test_the_authors_layouts(folder, write, layout):
     write(folder)
     made = study(layout)
     assert replicates(made) == REPLICATES
-    files = [made.published_file(wildcards(seed, 450000)) for seed in (2, 8529)]
+    files = [made.inputs.published_file(wildcards(seed, 450000)) for seed in (2, 8529)]
     assert [open(file).read() for file in files] == ["full 0", "full 4"]
-    assert open(made.published_file(wildcards(477, 100000))).read() == "100 3"
+    assert open(made.inputs.published_file(wildcards(477, 100000))).read() == "100 3"
 
 
 def test_an_archive_with_the_authors_runs():
     runs = {200000: [0, 1], 100000: [0, 1, 2, 3]}
     made = study({**CODE_LAYOUT, "archive": "https://example.org/release.tar.gz", "runs": runs})
     assert replicates(made) == REPLICATES
-    file = made.published_file(wildcards(2, 80000))
+    file = made.inputs.published_file(wildcards(2, 80000))
     assert file.startswith("results/downloads/") and file.endswith("-release.tar.gz")
-    assert {made.published_file(wildcards(seed, step)) for seed in (550, 23) for step in (450000, 80000)} == {file}
-    publication = json.loads(made.publication(wildcards(23, 80000)))
+    assert {made.inputs.published_file(wildcards(seed, step)) for seed in (550, 23) for step in (450000, 80000)} == {
+        file
+    }
+    publication = json.loads(made.params.publication(wildcards(23, 80000)))
     assert publication["member"] == "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run2.pth"
     assert publication["local_sha256"] is None
 
@@ -119,7 +122,8 @@ def test_an_archive_with_the_authors_runs():
 def test_of_an_archive_or_url_all_seeds_count(folder):
     (folder / "release.tar").write_bytes(b"")
     for checkpoints in ({**CODE_LAYOUT, "archive": "release.tar"}, {"path": URL}):
-        assert len(study(checkpoints).replicates(study(checkpoints).arms["cat2"])) == 2
+        made = study(checkpoints)
+        assert len(made.arms.replicates(made.arms["cat2"])) == 2
 
 
 def test_seeds_that_exist_need_not_be_the_first(folder):
@@ -133,7 +137,7 @@ def test_seeds_that_exist_need_not_be_the_first(folder):
 def test_files_that_exist_and_runs_together(folder):
     write_code_layout(folder)
     made = study({**CODE_LAYOUT, "runs": {450000: [4, 0]}})
-    assert made.replicates(made.arms["cat1"]) == [[2], [8529]]
+    assert made.arms.replicates(made.arms["cat1"]) == [[2], [8529]]
 
 
 def test_listed_replicates_win(folder):
@@ -141,14 +145,14 @@ def test_listed_replicates_win(folder):
     arms = yaml.safe_load(STUDY)["arms"]
     arms[0]["replicates"] = [[8529], [2]]
     made = study(CODE_LAYOUT, arms=arms)
-    assert made.replicates(made.arms["cat1"]) == [[8529], [2]]
+    assert made.arms.replicates(made.arms["cat1"]) == [[8529], [2]]
 
 
 def test_an_arm_without_pretraining_needs_no_file(folder):
     write_code_layout(folder)
     arms = [*yaml.safe_load(STUDY)["arms"], {"name": "direct", "members": 1, "transfer": "direct"}]
     made = study(CODE_LAYOUT, arms=arms)
-    assert len(made.replicates(made.arms["direct"])) == 5
+    assert len(made.arms.replicates(made.arms["direct"])) == 5
 
 
 @pytest.mark.parametrize("place", ["file:{}/a%20b/{{seed}}-{{step}}", "file://{}/a%20b/{{seed}}-{{step}}"])
@@ -158,7 +162,7 @@ def test_file_urls_are_local(folder, place):
         (folder / f"a b/{seed}-8").write_bytes(b"")
     made = study({"path": place.format(folder)}, arms=[{"name": "cat1", "members": 1, "steps": 8}])
     assert replicates(made) == {"cat1": [[2], [23]]}
-    assert made.published_file(wildcards(23, 8)) == f"{folder}/a b/23-8"
+    assert made.inputs.published_file(wildcards(23, 8)) == f"{folder}/a b/23-8"
 
 
 def test_home_is_known(folder, monkeypatch):
@@ -170,14 +174,14 @@ def test_home_is_known(folder, monkeypatch):
 
 def test_downloads_are_one_per_url_and_keep_apart_what_has_one_name(folder):
     made = study({"path": "https://example.org/{step}/seed{seed}/weights.pth?download=1"})
-    assert len(made.downloads) == 20
-    name = made.published_file(wildcards(550, 80000)).removeprefix("results/downloads/")
+    assert len(made.publications.downloads) == 20
+    name = made.inputs.published_file(wildcards(550, 80000)).removeprefix("results/downloads/")
     assert name.endswith("-weights.pth")
-    assert made.download_url(SimpleNamespace(download=name)) == (
+    assert made.params.download_url(SimpleNamespace(download=name)) == (
         "https://example.org/80000/seed550/weights.pth?download=1"
     )
-    assert made.published_sidecar(wildcards(550, 80000)) == [f"results/downloads/{name}.json"]
-    assert name in made.pattern("download").replace("\\", "")
+    assert made.inputs.published_sidecar(wildcards(550, 80000)) == [f"results/downloads/{name}.json"]
+    assert name in made.patterns["download"].replace("\\", "")
 
 
 # --- one sentence for what does not exist ---
@@ -269,30 +273,32 @@ def test_mistakes(case):
 def test_a_touched_file_is_the_same_and_a_changed_one_is_not(folder):
     write_code_layout(folder)
     made, place = study(CODE_LAYOUT), wildcards(2, 80000)
-    path = made.published_file(place)
-    before = made.publication(place)
+    path = made.inputs.published_file(place)
+    before = made.params.publication(place)
     assert json.loads(before)["local_sha256"] == hashlib.sha256(b"80 0").hexdigest()
     os.utime(path, (1, 1))
-    assert study(CODE_LAYOUT).publication(place) == before
+    assert study(CODE_LAYOUT).params.publication(place) == before
     with open(path, "wb") as file:
         file.write(b"80 9")  # of the same size ...
     os.utime(path, (1, 1))  # ... and time, as cp -p and rsync leave it
-    assert json.loads(study(CODE_LAYOUT).publication(place))["local_sha256"] == hashlib.sha256(b"80 9").hexdigest()
+    assert (
+        json.loads(study(CODE_LAYOUT).params.publication(place))["local_sha256"] == hashlib.sha256(b"80 9").hexdigest()
+    )
 
 
 def test_an_unchanged_file_is_read_once(folder, monkeypatch):
     write_code_layout(folder)
-    study(CODE_LAYOUT).publication(wildcards(2, 80000))
+    study(CODE_LAYOUT).params.publication(wildcards(2, 80000))
     monkeypatch.setattr(publications, "file_sha256", lambda path: pytest.fail(f"{path} was read again"))
-    study(CODE_LAYOUT).publication(wildcards(2, 80000))
+    study(CODE_LAYOUT).params.publication(wildcards(2, 80000))
 
 
 def test_damaged_notes_of_digests_are_made_anew(folder):
     write_code_layout(folder)
     made, place = study(CODE_LAYOUT), wildcards(2, 80000)
-    before = made.publication(place)
-    publications.KNOWN_DIGESTS.write_text("{")
-    assert study(CODE_LAYOUT).publication(place) == before
+    before = made.params.publication(place)
+    Path(made.paths.published_digests).write_text("{")
+    assert study(CODE_LAYOUT).params.publication(place) == before
 
 
 def test_what_the_import_is_told(folder):
@@ -303,9 +309,9 @@ def test_what_the_import_is_told(folder):
     made = study({**CODE_LAYOUT, "sha256": {path: sha256}, "ignored": ["head.*"], "step_tolerance": 5})
     place = wildcards(2, 80000)
     told = {"member": None, "local_sha256": sha256, "ignored": ["head.*"]}
-    assert json.loads(made.publication(place)) == told
-    assert (made.published_sha256(place), made.member_sha256(place)) == (sha256, "")
-    assert made.published_sha256(wildcards(550, 80000)) == ""
+    assert json.loads(made.params.publication(place)) == told
+    assert (made.resources.published_sha256(place), made.resources.member_sha256(place)) == (sha256, "")
+    assert made.resources.published_sha256(wildcards(550, 80000)) == ""
 
 
 def test_sha256_of_an_archive_and_of_its_members(folder):
@@ -313,8 +319,11 @@ def test_sha256_of_an_archive_and_of_its_members(folder):
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
     archive = hashlib.sha256(b"x").hexdigest()
     made = study({**CODE_LAYOUT, "archive": "release.tar", "sha256": {"release.tar": archive, path: "1" * 64}})
-    assert json.loads(made.publication(wildcards(2, 80000)))["local_sha256"] == archive
-    assert (made.published_sha256(wildcards(2, 80000)), made.member_sha256(wildcards(2, 80000))) == (archive, "1" * 64)
+    assert json.loads(made.params.publication(wildcards(2, 80000)))["local_sha256"] == archive
+    assert (
+        made.resources.published_sha256(wildcards(2, 80000)),
+        made.resources.member_sha256(wildcards(2, 80000)),
+    ) == (archive, "1" * 64)
 
 
 def test_a_wrong_sha256_of_a_file_that_is_there_stops_before_any_job(folder):

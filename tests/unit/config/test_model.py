@@ -302,20 +302,20 @@ def study(**changes) -> Study:
 
 def test_replicates_are_disjoint_groups_in_order():
     made = study()
-    assert made.replicates(made.arms["cat1"]) == [[1], [2], [3], [4], [5]]
-    assert made.replicates(made.arms["cat2"]) == [[1, 2], [3, 4]]
+    assert made.arms.replicates(made.arms["cat1"]) == [[1], [2], [3], [4], [5]]
+    assert made.arms.replicates(made.arms["cat2"]) == [[1, 2], [3, 4]]
 
 
 def test_milestones_are_of_all_arms_and_extra_ones():
-    assert study(pretrain={"seeds": [1, 2], "milestones": [6]}).milestones == [4, 6, 8]
+    assert study(pretrain={"seeds": [1, 2], "milestones": [6]}).chains.milestones == [4, 6, 8]
 
 
 def test_view_names():
-    assert study(features={"views": 3}).view_names("digits") == ["view0", "view1", "view2"]
-    assert study(features={"views": ["center"]}).view_names("digits") == ["center"]
+    assert study(features={"views": 3}).data_sets.view_names("digits") == ["view0", "view1", "view2"]
+    assert study(features={"views": ["center"]}).data_sets.view_names("digits") == ["center"]
 
 
 def test_a_probe_asks_schedulers_for_the_memory_of_its_features_too():
     """As text to the stage: Snakemake would round the number."""
     made = study(limits={"memory_gb": 0.25, "memory_mb": 1000})
-    assert (made.feature_memory_gb, made.probe_memory_mb) == ("0.25", 1250)
+    assert (made.resources.feature_memory_gb, made.resources.probe_memory_mb) == ("0.25", 1250)

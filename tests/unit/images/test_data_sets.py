@@ -3,7 +3,6 @@
 import json
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet
@@ -25,6 +24,7 @@ from workflow_scripts.timecat.images.datasets.image_files import read_image_file
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import SplitKey
 
 SPLITS = ("train", "evaluation")
 WHOLE = {"longest_side": None, "shortest_side": None}
@@ -112,9 +112,9 @@ def test_leave_to_download_is_no_setting_of_the_images():
             },
             [],
         )
-        wildcards = SimpleNamespace(data_set="it", split="train")
-        assert "download" not in json.loads(Study(config).data_set_settings(wildcards))
-        assert Study(config).may_download(wildcards) == str(allowed).lower()
+        wildcards = SplitKey("it", "train")
+        assert "download" not in json.loads(Study(config).params.data_set(wildcards))
+        assert Study(config).resources.may_download(wildcards) == str(allowed).lower()
 
 
 # --- broken images ---

@@ -1,7 +1,6 @@
 """Parts of data sets, and tables whose arms are pretrained on another source than the study's."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet
@@ -14,6 +13,7 @@ from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.ffcv.format import describe, read_image
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import CheckpointKey, SplitKey, TableKey
 
 STUDY = """
 backbone: small
@@ -49,7 +49,7 @@ def study(old: str = "", new: str = "") -> Study:
 
 
 def settings(name: str, split: str, made: Study | None = None) -> dict:
-    return json.loads((made or study()).data_set_settings(SimpleNamespace(data_set=name, split=split)))
+    return json.loads((made or study()).params.data_set(SplitKey(name, split)))
 
 
 @pytest.fixture(scope="module")
@@ -106,16 +106,16 @@ def test_a_balanced_part_is_evaluated_on_all_rows():
 
 def test_a_parts_transform_is_the_wholes_where_it_has_none():
     made = study()
-    sizes = [json.loads(made.transform(SimpleNamespace(data_set=name)))["size"] for name in ("cues", "low", "even")]
+    sizes = [made.data_sets.image_size(name) for name in ("cues", "low", "even")]
     assert sizes == [24, 24, 20]
 
 
 def test_a_parts_classes_are_those_of_its_training_rows():
     made = study()
-    where = SimpleNamespace(data_set="low", split="evaluation")
-    assert made.probed_sidecar(where) == ["results/data_sets/low/train.beton.json"]
-    assert made.probed_index(where) == ["results/data_sets/low/train.index.parquet"]
-    assert made.probed_sidecar(SimpleNamespace(data_set="low", split="train")) == []
+    where = SplitKey("low", "evaluation")
+    assert made.inputs.probed_sidecar(where) == ["results/data_sets/low/train.beton.json"]
+    assert made.inputs.probed_index(where) == ["results/data_sets/low/train.index.parquet"]
+    assert made.inputs.probed_sidecar(SplitKey("low", "train")) == []
 
 
 def test_a_part_by_domain(tmp_path):
@@ -198,22 +198,22 @@ def test_mistakes_of_sources_and_targets_are_said(old, new, message):
 
 def test_a_tables_arms_are_of_its_source_and_backbone():
     made = study()
-    w = SimpleNamespace(table="gap")
-    assert made.arm_table_probes(w) == [
+    w = TableKey("gap")
+    assert made.inputs.metrics(w) == [
         *(f"results/probes/digits/{name}/long.parquet" for name in ("low", "even")),
         *(f"results/probes/digits/{name}/short.parquet" for name in ("low", "even")),
         *(f"results/transfers/digits/{name}/alone.parquet" for name in ("low", "even")),
         *(f"results/probes/cues/{name}/other.parquet" for name in ("low", "even")),
     ]
-    assert made.feature_folders(SimpleNamespace(arm="short", data_set="low")) == [
+    assert made.inputs.feature_folders(made.arms.cell("short", "low")) == [
         f"results/features/digits/wide/seed{seed}/step3/low" for seed in (1, 2)
     ]
-    assert made.milestones == [5, 8] and made.milestones_of("wide", "digits") == [3, 6]
-    assert made.milestones_of("wide") == [] and made.milestones_of("small", "digits") == []
-    previous = SimpleNamespace(source="digits", backbone="wide", seed="1", step="6")
-    assert made.previous_state(previous) == ["results/checkpoints/digits/wide/seed1/step3.state.pt"]
-    assert [cell["data_set"] for cell in made.cells()] == ["cues"], "table 2 keeps its own"
-    described = json.loads(made.table_data_sets(w))
-    assert [each["name"] for each in described] == ["low", "even"] and made.source_image_size(w) == 28
-    backbones = [arm.get("backbone", {}).get("name") for arm in json.loads(made.arm_table_arms(w))]
+    assert made.chains.milestones == [5, 8] and made.chains.milestones_of("wide", "digits") == [3, 6]
+    assert made.chains.milestones_of("wide") == [] and made.chains.milestones_of("small", "digits") == []
+    previous = CheckpointKey("digits", "wide", 1, 6)
+    assert made.inputs.previous_state(previous) == ["results/checkpoints/digits/wide/seed1/step3.state.pt"]
+    assert [cell.data_set for cell in made.tables.cells("table2")] == ["cues"], "table 2 keeps its own"
+    described = json.loads(made.table_params.columns(w))
+    assert [each["name"] for each in described] == ["low", "even"] and made.table_params.image_size(w) == 28
+    backbones = [arm.get("backbone", {}).get("name") for arm in json.loads(made.table_params.rows_with_networks(w))]
     assert backbones == [None, None, None, "small"], "of the table's own backbone nothing need be said"

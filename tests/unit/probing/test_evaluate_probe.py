@@ -25,6 +25,7 @@ from workflow_scripts.timecat.probing.probe import EVALUATION
 from workflow_scripts.timecat.probing.saved_heads import HeadsFile
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import CellKey
 from workflow_scripts.timecat.tables.accuracies import accuracy_rows, accuracy_table
 from workflow_scripts.timecat.tables.model import Cell, summarize
 from workflow_scripts.timecat.tables.reading import metrics_table, read_probes, selected_values
@@ -216,12 +217,12 @@ def study(root) -> Study:
     return Study(Config.model_validate(values))
 
 
-def wildcards(data_set: str) -> SimpleNamespace:
-    return SimpleNamespace(source="cues_tiny", data_set=data_set, arm="cat3")
+def wildcards(data_set: str) -> CellKey:
+    return CellKey("cues_tiny", data_set, "cat3")
 
 
 def test_every_path_has_one_rule(study, root):
-    patterns = {name: study.pattern(name) for name in ("data_set", "probed", "evaluated", "arm", "probed_arm")}
+    patterns = {name: study.patterns[name] for name in ("data_set", "probed", "evaluated", "arm", "probed_arm")}
     assert patterns == {
         "data_set": "cues_tiny|sketch",
         "probed": "cues_tiny",
@@ -230,18 +231,25 @@ def test_every_path_has_one_rule(study, root):
         "probed_arm": "cat1|cat3",
     }
     plain = Study(Config.model_validate(yaml.safe_load((root / "config/tiny.yaml").read_text())))
-    assert not re.fullmatch(plain.pattern("evaluated"), "") and not re.fullmatch(
-        plain.pattern("evaluated"), "cues_tiny"
+    assert not re.fullmatch(plain.patterns["evaluated"], "") and not re.fullmatch(
+        plain.patterns["evaluated"], "cues_tiny"
     )
-    assert study.diagnosed_cells() == [{"arm": "cat3", "data_set": "cues_tiny"}]
-    assert study.diagnostics() == ["results/diagnostics/cues_tiny/cues_tiny/cat3.parquet"]
+    assert study.tables.diagnosed_cells() == [wildcards("cues_tiny")]
+    assert study.inputs.diagnoses() == ["results/diagnostics/cues_tiny/cues_tiny/cat3.parquet"]
 
 
 def test_what_is_for_evaluation_only_takes_from_the_probed_data_set_what_it_needs(study):
     own, probed = wildcards("sketch"), wildcards("cues_tiny")
-    assert study.transform(own) == study.transform(probed) and json.loads(study.transform(own))["size"] == 24
-    assert study.heads(own) == "results/probes/cues_tiny/cues_tiny/cat3.heads.safetensors"
-    assert (study.train_beton(own), study.train_sidecar(own), study.view_names("sketch")) == ([], [], [])
-    assert study.heldout(own) == "null" and json.loads(study.heldout(probed))["fraction"] == 0.1
-    assert study.train_sidecar(probed) == ["results/data_sets/cues_tiny/train.beton.json"]
-    assert study.cell_path("cat3", "sketch") == "results/evaluations/cues_tiny/sketch/cat3.parquet"
+    assert (
+        study.params.transform(own) == study.params.transform(probed)
+        and json.loads(study.params.transform(own))["size"] == 24
+    )
+    assert study.inputs.heads(own) == "results/probes/cues_tiny/cues_tiny/cat3.heads.safetensors"
+    assert (study.inputs.train_beton(own), study.inputs.train_sidecar(own), study.data_sets.view_names("sketch")) == (
+        [],
+        [],
+        [],
+    )
+    assert study.params.heldout(own) == "null" and json.loads(study.params.heldout(probed))["fraction"] == 0.1
+    assert study.inputs.train_sidecar(probed) == ["results/data_sets/cues_tiny/train.beton.json"]
+    assert study.inputs.cell_files(own).metrics == "results/evaluations/cues_tiny/sketch/cat3.parquet"

@@ -2,7 +2,6 @@
 
 import copy
 import json
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -10,6 +9,7 @@ import yaml
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import CheckpointKey, TableKey
 
 STUDY = """
 backbone: small
@@ -49,8 +49,9 @@ def study(text: str = STUDY, **changes) -> Study:
 
 
 def checkpoints(name: str, made: Study | None = None) -> list[list[tuple[int, int]]]:
+    """Return (seed, step) of each member of each replicate."""
     made = made or study()
-    return made.checkpoints_of(made.arms[name])
+    return [[(key.seed, key.step) for key in replicate] for replicate in made.arms.checkpoints_of(made.arms[name])]
 
 
 def test_the_members_of_each_kind_of_arm():
@@ -64,29 +65,29 @@ def test_the_members_of_each_kind_of_arm():
 
 def test_features_are_of_the_arms_backbone_seeds_and_steps():
     made = study()
-    folders = made.feature_folders(SimpleNamespace(arm="snapshots", data_set="digits"))
+    folders = made.inputs.feature_folders(made.arms.cell("snapshots", "digits"))
     assert folders[:2] == [f"results/features/cues/small/seed1/step{step}/digits" for step in (4, 8)]
-    assert made.feature_folders(SimpleNamespace(arm="plain", data_set="cues"))[3] == (
+    assert made.inputs.feature_folders(made.arms.cell("plain", "cues"))[3] == (
         "results/features/cues/plain/seed4/step3/cues"
     )
 
 
 def test_each_backbones_chain_stops_where_its_own_arms_ask():
     made = study()
-    assert made.milestones == made.milestones_of("small") == [2, 4, 8]
-    assert made.milestones_of("wide") == [6] and made.milestones_of("plain") == [3]
-    where = SimpleNamespace(source="cues", seed="1", step="8", backbone="small")
-    assert made.previous_state(where) == ["results/checkpoints/cues/small/seed1/step4.state.pt"]
-    assert made.previous_state(SimpleNamespace(**vars(where) | {"backbone": "wide", "step": "6"})) == []
-    assert made.seeds == list(range(1, 10))
+    assert made.chains.milestones == made.chains.milestones_of("small") == [2, 4, 8]
+    assert made.chains.milestones_of("wide") == [6] and made.chains.milestones_of("plain") == [3]
+    where = CheckpointKey("cues", "small", 1, 8)
+    assert made.inputs.previous_state(where) == ["results/checkpoints/cues/small/seed1/step4.state.pt"]
+    assert made.inputs.previous_state(CheckpointKey("cues", "wide", 1, 6)) == []
+    assert made.arms.seeds == list(range(1, 10))
 
 
 def test_a_backbones_recipe_is_the_studys_with_its_changes():
     made = study()
-    recipes = {name: json.loads(made.recipe(SimpleNamespace(backbone=name))) for name in ("small", "plain")}
+    recipes = {name: json.loads(made.params.recipe(CheckpointKey("cues", name, 1, 8))) for name in ("small", "plain")}
     assert recipes["plain"] == recipes["small"] | {"label_smoothing": 0.0, "ghost_batch": 16}
     assert recipes["small"]["label_smoothing"] == 0.1 and "seeds" not in recipes["small"]
-    settings = json.loads(made.backbone_settings(SimpleNamespace(backbone="plain")))
+    settings = json.loads(made.params.backbone(CheckpointKey("cues", "plain", 1, 8)))
     assert settings == {"architecture": "small_residual", "width": 8, "blocks": 3}, "the network alone"
 
 
@@ -98,10 +99,13 @@ def test_a_direct_arm_is_trained_with_its_own_backbone_and_recipe():
     }
     values["arms"].append({"name": "scratch", "members": 1, "transfer": "direct", "backbone": "deep"})
     made = Study(read_config(values, []))
-    where = SimpleNamespace(arm="scratch")
-    assert json.loads(made.transfer_backbone(where)) == {"architecture": "resnet18", "width": 1}
-    assert json.loads(made.transfer_initialisation(where)) == {"initialisation": "lecun_normal", "zero_gamma": True}
-    assert json.loads(made.transfer_backbone(SimpleNamespace(arm="cat1"))) is None
+    where = made.arms.cell("scratch", "cues")
+    assert json.loads(made.params.transfer_backbone(where)) == {"architecture": "resnet18", "width": 1}
+    assert json.loads(made.params.transfer_initialisation(where)) == {
+        "initialisation": "lecun_normal",
+        "zero_gamma": True,
+    }
+    assert json.loads(made.params.transfer_backbone(made.arms.cell("cat1", "cues"))) is None
 
 
 def test_an_arm_changes_how_it_is_trained():
@@ -112,20 +116,25 @@ def test_an_arm_changes_how_it_is_trained():
         {"name": "longer", "members": 1, "transfer": "direct", "training": {"epochs": 9, "least_steps": 70}},
     ]
     made = Study(read_config(values, []))
-    usual, longer = (json.loads(made.transfer_settings(SimpleNamespace(arm=name))) for name in ("scratch", "longer"))
+    usual, longer = (json.loads(made.params.transfer(made.arms.cell(name, "cues"))) for name in ("scratch", "longer"))
     assert (usual["epochs"], usual["lr"], usual["least_steps"]) == (5, 0.3, 0)
     assert longer == usual | {"epochs": 9, "least_steps": 70}
 
 
 def test_table_2_keeps_its_own_rows():
+    def metrics(made: Study) -> list[str]:
+        return made.inputs.metrics(TableKey("table2"))
+
     with_tables, values = study(), yaml.safe_load(STUDY)
     for block in ("table1", "controls", "grid"):
         del values[block]
     without = Study(read_config(values, []))
-    assert with_tables.cells() == without.cells() and with_tables.probes() == without.probes()
-    assert with_tables.table_arms(None) == without.table_arms(None)
-    assert with_tables.diagnostics() == without.diagnostics()
-    assert json.loads(without.table_arms(None))[0] == {
+    assert with_tables.tables.cells("table2") == without.tables.cells("table2") and metrics(with_tables) == metrics(
+        without
+    )
+    assert with_tables.table_params.rows(TableKey("table2")) == without.table_params.rows(TableKey("table2"))
+    assert with_tables.inputs.diagnoses() == without.inputs.diagnoses()
+    assert json.loads(without.table_params.rows(TableKey("table2")))[0] == {
         "name": "cat1",
         "members": 1,
         "steps": 8,
@@ -135,18 +144,18 @@ def test_table_2_keeps_its_own_rows():
 
 def test_the_rows_of_the_other_tables():
     made = study()
-    assert [arm.name for arm in made.rows_of("table1")] == ["cat1", "wide", "cat3"]
-    rows = {row["name"]: row for row in json.loads(made.arm_table_arms(SimpleNamespace(table="controls")))}
+    assert [arm.name for arm in made.tables.rows("table1")] == ["cat1", "wide", "cat3"]
+    rows = {row["name"]: row for row in json.loads(made.table_params.rows_with_networks(TableKey("controls")))}
     assert rows["copies"]["one_seed"] and "backbone" not in rows["copies"]
     assert rows["plain"]["backbone"] == {"name": "plain", "changes": {"ghost_batch": 16, "label_smoothing": 0.0}}
     assert rows["plain"]["settings"] == {"architecture": "small_residual", "width": 8, "blocks": 3}
-    paths = made.arm_table_probes(SimpleNamespace(table="table1"))
+    paths = made.inputs.metrics(TableKey("table1"))
     assert paths[2:4] == ["results/probes/cues/cues/wide.parquet", "results/probes/cues/digits/wide.parquet"]
 
 
 def test_the_grid_uses_arms_that_are_the_same_and_makes_the_others():
     made = study()
-    assert {pair: arm.name for pair, arm in made.grid_arms.items()} == {
+    assert {pair: arm.name for pair, arm in made.arms.grid.items()} == {
         (1, 2): "grid1x2",
         (1, 4): "grid1x4",
         (1, 8): "cat1",
@@ -154,32 +163,32 @@ def test_the_grid_uses_arms_that_are_the_same_and_makes_the_others():
         (2, 4): "cat2",
         (2, 8): "grid2x8",
     }
-    rows = json.loads(made.grid_rows(None))
+    rows = json.loads(made.table_params.grid_rows(None))
     assert [row["name"] for row in rows if row["in_table"]] == ["cat1", "cat2"]
-    assert "grid2x8" in made.pattern("probed_arm").split("|")
+    assert "grid2x8" in made.patterns["probed_arm"].split("|")
 
 
 def test_a_grid_of_other_seeds_has_arms_of_its_own():
     made = study(grid={"members": [1], "steps": [8], "seeds": [3, 4]})
-    assert made.grid_arms[1, 8].name == "grid1x8" and made.replicates(made.grid_arms[1, 8]) == [[3], [4]]
+    assert made.arms.grid[1, 8].name == "grid1x8" and made.arms.replicates(made.arms.grid[1, 8]) == [[3], [4]]
 
 
 def test_a_grid_may_have_fewer_replicates():
     """Arms of tables that have more stand for a cell all the same, where the first of theirs are the cell's."""
     made = study(grid={"members": [1, 2], "replicates": 2})
-    assert made.grid_arms[1, 8].name == "cat1" and len(made.replicates(made.arms["cat1"])) == 5
-    assert made.grid_arms[2, 4].name == "cat2"
-    assert made.replicates(made.grid_arms[1, 4]) == [[1], [2]] and made.replicates(made.grid_arms[2, 8]) == [
+    assert made.arms.grid[1, 8].name == "cat1" and len(made.arms.replicates(made.arms["cat1"])) == 5
+    assert made.arms.grid[2, 4].name == "cat2"
+    assert made.arms.replicates(made.arms.grid[1, 4]) == [[1], [2]] and made.arms.replicates(made.arms.grid[2, 8]) == [
         [1, 2],
         [3, 4],
     ]
     other = study(grid={"members": [1], "steps": [8], "seeds": [2, 3, 4], "replicates": 2})
-    assert other.grid_arms[1, 8].name == "grid1x8", "the first of cat1 are others"
+    assert other.arms.grid[1, 8].name == "grid1x8", "the first of cat1 are others"
 
 
 def test_a_grid_may_ask_for_steps_of_its_own():
     made = study(grid={"members": [1], "steps": [5]})
-    assert made.milestones == [2, 4, 5, 8] and list(made.grid_arms) == [(1, 5)]
+    assert made.chains.milestones == [2, 4, 5, 8] and list(made.arms.grid) == [(1, 5)]
 
 
 def test_published_weights_are_of_the_studys_backbone_and_the_others_are_pretrained():
@@ -187,13 +196,13 @@ def test_published_weights_are_of_the_studys_backbone_and_the_others_are_pretrai
         checkpoints={"path": "https://example.org/{run}_{step}", "runs": {8: [0, 1, 2]}},
         table1={"arms": [{"name": "wide", "members": 1, "steps": 6, "backbone": "wide"}]},
     )
-    assert (made.pattern("imported_backbone"), made.pattern("pretrained_backbone")) == ("small", "wide|plain")
-    assert study().pattern("imported_backbone") == "(?!)"
+    assert (made.patterns["imported_backbone"], made.patterns["pretrained_backbone"]) == ("small", "wide|plain")
+    assert study().patterns["imported_backbone"] == "(?!)"
     assert [seed for (seed, _), *_ in checkpoints("copies", made)] == [1, 2, 3], "as the files exist"
     assert checkpoints("mixed", made) == [[(1, 8), (2, 4)]]
     assert checkpoints("wide", made) == [[(seed, 6)] for seed in (1, 2, 3, 4, 5)]
     assert made.publications["small"].steps == [2, 4, 8], "the wide network's steps are none of theirs"
-    assert len(made.replicates(made.grid_arms[2, 8])) == 1
+    assert len(made.arms.replicates(made.arms.grid[2, 8])) == 1
 
 
 def test_other_backbones_may_be_published_each_in_its_own_files(tmp_path):
@@ -204,18 +213,20 @@ def test_other_backbones_may_be_published_each_in_its_own_files(tmp_path):
     values["backbones"]["wide"]["checkpoints"] = block
     values["backbones"]["plain"]["checkpoints"] = {"path": "https://example.org/plain{seed}.pt"}
     made = Study(read_config(values, []))
-    assert (made.pattern("imported_backbone"), made.pattern("pretrained_backbone")) == ("wide|plain", "small")
-    w = SimpleNamespace(source="cues", backbone="wide", seed="2", step="6")
-    assert made.published_file(w) == f"{tmp_path}/1.pt" and made.step_tolerance(w) == 3, "the second of its arms' seeds"
-    assert len(made.downloads) == 5 and json.loads(made.backbone_settings(w)) == {
+    assert (made.patterns["imported_backbone"], made.patterns["pretrained_backbone"]) == ("wide|plain", "small")
+    w = CheckpointKey("cues", "wide", 2, 6)
+    assert made.inputs.published_file(w) == f"{tmp_path}/1.pt" and made.resources.step_tolerance(w) == 3, (
+        "the second of its arms' seeds"
+    )
+    assert len(made.publications.downloads) == 5 and json.loads(made.params.backbone(w)) == {
         "architecture": "small_residual",
         "width": 16,
         "blocks": 3,
     }
-    rows = {row["name"]: row for row in json.loads(made.arm_table_arms(SimpleNamespace(table="table1")))}
+    rows = {row["name"]: row for row in json.loads(made.table_params.rows_with_networks(TableKey("table1")))}
     assert rows["wide"]["pretrained_on"] == "other images" and "pretrained_on" not in rows["cat1"]
     (tmp_path / "0.pt").unlink()
-    assert Study(read_config(values, [])).replicates(made.arms["wide"]) == [[2]]
+    assert Study(read_config(values, [])).arms.replicates(made.arms["wide"]) == [[2]]
     (tmp_path / "1.pt").unlink()
     with pytest.raises(
         UserError, match=r"'wide' needs 1 checkpoints at step 6.*correct `backbones.wide.checkpoints.path`"
@@ -241,9 +252,9 @@ def test_a_network_trained_directly_is_no_published_one():
         }
     ]
     made = Study(read_config(values, []))
-    files = [made.published_file(SimpleNamespace(backbone="wide", seed=seed, step="6")) for seed in ("1", "2")]
+    files = [made.inputs.published_file(CheckpointKey("cues", "wide", seed, 6)) for seed in (1, 2)]
     assert [file[-4:] for file in files] == ["0.pt", "1.pt"], "by their places in pretrain.seeds"
-    rows = {row["name"]: row for row in json.loads(made.arm_table_arms(SimpleNamespace(table="table1")))}
+    rows = {row["name"]: row for row in json.loads(made.table_params.rows_with_networks(TableKey("table1")))}
     assert "pretrained_on" in rows["wide"] and "pretrained_on" not in rows["scratch"]
     values["table1"]["arms"][1]["seeds"] = [1, 99]
     with pytest.raises(UserError, match="seed 99 of 'wide' is not in pretrain.seeds.*`backbones.wide.checkpoints`"):
@@ -257,22 +268,22 @@ def test_checkpoints_of_a_backbone_that_no_arm_has_are_nobodys():
         "checkpoints": {"path": "a/{run}", "runs": {8: [0]}},
     }
     made = Study(read_config(values, []))
-    assert made.publications == {} and made.pattern("imported_backbone") == "(?!)"
+    assert made.publications == {} and made.patterns["imported_backbone"] == "(?!)"
 
 
 def test_no_column_is_in_distribution_of_what_was_pretrained_elsewhere():
     block = {"path": "https://example.org/{run}_{step}", "pretrained_on": "other images"}
-    told = json.loads(study(checkpoints=block, table1=None).table_data_sets(None))
+    told = json.loads(study(checkpoints=block, table1=None).table_params.columns(TableKey("table2")))
     assert [each["in_distribution"] for each in told] == [False, False]
     del block["pretrained_on"]
-    told = json.loads(study(checkpoints=block, table1=None).table_data_sets(None))
+    told = json.loads(study(checkpoints=block, table1=None).table_params.columns(TableKey("table2")))
     assert [each["in_distribution"] for each in told] == [True, False]
 
 
 def test_a_grid_leaves_out_what_published_files_are_too_few_for():
     runs = {"path": "https://example.org/{run}_{step}", "runs": {2: [0]}}
     made = study(checkpoints=runs, table1=None, controls=None)
-    assert (1, 2) in made.grid_arms and (2, 2) not in made.grid_arms and (2, 4) in made.grid_arms
+    assert (1, 2) in made.arms.grid and (2, 2) not in made.arms.grid and (2, 4) in made.arms.grid
 
 
 MISTAKES = {
@@ -416,9 +427,9 @@ def test_a_mistake_is_one_sentence(case, tmp_path):
 def test_a_table_that_the_study_does_not_have():
     made = study(table1=None, grid=None)
     with pytest.raises(UserError, match="has no block `table1`; add it to the config"):
-        made.arm_table_probes(SimpleNamespace(table="table1"))
+        made.inputs.metrics(TableKey("table1"))
     with pytest.raises(UserError, match="has no block `grid`; add it"):
-        made.grid_probes()
+        made.inputs.metrics(TableKey("grid"))
 
 
 def test_a_plan_is_of_each_backbone_with_its_own_recipe():
@@ -434,7 +445,7 @@ def test_a_plan_is_of_each_backbone_with_its_own_recipe():
 
 def test_all_arms_are_all_tables_that_the_study_has():
     def tables(made: Study) -> list[str]:
-        return [path.removeprefix("results/").removesuffix(".csv") for path in made.all_tables()]
+        return [path.removeprefix("results/").removesuffix(".csv") for path in made.inputs.all_tables()]
 
     assert tables(study()) == ["table2", "table1", "controls", "grid", "calibration", "counterexample"]
     assert tables(study(table1=None, grid=None)) == ["table2", "controls", "calibration", "counterexample"]

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import xml.etree.ElementTree as ElementTree
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from workflow_scripts import tabulate_gap
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import TableKey
 from workflow_scripts.timecat.tables import gap
 from workflow_scripts.timecat.tables.figures.gap import _looks
 from workflow_scripts.timecat.tables.model import Interval
@@ -188,15 +188,15 @@ CONFIG = {
 
 
 def test_what_a_study_tells_the_stage():
-    made, w = Study(read_config(CONFIG, [])), SimpleNamespace(table="gap")
-    assert made.arm_table_predictions(w) == [
+    made, w = Study(read_config(CONFIG, [])), TableKey("gap")
+    assert made.inputs.predictions(w) == [
         "results/probes/mixture/part/cat1.predictions.parquet",
         "results/transfers/mixture/part/alone.predictions.parquet",
     ]
-    assert [arm["transfer"] for arm in json.loads(made.gap_arms(w))] == ["probe", "direct"]
-    assert made.gap_metric(w) == "accuracy" and made.pattern("gap_table") == "gap|genomics"
+    assert [arm["transfer"] for arm in json.loads(made.table_params.rows(w))] == ["probe", "direct"]
+    assert made.table_params.metric(w) == "accuracy" and made.patterns["gap_table"] == "gap|genomics"
     with pytest.raises(UserError, match="has no block `genomics`; add it to the config"):
-        made.gap_metric(SimpleNamespace(table="genomics"))
+        made.table_params.metric(TableKey("genomics"))
 
 
 def test_mistakes_of_gaps_are_said():

@@ -3,7 +3,6 @@
 import csv
 import io
 import xml.etree.ElementTree as ElementTree
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.probing.groups import groups_of
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import TableKey
 from workflow_scripts.timecat.tables import spurious
 from workflow_scripts.timecat.tables.figures.spurious import spurious_figure
 from workflow_scripts.timecat.tables.writers.csv import csv_text
@@ -205,14 +205,14 @@ def test_what_a_study_tells_the_stages():
         },
     }
     made = Study(read_config(values, []))
-    assert made.spurious_predictions() == [
+    assert made.inputs.predictions(TableKey("spurious")) == [
         f"results/reweightings/biased/{name}/again.predictions.parquet" for name in ("biased", "even")
     ]
-    assert made.spurious_indices() == [
+    assert made.inputs.evaluation_indices(TableKey("spurious")) == [
         f"results/data_sets/{name}/evaluation.index.parquet" for name in ("biased", "even")
     ]
-    assert made.pattern("reweighted_arm") == "again" and made.pattern("transferred_arm") == "(?!)"
-    assert made.feature_folders(SimpleNamespace(arm="again", data_set="even"))[1] == (
+    assert made.patterns["reweighted_arm"] == "again" and made.patterns["transferred_arm"] == "(?!)"
+    assert made.inputs.feature_folders(made.arms.cell("again", "even"))[1] == (
         "results/features/biased/small/seed2/step4/even"
     )
-    assert "results/spurious.csv" in made.all_tables()
+    assert "results/spurious.csv" in made.inputs.all_tables()

@@ -31,19 +31,21 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
     """Of a study whose jobs are ``jobs``."""
     study = planned.study
     images, seconds = 0, 0.0
-    cores = study.threads if costs.is_cpu else 1
+    cores = study.resources.threads if costs.is_cpu else 1
     for cell in planned.cells:
-        arm, name = cell["arm"], cell["data_set"]
+        arm, name = cell.arm, cell.data_set
         if study.arms[arm].transfer not in ("probe", "reweight"):
             continue
         read = images_of_cell(planned, arm, name)
         images += read
-        seconds += cores * costs.reading_seconds(read, planned.image_size(name), study.backbone_of(study.arms[arm]))
+        seconds += cores * costs.reading_seconds(
+            read, planned.image_size(name), study.chains.backbone_of(study.arms[arm])
+        )
         if study.arms[arm].transfer == "reweight":
             continue
         seconds += cores * costs.operation_seconds(operations_of_cell(planned, arm, name))
-        decays = 1 if study.is_for_evaluation(name) else planned.weight_decays(name)
-        seconds += cores * len(study.replicates(study.arms[arm])) * decays * costs.device.start_seconds
+        decays = 1 if study.data_sets.is_for_evaluation(name) else planned.weight_decays(name)
+        seconds += cores * len(study.arms.replicates(study.arms[arm])) * decays * costs.device.start_seconds
     transfers = [job for job in jobs if job.rule == "transfer"]
     images += sum(job.trained + job.read for job in transfers)
     seconds += sum(costs.device_seconds(job) for job in transfers)
@@ -55,8 +57,8 @@ def images_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> int:
     """Images through backbones for all replicates of a probe's cell of a table, or of one that is reweighted, for which each
     row is read once."""
     study, rows = planned.study, planned.rows[data_set]
-    backbones = sum(map(len, study.replicates(study.arms[arm])))
-    if study.is_for_evaluation(data_set):
+    backbones = sum(map(len, study.arms.replicates(study.arms[arm])))
+    if study.data_sets.is_for_evaluation(data_set):
         return backbones * rows.evaluation
     if study.arms[arm].transfer == "reweight":
         return backbones * (rows.train + rows.evaluation)
@@ -65,7 +67,7 @@ def images_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> int:
 
 def operations_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> float:
     """Multiplications and additions of linear heads: as a probe's, but of one fit, for there are no held-out rows."""
-    if planned.study.is_for_evaluation(data_set):
+    if planned.study.data_sets.is_for_evaluation(data_set):
         return planned.evaluation_operations(arm, data_set) / 2
     rows = planned.rows[data_set]
     ours = 2.0 * (2 * rows.train - rows.heldout) + rows.evaluation + rows.heldout
@@ -76,12 +78,7 @@ def _pretrained_apart(planned: PlannedStudy, jobs: list[Job]) -> int:
     study = planned.study
     if not any(job.rule == "pretrain" for job in jobs):
         return 0
-    names = dict.fromkeys(cell["arm"] for cell in planned.cells)
-    arms = [arm for arm in map(study.arms.get, names) if arm.steps is not None and not study.is_published(arm)]
-    checkpoints = {
-        (study.trained_on(arm), member)
-        for arm in arms
-        for replicate in study.checkpoints_of(arm)
-        for member in replicate
-    }
-    return sum(step * planned.recipe(backbone).batch_size for (_, backbone), (_, step) in checkpoints)
+    names = dict.fromkeys(cell.arm for cell in planned.cells)
+    arms = [arm for arm in map(study.arms.get, names) if arm.steps is not None and not study.chains.is_published(arm)]
+    checkpoints = {member for arm in arms for replicate in study.arms.checkpoints_of(arm) for member in replicate}
+    return sum(member.step * planned.recipe(member.backbone).batch_size for member in checkpoints)

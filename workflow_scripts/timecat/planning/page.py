@@ -149,7 +149,9 @@ def _what_to_do(plan: Plan) -> str:
 
 
 def _without_pretraining(plan: Plan, gpus: list[int]) -> str:
-    made = left(plan.jobs, lambda file: file.startswith(("results/data_sets/", "results/checkpoints/")))
+    paths = plan.planned.study.paths
+    folders = (f"{paths.data_sets}/", f"{paths.checkpoints}/")
+    made = left(plan.jobs, lambda file: file.startswith(folders), plan.planned.targets)
     case = OnDevices(made, plan.costs)
     return (
         "Once data sets and checkpoints are there, made or published ones (the block `checkpoints` of the config), "

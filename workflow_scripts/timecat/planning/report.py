@@ -83,7 +83,7 @@ def data_sets(plan: Plan) -> str:
     used = [name for name in plan.planned.study.config.data_sets if name in _data_sets_written(plan)]
     rows = [["data set", "training", "held out", "evaluation", "classes", "views", "px", "rows from"]]
     for name in used:
-        found, views = plan.planned.rows[name], plan.planned.study.number_of_views(name)
+        found, views = plan.planned.rows[name], plan.planned.study.data_sets.number_of_views(name)
         side = plan.planned.image_size(name)
         numbers = [found.train, found.heldout, found.evaluation, found.classes]
         guess = ", images of {} x {} px".format(*PHOTOGRAPH) if plan.planned.sizes_are_a_guess(name) else ""

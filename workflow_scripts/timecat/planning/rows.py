@@ -64,7 +64,7 @@ class RowsOf:
         return self._found[name]
 
     def _find(self, name: str) -> Rows:
-        block, is_for_evaluation = self.study.config.data_sets[name], self.study.is_for_evaluation(name)
+        block, is_for_evaluation = self.study.config.data_sets[name], self.study.data_sets.is_for_evaluation(name)
         if name in self.given:
             return self._stated(name)
         made = {split: self._sidecar(name, split) for split in ("train", "evaluation")}
@@ -94,7 +94,7 @@ class RowsOf:
 
     def _stated(self, name: str) -> Rows:
         numbers, block = self.given[name], self.study.config.data_sets[name]
-        if self.study.is_for_evaluation(name):
+        if self.study.data_sets.is_for_evaluation(name):
             if len(numbers) != 1:
                 raise UserError(f"--rows {name}: it is for evaluation only; give one number, as in {name}=10000")
             return Rows(0, numbers[0], 0, self[block.probe_of].classes, "--rows", {})
@@ -116,11 +116,11 @@ class RowsOf:
         return len(chosen) if isinstance(chosen, list) else chosen
 
     def _sidecar(self, name: str, split: str) -> dict | None:
-        path = self.root / f"results/data_sets/{name}/{split}.beton.json"
+        path = self.root / self.study.paths.data_set.at(data_set=name, split=split).sidecar
         return read_json(path) if path.exists() else None
 
     def _labels(self, name: str) -> np.ndarray | None:
-        path = self.root / f"results/data_sets/{name}/train.index.parquet"
+        path = self.root / self.study.paths.data_set.at(data_set=name, split="train").index
         if not path.exists():
             return None
         from workflow_scripts.timecat.probing.files import read_index
@@ -145,9 +145,9 @@ class RowsOf:
         from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
 
         settings = block.model_dump() | {"root": str(self.root / block.root)}
-        example = f"{name}=10000" if self.study.is_for_evaluation(name) else f"{name}=50000,10000,100"
+        example = f"{name}=10000" if self.study.data_sets.is_for_evaluation(name) else f"{name}=50000,10000,100"
         try:
-            if self.study.is_for_evaluation(name):
+            if self.study.data_sets.is_for_evaluation(name):
                 folder = Path(settings["root"])
                 paths, _ = listed_images(folder, class_folders(folder), may_lack=True)
                 images = ImageFiles(".", paths, settings["storage"])
@@ -156,7 +156,7 @@ class RowsOf:
         except UserError as error:
             raise UserError(
                 f"data_sets.{name}: its rows are not known ({error}); or state them: --rows {example} (for "
-                + ("evaluation)" if self.study.is_for_evaluation(name) else "training, evaluation; classes)")
+                + ("evaluation)" if self.study.data_sets.is_for_evaluation(name) else "training, evaluation; classes)")
             ) from None
         labels = splits["train"].labels
         return Rows(

@@ -1,9 +1,7 @@
 """What a study's stages do and leave on disk, in numbers, for `make plan`: each from how the stage does it."""
 
-import json
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -11,8 +9,9 @@ from workflow_scripts.timecat.backbones.sizes import backbone_size
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
 from workflow_scripts.timecat.planning.rows import RowsOf
-from workflow_scripts.timecat.planning.tables import cells_of, sequences_in, tables_of
+from workflow_scripts.timecat.planning.tables import sequences_in
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import CellKey
 from workflow_scripts.timecat.transfer.settings import Settings
 
 FLOAT = 4  # bytes
@@ -29,13 +28,13 @@ class PlannedStudy:
     """A study with its rows (RowsOf). Of a study's files, what is there already is looked at below ``rows.root``."""
 
     def __init__(self, study: Study, rows: RowsOf, tables: tuple[str, ...] = ("table2",)):
-        """tables: names of those that are wanted (planning.tables.tables_of). UserError for one that the study does not have."""
+        """tables: names of those that are wanted (study.tables.names). UserError for one that the study does not have."""
         self.study, self.rows, self.tables = study, rows, tuple(tables)
         self._images = {}
         for name in self.tables:
-            if name not in tables_of(study):
+            if name not in study.tables.names:
                 raise UserError(
-                    f"--table: {name!r} is not one of the study's tables ({', '.join(tables_of(study))}); correct it"
+                    f"--table: {name!r} is not one of the study's tables ({', '.join(study.tables.names)}); correct it"
                 )
             if (data_set := sequences_in(study, name)) is not None:
                 more = ", or name the others in calibration.tables" if name == "calibration" else ""
@@ -48,21 +47,21 @@ class PlannedStudy:
     @property
     def targets(self) -> list[str]:
         """The files that the tables are."""
-        return [f"results/{name}.csv" for name in self.tables]
+        return [self.study.paths.table.at(table=name).csv for name in self.tables]
 
     @cached_property
-    def cells(self) -> list[dict[str, str]]:
-        """Arms on data sets, each once: {"arm", "data_set"}."""
+    def cells(self) -> list[CellKey]:
+        """Arms on data sets, each once."""
         cells = []
         for name in self.tables:
-            cells += [cell for cell in cells_of(self.study, name) if cell not in cells]
+            cells += [cell for cell in self.study.tables.cells(name) if cell not in cells]
         return cells
 
     @property
     def chains(self) -> list[tuple[str, str]]:
         """(source, backbone) of all arms that are pretrained, or imported."""
         arms = [arm for arm in self.study.arms.values() if arm.steps is not None]
-        return list(dict.fromkeys(map(self.study.trained_on, arms)))
+        return list(dict.fromkeys(map(self.study.chains.trained_on, arms)))
 
     def of_chain(self, w) -> str:
         """What names of jobs say of a chain: nothing of the study's own."""
@@ -74,7 +73,7 @@ class PlannedStudy:
 
     def image_size(self, data_set: str) -> int:
         """Side in pixels of the images as the backbone sees them."""
-        return json.loads(self.study.transform(SimpleNamespace(data_set=data_set)))["size"]
+        return self.study.data_sets.image_size(data_set)
 
     def backbone(self, name: str | None = None):
         """A backbone's block of the config, without how it is pretrained; without a name, the study's."""
@@ -112,13 +111,13 @@ class PlannedStudy:
     def extracted_rows(self, data_set: str) -> int:
         """Rows of all feature files of one checkpoint on a data set."""
         rows = self.rows[data_set]
-        return rows.evaluation + rows.heldout + len(self.study.view_names(data_set)) * rows.train
+        return rows.evaluation + rows.heldout + len(self.study.data_sets.view_names(data_set)) * rows.train
 
     def transferred_images(self, arm: str, data_set: str) -> tuple[int, int]:
         """Images trained and read by an arm that is fine-tuned or direct, as in transferring."""
         arm, rows = self.study.arms[arm], self.rows[data_set]
         settings = Settings(**self.study.config.training_of(arm).model_dump()).for_rows(rows.train)
-        runs = sum(map(len, self.study.replicates(arm))) * len(settings.weight_decays) * settings.epochs
+        runs = sum(map(len, self.study.arms.replicates(arm))) * len(settings.weight_decays) * settings.epochs
         trained, read = rows.train, rows.evaluation
         if len(settings.weight_decays) > 1:  # a second fit chooses among them (scoring.DataSet.needed_fits)
             trained, read = trained + rows.train - rows.heldout, read + rows.heldout
@@ -142,18 +141,18 @@ class PlannedStudy:
         return len(self._replicates(arm)) * 2 * 2.0 * rows.classes * self._width(arm) * rows.evaluation
 
     def _replicates(self, arm: str) -> list[list[int]]:
-        return self.study.replicates(self.study.arms[arm])
+        return self.study.arms.replicates(self.study.arms[arm])
 
     def _width(self, arm: str) -> int:
         """Features of one replicate, side by side."""
-        source, backbone = self.study.trained_on(self.study.arms[arm])
+        source, backbone = self.study.chains.trained_on(self.study.arms[arm])
         return self.study.arms[arm].members * self.size(backbone, source).dimension
 
     # --- disk, in bytes ---
 
     def beton_bytes(self, data_set: str, split: str) -> float:
         """Of a split's .beton: as it is, or as it will be."""
-        path = Path(self.rows.root) / f"results/data_sets/{data_set}/{split}.beton"
+        path = Path(self.rows.root) / self.study.paths.data_set.at(data_set=data_set, split=split).beton
         if path.exists():
             return path.stat().st_size
         workers = self.study.config.limits.workers
@@ -191,7 +190,9 @@ class PlannedStudy:
     def features_bytes(self, w) -> float:
         """Of one checkpoint's features of a data set: all its files."""
         number = np.dtype(self.study.config.features.dtype).itemsize
-        files = len(self.study.view_names(w.data_set)) + (1 if self.study.is_for_evaluation(w.data_set) else 2)
+        files = len(self.study.data_sets.view_names(w.data_set)) + (
+            1 if self.study.data_sets.is_for_evaluation(w.data_set) else 2
+        )
         features = self.extracted_rows(w.data_set) * self.size(w.backbone, w.source).dimension
         return features * number + files * NPY_HEADER
 

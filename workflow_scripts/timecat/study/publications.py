@@ -7,6 +7,7 @@ everything anew, features too. So its SHA-256 is what the import is told, reckon
 import contextlib
 import difflib
 import re
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,10 +16,11 @@ from workflow_scripts.timecat.artifacts.digests import digest, file_sha256
 from workflow_scripts.timecat.artifacts.files import read_json, write_json
 from workflow_scripts.timecat.artifacts.sidecars import sidecar_path
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
+from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.study.chains import Chains
+from workflow_scripts.timecat.study.paths import Paths
 
-DOWNLOADS = "results/downloads"
-KNOWN_DIGESTS = Path("results/checkpoints/published.json")
 LISTED = 3  # file names in a sentence
 
 
@@ -43,12 +45,14 @@ def download_name(url: str) -> str:
 class Published:
     """The published weights of a backbone: the block ``checkpoints``, seeds in the order of their runs, and all steps.
 
-    key: where the block stands in the config.
+    paths: where downloads go, and where digests are kept. key: where the block stands in the config.
     """
 
-    def __init__(self, checkpoints: Checkpoints, seeds: list[int], steps: list[int], key: str = "checkpoints"):
-        self.checkpoints, self.seeds, self.steps, self.key = checkpoints, seeds, steps, key
-        self._seeds_at = {}
+    def __init__(
+        self, checkpoints: Checkpoints, seeds: list[int], steps: list[int], paths: Paths, key: str = "checkpoints"
+    ):
+        self.checkpoints, self.seeds, self.steps, self.paths, self.key = checkpoints, seeds, steps, paths, key
+        self._seeds_at: dict[int, list[int]] = {}
         self._check_files()
 
     def place(self, seed: int, step: int) -> str:
@@ -62,10 +66,22 @@ class Published:
     def file(self, seed: int, step: int) -> str:
         """The local path of that, where it is or where it is downloaded to."""
         container = self.container(seed, step)
-        return f"{DOWNLOADS}/{download_name(container)}" if is_remote(container) else local_path(container)
+        return self._standing_for(container)
+
+    def _standing_for(self, place: str) -> str:
+        """The local path of a path or URL."""
+        if is_remote(place):
+            return self.paths.download.at(download=download_name(place)).path
+        return local_path(place)
 
     def is_downloaded(self, seed: int, step: int) -> bool:
         return is_remote(self.container(seed, step))
+
+    def sidecars(self, seed: int, step: int) -> list[str]:
+        """The sidecar of that file if it is downloaded: one path, or none."""
+        if not self.is_downloaded(seed, step):
+            return []
+        return [self.paths.download.at(download=download_name(self.container(seed, step))).sidecar]
 
     def member(self, seed: int, step: int) -> str | None:
         """The checkpoint's path inside the archive; None without one."""
@@ -73,7 +89,7 @@ class Published:
 
     @cached_property
     def urls(self) -> dict[str, str]:
-        """File name under results/downloads -> URL."""
+        """Name of a download's file -> URL."""
         containers = {self.container(seed, step) for step in self.steps for seed in self.seeds_at(step)}
         return {download_name(url): url for url in sorted(containers) if is_remote(url)}
 
@@ -125,7 +141,7 @@ class Published:
 
     def expected_sha256(self, place: str | None) -> str:
         """The SHA-256 that the config gives for a path or URL; "" if none."""
-        return self.checkpoints.sha256.get(place, "")
+        return "" if place is None else self.checkpoints.sha256.get(place, "")
 
     def _check_files(self) -> None:
         """UserError for an archive that is not there, and for a SHA-256 that is of no file of the study or of another one
@@ -135,7 +151,7 @@ class Published:
             raise UserError(
                 f"`{self.key}.archive`: there is no file {local_path(archive)}; put it there or correct the path"
             )
-        places = [self.place(seed, step) for step in self.steps for seed in self.seeds] + [archive] * bool(archive)
+        places = [self.place(seed, step) for step in self.steps for seed in self.seeds] + ([archive] if archive else [])
         for place, expected in self.checkpoints.sha256.items():
             if place not in places:
                 near = difflib.get_close_matches(place, places, n=1)
@@ -145,7 +161,7 @@ class Published:
                 )
             found = self._known_sha256(place)
             if found not in (None, expected):
-                path = f"{DOWNLOADS}/{download_name(place)}" if is_remote(place) else local_path(place)
+                path = self._standing_for(place)
                 raise UserError(
                     f"`{self.key}.sha256`: {path} has {found}, and {place!r} must have {expected}; correct the config, or "
                     "remove the file and bring the right one"
@@ -154,32 +170,68 @@ class Published:
     def _known_sha256(self, place: str) -> str | None:
         """SHA-256 of what stands for a path or URL now; None if nothing does, or if it is inside of an archive."""
         if is_remote(place):
-            sidecar = sidecar_path(f"{DOWNLOADS}/{download_name(place)}")
-            return read_json(sidecar)["content"] if sidecar.exists() else None
+            sidecar = sidecar_path(self._standing_for(place))
+            return str(read_json(sidecar)["content"]) if sidecar.exists() else None
         is_inside = self.checkpoints.archive not in (None, place)
         path = Path(local_path(place))
-        return None if is_inside or not path.is_file() else file_sha256_kept(path)
+        return None if is_inside or not path.is_file() else file_sha256_kept(path, self._known_digests)
+
+    @property
+    def _known_digests(self) -> Path:
+        return Path(self.paths.published_digests)
 
     def local_sha256(self, seed: int, step: int) -> str | None:
         """SHA-256 of the local file that a checkpoint is read from; None if it is downloaded or does not exist."""
         path = Path(self.file(seed, step))
-        return None if self.is_downloaded(seed, step) or not path.is_file() else file_sha256_kept(path)
+        return (
+            None
+            if self.is_downloaded(seed, step) or not path.is_file()
+            else file_sha256_kept(path, self._known_digests)
+        )
 
 
-def file_sha256_kept(path: Path) -> str:
-    """SHA-256 (hex) of a file, from what is kept if its size, inode and time of change are as they were.
+class Publications(Mapping[str, Published]):
+    """The published weights of a study by the backbone that they are of: those that an arm has."""
+
+    def __init__(self, config: Config, chains: Chains, paths: Paths):
+        used = {chains.backbone_of(arm) for arm in config.all_arms.values()}
+        self._by_backbone = {
+            name: Published(
+                block, config.pretrain.seeds, chains.milestones_of(name), paths, config.publication_key(name)
+            )
+            for name, block in config.publications.items()
+            if name in used
+        }
+
+    def __getitem__(self, backbone: str) -> Published:
+        return self._by_backbone[backbone]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_backbone)
+
+    def __len__(self) -> int:
+        return len(self._by_backbone)
+
+    @property
+    def downloads(self) -> dict[str, Published]:
+        """What is downloaded: the name of its file -> the publication that it is of."""
+        return {name: published for published in self.values() for name in published.urls}
+
+
+def file_sha256_kept(path: Path, known_digests: Path) -> str:
+    """Return the SHA-256 (hex) of a file, from ``known_digests`` if its size, inode and time of change are as they were.
 
     That time is the kernel's own: a copy that keeps the time of its original (cp -p) still changes it.
     """
     found = path.stat()
     state = {"bytes": found.st_size, "inode": found.st_ino, "changed_ns": found.st_ctime_ns}
-    known = {}
+    known: dict[str, dict[str, int | str]] = {}
     with contextlib.suppress(OSError, ValueError):
-        known = read_json(KNOWN_DIGESTS)
+        known = read_json(known_digests)
     entry = known.get(str(path), {})
     if entry == {**state, "sha256": entry.get("sha256")}:
-        return entry["sha256"]
-    entry = {**state, "sha256": file_sha256(path)}
+        return str(entry["sha256"])
+    sha256 = file_sha256(path)
     with contextlib.suppress(OSError):  # results that cannot be written to: reckoned again next time
-        write_json(KNOWN_DIGESTS, known | {str(path): entry})
-    return entry["sha256"]
+        write_json(known_digests, known | {str(path): {**state, "sha256": sha256}})
+    return sha256

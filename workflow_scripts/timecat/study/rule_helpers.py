@@ -21,6 +21,10 @@ def _inputs(stage: str, local: Callable[[str], str], image: list[str]) -> list[s
     return [local(path) for path in source_code.code_of(stage) + image]
 
 
-def growing(amount: int, most: int | None = None) -> Callable[..., int]:
+def growing(amount: int, most: int | None = None) -> Callable[[object, int], int]:
     """A resource that a job asks for: as many times as much as it has been tried (``--retries``), and at most ``most``."""
-    return lambda wildcards, attempt: amount * attempt if most is None else max(amount, min(amount * attempt, most))
+
+    def asked(wildcards: object, attempt: int) -> int:
+        return amount * attempt if most is None else max(amount, min(amount * attempt, most))
+
+    return asked

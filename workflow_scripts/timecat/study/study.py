@@ -1,273 +1,45 @@
-"""A study: its files (study.files), and what each stage is told of its config.
+"""A study: its config, and what follows from it, in parts with one responsibility each."""
 
-The rules use an instance's methods as input functions and params. Params are canonical JSON of the smallest part of the
-config that the stage needs, so that a change of the config re-runs exactly the stages that it can affect.
-"""
+from collections.abc import Sequence
 
-from types import SimpleNamespace
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.study.arms import Arms
+from workflow_scripts.timecat.study.chains import Chains
+from workflow_scripts.timecat.study.data_sets import DataSets
+from workflow_scripts.timecat.study.inputs import Inputs
+from workflow_scripts.timecat.study.params import Params
+from workflow_scripts.timecat.study.paths import Paths
+from workflow_scripts.timecat.study.patterns import patterns_of
+from workflow_scripts.timecat.study.publications import Publications
+from workflow_scripts.timecat.study.resources import Resources
+from workflow_scripts.timecat.study.table_params import TableParams
+from workflow_scripts.timecat.study.tables import Tables
 
-from workflow_scripts.timecat.artifacts.digests import canonical_json
-from workflow_scripts.timecat.config.data_sets import Part
-from workflow_scripts.timecat.study.files import StudyFiles
 
-# What stands in for the wildcards of rules that have none.
-SPURIOUS, GRID = (SimpleNamespace(table=table) for table in ("spurious", "grid"))
+class Study:
+    """A study.
 
+    paths: where files stand. data_sets, chains, publications, arms, tables: what it consists of. patterns: which values
+    wildcards may have. inputs, params, table_params, resources: what rules ask for.
+    """
 
-class Study(StudyFiles):
-    """The files of a config, and the params of its stages. Wildcards arrive as Snakemake's (attributes are text)."""
+    def __init__(self, config: Config, files: Sequence[object] = ()):
+        """files: of the config, for messages.
 
-    # --- params: what each stage is told, as JSON ---
-
-    def data_set_settings(self, wildcards) -> str:
-        """What makes the images of one split and how they are stored; what is done with them later is not part of it."""
-        return canonical_json(self._settings_of_split(wildcards.data_set, wildcards.split))
-
-    def _settings_of_split(self, name: str, split: str) -> dict:
-        block = self.config.data_sets[name].model_dump()
-        if block["kind"] == "part":
-            block["of"] = self._settings_of_split(block["of"], split)
-            own = ("kind", "of", "where") + (("balanced_by",) if split == "train" else ())
-            own += ("subset_seed",) if split == "train" and block["balanced_by"] else ()
-            # Storage and what to do with broken files are the whole's.
-            return {key: block["of"][key] for key in ("storage", "broken") if key in block["of"]} | {
-                key: block[key] for key in own
-            }
-        of_the_other = {
-            "train": ("evaluation_split", "evaluation"),
-            "evaluation": ("fraction", "balanced", "train_split"),
-        }[split]
-        whole = split == "evaluation" or block.get("fraction") == 1
-        if whole:  # neither draws anything then
-            of_the_other += ("balanced",)
-        if whole and not isinstance(block.get("classes"), int):
-            of_the_other += ("subset_seed",)
-        if "rows" in block:
-            block["rows"] = {split: block["rows"][split]}
-        later = ("title", "transform", "views", "weight_decays", "download")
-        return {key: value for key, value in block.items() if key not in later + of_the_other}
-
-    def may_download(self, wildcards) -> str:
-        """ "true" or "false": a resource, because it changes no image."""
-        block = self.config.data_sets[wildcards.data_set]
-        block = self.config.data_sets[block.of] if isinstance(block, Part) else block
-        return str(getattr(block, "download", False)).lower()
-
-    def transform(self, wildcards) -> str:
-        name = wildcards.data_set if hasattr(wildcards, "data_set") else wildcards.source
-        if self.is_for_evaluation(name):
-            name = self.config.data_sets[name].probe_of
-        return canonical_json(self.config.data_sets[name].transform.model_dump())
-
-    def backbone_settings(self, wildcards) -> str:
-        return canonical_json(self.config.backbones[wildcards.backbone].settings())
-
-    def recipe(self, wildcards) -> str:
-        return canonical_json(self.config.recipe_of(wildcards.backbone).recipe())
-
-    def download_url(self, wildcards) -> str:
-        return self.downloads[wildcards.download].urls[wildcards.download]
-
-    def download_sha256(self, wildcards) -> str:
-        return self.downloads[wildcards.download].expected_sha256(self.download_url(wildcards))
-
-    def image_size(self, wildcards) -> int:
-        return self.config.data_sets[wildcards.source].transform.size
-
-    def publication(self, wildcards) -> str:
-        """What makes an imported checkpoint what it is: the file's content, which of it is meant, what may be left out."""
-        seed, step = int(wildcards.seed), int(wildcards.step)
-        published = self.publications[wildcards.backbone]
-        return canonical_json(
-            {
-                "member": published.member(seed, step),
-                "local_sha256": published.local_sha256(seed, step),
-                "ignored": published.checkpoints.ignored,
-            }
-        )
-
-    def published_sha256(self, wildcards) -> str:
-        published = self.publications[wildcards.backbone]
-        return published.expected_sha256(published.container(int(wildcards.seed), int(wildcards.step)))
-
-    def member_sha256(self, wildcards) -> str:
-        published = self.publications[wildcards.backbone]
-        return published.expected_sha256(published.member(int(wildcards.seed), int(wildcards.step)))
-
-    def step_tolerance(self, wildcards) -> int:
-        return self.publications[wildcards.backbone].checkpoints.step_tolerance
-
-    def extraction(self, wildcards) -> str:
-        features = self.config.features.model_dump(exclude={"views"})
-        return canonical_json(features | {"views": self.view_names(wildcards.data_set)})
-
-    def views(self, wildcards) -> str:
-        return canonical_json(self.view_names(wildcards.data_set))
-
-    def heldout(self, wildcards) -> str:
-        if self.is_for_evaluation(wildcards.data_set):
-            return canonical_json(None)
-        return canonical_json(self.config.heldout.model_dump())
-
-    def replicate_seeds(self, wildcards) -> str:
-        return canonical_json(self.replicates(self.arms[wildcards.arm]))
-
-    def protocol(self, wildcards) -> str:
-        protocol = self.config.probe.model_dump()
-        own_grid = self.config.data_sets[wildcards.data_set].weight_decays
-        return canonical_json(protocol | ({"weight_decays": own_grid} if own_grid else {}))
-
-    def transfer_mode(self, wildcards) -> str:
-        return self.arms[wildcards.arm].transfer
-
-    def transfer_settings(self, wildcards) -> str:
-        return canonical_json(self.config.training_of(self.arms[wildcards.arm]).model_dump())
-
-    def transfer_backbone(self, wildcards) -> str:
-        """The backbone that a direct arm trains from nothing; weights that are fine-tuned say themselves what they are."""
-        arm = self.arms[wildcards.arm]
-        settings = self.config.backbones[self.backbone_of(arm)].settings()
-        return canonical_json(settings if arm.transfer == "direct" else None)
-
-    def transfer_initialisation(self, wildcards) -> str:
-        arm = self.arms[wildcards.arm]
-        recipe = self.config.recipe_of(self.backbone_of(arm)).model_dump(include={"initialisation", "zero_gamma"})
-        return canonical_json(recipe if arm.transfer == "direct" else None)
-
-    def table_cells(self, wildcards) -> str:
-        return canonical_json(self.cells())
-
-    def table_arms(self, wildcards) -> str:
-        return canonical_json([self._described(arm) for arm in self.config.arms])
-
-    def calibration_cells(self, wildcards) -> str:
-        return canonical_json(self.calibrated_cells())
-
-    def calibration_arms(self, wildcards) -> str:
-        """Of calibration_cells: table 2's first."""
-        names = dict.fromkeys(cell["arm"] for cell in self.calibrated_cells())
-        return canonical_json([self._described(self.arms[name]) for name in names])
-
-    def calibration_data_sets(self, wildcards) -> str:
-        """Of calibration_cells: table 2's first, each as the table that has it first describes it."""
-        tables = dict.fromkeys(self.config.targets)
-        for table in self.calibrated_tables():
-            tables |= {name: table for name in self.targets_of(table) if name not in tables}
-        return canonical_json([self._described_data_set(name, table) for name, table in tables.items()])
-
-    def table_data_sets(self, wildcards) -> str:
-        """Of a table beside table 2 where the rule has such a wildcard."""
-        table = getattr(wildcards, "table", None)
-        return canonical_json([self._described_data_set(name, table) for name in self.targets_of(table)])
-
-    def _described_data_set(self, name: str, table: str | None) -> dict:
-        """What a table beside table 2, or table 2, says of a data set."""
-        rows = self.rows_of(table) if table in self.config.tables else self.config.arms
-        described = {
-            "name": name,
-            "title": self.title(name),
-            "in_distribution": name == self.source_of_table(table) and not all(map(self._pretrained_on, rows)),
-            "views": self.number_of_views(name),
-        }
-        if self.is_for_evaluation(name):
-            described["probe_of"] = self.title(self.config.data_sets[name].probe_of)
-        return described
-
-    def diagnostics_cells(self, wildcards) -> str:
-        return canonical_json(self.diagnosed_cells())
-
-    def calibration_settings(self, wildcards) -> str:
-        return canonical_json(self.config.calibration.model_dump(exclude={"tables"}))
-
-    def counterexample_settings(self, wildcards) -> str:
-        return canonical_json(self.config.counterexample.model_dump())
-
-    def table_style(self, wildcards) -> str:
-        return canonical_json(self.config.table.model_dump())
-
-    # --- the tables beside table 2 ---
-
-    def _described(self, arm, usual: str | None = None) -> dict:
-        """What a table says of an arm; keys beyond the first four only where there is something to say.
-
-        usual: the backbone of which it says nothing (default: the study's).
+        UserError if published weights are too few for an arm, or an arm has a name of the grid's.
         """
-        described = arm.model_dump(include={"name", "members", "steps", "transfer"})
-        if arm.one_seed:
-            described["one_seed"] = True
-        if (name := self.backbone_of(arm)) != (usual or self.config.backbone):
-            changes = self.config.backbones[name].pretrain
-            changes = changes.model_dump(exclude_unset=True) if changes is not None else {}
-            described["backbone"] = {"name": name, "changes": changes}
-        if other := self._pretrained_on(arm):
-            described["pretrained_on"] = other
-        if arm.training is not None and (changes := arm.training.model_dump(exclude_unset=True)):
-            described["training"] = changes
-        if arm.published:
-            described["published"] = arm.published
-        return described
-
-    def _pretrained_on(self, arm) -> str | None:
-        """What an arm's published weights were pretrained on, where that is not the source."""
-        return self.config.publications[self.backbone_of(arm)].pretrained_on if self.is_published(arm) else None
-
-    def arm_table_cells(self, wildcards) -> str:
-        return canonical_json(self.cells(self.rows_of(wildcards.table), self.targets_of(wildcards.table)))
-
-    def arm_table_arms(self, wildcards) -> str:
-        """The rows, with their backbones: the stage counts parameters."""
-        rows = self.rows_of(wildcards.table)
-        settings = [self.config.backbones[self.backbone_of(arm)].settings() for arm in rows]
-        usual = self.config.tables[wildcards.table].backbone
-        return canonical_json([self._described(arm, usual) | {"settings": own} for arm, own in zip(rows, settings)])
-
-    def gap_arms(self, wildcards) -> str:
-        """The rows of a table of gaps, or of spurious features."""
-        usual = self.config.tables[wildcards.table].backbone
-        return canonical_json([self._described(arm, usual) for arm in self.rows_of(wildcards.table)])
-
-    def gap_metric(self, wildcards) -> str:
-        self.rows_of(wildcards.table)  # says what is missing where the study has no such table
-        return self.config.tables[wildcards.table].metric
-
-    # The rule of the spurious features has no wildcard, so these say themselves which table they are of.
-
-    def spurious_cells(self, wildcards=None) -> str:
-        return self.arm_table_cells(SPURIOUS)
-
-    def spurious_arms(self, wildcards=None) -> str:
-        return self.gap_arms(SPURIOUS)
-
-    def spurious_data_sets(self, wildcards=None) -> str:
-        return self.table_data_sets(SPURIOUS)
-
-    def spurious_predictions(self, wildcards=None) -> list[str]:
-        return self.arm_table_predictions(SPURIOUS)
-
-    def spurious_predictions_sidecars(self, wildcards=None) -> list[str]:
-        return self.arm_table_predictions_sidecars(SPURIOUS)
-
-    def spurious_indices(self, wildcards=None) -> list[str]:
-        """The evaluation index of each of its data sets."""
-        return [f"results/data_sets/{name}/evaluation.index.parquet" for name in self.targets_of(SPURIOUS.table)]
-
-    def spurious_groups(self, wildcards=None) -> str:
-        return canonical_json(self.config.reweight.groups)
-
-    def reweight_settings(self, wildcards) -> str:
-        return canonical_json(self.config.reweight.model_dump())
-
-    def source_image_size(self, wildcards) -> int:
-        """Of the table's source."""
-        return self.config.data_sets[self.source_of_table(wildcards.table)].transform.size
-
-    def grid_cells(self, wildcards) -> str:
-        return canonical_json(self.cells(self.grid_arms.values(), self.targets_of("grid")))
-
-    def grid_data_sets(self, wildcards=None) -> str:
-        return self.table_data_sets(GRID)
-
-    def grid_rows(self, wildcards) -> str:
-        """The grid's arms; `in_table`: whether it is a row of table 2, and so of its budget."""
-        own = {arm.name for arm in self.config.arms}
-        return canonical_json([self._described(arm) | {"in_table": arm.name in own} for arm in self.grid_arms.values()])
+        self.config, self.paths = config, Paths()
+        self.data_sets, self.chains = DataSets(config), Chains(config)
+        try:
+            self.publications = Publications(config, self.chains, self.paths)
+            self.arms = Arms(config, self.chains, self.publications)
+        except UserError as error:
+            where = f"{', '.join(map(str, files))}: " if files else ""
+            raise UserError(f"{where}{error}") from None
+        self.tables = Tables(config, self.chains, self.arms, self.data_sets)
+        self.patterns = patterns_of(config, self.arms, self.data_sets, self.publications)
+        self.inputs = Inputs(self.paths, self.chains, self.publications, self.arms, self.data_sets, self.tables)
+        self.params = Params(config, self.chains, self.publications, self.arms, self.data_sets)
+        self.table_params = TableParams(config, self.chains, self.arms, self.data_sets, self.tables)
+        self.resources = Resources(config, self.publications)

@@ -1,0 +1,255 @@
+"""
+Tables: what is measured, put together. Each takes seconds and computes nothing but summaries.
+
+    tabulate                 table 2, the result of the study
+    tabulate_arms            the tables of arms beside it: table 1, its controls, other families of networks
+    tabulate_gap             direct or transferred? of images (`gap`) and of genomic sequences (`genomics`)
+    tabulate_spurious        average and worst group's accuracy where a feature is spurious
+    tabulate_grid            every number of members at every number of steps
+    tabulate_diagnostics     what the members of each arm contribute
+    tabulate_counterexample  what the counterexample's networks keep and probes on their features solve
+
+Input   the metrics or predictions of every cell (arm on data set) of the table, whose arms the config lists; diagnostics of
+        cells; the counterexample's networks.
+Output  results/{table}.csv              one line per arm (and per data set, or selection, where there are many figures)
+        results/{table}.md, .tex, .svg   the same for readers, and the figure; not all tables have all
+        results/metrics.parquet          everything of table 2, in long form
+
+Only table 2 is made by default; the others are made when a file of them is asked for. Arms that tables share are probed once.
+"""
+
+table2 = paths.table.at(table="table2")
+spurious = paths.table.at(table="spurious")
+grid = paths.table.at(table="grid")
+diagnostics = paths.table.at(table="diagnostics")
+counterexample = paths.table.at(table="counterexample")
+
+
+rule tabulate:
+    """Table 2: mean, standard deviation and number of replicates, both selections."""
+    input:
+        code=code_of("tabulate"),
+        probes=of_table(study.inputs.metrics, "table2"),
+    output:
+        csv=table2.csv,
+        markdown=table2.markdown,
+        tex=table2.tex,
+        svg=table2.svg,
+        metrics=paths.metrics,
+    log:
+        paths.log("tabulate"),
+    benchmark:
+        paths.benchmark("tabulate")
+    params:
+        cells=of_table(study.table_params.cells, "table2"),
+        arms=of_table(study.table_params.rows, "table2"),
+        data_sets=of_table(study.table_params.columns, "table2"),
+        style=study.table_params.style,
+    shell:
+        "python -m workflow_scripts.tabulate"
+        " --probes {input.probes:q}"
+        " --cells {params.cells:q}"
+        " --arms {params.arms:q}"
+        " --data-sets {params.data_sets:q}"
+        " --style {params.style:q}"
+        " --csv {output.csv:q}"
+        " --markdown {output.markdown:q}"
+        " --tex {output.tex:q}"
+        " --svg {output.svg:q}"
+        " --metrics {output.metrics:q}"
+        " 2> {log:q}"
+
+
+rule tabulate_arms:
+    """A table of arms, as table 2, with parameters counted and published figures beside the measured ones."""
+    input:
+        code=code_of("tabulate_arms"),
+        probes=study.inputs.metrics,
+    output:
+        csv=paths.table.csv,
+        markdown=paths.table.markdown,
+        tex=paths.table.tex,
+        svg=paths.table.svg,
+    log:
+        paths.log("tabulate_arms"),
+    benchmark:
+        paths.benchmark("tabulate_arms")
+    wildcard_constraints:
+        table=study.patterns["table"],
+    params:
+        cells=study.table_params.cells,
+        arms=study.table_params.rows_with_networks,
+        image_size=study.table_params.image_size,
+        data_sets=study.table_params.columns,
+        style=study.table_params.style,
+    shell:
+        "python -m workflow_scripts.tabulate_arms"
+        " --table {wildcards.table}"
+        " --probes {input.probes:q}"
+        " --cells {params.cells:q}"
+        " --arms {params.arms:q}"
+        " --data-sets {params.data_sets:q}"
+        " --style {params.style:q}"
+        " --image-size {params.image_size}"
+        " --csv {output.csv:q}"
+        " --markdown {output.markdown:q}"
+        " --tex {output.tex:q}"
+        " --svg {output.svg:q}"
+        " 2> {log:q}"
+
+
+rule tabulate_gap:
+    """A table of gaps: the metric of each arm on each component of the mixture that backbones were pretrained on, and on
+    their mean, and how far it stays behind direct training (95 % interval over replicates).
+    """
+    input:
+        code=code_of("tabulate_gap"),
+        predictions=ancient(study.inputs.predictions),
+        predictions_sidecars=study.inputs.predictions_sidecars,
+    output:
+        csv=paths.table.csv,
+        markdown=paths.table.markdown,
+        svg=paths.table.svg,
+    log:
+        paths.log("tabulate_gap"),
+    benchmark:
+        paths.benchmark("tabulate_gap")
+    wildcard_constraints:
+        table=study.patterns["gap_table"],
+    params:
+        cells=study.table_params.cells,
+        arms=study.table_params.rows,
+        data_sets=study.table_params.columns,
+        metric=study.table_params.metric,
+        style=study.table_params.style,
+    shell:
+        "python -m workflow_scripts.tabulate_gap"
+        " --predictions {input.predictions:q}"
+        " --cells {params.cells:q}"
+        " --arms {params.arms:q}"
+        " --data-sets {params.data_sets:q}"
+        " --metric {params.metric}"
+        " --style {params.style:q}"
+        " --csv {output.csv:q}"
+        " --markdown {output.markdown:q}"
+        " --svg {output.svg:q}"
+        " 2> {log:q}"
+
+
+rule tabulate_spurious:
+    """The table of worst groups: mean and deviation over replicates, both selections, and published figures."""
+    input:
+        code=code_of("tabulate_spurious"),
+        predictions=ancient(of_table(study.inputs.predictions, "spurious")),
+        predictions_sidecars=of_table(study.inputs.predictions_sidecars, "spurious"),
+        indices=ancient(of_table(study.inputs.evaluation_indices, "spurious")),
+    output:
+        csv=spurious.csv,
+        markdown=spurious.markdown,
+        svg=spurious.svg,
+    log:
+        paths.log("tabulate_spurious"),
+    benchmark:
+        paths.benchmark("tabulate_spurious")
+    params:
+        cells=of_table(study.table_params.cells, "spurious"),
+        arms=of_table(study.table_params.rows, "spurious"),
+        data_sets=of_table(study.table_params.columns, "spurious"),
+        groups=study.table_params.groups,
+        style=study.table_params.style,
+    shell:
+        "python -m workflow_scripts.tabulate_spurious"
+        " --predictions {input.predictions:q}"
+        " --indices {input.indices:q}"
+        " --cells {params.cells:q}"
+        " --arms {params.arms:q}"
+        " --data-sets {params.data_sets:q}"
+        " --groups {params.groups:q}"
+        " --style {params.style:q}"
+        " --csv {output.csv:q}"
+        " --markdown {output.markdown:q}"
+        " --svg {output.svg:q}"
+        " 2> {log:q}"
+
+
+rule tabulate_grid:
+    """The grid, a line per number of members and of steps; in the figure, rows of table 2 are framed."""
+    input:
+        code=code_of("tabulate_grid"),
+        probes=of_table(study.inputs.metrics, "grid"),
+    output:
+        csv=grid.csv,
+        svg=grid.svg,
+    log:
+        paths.log("tabulate_grid"),
+    benchmark:
+        paths.benchmark("tabulate_grid")
+    params:
+        cells=of_table(study.table_params.cells, "grid"),
+        arms=study.table_params.grid_rows,
+        data_sets=of_table(study.table_params.columns, "grid"),
+        style=study.table_params.style,
+    shell:
+        "python -m workflow_scripts.tabulate_grid"
+        " --cells {params.cells:q}"
+        " --probes {input.probes:q}"
+        " --arms {params.arms:q}"
+        " --data-sets {params.data_sets:q}"
+        " --style {params.style:q}"
+        " --csv {output.csv:q} --svg {output.svg:q}"
+        " 2> {log:q}"
+
+
+rule tabulate_diagnostics:
+    """The diagnostics of all arms with more than one member, on every target that has a probe: replicates, mean, standard
+    deviation, least and most of each quantity."""
+    input:
+        code=code_of("tabulate_diagnostics"),
+        diagnostics=study.inputs.diagnoses,
+    output:
+        csv=diagnostics.csv,
+        svg=diagnostics.svg,
+    log:
+        paths.log("tabulate_diagnostics"),
+    benchmark:
+        paths.benchmark("tabulate_diagnostics")
+    params:
+        cells=study.table_params.diagnosed_cells,
+        arms=of_table(study.table_params.rows, "table2"),
+        data_sets=of_table(study.table_params.columns, "table2"),
+        style=study.table_params.style,
+    shell:
+        "python -m workflow_scripts.tabulate_diagnostics"
+        " --diagnostics {input.diagnostics:q}"
+        " --cells {params.cells:q}"
+        " --arms {params.arms:q}"
+        " --data-sets {params.data_sets:q}"
+        " --style {params.style:q}"
+        " --csv {output.csv:q} --svg {output.svg:q}"
+        " 2> {log:q}"
+
+
+rule tabulate_counterexample:
+    """The table of the counterexample: the exact optimum, then a line per network, weight decay and learning rate, mean over
+    mixtures and standard deviation over seeds."""
+    input:
+        code=code_of("tabulate_counterexample"),
+        runs=paths.counterexample.runs,
+        together=paths.counterexample.together,
+    output:
+        csv=counterexample.csv,
+        svg=counterexample.svg,
+    log:
+        paths.log("tabulate_counterexample"),
+    benchmark:
+        paths.benchmark("tabulate_counterexample")
+    params:
+        settings=study.params.counterexample,
+    shell:
+        "python -m workflow_scripts.tabulate_counterexample"
+        " --runs {input.runs:q}"
+        " --together {input.together:q}"
+        " --settings {params.settings:q}"
+        " --csv {output.csv:q}"
+        " --svg {output.svg:q}"
+        " 2> {log:q}"

@@ -1,0 +1,49 @@
+"""Chains of checkpoints: what each arm is pretrained on, and the steps at which a chain leaves a checkpoint."""
+
+from workflow_scripts.timecat.config.arms import Arm
+from workflow_scripts.timecat.config.model import Config
+
+
+class Chains:
+    """The chains of a config. A chain is (source, backbone); every seed has one of its own."""
+
+    def __init__(self, config: Config):
+        self._config = config
+
+    def backbone_of(self, arm: Arm) -> str:
+        """Return the name of an arm's backbone."""
+        return arm.backbone or self._config.backbone
+
+    def source_of(self, arm: Arm) -> str:
+        """Return the name of the data set that an arm is pretrained on."""
+        return arm.source or self._config.source
+
+    def trained_on(self, arm: Arm) -> tuple[str, str]:
+        """Return (source, backbone): the chain that an arm's checkpoints belong to."""
+        return self.source_of(arm), self.backbone_of(arm)
+
+    def is_published(self, arm: Arm) -> bool:
+        """Return whether an arm's members are imported, and not pretrained."""
+        if arm.steps is None:
+            return False
+        return self.source_of(arm) == self._config.source and self.backbone_of(arm) in self._config.publications
+
+    def milestones_of(self, backbone: str, source: str | None = None) -> list[int]:
+        """Return the steps at which a backbone on a source (default: the study's) leaves a checkpoint, ascending: those of
+        its arms, and for the study's source and backbone those of pretrain.milestones and grid.steps."""
+        chain = (source or self._config.source, backbone)
+        arms = [arm for arm in self._config.all_arms.values() if self.trained_on(arm) == chain]
+        steps = {step for arm in arms for step in arm.all_steps}
+        if chain == (self._config.source, self._config.backbone):
+            steps |= set(self._config.pretrain.milestones)
+            steps |= set(self._config.grid.steps or [] if self._config.grid else [])
+        return sorted(steps)
+
+    @property
+    def milestones(self) -> list[int]:
+        """The milestones of the study's source and backbone."""
+        return self.milestones_of(self._config.backbone)
+
+    def previous_step(self, source: str, backbone: str, step: int) -> int | None:
+        """Return the milestone before a step; None where the chain begins."""
+        return max((found for found in self.milestones_of(backbone, source) if found < step), default=None)

@@ -1,0 +1,64 @@
+"""A study's data sets: the views of each, what tables call it, and whether it has a probe of its own."""
+
+from workflow_scripts.timecat.config.data_sets import EvaluationFolder, Part
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.config.transforms import Transform
+from workflow_scripts.timecat.study.wildcards import SplitKey
+
+
+class DataSets:
+    """The data sets of a config, by name."""
+
+    def __init__(self, config: Config):
+        self._config = config
+
+    def view_names(self, data_set: str) -> list[str]:
+        """Return the names of the training views: view0, view1, ... or center; none where it is for evaluation only."""
+        block = self._config.data_sets[data_set]
+        if isinstance(block, EvaluationFolder):
+            return []
+        views = block.views or self._config.features.views
+        return list(views) if isinstance(views, list) else [f"view{number}" for number in range(views)]
+
+    def number_of_views(self, data_set: str) -> int | str | None:
+        """Return what tables say of the views: how many, "center", or None for a data set that is for evaluation only."""
+        if self.is_for_evaluation(data_set):
+            return None
+        names = self.view_names(data_set)
+        return "center" if names == ["center"] else len(names)
+
+    def transform(self, data_set: str) -> Transform:
+        """Return how images become inputs; a data set for evaluation only has that of its ``probe_of``."""
+        transform = getattr(self._config.data_sets[self.probed(data_set)], "transform", None)
+        assert isinstance(transform, Transform), "the config gives a part the whole's"
+        return transform
+
+    def image_size(self, data_set: str) -> int:
+        """Return the side of a data set's inputs, in pixels."""
+        return self.transform(data_set).size
+
+    def title(self, data_set: str) -> str:
+        """Return what tables and figures call a data set."""
+        return self._config.data_sets[data_set].title or data_set
+
+    def is_for_evaluation(self, data_set: str) -> bool:
+        """Return whether a data set has no training rows and no probe of its own."""
+        return isinstance(self._config.data_sets[data_set], EvaluationFolder)
+
+    def probed(self, data_set: str) -> str:
+        """Return the data set whose probe is read on this one: ``probe_of`` if it is for evaluation only, else itself."""
+        block = self._config.data_sets[data_set]
+        return block.probe_of if isinstance(block, EvaluationFolder) else data_set
+
+    def numbered_by(self, data_set: str, split: str) -> SplitKey | None:
+        """Return the split that numbers the classes of another one which cannot do so itself; None where it can.
+
+        A folder for evaluation only has the classes of the data set whose probe it is evaluated with; a part's rows for
+        evaluation have those of its training rows.
+        """
+        block = self._config.data_sets[data_set]
+        if isinstance(block, EvaluationFolder):
+            return SplitKey(block.probe_of, "evaluation")
+        if isinstance(block, Part) and split == "evaluation":
+            return SplitKey(data_set, "train")
+        return None

@@ -1,0 +1,185 @@
+"""Input functions of the rules: the files that a job reads, by its wildcards."""
+
+from workflow_scripts.timecat.study.arms import Arms
+from workflow_scripts.timecat.study.chains import Chains
+from workflow_scripts.timecat.study.data_sets import DataSets
+from workflow_scripts.timecat.study.paths import CellFiles, DataSetFiles, Paths, SidecarFiles, WeightsFiles
+from workflow_scripts.timecat.study.publications import Publications
+from workflow_scripts.timecat.study.tables import Tables
+from workflow_scripts.timecat.study.wildcards import (
+    CellKey,
+    CheckpointKey,
+    FeaturesKey,
+    HasCell,
+    HasCheckpoint,
+    HasDataSet,
+    HasMembers,
+    HasRun,
+    HasSplit,
+    HasTable,
+)
+
+
+class Inputs:
+    """The input files of a study's jobs, in the order in which stages expect them."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        chains: Chains,
+        publications: Publications,
+        arms: Arms,
+        data_sets: DataSets,
+        tables: Tables,
+    ):
+        self._paths, self._chains, self._publications = paths, chains, publications
+        self._arms, self._data_sets, self._tables = arms, data_sets, tables
+
+    # --- data sets ---
+
+    def probed_sidecar(self, wildcards: HasSplit) -> list[str]:
+        """Return the sidecar of what numbers the classes of a split, if it cannot do so itself (DataSets.numbered_by)."""
+        return [files.sidecar for files in self._numbering(wildcards)]
+
+    def probed_index(self, wildcards: HasSplit) -> list[str]:
+        """Return the index beside that."""
+        return [files.index for files in self._numbering(wildcards)]
+
+    def _numbering(self, wildcards: HasSplit) -> list[DataSetFiles]:
+        key = self._data_sets.numbered_by(wildcards.data_set, wildcards.split)
+        return [] if key is None else [self._paths.data_set.at(key)]
+
+    def train_beton(self, wildcards: HasDataSet) -> list[str]:
+        """Return the images that training features are of: none where a data set is for evaluation only."""
+        return [files.beton for files in self._train(wildcards.data_set)]
+
+    def train_sidecar(self, wildcards: HasDataSet) -> list[str]:
+        """Return the sidecar beside that."""
+        return [files.sidecar for files in self._train(wildcards.data_set)]
+
+    def _train(self, data_set: str) -> list[DataSetFiles]:
+        if self._data_sets.is_for_evaluation(data_set):
+            return []
+        return [self._paths.data_set.at(data_set=data_set, split="train")]
+
+    # --- checkpoints ---
+
+    def previous_state(self, wildcards: HasCheckpoint) -> list[str]:
+        """Return the training state that a milestone continues from; none at the start of the chain."""
+        step = self._chains.previous_step(wildcards.source, wildcards.backbone, int(wildcards.step))
+        return [] if step is None else [self._paths.checkpoint.at(wildcards, step=str(step)).state]
+
+    def previous_sidecar(self, wildcards: HasCheckpoint) -> list[str]:
+        """Return the sidecar of that state."""
+        step = self._chains.previous_step(wildcards.source, wildcards.backbone, int(wildcards.step))
+        return [] if step is None else [self._paths.checkpoint.at(wildcards, step=str(step)).state_sidecar]
+
+    def published_file(self, wildcards: HasRun) -> str:
+        """Return the file that a checkpoint is imported from: where it is, or where it is downloaded to."""
+        return self._publications[wildcards.backbone].file(int(wildcards.seed), int(wildcards.step))
+
+    def published_sidecar(self, wildcards: HasRun) -> list[str]:
+        """Return the sidecar of that file if it is downloaded."""
+        return self._publications[wildcards.backbone].sidecars(int(wildcards.seed), int(wildcards.step))
+
+    def member_weights(self, wildcards: HasMembers) -> list[str]:
+        """Return the weights of an arm's members for fine-tuning, replicate after replicate; none where training is from
+        nothing."""
+        return [files.weights for files in self._weights(wildcards.arm)]
+
+    def member_weights_sidecars(self, wildcards: HasMembers) -> list[str]:
+        """Return the sidecars of those weights."""
+        return [files.weights_sidecar for files in self._weights(wildcards.arm)]
+
+    def _weights(self, arm: str) -> list[WeightsFiles]:
+        return (
+            []
+            if self._arms[arm].transfer == "direct"
+            else [self._paths.checkpoint.at(key) for key in self._members(arm)]
+        )
+
+    def _members(self, arm: str) -> list[CheckpointKey]:
+        """Return the checkpoints of an arm, replicate after replicate, member after member."""
+        return [member for replicate in self._arms.checkpoints_of(self._arms[arm]) for member in replicate]
+
+    # --- features and heads ---
+
+    def feature_folders(self, wildcards: HasMembers) -> list[str]:
+        """Return the folders of features of an arm on a data set: replicate after replicate, member after member."""
+        return [files.path for files in self._features(wildcards)]
+
+    def feature_sidecars(self, wildcards: HasMembers) -> list[str]:
+        """Return the sidecars of those folders."""
+        return [files.sidecar for files in self._features(wildcards)]
+
+    def _features(self, wildcards: HasMembers) -> list[SidecarFiles]:
+        return [
+            self._paths.features.at(FeaturesKey(**vars(member), data_set=wildcards.data_set))
+            for member in self._members(wildcards.arm)
+        ]
+
+    def heads(self, wildcards: HasCell) -> str:
+        """Return the heads that a data set for evaluation only is read with."""
+        return self._paths.probe.at(wildcards, data_set=self._data_sets.probed(wildcards.data_set)).heads
+
+    def heads_sidecar(self, wildcards: HasCell) -> str:
+        """Return the sidecar of those heads."""
+        return self._paths.probe.at(wildcards, data_set=self._data_sets.probed(wildcards.data_set)).heads_sidecar
+
+    # --- tables: a function of {table}, or of no wildcard ---
+
+    def cell_files(self, cell: CellKey) -> CellFiles:
+        """Return the files of a cell: of a probe, of a probe that is read on a folder for evaluation only, or of another
+        transfer."""
+        transfer = self._arms[cell.arm].transfer
+        if transfer == "reweight":
+            return self._paths.reweighting.at(cell)
+        if transfer != "probe":
+            return self._paths.transfer.at(cell)
+        if self._data_sets.is_for_evaluation(cell.data_set):
+            return self._paths.evaluation.at(cell)
+        return self._paths.probe.at(cell)
+
+    def metrics(self, wildcards: HasTable) -> list[str]:
+        """Return the metrics of every cell of a table, in the order of Tables.cells."""
+        return [self.cell_files(cell).metrics for cell in self._tables.cells(wildcards.table)]
+
+    def predictions(self, wildcards: HasTable) -> list[str]:
+        """Return the predictions of the same cells."""
+        return [self.cell_files(cell).predictions for cell in self._tables.cells(wildcards.table)]
+
+    def predictions_sidecars(self, wildcards: HasTable) -> list[str]:
+        """Return the sidecars of those predictions."""
+        return [self.cell_files(cell).predictions_sidecar for cell in self._tables.cells(wildcards.table)]
+
+    def evaluation_indices(self, wildcards: HasTable) -> list[str]:
+        """Return the index of the evaluation rows of each data set of a table."""
+        return [files.index for files in self._evaluation(wildcards.table)]
+
+    def evaluation_sidecars(self, wildcards: HasTable) -> list[str]:
+        """Return the sidecars beside those indices."""
+        return [files.sidecar for files in self._evaluation(wildcards.table)]
+
+    def train_indices(self, wildcards: HasTable) -> list[str]:
+        """Return the index of the training rows of each one's probe: of a data set for evaluation only, of its `probe_of`."""
+        return [files.index for files in self._training(wildcards.table)]
+
+    def train_sidecars(self, wildcards: HasTable) -> list[str]:
+        """Return the sidecars beside those indices."""
+        return [files.sidecar for files in self._training(wildcards.table)]
+
+    def _evaluation(self, table: str) -> list[DataSetFiles]:
+        names = self._tables.data_sets(table)
+        return [self._paths.data_set.at(data_set=name, split="evaluation") for name in names]
+
+    def _training(self, table: str) -> list[DataSetFiles]:
+        names = map(self._data_sets.probed, self._tables.data_sets(table))
+        return [self._paths.data_set.at(data_set=name, split="train") for name in names]
+
+    def diagnoses(self, wildcards: object = None) -> list[str]:
+        """Return the diagnostics of every cell of Tables.diagnosed_cells."""
+        return [self._paths.diagnosis.at(cell).path for cell in self._tables.diagnosed_cells()]
+
+    def all_tables(self, wildcards: object = None) -> list[str]:
+        """Return every table that the study has."""
+        return [self._paths.table.at(table=name).csv for name in self._tables.names]

@@ -1,0 +1,195 @@
+"""Where a study's files stand: each template of a path once, for rules, input functions and the planner.
+
+Rules use a template as it is, with its wildcards: ``paths.checkpoint.weights``. Everything else fills it:
+``paths.checkpoint.at(key).weights``, or some of its wildcards only: ``paths.data_set.at(split="train").index``.
+"""
+
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+WILDCARD = re.compile(r"\{(\w+)\}")
+
+SPLIT = "{data_set}/{split}"
+CHECKPOINT = "{source}/{backbone}/seed{seed}/step{step}"
+FEATURES = CHECKPOINT + "/{data_set}"
+CELL = "{source}/{data_set}/{arm}"
+
+# What names a job of each rule, in its log and benchmark.
+JOBS = {
+    "build_image": "timecat",
+    "write_dataset": SPLIT,
+    "pretrain": CHECKPOINT,
+    "download": "{download}",
+    "import_checkpoint": CHECKPOINT,
+    "extract_features": FEATURES,
+    **dict.fromkeys(("probe", "evaluate_probe", "transfer", "reweight", "diagnose"), CELL),
+    "tabulate": "table2",
+    "tabulate_diagnostics": "diagnostics",
+    "tabulate_arms": "{table}",
+    "tabulate_gap": "{table}",
+    "tabulate_spurious": "spurious",
+    "tabulate_grid": "grid",
+    "calibration": "calibration",
+    "counterexample": "counterexample",
+    "tabulate_counterexample": "counterexample",
+}
+
+
+def filled(template: str, key: object = None, **values: str) -> str:
+    """Return a template with the values of a key (or of Snakemake's wildcards) and ``values``; other wildcards stay."""
+
+    def value(wildcard: re.Match[str]) -> str:
+        name = wildcard[1]
+        return values[name] if name in values else str(getattr(key, name, wildcard[0]))
+
+    return WILDCARD.sub(value, template)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files that belong together: of templates, or of one key."""
+
+    def at(self, key: object = None, **values: str) -> Self:
+        """Return the same files with their wildcards filled (see filled)."""
+        return replace(self, **{name: filled(template, key, **values) for name, template in self._by_name().items()})
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The paths of all of them."""
+        return tuple(self._by_name().values())
+
+    def _by_name(self) -> dict[str, str]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class DataSetFiles(Files):
+    """One split of a data set."""
+
+    beton: str
+    sidecar: str
+    index: str
+    skipped: str
+
+
+@dataclass(frozen=True)
+class WeightsFiles(Files):
+    """The weights of a checkpoint, which an import leaves alone."""
+
+    weights: str
+    weights_sidecar: str
+
+
+@dataclass(frozen=True)
+class CheckpointFiles(WeightsFiles):
+    """A checkpoint as pretraining leaves it."""
+
+    state: str
+    state_sidecar: str
+    training_log: str
+
+
+@dataclass(frozen=True)
+class OneFile(Files):
+    """A file."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class SidecarFiles(OneFile):
+    """A file or folder, and its sidecar."""
+
+    sidecar: str
+
+
+@dataclass(frozen=True)
+class CellFiles(Files):
+    """What every arm leaves on a data set, however it is transferred."""
+
+    metrics: str
+    predictions: str
+    predictions_sidecar: str
+
+
+@dataclass(frozen=True)
+class ProbeFiles(CellFiles):
+    """What a probe leaves: the selected heads, too."""
+
+    heads: str
+    heads_sidecar: str
+
+
+@dataclass(frozen=True)
+class NetworksFiles(Files):
+    """The counterexample's networks: each one, and probes on the features of several together."""
+
+    runs: str
+    together: str
+
+
+@dataclass(frozen=True)
+class TableFiles(Files):
+    """A table in the forms that it may have."""
+
+    csv: str
+    markdown: str
+    tex: str
+    svg: str
+
+
+class Paths:
+    """The templates of all files below a study's folder of results."""
+
+    def __init__(self, root: str = "results"):
+        self.root = root
+        self.data_sets = f"{root}/data_sets"
+        self.data_set = _data_set(f"{self.data_sets}/{SPLIT}")
+        self.checkpoints = f"{root}/checkpoints"
+        self.checkpoint = _checkpoint(f"{self.checkpoints}/{CHECKPOINT}")
+        # The SHA-256 of published weights that are local files.
+        self.published_digests = f"{self.checkpoints}/published.json"
+        self.downloads = f"{root}/downloads"
+        self.download = _with_sidecar(f"{self.downloads}/{{download}}")
+        self.features = _with_sidecar(f"{root}/features/{FEATURES}")
+        self.probe = _probe(f"{root}/probes/{CELL}")
+        self.evaluation = _cell(f"{root}/evaluations/{CELL}")
+        self.transfer = _cell(f"{root}/transfers/{CELL}")
+        self.reweighting = _cell(f"{root}/reweightings/{CELL}")
+        self.diagnosis = OneFile(f"{root}/diagnostics/{CELL}.parquet")
+        self.table = TableFiles(*(f"{root}/{{table}}.{ending}" for ending in ("csv", "md", "tex", "svg")))
+        self.metrics = f"{root}/metrics.parquet"
+        self.calibration_replicates = f"{root}/calibration_replicates.csv"
+        self.counterexample = NetworksFiles(f"{root}/counterexample.parquet", f"{root}/counterexample_together.parquet")
+
+    def log(self, rule: str) -> str:
+        """Return the template of a rule's log."""
+        return f"{self.root}/logs/{rule}/{JOBS[rule]}.log"
+
+    def benchmark(self, rule: str) -> str:
+        """Return the template of a rule's benchmark."""
+        return f"{self.root}/benchmarks/{rule}/{JOBS[rule]}.tsv"
+
+
+def _data_set(stem: str) -> DataSetFiles:
+    return DataSetFiles(f"{stem}.beton", f"{stem}.beton.json", f"{stem}.index.parquet", f"{stem}.skipped.tsv")
+
+
+def _checkpoint(stem: str) -> CheckpointFiles:
+    weights, state = f"{stem}.safetensors", f"{stem}.state.pt"
+    return CheckpointFiles(weights, f"{weights}.json", state, f"{state}.json", f"{stem}.jsonl")
+
+
+def _with_sidecar(path: str) -> SidecarFiles:
+    return SidecarFiles(path, f"{path}.json")
+
+
+def _cell(stem: str) -> CellFiles:
+    predictions = f"{stem}.predictions.parquet"
+    return CellFiles(f"{stem}.parquet", predictions, f"{predictions}.json")
+
+
+def _probe(stem: str) -> ProbeFiles:
+    heads = f"{stem}.heads.safetensors"
+    return ProbeFiles(**vars(_cell(stem)), heads=heads, heads_sidecar=f"{heads}.json")

@@ -1,0 +1,138 @@
+"""Params of the rules that make tables: cells, rows and columns as stages are told of them.
+
+Functions read the wildcard {table}; a rule that makes one table and has no such wildcard asks by ``of_table``.
+"""
+
+from typing import Any
+
+from workflow_scripts.timecat.artifacts.digests import canonical_json
+from workflow_scripts.timecat.config.arms import Arm
+from workflow_scripts.timecat.config.gap import GapTable
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.study.arms import Arms
+from workflow_scripts.timecat.study.chains import Chains
+from workflow_scripts.timecat.study.data_sets import DataSets
+from workflow_scripts.timecat.study.tables import TABLE2, Tables
+from workflow_scripts.timecat.study.wildcards import CellKey, HasTable
+
+
+class TableParams:
+    """What the stages that make tables are told, as JSON."""
+
+    def __init__(self, config: Config, chains: Chains, arms: Arms, data_sets: DataSets, tables: Tables):
+        self._config, self._chains, self._arms = config, chains, arms
+        self._data_sets, self._tables = data_sets, tables
+
+    # --- cells ---
+
+    def cells(self, wildcards: HasTable) -> str:
+        """Return the cells of a table, in the order of its inputs."""
+        return _told(self._tables.cells(wildcards.table))
+
+    def diagnosed_cells(self, wildcards: object) -> str:
+        """Return the cells that are taken apart."""
+        return _told(self._tables.diagnosed_cells())
+
+    # --- rows ---
+
+    def rows(self, wildcards: HasTable) -> str:
+        """Return the rows of a table."""
+        usual = self._tables.backbone(wildcards.table)
+        return canonical_json([self._row(arm, usual) for arm in self._tables.rows(wildcards.table)])
+
+    def rows_with_networks(self, wildcards: HasTable) -> str:
+        """Return the rows of a table with the network of each, whose parameters the stage counts."""
+        usual = self._tables.backbone(wildcards.table)
+        rows = self._tables.rows(wildcards.table)
+        networks = [self._config.backbones[self._chains.backbone_of(arm)].settings() for arm in rows]
+        return canonical_json([self._row(arm, usual) | {"settings": own} for arm, own in zip(rows, networks)])
+
+    def grid_rows(self, wildcards: object) -> str:
+        """Return the grid's arms; `in_table`: whether it is a row of table 2, and so of its budget."""
+        own = {arm.name for arm in self._config.arms}
+        rows = self._tables.rows("grid")
+        return canonical_json([self._row(arm, self._config.backbone) | {"in_table": arm.name in own} for arm in rows])
+
+    def calibrated_rows(self, wildcards: object) -> str:
+        """Return the rows of all tables that are calibrated, table 2's first."""
+        names = dict.fromkeys(cell.arm for cell in self._tables.calibrated_cells())
+        return canonical_json([self._row(self._arms[name], self._config.backbone) for name in names])
+
+    def _row(self, arm: Arm, usual: str) -> dict[str, Any]:
+        """Return what a table says of an arm; keys beyond the first four only where there is something to say.
+
+        usual: the backbone of which it says nothing.
+        """
+        described = arm.model_dump(include={"name", "members", "steps", "transfer"})
+        if arm.one_seed:
+            described["one_seed"] = True
+        if (name := self._chains.backbone_of(arm)) != usual:
+            recipe = self._config.backbones[name].pretrain
+            changes: dict[str, Any] = {} if recipe is None else recipe.model_dump(exclude_unset=True)
+            described["backbone"] = {"name": name, "changes": changes}
+        if other := self._pretrained_on(arm):
+            described["pretrained_on"] = other
+        if arm.training is not None and (training := arm.training.model_dump(exclude_unset=True)):
+            described["training"] = training
+        if arm.published:
+            described["published"] = arm.published
+        return described
+
+    def _pretrained_on(self, arm: Arm) -> str | None:
+        """Return what an arm's published weights were pretrained on, where that is not the source."""
+        if not self._chains.is_published(arm):
+            return None
+        return self._config.publications[self._chains.backbone_of(arm)].pretrained_on
+
+    # --- columns ---
+
+    def columns(self, wildcards: HasTable) -> str:
+        """Return the data sets of a table."""
+        table = wildcards.table
+        return canonical_json([self._column(name, table) for name in self._tables.targets(table)])
+
+    def calibrated_columns(self, wildcards: object) -> str:
+        """Return the data sets of all tables that are calibrated, each as the table that has it first describes it."""
+        return canonical_json([self._column(*found) for found in self._tables.calibrated_data_sets().items()])
+
+    def _column(self, name: str, table: str) -> dict[str, Any]:
+        """Return what a table says of a data set."""
+        rows = self._tables.rows(table if table in self._config.tables else TABLE2)
+        described: dict[str, Any] = {
+            "name": name,
+            "title": self._data_sets.title(name),
+            "in_distribution": name == self._tables.source(table) and not all(map(self._pretrained_on, rows)),
+            "views": self._data_sets.number_of_views(name),
+        }
+        if self._data_sets.is_for_evaluation(name):
+            described["probe_of"] = self._data_sets.title(self._data_sets.probed(name))
+        return described
+
+    # --- all else ---
+
+    def metric(self, wildcards: HasTable) -> str:
+        """Return the metric of a table of gaps, as it is."""
+        self._tables.rows(wildcards.table)  # says what is missing where the study has no such table
+        block = self._config.tables[wildcards.table]
+        assert isinstance(block, GapTable), wildcards.table
+        return block.metric
+
+    def image_size(self, wildcards: HasTable) -> int:
+        """Return the side of the inputs of a table's source, in pixels."""
+        return self._data_sets.image_size(self._tables.source(wildcards.table))
+
+    def groups(self, wildcards: object) -> str:
+        """Return the columns of the index that make groups."""
+        return canonical_json(self._config.reweight.groups)
+
+    def calibration(self, wildcards: object) -> str:
+        """Return how calibration is measured."""
+        return canonical_json(self._config.calibration.model_dump(exclude={"tables"}))
+
+    def style(self, wildcards: object) -> str:
+        """Return how figures look."""
+        return canonical_json(self._config.table.model_dump())
+
+
+def _told(cells: list[CellKey]) -> str:
+    return canonical_json([{"arm": cell.arm, "data_set": cell.data_set} for cell in cells])

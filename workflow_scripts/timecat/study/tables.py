@@ -1,0 +1,103 @@
+"""A study's tables: the rows, data sets and cells of each."""
+
+from collections.abc import Iterable
+
+from workflow_scripts.timecat.config.arms import Arm
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.study.arms import Arms
+from workflow_scripts.timecat.study.chains import Chains
+from workflow_scripts.timecat.study.data_sets import DataSets
+from workflow_scripts.timecat.study.wildcards import CellKey
+
+TABLE2 = "table2"
+
+
+class Tables:
+    """The tables of a config by name: "table2", the blocks beside it, "grid", "calibration" and "counterexample"."""
+
+    def __init__(self, config: Config, chains: Chains, arms: Arms, data_sets: DataSets):
+        self._config, self._chains, self._arms, self._data_sets = config, chains, arms, data_sets
+
+    @property
+    def names(self) -> list[str]:
+        """All that the study has a block for; calibration and the counterexample have defaults for all they need."""
+        grid = ["grid"] if self._config.grid is not None else []
+        return [TABLE2, *self._config.tables, *grid, "calibration", "counterexample"]
+
+    def rows(self, table: str) -> list[Arm]:
+        """Return the arms of a table, in order. UserError where the study has no such table."""
+        if table == TABLE2:
+            return self._config.arms
+        if table == "grid":
+            if self._config.grid is None:
+                raise UserError(
+                    "the study has no block `grid`; add it to the config (`grid: {}` will do), or ask for less"
+                )
+            return list(self._arms.grid.values())
+        block = self._config.tables.get(table)
+        if block is None:
+            raise UserError(
+                f"the study has no block `{table}`; add it to the config (config/README.md), or ask for less"
+            )
+        return [self._arms[name] for name in block.names]
+
+    def targets(self, table: str) -> list[str]:
+        """Return the data sets of a table, in the order of its columns."""
+        block = self._config.grid if table == "grid" else self._config.tables.get(table)
+        return (block.targets if block is not None else None) or self._config.targets
+
+    def data_sets(self, table: str) -> list[str]:
+        """Return the data sets of a table's cells: its targets, or of "calibration" those of all its tables."""
+        return list(self.calibrated_data_sets()) if table == "calibration" else self.targets(table)
+
+    def source(self, table: str) -> str:
+        """Return the data set that a table's arms are pretrained on."""
+        block = self._config.tables.get(table)
+        return (block.source if block is not None else None) or self._config.source
+
+    def backbone(self, table: str) -> str:
+        """Return the backbone of a table's own arms."""
+        block = self._config.tables.get(table)
+        return (block.backbone if block is not None else None) or self._config.backbone
+
+    def cells(self, table: str) -> list[CellKey]:
+        """Return the cells of a table, arm by arm."""
+        if table == "counterexample":
+            return []
+        if table == "calibration":
+            return self.calibrated_cells()
+        targets = self.targets(table)
+        return [self._arms.cell(arm.name, data_set) for arm in self.rows(table) for data_set in targets]
+
+    # --- calibration and diagnostics ---
+
+    def calibrated(self) -> list[str]:
+        """Return the tables whose arms are calibrated, table 2 first."""
+        wanted = self._config.calibration.tables
+        return [TABLE2, *(self._config.tables if wanted is None else wanted)]
+
+    def calibrated_cells(self) -> list[CellKey]:
+        """Return the cells of those tables, each once."""
+        return _each_once(cell for table in self.calibrated() for cell in self.cells(table))
+
+    def calibrated_data_sets(self) -> dict[str, str]:
+        """Return the data sets of those cells, each with the table that has it first."""
+        found = dict[str, str]()
+        for table in self.calibrated():
+            found |= {name: table for name in self.targets(table) if name not in found}
+        return found
+
+    def diagnosed_cells(self) -> list[CellKey]:
+        """Return the cells of table 2 that are probes with more than one member, arm by arm."""
+        return [
+            cell
+            for cell in self.cells(TABLE2)
+            if self._arms[cell.arm].transfer == "probe"
+            and self._arms[cell.arm].members > 1
+            and not self._data_sets.is_for_evaluation(cell.data_set)
+        ]
+
+
+def _each_once(cells: Iterable[CellKey]) -> list[CellKey]:
+    return list(dict.fromkeys(cells))
