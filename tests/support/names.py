@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.studies import ROOT
 
 FOLDERS = ("workflow_scripts", "tests", "benchmarks")
-DOTTED = re.compile(r"(?<![\w./-])([a-z_]\w*(?:\.[A-Za-z_]\w*)+)")
+DOTTED = re.compile(r"(?<![\w./{-])([a-z_]\w*(?:\.[A-Za-z_]\w*)+)")
 SUFFIXES = frozenset({"csv", "json", "md", "parquet", "py", "smk", "svg", "tsv", "yaml"})
 FOREIGN = {"category_id"}  # keys of files that others publish
 QUOTED = re.compile(r"(?<!`)`{1,2}([a-z]+(?:_[a-z0-9]+)+)`{1,2}(?!`)")

@@ -8,6 +8,7 @@ import pytest
 from tests.support.studies import values_of
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import TableKey
 from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet, OtherBackbone, Style
 from workflow_scripts.timecat.tables.options import parsed_as, table_parser
 
@@ -54,21 +55,16 @@ def test_arms_are_typed():
 @pytest.mark.parametrize("name", ["config.yaml", "paper.yaml", "tiny.yaml"])
 def test_what_a_study_passes_is_parsed(name):
     """Each key that a study writes is a field."""
-    from types import SimpleNamespace
-
     study = Study(read_config(values_of(f"config/{name}"), []))
-    tables = [SimpleNamespace(table=table) for table in study.config.tables]
+    params, table2 = study.table_params, TableKey("table2")
+    tables = [TableKey(table) for table in study.config.tables]
+    grid = [params.grid_rows(None)] if study.config.grid else []
     told = {
-        Arm: [
-            study.table_arms(None),
-            study.calibration_arms(None),
-            study.grid_rows(None) if study.config.grid else "[]",
-        ]
-        + [study.arm_table_arms(table) for table in tables],
-        Cell: [study.table_cells(None), study.calibration_cells(None), study.diagnostics_cells(None)],
-        DataSet: [study.calibration_data_sets(None), *(study.table_data_sets(table) for table in tables)],
+        Arm: [params.rows(table2), params.calibrated_rows(None), *grid, *map(params.rows_with_networks, tables)],
+        Cell: [params.cells(table2), params.cells(TableKey("calibration")), params.diagnosed_cells(None)],
+        DataSet: [params.calibrated_columns(None), *map(params.columns, tables)],
     }
     for kind, texts in told.items():
         for text in texts:
             assert len(parsed_as(list[kind])(text)) == len(json.loads(text))
-    assert parsed_as(Style)(study.table_style(None)).height > 0
+    assert parsed_as(Style)(params.style(None)).height > 0
