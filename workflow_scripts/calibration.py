@@ -4,7 +4,9 @@ from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.measures import groups
+from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
 from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, parser, run
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.tables import calibration as calibration_table
 from workflow_scripts.timecat.tables.figures import accuracies
 from workflow_scripts.timecat.tables.figures import calibration as calibration_figure
@@ -23,10 +25,16 @@ def main() -> None:
         ("cells", '[{"arm", "data_set"}, ...], in the order of --predictions'),
         ("arms", '[{"name", "members", "steps", "transfer"}, ...], in order'),
         ("data-sets", '[{"name", "title", "in_distribution"}, ...], in order'),
-        ("settings", '{"bins", "minimum_rows", "depth", "draws"}'),
         ("style", '{"width_per_panel", "height"} of a panel, in inches'),
     ):
         command.add_argument(f"--{name}", type=json_value, required=True, metavar="JSON", help=meaning)
+    command.add_argument(
+        "--settings",
+        type=json_of(CalibrationSettings),
+        required=True,
+        metavar="JSON",
+        help='{"bins", "minimum_rows", "depth", "draws"}',
+    )
     command.add_argument(
         "--drawn", type=int, required=True, help="how many of the arms, from the first, the figure has"
     )
@@ -40,7 +48,7 @@ def main() -> None:
         index = calibration_table.read_index(path)
         of = groups.groupings(index, calibration_table.read_index(train))
         segments[data_set["name"]] = groups.make_segments(
-            index.num_rows, of, given.settings["minimum_rows"], given.settings["depth"]
+            index.num_rows, of, given.settings.minimum_rows, given.settings.depth
         )
         indices[data_set["name"]] = path, index
         names = ", ".join(one.name for one in of) or "none"
@@ -50,7 +58,7 @@ def main() -> None:
     for cell, path in zip(given.cells, given.predictions, strict=True):
         name = cell["data_set"]
         measured[cell["arm"], name] = calibration_table.measure_cell(
-            path, *indices[name], segments[name], given.settings["bins"], given.settings["draws"]
+            path, *indices[name], segments[name], given.settings.bins, given.settings.draws
         )
     with accuracies.private_matplotlib(Path(given.svg).parent):
         drawn = given.arms[: given.drawn]

@@ -76,7 +76,7 @@ def test_sequences_come_out_of_the_reader_base_for_base(tmp_path, length, view):
     write_beton(tmp_path / "x.beton", samples, {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 100})
     transform = config("length: 52", f"length: {length}").data_sets["first"].transform
     assert transform.size == side_of(length) == int(np.ceil(np.sqrt(length)))
-    transform = views.Transform(**transform.model_dump())
+    transform = transform.settings()
     rows = np.arange(len(samples))[::-1]
     key = views.view_key(0, "bases", view)
     for batch, pixels, _ in batches(tmp_path / "x.beton", rows, 16, transform, key, workers=2):

@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+from workflow_scripts.timecat.artifacts.digests import as_plain
+
 
 @contextlib.contextmanager
 def atomic_path(path):
@@ -29,7 +31,9 @@ def write_bytes(path, data: bytes) -> None:
 
 def write_json(path, value) -> None:
     """Write a value as readable, sorted JSON, atomically."""
-    write_bytes(path, (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(
+        path, (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, default=as_plain) + "\n").encode()
+    )
 
 
 def read_json(path):

@@ -19,7 +19,7 @@ from workflow_scripts.timecat.config.blocks import (
     changes_of,
     repeated,
 )
-from workflow_scripts.timecat.config.stages import Transfer
+from workflow_scripts.timecat.config.transfer import Transfer
 
 TransferChanges = changes_of(Transfer, "TransferChanges")
 TRAINED = ("finetune", "direct")  # the modes of `transfer` that train backbones, each by the block of that name

@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from workflow_scripts.timecat.backbones.catalogue import mistake_in_name, mistake_in_width
 from workflow_scripts.timecat.config.blocks import Block, PositiveInt, Text, changes_of
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
-from workflow_scripts.timecat.config.stages import NOT_OF_THE_RECIPE, Pretrain
+from workflow_scripts.timecat.config.pretrain import NOT_OF_THE_RECIPE, Pretrain
 
 RecipeChanges = changes_of(Pretrain, "RecipeChanges", NOT_OF_THE_RECIPE)
 

@@ -1,6 +1,7 @@
 """What the blocks of the typed config are made of: strict models, and the types of their values."""
 
-from typing import Annotated
+from dataclasses import fields
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
@@ -14,6 +15,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seed = Annotated[int, Field(ge=0)]
+Views = PositiveInt | Annotated[list[Literal["center"]], Field(min_length=1, max_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -43,6 +45,23 @@ class Block(BaseModel):
     """A block of the config."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+Settings = TypeVar("Settings")
+
+
+def settings_of(kind: type[Settings], block: Block, **others: Any) -> Settings:
+    """The settings that a stage is told: a frozen dataclass with a block's values, and ``others`` that the block lacks or
+    that take the place of its own. Lists become tuples.
+
+    kind: made by timecat.settings. A test holds its fields equal to the block's keys, in names and types.
+    """
+    names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]
+    return kind(**{name: _frozen(value) for name, value in ({n: getattr(block, n) for n in names} | others).items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def changes_of(block: type[Block], name: str, without: tuple[str, ...] = ()) -> type[Block]:

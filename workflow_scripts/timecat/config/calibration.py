@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from workflow_scripts.timecat.config.arms import OTHER_TABLES, TABLES
-from workflow_scripts.timecat.config.blocks import Block, PositiveInt, WithoutRepeats
+from workflow_scripts.timecat.config.blocks import Block, PositiveInt, WithoutRepeats, settings_of
+from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
 
 
 class Calibration(Block):
@@ -24,3 +25,7 @@ class Calibration(Block):
     draws: PositiveInt = Field(
         100, description="drawings of labels from the probabilities, which say what perfect calibration would show"
     )
+
+    def settings(self) -> CalibrationSettings:
+        """What the stage is told."""
+        return settings_of(CalibrationSettings, self)

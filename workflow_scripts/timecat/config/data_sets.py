@@ -14,6 +14,7 @@ from workflow_scripts.timecat.config.blocks import (
     Seed,
     Share,
     Text,
+    Views,
     WithoutRepeats,
 )
 from workflow_scripts.timecat.config.transforms import (
@@ -24,7 +25,6 @@ from workflow_scripts.timecat.config.transforms import (
 )
 from workflow_scripts.timecat.images.sequence_square import SHORTEST, side_of
 
-Views = PositiveInt | Annotated[list[Literal["center"]], Field(min_length=1, max_length=1)]
 Percent = Annotated[int, Field(ge=1, le=100)]
 
 

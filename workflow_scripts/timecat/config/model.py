@@ -1,9 +1,8 @@
 """The typed config: what a study's YAML file may say, what each key means, its default, and what is refused.
 
 Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
-their command line. Reading is strict: unknown keys and mistyped values are errors (see config.reading). Data sets
-are in config.data_sets, backbones in config.backbones, stages in config.stages, arms and their tables
-in config.arms, published weights in config.checkpoints.
+their command line, as the frozen dataclass that the block builds. Reading is strict: unknown keys and mistyped values
+are errors (see config.reading). Each block has the module of its name.
 """
 
 import os
@@ -24,21 +23,20 @@ from workflow_scripts.timecat.config.backbones import AnyBackbone
 from workflow_scripts.timecat.config.blocks import Block, Name, PositiveInt, changed, repeated
 from workflow_scripts.timecat.config.calibration import Calibration
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
+from workflow_scripts.timecat.config.container import ContainerImage
 from workflow_scripts.timecat.config.counterexample import Counterexample
 from workflow_scripts.timecat.config.data_sets import AnyDataSet, EvaluationFolder, OfSequences, Part
+from workflow_scripts.timecat.config.features import Features
 from workflow_scripts.timecat.config.gap import GapTable
-from workflow_scripts.timecat.config.spurious import Reweight, SpuriousTable
-from workflow_scripts.timecat.config.stages import (
-    ContainerImage,
-    DirectTransfer,
-    Features,
-    Heldout,
-    Limits,
-    Pretrain,
-    Probe,
-    Table,
-    Transfer,
-)
+from workflow_scripts.timecat.config.heldout import Heldout
+from workflow_scripts.timecat.config.limits import Limits
+from workflow_scripts.timecat.config.pretrain import Pretrain
+from workflow_scripts.timecat.config.probe import Probe
+from workflow_scripts.timecat.config.reweight import Reweight
+from workflow_scripts.timecat.config.spurious import SpuriousTable
+from workflow_scripts.timecat.config.table import Table
+from workflow_scripts.timecat.config.transfer import DirectTransfer, Transfer
+from workflow_scripts.timecat.transfer.settings import Settings as TransferSettings
 
 # What the table's columns are called: these, and for each data set its name with and without each of the endings.
 TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
@@ -210,6 +208,10 @@ class Config(Block):
     def training_of(self, arm: Arm) -> Transfer:
         """How an arm is fine-tuned or trained directly: the block of that name, with the arm's changes."""
         return changed(getattr(self, arm.transfer), arm.training)
+
+    def transfer_settings(self, arm: Arm) -> TransferSettings:
+        """What the stage is told of how an arm is fine-tuned or trained directly."""
+        return self.training_of(arm).settings(self.probe.init_std)
 
     def recipe_of(self, backbone: str) -> Pretrain:
         """The recipe that a backbone is pretrained with: the study's, with the changes of its block."""

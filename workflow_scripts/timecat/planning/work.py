@@ -13,7 +13,6 @@ from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
 from workflow_scripts.timecat.planning.rows import RowsOf
 from workflow_scripts.timecat.planning.tables import cells_of, sequences_in, tables_of
 from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.transfer.settings import Settings
 
 FLOAT = 4  # bytes
 COUNTER = 8  # bytes of batch norm's count of batches
@@ -117,7 +116,7 @@ class PlannedStudy:
     def transferred_images(self, arm: str, data_set: str) -> tuple[int, int]:
         """Images trained and read by an arm that is fine-tuned or direct, as in transferring."""
         arm, rows = self.study.arms[arm], self.rows[data_set]
-        settings = Settings(**self.study.config.training_of(arm).model_dump()).for_rows(rows.train)
+        settings = self.study.config.transfer_settings(arm).for_rows(rows.train)
         runs = sum(map(len, self.study.replicates(arm))) * len(settings.weight_decays) * settings.epochs
         trained, read = rows.train, rows.evaluation
         if len(settings.weight_decays) > 1:  # a second fit chooses among them (scoring.DataSet.needed_fits)

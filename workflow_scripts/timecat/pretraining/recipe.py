@@ -1,39 +1,37 @@
-"""The pretraining recipe and the batches it asks for, step by step."""
+"""The pretraining recipe, as the stage is told it. Without NumPy and torch, for the config and plans."""
 
-from dataclasses import dataclass
-
-import numpy as np
+from typing import Literal
 
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.images.ffcv.reader import batches
-from workflow_scripts.timecat.images.views import Transform
-from workflow_scripts.timecat.randomness import key, permutation
-from workflow_scripts.timecat.runtime.world import ALONE, World
+from workflow_scripts.timecat.settings import settings
+
+Initialisation = Literal["library", "lecun_normal"]
+Precision = Literal["float32", "bf16"]
 
 
-@dataclass(frozen=True)
+@settings
 class Recipe:
-    """How to pretrain; the keys of the config's block ``pretrain`` that reach the stage (config/README.md).
+    """How to pretrain: the keys of the config's block ``pretrain`` that reach the stage (config/README.md).
 
     UserError if accumulation does not divide the batch, or ghost_batch a part of it.
     """
 
     batch_size: int
+    accumulation: int
     lr: float
     weight_decay: float
-    betas: list[float]
+    betas: tuple[float, float]
     warmup_steps: int
     label_smoothing: float
     batch_norm_batches: int
-    accumulation: int = 1
-    ghost_batch: int | None = None
-    initialisation: str = "library"
-    zero_gamma: bool = False
-    precision: str = "float32"
-    channels_last: bool = False
-    compile: bool = False
+    ghost_batch: int | None
+    initialisation: Initialisation
+    zero_gamma: bool
+    precision: Precision
+    channels_last: bool
+    compile: bool
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.batch_size % self.accumulation:
             raise UserError(f"pretrain.accumulation {self.accumulation} does not divide batch_size {self.batch_size}")
         if self.ghost_batch and self.part % self.ghost_batch:
@@ -43,54 +41,3 @@ class Recipe:
     def part(self) -> int:
         """Images that pass through the network at once in training."""
         return self.batch_size // self.accumulation
-
-
-def batch_stream(
-    beton,
-    rows: int,
-    recipe: Recipe,
-    transform: Transform,
-    seed: int,
-    start: int,
-    stop: int,
-    workers: int,
-    world: World = ALONE,
-):
-    """Batches of the steps ``start`` to ``stop - 1`` of a run: (images uint8 [b, s, s, 3], labels int64 [b]).
-
-    Of several processes, each gets its share of every batch: consecutive images, in the order of ranks.
-
-    Which images step s sees, and with which crop and flip, depends on (seed, s) alone, so a run that begins in the
-    middle of an epoch sees what an uninterrupted one sees. An epoch is all the whole batches of a permutation of the
-    rows; what does not fill a batch is left out.
-    """
-    per_epoch = rows // recipe.batch_size
-    if per_epoch == 0:
-        raise UserError(
-            f"pretrain.batch_size {recipe.batch_size} exceeds the {rows} training rows of {beton}; lower it in the config"
-        )
-    step = start
-    while step < stop:
-        epoch, first = divmod(step, per_epoch)
-        count = min(per_epoch - first, stop - step)
-        order = permutation(key("pretrain", "order", seed, epoch), np.arange(rows))
-        wanted = order[first * recipe.batch_size : (first + count) * recipe.batch_size]
-        share = recipe.batch_size // world.size
-        wanted = wanted.reshape(count, world.size, share)[:, world.rank].ravel()
-        crop_key = key("pretrain", "crop", seed, epoch)
-        for _, images, labels in batches(beton, wanted, share, transform, crop_key, workers):
-            yield images, labels
-        step += count
-
-
-def batch_norm_stream(beton, rows: int, recipe: Recipe, transform: Transform, seed: int, workers: int):
-    """Augmented training images (as in batch_stream) for batch-norm statistics: the same at every milestone.
-
-    ``batch_norm_batches`` batches, fewer if there are not that many rows, as parts that pass through the network at once.
-    """
-    order = permutation(key("pretrain", "batch norm order", seed), np.arange(rows))
-    wanted = order[: recipe.batch_norm_batches * recipe.batch_size]
-    wanted = wanted[: max(1, len(wanted) // recipe.batch_size) * recipe.batch_size]
-    crop_key = key("pretrain", "batch norm crop", seed)
-    for _, images, _ in batches(beton, wanted, recipe.part, transform, crop_key, workers):
-        yield images

@@ -57,7 +57,7 @@ class Study(StudyFiles):
         name = wildcards.data_set if hasattr(wildcards, "data_set") else wildcards.source
         if self.is_for_evaluation(name):
             name = self.config.data_sets[name].probe_of
-        return canonical_json(self.config.data_sets[name].transform.model_dump())
+        return canonical_json(self.config.data_sets[name].transform.settings())
 
     def backbone_settings(self, wildcards) -> str:
         return canonical_json(self.config.backbones[wildcards.backbone].settings())
@@ -98,8 +98,7 @@ class Study(StudyFiles):
         return self.publications[wildcards.backbone].checkpoints.step_tolerance
 
     def extraction(self, wildcards) -> str:
-        features = self.config.features.model_dump(exclude={"views"})
-        return canonical_json(features | {"views": self.view_names(wildcards.data_set)})
+        return canonical_json(self.config.features.extraction(self.view_names(wildcards.data_set)))
 
     def views(self, wildcards) -> str:
         return canonical_json(self.view_names(wildcards.data_set))
@@ -107,21 +106,20 @@ class Study(StudyFiles):
     def heldout(self, wildcards) -> str:
         if self.is_for_evaluation(wildcards.data_set):
             return canonical_json(None)
-        return canonical_json(self.config.heldout.model_dump())
+        return canonical_json(self.config.heldout.settings())
 
     def replicate_seeds(self, wildcards) -> str:
         return canonical_json(self.replicates(self.arms[wildcards.arm]))
 
     def protocol(self, wildcards) -> str:
-        protocol = self.config.probe.model_dump()
         own_grid = self.config.data_sets[wildcards.data_set].weight_decays
-        return canonical_json(protocol | ({"weight_decays": own_grid} if own_grid else {}))
+        return canonical_json(self.config.probe.protocol(own_grid))
 
     def transfer_mode(self, wildcards) -> str:
         return self.arms[wildcards.arm].transfer
 
     def transfer_settings(self, wildcards) -> str:
-        return canonical_json(self.config.training_of(self.arms[wildcards.arm]).model_dump())
+        return canonical_json(self.config.transfer_settings(self.arms[wildcards.arm]))
 
     def transfer_backbone(self, wildcards) -> str:
         """The backbone that a direct arm trains from nothing; weights that are fine-tuned say themselves what they are."""
@@ -177,10 +175,10 @@ class Study(StudyFiles):
         return canonical_json(self.diagnosed_cells())
 
     def calibration_settings(self, wildcards) -> str:
-        return canonical_json(self.config.calibration.model_dump(exclude={"tables"}))
+        return canonical_json(self.config.calibration.settings())
 
     def counterexample_settings(self, wildcards) -> str:
-        return canonical_json(self.config.counterexample.model_dump())
+        return canonical_json(self.config.counterexample.settings())
 
     def table_style(self, wildcards) -> str:
         return canonical_json(self.config.table.model_dump())
@@ -255,7 +253,7 @@ class Study(StudyFiles):
         return canonical_json(self.config.reweight.groups)
 
     def reweight_settings(self, wildcards) -> str:
-        return canonical_json(self.config.reweight.model_dump())
+        return canonical_json(self.config.reweight.settings())
 
     def source_image_size(self, wildcards) -> int:
         """Of the table's source."""
