@@ -314,3 +314,10 @@ def test_a_probe_asks_schedulers_for_the_memory_of_its_features_too():
     """As text to the stage: Snakemake would round the number."""
     made = study(limits={"memory_gb": 0.25, "memory_mb": 1000})
     assert (made.feature_memory_gb, made.probe_memory_mb) == ("0.25", 1250)
+
+
+def test_transfers_start_with_the_probes_standard_deviation():
+    values = yaml.safe_load(STUDY) | {"probe": {"init_std": 0.25}}
+    values["arms"] += [{"name": "direct", "members": 1, "transfer": "direct"}]
+    config = read_config(values, [])
+    assert config.transfer_settings(config.all_arms["direct"]).init_std == 0.25

@@ -165,6 +165,13 @@ def features_by_epoch(folder, target, path, seed: int, epochs: int) -> list[Path
     return made
 
 
+def test_the_linear_layer_starts_as_the_probes(folder):
+    """With the standard deviation that the probe is told."""
+    weights = [start_network(members(folder), CLASSES, 0, settings(init_std=std)).fc.weight for std in (0.01, 0.02, 0)]
+    torch.testing.assert_close(2 * weights[0], weights[1])
+    assert weights[0].any() and not weights[2].any()
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_with_frozen_backbones_it_is_the_probe(folder, target, replicate, tmp_path, number):
     """The same order, batches, initial weights, images, learning rates, weight decays and scores, over three epochs.
