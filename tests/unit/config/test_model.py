@@ -1,11 +1,12 @@
 """A mistake in the config is one sentence that names the file, the key and the remedy."""
 
 import copy
+from typing import get_args
 
 import pytest
 import yaml
 
-from workflow_scripts.timecat.config import model
+from workflow_scripts.timecat.config import arms, model
 from workflow_scripts.timecat.config.reading import load_unique, read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
@@ -321,3 +322,7 @@ def test_transfers_start_with_the_probes_standard_deviation():
     values["arms"] += [{"name": "direct", "members": 1, "transfer": "direct"}]
     config = read_config(values, [])
     assert config.transfer_settings(config.all_arms["direct"]).init_std == 0.25
+
+
+def test_calibration_knows_all_tables_beside_table_2():
+    assert get_args(arms.TableBlock) == (*arms.TABLES, *arms.OTHER_TABLES)

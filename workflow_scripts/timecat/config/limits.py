@@ -1,6 +1,6 @@
 """The typed config of what describes the work and the machine: the block `limits`."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -56,7 +56,7 @@ class Limits(Block):
     )
 
     @model_validator(mode="after")
-    def _equal_nodes(self):
+    def _equal_nodes(self) -> Self:
         if self.pretrain_gpus % self.pretrain_nodes:
             raise ValueError(
                 f"pretrain_gpus: {self.pretrain_gpus} GPUs cannot be divided among {self.pretrain_nodes} nodes "

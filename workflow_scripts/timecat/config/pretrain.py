@@ -1,6 +1,6 @@
 """The typed config of pretraining: the block `pretrain`."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -59,13 +59,13 @@ class Pretrain(Block):
         return settings_of(Recipe, self)
 
     @model_validator(mode="after")
-    def _interpolates(self):
+    def _interpolates(self) -> Self:
         if self.betas[0] == 0:  # the average is reckoned back from a point between it and the iterate
             raise ValueError("betas: the first number must be greater than 0; 0.9 is usual")
         return self
 
     @model_validator(mode="after")
-    def _divides(self):
+    def _divides(self) -> Self:
         if self.batch_size % self.accumulation:
             raise ValueError(
                 f"accumulation: {self.accumulation} does not divide batch_size {self.batch_size}; choose a divisor"

@@ -6,6 +6,8 @@ Run ``make docs`` after a change of configuration.py; a test fails when the file
 from pathlib import Path
 
 import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat.artifacts.digests import canonical_json
@@ -27,6 +29,7 @@ from workflow_scripts.timecat.config import (
     spurious,
     table,
     transfer,
+    transforms,
 )
 from workflow_scripts.timecat.config.blocks import Block
 
@@ -34,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = ROOT / "config/schemas/config.schema.yaml"
 README = ROOT / "config/README.md"
 BEGIN, END = "<!-- generated from configuration.py: begin -->", "<!-- generated from configuration.py: end -->"
-SECTIONS = {
+SECTIONS: dict[str, type[Block]] = {
     "The study": model.Config,
     "`data_sets.NAME`, any kind but `evaluation_folder`": data_sets.DataSet,
     "`data_sets.NAME` with `kind: cues`": data_sets.Cues,
@@ -50,9 +53,9 @@ SECTIONS = {
     "`data_sets.NAME` with `kind: motifs`": data_sets.Motifs,
     "`data_sets.NAME` with `kind: sequences`": data_sets.Sequences,
     "`data_sets.NAME` with `kind: evaluation_folder`": data_sets.EvaluationFolder,
-    "`data_sets.NAME.transform`": data_sets.Transform,
-    "`data_sets.NAME.transform` of image files": data_sets.PhotoTransform,
-    "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`": data_sets.CifarTransform,
+    "`data_sets.NAME.transform`": transforms.Transform,
+    "`data_sets.NAME.transform` of image files": transforms.PhotoTransform,
+    "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`": transforms.CifarTransform,
     "`data_sets.NAME.storage`": data_sets.Storage,
     "`data_sets.NAME.storage` with `kind: cifar10` or `cifar100`": data_sets.RawStorage,
     "`backbones.NAME`, any architecture": backbones.Backbone,
@@ -95,10 +98,12 @@ def keys_text() -> str:
     """A table of keys, defaults and meanings per block, as Markdown."""
     parts = []
     for title, block in SECTIONS.items():
+        base = block.__base__
+        inherited = base.model_fields if base is not None and issubclass(base, BaseModel) else {}
         rows = [
             f"| `{name}` | {_default(field)} | {field.description or ''} |"
             for name, field in block.model_fields.items()
-            if name != "kind" and _row(field) != _row(block.__base__.model_fields.get(name))
+            if name != "kind" and _row(field) != _row(inherited.get(name))
         ]
         lead = (block.__doc__ or "").strip().splitlines()[0]
         table = ["", "| key | default | meaning |", "|---|---|---|", *rows] if rows else []
@@ -106,12 +111,12 @@ def keys_text() -> str:
     return "\n\n".join(parts)
 
 
-def _row(field) -> tuple | None:
+def _row(field: FieldInfo | None) -> tuple[str, str | None] | None:
     """What tells a key from the key of the same name in the block that this one builds on."""
-    return field and (_default(field), field.description)
+    return None if field is None else (_default(field), field.description)
 
 
-def _default(field) -> str:
+def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "required"
     if isinstance(field.default, Block):

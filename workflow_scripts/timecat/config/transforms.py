@@ -1,5 +1,7 @@
 """The typed config of how a stored image becomes a network's input, by kind of data set."""
 
+from typing import Self
+
 from pydantic import Field, model_validator
 
 from workflow_scripts.timecat.config.blocks import Block, PositiveFloat, PositiveInt, Probability, Share, settings_of
@@ -40,7 +42,7 @@ class Transform(Block):
     )
 
     @model_validator(mode="after")
-    def _ordered(self):
+    def _ordered(self) -> Self:
         for key in ("scale", "ratio"):
             low, high = getattr(self, key)
             if low > high:

@@ -90,7 +90,9 @@ class PlannedStudy:
 
     def weight_decays(self, data_set: str) -> int:
         """Of a data set's probe."""
-        return len(self.study.config.data_sets[data_set].weight_decays or self.study.config.probe.weight_decays)
+        return len(
+            self.study.config.with_training_rows(data_set).weight_decays or self.study.config.probe.weight_decays
+        )
 
     def rows_of(self, data_set: str, split: str) -> int:
         return getattr(self.rows[data_set], split)
@@ -170,8 +172,7 @@ class PlannedStudy:
     def _stored(self, data_set: str, split: str) -> tuple[float, int]:
         if (data_set, split) not in self._images:
             images = self.rows[data_set].images.get(split)
-            block = self.study.config.data_sets[data_set]
-            whole = self.study.config.data_sets[block.of] if block.kind == "part" else block
+            whole = self.study.config.whole_of(data_set)
             self._images[data_set, split] = image_bytes(whole, images)
         return self._images[data_set, split]
 

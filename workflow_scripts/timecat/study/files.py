@@ -22,7 +22,7 @@ class StudyFiles(StudyArms):
         """Names of a data set's training views: view0, view1, ... or center; none where it is for evaluation only."""
         if self.is_for_evaluation(data_set):
             return []
-        views = self.config.data_sets[data_set].views or self.config.features.views
+        views = self.config.with_training_rows(data_set).views or self.config.features.views
         return views if isinstance(views, list) else [f"view{number}" for number in range(views)]
 
     def number_of_views(self, data_set: str) -> int | str | None:

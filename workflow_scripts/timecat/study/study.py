@@ -7,7 +7,6 @@ config that the stage needs, so that a change of the config re-runs exactly the 
 from types import SimpleNamespace
 
 from workflow_scripts.timecat.artifacts.digests import canonical_json
-from workflow_scripts.timecat.config.data_sets import Part
 from workflow_scripts.timecat.study.files import StudyFiles
 
 # What stands in for the wildcards of rules that have none.
@@ -21,43 +20,15 @@ class Study(StudyFiles):
 
     def data_set_settings(self, wildcards) -> str:
         """What makes the images of one split and how they are stored; what is done with them later is not part of it."""
-        return canonical_json(self._settings_of_split(wildcards.data_set, wildcards.split))
-
-    def _settings_of_split(self, name: str, split: str) -> dict:
-        block = self.config.data_sets[name].model_dump()
-        if block["kind"] == "part":
-            block["of"] = self._settings_of_split(block["of"], split)
-            own = ("kind", "of", "where") + (("balanced_by",) if split == "train" else ())
-            own += ("subset_seed",) if split == "train" and block["balanced_by"] else ()
-            # Storage and what to do with broken files are the whole's.
-            return {key: block["of"][key] for key in ("storage", "broken") if key in block["of"]} | {
-                key: block[key] for key in own
-            }
-        of_the_other = {
-            "train": ("evaluation_split", "evaluation"),
-            "evaluation": ("fraction", "balanced", "train_split"),
-        }[split]
-        whole = split == "evaluation" or block.get("fraction") == 1
-        if whole:  # neither draws anything then
-            of_the_other += ("balanced",)
-        if whole and not isinstance(block.get("classes"), int):
-            of_the_other += ("subset_seed",)
-        if "rows" in block:
-            block["rows"] = {split: block["rows"][split]}
-        later = ("title", "transform", "views", "weight_decays", "download")
-        return {key: value for key, value in block.items() if key not in later + of_the_other}
+        return canonical_json(self.config.split_settings(wildcards.data_set, wildcards.split))
 
     def may_download(self, wildcards) -> str:
         """ "true" or "false": a resource, because it changes no image."""
-        block = self.config.data_sets[wildcards.data_set]
-        block = self.config.data_sets[block.of] if isinstance(block, Part) else block
-        return str(getattr(block, "download", False)).lower()
+        return str(self.config.whole_of(wildcards.data_set).may_download).lower()
 
     def transform(self, wildcards) -> str:
         name = wildcards.data_set if hasattr(wildcards, "data_set") else wildcards.source
-        if self.is_for_evaluation(name):
-            name = self.config.data_sets[name].probe_of
-        return canonical_json(self.config.data_sets[name].transform.settings())
+        return canonical_json(self.config.with_training_rows(name).transform.settings())
 
     def backbone_settings(self, wildcards) -> str:
         return canonical_json(self.config.backbones[wildcards.backbone].settings())
@@ -72,7 +43,7 @@ class Study(StudyFiles):
         return self.downloads[wildcards.download].expected_sha256(self.download_url(wildcards))
 
     def image_size(self, wildcards) -> int:
-        return self.config.data_sets[wildcards.source].transform.size
+        return self.config.with_training_rows(wildcards.source).transform.size
 
     def publication(self, wildcards) -> str:
         """What makes an imported checkpoint what it is: the file's content, which of it is meant, what may be left out."""
@@ -112,7 +83,7 @@ class Study(StudyFiles):
         return canonical_json(self.replicates(self.arms[wildcards.arm]))
 
     def protocol(self, wildcards) -> str:
-        own_grid = self.config.data_sets[wildcards.data_set].weight_decays
+        own_grid = self.config.with_training_rows(wildcards.data_set).weight_decays
         return canonical_json(self.config.probe.protocol(own_grid))
 
     def transfer_mode(self, wildcards) -> str:
@@ -257,7 +228,7 @@ class Study(StudyFiles):
 
     def source_image_size(self, wildcards) -> int:
         """Of the table's source."""
-        return self.config.data_sets[self.source_of_table(wildcards.table)].transform.size
+        return self.config.with_training_rows(self.source_of_table(wildcards.table)).transform.size
 
     def grid_cells(self, wildcards) -> str:
         return canonical_json(self.cells(self.grid_arms.values(), self.targets_of("grid")))
