@@ -12,6 +12,7 @@ from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.sole_writer import sole_writer
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.backbones.start import Start
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.images.transform import Transform
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--weights", nargs="*", default=[], type=Path, help="finetune: of all members, in that order")
     parser.add_argument("--backbone", required=True, type=command.json_value, help="direct: its block of the config")
     parser.add_argument(
-        "--initialisation", required=True, type=command.json_value, help="direct: the recipe's keys of it"
+        "--initialisation", required=True, type=json_of(Start | None), help="direct: the recipe's keys of it"
     )
     parser.add_argument("--settings", required=True, type=json_of(Settings), help="the block finetune or direct")
     parser.add_argument("--transform", required=True, type=json_of(Transform))
@@ -127,11 +128,12 @@ def finetuned(weights) -> list:
     return [read_backbone(path)[0].requires_grad_(True) for path in weights]
 
 
-def untrained(settings: dict, seeds, image_size: int, initialisation: dict) -> list:
+def untrained(settings: dict, seeds, image_size: int, start: Start) -> list:
     """The backbones that the pretraining runs of these seeds begin with."""
     from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 
-    return [initial_classifier(settings, 1, seed, image_size, **initialisation).backbone for seed in seeds]
+    how = (start.initialisation, start.zero_gamma)
+    return [initial_classifier(settings, 1, seed, image_size, *how).backbone for seed in seeds]
 
 
 if __name__ == "__main__":

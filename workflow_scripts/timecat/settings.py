@@ -5,7 +5,7 @@ Defaults, descriptions and checks of a setting are in one place, the block of th
 """
 
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeVar, dataclass_transform
+from typing import TypeVar, dataclass_transform
 
 Class = TypeVar("Class")
 

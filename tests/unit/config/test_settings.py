@@ -23,9 +23,11 @@ from workflow_scripts.timecat.config.transforms import CifarTransform, PhotoTran
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.settings import settings
 
+OF_TRAINING = set(Pretrain.model_fields) - {"initialisation", "zero_gamma"}
 # (block, what it builds, keys of the block that no stage is told, fields that come from elsewhere)
 PAIRS = [
     (Pretrain(seeds=[1]), Pretrain.recipe, (), set(NOT_OF_THE_RECIPE), set()),
+    (Pretrain(seeds=[1]), Pretrain.start, (), OF_TRAINING, set()),
     (Features(), Features.extraction, (["center"],), set(), set()),
     (Probe(), Probe.protocol, (), set(), set()),
     (Transfer(), Transfer.settings, (0.5,), set(), {"init_std"}),

@@ -129,7 +129,9 @@ def test_zero_gamma_finds_the_branches_and_reading_backwards_is_another_sequence
     from workflow_scripts.timecat.backbones.initialisation import last_batch_norms
 
     torch.manual_seed(0)
-    model = build_backbone({"architecture": "sequence_residual"}).eval()
+    model = build_backbone(
+        {"architecture": "sequence_residual", "width": 8, "blocks": 2, "motif": 9, "kernel": 5}
+    ).eval()
     assert len(last_batch_norms(model)) == 2
     forwards, backwards = model(as_input(["ACCGTTGCATTGCA" * 2], 36)), model(as_input(["ACGTTACGTTGCCA" * 2], 36))
     assert not torch.allclose(forwards, backwards)

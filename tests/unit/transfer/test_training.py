@@ -24,6 +24,7 @@ from workflow_scripts import transfer as stage
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
+from workflow_scripts.timecat.backbones.start import Start
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.extraction import Extractor
@@ -312,7 +313,7 @@ def test_without_momentum_and_without_batch_norms(target):
 def test_direct_starts_where_pretraining_starts(initialisation, zero_gamma):
     """Whatever the classes of the source."""
     recipe = made.recipe(batch_size=8, initialisation=initialisation, zero_gamma=zero_gamma)
-    drawn = {"initialisation": initialisation, "zero_gamma": zero_gamma}
+    drawn = Start(initialisation=initialisation, zero_gamma=zero_gamma)
     first, second, copy = stage.untrained(BACKBONE, [2, 550, 2], 28, drawn)
     assert bool(first.blocks[0].bn2.weight.any()) is not zero_gamma
     for backbone, seed in ((first, 2), (second, 550)):

@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from workflow_scripts.timecat.backbones.start import Initialisation, Start
 from workflow_scripts.timecat.config.blocks import (
     Block,
     NonNegativeFloat,
@@ -13,7 +14,7 @@ from workflow_scripts.timecat.config.blocks import (
     Seed,
     settings_of,
 )
-from workflow_scripts.timecat.pretraining.recipe import Initialisation, Precision, Recipe
+from workflow_scripts.timecat.pretraining.recipe import Precision, Recipe
 
 NOT_OF_THE_RECIPE = ("seeds", "milestones")
 
@@ -57,6 +58,10 @@ class Pretrain(Block):
     def recipe(self) -> Recipe:
         """What the stage is told."""
         return settings_of(Recipe, self)
+
+    def start(self) -> Start:
+        """How networks begin: what a stage that trains without pretraining is told."""
+        return settings_of(Start, self)
 
     @model_validator(mode="after")
     def _interpolates(self) -> Self:

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
+from workflow_scripts.timecat.backbones.start import Initialisation
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.settings import settings
 
-Initialisation = Literal["library", "lecun_normal"]
 Precision = Literal["float32", "bf16"]
 
 

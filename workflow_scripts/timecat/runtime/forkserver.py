@@ -31,6 +31,7 @@ PRELOADED = (
     "pandas",
     "pyarrow.parquet",
     "safetensors.torch",
+    "pydantic.type_adapter",
 )
 # Libraries read them when they are loaded, so a job is only forked if it has them as the server has: 1, or not set.
 READ_ONCE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")

@@ -7,6 +7,7 @@ config that the stage needs, so that a change of the config re-runs exactly the 
 from types import SimpleNamespace
 
 from workflow_scripts.timecat.artifacts.digests import canonical_json
+from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.study.files import StudyFiles
 
 # What stands in for the wildcards of rules that have none.
@@ -50,11 +51,11 @@ class Study(StudyFiles):
         seed, step = int(wildcards.seed), int(wildcards.step)
         published = self.publications[wildcards.backbone]
         return canonical_json(
-            {
-                "member": published.member(seed, step),
-                "local_sha256": published.local_sha256(seed, step),
-                "ignored": published.checkpoints.ignored,
-            }
+            Publication(
+                member=published.member(seed, step),
+                local_sha256=published.local_sha256(seed, step),
+                ignored=tuple(published.checkpoints.ignored),
+            )
         )
 
     def published_sha256(self, wildcards) -> str:
@@ -100,8 +101,8 @@ class Study(StudyFiles):
 
     def transfer_initialisation(self, wildcards) -> str:
         arm = self.arms[wildcards.arm]
-        recipe = self.config.recipe_of(self.backbone_of(arm)).model_dump(include={"initialisation", "zero_gamma"})
-        return canonical_json(recipe if arm.transfer == "direct" else None)
+        start = self.config.recipe_of(self.backbone_of(arm)).start()
+        return canonical_json(start if arm.transfer == "direct" else None)
 
     def table_cells(self, wildcards) -> str:
         return canonical_json(self.cells())
