@@ -1,5 +1,4 @@
-"""The typed config of arms, the rows of tables, and of the tables beside table 2: table 1, its controls, other families of networks,
-and the grid.
+"""The typed config of arms, the rows of tables, and of the tables beside table 2 (`table1`, `controls`, `families`).
 
 All tables draw on one set of arms: a name means the same arm wherever it stands, and is probed once.
 """
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from workflow_scripts.timecat.config.blocks import (
-    Ascending,
     Block,
     Name,
     Percent,
@@ -157,31 +155,6 @@ class ArmTable(Block):
     def names(self) -> list[str]:
         """The names of all rows."""
         return [arm.name if isinstance(arm, Arm) else arm for arm in self.arms]
-
-
-class ArmGrid(Block):
-    """Every number of members at every number of steps, probed; arms of tables are used where they are the same."""
-
-    members: Annotated[list[PositiveInt], Field(min_length=1), Ascending] = Field(
-        [1, 2, 3, 4, 5], description="numbers of members, ascending"
-    )
-    steps: Annotated[list[PositiveInt], Field(min_length=1), Ascending] | None = Field(
-        None, description="numbers of steps, ascending (default: all milestones of the study's backbone)"
-    )
-    seeds: Seeds | None = Field(
-        None, description="seeds that replicates are made of (default: pretrain.seeds, so that checkpoints exist)"
-    )
-    replicates: PositiveInt | None = Field(
-        None,
-        description="at most so many replicates of a cell, the first ones (default: as many as the seeds give; an arm of a table "
-        "that stands for a cell keeps its own)",
-    )
-    targets: Targets | None = Field(None, description="its data sets, a panel for each (default: the study's targets)")
-
-
-def grid_arm_name(members: int, steps: int) -> str:
-    """What an arm of the grid is called if no table has it."""
-    return f"grid{members}x{steps}"
 
 
 def collected_arms(arms: list[Arm], tables: Mapping[str, ArmTable]) -> dict[str, Arm]:

@@ -13,7 +13,6 @@ from workflow_scripts.timecat.config.arms import (
     OTHER_TABLES,
     TABLES,
     Arm,
-    ArmGrid,
     ArmTable,
     collected_arms,
 )
@@ -27,6 +26,7 @@ from workflow_scripts.timecat.config.counterexample import Counterexample
 from workflow_scripts.timecat.config.data_sets import AnyDataSet, DataSet, EvaluationFolder, OfSequences, Part, Split
 from workflow_scripts.timecat.config.features import Features
 from workflow_scripts.timecat.config.gap import GapTable
+from workflow_scripts.timecat.config.grid import ArmGrid
 from workflow_scripts.timecat.config.heldout import Heldout
 from workflow_scripts.timecat.config.limits import Limits
 from workflow_scripts.timecat.config.pretrain import Pretrain
