@@ -100,7 +100,7 @@ class PlannedStudy:
     # --- images ---
 
     def batch_norm_images(self, w) -> int:
-        """Images of a milestone's batch-norm statistics (recipe.batch_norm_stream); none without batch norm.
+        """Images of a milestone's batch-norm statistics (batches.batch_norm_stream); none without batch norm.
 
         w: has the source and the backbone of a chain, here and below.
         """
