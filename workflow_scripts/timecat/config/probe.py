@@ -31,7 +31,9 @@ class Probe(Block):
     )
     lr_gamma: PositiveFloat = Field(0.1, description="factor of each drop")
     batch_norm: bool = Field(True, description="normalise features before the linear layer")
-    init_std: NonNegativeFloat = Field(0.01, description="standard deviation of initial weights")
+    init_std: NonNegativeFloat = Field(
+        0.01, description="standard deviation of initial weights, also of `finetune` and `direct`"
+    )
     weight_decays: Grid = Field(
         [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05], description="the grid; on the linear layer only"
     )
