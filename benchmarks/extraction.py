@@ -13,7 +13,8 @@ from benchmarks.photographs import HEIGHT, WIDTH, make_photographs, write_photog
 from benchmarks.rates import Rate, rates
 from workflow_scripts.timecat.backbones.build import build_backbone
 from workflow_scripts.timecat.config.data_sets import PhotoTransform
-from workflow_scripts.timecat.features.extraction import Extraction, Extractor
+from workflow_scripts.timecat.features.extraction import Extractor
+from workflow_scripts.timecat.features.extraction_settings import Extraction
 from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.ffcv.format import describe
 from workflow_scripts.timecat.images.ffcv.reader import batches
@@ -30,7 +31,7 @@ class Comparison:
 
     def __init__(self, backbone, beton: Path, number: int, batch: int, size: int, device="cpu", workers=1):
         self.beton, self.rows, self.device = beton, np.arange(number) % describe(beton).rows, device
-        transform = views.Transform(**PhotoTransform(size=size).model_dump())
+        transform = PhotoTransform(size=size).settings()
         settings = Extraction(views=["view0"], dtype="float16", batch_size=batch, augmentation_seed=0)
         self.backbone = backbone.eval().requires_grad_(False).to(device)
         self.extractor = Extractor(self.backbone, transform, settings, device, workers)

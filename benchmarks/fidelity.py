@@ -104,21 +104,21 @@ class ImageSet:
 
 
 def image_sets(arguments) -> list[ImageSet]:
-    photo, cifar = PhotoTransform().model_dump(), CifarTransform().model_dump()
+    photo, cifar = PhotoTransform().settings(), CifarTransform().settings()
     shipped = Path(sklearn.datasets.__file__).parent / "images"
     names = sorted(path.name for path in shipped.glob("*.jpg"))
     repeats = arguments.images // len(names)
     title = f"{len(names)} photographs of 640 x 427 (JPEG, scikit-learn's), {repeats} random views each, at 224 px"
-    sets = [ImageSet(title, shipped, names, views.Transform(**photo), STORED | REDUCED, repeats)]
+    sets = [ImageSet(title, shipped, names, photo, STORED | REDUCED, repeats)]
     for root in arguments.photographs:
         names = some_of(root, arguments.images)
-        transform = views.Transform(**photo | {"size": 32, "scale": [0.25, 1.0]})
+        transform = replace(photo, size=32, scale=(0.25, 1.0))
         sets.append(ImageSet(f"{len(names)} images of {title_of(root)}, at 32 px", root, names, transform, STORED))
     for root in arguments.cifar:
         names = some_of(root, arguments.images)
         stored = {name: how for name, how in STORED.items() if name != "JPEG kept"}
         title = f"{len(names)} images of {title_of(root)} (PNG), at 224 px"
-        sets.append(ImageSet(title, root, names, views.Transform(**cifar), stored))
+        sets.append(ImageSet(title, root, names, cifar, stored))
     return sets
 
 

@@ -23,6 +23,7 @@ from benchmarks.timing import medians_side_by_side
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.backbones.build import build_backbone
 from workflow_scripts.timecat.config.data_sets import PhotoTransform
+from workflow_scripts.timecat.config.pretrain import Pretrain
 from workflow_scripts.timecat.features import memory
 from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.ffcv.format import describe, usable_workers
@@ -44,13 +45,18 @@ PROBE = {"classes": 8142, "dimension": 10240, "weight_decays": [1e-4, 1e-3, 1e-2
 REPEATS = 3
 
 
+def recipe(**options) -> Recipe:
+    """RECIPE with a variant's options."""
+    return Pretrain(seeds=[0], batch_norm_batches=1, **RECIPE, **options).recipe()
+
+
 class Training:
     """A pretraining run on photographs, step by step as the stage does it, and a bare loop on tensors on the device."""
 
     def __init__(self, backbone: dict, beton: Path, options: dict, batch: int, size: int, device: str, workers: int):
         self.beton, self.batch, self.device, self.workers = beton, batch, device, workers
-        self.transform = views.Transform(**PhotoTransform(size=size).model_dump())
-        self.recipe = Recipe(batch_size=batch, batch_norm_batches=1, **RECIPE, **options)
+        self.transform = PhotoTransform(size=size).settings()
+        self.recipe = recipe(batch_size=batch, **options)
         classes = int(describe(beton).labels.max()) + 1
         self.start = lambda: training.start_run(backbone, classes, self.recipe, 0, device, size)
         self.run = self.start()

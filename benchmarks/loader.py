@@ -93,7 +93,7 @@ def section() -> list[str]:
 
 def loader_table(folder: Path, beton: Path, size=224, passes=PASSES, batch=BATCH, repeats=REPEATS) -> list[str]:
     """Every loader with one worker and with as many as there are cores."""
-    transform = views.Transform(**PhotoTransform(size=size).model_dump())
+    transform = PhotoTransform(size=size).settings()
     number = describe(beton).rows * passes
     rows = np.random.default_rng(0).permutation(number) % describe(beton).rows
     folders = {decoder: Folder(folder / "train", beton, transform, decoder) for decoder in DECODERS}
@@ -114,7 +114,7 @@ def loader_table(folder: Path, beton: Path, size=224, passes=PASSES, batch=BATCH
 
 def same_images(folder: Path, beton: Path, size: int, decoder: str, key_of_other=KEY) -> torch.Tensor:
     """Mean difference in grey levels between ours and torchvision's image of every row, float64 [rows]."""
-    transform = views.Transform(**PhotoTransform(size=size).model_dump())
+    transform = PhotoTransform(size=size).settings()
     rows = np.arange(describe(beton).rows)
     theirs = torchvision_batches(Folder(folder / "train", beton, transform, decoder), rows.tolist(), len(rows), 0)
     (((images, labels),), ((other, other_labels),)) = our_batches(beton, rows, len(rows), transform, 1), theirs

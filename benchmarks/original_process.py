@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tests.references.original_procedure import Images, original_procedure
 from workflow_scripts.timecat.checkpoints import files
-from workflow_scripts.timecat.images import views
-from workflow_scripts.timecat.probing import probe
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.probing.protocol import Protocol
 from workflow_scripts.timecat.runtime import torch_settings
 
 
@@ -27,11 +27,11 @@ def main() -> None:
         name="cues",
         train=Path(job["folder"]) / "train.beton",
         evaluation=Path(job["folder"]) / "evaluation.beton",
-        transform=views.Transform(**job["transform"]),
+        transform=Transform(**job["transform"]),
         augmentation_seed=job["augmentation_seed"],
     )
     begin = time.perf_counter(), time.process_time()
-    result = original_procedure([backbone], images, probe.Protocol(**job["protocol"]))
+    result = original_procedure([backbone], images, Protocol(**job["protocol"]))
     seconds = {"seconds": time.perf_counter() - begin[0], "processor_seconds": time.process_time() - begin[1]}
     evaluated = [row for row in result.rows if row["split"] == "evaluation"]
     figures = {"top1": [row["top1"] for row in evaluated], "losses": [row["loss"] for row in evaluated]}

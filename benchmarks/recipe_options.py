@@ -16,6 +16,7 @@ from torch.nn import functional
 from benchmarks.timing import machine
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.config.data_sets import Transform as TransformBlock
+from workflow_scripts.timecat.config.pretrain import Pretrain
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.views import Transform, normalise
@@ -30,7 +31,8 @@ SMALL, LARGE = {"architecture": "small_residual", "width": 8, "blocks": 3}, {"ar
 SIZE, CLASSES, SEED = 32, 16, 2
 STEPS, LARGE_STEPS, UNTIMED, LAST = 300, 12, 2, 20
 ROWS = {"train": 8192, "evaluation": 2000}
-RECIPE = Recipe(
+RECIPE = Pretrain(
+    seeds=[SEED],
     batch_size=64,
     lr=0.01,
     weight_decay=0.005,
@@ -38,7 +40,7 @@ RECIPE = Recipe(
     warmup_steps=20,
     label_smoothing=0.1,
     batch_norm_batches=8,
-)
+).recipe()
 PLAIN, GHOST = "float32, batch norm over the batch of 64", "`ghost_batch: 16`"
 # Option -> (what it is compared with, keys, seed).
 OPTIONS = {
@@ -63,8 +65,7 @@ LARGE_OPTIONS = {
 
 def transform() -> Transform:
     """The config's defaults at SIZE pixels."""
-    values = TransformBlock(size=SIZE).model_dump()
-    return Transform(**{field.name: values[field.name] for field in dataclasses.fields(Transform)})
+    return TransformBlock(size=SIZE).settings()
 
 
 def images_of(split: str) -> Split:

@@ -98,11 +98,9 @@ def images_and_labels(count: int):
 
 def transform():
     """The evaluation crop of SIZE pixels."""
-    from workflow_scripts.timecat.images.views import Transform
+    from workflow_scripts.timecat.config.transforms import Transform
 
-    return Transform(
-        size=SIZE, scale=(0.8, 1), ratio=(0.75, 4 / 3), flip=0.5, center_ratio=0.875, mean=[0.4] * 3, std=[0.2] * 3
-    )
+    return Transform(size=SIZE, scale=[0.8, 1], flip=0.5, mean=[0.4] * 3, std=[0.2] * 3).settings()
 
 
 def digest_of(tensors) -> str:
@@ -121,18 +119,10 @@ def timed_steps(step, steps: int) -> float:
 
 def training_steps(backbone: dict) -> tuple[str, float]:
     """Pretraining steps on one batch."""
+    from workflow_scripts.timecat.config.pretrain import Pretrain
     from workflow_scripts.timecat.pretraining import training
-    from workflow_scripts.timecat.pretraining.recipe import Recipe
 
-    recipe = Recipe(
-        batch_size=BATCH,
-        lr=0.01,
-        weight_decay=0.005,
-        betas=[0.9, 0.999],
-        warmup_steps=3,
-        label_smoothing=0.1,
-        batch_norm_batches=3,
-    )
+    recipe = Pretrain(seeds=[2], batch_size=BATCH, warmup_steps=3, batch_norm_batches=3).recipe()
     run = training.start_run(backbone, CLASSES, recipe, 2, "cpu", SIZE)
     images, labels = images_and_labels(BATCH)
     seconds = timed_steps(lambda: training.train_step(run, images, labels, recipe, transform()), STEPS)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import medians_side_by_side, seconds_of
+from workflow_scripts.timecat.config.probe import Probe
 
 GRID = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05]
 HEADS = (1, 2, 6, 12, 28)
@@ -162,7 +163,9 @@ def probe_accuracy(features, data, lr: float, epochs: int) -> float:
     from workflow_scripts.timecat.probing import probe
 
     train = len(data.train_labels)
-    protocol = probe.Protocol(seed=1, weight_decays=tuple(GRID), lr=lr, epochs=epochs, lr_milestones=milestones(epochs))
+    protocol = Probe(
+        seed=1, weight_decays=GRID, lr=lr, epochs=epochs, lr_milestones=list(milestones(epochs))
+    ).protocol()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / probe.training_file("view0"), features[:train])

@@ -9,7 +9,7 @@ import json
 import statistics
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,12 @@ from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.holdout import heldout_rows
-from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.datasets.cues import CLASSES, cues_split
 from workflow_scripts.timecat.images.ffcv.format import describe
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
-from workflow_scripts.timecat.pretraining import recipe, training
+from workflow_scripts.timecat.pretraining import batches as batches_of
+from workflow_scripts.timecat.pretraining import training
 from workflow_scripts.timecat.probing import probe as probing
 from workflow_scripts.timecat.probing.replicates import read_data_set
 from workflow_scripts.timecat.runtime import torch_settings
@@ -94,8 +94,8 @@ class Bench:
         torch_settings.configure(1)
         self.folder, self.config, self.pretraining = folder, config, pretraining
         self.study = self.study_with(views=1)
-        self.protocol = json.loads(self.study.params.probe(self.wildcards()))
-        self.transform = views.Transform(**json.loads(self.study.params.transform(self.wildcards())))
+        self.protocol = self.study.config.probe.protocol(self.study.config.data_sets["cues"].weight_decays)
+        self.transform = self.study.config.data_sets["cues"].transform.settings()
         for split in ("train", "evaluation"):
             write_data_set("cues", split, settings_of(split, **config["data_sets"]["cues"]), folder)
         split = cues_split(CUES | {"rows": {"pretraining": pretraining_rows}}, "pretraining")
@@ -113,17 +113,17 @@ class Bench:
 
     def pretrain(self, rows: int) -> float:
         """Write the weights of a short pretraining; returns the evaluation accuracy of its own classifier."""
-        settings, beton = recipe.Recipe(**self.study.config.pretrain.recipe()), self.folder / "pretraining.beton"
+        settings, beton = self.study.config.pretrain.recipe(), self.folder / "pretraining.beton"
         backbone = self.config["backbones"][self.config["backbone"]]
         run, done = training.start_run(backbone, CLASSES, settings, 2, "cpu"), 0
         for size, steps in self.pretraining.items():
             transform = replace(self.transform, size=size)
-            for images, labels in recipe.batch_stream(
-                recipe.Source(beton, rows), settings, transform, 2, range(done, done + steps)
+            for images, labels in batches_of.batch_stream(
+                batches_of.Source(beton, rows), settings, transform, 2, range(done, done + steps)
             ):
                 training.train_step(run, images, labels, settings, transform)
             done += steps
-        stream = recipe.batch_norm_stream(recipe.Source(beton, rows), settings, self.transform, 2)
+        stream = batches_of.batch_norm_stream(batches_of.Source(beton, rows), settings, self.transform, 2)
         model = training.averaged_model(run, stream, self.transform)
         content = files.write_weights(self.weights, model, {"backbone": backbone})
         write_sidecar(self.weights, content, {}, {})
@@ -138,13 +138,13 @@ class Bench:
         decay = self.ours(views=1).selected  # not timed, and files are in the page cache after it
         sides = [
             lambda: self.original(decay),
-            lambda: (self.ours(views=self.protocol["epochs"]), [self.ours(views=1) for _ in range(short_runs)]),
+            lambda: (self.ours(views=self.protocol.epochs), [self.ours(views=1) for _ in range(short_runs)]),
         ]
         original, (long, short) = side_by_side(sides)
         return {
             "rows": self.config["data_sets"]["cues"]["rows"],
             "size": self.transform.size,
-            "protocol": self.protocol,
+            "protocol": asdict(self.protocol),
             "accuracy": self.accuracy,
             "milliseconds": self.milliseconds_per_image(),
             "decay": decay,
@@ -159,17 +159,17 @@ class Bench:
         job = {
             "weights": str(self.weights),
             "folder": str(self.folder),
-            "transform": json.loads(self.study.params.transform(self.wildcards())),
+            "transform": asdict(self.transform),
             "augmentation_seed": self.study.config.features.augmentation_seed,
-            "protocol": self.protocol | {"weight_decays": [weight_decay]},
+            "protocol": asdict(replace(self.protocol, weight_decays=(weight_decay,))),
             "result": str(self.folder / "original.json"),
         }
-        path, grid = self.folder / "job.json", len(self.protocol["weight_decays"])
+        path, grid = self.folder / "job.json", len(self.protocol.weight_decays)
         path.write_text(json.dumps(job))
         process([sys.executable, "-m", "benchmarks.original_process", str(path)])
         found = json.loads((self.folder / "original.json").read_text())
         rows = sum(describe(self.folder / f"{split}.beton").rows for split in ("train", "evaluation"))
-        images = grid * self.protocol["epochs"] * rows
+        images = grid * self.protocol.epochs * rows
         top1 = {weight_decay: np.array(found["top1"])}
         return Run(grid * found["seconds"], grid * found["processor_seconds"], images, top1, {})
 
@@ -206,7 +206,7 @@ class Bench:
             jobs.append(process([sys.executable, "-m", f"workflow_scripts.{stage}", *words]))
             parts |= {stage: jobs[-1].seconds, f"{stage} start-up": float(START_UP.search(jobs[-1].log)[1])}
         train = describe(self.folder / "train.beton").labels
-        heldout = heldout_rows(train, **json.loads(study.params.heldout(wildcards)))
+        heldout = heldout_rows(train, **vars(study.config.heldout.settings()))
         images = views * len(train) + len(heldout) + describe(self.folder / "evaluation.beton").rows
         seconds, processor_seconds = (sum(times) for times in zip(*(job[1:] for job in jobs)))
         return Run(seconds, processor_seconds, images, by_epoch(made / "cat1.parquet"), parts)
@@ -215,11 +215,11 @@ class Bench:
 
     def noise(self, weight_decay: float) -> float:
         """Standard deviation of the best evaluation accuracy over seeds of the probe, on the features of one view."""
-        heldout = json.loads(self.study.params.heldout(self.wildcards()))
+        heldout = self.study.config.heldout.settings()
         indices = [self.folder / f"{split}.index.parquet" for split in ("train", "evaluation")]
         data, found = read_data_set(*indices, heldout), []
         for seed in range(SEEDS):
-            protocol = probing.Protocol(**self.protocol | {"weight_decays": (weight_decay,), "seed": seed})
+            protocol = replace(self.protocol, weight_decays=(weight_decay,), seed=seed)
             probe = probing.probe_replicate(0, [2], [self.folder / "views1/cues"], ["view0"], data, protocol)
             found.append(probe.selected["paper"].top1)
         return statistics.stdev(found)

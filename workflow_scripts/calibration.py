@@ -2,8 +2,10 @@
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.measures import groups
+from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
 from workflow_scripts.timecat.probing.readers import read_index_table
-from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, run
+from workflow_scripts.timecat.runtime.command import log, log_start_up, run
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.tables.calibration import (
     Evaluation,
     calibration_records,
@@ -24,8 +26,13 @@ def main() -> None:
         evaluation_indices="one per data set",
         train_indices="of each data set's probe: one per data set",
     )
-    settings = '{"bins", "minimum_rows", "depth", "draws"}'
-    command.add_argument("--settings", type=json_value, required=True, metavar="JSON", help=settings)
+    command.add_argument(
+        "--settings",
+        type=json_of(CalibrationSettings),
+        required=True,
+        metavar="JSON",
+        help='{"bins", "minimum_rows", "depth", "draws"}',
+    )
     command.add_argument(
         "--drawn", type=int, required=True, help="how many of the arms, from the first, the figure has"
     )
@@ -36,13 +43,13 @@ def main() -> None:
     for data_set, path, train in zip(given.data_sets, given.evaluation_indices, given.train_indices, strict=True):
         name, index = data_set.name, read_index_table(path)
         of = groups.groupings(index, read_index_table(train))
-        rows, depth = given.settings["minimum_rows"], given.settings["depth"]
+        rows, depth = given.settings.minimum_rows, given.settings.depth
         segments[name] = groups.make_segments(index.num_rows, of, rows, depth)
         evaluations[name] = Evaluation(path, index)
         names = ", ".join(one.name for one in of) or "none"
         own = segments[name]
         log(f"{name}: groupings {names}; {own.groups} groups count, {len(own.sizes)} segments")
-    bins, draws = given.settings["bins"], given.settings["draws"]
+    bins, draws = given.settings.bins, given.settings.draws
     measured = {}
     for cell, path in zip(given.cells, given.predictions, strict=True):
         where = evaluations[cell.data_set], segments[cell.data_set]

@@ -14,13 +14,14 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing import selected_heads
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
 from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
     """Read the command line, evaluate, write."""
     parser = command.parser(__doc__.splitlines()[0])
     parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
-    parser.add_argument("--replicates", type=command.json_value, required=True, help="[[seed, ...], ...]")
+    parser.add_argument("--replicates", type=json_of(list[list[int]]), required=True, help="[[seed, ...], ...]")
     parser.add_argument("--heads", required=True, help="safetensors of the probe's selected heads")
     parser.add_argument(
         "--evaluation-index", required=True, help="Parquet with columns row, label of the probe's classes"

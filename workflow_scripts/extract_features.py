@@ -8,7 +8,11 @@ from workflow_scripts.timecat.artifacts.digests import array_digest, digest
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
 from workflow_scripts.timecat.artifacts.unfinished import FINGERPRINT, kept_folder
+from workflow_scripts.timecat.features.extraction_settings import Extraction
+from workflow_scripts.timecat.holdout_settings import Heldout
+from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.runtime import command, devices, world
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 
@@ -18,9 +22,9 @@ def main() -> None:
     parser.add_argument("--weights", required=True, type=Path)
     parser.add_argument("--train", nargs="*", required=True, type=Path, help=".beton; none: only the evaluation split")
     parser.add_argument("--evaluation", required=True, type=Path, help=".beton")
-    parser.add_argument("--extraction", required=True, type=command.json_value, help="features block, views by name")
-    parser.add_argument("--heldout", required=True, type=command.json_value)
-    parser.add_argument("--transform", required=True, type=command.json_value)
+    parser.add_argument("--extraction", required=True, type=json_of(Extraction), help="features block, views by name")
+    parser.add_argument("--heldout", required=True, type=json_of(Heldout | None))
+    parser.add_argument("--transform", required=True, type=json_of(Transform))
     parser.add_argument("--torch-threads", required=True, type=int)
     parser.add_argument("--workers", required=True, type=int)
     parser.add_argument("--gpus", required=True, type=int)
@@ -40,17 +44,17 @@ def extract(arguments, processes: world.World) -> None:
     import numpy as np
 
     from workflow_scripts.timecat.checkpoints.files import read_backbone
-    from workflow_scripts.timecat.features.extraction import Extraction, Extractor
+    from workflow_scripts.timecat.features.extraction import Extractor
     from workflow_scripts.timecat.holdout import heldout_rows
     from workflow_scripts.timecat.images.ffcv.format import describe
-    from workflow_scripts.timecat.images.views import CENTER, Transform, view_key
+    from workflow_scripts.timecat.images.views import CENTER, view_key
     from workflow_scripts.timecat.runtime import torch_settings
     from workflow_scripts.timecat.runtime.progress import Progress
 
     device, workers = processes.device, max(1, arguments.workers // processes.size)
     torch_settings.configure(arguments.torch_threads, device)
     processes.connect()
-    settings, transform = Extraction(**arguments.extraction), Transform(**arguments.transform)
+    settings, transform = arguments.extraction, arguments.transform
     backbone, _ = read_backbone(arguments.weights)
     extractor = Extractor(backbone.to(device), transform, settings, device, workers, processes)
     betons = {"evaluation": arguments.evaluation}
@@ -58,7 +62,9 @@ def extract(arguments, processes: world.World) -> None:
     for train in arguments.train:
         betons["train"] = train
         labels = describe(train).labels
-        passes.append(("heldout", CENTER, train, heldout_rows(labels, **arguments.heldout)))
+        passes.append(
+            ("heldout", CENTER, train, heldout_rows(labels, arguments.heldout.seed, arguments.heldout.fraction))
+        )
         passes += [("train", view, train, np.arange(len(labels))) for view in settings.views]
     told = ("data_set", "extraction", "heldout", "transform", "torch_threads")
     params = {name: getattr(arguments, name) for name in told}

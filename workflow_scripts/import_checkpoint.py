@@ -6,8 +6,10 @@ from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.digests import file_sha256
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
+from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 
@@ -18,7 +20,7 @@ def main() -> None:
     parser.add_argument("--step", required=True, type=int)
     parser.add_argument("--backbone", required=True, type=command.json_value, help="the backbone's block of the config")
     parser.add_argument("--image-size", required=True, type=int, help="side of the source's images, pixels")
-    parser.add_argument("--publication", required=True, type=command.json_value, help="which file it is")
+    parser.add_argument("--publication", required=True, type=json_of(Publication), help="which file it is")
     parser.add_argument("--sha256", nargs="?", default="", const="", help="what the file must be, or nothing")
     parser.add_argument("--member-sha256", nargs="?", default="", const="", help="the same of the archive's member")
     parser.add_argument("--step-tolerance", type=int, default=0, help="by how much the file's own step may differ")
@@ -52,7 +54,7 @@ def import_checkpoint(arguments) -> None:
             published.others,
             backbone.state_dict(),
             backbone.dimension,
-            publication["ignored"],
+            publication.ignored,
             shown,
             ("fc", "head", *removed),
         )
@@ -64,7 +66,7 @@ def import_checkpoint(arguments) -> None:
             "image_size": arguments.image_size,
             **({"classes": len(placed.classifier["fc.bias"])} if placed.classifier else {}),
             "imported_from": {
-                "file": Path(publication["member"] or arguments.published).name,
+                "file": Path(publication.member or arguments.published).name,
                 "sha256": sha256,
                 "container": published.container,
                 "wrapper": published.wrapper,
@@ -73,7 +75,7 @@ def import_checkpoint(arguments) -> None:
             },
         }
         told = {name: getattr(arguments, name) for name in ("backbone", "image_size", "seed", "step")}
-        params = told | {"ignored": publication["ignored"]}
+        params = told | {"ignored": publication.ignored}
         inputs = {"published": sha256}
         tensors = {f"backbone.{name}": value for name, value in placed.backbone.items()} | placed.classifier
         description = {"backbone": arguments.backbone, "config": config_digest(params, inputs), **facts}
@@ -94,16 +96,16 @@ def checkpoint_file(arguments):
     from workflow_scripts.timecat.checkpoints.archives import extract_member
 
     path, publication = arguments.published, arguments.publication
-    sha256 = publication["local_sha256"] or read_sidecar(path)["content"]
+    sha256 = publication.local_sha256 or read_sidecar(path)["content"]
     check_sha256(str(path), sha256, arguments.sha256)
     if not arguments.sha256:
         command.log(f"{path}: no SHA-256 was given, so damage may go unseen; it is {sha256}")
-    if publication["member"] is None:
+    if publication.member is None:
         yield path, sha256, str(path)
         return
     temporary = arguments.weights.with_name(f".{arguments.weights.stem}.published.{os.getpid()}.tmp")
     try:
-        shown = f"{path}, member {extract_member(path, publication['member'], temporary)}"
+        shown = f"{path}, member {extract_member(path, publication.member, temporary)}"
         sha256 = file_sha256(temporary)
         check_sha256(shown, sha256, arguments.member_sha256)
         yield temporary, sha256, shown

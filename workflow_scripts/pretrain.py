@@ -9,7 +9,10 @@ from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.pretraining.recipe import Recipe
 from workflow_scripts.timecat.runtime import command, devices, nodes, world
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 LOG_EVERY = 10  # steps
@@ -32,8 +35,8 @@ def arguments_of_command_line():
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--step", required=True, type=int, help="the milestone")
     parser.add_argument("--backbone", required=True, type=command.json_value, help="the backbone's block of the config")
-    parser.add_argument("--recipe", required=True, type=command.json_value)
-    parser.add_argument("--transform", required=True, type=command.json_value)
+    parser.add_argument("--recipe", required=True, type=json_of(Recipe))
+    parser.add_argument("--transform", required=True, type=json_of(Transform))
     parser.add_argument("--train", required=True, type=Path, help=".beton")
     parser.add_argument("--evaluation", required=True, type=Path, help=".beton")
     parser.add_argument("--previous", nargs="*", default=[], help="training state to continue from")
@@ -75,7 +78,7 @@ def share_node(arguments, node: nodes.Node | None = None) -> None:
         pretrain(arguments, leader)
 
 
-def processes_of_node(recipe: dict, count: int, total: int) -> int:
+def processes_of_node(recipe: Recipe, count: int, total: int) -> int:
     """The largest number of processes of a node, at most ``count``, so that those of ``total`` nodes can share a batch."""
     for each in range(count, 0, -1):
         if processes_for(recipe, each * total) == each * total:
@@ -83,25 +86,23 @@ def processes_of_node(recipe: dict, count: int, total: int) -> int:
     raise UserError(f"limits.pretrain_nodes: a batch cannot be divided among {total} nodes; give fewer")
 
 
-def processes_for(recipe: dict, count: int) -> int:
+def processes_for(recipe: Recipe, count: int) -> int:
     """The largest number of processes, at most ``count``, that can share a batch."""
     if count == 1:
         return 1
     from workflow_scripts.timecat.pretraining.batch_shares import usable_processes
-    from workflow_scripts.timecat.pretraining.recipe import Recipe
 
-    return usable_processes(Recipe(**recipe), count)
+    return usable_processes(recipe, count)
 
 
 def pretrain(arguments, processes: world.World) -> None:
     """Train to the milestone; the leader of the processes that share each batch averages, evaluates and writes."""
-    from workflow_scripts.timecat.images.views import Transform
     from workflow_scripts.timecat.pretraining import training
-    from workflow_scripts.timecat.pretraining.recipe import Recipe, Source, batch_stream
+    from workflow_scripts.timecat.pretraining.batches import Source, batch_stream
     from workflow_scripts.timecat.runtime import resume, torch_settings
     from workflow_scripts.timecat.runtime.progress import Progress
 
-    recipe, transform = Recipe(**arguments.recipe), Transform(**arguments.transform)
+    recipe, transform = arguments.recipe, arguments.transform
     torch_settings.configure(arguments.torch_threads, processes.device, recipe.compile)
     processes.connect()
     source = read_sidecar(arguments.train)
@@ -161,7 +162,7 @@ def averaged(run, arguments, recipe, transform, source: dict):
     """The model for inference, and what its file says of it."""
     from workflow_scripts.timecat.images.ffcv.reader import batches
     from workflow_scripts.timecat.pretraining import training
-    from workflow_scripts.timecat.pretraining.recipe import Source, batch_norm_stream
+    from workflow_scripts.timecat.pretraining.batches import Source, batch_norm_stream
 
     seed, workers, rows = arguments.seed, arguments.workers, source["rows"]
     batch_norm_batches = batch_norm_stream(Source(arguments.train, rows, workers), recipe, transform, seed)

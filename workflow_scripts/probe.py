@@ -9,21 +9,24 @@ from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
+from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
+from workflow_scripts.timecat.probing.protocol import Protocol
 from workflow_scripts.timecat.probing.replicates import log_report, read_data_set
 from workflow_scripts.timecat.runtime import command, devices
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
     """Read the command line, probe, write."""
     parser = command.parser(__doc__.splitlines()[0])
     parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
-    parser.add_argument("--replicates", type=command.json_value, required=True, help="[[seed, ...], ...]")
+    parser.add_argument("--replicates", type=json_of(list[list[int]]), required=True, help="[[seed, ...], ...]")
     parser.add_argument("--train-index", required=True, help="Parquet with columns row, label, in data set order")
     parser.add_argument("--evaluation-index", required=True, help="the same of the evaluation split")
-    parser.add_argument("--views", type=command.json_value, required=True, help="training views, in epoch order")
-    parser.add_argument("--protocol", type=command.json_value, required=True, help="fields of probing.Protocol")
-    parser.add_argument("--heldout", type=command.json_value, required=True, help='{"seed": ..., "fraction": ...}')
+    parser.add_argument("--views", type=json_of(list[str]), required=True, help="training views, in epoch order")
+    parser.add_argument("--protocol", type=json_of(Protocol), required=True, help="the block probe")
+    parser.add_argument("--heldout", type=json_of(Heldout), required=True, help='{"seed": ..., "fraction": ...}')
     parser.add_argument("--torch-threads", type=int, required=True, help="can change the last bits of a number")
     parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
     parser.add_argument("--memory-gb", type=float, required=True, help="of features at once; changes no byte")
@@ -40,15 +43,14 @@ def main() -> None:
 
     torch_settings.configure(args.torch_threads, device)
     command.log_start_up()
-    protocol = probing.Protocol(**args.protocol)
     data = read_data_set(args.train_index, args.evaluation_index, args.heldout)
     folders, files = by_replicate(args.features, args.replicates), probing.file_rows(data, args.views)
     probing.check_features(args.features, files)
-    check_device(device, args, data, protocol)
+    check_device(device, args, data, args.protocol)
 
     probes, machine = [], probing.Machine(device, 1e9 * args.memory_gb)
     for replicate, (members, own) in enumerate(zip(args.replicates, folders, strict=True)):
-        probes.append(probing.probe_replicate(replicate, members, own, args.views, data, protocol, machine))
+        probes.append(probing.probe_replicate(replicate, members, own, args.views, data, args.protocol, machine))
         log_report(replicate, members, probes[-1])
 
     write_metrics(args.metrics, [row for probe in probes for row in probe.metrics])

@@ -12,19 +12,21 @@ from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
 from workflow_scripts.timecat.probing.readers import read_index_table
+from workflow_scripts.timecat.probing.reweighting_settings import Reweighting
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
     """Read the command line, reweight, write."""
     parser = command.parser(__doc__.splitlines()[0])
     parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
-    parser.add_argument("--replicates", type=command.json_value, required=True, help="[[seed, ...], ...]")
+    parser.add_argument("--replicates", type=json_of(list[list[int]]), required=True, help="[[seed, ...], ...]")
     parser.add_argument("--train-index", required=True, help="Parquet with columns row, label and those of the groups")
     parser.add_argument("--evaluation-index", required=True, help="Parquet with columns row and label")
-    parser.add_argument("--views", type=command.json_value, required=True, help="training views; the first is read")
-    parser.add_argument("--settings", type=command.json_value, required=True, help="fields of reweighting.Settings")
+    parser.add_argument("--views", type=json_of(list[str]), required=True, help="training views; the first is read")
+    parser.add_argument("--settings", type=json_of(Reweighting), required=True, help="the block reweight")
     parser.add_argument("--metrics", required=True, help="Parquet of metrics")
     parser.add_argument("--predictions", required=True, help="Parquet of predictions")
     given = parser.parse_args()
@@ -35,9 +37,8 @@ def main() -> None:
     from workflow_scripts.timecat.probing.groups import groups_of
 
     command.log_start_up()
-    settings = reweighting.Settings(**given.settings)
     train, evaluation = read_index_table(given.train_index), read_index_table(given.evaluation_index)
-    labels, groups = train["label"].to_numpy(), groups_of(train, settings.groups, given.train_index)
+    labels, groups = train["label"].to_numpy(), groups_of(train, given.settings.groups, given.train_index)
     truth, view = evaluation["label"].to_numpy(), f"train.{given.views[0]}.npy"
     metrics, predictions = [], []
     for replicate, (members, own) in enumerate(
@@ -47,7 +48,7 @@ def main() -> None:
             np.hstack([open_features(Path(folder) / name, len(rows)) for folder in own])
             for name, rows in ((view, labels), (EVALUATION, truth))
         )
-        layer = reweighting.fit_last_layer(features, labels, groups, settings)
+        layer = reweighting.fit_last_layer(features, labels, groups, given.settings)
         logits = layer.logits(held)
         predicted = (logits > 0).astype(np.int64)
         hits = predicted == truth

@@ -11,24 +11,29 @@ from pathlib import Path
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.backbones.start import Start
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.holdout_settings import Heldout
+from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.runtime import command, devices
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
+from workflow_scripts.timecat.transfer.settings import Settings
 
 
 def main() -> None:
     parser = command.parser(__doc__.splitlines()[0])
     parser.add_argument("--mode", required=True, choices=["finetune", "direct"])
     parser.add_argument("--data-set", required=True)
-    parser.add_argument("--replicates", required=True, type=command.json_value, help="[[seed, ...], ...]")
+    parser.add_argument("--replicates", required=True, type=json_of(list[list[int]]), help="[[seed, ...], ...]")
     parser.add_argument("--weights", nargs="*", default=[], type=Path, help="finetune: of all members, in that order")
     parser.add_argument("--backbone", required=True, type=command.json_value, help="direct: its block of the config")
     parser.add_argument(
-        "--initialisation", required=True, type=command.json_value, help="direct: the recipe's keys of it"
+        "--initialisation", required=True, type=json_of(Start | None), help="direct: the recipe's keys of it"
     )
-    parser.add_argument("--settings", required=True, type=command.json_value, help="the block finetune or direct")
-    parser.add_argument("--transform", required=True, type=command.json_value)
-    parser.add_argument("--heldout", required=True, type=command.json_value, help='{"seed": ..., "fraction": ...}')
+    parser.add_argument("--settings", required=True, type=json_of(Settings), help="the block finetune or direct")
+    parser.add_argument("--transform", required=True, type=json_of(Transform))
+    parser.add_argument("--heldout", required=True, type=json_of(Heldout), help='{"seed": ..., "fraction": ...}')
     for split in ("train", "evaluation"):
         parser.add_argument(f"--{split}", required=True, type=Path, help=".beton")
         parser.add_argument(f"--{split}-index", required=True, type=Path, help=".parquet")
@@ -52,23 +57,21 @@ def main() -> None:
 def transfer(arguments, device: str) -> None:
     """Train, select, write."""
     from workflow_scripts.timecat.artifacts.unfinished import kept_folder
-    from workflow_scripts.timecat.images.views import Transform
     from workflow_scripts.timecat.probing import files as probe_files
     from workflow_scripts.timecat.probing import replicates
     from workflow_scripts.timecat.runtime import torch_settings
     from workflow_scripts.timecat.runtime.progress import Progress
     from workflow_scripts.timecat.transfer import training
-    from workflow_scripts.timecat.transfer.settings import Settings
     from workflow_scripts.timecat.transfer.states import Kept
 
     torch_settings.configure(arguments.torch_threads, device)
-    settings = Settings(**arguments.settings)
+    settings = arguments.settings
     target = training.Target(
         name=arguments.data_set,
         train=arguments.train,
         evaluation=arguments.evaluation,
         data=replicates.read_data_set(arguments.train_index, arguments.evaluation_index, arguments.heldout),
-        transform=Transform(**arguments.transform),
+        transform=arguments.transform,
         device=device,
         workers=arguments.workers,
     )
@@ -124,11 +127,12 @@ def finetuned(weights) -> list:
     return [read_backbone(path)[0].requires_grad_(True) for path in weights]
 
 
-def untrained(settings: dict, seeds, image_size: int, initialisation: dict) -> list:
+def untrained(settings: dict, seeds, image_size: int, start: Start) -> list:
     """The backbones that the pretraining runs of these seeds begin with."""
     from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 
-    return [initial_classifier(settings, 1, seed, image_size, **initialisation).backbone for seed in seeds]
+    how = (start.initialisation, start.zero_gamma)
+    return [initial_classifier(settings, 1, seed, image_size, *how).backbone for seed in seeds]
 
 
 if __name__ == "__main__":

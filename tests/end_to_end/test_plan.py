@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +17,15 @@ from tests.support.studies import TINY, StudyFolder, jobs_of
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.checkpoints.files import read_backbone
 from workflow_scripts.timecat.config.model import Config
-from workflow_scripts.timecat.images.views import Transform
 from workflow_scripts.timecat.planning.original import images_of_cell
 from workflow_scripts.timecat.planning.report import Plan, make_plan
 from workflow_scripts.timecat.planning.throughputs import read_throughputs
-from workflow_scripts.timecat.pretraining.recipe import Recipe, Source, batch_norm_stream, batch_stream
-from workflow_scripts.timecat.probing.probe import Protocol
+from workflow_scripts.timecat.pretraining.batches import Source, batch_norm_stream, batch_stream
 from workflow_scripts.timecat.probing.replicates import read_data_set
 from workflow_scripts.timecat.runtime import torch_settings
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import CheckpointKey
 from workflow_scripts.timecat.transfer import training
-from workflow_scripts.timecat.transfer.settings import Settings
 from workflow_scripts.timecat.transfer.states import Kept
 
 
@@ -92,8 +90,8 @@ def test_the_images_are_those_that_the_stages_report(finished):
 
 def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
     pretrain = before.planned.study.config.pretrain
-    recipe = Recipe(**pretrain.recipe())
-    transform = Transform(**before.planned.study.config.data_sets["cues_tiny"].transform.model_dump())
+    recipe = pretrain.recipe()
+    transform = before.planned.study.config.data_sets["cues_tiny"].transform.settings()
     beton = finished.path / "results/data_sets/cues_tiny/train.beton"
     jobs = {job.name: job for job in before.jobs if job.rule == "pretrain"}
     trained = sum(len(labels) for _, labels in batch_stream(Source(beton, 600), recipe, transform, 2, range(4, 12)))
@@ -102,7 +100,7 @@ def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
     assert jobs["seed 2 to step 12"].read == of_batch_norm + 200
     # More batches than there are rows, and a batch larger than what is left.
     for batches, size in ((50, 64), (2, 500)):
-        recipe = Recipe(**recipe.__dict__ | {"batch_norm_batches": batches, "batch_size": size})
+        recipe = replace(recipe, **{"batch_norm_batches": batches, "batch_size": size})
 
         def change(values, batches=batches, size=size):
             values["pretrain"] |= {"batch_norm_batches": batches, "batch_size": size}
@@ -195,8 +193,8 @@ def test_the_images_of_transfers_are_those_that_they_read(finished, monkeypatch,
         name="cues_tiny",
         train=folder / "train.beton",
         evaluation=folder / "evaluation.beton",
-        data=read_data_set(*indices, config.heldout.model_dump()),
-        transform=Transform(**config.data_sets["cues_tiny"].transform.model_dump()),
+        data=read_data_set(*indices, config.heldout.settings()),
+        transform=config.data_sets["cues_tiny"].transform.settings(),
         device="cpu",
         workers=1,
     )
@@ -213,7 +211,7 @@ def test_the_images_of_transfers_are_those_that_they_read(finished, monkeypatch,
         [2, 23, 550],
         lambda: [read_backbone(path)[0].requires_grad_(True) for path in paths],
         target,
-        Settings(**config.finetune.model_dump()),
+        config.finetune.settings(config.probe.init_std),
         training.Job("finetune", Kept(tmp_path / "kept", 1000), Progress()),
     )
     assert job.trained + job.read == len(paths) * counted.images
@@ -229,9 +227,9 @@ def test_the_images_of_the_original_procedure_are_those_that_it_reads(finished, 
         name="cues_tiny",
         train=folder / "train.beton",
         evaluation=folder / "evaluation.beton",
-        transform=Transform(**config.data_sets["cues_tiny"].transform.model_dump()),
+        transform=config.data_sets["cues_tiny"].transform.settings(),
         augmentation_seed=0,
     )
     backbones = [read_backbone(path)[0] for path in files(finished, "checkpoints/*/*/*/step4.safetensors")]
-    original_procedure.original_procedure(backbones, images, Protocol(**config.probe.model_dump()))
+    original_procedure.original_procedure(backbones, images, config.probe.protocol())
     assert images_of_cell(plan.planned, "cat3", "cues_tiny") == 3 * counted.images

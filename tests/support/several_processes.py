@@ -12,7 +12,7 @@ import torch
 
 from tests.unit.pretraining.test_training import BACKBONE, TRANSFORM
 from workflow_scripts.timecat.images import views
-from workflow_scripts.timecat.pretraining import compiling, recipe, training
+from workflow_scripts.timecat.pretraining import batches, compiling, recipe, training
 from workflow_scripts.timecat.runtime import torch_settings, world
 
 SEED, STEPS = 2, 6
@@ -24,12 +24,12 @@ def train(processes: world.World, settings: dict, beton: str, rows: int) -> dict
     run = training.start_run(BACKBONE, 16, settings, SEED, "cpu", TRANSFORM.size, processes)
     losses, stream = (
         [],
-        recipe.batch_stream(recipe.Source(beton, rows), settings, TRANSFORM, SEED, range(0, STEPS), processes),
+        batches.batch_stream(batches.Source(beton, rows), settings, TRANSFORM, SEED, range(0, STEPS), processes),
     )
     for images, labels in stream:
         losses.append(training.train_step(run, images, labels, settings, TRANSFORM))
     processes.wait_for_all()
-    stream = recipe.batch_norm_stream(recipe.Source(beton, rows), settings, TRANSFORM, SEED)
+    stream = batches.batch_norm_stream(batches.Source(beton, rows), settings, TRANSFORM, SEED)
     averaged = training.averaged_model(run, stream, TRANSFORM).state_dict() if processes.leads else None
     return {"losses": losses, "parameters": dict(run.model.named_parameters()), "averaged": averaged}
 

@@ -12,7 +12,7 @@ STABLE = [2, 11, 12, 21, 22, 27, 28, 29]
 def test_stratified():
     counts = {0: 100, 1: 44, 2: 46, 3: 2, 4: 1, 7: 9}
     labels = np.random.default_rng(0).permutation(np.repeat(list(counts), list(counts.values())))
-    rows = heldout_rows(labels, seed=3)
+    rows = heldout_rows(labels, seed=3, fraction=0.1)
     assert rows.dtype == np.int64
     assert np.array_equal(rows, np.unique(rows))
     taken = {c: int((labels[rows] == c).sum()) for c in counts}
@@ -40,7 +40,7 @@ def test_never_a_whole_class():
 
 
 def test_no_rows():
-    assert heldout_rows([], seed=0).tolist() == []
+    assert heldout_rows([], seed=0, fraction=0.1).tolist() == []
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5])

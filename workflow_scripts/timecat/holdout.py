@@ -6,7 +6,7 @@ from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.sampling import rows_of_each_class
 
 
-def heldout_rows(labels, seed: int, fraction: float = 0.1) -> np.ndarray:
+def heldout_rows(labels, seed: int, fraction: float) -> np.ndarray:
     """Rows held out of a data set's training split, int64, ascending.
 
     labels: class of each row, int [rows]. Of each class the round(n_c * fraction) rows with the smallest hash of (seed,

@@ -68,7 +68,7 @@ def test_all_tables(folder, tmp_path):
 
 def test_every_variant_is_a_recipe():
     for options in gpu.VARIANTS.values():
-        gpu.Recipe(batch_size=256, batch_norm_batches=1, **gpu.RECIPE, **options)
+        gpu.recipe(batch_size=256, **options)
 
 
 def test_no_gpu_is_said(monkeypatch):

@@ -10,7 +10,6 @@ import torch
 
 from benchmarks import extraction, loader, photographs, rates
 from workflow_scripts.timecat.backbones.build import build_backbone
-from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, usable_workers
 from workflow_scripts.timecat.runtime import torch_settings
 
@@ -59,7 +58,7 @@ def turned(original, files, row):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_every_loader_gives_every_row_in_order(folder, beton, workers):
-    transform = views.Transform(**loader.PhotoTransform(size=32).model_dump())
+    transform = loader.PhotoTransform(size=32).settings()
     rows = [3, 1, 1, 11, 0]
     files = loader.Folder(folder / "train", beton, transform, "Pillow")
     wanted = describe(beton).labels[rows].tolist()

@@ -15,6 +15,7 @@ from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.backbones.sizes import counted
 from workflow_scripts.timecat.checkpoints.files import read_backbone, read_description, write_weights
 from workflow_scripts.timecat.checkpoints.names import layers_of, renamed
+from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.errors import UserError
 
 VIT = {"architecture": "small_vit", "patch": 7, "width": 8, "depth": 2, "heads": 2}
@@ -194,7 +195,7 @@ def ignored_of(study: str) -> list[str]:
 
 def bring(run, file, name: str):  # the stage, as the study calls it
     study, settings, *_ = FILES[name]
-    publication = {"member": None, "local_sha256": file_sha256(file), "ignored": ignored_of(study)}
+    publication = Publication(member=None, local_sha256=file_sha256(file), ignored=tuple(ignored_of(study)))
     return run(file, backbone=settings, image_size=SIZE, publication=publication)
 
 

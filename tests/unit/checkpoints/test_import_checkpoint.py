@@ -13,6 +13,7 @@ from workflow_scripts.timecat.artifacts.digests import file_sha256
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.checkpoints.files import read_backbone, read_description, write_weights
+from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.errors import UserError
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
@@ -41,11 +42,11 @@ def imported(tmp_path):
                 "step": step,
                 "backbone": BACKBONE,
                 "image_size": 28,
-                "publication": {
-                    "member": member,
-                    "local_sha256": local_sha256 if local_sha256 is None else file_sha256(path),
-                    "ignored": ["fc.weight", "fc.bias"],
-                },
+                "publication": Publication(
+                    member=member,
+                    local_sha256=local_sha256 if local_sha256 is None else file_sha256(path),
+                    ignored=("fc.weight", "fc.bias"),
+                ),
                 "sha256": "",
                 "member_sha256": "",
                 "step_tolerance": 0,

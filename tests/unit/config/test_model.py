@@ -1,12 +1,13 @@
 """A mistake in the config is one sentence that names the file, the key and the remedy."""
 
 import copy
+from typing import get_args
 
 import pytest
 import yaml
 
 from tests.support.tables import arm_of, data_sets_of
-from workflow_scripts.timecat.config import model
+from workflow_scripts.timecat.config import arms, checks
 from workflow_scripts.timecat.config.reading import load_unique, read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.selection import SELECTIONS
@@ -219,8 +220,8 @@ def test_the_tables_own_columns_are_known():
     data_sets = data_sets_of([{"name": "x", "title": "x", "in_distribution": False}])
     header = csv_text(accuracy_records([Row(described, 1, summaries)], data_sets)).splitlines()[0].split(",")
     own = [column for column in header if column != "x"]
-    assert all(column in model.TABLE_COLUMNS or column.endswith(model.TABLE_ENDINGS) for column in own)
-    assert set(model.TABLE_COLUMNS) <= set(own)
+    assert all(column in checks.TABLE_COLUMNS or column.endswith(checks.TABLE_ENDINGS) for column in own)
+    assert set(checks.TABLE_COLUMNS) <= set(own)
 
 
 def test_a_seed_may_stand_twice_inside_a_replicate():
@@ -319,3 +320,14 @@ def test_a_probe_asks_schedulers_for_the_memory_of_its_features_too():
     """As text to the stage: Snakemake would round the number."""
     made = study(limits={"memory_gb": 0.25, "memory_mb": 1000})
     assert (made.resources.feature_memory_gb, made.resources.probe_memory_mb) == ("0.25", 1250)
+
+
+def test_transfers_start_with_the_probes_standard_deviation():
+    values = yaml.safe_load(STUDY) | {"probe": {"init_std": 0.25}}
+    values["arms"] += [{"name": "direct", "members": 1, "transfer": "direct"}]
+    config = read_config(values, [])
+    assert config.transfer_settings(config.all_arms["direct"]).init_std == 0.25
+
+
+def test_calibration_knows_all_tables_beside_table_2():
+    assert get_args(arms.TableBlock) == (*arms.TABLES, *arms.OTHER_TABLES)

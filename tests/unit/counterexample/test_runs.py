@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 import sys
 import xml.etree.ElementTree
@@ -15,6 +14,7 @@ import yaml
 
 from tests.support.studies import ROOT
 from workflow_scripts import counterexample, tabulate_counterexample
+from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.config.counterexample import Counterexample
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.counterexample import files
@@ -31,14 +31,14 @@ GRID, M = 4, 35  # parts, and mixtures; some are ties
 OUTPUTS = ("runs", "together", "csv", "svg")
 SMALL = Counterexample(
     grid=GRID, seeds=4, steps=300, probe_steps=200, batch_size=6, weight_decays=[0.0, 0.2], lrs=[0.2, 1.5]
-).model_dump()
+).settings()
 
 
 def run(monkeypatch, folder, settings) -> None:
     """Run both stages."""
     for stage, names in ((counterexample, ("runs", "together")), (tabulate_counterexample, OUTPUTS)):
         files = [word for name in names for word in (f"--{name}", str(folder / name))]
-        monkeypatch.setattr(sys, "argv", [stage.__name__, "--settings", json.dumps(settings), *files])
+        monkeypatch.setattr(sys, "argv", [stage.__name__, "--settings", canonical_json(settings), *files])
         stage.main()
 
 
@@ -59,7 +59,7 @@ def test_outputs_are_a_function_of_the_settings(made, tmp_path, monkeypatch):
 
 
 def test_another_weight_decay_network_or_learning_rate_changes_no_other_row(made):
-    fewer = SMALL | {"networks": ["relu"], "weight_decays": [0.2], "lrs": [1.5]}
+    fewer = replace(SMALL, networks=["relu"], weight_decays=[0.2], lrs=[1.5])
     (alone,) = run_all(fewer)
     rows = files.runs_table([alone], GRID).to_pylist()
     kept = pq.read_table(made / "runs").to_pylist()
@@ -68,7 +68,7 @@ def test_another_weight_decay_network_or_learning_rate_changes_no_other_row(made
 
 @pytest.mark.parametrize("members", [1, 2, 5])
 def test_the_files_hold_all_that_was_found(tmp_path, members):
-    settings = SMALL | {"networks": ["gates", "relu"], "steps": 30, "probe_steps": 20, "members": members}
+    settings = replace(SMALL, **{"networks": ["gates", "relu"], "steps": 30, "probe_steps": 20, "members": members})
     found = list(run_all(settings))
     write_table(tmp_path / "runs", files.runs_table(found, GRID))
     write_table(tmp_path / "together", files.together_table(found, GRID))
@@ -83,7 +83,7 @@ def test_the_files_hold_all_that_was_found(tmp_path, members):
 @pytest.mark.parametrize("change", [{"networks": ["relu", "gates", "linear"]}, {"lrs": [0.2, 1.0]}, {"seeds": 5}])
 def test_files_of_other_settings_are_refused(made, change):
     with pytest.raises(UserError, match="is of other settings of `counterexample`; delete it and run again"):
-        files.read_settings_found(made / "runs", made / "together", SMALL | change)
+        files.read_settings_found(made / "runs", made / "together", replace(SMALL, **change))
 
 
 def test_a_file_that_is_no_parquet_is_refused(made, tmp_path):
@@ -97,9 +97,9 @@ def test_every_network_has_a_row(made):
     mixtures = [tuple(row) for row in simplex(GRID).tolist()]
     wanted = {
         (network, decay, lr, *mixture, seed)
-        for network in SMALL["networks"]
-        for decay in SMALL["weight_decays"]
-        for lr in SMALL["lrs"]
+        for network in SMALL.networks
+        for decay in SMALL.weight_decays
+        for lr in SMALL.lrs
         for mixture in mixtures
         for seed in range(4)
     }
@@ -113,7 +113,7 @@ def test_the_summary_says_what_the_rows_say(made):
     """Each figure again, in plain loops over the Parquet."""
     rows = pq.read_table(made / "runs").to_pylist()
     lines = list(csv.DictReader(io.StringIO((made / "csv").read_text())))
-    assert [line["network"] for line in lines] == ["exact"] + [name for name in SMALL["networks"] for _ in range(4)]
+    assert [line["network"] for line in lines] == ["exact"] + [name for name in SMALL.networks for _ in range(4)]
     for line in lines[1:]:
         setting = line["network"], float(line["weight_decay"]), float(line["lr"])
         own = [row for row in rows if (row["network"], row["weight_decay"], row["lr"]) == setting]
@@ -172,7 +172,7 @@ def test_the_exact_line_is_the_papers_claim(made):
 
 
 def test_one_seed_has_no_deviation():
-    (setting, *_) = run_all(SMALL | {"seeds": 1, "steps": 2, "probe_steps": 2})
+    (setting, *_) = run_all(replace(SMALL, seeds=1, steps=2, probe_steps=2))
     line = list(csv.DictReader(io.StringIO(csv_text(counterexample_records([setting], GRID)))))[1]
     assert line["seeds"] == "1" and line["solved_std"] == "" and line["solved"]
 
@@ -181,7 +181,7 @@ def test_one_seed_has_no_deviation():
 def test_a_gate_stays_open_where_its_imbalance_outweighs_the_decay(decay):
     """At zero the pull on u_j w_j is |difference| / 4, and weight decay on both factors pushes back with decay x |u_j w_j|."""
     settings = Counterexample(grid=8, seeds=2, networks=["gates"], weight_decays=[decay], lrs=[0.5], batch_size=32)
-    (setting,) = run_all(settings.model_dump())  # batches of all rows: gradient descent
+    (setting,) = run_all(settings.settings())  # batches of all rows: gradient descent
     mixtures = simplex(8)
     differences = np.stack([mixtures[:, 0] - mixtures[:, 1], mixtures[:, 2] - mixtures[:, 3]], 1)
     one_only = (differences == 0).any(1)  # the other feature cannot compete
@@ -194,7 +194,7 @@ def test_a_gate_stays_open_where_its_imbalance_outweighs_the_decay(decay):
 def test_the_embedded_recipe_on_a_coarser_grid():
     """What the embedded study shows: linear units keep the best feature alone, ReLUs need not choose."""
     settings = Counterexample(grid=GRID, seeds=3, networks=["linear", "relu"], weight_decays=[0.03], lrs=[0.1])
-    linear, relu = run_all(settings.model_dump())
+    linear, relu = run_all(settings.settings())
     best = optimum(simplex(GRID))
     clear = best.feature != TIE
     assert (linear.dimensions[clear] == 1).all() and (linear.feature == best.feature[:, None])[clear].all()
@@ -216,13 +216,13 @@ def made_up(network: str, dimensions, feature, mixtures: int, S: int = 2) -> Set
 
 def test_concatenated_seeds_have_their_own_probe():
     """With one member it is the seed's own; without seeds for a group there is none."""
-    own = SMALL | {"networks": ["relu"], "weight_decays": [0.2], "lrs": [1.5]}
-    (alone,) = run_all(own | {"members": 1})
+    own = replace(SMALL, networks=["relu"], weight_decays=[0.2], lrs=[1.5])
+    (alone,) = run_all(replace(own, members=1))
     assert np.array_equal(alone.solved, alone.solved_together) and 0 < alone.solved.mean() < 1
-    (pairs,) = run_all(own | {"members": 2})
+    (pairs,) = run_all(replace(own, members=2))
     assert pairs.solved_together.shape == (4, M, 2) and np.array_equal(pairs.solved, alone.solved)
     assert pairs.solved_together.mean() != alone.solved.mean()
-    (few,) = run_all(own | {"members": 5})
+    (few,) = run_all(replace(own, members=5))
     line = list(csv.DictReader(io.StringIO(csv_text(counterexample_records([few], GRID)))))[1]
     assert few.solved_together.size == 0 and line["solved_together"] == line["solved_together_std"] == ""
 
@@ -235,7 +235,7 @@ def test_the_summary_of_concatenated_seeds_is_over_groups():
 
 
 def test_the_figure_colours_mixtures_by_what_is_best_and_what_is_kept():
-    settings = SMALL | {"grid": 2, "networks": ["gates", "relu"], "weight_decays": [0.0], "lrs": [0.1]}
+    settings = replace(SMALL, grid=2, networks=["gates", "relu"], weight_decays=[0.0], lrs=[0.1])
     found = [made_up("gates", 1, 2, 10), made_up("relu", 3, 1, 10)]
     svg = counterexample_figure(found, settings).decode()
     xml.etree.ElementTree.fromstring(svg)

@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support import settings as chosen
 from tests.support.images import write_data_set
 from workflow_scripts import extract_features
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.checkpoints import files as checkpoints
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.features.extraction import Extraction, Extractor
+from workflow_scripts.timecat.features.extraction import Extractor
+from workflow_scripts.timecat.features.extraction_settings import Extraction
 from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.ffcv.format import describe
@@ -35,6 +37,7 @@ TRANSFORM = {
     "ratio": [0.75, 1.3],
     "flip": 0.5,
     "center_ratio": 0.875,
+    "interpolation": "area",
     "mean": [0.4, 0.3, 0.2],
     "std": [0.3, 0.2, 0.1],
 }
@@ -62,7 +65,7 @@ def data(tmp_path_factory) -> Path:
 
 def extractor(backbone, dtype="float16") -> Extractor:
     settings = Extraction(views=VIEWS, dtype=dtype, batch_size=BATCH, augmentation_seed=0)
-    return Extractor(backbone, views.Transform(**TRANSFORM), settings, "cpu", workers=2)
+    return Extractor(backbone, chosen.transform(**TRANSFORM), settings, "cpu", workers=2)
 
 
 class Plain(torch.nn.Module):
@@ -90,7 +93,7 @@ def test_a_file_is_the_backbone_applied_to_the_views_images(data, tmp_path, dtyp
     seen = []
     extractor(backbone, dtype).write(tmp_path / "made.npy", data / "train.beton", rows, key, seen.append)
     assert seen == [16, 16, 10]
-    transform = views.Transform(**TRANSFORM)
+    transform = chosen.transform(**TRANSFORM)
     wanted = []
     for _, images, _ in batches_reference(data / "train.beton", rows, BATCH, transform, key):
         with torch.no_grad():

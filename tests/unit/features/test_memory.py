@@ -74,6 +74,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
+from tests.support import settings as made
 from workflow_scripts.timecat.probing import probe as probing
 from workflow_scripts.timecat.holdout import heldout_rows
 
@@ -81,10 +82,10 @@ def measure(heads, classes, dim, batch_size, rows, batch_norm):
     random = np.random.default_rng(0)
     labels, evaluation = (np.arange(count) % classes for count in (rows, 1100))
     data = probing.DataSet(
-        train_labels=labels, evaluation_labels=evaluation, evaluation_rows=np.arange(1100), heldout=heldout_rows(labels, 0)
+        train_labels=labels, evaluation_labels=evaluation, evaluation_rows=np.arange(1100), heldout=heldout_rows(labels, 0, 0.1)
     )
     decays = tuple(0.001 * head for head in range(heads))
-    protocol = probing.Protocol(seed=0, weight_decays=decays, epochs=1, batch_size=batch_size, batch_norm=batch_norm)
+    protocol = made.protocol(seed=0, weight_decays=decays, epochs=1, batch_size=batch_size, batch_norm=batch_norm)
     with tempfile.TemporaryDirectory() as folder:
         for name, count in probing.file_rows(data, ["view0"]).items():
             np.save(Path(folder) / name, random.normal(size=(count, dim)).astype(np.float16))

@@ -8,6 +8,7 @@ import pytest
 import sklearn.datasets
 import torch
 
+from tests.support import settings as made
 from tests.support.images import draw_folder, drawn, real_images, save, settings_of, write_data_set
 from tests.support.torchvision_pipeline import as_input, center_view, opened, random_view, random_view_horizontal_first
 from workflow_scripts.timecat.images import views
@@ -49,7 +50,7 @@ def compared(root: Path, folder: Path, interpolation: str, center: bool, crop=ra
     block = {"kind": "image_folder", "root": str(root), "storage": storage}
     beton = write_data_set("photographs", "train", settings_of("train", **block), folder)
     sources = read_split(settings_of("train", **block), "train").sources
-    transform = views.Transform(**TRANSFORM, interpolation=interpolation)
+    transform = made.transform(**TRANSFORM, interpolation=interpolation)
     tables, found = describe(beton), []
     rows = np.arange(tables.rows)
     boxes, flips = views.random_boxes(KEY, rows, tables.heights, tables.widths, transform)

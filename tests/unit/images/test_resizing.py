@@ -5,8 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.support import settings as made
 from workflow_scripts.timecat.images import resizing
-from workflow_scripts.timecat.images.views import Transform, center_boxes, resized_sides
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.images.views import center_boxes, resized_sides
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -22,7 +24,7 @@ def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def transform(interpolation: str, **changes) -> Transform:
     values = {"size": 56, "scale": [0.8, 1.0], "ratio": [0.75, 4 / 3], "flip": 0.5, "center_ratio": 0.875}
-    return Transform(**values | changes, mean=[0.5] * 3, std=[0.25] * 3, interpolation=interpolation)
+    return made.transform(**values | changes, mean=[0.5] * 3, std=[0.25] * 3, interpolation=interpolation)
 
 
 @pytest.mark.parametrize("interpolation", FILTERS)

@@ -76,7 +76,7 @@ def test_sequences_come_out_of_the_reader_base_for_base(tmp_path, length, view):
     write_beton(tmp_path / "x.beton", samples, {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 100})
     transform = config("length: 52", f"length: {length}").data_sets["first"].transform
     assert transform.size == side_of(length) == int(np.ceil(np.sqrt(length)))
-    transform = views.Transform(**transform.model_dump())
+    transform = transform.settings()
     rows = np.arange(len(samples))[::-1]
     key = views.view_key(0, "bases", view)
     for batch, pixels, _ in batches(tmp_path / "x.beton", rows, 16, transform, key, workers=2):
@@ -129,7 +129,9 @@ def test_zero_gamma_finds_the_branches_and_reading_backwards_is_another_sequence
     from workflow_scripts.timecat.backbones.initialisation import last_batch_norms
 
     torch.manual_seed(0)
-    model = build_backbone({"architecture": "sequence_residual"}).eval()
+    model = build_backbone(
+        {"architecture": "sequence_residual", "width": 8, "blocks": 2, "motif": 9, "kernel": 5}
+    ).eval()
     assert len(last_batch_norms(model)) == 2
     forwards, backwards = model(as_input(["ACCGTTGCATTGCA" * 2], 36)), model(as_input(["ACGTTACGTTGCCA" * 2], 36))
     assert not torch.allclose(forwards, backwards)

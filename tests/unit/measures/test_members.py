@@ -14,17 +14,18 @@ from tests.references.members import (
     block_accuracy_reference,
     leave_one_out_accuracy_reference,
 )
+from tests.support import settings as made
 from tests.support.probes import data_set, feature_folders, write_index
 from workflow_scripts import diagnose
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.members import blocks, diagnose_head
-from workflow_scripts.timecat.probing.probe import EVALUATION, Protocol, probe_replicate
+from workflow_scripts.timecat.probing.probe import EVALUATION, probe_replicate
 from workflow_scripts.timecat.probing.saved_heads import HeadsFile, write_heads
 
 WIDTHS = {"seed2": 11, "seed550": 6, "seed23": 8}
 SEEDS = [2, 550, 23]
 ROWS = 1500  # more than a chunk
-PROTOCOL = Protocol(seed=7, weight_decays=(1e-3, 0.1), epochs=4, batch_size=16, lr=0.2, lr_milestones=(3,))
+PROTOCOL = made.protocol(seed=7, weight_decays=(1e-3, 0.1), epochs=4, batch_size=16, lr=0.2, lr_milestones=(3,))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from workflow_scripts.timecat.planning.text import count, duration, ratio, size,
 from workflow_scripts.timecat.planning.throughputs import read_throughputs
 from workflow_scripts.timecat.planning.work import PlannedStudy
 from workflow_scripts.timecat.pretraining.batch_shares import usable_processes
-from workflow_scripts.timecat.pretraining.recipe import Recipe
 from workflow_scripts.timecat.probing.heads import StackedHeads
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import CheckpointKey
@@ -276,10 +275,9 @@ def test_the_gpus_that_can_share_a_batch_are_the_stages():
         {"batch_size": 96, "accumulation": 6, "ghost_batch": 4},
         {"batch_size": 128},
     ]
-    fixed = {"lr": 1, "weight_decay": 0, "betas": [0.9, 0.99], "warmup_steps": 0, "label_smoothing": 0}
     for recipe in recipes:
         config = Config.model_validate(read("tiny") | {"pretrain": {"seeds": [2, 550, 23]} | recipe}).pretrain
-        stage = Recipe(**fixed, batch_norm_batches=1, **recipe)
+        stage = config.recipe()
         for gpus in range(1, 70):
             assert usable_gpus(config, gpus) == usable_processes(stage, gpus), (recipe, gpus)
 

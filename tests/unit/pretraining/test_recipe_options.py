@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.support import settings as made
 from workflow_scripts.timecat.backbones import build
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.images.views import Transform
 from workflow_scripts.timecat.pretraining import recipe, training
 from workflow_scripts.timecat.pretraining.compiling import compiled
 from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batch
@@ -24,7 +24,7 @@ from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batc
 SMALL = {"architecture": "small_residual", "width": 4, "blocks": 2}
 RESNET = {"architecture": "resnet18"}
 DROPOUT = {"architecture": "mobilenet_v3_small"}  # it draws random numbers in training
-RECIPE = recipe.Recipe(
+RECIPE = made.recipe(
     batch_size=16,
     lr=0.01,
     weight_decay=0.005,
@@ -33,7 +33,7 @@ RECIPE = recipe.Recipe(
     label_smoothing=0.1,
     batch_norm_batches=2,
 )
-TRANSFORM = Transform(
+TRANSFORM = made.transform(
     size=32, scale=(0.8, 1), ratio=(0.75, 4 / 3), flip=0.5, center_ratio=0.875, mean=[0.4] * 3, std=[0.2] * 3
 )
 CLASSES = 5

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support import settings as made
 from workflow_scripts import pretrain
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
-from workflow_scripts.timecat.images.views import Transform
-from workflow_scripts.timecat.pretraining import recipe, training
+from workflow_scripts.timecat.pretraining import batches, training
 from workflow_scripts.timecat.runtime import torch_settings
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
-RECIPE = recipe.Recipe(
+RECIPE = made.recipe(
     batch_size=32,
     lr=0.01,
     weight_decay=0.005,
@@ -28,7 +28,7 @@ RECIPE = recipe.Recipe(
     label_smoothing=0.1,
     batch_norm_batches=3,
 )
-TRANSFORM = Transform(
+TRANSFORM = made.transform(
     size=28, scale=(0.8, 1), ratio=(0.75, 4 / 3), flip=0.5, center_ratio=0.875, mean=[0.4] * 3, std=[0.2] * 3
 )
 ROWS = 150  # four whole batches per epoch, and a rest that is left out
@@ -48,15 +48,15 @@ def start(seed=2):
 
 
 def train(run, beton, stop, seed=2):
-    for images, labels in recipe.batch_stream(
-        recipe.Source(beton, ROWS), RECIPE, TRANSFORM, seed, range(run.step, stop)
+    for images, labels in batches.batch_stream(
+        batches.Source(beton, ROWS), RECIPE, TRANSFORM, seed, range(run.step, stop)
     ):
         training.train_step(run, images, labels, RECIPE, TRANSFORM)
     return run
 
 
 def average(run, beton, seed=2):
-    stream = recipe.batch_norm_stream(recipe.Source(beton, ROWS), RECIPE, TRANSFORM, seed)
+    stream = batches.batch_norm_stream(batches.Source(beton, ROWS), RECIPE, TRANSFORM, seed)
     return training.averaged_model(run, stream, TRANSFORM)
 
 
@@ -100,7 +100,7 @@ def test_batch_norm_statistics_are_those_of_the_averaged_weights(beton):
     norm = model.backbone.stem[1]
     inputs = [
         training.normalise(images, TRANSFORM)
-        for images in recipe.batch_norm_stream(recipe.Source(beton, ROWS), RECIPE, TRANSFORM, 2)
+        for images in batches.batch_norm_stream(batches.Source(beton, ROWS), RECIPE, TRANSFORM, 2)
     ]
     with torch.no_grad():
         means = [model.backbone.stem[0](batch).mean((0, 2, 3)) for batch in inputs]
@@ -112,8 +112,8 @@ def test_step_s_sees_the_same_batch_wherever_the_run_began(beton):
     def stream(first, last):
         return [
             (images.numpy(), labels.numpy())
-            for images, labels in recipe.batch_stream(
-                recipe.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(first, last)
+            for images, labels in batches.batch_stream(
+                batches.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(first, last)
             )
         ]
 
@@ -129,7 +129,7 @@ def test_seeds_differ_in_initial_weights_and_order(beton):
     first, second = start(2), start(3)
     assert not torch.equal(first.model.fc.weight, second.model.fc.weight)
     (batch, _), (other, _) = (
-        next(iter(recipe.batch_stream(recipe.Source(beton, ROWS), RECIPE, TRANSFORM, seed, range(0, 1))))
+        next(iter(batches.batch_stream(batches.Source(beton, ROWS), RECIPE, TRANSFORM, seed, range(0, 1))))
         for seed in (2, 3)
     )
     assert not torch.equal(batch, other)
@@ -150,7 +150,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice(beton):
 
 def test_a_batch_larger_than_the_data_set_is_refused(beton):
     with pytest.raises(UserError, match="pretrain.batch_size 32 exceeds the 20 training rows"):
-        next(recipe.batch_stream(recipe.Source(beton, 20), RECIPE, TRANSFORM, 2, range(0, 1)))
+        next(batches.batch_stream(batches.Source(beton, 20), RECIPE, TRANSFORM, 2, range(0, 1)))
 
 
 def test_weights_say_what_they_are_and_read_back_equal(beton, tmp_path):
@@ -219,7 +219,7 @@ def test_too_small_a_memory_stops_with_advice(beton, changes, advice):
     settings = replace(RECIPE, **changes)
     run = training.start_run(BACKBONE, 16, settings, 2, "cpu")
     run.network = too_small
-    (images, labels), *_ = recipe.batch_stream(recipe.Source(beton, ROWS), settings, TRANSFORM, 2, range(0, 1))
+    (images, labels), *_ = batches.batch_stream(batches.Source(beton, ROWS), settings, TRANSFORM, 2, range(0, 1))
     with pytest.raises(UserError, match="the GPU's memory is too small for") as error:
         training.train_step(run, images, labels, settings, TRANSFORM)
     assert advice in str(error.value) and run.step == 0

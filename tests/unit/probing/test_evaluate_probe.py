@@ -13,11 +13,12 @@ import pytest
 import torch
 import yaml
 
+from tests.support import settings as made
 from tests.support.probes import data_set, feature_folders, write_index
 from tests.support.tables import arms_of, data_sets_of
 from workflow_scripts import evaluate_probe
 from workflow_scripts import probe as probe_stage
-from workflow_scripts.timecat.artifacts.digests import array_digest
+from workflow_scripts.timecat.artifacts.digests import array_digest, canonical_json
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, sidecar_path
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
@@ -59,7 +60,7 @@ def probed(tmp_path_factory):
         train_index=write_index(folder / "train.parquet", data.train_labels),
         evaluation_index=write_index(folder / "evaluation.parquet", data.evaluation_labels),
         views='["view0"]',
-        protocol='{"seed": 7, "weight_decays": [1e-3, 0.5], "epochs": 5, "batch_size": 16, "lr": 0.3}',
+        protocol=canonical_json(made.protocol(seed=7, weight_decays=(1e-3, 0.5), epochs=5, batch_size=16, lr=0.3)),
         heldout='{"seed": 1, "fraction": 0.2}',
         torch_threads=1,
         gpus=0,

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.references.original_procedure import Images, _whole_batches, original_procedure
+from tests.support import settings as made
 from workflow_scripts import extract_features
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
@@ -20,8 +21,8 @@ from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.format import describe
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
-from workflow_scripts.timecat.images.views import CENTER, Transform, normalise, view_key
-from workflow_scripts.timecat.probing.probe import DataSet, Protocol, probe_replicate
+from workflow_scripts.timecat.images.views import CENTER, normalise, view_key
+from workflow_scripts.timecat.probing.probe import DataSet, probe_replicate
 from workflow_scripts.timecat.runtime import torch_settings
 
 MEMBERS = [2, 550]
@@ -32,11 +33,12 @@ TRANSFORM = {
     "ratio": [0.75, 1.3333333333333333],
     "flip": 0.0,
     "center_ratio": 0.875,
+    "interpolation": "area",
     "mean": [0.35, 0.35, 0.35],
     "std": [0.2, 0.2, 0.2],
 }
 SEEDS = range(5)
-PROTOCOL = Protocol(
+PROTOCOL = made.protocol(
     seed=0, weight_decays=(1e-4, 0.03), epochs=4, batch_size=64, lr=0.05, lr_milestones=(2, 3), lr_gamma=0.2
 )
 EPOCHS = PROTOCOL.epochs
@@ -45,7 +47,7 @@ EPOCHS = PROTOCOL.epochs
 def pretrained(seed: int, beton: Path):
     """A backbone after 60 steps of Adam."""
     torch.manual_seed(seed)
-    model, transform = Classifier(build_backbone(BACKBONE), 10).train(), Transform(**TRANSFORM)
+    model, transform = Classifier(build_backbone(BACKBONE), 10).train(), made.transform(**TRANSFORM)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for step in range(6):
         order = randomness.permutation(randomness.key("test", seed, step), np.arange(640))
@@ -118,7 +120,7 @@ def original(folder: Path, protocol=PROTOCOL, augmentation_seed=0):
         name="digits",
         train=folder / "train.beton",
         evaluation=folder / "evaluation.beton",
-        transform=Transform(**TRANSFORM),
+        transform=made.transform(**TRANSFORM),
         augmentation_seed=augmentation_seed,
     )
     return original_procedure(backbones, images, protocol)
@@ -197,7 +199,7 @@ def test_a_last_batch_of_one_row_joins_the_one_before(folder):
         name="digits",
         train=folder / "train.beton",
         evaluation=folder / "evaluation.beton",
-        transform=Transform(**TRANSFORM),
+        transform=made.transform(**TRANSFORM),
         augmentation_seed=0,
     )
     rows = randomness.permutation(0, np.arange(65))

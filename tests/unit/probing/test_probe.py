@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.references.heads import ReferenceHeads
+from tests.support import settings as made
 from workflow_scripts import probe as stage
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts.digests import array_digest, canonical_json
@@ -26,7 +27,6 @@ from workflow_scripts.timecat.probing.heads import initial_weight
 from workflow_scripts.timecat.probing.probe import (
     DataSet,
     Machine,
-    Protocol,
     batches,
     check_features,
     file_rows,
@@ -37,7 +37,7 @@ CLASSES, TRAIN, EVALUATION = 6, 97, 41
 VIEWS = ["view0", "view1"]
 SEEDS = [2, 550]
 # 97 rows leave a single one after six batches of 16; three epochs return to the first view, at a lower rate.
-PROTOCOL = Protocol(
+PROTOCOL = made.protocol(
     seed=7, weight_decays=(1e-3, 0.5), epochs=3, batch_size=16, lr=0.05, lr_milestones=(2,), lr_gamma=0.5
 )
 
@@ -204,7 +204,7 @@ def test_a_last_batch_of_one_row_joins_the_one_before(rows, sizes):
 
 
 def test_learning_rate_falls_after_so_many_epochs():
-    rates = [Protocol(seed=0, weight_decays=(0.0,)).learning_rate(epoch) for epoch in range(28)]
+    rates = [made.protocol(seed=0, weight_decays=(0.0,)).learning_rate(epoch) for epoch in range(28)]
     assert rates == pytest.approx([0.01] * 8 + [0.001] * 8 + [1e-4] * 8 + [1e-5] * 4)
 
 
@@ -263,7 +263,7 @@ def command_line(tmp_path, folders, data, output, memory_gb=2.0):
     for split, labels in (("train", data.train_labels), ("evaluation", data.evaluation_labels)):
         table = pa.table({"row": np.arange(len(labels)), "label": labels, "name": ["x"] * len(labels)})
         pq.write_table(table, tmp_path / f"{split}.parquet")
-    protocol = {"seed": 7, "weight_decays": [1e-3, 0.5, 1e9], "epochs": 3, "batch_size": 16, "lr": 0.05}
+    protocol = made.protocol(seed=7, weight_decays=(1e-3, 0.5, 1e9), epochs=3, batch_size=16, lr=0.05)
     options = {
         "--replicates": "[[2], [550]]",
         "--train-index": tmp_path / "train.parquet",

@@ -7,9 +7,10 @@ from tests.references import reweighting as dfr_reference
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing import reweighting as dfr
 from workflow_scripts.timecat.probing.groups import group_accuracies, group_codes
+from workflow_scripts.timecat.probing.reweighting_settings import Reweighting
 from workflow_scripts.timecat.sampling import balanced_draw
 
-SETTINGS = dfr.Settings(c=[1.0, 0.1, 0.03], resamples=4, seed=3, groups=["place"])
+SETTINGS = Reweighting(c=[1.0, 0.1, 0.03], resamples=4, seed=3, groups=["place"])
 
 
 def biased(rows: int = 400, seed: int = 0):

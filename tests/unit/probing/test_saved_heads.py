@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support import settings as made
 from tests.support.probes import data_set, feature_folders
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.files import EVALUATION
 from workflow_scripts.timecat.probing.heads import StackedHeads
-from workflow_scripts.timecat.probing.probe import Protocol, evaluate, probe_replicate
+from workflow_scripts.timecat.probing.probe import evaluate, probe_replicate
 from workflow_scripts.timecat.probing.saved_heads import BestHead, HeadsFile, SavedHead, saved_head, write_heads
 from workflow_scripts.timecat.probing.selection import Selected
 
 SEEDS = [2, 550]
 # At such a rate the first epochs are the best ones of some heads: `paper` and `holdout` read different ones.
-PROTOCOL = Protocol(seed=7, weight_decays=(1e-3, 0.5), epochs=5, batch_size=16, lr=0.3)
+PROTOCOL = made.protocol(seed=7, weight_decays=(1e-3, 0.5), epochs=5, batch_size=16, lr=0.3)
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ import torch
 
 from tests.unit.pretraining.test_training import RECIPE, ROWS, TRANSFORM, beton  # noqa: F401
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.pretraining import batch_shares, recipe, shared_batch_norm
+from workflow_scripts.timecat.pretraining import batch_shares, batches, shared_batch_norm
 from workflow_scripts.timecat.runtime.world import ALONE, World
 
 # Recipes, the number of processes, and what batch norm does there. Batches are of 32 images.
@@ -72,9 +72,9 @@ def test_two_processes_train_what_one_trains(beton, root, tmp_path):  # noqa: F8
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
 def test_shares_of_a_step_are_its_batch_in_order(beton, size):  # noqa: F811
     """Through the end of an epoch, which leaves rows out, and from the middle of one."""
-    whole = list(recipe.batch_stream(recipe.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(3, 7)))
+    whole = list(batches.batch_stream(batches.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(3, 7)))
     shares = [
-        list(recipe.batch_stream(recipe.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(3, 7), World(rank, size)))
+        list(batches.batch_stream(batches.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(3, 7), World(rank, size)))
         for rank in range(size)
     ]
     assert len(whole) == 4 and {len(share) for share in shares} == {4}

@@ -19,28 +19,31 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.support import settings as made
 from workflow_scripts import transfer as stage
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
+from workflow_scripts.timecat.backbones.start import Start
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.features.extraction import Extraction, Extractor
+from workflow_scripts.timecat.features.extraction import Extractor
+from workflow_scripts.timecat.features.extraction_settings import Extraction
+from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.reader import batches_reference
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
-from workflow_scripts.timecat.images.views import Transform, normalise, view_key
+from workflow_scripts.timecat.images.views import normalise, view_key
 from workflow_scripts.timecat.pretraining import training
-from workflow_scripts.timecat.pretraining.recipe import Recipe
 from workflow_scripts.timecat.probing.heads import initial_weight
-from workflow_scripts.timecat.probing.probe import Protocol, batches, probe_replicate
+from workflow_scripts.timecat.probing.probe import batches, probe_replicate
 from workflow_scripts.timecat.probing.replicates import read_data_set
 from workflow_scripts.timecat.runtime import torch_settings
 from workflow_scripts.timecat.runtime.progress import Progress
 from workflow_scripts.timecat.transfer import states as transfer_states
 from workflow_scripts.timecat.transfer import training as transferring
-from workflow_scripts.timecat.transfer.network import INIT_STD, parameter_groups, start_network
-from workflow_scripts.timecat.transfer.settings import Settings
+from workflow_scripts.timecat.transfer.network import parameter_groups, start_network
+from workflow_scripts.timecat.transfer.settings import OnRows
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
 TRANSFORM = {
@@ -49,6 +52,7 @@ TRANSFORM = {
     "ratio": [0.75, 1.3],
     "flip": 0.5,
     "center_ratio": 0.875,
+    "interpolation": "area",
     "mean": [0.4, 0.3, 0.2],
     "std": [0.3, 0.2, 0.1],
 }
@@ -65,8 +69,11 @@ SETTINGS = {
     "momentum": 0.9,
     "lr_milestones": [2],
     "lr_gamma": 0.5,
+    "least_steps": 0,
     "weight_decays": [1e-3, 0.5],
+    "init_std": 0.01,
 }
+OF_TRANSFERS = ("backbone_lr", "least_steps")  # keys that a probe has not
 
 
 @pytest.fixture(scope="module")
@@ -96,15 +103,15 @@ def target(folder) -> transferring.Target:
         name=NAME,
         train=folder / "train.beton",
         evaluation=folder / "evaluation.beton",
-        data=read_data_set(folder / "train.index.parquet", folder / "evaluation.index.parquet", HELDOUT),
-        transform=Transform(**TRANSFORM),
+        data=read_data_set(folder / "train.index.parquet", folder / "evaluation.index.parquet", Heldout(**HELDOUT)),
+        transform=made.transform(**TRANSFORM),
         device="cpu",
         workers=1,
     )
 
 
-def settings(**others) -> Settings:
-    return Settings(**SETTINGS | others)
+def settings(**others) -> OnRows:
+    return OnRows(**SETTINGS | others, passes=1)
 
 
 def members(folder) -> list:
@@ -115,7 +122,7 @@ def members(folder) -> list:
 def replicate(folder, target, tmp_path):
     """Train one replicate; the report."""
 
-    def run(own: Settings, backbones=lambda: members(folder), number=0):
+    def run(own: OnRows, backbones=lambda: members(folder), number=0):
         kept = transfer_states.Kept(tmp_path, 1e9)
         try:
             return transferring.transfer_replicate(
@@ -159,6 +166,13 @@ def features_by_epoch(folder, target, path, seed: int, epochs: int) -> list[Path
     return made
 
 
+def test_the_linear_layer_starts_as_the_probes(folder):
+    """With the standard deviation that the probe is told."""
+    weights = [start_network(members(folder), CLASSES, 0, settings(init_std=std)).fc.weight for std in (0.01, 0.02, 0)]
+    torch.testing.assert_close(2 * weights[0], weights[1])
+    assert weights[0].any() and not weights[2].any()
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_with_frozen_backbones_it_is_the_probe(folder, target, replicate, tmp_path, number):
     """The same order, batches, initial weights, images, learning rates, weight decays and scores, over three epochs.
@@ -168,7 +182,7 @@ def test_with_frozen_backbones_it_is_the_probe(folder, target, replicate, tmp_pa
     own = settings()
     seed = own.seed + number
     folders = features_by_epoch(folder, target, tmp_path, seed, own.epochs)
-    protocol = Protocol(**{k: v for k, v in SETTINGS.items() if k != "backbone_lr"} | {"seed": seed}, init_std=INIT_STD)
+    protocol = made.protocol(**{k: v for k, v in SETTINGS.items() if k not in OF_TRANSFERS} | {"seed": seed})
     probe = probe_replicate(number, SEEDS, folders, ["view0", "view1", "view2"], target.data, protocol)
     found = replicate(own, lambda: [Frozen(backbone) for backbone in members(folder)], number)
     assert len(found.metrics) == len(probe.metrics) == 2 * 2 * 3 * 2
@@ -198,7 +212,7 @@ def test_trained_it_is_a_plain_loop_over_both_backbones(folder, target):
     dimension = first.dimension + second.dimension
     norm, linear = nn.BatchNorm1d(dimension), nn.Linear(dimension, CLASSES)
     with torch.no_grad():
-        linear.weight.copy_(initial_weight(randomness.key("head", own.seed, 0), CLASSES, dimension, INIT_STD))
+        linear.weight.copy_(initial_weight(randomness.key("head", own.seed, 0), CLASSES, dimension, own.init_std))
         linear.bias.zero_()
     everything = nn.ModuleList([nn.ModuleList([first, second]), norm, linear]).train()
     norms = [module for module in everything.modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
@@ -298,11 +312,8 @@ def test_without_momentum_and_without_batch_norms(target):
 @pytest.mark.parametrize(("initialisation", "zero_gamma"), [("library", False), ("lecun_normal", True)])
 def test_direct_starts_where_pretraining_starts(initialisation, zero_gamma):
     """Whatever the classes of the source."""
-    recipe = Recipe(
-        **{"batch_size": 8, "lr": 0.1, "weight_decay": 0, "betas": [0.9, 0.9], "warmup_steps": 1},
-        **{"label_smoothing": 0, "batch_norm_batches": 1, "initialisation": initialisation, "zero_gamma": zero_gamma},
-    )
-    drawn = {"initialisation": initialisation, "zero_gamma": zero_gamma}
+    recipe = made.recipe(batch_size=8, initialisation=initialisation, zero_gamma=zero_gamma)
+    drawn = Start(initialisation=initialisation, zero_gamma=zero_gamma)
     first, second, copy = stage.untrained(BACKBONE, [2, 550, 2], 28, drawn)
     assert bool(first.blocks[0].bn2.weight.any()) is not zero_gamma
     for backbone, seed in ((first, 2), (second, 550)):
@@ -361,7 +372,7 @@ def test_so_has_one_that_was_stopped_between_or_within_passes(folder, target, ca
     goes_on(folder, target, own, calls, min(calls, 6))
 
 
-def goes_on(folder, target, own: Settings, calls: int, step: int) -> None:
+def goes_on(folder, target, own: OnRows, calls: int, step: int) -> None:
     """A run that is stopped at its ``calls``-th offer, which is at ``step``, ends as one that is not stopped."""
 
     def start():
@@ -504,9 +515,9 @@ def test_the_stage_writes_what_a_probe_writes(folder, uninterrupted, tmp_path):
 def test_the_files_have_the_probes_columns(folder, target, uninterrupted, tmp_path):
     from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
 
-    own = {k: v for k, v in SETTINGS.items() if k != "backbone_lr"} | {"epochs": 1}
+    own = {k: v for k, v in SETTINGS.items() if k not in OF_TRANSFERS} | {"epochs": 1}
     folders = features_by_epoch(folder, target, tmp_path, 0, 1)
-    probe = probe_replicate(0, SEEDS, folders, ["view0"], target.data, Protocol(**own))
+    probe = probe_replicate(0, SEEDS, folders, ["view0"], target.data, made.protocol(**own))
     write_metrics(tmp_path / "probe.parquet", probe.metrics)
     write_predictions(tmp_path / "probe.predictions.parquet", [probe.predictions])
     for ending in (".parquet", ".predictions.parquet"):

@@ -1,12 +1,27 @@
 """Digests of values, files and arrays."""
 
+import dataclasses
 import hashlib
 import json
 
 
+def _as_plain(value) -> dict:
+    """A dataclass as a dict, for json.dumps."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} is neither JSON nor a dataclass")
+
+
 def canonical_json(value) -> str:
-    """The one JSON text of a value: sorted keys, no spaces. What digests are taken of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """The one JSON text of a value: sorted keys, no spaces. What digests are taken of. A dataclass is an object of its fields."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_plain
+    )
+
+
+def plain(value):
+    """A value as it comes back from JSON: settings as dicts, tuples as lists."""
+    return json.loads(canonical_json(value))
 
 
 def digest(value) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import importlib.metadata
 from pathlib import Path
 
-from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.digests import digest, plain
 from workflow_scripts.timecat.artifacts.files import read_json, write_json
 
 DESCRIBED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "ffcv", "schedulefree")
@@ -19,7 +19,7 @@ DESCRIBED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "ffcv", "schedule
 def write_sidecar(artifact, content: str, params, inputs: dict, facts: dict | None = None, device: str = "cpu") -> None:
     """Write ``<artifact>.json``.
 
-    content: digest of the decoded content. params: what the stage was told (JSON-able). inputs: name -> digest of each
+    content: digest of the decoded content. params: what the stage was told (JSON, and settings). inputs: name -> digest of each
     input. facts: whatever dependents read from it (number of rows, classes, feature dimension). device: "cpu" or the
     GPU's name.
     """
@@ -28,7 +28,7 @@ def write_sidecar(artifact, content: str, params, inputs: dict, facts: dict | No
         {
             "content": content,
             "config": config_digest(params, inputs),
-            "params": params,
+            "params": plain(params),
             "inputs": inputs,
             **(facts or {}),
             "describes": {"device": device, "versions": versions()},

@@ -52,7 +52,7 @@ class SmallResidual(nn.Module):
     float32 [batch, width * 2**(blocks - 1)].
     """
 
-    def __init__(self, width: int = 8, blocks: int = 3):
+    def __init__(self, width: int, blocks: int):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         widths = [width] + [width * 2**block for block in range(blocks)]

@@ -47,7 +47,7 @@ class SequenceResidual(nn.Module):
     float32 [batch, width * 2**blocks].
     """
 
-    def __init__(self, width: int = 8, blocks: int = 2, motif: int = 9, kernel: int = 5):
+    def __init__(self, width: int, blocks: int, motif: int, kernel: int):
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv1d(4, width, motif, 1, motif // 2, bias=False), nn.BatchNorm1d(width), nn.ReLU()

@@ -1,15 +1,14 @@
-"""The typed config of arms, the rows of tables, and of the tables beside table 2: table 1, its controls, other families of networks,
-and the grid.
+"""The typed config of arms, the rows of tables, and of the tables beside table 2 (`table1`, `controls`, `families`).
 
 All tables draw on one set of arms: a name means the same arm wherever it stands, and is probed once.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from workflow_scripts.timecat.config.blocks import (
-    Ascending,
     Block,
     Name,
     Percent,
@@ -19,16 +18,27 @@ from workflow_scripts.timecat.config.blocks import (
     changes_of,
     repeated,
 )
-from workflow_scripts.timecat.config.stages import Transfer
+from workflow_scripts.timecat.config.transfer import Transfer
 
-TransferChanges = changes_of(Transfer, "TransferChanges")
+if TYPE_CHECKING:
+    TransferChanges = Block  # made when the module is read
+else:
+    TransferChanges = changes_of(Transfer, "TransferChanges")
 TRAINED = ("finetune", "direct")  # the modes of `transfer` that train backbones, each by the block of that name
 
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
 Targets = Annotated[list[Name], Field(min_length=1), WithoutRepeats]
-TABLES = ("table1", "controls", "families")  # blocks of the config that are an ArmTable, and the names of their results
-GAP_TABLES = ("gap", "genomics")  # blocks that are a config.gap.GapTable
-OTHER_TABLES = (*GAP_TABLES, "spurious")  # blocks that have an ArmTable's keys, and a rule of their own
+TableBlock = Literal["table1", "controls", "families", "gap", "genomics", "spurious"]
+TABLES: tuple[TableBlock, ...] = (
+    "table1",
+    "controls",
+    "families",
+)  # blocks of the config that are an ArmTable, and the names of their results
+GAP_TABLES: tuple[TableBlock, ...] = ("gap", "genomics")  # blocks that are a config.gap.GapTable
+OTHER_TABLES: tuple[TableBlock, ...] = (
+    *GAP_TABLES,
+    "spurious",
+)  # blocks that have an ArmTable's keys, and a rule of their own
 BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "grid")  # all blocks that a study can do without
 
 
@@ -84,7 +94,7 @@ class Arm(Block):
         return self.steps if isinstance(self.steps, list) else [self.steps] * self.members
 
     @model_validator(mode="after")
-    def _training_where_trained(self):
+    def _training_where_trained(self) -> Self:
         if self.training is not None and self.transfer not in TRAINED:
             raise ValueError(
                 f"training: {self.name!r} has `transfer: {self.transfer}`, which trains no backbone; remove the key, or choose "
@@ -93,7 +103,7 @@ class Arm(Block):
         return self
 
     @model_validator(mode="after")
-    def _steps_where_pretrained(self):
+    def _steps_where_pretrained(self) -> Self:
         if self.transfer == "direct" and self.steps is not None:
             raise ValueError("steps: an arm with `transfer: direct` is not pretrained; remove the key")
         if self.transfer == "direct" and self.one_seed:
@@ -147,35 +157,9 @@ class ArmTable(Block):
         return [arm.name if isinstance(arm, Arm) else arm for arm in self.arms]
 
 
-class ArmGrid(Block):
-    """Every number of members at every number of steps, probed; arms of tables are used where they are the same."""
-
-    members: Annotated[list[PositiveInt], Field(min_length=1), Ascending] = Field(
-        [1, 2, 3, 4, 5], description="numbers of members, ascending"
-    )
-    steps: Annotated[list[PositiveInt], Field(min_length=1), Ascending] | None = Field(
-        None, description="numbers of steps, ascending (default: all milestones of the study's backbone)"
-    )
-    seeds: Seeds | None = Field(
-        None, description="seeds that replicates are made of (default: pretrain.seeds, so that checkpoints exist)"
-    )
-    replicates: PositiveInt | None = Field(
-        None,
-        description="at most so many replicates of a cell, the first ones (default: as many as the seeds give; an arm of a table "
-        "that stands for a cell keeps its own)",
-    )
-    targets: Targets | None = Field(None, description="its data sets, a panel for each (default: the study's targets)")
-
-
-def grid_arm_name(members: int, steps: int) -> str:
-    """What an arm of the grid is called if no table has it."""
-    return f"grid{members}x{steps}"
-
-
-def collected_arms(arms: list[Arm], tables: dict[str, ArmTable | None]) -> dict[str, Arm]:
+def collected_arms(arms: list[Arm], tables: Mapping[str, ArmTable]) -> dict[str, Arm]:
     """All arms by name, those of table 2 (``arms``) first. ValueError, beginning with the key, where a name of a row
     stands twice in a table, means two arms, or none."""
-    tables = {name: table for name, table in tables.items() if table is not None}
     rows = {"arms": [arm.name for arm in arms]} | {f"{name}.arms": table.names for name, table in tables.items()}
     for key, names in rows.items():
         if (name := repeated(names)) is not None:

@@ -1,15 +1,18 @@
 """The typed config of backbones: the workflow's own, and a library's."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from workflow_scripts.timecat.backbones.catalogue import mistake_in_name, mistake_in_width
 from workflow_scripts.timecat.config.blocks import Block, PositiveInt, Text, changes_of
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
-from workflow_scripts.timecat.config.stages import NOT_OF_THE_RECIPE, Pretrain
+from workflow_scripts.timecat.config.pretrain import NOT_OF_THE_RECIPE, Pretrain
 
-RecipeChanges = changes_of(Pretrain, "RecipeChanges", NOT_OF_THE_RECIPE)
+if TYPE_CHECKING:
+    RecipeChanges = Block  # made when the module is read
+else:
+    RecipeChanges = changes_of(Pretrain, "RecipeChanges", NOT_OF_THE_RECIPE)
 
 
 class Backbone(Block):
@@ -27,7 +30,7 @@ class Backbone(Block):
         "the top); {run} is a seed's place in pretrain.seeds there too",
     )
 
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         """What the network is, without how it is pretrained."""
         return self.model_dump(exclude={"pretrain", "checkpoints"})
 
@@ -50,7 +53,7 @@ class SequenceResidual(Backbone):
     kernel: PositiveInt = Field(5, description="places that the blocks' convolutions see at once, an odd number")
 
     @model_validator(mode="after")
-    def _odd(self):
+    def _odd(self) -> Self:
         for key in ("motif", "kernel"):
             if getattr(self, key) % 2 == 0:
                 raise ValueError(
@@ -69,7 +72,7 @@ class SmallVit(Backbone):
     heads: PositiveInt = Field(4, description="attention heads of a block")
 
     @model_validator(mode="after")
-    def _divides(self):
+    def _divides(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"heads: {self.heads} do not divide width {self.width}; choose a divisor")
         return self
@@ -90,7 +93,7 @@ class SmallRegnet(Backbone):
     squeeze_excite: bool = Field(True, description="weigh channels in each block (RegNetY; without, RegNetX)")
 
     @model_validator(mode="after")
-    def _fit(self):
+    def _fit(self) -> Self:
         if len(self.depths) != len(self.widths):
             raise ValueError(
                 f"depths: {self.depths} has {len(self.depths)} numbers and widths {len(self.widths)}; give one for each stage"
@@ -109,7 +112,7 @@ class LibraryBackbone(Backbone):
     width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
 
     @model_validator(mode="after")
-    def _known(self):
+    def _known(self) -> Self:
         if mistake := mistake_in_name(self.architecture):
             raise ValueError(f"architecture: {mistake}")
         if mistake := mistake_in_width(self.architecture, self.width):
@@ -117,7 +120,7 @@ class LibraryBackbone(Backbone):
         return self
 
 
-OWN_BACKBONES = {
+OWN_BACKBONES: dict[str, type[Backbone]] = {
     "small_residual": SmallResidual,
     "small_vit": SmallVit,
     "small_regnet": SmallRegnet,
@@ -125,7 +128,7 @@ OWN_BACKBONES = {
 }
 
 
-def backbone_kind(value) -> str:
+def backbone_kind(value: Any) -> str:
     """Which class describes a backbone's block: a key of OWN_BACKBONES, or `library`."""
     name = value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None)
     return name if isinstance(name, str) and name in OWN_BACKBONES else "library"

@@ -1,6 +1,7 @@
 """What the blocks of the typed config are made of: strict models, and the types of their values."""
 
-from typing import Annotated
+from dataclasses import fields
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
@@ -14,21 +15,24 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seed = Annotated[int, Field(ge=0)]
+Views = PositiveInt | Annotated[list[Literal["center"]], Field(min_length=1, max_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
+Value = TypeVar("Value")
 
-def repeated(values: list):
+
+def repeated(values: list[Value]) -> Value | None:
     """The first value that stands there twice, or None."""
     return next((value for number, value in enumerate(values) if value in values[:number]), None)
 
 
-def _without_repeats(values: list) -> list:
+def _without_repeats(values: list[Value]) -> list[Value]:
     if (value := repeated(values)) is not None:
         raise ValueError(f"{value!r} stands there twice; remove one")
     return values
 
 
-def _ascending(values: list) -> list:
+def _ascending(values: list[float]) -> list[float]:
     if values != sorted(set(values)):
         raise ValueError(f"{values} is not ascending; write {sorted(set(values))}")
     return values
@@ -45,22 +49,36 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+Settings = TypeVar("Settings")
+SomeBlock = TypeVar("SomeBlock", bound=Block)
+
+
+def settings_of(kind: type[Settings], block: Block, **others: Any) -> Settings:
+    """The settings that a stage is told: a frozen dataclass with a block's values, and ``others`` that the block lacks or
+    that take the place of its own. Lists become tuples.
+
+    kind: made by timecat.settings. A test holds its fields equal to the block's keys, in names and types.
+    """
+    names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]
+    return kind(**{name: _frozen(value) for name, value in ({n: getattr(block, n) for n in names} | others).items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
 def changes_of(block: type[Block], name: str, without: tuple[str, ...] = ()) -> type[Block]:
     """A block for changes to another one: its keys but ``without``, each with its check and without its default, so that
     what is not written stays as the other has it."""
-    return create_model(
-        name,
-        __base__=Block,
-        __doc__=f"Changes to a {block.__name__}.",
-        **{
-            key: (Annotated[field.annotation, Field(description=field.description), *field.metadata], None)
-            for key, field in block.model_fields.items()
-            if key not in without
-        },
-    )
+    keys: dict[str, Any] = {
+        key: (Annotated[field.annotation, Field(description=field.description), *field.metadata], None)
+        for key, field in block.model_fields.items()
+        if key not in without
+    }
+    return create_model(name, __base__=Block, __doc__=f"Changes to a {block.__name__}.", **keys)
 
 
-def changed(block: Block, changes: Block | None) -> Block:
+def changed(block: SomeBlock, changes: Block | None) -> SomeBlock:
     """A block with changes to it (of changes_of); ValidationError where they do not go together."""
     if changes is None:
         return block

@@ -1,17 +1,18 @@
 """The typed config of results/calibration.csv."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from workflow_scripts.timecat.config.arms import OTHER_TABLES, TABLES
-from workflow_scripts.timecat.config.blocks import Block, PositiveInt, WithoutRepeats
+from workflow_scripts.timecat.config.arms import TableBlock
+from workflow_scripts.timecat.config.blocks import Block, PositiveInt, WithoutRepeats, settings_of
+from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
 
 
 class Calibration(Block):
     """How well probabilities are calibrated, over all rows and over groups of them (results/calibration.csv)."""
 
-    tables: Annotated[list[Literal[(*TABLES, *OTHER_TABLES)]], WithoutRepeats] | None = Field(
+    tables: Annotated[list[TableBlock], WithoutRepeats] | None = Field(
         None,
         description="tables beside table 2 whose arms are measured too, each on its own targets (default: all that the study "
         "has, so that all of their arms are made for it; the grid is left out)",
@@ -24,3 +25,7 @@ class Calibration(Block):
     draws: PositiveInt = Field(
         100, description="drawings of labels from the probabilities, which say what perfect calibration would show"
     )
+
+    def settings(self) -> CalibrationSettings:
+        """What the stage is told."""
+        return settings_of(CalibrationSettings, self)

@@ -2,7 +2,7 @@
 
 import re
 import string
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -50,7 +50,7 @@ class Checkpoints(Block):
         return self.path.format(seed=seed, run=run, step=step, step_name=self.step_names.get(step, step))
 
     @model_validator(mode="after")
-    def _can_be_filled(self):
+    def _can_be_filled(self) -> Self:
         try:
             names = [name for _, name, _, _ in string.Formatter().parse(self.path) if name is not None]
             if unknown := [name for name in names if name not in PLACEHOLDERS]:
@@ -61,7 +61,7 @@ class Checkpoints(Block):
         return self
 
     @model_validator(mode="after")
-    def _schemes(self):
+    def _schemes(self) -> Self:
         for key in ("path", "archive"):
             scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", getattr(self, key) or "")
             if scheme and scheme[1] not in SCHEMES:
@@ -83,7 +83,7 @@ class Checkpoints(Block):
                         f"{key}.runs.{step}: there is no run {run}, pretrain.seeds has {len(seeds)} (runs 0 to "
                         f"{len(seeds) - 1}); add seeds or correct it"
                     )
-        places = {}
+        places: dict[str, tuple[int, int]] = {}
         for step in steps:
             for seed in used:
                 place = self.fill(seed, seeds.index(seed), step)

@@ -1,13 +1,47 @@
-"""What of a study's config has to go together across blocks. Each function raises ValueError, beginning with the key."""
+"""What of a study's config has to go together across blocks. Each check raises ValueError, beginning with the key."""
+
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from workflow_scripts.timecat.backbones.catalogue import mistake_in_data, mistake_in_sizes, mistake_in_zero_gamma
-from workflow_scripts.timecat.config.arms import GAP_TABLES, Arm
+from workflow_scripts.timecat.config.arms import GAP_TABLES, check_replicates
+from workflow_scripts.timecat.config.blocks import repeated
 from workflow_scripts.timecat.config.data_sets import EvaluationFolder
 
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.config.model import Config
 
-def check_recipes(config):
+# What the table's columns are called: these, and for each data set its name with and without each of the endings.
+TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
+TABLE_ENDINGS = ("_std", "_holdout", "_published")
+
+
+def check_names(config: "Config") -> None:
+    """That source, targets and backbone are defined."""
+    for key, names in (("source", [config.source]), ("targets", config.targets)):
+        for name in names:
+            if name not in config.data_sets:
+                raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)})")
+    if config.backbone not in config.backbones:
+        raise ValueError(f"backbone: {config.backbone!r} is not one of the backbones ({', '.join(config.backbones)})")
+
+
+def check_repeats(config: "Config") -> None:
+    """That no target and no seed stands twice."""
+    for key, twice in (("targets", repeated(config.targets)), ("pretrain.seeds", repeated(config.pretrain.seeds))):
+        if twice is not None:
+            raise ValueError(f"{key}: {twice!r} stands there twice; give each its own name or remove one")
+
+
+def check_columns(config: "Config") -> None:
+    """That no data set is called as one of the table's own columns."""
+    for name in config.data_sets:
+        if name in TABLE_COLUMNS or name.endswith(TABLE_ENDINGS):
+            raise ValueError(f"data_sets: {name!r} is a name of the table's own columns; give it another one")
+
+
+def check_recipes(config: "Config") -> None:
     """That a backbone's changes of the recipe go together with it."""
     for name in config.backbones:
         try:
@@ -17,7 +51,7 @@ def check_recipes(config):
             raise ValueError(f"backbones.{name}.pretrain.{message}") from None
 
 
-def check_grid(config):
+def check_grid(config: "Config") -> None:
     """That the grid has as many seeds as it needs."""
     if config.grid is None:
         return
@@ -33,22 +67,23 @@ def check_grid(config):
         )
 
 
-def check_tables(config, arms: dict[str, Arm]):
+def check_tables(config: "Config") -> None:
     """That sources and targets of arms and tables are data sets."""
+    arms = config.all_arms
     named = [(f"{key}.targets", name) for key, table in config.tables.items() for name in table.targets or []]
     named += [("grid.targets", name) for name in config.grid_targets]
     named += [(f"{key}.source", table.source) for key, table in config.tables.items() if table.source]
     named += [(f"arms: source of {arm.name!r}", arm.source) for arm in arms.values() if arm.source]
-    for key in GAP_TABLES:
-        names = config.tables[key].names if key in config.tables else []
-        if names and all(arms[name].transfer != "direct" for name in names):
+    for block in GAP_TABLES:
+        rows = config.tables[block].names if block in config.tables else []
+        if rows and all(arms[row].transfer != "direct" for row in rows):
             raise ValueError(
-                f"{key}: it needs an arm with `transfer: direct`, which the others are compared with; add one"
+                f"{block}: it needs an arm with `transfer: direct`, which the others are compared with; add one"
             )
-    for name in config.calibration.tables or []:
-        if name not in config.tables:
+    for table in config.calibration.tables or []:
+        if table not in config.tables:
             raise ValueError(
-                f"calibration.tables: the study has no block {name!r} (it has {', '.join(config.tables) or 'none'}); correct it"
+                f"calibration.tables: the study has no block {table!r} (it has {', '.join(config.tables) or 'none'}); correct it"
             )
     for key, name in named:
         if name not in config.data_sets:
@@ -57,8 +92,13 @@ def check_tables(config, arms: dict[str, Arm]):
             raise ValueError(f"{key}: {name!r} is for evaluation only; choose another data set")
 
 
-def check_backbone(config, name: str):
-    """That a backbone is one, and fits the data that it is to see."""
+def check_backbones(config: "Config") -> None:
+    """That the backbones of all arms are defined, and fit the data that they are to see."""
+    for name in dict.fromkeys([config.backbone, *map(config.backbone_of, config.all_arms.values())]):
+        _check_backbone(config, name)
+
+
+def _check_backbone(config: "Config", name: str) -> None:
     if name not in config.backbones:
         arm = next(arm.name for arm in config.all_arms.values() if arm.backbone == name)
         raise ValueError(
@@ -67,21 +107,24 @@ def check_backbone(config, name: str):
     architecture = config.backbones[name].architecture
     if config.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
         raise ValueError(f"pretrain.zero_gamma: {mistake}")
-    arms = [arm for arm in config.all_arms.values() if (arm.backbone or config.backbone) == name]
+    arms = [arm for arm in config.all_arms.values() if config.backbone_of(arm) == name]
     seen = [place for arm in arms for place in (arm.source or config.source, *config.targets_of_arm(arm))]
     if name == config.backbone:
         seen = [config.source, *config.targets, *config.grid_targets, *seen]
     blocks = {target: config.data_sets[target] for target in dict.fromkeys(seen)}
-    with_size = {target: block for target, block in blocks.items() if not isinstance(block, EvaluationFolder)}
-    are_sequences = {target: config.has_sequences(target) for target, block in blocks.items()}
+    are_sequences = {target: config.has_sequences(target) for target in blocks}
     if mistake := mistake_in_data(architecture, are_sequences):
         raise ValueError(f"backbones.{name}.architecture: {mistake}")
-    sizes = {target: block.transform.size for target, block in with_size.items()}
+    sizes = {
+        target: config.with_training_rows(target).transform.size
+        for target, block in blocks.items()
+        if not isinstance(block, EvaluationFolder)
+    }
     if mistake := mistake_in_sizes(architecture, sizes):
         raise ValueError(f"data_sets.{mistake}")
 
 
-def check_evaluation_folders(config, arms: dict[str, Arm]):
+def check_evaluation_folders(config: "Config") -> None:
     """That folders for evaluation only are read with a probe, and nothing is trained on them."""
     trainable = [name for name, block in config.data_sets.items() if not isinstance(block, EvaluationFolder)]
     if config.source not in trainable:
@@ -92,7 +135,7 @@ def check_evaluation_folders(config, arms: dict[str, Arm]):
                 f"data_sets.{name}.probe_of: {block.probe_of!r} is not a data set that has a probe "
                 f"({', '.join(trainable)})"
             )
-    for arm in arms.values():
+    for arm in config.all_arms.values():
         only = [name for name in config.targets_of_arm(arm) if name not in trainable]
         if arm.transfer != "probe" and only:
             raise ValueError(
@@ -101,7 +144,20 @@ def check_evaluation_folders(config, arms: dict[str, Arm]):
             )
 
 
-def check_published(config, arms: dict[str, Arm]):
+def check_arms(config: "Config") -> None:
+    """That each arm can be made of its seeds, and that its published figures are of its targets."""
+    for arm in config.all_arms.values():
+        check_replicates(arm, arm.seeds or config.pretrain.seeds, "seeds" if arm.seeds else "pretrain.seeds")
+        targets = config.targets_of_arm(arm)
+        for name in arm.published:
+            if name not in targets:
+                raise ValueError(
+                    f"arms: {arm.name!r} has a published figure on {name!r}, which is not one of the targets "
+                    f"({', '.join(targets)}); correct the name"
+                )
+
+
+def check_published(config: "Config") -> None:
     """That what is published of a backbone is of the study's source, and that each checkpoint has a file of its own."""
     if config.backbones[config.backbone].checkpoints is not None:
         raise ValueError(
@@ -110,7 +166,7 @@ def check_published(config, arms: dict[str, Arm]):
     for name, block in config.publications.items():
         is_the_studys = name == config.backbone
         key = config.publication_key(name)
-        own = [arm for arm in arms.values() if (arm.backbone or config.backbone) == name and arm.steps is not None]
+        own = [arm for arm in config.all_arms.values() if config.backbone_of(arm) == name and arm.steps is not None]
         for arm in own:
             if (arm.source or config.source) != config.source:
                 raise ValueError(
@@ -129,3 +185,17 @@ def check_published(config, arms: dict[str, Arm]):
         else:
             used = [seed for seed in used if any(seed in (arm.seeds or used) for arm in own)]
         block.check_places(key, config.pretrain.seeds, used, sorted(steps))
+
+
+CHECKS = (  # in the order in which a mistake is reported
+    check_names,
+    check_repeats,
+    check_columns,
+    check_recipes,
+    check_tables,
+    check_evaluation_folders,
+    check_backbones,
+    check_arms,
+    check_grid,
+    check_published,
+)

@@ -1,6 +1,6 @@
 """The typed config of the counterexample (section 3 of the paper)."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -11,9 +11,9 @@ from workflow_scripts.timecat.config.blocks import (
     PositiveFloat,
     PositiveInt,
     WithoutRepeats,
+    settings_of,
 )
-
-Network = Literal["gates", "linear", "relu"]
+from workflow_scripts.timecat.counterexample.settings import Kind, Settings
 
 
 class Counterexample(Block):
@@ -29,7 +29,7 @@ class Counterexample(Block):
     members: PositiveInt = Field(
         4, description="networks whose features are concatenated for one more probe: disjoint groups of seeds"
     )
-    networks: Annotated[list[Network], Field(min_length=1), WithoutRepeats] = Field(
+    networks: Annotated[list[Kind], Field(min_length=1), WithoutRepeats] = Field(
         ["gates", "linear", "relu"],
         description="hidden layers: each feature behind a learned gate (u1 x1, u2 x2); `width` linear units; `width` ReLUs",
     )
@@ -52,3 +52,7 @@ class Counterexample(Block):
     )
     probe_lr: PositiveFloat = Field(0.5, description="learning rate of the probe's SGD")
     probe_steps: PositiveInt = Field(1000, description="steps of the probe's SGD")
+
+    def settings(self) -> Settings:
+        """What the stage is told."""
+        return settings_of(Settings, self)

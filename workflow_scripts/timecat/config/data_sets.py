@@ -1,6 +1,7 @@
 """The typed config of data sets: what each kind is read from, how it is stored, and how its images become inputs."""
 
-from typing import Annotated, Literal
+import os
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +15,7 @@ from workflow_scripts.timecat.config.blocks import (
     Seed,
     Share,
     Text,
+    Views,
     WithoutRepeats,
 )
 from workflow_scripts.timecat.config.transforms import (
@@ -24,7 +26,6 @@ from workflow_scripts.timecat.config.transforms import (
 )
 from workflow_scripts.timecat.images.sequence_square import SHORTEST, side_of
 
-Views = PositiveInt | Annotated[list[Literal["center"]], Field(min_length=1, max_length=1)]
 Percent = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -48,7 +49,48 @@ class RawStorage(Storage):
     longest_side: PositiveInt | None = Field(None, description=Storage.model_fields["longest_side"].description)
 
 
-class DataSet(Block):
+LATER = {"title", "transform", "views", "weight_decays", "download"}  # keys that make no image
+OF_THE_OTHER = {"train": {"evaluation_split", "evaluation"}, "evaluation": {"fraction", "balanced", "train_split"}}
+
+
+class AnyKind(Block):
+    """What may be asked of the block of a data set, whatever its kind."""
+
+    @property
+    def may_download(self) -> bool:
+        """Whether its files may be fetched."""
+        return False
+
+    @property
+    def number_of_classes(self) -> int | None:
+        """The number of classes, where the config says it."""
+        return None
+
+    def of_split(self, split: str) -> dict[str, Any]:
+        """What makes the images of one split and how they are stored; what is done with them later, what only the other
+        split needs and what draws nothing is left out, so that a change of it does not write the split again."""
+        return self.model_dump(exclude=LATER | OF_THE_OTHER[split] | self.undrawn(split))
+
+    def undrawn(self, split: str) -> set[str]:
+        """Keys that draw nothing for a split."""
+        return set()
+
+    def in_folder(self, folder: str | None) -> Self:
+        """The block with a `root` that is relative to a folder, if it has a root and there is a folder."""
+        return self
+
+
+class WithRoot(AnyKind):
+    """The block of a data set whose files lie in a folder. (`root` is a field of each, in the order that its table has.)"""
+
+    if TYPE_CHECKING:
+        root: str
+
+    def in_folder(self, folder: str | None) -> Self:
+        return self if folder is None else self.model_copy(update={"root": os.path.join(folder, self.root)})
+
+
+class DataSet(AnyKind):
     """What every data set says."""
 
     title: str | None = Field(None, description="its name in tables and figures (default: its key)")
@@ -64,7 +106,17 @@ class Rows(Block):
     evaluation: PositiveInt
 
 
-class Cues(DataSet):
+class WithRows(AnyKind):
+    """The block of a made data set, with its numbers of images. (`rows` is a field of each, in the order of its table.)"""
+
+    if TYPE_CHECKING:
+        rows: Rows
+
+    def of_split(self, split: str) -> dict[str, Any]:
+        return super().of_split(split) | {"rows": {split: getattr(self.rows, split)}}
+
+
+class Cues(DataSet, WithRows):
     """Made images in which four families of glyphs compete to predict the class."""
 
     kind: Literal["cues"]
@@ -81,13 +133,13 @@ class Cues(DataSet):
     )
 
     @model_validator(mode="after")
-    def _components_of_the_class(self):
+    def _components_of_the_class(self) -> Self:
         if self.components is not None and self.label != "class":
             raise ValueError(f"components: with `label: {self.label}` no glyph agrees with a class; remove one of them")
         return self
 
 
-class Shortcut(DataSet):
+class Shortcut(DataSet, WithRows):
     """Made images in which an easy cue, the background, agrees with the label nearly always; group column `place`."""
 
     kind: Literal["shortcut"]
@@ -107,7 +159,7 @@ class Digits(DataSet):
     evaluation_fraction: Fraction = Field(0.3333, description="share of each class that is for evaluation")
 
 
-class Images(DataSet):
+class Images(DataSet, WithRoot):
     """What every data set of image files says."""
 
     root: Text = Field(description="its folder")
@@ -122,6 +174,16 @@ class Images(DataSet):
         True, description="`fraction` is taken of every class (at least one row); false: of all rows together"
     )
 
+    @property
+    def draws_classes(self) -> bool:
+        """Whether its classes are drawn at random."""
+        return False
+
+    def undrawn(self, split: str) -> set[str]:
+        if split == "train" and self.fraction < 1:
+            return set()
+        return {"balanced"} if self.draws_classes else {"balanced", "subset_seed"}
+
 
 class ImageFolder(Images):
     """A folder with `train/CLASS/*` and `val/CLASS/*`."""
@@ -130,6 +192,14 @@ class ImageFolder(Images):
     classes: PositiveInt | Annotated[list[Text], Field(min_length=1), WithoutRepeats] | None = Field(
         None, description="the classes that are used: their names, or how many, drawn at random (default: all)"
     )
+
+    @property
+    def draws_classes(self) -> bool:
+        return isinstance(self.classes, int)
+
+    @property
+    def number_of_classes(self) -> int | None:
+        return len(self.classes) if isinstance(self.classes, list) else self.classes
 
 
 class ImageNet(Images):
@@ -152,6 +222,10 @@ class Cifar(Images):
     storage: RawStorage = Field(RawStorage(), description="how images are stored")
     download: bool = Field(False, description="fetch the archive when it is not there")
 
+    @property
+    def may_download(self) -> bool:
+        return self.download
+
 
 class Camelyon17(Images):
     """Camelyon17 in WILDS' layout (`metadata.csv`, `patches/`); the hospital is the group column `center`."""
@@ -171,7 +245,7 @@ class SpuriousPhotos(Images):
     evaluation_split: Literal["val", "test"] = Field("test", description="rows for evaluation")
 
 
-class EvaluationFolder(Block):
+class EvaluationFolder(WithRoot):
     """A folder `CLASS/*` that is evaluated with another data set's probe (ImageNet-V2, -R, -A, -Sketch).
 
     Its folders name classes of that data set, all or some (or number their labels, as ImageNet-V2's do); predictions are
@@ -201,8 +275,30 @@ class Part(DataSet):
         [], description="columns: as many training rows are drawn of each combination of their values as the rarest has"
     )
     subset_seed: Seed = Field(0, description="draws the rows of `balanced_by`")
-    transform: Transform | None = Field(None, description="how images become inputs (default: the whole's)")
+    transform: Transform | None = Field(  # type: ignore[assignment]  # None only until the config is whole (completed)
+        None, description="how images become inputs (default: the whole's)"
+    )
     views: Views | None = Field(None, description="overrides features.views for this data set (default: the whole's)")
+
+    def of_whole(self, whole: dict[str, Any], split: str) -> dict[str, Any]:
+        """What makes the images of one split, from what makes the whole's, whose storage and broken files it shares."""
+        drawn = {"balanced_by", "subset_seed"} if self.balanced_by else {"balanced_by"}
+        own = self.model_dump(include={"kind", "where"} | (drawn if split == "train" else set()))
+        return {key: whole[key] for key in ("storage", "broken") if key in whole} | own | {"of": whole}
+
+    @property
+    def own_reading(self) -> str | None:
+        """The first of its keys that says how images are read otherwise than the whole's, if there is one."""
+        return next((key for key in ("transform", "views") if getattr(self, key) is not None), None)
+
+    def completed(self, whole: DataSet) -> Self:
+        """The part with the whole's transform and views where it has none of its own."""
+        return self.model_copy(
+            update={key: getattr(whole, key) for key in ("transform", "views") if getattr(self, key) is None}
+        )
+
+
+ONLY_CENTER: list[Literal["center"]] = ["center"]
 
 
 class OfSequences(DataSet):
@@ -213,21 +309,21 @@ class OfSequences(DataSet):
     )
     transform: SequenceTransform = Field(SequenceTransform(), description="nothing to set: sequences are not augmented")
     views: Views = Field(
-        ["center"], description="how the training rows are read: [center], since all views are the same"
+        ONLY_CENTER, description="how the training rows are read: [center], since all views are the same"
     )
 
     @model_validator(mode="after")
-    def _as_it_is(self):
+    def _as_it_is(self) -> Self:
         if self.transform.model_fields_set:
             raise ValueError("transform: sequences are read as they are stored; remove the key")
-        if self.views != ["center"]:
+        if self.views != ONLY_CENTER:
             raise ValueError("views: all views of a sequence are the same; write [center] or remove the key")
         size = SequenceTransform.model_construct(size=side_of(self.length))
         object.__setattr__(self, "transform", size)  # derived, in a block that is frozen
         return self
 
 
-class Motifs(OfSequences):
+class Motifs(OfSequences, WithRows):
     """Made sequences of three tasks, each of which asks whether its own motif is there."""
 
     kind: Literal["motifs"]
@@ -236,7 +332,7 @@ class Motifs(OfSequences):
     length: Annotated[int, Field(ge=SHORTEST)] = Field(100, description=OfSequences.model_fields["length"].description)
 
 
-class Sequences(OfSequences):
+class Sequences(OfSequences, WithRoot):
     """Sequences with label and task, in Parquet or FASTA files; a class of the whole is task and label together."""
 
     kind: Literal["sequences"]

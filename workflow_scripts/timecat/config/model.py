@@ -1,48 +1,41 @@
 """The typed config: what a study's YAML file may say, what each key means, its default, and what is refused.
 
 Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
-their command line. Reading is strict: unknown keys and mistyped values are errors (see config.reading). Data sets
-are in config.data_sets, backbones in config.backbones, stages in config.stages, arms and their tables
-in config.arms, published weights in config.checkpoints.
+their command line, as the frozen dataclass that the block builds. Reading is strict: unknown keys and mistyped values
+are errors (see config.reading). Each block has the module of its name.
 """
 
-import os
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from workflow_scripts.timecat.config import checks
 from workflow_scripts.timecat.config.arms import (
     OTHER_TABLES,
     TABLES,
     Arm,
-    ArmGrid,
     ArmTable,
-    check_replicates,
     collected_arms,
 )
 from workflow_scripts.timecat.config.backbones import AnyBackbone
-from workflow_scripts.timecat.config.blocks import Block, Name, PositiveInt, changed, repeated
+from workflow_scripts.timecat.config.blocks import Block, Name, PositiveInt, changed
 from workflow_scripts.timecat.config.calibration import Calibration
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
+from workflow_scripts.timecat.config.checks import CHECKS
+from workflow_scripts.timecat.config.container import ContainerImage
 from workflow_scripts.timecat.config.counterexample import Counterexample
-from workflow_scripts.timecat.config.data_sets import AnyDataSet, EvaluationFolder, OfSequences, Part
+from workflow_scripts.timecat.config.data_sets import AnyDataSet, DataSet, EvaluationFolder, OfSequences, Part
+from workflow_scripts.timecat.config.features import Features
 from workflow_scripts.timecat.config.gap import GapTable
-from workflow_scripts.timecat.config.spurious import Reweight, SpuriousTable
-from workflow_scripts.timecat.config.stages import (
-    ContainerImage,
-    DirectTransfer,
-    Features,
-    Heldout,
-    Limits,
-    Pretrain,
-    Probe,
-    Table,
-    Transfer,
-)
-
-# What the table's columns are called: these, and for each data set its name with and without each of the endings.
-TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
-TABLE_ENDINGS = ("_std", "_holdout", "_published")
+from workflow_scripts.timecat.config.grid import ArmGrid
+from workflow_scripts.timecat.config.heldout import Heldout
+from workflow_scripts.timecat.config.limits import Limits
+from workflow_scripts.timecat.config.pretrain import Pretrain
+from workflow_scripts.timecat.config.probe import Probe
+from workflow_scripts.timecat.config.reweight import Reweight
+from workflow_scripts.timecat.config.spurious import SpuriousTable
+from workflow_scripts.timecat.config.table import Table
+from workflow_scripts.timecat.config.transfer import DirectTransfer, Transfer
+from workflow_scripts.timecat.transfer.settings import Settings as TransferSettings
 
 
 class Config(Block):
@@ -106,52 +99,19 @@ class Config(Block):
     container: ContainerImage = Field(ContainerImage(), description="the image in which stages run, where they do")
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         self._complete_parts()
-        self._place_data()
-        for key in ("source", "targets"):
-            for name in [self.source] if key == "source" else self.targets:
-                if name not in self.data_sets:
-                    raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(self.data_sets)})")
-        if self.backbone not in self.backbones:
-            raise ValueError(f"backbone: {self.backbone!r} is not one of the backbones ({', '.join(self.backbones)})")
-        for key, names in (
-            ("targets", self.targets),
-            ("pretrain.seeds", self.pretrain.seeds),
-        ):
-            if (name := repeated(names)) is not None:
-                raise ValueError(f"{key}: {name!r} stands there twice; give each its own name or remove one")
-        for name in self.data_sets:
-            if name in TABLE_COLUMNS or name.endswith(TABLE_ENDINGS):
-                raise ValueError(f"data_sets: {name!r} is a name of the table's own columns; give it another one")
-        checks.check_recipes(self)
-        arms = self.all_arms
-        checks.check_tables(self, arms)
-        checks.check_evaluation_folders(self, arms)
-        for name in dict.fromkeys([self.backbone, *(arm.backbone or self.backbone for arm in arms.values())]):
-            checks.check_backbone(self, name)
-        for arm in arms.values():
-            check_replicates(arm, arm.seeds or self.pretrain.seeds, "seeds" if arm.seeds else "pretrain.seeds")
-            for name in arm.published:
-                if name not in (targets := self.targets_of_arm(arm)):
-                    raise ValueError(
-                        f"arms: {arm.name!r} has a published figure on {name!r}, which is not one of the targets "
-                        f"({', '.join(targets)}); correct the name"
-                    )
-        checks.check_grid(self)
-        checks.check_published(self, arms)
+        for name, block in self.data_sets.items():
+            self.data_sets[name] = block.in_folder(self.data_dir)
+        for check in CHECKS:
+            check(self)
         return self
 
-    def _place_data(self):
-        """Make relative roots relative to data_dir."""
-        for name, block in self.data_sets.items():
-            if self.data_dir is not None and getattr(block, "root", None) is not None:
-                root = os.path.join(self.data_dir, block.root)
-                self.data_sets[name] = block.model_copy(update={"root": root})
-
-    def _complete_parts(self):
+    def _complete_parts(self) -> None:
         """Give each part of a data set the whole's transform and views, if it has none of its own."""
-        wholes = [name for name, block in self.data_sets.items() if not isinstance(block, Part | EvaluationFolder)]
+        wholes = {
+            name: block for name, block in self.data_sets.items() if not isinstance(block, Part | EvaluationFolder)
+        }
         for name, block in self.data_sets.items():
             if not isinstance(block, Part):
                 continue
@@ -160,12 +120,10 @@ class Config(Block):
                     f"data_sets.{name}.of: {block.of!r} is not one of the data sets that a part can be of "
                     f"({', '.join(wholes)})"
                 )
-            whole = self.data_sets[block.of]
-            for key in ("transform", "views"):
-                if isinstance(whole, OfSequences) and getattr(block, key) is not None:
-                    raise ValueError(f"data_sets.{name}.{key}: sequences are read as they are stored; remove the key")
-            filled = {key: getattr(whole, key) for key in ("transform", "views") if getattr(block, key) is None}
-            self.data_sets[name] = block.model_copy(update=filled)
+            whole = wholes[block.of]
+            if isinstance(whole, OfSequences) and (key := block.own_reading):
+                raise ValueError(f"data_sets.{name}.{key}: sequences are read as they are stored; remove the key")
+            self.data_sets[name] = block.completed(whole)
 
     @property
     def all_arms(self) -> dict[str, Arm]:
@@ -177,6 +135,10 @@ class Config(Block):
         """The tables beside table 2 that the study has, by name."""
         tables = {name: getattr(self, name) for name in (*TABLES, *OTHER_TABLES)}
         return {name: table for name, table in tables.items() if table is not None}
+
+    def backbone_of(self, arm: Arm) -> str:
+        """The name of an arm's backbone."""
+        return arm.backbone or self.backbone
 
     def targets_of_arm(self, arm: Arm) -> list[str]:
         """The data sets that an arm is transferred to, in any table."""
@@ -191,10 +153,27 @@ class Config(Block):
         """The data sets that the grid names itself."""
         return (self.grid.targets if self.grid else None) or []
 
+    def with_training_rows(self, data_set: str) -> DataSet:
+        """The block of a data set that has training rows; of one for evaluation only, that of the data set whose probe it
+        is read with."""
+        block = self.data_sets[data_set]
+        return self.with_training_rows(block.probe_of) if isinstance(block, EvaluationFolder) else block
+
     def has_sequences(self, data_set: str) -> bool:
         """Whether a data set is of sequences, or of a part of one."""
+        return isinstance(self.whole_of(data_set), OfSequences)
+
+    def whole_of(self, data_set: str) -> AnyDataSet:
+        """The block of the data set that one is a part of, or its own."""
         block = self.data_sets[data_set]
-        return isinstance(self.data_sets[block.of] if isinstance(block, Part) else block, OfSequences)
+        return self.data_sets[block.of] if isinstance(block, Part) else block
+
+    def split_settings(self, data_set: str, split: str) -> dict[str, Any]:
+        """What makes the images of one split of a data set and how they are stored."""
+        block = self.data_sets[data_set]
+        if isinstance(block, Part):
+            return block.of_whole(self.split_settings(block.of, split), split)
+        return block.of_split(split)
 
     @property
     def publications(self) -> dict[str, Checkpoints]:
@@ -209,7 +188,11 @@ class Config(Block):
 
     def training_of(self, arm: Arm) -> Transfer:
         """How an arm is fine-tuned or trained directly: the block of that name, with the arm's changes."""
-        return changed(getattr(self, arm.transfer), arm.training)
+        return changed(self.direct if arm.transfer == "direct" else self.finetune, arm.training)
+
+    def transfer_settings(self, arm: Arm) -> TransferSettings:
+        """What the stage is told of how an arm is fine-tuned or trained directly."""
+        return self.training_of(arm).settings(self.probe.init_std)
 
     def recipe_of(self, backbone: str) -> Pretrain:
         """The recipe that a backbone is pretrained with: the study's, with the changes of its block."""

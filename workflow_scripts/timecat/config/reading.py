@@ -1,33 +1,22 @@
 """Reading a study's config so that every mistake is one sentence that names the file, the key and the remedy."""
 
-import difflib
+from collections.abc import Hashable
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from workflow_scripts.timecat.config.backbones import OWN_BACKBONES, LibraryBackbone
 from workflow_scripts.timecat.config.blocks import Block
-from workflow_scripts.timecat.config.data_sets import AnyDataSet
+from workflow_scripts.timecat.config.messages import KEY_ITSELF, Mistake, sentence_of
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
 
 COMMAND_LINE = "--config"
-KEY_ITSELF = "[key]"  # how pydantic ends the location of a mistake in a key, not in its value
-LONGEST_VALUE = 60  # characters of a value that a sentence repeats
-MUST_BE = {
-    "model_type": "a block of keys (config/README.md lists them)",
-    "model_attributes_type": "a block of keys (config/README.md lists them)",
-    "dict_type": "a block of keys (config/README.md lists them)",
-    "list_type": "a list, such as [a, b]",
-    "string_type": "text",
-    "bool_type": "true or false",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-}
+SomeBlock = TypeVar("SomeBlock", bound=Block)
 
 
-def read_config(values: dict, files: list[str]) -> Config:
+def read_config(values: dict[str, Any], files: list[str]) -> Config:
     """The typed config of ``values`` (what Snakemake merged). Raises UserError, a sentence per mistake.
 
     files: the YAML files that ``values`` come from, to name the right one and to find keys that stand twice in it.
@@ -35,7 +24,7 @@ def read_config(values: dict, files: list[str]) -> Config:
     return validated(Config, *with_shared_data_sets(values, files))
 
 
-def with_shared_data_sets(values: dict, files: list[str]) -> tuple[dict, list[str]]:
+def with_shared_data_sets(values: dict[str, Any], files: list[str]) -> tuple[dict[str, Any], list[str]]:
     """Values and files with the data sets of the file that `data_sets_file` names, if it does, beneath the study's own.
 
     UserError where that file cannot be read or is something else.
@@ -59,14 +48,14 @@ def with_shared_data_sets(values: dict, files: list[str]) -> tuple[dict, list[st
     return values | {"data_sets": together}, [shared, *files]
 
 
-def _laid_over(block, changes):
+def _laid_over(block: Any, changes: Any) -> Any:
     """``changes`` over ``block``, key by key where both are blocks."""
     if not (isinstance(block, dict) and isinstance(changes, dict)):
         return changes
     return block | {key: _laid_over(block.get(key), change) for key, change in changes.items()}
 
 
-def validated(model: type[Block], values: dict, files: list[str]):
+def validated(model: type[SomeBlock], values: dict[str, Any], files: list[str]) -> SomeBlock:
     """``values`` as a typed block; see read_config."""
     contents = {str(file): load_unique(str(file)) for file in files}
     try:
@@ -74,19 +63,19 @@ def validated(model: type[Block], values: dict, files: list[str]):
     except ValidationError as error:
         details = error.errors(include_url=False)
     found = [(detail, _key_path(detail, values)) for detail in details]
-    sentences = []
+    sentences: list[str] = []
     for detail, path in found:
         # A value that fits no branch of a union gives an error per branch: the innermost, first one is enough.
         if any(len(path) < len(other) and other[: len(path)] == path for _, other in found):
             continue
         file = _file_of(detail, path, contents)
-        sentence = f"{file}: {_sentence(detail, path, file == COMMAND_LINE, model)}"
+        sentence = f"{file}: {sentence_of(Mistake(detail, path, file == COMMAND_LINE, model))}"
         if not any(other.split("`")[:2] == sentence.split("`")[:2] for other in sentences):
             sentences.append(sentence)
     raise UserError("\n".join(sentences))
 
 
-def load_unique(file: str):
+def load_unique(file: str) -> Any:
     """The values of a YAML file. UserError where a key stands twice, or where it is not YAML."""
     with open(file) as stream:
         try:
@@ -112,7 +101,7 @@ class _DuplicateKey(Exception):
 class _UniqueKeyLoader(yaml.SafeLoader):
     """PyYAML keeps the last of two equal keys and says nothing; this loader refuses them."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
             if key_node.tag == MERGE:  # what it brings may be given again, which is its purpose
@@ -124,9 +113,10 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _key_path(detail: dict, values) -> tuple:
+def _key_path(detail: ErrorDetails, values: Any) -> tuple[str | int, ...]:
     """The part of pydantic's location that is the user's keys: names of union branches are left out."""
-    path, here, loc = [], values, detail["loc"]
+    path: list[str | int] = []
+    here, loc = values, detail["loc"]
     for part in loc:
         if part == KEY_ITSELF:
             continue
@@ -138,12 +128,12 @@ def _key_path(detail: dict, values) -> tuple:
     return tuple(path)
 
 
-def _has(block, part) -> bool:
+def _has(block: Any, part: str | int) -> bool:
     """Whether a block has this key, or a list this place."""
     return part in block if isinstance(block, dict) else isinstance(block, list) and part in range(len(block))
 
 
-def _file_of(detail: dict, path: tuple, contents: dict) -> str:
+def _file_of(detail: ErrorDetails, path: tuple[str | int, ...], contents: dict[str, Any]) -> str:
     """The last file that has the longest part of the key path, or the command line if no file has that value."""
     if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # of a block: the text begins with a key
         path = (*path, *str(detail["ctx"]["error"]).partition(": ")[0].split("."))
@@ -163,120 +153,3 @@ def _file_of(detail: dict, path: tuple, contents: dict) -> str:
         and KEY_ITSELF not in detail["loc"]
     )
     return COMMAND_LINE if contents and is_of_a_leaf and not value_stands else best
-
-
-def _sentence(detail: dict, path: tuple, from_command_line: bool, root: type[Block]) -> str:
-    key = ".".join(str(part) for part in path)
-    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
-    if detail["loc"] and detail["loc"][-1] == KEY_ITSELF:
-        block = ".".join(str(part) for part in path[:-1])
-        if kind in ("int_type", "int_parsing", "greater_than"):
-            return f"`{block}` has the key {value!r}; its keys are steps, whole numbers greater than 0."
-        return f"`{block}` has the name {value!r}; a name starts with a letter and has only letters, digits, _ and -."
-    if kind in ("extra_forbidden", "invalid_key"):
-        allowed = _allowed_keys(detail["loc"], root)
-        near = difflib.get_close_matches(str(path[-1]), allowed, n=1)
-        return (
-            f"`{key}` is not a key"
-            + (f"; did you mean `{near[0]}`?" if near else ".")
-            + f" Allowed: {', '.join(allowed)}."
-        )
-    if kind == "missing":
-        return f"`{key}` is missing; add it" + (" (config/README.md says what it means)." if root is Config else ".")
-    if kind == "value_error" and isinstance(value, dict):
-        prefix = f"{key}." if key else ""
-        first, _, rest = str(context["error"]).partition(": ")
-        return f"`{prefix}{first}`: {rest}."
-    if kind == "value_error":
-        return f"`{key}`: {context['error']}."
-    if kind in ("float_type", "int_type", "bool_type") and isinstance(value, str):
-        wanted = "true or false" if kind == "bool_type" else "a number"
-        if from_command_line and len(path) > 1:
-            remedy = (
-                "what stands in braces or brackets on the command line arrives as text: put it in a YAML file and name "
-                "that with --configfile."
-            )
-        elif from_command_line:
-            remedy = f"write {wanted}."
-        elif kind == "bool_type":
-            remedy = "write true or false without quotes."
-        elif path[-1] == "views" and not _is_number(value):
-            remedy = "write a whole number without quotes, or [center]."
-        else:
-            remedy = _yaml_number_remedy(value) or "write a number without quotes."
-        return f"`{key}` is the text {value!r}, not {wanted}; {remedy}"
-    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        sign = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
-        return f"`{key}` is {value!r}; it must be {' and '.join(f'{sign[k]} {v:g}' for k, v in context.items())}."
-    if kind in ("too_short", "too_long"):
-        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
-        remedy = "add to it, or remove the key if it is optional" if kind == "too_short" else "shorten it"
-        return f"`{key}` is a list of {context['actual_length']}, and must be of {bound}: {remedy}."
-    if kind == "union_tag_not_found":
-        return f"`{key}.kind` is missing; add it, one of {context.get('discriminator', 'kind')}s that config/README.md lists."
-    if kind == "union_tag_invalid":
-        return f"`{key}.kind` is {context['tag']!r}; allowed: {context['expected_tags']}."
-    if kind == "string_pattern_mismatch":
-        return f"`{key}` is {value!r}; a name starts with a letter and has only letters, digits, _ and -."
-    shown = "empty" if value is None else _shortened(repr(value))
-    if kind == "literal_error":
-        return f"`{key}` is {shown}; it must be {context['expected']}."
-    if kind in MUST_BE:
-        return f"`{key}` is {shown}; it must be {MUST_BE[kind]}."
-    return f"`{key}` is {shown}; {detail['msg'][0].lower()}{detail['msg'][1:]}."
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _yaml_number_remedy(text: str) -> str | None:
-    """YAML 1.1 reads 1e-4 as text: a float needs a dot, and its exponent a sign."""
-    if not _is_number(text):
-        return None
-    number = float(text)
-    mantissa, _, exponent = text.lower().partition("e")
-    if not exponent:
-        return f"write {text} without quotes."
-    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
-    exponent = exponent if exponent[0] in "+-" else f"+{exponent}"
-    return f"YAML 1.1 takes {text} for text: write {mantissa}e{exponent} or {number:.10f}".rstrip("0") + "."
-
-
-def _allowed_keys(loc: tuple, root: type[Block]) -> list[str]:
-    """The keys of the block in which pydantic found one too many."""
-    model, branches = root, _union_branches()
-    for part in loc[:-1]:
-        if isinstance(part, str) and part in branches and model is not root:
-            model = branches[part]
-            continue
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is not None:
-            model = _model_in(field.annotation) or model
-    return list(model.model_fields)
-
-
-def _union_branches() -> dict:
-    """Tag, as it stands in pydantic's locations, -> block, of every union of the config."""
-    branches = OWN_BACKBONES | {"library": LibraryBackbone}
-    for block in AnyDataSet.__args__[0].__args__:
-        branches |= dict.fromkeys(block.model_fields["kind"].annotation.__args__, block)
-    return branches
-
-
-def _model_in(annotation):
-    """The first config block in a type annotation, or None."""
-    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        if found := _model_in(inner):
-            return found
-    return None

@@ -6,6 +6,8 @@ Run ``make docs`` after a change of configuration.py; a test fails when the file
 from pathlib import Path
 
 import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat.artifacts.digests import canonical_json
@@ -16,10 +18,19 @@ from workflow_scripts.timecat.config import (
     checkpoints,
     counterexample,
     data_sets,
+    features,
     gap,
+    grid,
+    heldout,
+    limits,
     model,
+    pretrain,
+    probe,
+    reweight,
     spurious,
-    stages,
+    table,
+    transfer,
+    transforms,
 )
 from workflow_scripts.timecat.config.blocks import Block
 
@@ -27,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = ROOT / "config/schemas/config.schema.yaml"
 README = ROOT / "config/README.md"
 BEGIN, END = "<!-- generated from configuration.py: begin -->", "<!-- generated from configuration.py: end -->"
-SECTIONS = {
+SECTIONS: dict[str, type[Block]] = {
     "The study": model.Config,
     "`data_sets.NAME`, any kind but `evaluation_folder`": data_sets.DataSet,
     "`data_sets.NAME` with `kind: cues`": data_sets.Cues,
@@ -43,9 +54,9 @@ SECTIONS = {
     "`data_sets.NAME` with `kind: motifs`": data_sets.Motifs,
     "`data_sets.NAME` with `kind: sequences`": data_sets.Sequences,
     "`data_sets.NAME` with `kind: evaluation_folder`": data_sets.EvaluationFolder,
-    "`data_sets.NAME.transform`": data_sets.Transform,
-    "`data_sets.NAME.transform` of image files": data_sets.PhotoTransform,
-    "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`": data_sets.CifarTransform,
+    "`data_sets.NAME.transform`": transforms.Transform,
+    "`data_sets.NAME.transform` of image files": transforms.PhotoTransform,
+    "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`": transforms.CifarTransform,
     "`data_sets.NAME.storage`": data_sets.Storage,
     "`data_sets.NAME.storage` with `kind: cifar10` or `cifar100`": data_sets.RawStorage,
     "`backbones.NAME`, any architecture": backbones.Backbone,
@@ -54,23 +65,23 @@ SECTIONS = {
     "`backbones.NAME` with `architecture: small_vit`": backbones.SmallVit,
     "`backbones.NAME` with `architecture: small_regnet`": backbones.SmallRegnet,
     "`backbones.NAME` with any other architecture": backbones.LibraryBackbone,
-    "`pretrain`": stages.Pretrain,
+    "`pretrain`": pretrain.Pretrain,
     "`checkpoints`": checkpoints.Checkpoints,
     "`arms`, a list of": arms.Arm,
     "`table1`, `controls` and `families`": arms.ArmTable,
     "`gap` and `genomics`, as `table1` and": gap.GapTable,
     "`spurious`, as `table1`": spurious.SpuriousTable,
-    "`reweight`": spurious.Reweight,
-    "`grid`": arms.ArmGrid,
-    "`features`": stages.Features,
-    "`probe`": stages.Probe,
-    "`finetune`": stages.Transfer,
-    "`direct`": stages.DirectTransfer,
-    "`heldout`": stages.Heldout,
+    "`reweight`": reweight.Reweight,
+    "`grid`": grid.ArmGrid,
+    "`features`": features.Features,
+    "`probe`": probe.Probe,
+    "`finetune`": transfer.Transfer,
+    "`direct`": transfer.DirectTransfer,
+    "`heldout`": heldout.Heldout,
     "`counterexample`": counterexample.Counterexample,
-    "`table`": stages.Table,
+    "`table`": table.Table,
     "`calibration`": calibration.Calibration,
-    "`limits`": stages.Limits,
+    "`limits`": limits.Limits,
 }
 
 
@@ -88,10 +99,12 @@ def keys_text() -> str:
     """A table of keys, defaults and meanings per block, as Markdown."""
     parts = []
     for title, block in SECTIONS.items():
+        base = block.__base__
+        inherited = base.model_fields if base is not None and issubclass(base, BaseModel) else {}
         rows = [
             f"| `{name}` | {_default(field)} | {field.description or ''} |"
             for name, field in block.model_fields.items()
-            if name != "kind" and _row(field) != _row(block.__base__.model_fields.get(name))
+            if name != "kind" and _row(field) != _row(inherited.get(name))
         ]
         lead = (block.__doc__ or "").strip().splitlines()[0]
         table = ["", "| key | default | meaning |", "|---|---|---|", *rows] if rows else []
@@ -99,12 +112,12 @@ def keys_text() -> str:
     return "\n\n".join(parts)
 
 
-def _row(field) -> tuple | None:
+def _row(field: FieldInfo | None) -> tuple[str, str | None] | None:
     """What tells a key from the key of the same name in the block that this one builds on."""
-    return field and (_default(field), field.description)
+    return None if field is None else (_default(field), field.description)
 
 
-def _default(field) -> str:
+def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "required"
     if isinstance(field.default, Block):

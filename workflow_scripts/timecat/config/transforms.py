@@ -1,10 +1,12 @@
 """The typed config of how a stored image becomes a network's input, by kind of data set."""
 
-from typing import Literal
+from typing import Self
 
 from pydantic import Field, model_validator
 
-from workflow_scripts.timecat.config.blocks import Block, PositiveFloat, PositiveInt, Probability, Share
+from workflow_scripts.timecat.config.blocks import Block, PositiveFloat, PositiveInt, Probability, Share, settings_of
+from workflow_scripts.timecat.images.transform import Interpolation
+from workflow_scripts.timecat.images.transform import Transform as TransformSettings
 
 
 class Transform(Block):
@@ -27,7 +29,7 @@ class Transform(Block):
     center_ratio: Share = Field(
         0.875, description="side of the evaluation crop over the image's short side (224/256 in the paper)"
     )
-    interpolation: Literal["area", "bilinear", "bicubic"] = Field(
+    interpolation: Interpolation = Field(
         "area",
         description="how crops are resized: `area` is FFCV's own and the fastest, but takes the nearest pixel where it "
         "enlarges; `bilinear` and `bicubic` are torchvision's with antialias",
@@ -40,12 +42,16 @@ class Transform(Block):
     )
 
     @model_validator(mode="after")
-    def _ordered(self):
+    def _ordered(self) -> Self:
         for key in ("scale", "ratio"):
             low, high = getattr(self, key)
             if low > high:
                 raise ValueError(f"{key}: the first number must not exceed the second")
         return self
+
+    def settings(self) -> TransformSettings:
+        """What stages are told."""
+        return settings_of(TransformSettings, self)
 
 
 class PhotoTransform(Transform):
@@ -56,9 +62,7 @@ class PhotoTransform(Transform):
         [0.08, 1.0], description=Transform.model_fields["scale"].description, min_length=2, max_length=2
     )
     flip: Probability = Field(0.5, description=Transform.model_fields["flip"].description)
-    interpolation: Literal["area", "bilinear", "bicubic"] = Field(
-        "bilinear", description=Transform.model_fields["interpolation"].description
-    )
+    interpolation: Interpolation = Field("bilinear", description=Transform.model_fields["interpolation"].description)
     mean: list[float] = Field(
         [0.485, 0.456, 0.406], description=Transform.model_fields["mean"].description, min_length=3, max_length=3
     )
@@ -73,9 +77,7 @@ class CifarTransform(PhotoTransform):
     scale: list[Share] = Field(
         [0.8, 1.0], description=Transform.model_fields["scale"].description, min_length=2, max_length=2
     )
-    interpolation: Literal["area", "bilinear", "bicubic"] = Field(
-        "bicubic", description=Transform.model_fields["interpolation"].description
-    )
+    interpolation: Interpolation = Field("bicubic", description=Transform.model_fields["interpolation"].description)
     mean: list[float] = Field(
         [0.4914, 0.4822, 0.4465], description=Transform.model_fields["mean"].description, min_length=3, max_length=3
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workflow_scripts.timecat.counterexample.exact import QUARTERS, optimum, simplex
+from workflow_scripts.timecat.counterexample.settings import Settings
 from workflow_scripts.timecat.errors import UserError
 
 
@@ -58,16 +59,16 @@ def together_table(settings_found, grid: int):
     return _concatenated(parts)
 
 
-def read_settings_found(runs, together, settings: dict) -> list[Setting]:
+def read_settings_found(runs, together, settings: Settings) -> list[Setting]:
     """Return what both files hold, in the order in which it was written.
 
     runs, together: paths of the two Parquet files. settings: the block `counterexample` of the config. UserError where a file
     is not of these settings.
     """
-    kinds = list(itertools.product(settings["networks"], settings["weight_decays"], settings["lrs"]))
-    mixtures = len(simplex(settings["grid"]))
-    of_runs = _read(runs, len(kinds), (mixtures, settings["seeds"]))
-    of_groups = _read(together, len(kinds), (mixtures, settings["seeds"] // settings["members"]))
+    kinds = list(itertools.product(settings.networks, settings.weight_decays, settings.lrs))
+    mixtures = len(simplex(settings.grid))
+    of_runs = _read(runs, len(kinds), (mixtures, settings.seeds))
+    of_groups = _read(together, len(kinds), (mixtures, settings.seeds // settings.members))
     found = []
     for number, (network, weight_decay, lr) in enumerate(kinds):
         own = {name: column[number] for name, column in of_runs.items()}

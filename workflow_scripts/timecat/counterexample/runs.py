@@ -17,57 +17,58 @@ from workflow_scripts.timecat.counterexample.networks import (
     train,
 )
 from workflow_scripts.timecat.counterexample.probe import concatenated, kept, scaled, solved
+from workflow_scripts.timecat.counterexample.settings import Settings
 
 
-def run_all(settings: dict) -> Iterator[Setting]:
+def run_all(settings: Settings) -> Iterator[Setting]:
     """Train and measure setting after setting. settings: the block `counterexample` of the config.
 
     Every seed sees the same rows of a mixture, in its own order, which is the same for all settings and mixtures; so are its
     initial weights for all networks of a kind.
     """
-    mixtures, seeds = simplex(settings["grid"]), range(settings["seeds"])
-    on_mixtures = _counts("order", mixtures, settings["steps"], settings)
-    pure = settings["grid"] * np.eye(len(QUARTERS), dtype=int)
-    on_components = _counts("probe order", pure, settings["probe_steps"], settings)
-    for kind in settings["networks"]:
-        start = initial(kind, settings["width"], settings["init_scale"], seeds)
-        for weight_decay in settings["weight_decays"]:
-            for lr in settings["lrs"]:
+    mixtures, seeds = simplex(settings.grid), range(settings.seeds)
+    on_mixtures = _counts("order", mixtures, settings.steps, settings)
+    pure = settings.grid * np.eye(len(QUARTERS), dtype=int)
+    on_components = _counts("probe order", pure, settings.probe_steps, settings)
+    for kind in settings.networks:
+        start = initial(kind, settings.width, settings.init_scale, seeds)
+        for weight_decay in settings.weight_decays:
+            for lr in settings.lrs:
                 networks = for_each_mixture(start, len(mixtures))
-                train(networks, on_mixtures, Recipe(lr, weight_decay, settings["batch_size"]))
+                train(networks, on_mixtures, Recipe(lr, weight_decay, settings.batch_size))
                 with np.errstate(over="ignore", invalid="ignore"):  # of runs that diverged, which are counted
                     found = _measured(networks, weight_decay, lr, mixtures, on_components, settings)
                 yield found
 
 
-def _counts(purpose: str, mixtures, steps: int, settings: dict) -> np.ndarray:
+def _counts(purpose: str, mixtures, steps: int, settings: Settings) -> np.ndarray:
     """batch_counts() of some mixtures' data sets in every seed's order: [steps, 4, mixtures x seeds]."""
-    rows = len(QUARTERS) * settings["grid"]
-    order = [batches(purpose, rows, steps, settings["batch_size"], seed) for seed in range(settings["seeds"])]
+    rows = len(QUARTERS) * settings.grid
+    order = [batches(purpose, rows, steps, settings.batch_size, seed) for seed in range(settings.seeds)]
     return batch_counts(np.array([data_set(mixture) for mixture in mixtures]), np.array(order))
 
 
-def _measured(networks: Networks, weight_decay, lr, mixtures, on_components, settings: dict) -> Setting:
-    seeds, members, threshold = (settings[name] for name in ("seeds", "members", "threshold"))
+def _measured(networks: Networks, weight_decay, lr, mixtures, on_components, settings: Settings) -> Setting:
+    seeds, members, threshold = settings.seeds, settings.members, settings.threshold
     left = kept(networks, threshold)
     M = len(mixtures)
     outputs = networks.outputs()
     wrong = (outputs > 0) != IS_POSITIVE[:, None]
-    mass = masses(mixtures).T[:, :, None] / (len(QUARTERS) * settings["grid"])
+    mass = masses(mixtures).T[:, :, None] / (len(QUARTERS) * settings.grid)
     together = np.zeros((len(QUARTERS), M, 0), bool)
     if seeds >= members:
         # A group's probe takes its rows in the order of its first seed.
         order = on_components.reshape(*on_components.shape[:2], len(QUARTERS), seeds)[..., ::members]
         order = order[..., : seeds // members].reshape(*on_components.shape[:2], -1)
         together = scaled(concatenated(left.products, seeds, members), threshold)
-        together = solved(together, order, settings["probe_lr"]).reshape(len(QUARTERS), M, -1)
+        together = solved(together, order, settings.probe_lr).reshape(len(QUARTERS), M, -1)
     return Setting(
         networks.kind,
         weight_decay,
         lr,
         left.dimensions.reshape(M, seeds),
         np.where(left.dimensions > 0, left.feature, 0).reshape(M, seeds),
-        solved(scaled(left.products, threshold), on_components, settings["probe_lr"]).reshape(-1, M, seeds),
+        solved(scaled(left.products, threshold), on_components, settings.probe_lr).reshape(-1, M, seeds),
         together,
         (wrong.reshape(-1, M, seeds) * mass).sum(0),
         ~np.isfinite(outputs).all(0).reshape(M, seeds),

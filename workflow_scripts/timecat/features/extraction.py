@@ -9,20 +9,12 @@ import torch
 
 from workflow_scripts.timecat.artifacts.files import atomic_path
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.features.extraction_settings import Extraction
 from workflow_scripts.timecat.images.ffcv.reader import batches
-from workflow_scripts.timecat.images.views import Transform, normalise
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.images.views import normalise
 from workflow_scripts.timecat.runtime.command import log
 from workflow_scripts.timecat.runtime.world import ALONE, World
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """What to extract; the keys of the config's block ``features``, with ``views`` as names (view0, ... or center)."""
-
-    views: list[str]
-    dtype: str
-    batch_size: int
-    augmentation_seed: int
 
 
 @dataclass

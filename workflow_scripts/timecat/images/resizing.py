@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from workflow_scripts.timecat.images.views import Transform, resized_sides
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.images.views import resized_sides
 
 
 def resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:

@@ -9,37 +9,17 @@ centre view is its Resize and CenterCrop as one box.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.images.transform import Transform
 
 CENTER = "center"  # the view that draws nothing: the centre crop of evaluation
 
 TRIES = 10  # torchvision's number of attempts before it falls back to the central crop
 DRAWS_PER_TRY = 4  # area, aspect ratio, top, left
 FLIP_DRAW = TRIES * DRAWS_PER_TRY
-
-
-@dataclass(frozen=True)
-class Transform:
-    """From a stored image to a network's input. Built from a plain JSON dict: ``Transform(**settings)``.
-
-    size: side of the square output (pixels). scale: lowest and highest share of the image's area in a random crop.
-    ratio: lowest and highest width/height of a random crop. flip: probability of a horizontal flip. center_ratio: side
-    of the centre crop over the image's short side (224/256 = 0.875). mean, std: per channel (red, green, blue), of
-    pixel values in 0..1. interpolation: "area" (OpenCV's INTER_AREA by FFCV), "bilinear" or "bicubic" (resizing.py).
-    """
-
-    size: int
-    scale: tuple[float, float]
-    ratio: tuple[float, float]
-    flip: float
-    center_ratio: float
-    mean: list[float]
-    std: list[float]
-    interpolation: str = "area"
 
 
 def view_key(augmentation_seed: int, data_set: str, view) -> int | None:

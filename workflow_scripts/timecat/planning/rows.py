@@ -112,8 +112,7 @@ class RowsOf:
         known |= {kind: classes for kind, (*_, classes) in PUBLISHED.items()}
         if block.kind in known:
             return known[block.kind]
-        chosen = getattr(block, "classes", None)
-        return len(chosen) if isinstance(chosen, list) else chosen
+        return block.number_of_classes
 
     def _sidecar(self, name: str, split: str) -> dict | None:
         path = self.root / self.study.paths.data_set.at(data_set=name, split=split).sidecar

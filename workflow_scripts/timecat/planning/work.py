@@ -12,7 +12,6 @@ from workflow_scripts.timecat.planning.rows import RowsOf
 from workflow_scripts.timecat.planning.tables import sequences_in
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import CellKey
-from workflow_scripts.timecat.transfer.settings import Settings
 
 FLOAT = 4  # bytes
 COUNTER = 8  # bytes of batch norm's count of batches
@@ -90,7 +89,9 @@ class PlannedStudy:
 
     def weight_decays(self, data_set: str) -> int:
         """Of a data set's probe."""
-        return len(self.study.config.data_sets[data_set].weight_decays or self.study.config.probe.weight_decays)
+        return len(
+            self.study.config.with_training_rows(data_set).weight_decays or self.study.config.probe.weight_decays
+        )
 
     def rows_of(self, data_set: str, split: str) -> int:
         return getattr(self.rows[data_set], split)
@@ -98,7 +99,7 @@ class PlannedStudy:
     # --- images ---
 
     def batch_norm_images(self, w) -> int:
-        """Images of a milestone's batch-norm statistics (recipe.batch_norm_stream); none without batch norm.
+        """Images of a milestone's batch-norm statistics (batches.batch_norm_stream); none without batch norm.
 
         w: has the source and the backbone of a chain, here and below.
         """
@@ -116,7 +117,7 @@ class PlannedStudy:
     def transferred_images(self, arm: str, data_set: str) -> tuple[int, int]:
         """Images trained and read by an arm that is fine-tuned or direct, as in transferring."""
         arm, rows = self.study.arms[arm], self.rows[data_set]
-        settings = Settings(**self.study.config.training_of(arm).model_dump()).for_rows(rows.train)
+        settings = self.study.config.transfer_settings(arm).for_rows(rows.train)
         runs = sum(map(len, self.study.arms.replicates(arm))) * len(settings.weight_decays) * settings.epochs
         trained, read = rows.train, rows.evaluation
         if len(settings.weight_decays) > 1:  # a second fit chooses among them (scoring.DataSet.needed_fits)
@@ -170,8 +171,7 @@ class PlannedStudy:
     def _stored(self, data_set: str, split: str) -> tuple[float, int]:
         if (data_set, split) not in self._images:
             images = self.rows[data_set].images.get(split)
-            block = self.study.config.data_sets[data_set]
-            whole = self.study.config.data_sets[block.of] if block.kind == "part" else block
+            whole = self.study.config.whole_of(data_set)
             self._images[data_set, split] = image_bytes(whole, images)
         return self._images[data_set, split]
 

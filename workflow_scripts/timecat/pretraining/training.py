@@ -23,7 +23,8 @@ from torch.nn import functional
 from workflow_scripts.timecat.backbones.build import Classifier
 from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.images.views import Transform, normalise
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.images.views import normalise
 from workflow_scripts.timecat.pretraining.batch_shares import Share, next_accumulation, share_of, usable_processes
 from workflow_scripts.timecat.pretraining.compiling import compiled
 from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batch

@@ -21,28 +21,9 @@ from workflow_scripts.timecat.features.files import EVALUATION, HELDOUT, Tables,
 from workflow_scripts.timecat.features.memory import GATHERED_BATCHES, evaluation_chunk
 from workflow_scripts.timecat.features.reader import InMemory, Pieces
 from workflow_scripts.timecat.probing.heads import StackedHeads, initial_weight
+from workflow_scripts.timecat.probing.protocol import Protocol
 from workflow_scripts.timecat.probing.saved_heads import BestHead, SavedHead, saved_head
 from workflow_scripts.timecat.probing.scoring import DataSet, Report, Scores, gathered, report, row_scores
-
-
-@dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """How heads are trained. lr_milestones: after so many epochs the learning rate is multiplied by lr_gamma."""
-
-    seed: int
-    weight_decays: tuple[float, ...]
-    epochs: int = 28
-    batch_size: int = 256  # rows; at least 2
-    lr: float = 0.01
-    momentum: float = 0.9
-    lr_milestones: tuple[int, ...] = (8, 16, 24)
-    lr_gamma: float = 0.1
-    batch_norm: bool = True
-    init_std: float = 0.01
-
-    def learning_rate(self, epoch: int) -> float:
-        """Learning rate of an epoch counted from 0."""
-        return self.lr * self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import math
 
+from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.probing.files import read_index
 from workflow_scripts.timecat.runtime import command
 
 
-def read_data_set(train_index, evaluation_index, heldout: dict):
-    """scoring.DataSet of both indices; heldout: {"seed", "fraction"}."""
+def read_data_set(train_index, evaluation_index, heldout: Heldout):
+    """scoring.DataSet of both indices; heldout: of its training rows."""
     from workflow_scripts.timecat.holdout import heldout_rows
     from workflow_scripts.timecat.probing.scoring import DataSet
 
@@ -17,7 +18,7 @@ def read_data_set(train_index, evaluation_index, heldout: dict):
         train_labels=train_labels,
         evaluation_labels=evaluation_labels,
         evaluation_rows=evaluation_rows,
-        heldout=heldout_rows(train_labels, heldout["seed"], heldout["fraction"]),
+        heldout=heldout_rows(train_labels, heldout.seed, heldout.fraction),
     )
 
 

@@ -13,21 +13,12 @@ import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.groups import group_accuracies
+from workflow_scripts.timecat.probing.reweighting_settings import Reweighting
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.sampling import balanced_draw
 
 TOLERANCE = 1e-6  # of liblinear, relative to the first gradient
 ITERATIONS = 5_000
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The config's block `reweight`. c: inverse strengths of the penalty; groups: columns that make groups with the label."""
-
-    c: list[float]
-    resamples: int
-    seed: int
-    groups: list[str]
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ def check_rows(labels: np.ndarray, groups: np.ndarray) -> None:
 
 
 def fit_last_layer(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: Settings, solve=None
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: Reweighting, solve=None
 ) -> LastLayer:
     """The last layer of features [rows, D], labels in {0, 1} and groups (ints from 0 on), both [rows].
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from workflow_scripts.timecat.config.arms import Arm, grid_arm_name
+from workflow_scripts.timecat.config.arms import Arm
+from workflow_scripts.timecat.config.grid import grid_arm_name
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.chains import Chains

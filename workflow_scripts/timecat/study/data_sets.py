@@ -29,9 +29,7 @@ class DataSets:
 
     def transform(self, data_set: str) -> Transform:
         """Return how images become inputs; a data set for evaluation only has that of its ``probe_of``."""
-        transform = getattr(self._config.data_sets[self.probed(data_set)], "transform", None)
-        assert isinstance(transform, Transform), "the config gives a part the whole's"
-        return transform
+        return self._config.with_training_rows(data_set).transform
 
     def image_size(self, data_set: str) -> int:
         """Return the side of a data set's inputs, in pixels."""

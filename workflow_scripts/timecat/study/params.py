@@ -4,10 +4,8 @@ Params are canonical JSON of the smallest part of the config that the stage need
 exactly the stages that it can affect. Those of tables are in study.table_params.
 """
 
-from typing import Any
-
 from workflow_scripts.timecat.artifacts.digests import canonical_json
-from workflow_scripts.timecat.config.data_sets import EvaluationFolder
+from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.arms import Arms
 from workflow_scripts.timecat.study.chains import Chains
@@ -41,31 +39,7 @@ class Params:
 
     def data_set(self, wildcards: HasSplit) -> str:
         """Return what makes the images of one split and how they are stored; what is done with them later is left out."""
-        return canonical_json(self._split(wildcards.data_set, wildcards.split))
-
-    def _split(self, name: str, split: str) -> dict[str, Any]:
-        block = self._config.data_sets[name].model_dump()
-        if block["kind"] == "part":
-            block["of"] = self._split(block["of"], split)
-            own = ("kind", "of", "where") + (("balanced_by",) if split == "train" else ())
-            own += ("subset_seed",) if split == "train" and block["balanced_by"] else ()
-            # Storage and what to do with broken files are the whole's.
-            return {key: block["of"][key] for key in ("storage", "broken") if key in block["of"]} | {
-                key: block[key] for key in own
-            }
-        of_the_other = {
-            "train": ("evaluation_split", "evaluation"),
-            "evaluation": ("fraction", "balanced", "train_split"),
-        }[split]
-        whole = split == "evaluation" or block.get("fraction") == 1
-        if whole:  # neither draws anything then
-            of_the_other += ("balanced",)
-        if whole and not isinstance(block.get("classes"), int):
-            of_the_other += ("subset_seed",)
-        if "rows" in block:
-            block["rows"] = {split: block["rows"][split]}
-        later = ("title", "transform", "views", "weight_decays", "download")
-        return {key: value for key, value in block.items() if key not in later + of_the_other}
+        return canonical_json(self._config.split_settings(wildcards.data_set, wildcards.split))
 
     def transform(self, wildcards: HasDataSet) -> str:
         """Return how the images of a data set become inputs."""
@@ -80,7 +54,7 @@ class Params:
         return self._data_sets.image_size(wildcards.source)
 
     def _transform(self, data_set: str) -> str:
-        return canonical_json(self._data_sets.transform(data_set).model_dump())
+        return canonical_json(self._data_sets.transform(data_set).settings())
 
     # --- checkpoints ---
 
@@ -102,19 +76,18 @@ class Params:
         seed, step = int(wildcards.seed), int(wildcards.step)
         published = self._publications[wildcards.backbone]
         return canonical_json(
-            {
-                "member": published.member(seed, step),
-                "local_sha256": published.local_sha256(seed, step),
-                "ignored": published.checkpoints.ignored,
-            }
+            Publication(
+                member=published.member(seed, step),
+                local_sha256=published.local_sha256(seed, step),
+                ignored=tuple(published.checkpoints.ignored),
+            )
         )
 
     # --- features, probes, transfers ---
 
     def extraction(self, wildcards: HasDataSet) -> str:
         """Return how features are extracted, and of which views."""
-        features = self._config.features.model_dump(exclude={"views"})
-        return canonical_json(features | {"views": self._data_sets.view_names(wildcards.data_set)})
+        return canonical_json(self._config.features.extraction(self._data_sets.view_names(wildcards.data_set)))
 
     def views(self, wildcards: HasDataSet) -> str:
         """Return the names of a data set's training views."""
@@ -124,7 +97,7 @@ class Params:
         """Return which training rows are held out; null of a data set that has none."""
         if self._data_sets.is_for_evaluation(wildcards.data_set):
             return canonical_json(None)
-        return canonical_json(self._config.heldout.model_dump())
+        return canonical_json(self._config.heldout.settings())
 
     def replicates(self, wildcards: HasArm) -> str:
         """Return the seeds of each replicate of an arm."""
@@ -132,13 +105,12 @@ class Params:
 
     def probe(self, wildcards: HasDataSet) -> str:
         """Return the protocol of a data set's probe."""
-        block = self._config.data_sets[wildcards.data_set]
-        own_grid = None if isinstance(block, EvaluationFolder) else block.weight_decays
-        return canonical_json(self._config.probe.model_dump() | ({"weight_decays": own_grid} if own_grid else {}))
+        own_grid = self._config.with_training_rows(wildcards.data_set).weight_decays
+        return canonical_json(self._config.probe.protocol(own_grid))
 
     def reweight(self, wildcards: object) -> str:
         """Return how the last layer is trained again on balanced groups."""
-        return canonical_json(self._config.reweight.model_dump())
+        return canonical_json(self._config.reweight.settings())
 
     def transfer_mode(self, wildcards: HasArm) -> str:
         """Return "finetune" or "direct", as it is."""
@@ -146,7 +118,7 @@ class Params:
 
     def transfer(self, wildcards: HasArm) -> str:
         """Return how an arm is fine-tuned or trained directly."""
-        return canonical_json(self._config.training_of(self._arms[wildcards.arm]).model_dump())
+        return canonical_json(self._config.transfer_settings(self._arms[wildcards.arm]))
 
     def transfer_backbone(self, wildcards: HasArm) -> str:
         """Return the backbone that a direct arm trains from nothing; weights that are fine-tuned say what they are."""
@@ -157,11 +129,9 @@ class Params:
     def transfer_initialisation(self, wildcards: HasArm) -> str:
         """Return how that backbone begins."""
         arm = self._arms[wildcards.arm]
-        recipe = self._config.recipe_of(self._chains.backbone_of(arm)).model_dump(
-            include={"initialisation", "zero_gamma"}
-        )
-        return canonical_json(recipe if arm.transfer == "direct" else None)
+        start = self._config.recipe_of(self._chains.backbone_of(arm)).start()
+        return canonical_json(start if arm.transfer == "direct" else None)
 
     def counterexample(self, wildcards: object) -> str:
         """Return how the counterexample's networks are trained."""
-        return canonical_json(self._config.counterexample.model_dump())
+        return canonical_json(self._config.counterexample.settings())

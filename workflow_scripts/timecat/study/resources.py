@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 
-from workflow_scripts.timecat.config.data_sets import Part
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.publications import Publications
 from workflow_scripts.timecat.study.rule_helpers import growing
@@ -55,9 +54,7 @@ class Resources:
 
     def may_download(self, wildcards: HasDataSet) -> str:
         """Return "true" or "false": whether a data set's archive may be fetched."""
-        block = self._config.data_sets[wildcards.data_set]
-        block = self._config.data_sets[block.of] if isinstance(block, Part) else block
-        return str(getattr(block, "download", False)).lower()
+        return str(self._config.whole_of(wildcards.data_set).may_download).lower()
 
     def download_sha256(self, wildcards: HasDownload) -> str:
         """Return the SHA-256 that a download must have; "" if the config has none."""

@@ -127,7 +127,7 @@ class TableParams:
 
     def calibration(self, wildcards: object) -> str:
         """Return how calibration is measured."""
-        return canonical_json(self._config.calibration.model_dump(exclude={"tables"}))
+        return canonical_json(self._config.calibration.settings())
 
     def style(self, wildcards: object) -> str:
         """Return how figures look."""

@@ -7,8 +7,6 @@ from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.probing.heads import BN_EPS, BN_MOMENTUM, initial_weight
 from workflow_scripts.timecat.transfer.settings import Settings
 
-INIT_STD = 0.01  # of the linear layer's weights, as the probe's default
-
 
 class Network(nn.Module):
     """Backbones side by side, their features normalised and mapped to logits [batch, classes] by ``weight`` [C, D]."""
@@ -31,7 +29,7 @@ def start_network(backbones, classes: int, replicate: int, settings: Settings) -
     """The network at step 0: the given backbones, and the linear layer that the probe of that replicate starts with."""
     dimension = sum(backbone.dimension for backbone in backbones)
     key = randomness.key("head", settings.seed, replicate)
-    return Network(backbones, initial_weight(key, classes, dimension, INIT_STD))
+    return Network(backbones, initial_weight(key, classes, dimension, settings.init_std))
 
 
 def parameter_groups(network: Network, settings: Settings, weight_decay: float) -> list[dict]:

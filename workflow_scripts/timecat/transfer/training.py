@@ -22,11 +22,12 @@ from torch.nn import functional
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.images.ffcv.reader import batches
-from workflow_scripts.timecat.images.views import Transform, normalise, view_key
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.images.views import normalise, view_key
 from workflow_scripts.timecat.probing.heads import TOP
 from workflow_scripts.timecat.probing.scoring import DataSet, Report, Scores, gathered, report, row_scores, side_by_side
 from workflow_scripts.timecat.transfer.network import Network, parameter_groups, start_network
-from workflow_scripts.timecat.transfer.settings import Settings
+from workflow_scripts.timecat.transfer.settings import OnRows, Settings
 
 if TYPE_CHECKING:
     from workflow_scripts.timecat.runtime.progress import Progress
@@ -79,32 +80,32 @@ def transfer_replicate(replicate: int, members, make_backbones, target: Target, 
     UserError when every head diverges.
     """
     kept, progress = job.kept, job.progress
-    scores, settings = {}, settings.for_rows(len(target.data.train_labels)).of_replicate(replicate)
-    for fit in target.data.needed_fits(settings.weight_decays):
+    scores, own = {}, settings.for_rows(len(target.data.train_labels)).of_replicate(replicate)
+    for fit in target.data.needed_fits(own.weight_decays):
         runs = []
-        for weight_decay in settings.weight_decays:
+        for weight_decay in own.weight_decays:
             name, done = f"replicate{replicate}.{fit}.weight_decay{weight_decay}", progress.done
             scores_of_run = kept.scores(name)
             if scores_of_run is None:
-                run = start_run(make_backbones(), replicate, weight_decay, target, settings)
+                run = start_run(make_backbones(), replicate, weight_decay, target, own)
                 kept.restore(name, run)
 
                 def offer(name=name, run=run, done=done):
                     kept.offer(name, run)
                     progress.advance(done + run.epoch - progress.done)
 
-                scores_of_run = finish_run(run, fit, target, settings, offer)
+                scores_of_run = finish_run(run, fit, target, own, offer)
                 kept.add(name, scores_of_run)
-            progress.advance(done + settings.epochs - progress.done)
+            progress.advance(done + own.epochs - progress.done)
             runs.append(scores_of_run)
         scores[fit] = [
             {split: side_by_side([epoch[split] for epoch in epochs]) for split in epochs[0]} for epochs in zip(*runs)
         ]
     where = f"seeds {', '.join(map(str, members))}"
-    return report(replicate, members, target.data, settings.weight_decays, scores, where, job.block)
+    return report(replicate, members, target.data, own.weight_decays, scores, where, job.block)
 
 
-def start_run(backbones, replicate: int, weight_decay: float, target: Target, settings: Settings) -> Run:
+def start_run(backbones, replicate: int, weight_decay: float, target: Target, settings: OnRows) -> Run:
     """A run at step 0, from backbones of its own."""
     network = start_network(backbones, target.data.classes, replicate, settings).to(target.device)
     groups = parameter_groups(network, settings, weight_decay)
@@ -112,7 +113,7 @@ def start_run(backbones, replicate: int, weight_decay: float, target: Target, se
     return Run(network, torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov))
 
 
-def finish_run(run: Run, fit: str, target: Target, settings: Settings, offer=lambda: None) -> list[dict[str, Scores]]:
+def finish_run(run: Run, fit: str, target: Target, settings: OnRows, offer=lambda: None) -> list[dict[str, Scores]]:
     """Train to the last epoch; the scores of each, {"train", "evaluation" or "heldout": Scores of one head}.
 
     offer: called after every step and every epoch, when the run's state is whole. A loss that is not finite ends the
@@ -138,7 +139,7 @@ def finish_run(run: Run, fit: str, target: Target, settings: Settings, offer=lam
     return run.scores
 
 
-def _train_epoch(run: Run, rows, target: Target, settings: Settings, offer) -> bool:
+def _train_epoch(run: Run, rows, target: Target, settings: OnRows, offer) -> bool:
     """Train on what is left of the run's epoch; False if the loss ceases to be finite."""
     run.network.train()
     first = settings.passes * run.epoch
@@ -146,7 +147,7 @@ def _train_epoch(run: Run, rows, target: Target, settings: Settings, offer) -> b
     return all(_train_pass(run, number, rows, target, settings, offer) for number in numbers)
 
 
-def _train_pass(run: Run, number: int, rows, target: Target, settings: Settings, offer) -> bool:
+def _train_pass(run: Run, number: int, rows, target: Target, settings: OnRows, offer) -> bool:
     """The same of one pass, by its number from 0 over all epochs."""
     order = randomness.permutation(randomness.key("probe", settings.seed, number), rows)[run.rows % len(rows) :]
     crop_key = view_key(settings.seed, target.name, number)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support import settings as made
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.ffcv import reader as ffcv_reader
@@ -25,7 +26,7 @@ from ffcv.fields import IntField, RGBImageField  # isort: skip
 from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType  # isort: skip
 from ffcv.writer import DatasetWriter  # isort: skip
 
-TRANSFORM = views.Transform(
+TRANSFORM = made.transform(
     size=24, scale=[0.3, 1.0], ratio=[0.75, 4 / 3], flip=0.5, center_ratio=0.875, mean=[0.5] * 3, std=[0.25] * 3
 )
 RAW = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
@@ -119,9 +120,10 @@ def test_a_view_is_the_same_in_another_process(jpg, root):
         import numpy as np
         from workflow_scripts.timecat.images.ffcv import reader as ffcv_reader
         from workflow_scripts.timecat.images import views
+        from workflow_scripts.timecat.images.transform import Transform
         from ffcv.fields import rgb_image
         assert type(rgb_image.IMAGE_MODES) is dict, "FFCV has compiled its typed dict"
-        transform = views.Transform(**{vars(TRANSFORM)})
+        transform = Transform(**{vars(TRANSFORM)})
         key = views.view_key(0, "mixed", 3)
         read = ffcv_reader.batches({str(jpg)!r}, np.arange({ROWS})[::-1], 11, transform, key, workers=2)
         images = np.concatenate([images.numpy() for _, images, _ in read])[::-1]
@@ -139,7 +141,7 @@ def test_views_and_the_center_differ(raw):
 
 
 def test_the_center_view_of_an_image_of_the_output_size_is_that_image(raw):
-    whole = views.Transform(**vars(TRANSFORM) | {"center_ratio": 1.0})
+    whole = made.transform(**vars(TRANSFORM) | {"center_ratio": 1.0})
     (_, images, _), *_ = batches(raw, [0, 4, 8], 3, whole, None)
     for image, row in zip(images, (0, 4, 8), strict=True):
         assert np.array_equal(image, make_samples(ROWS)[row][0])

@@ -22,6 +22,7 @@ from workflow_scripts.timecat.errors import UserError
 # Before anything of FFCV, because it makes the import of FFCV cheap.
 from workflow_scripts.timecat.images import resizing, views
 from workflow_scripts.timecat.images.ffcv.format import JPEG, Beton, decode_jpeg, describe, read_image, usable_workers
+from workflow_scripts.timecat.images.transform import Transform
 
 from ffcv.fields.rgb_image import SimpleRGBImageDecoder  # isort: skip
 from ffcv.libffcv import ctypes_resize  # isort: skip
@@ -29,7 +30,7 @@ from ffcv.loader import Loader, OrderOption  # isort: skip
 from ffcv.loader.epoch_iterator import EpochIterator  # isort: skip
 
 
-def batches(path, rows, batch_size: int, transform: views.Transform, key: int | None, workers: int = 1):
+def batches(path, rows, batch_size: int, transform: Transform, key: int | None, workers: int = 1):
     """Generator of (rows int64 array [b], images uint8 tensor [b, size, size, 3], labels int64 tensor [b]).
 
     rows: whole numbers [n] in the wanted order, duplicates allowed; the last batch is as short as it comes. key: of
@@ -106,7 +107,7 @@ class _Epoch(EpochIterator):
 class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV would put its own decoder in front of one of any other class
     """Decode, crop, resize and flip in one pass."""
 
-    def __init__(self, beton: Beton, transform: views.Transform, key: int | None, pool, workers: int):
+    def __init__(self, beton: Beton, transform: Transform, key: int | None, pool, workers: int):
         super().__init__()
         self.beton, self.transform, self.key, self.pool, self.workers = beton, transform, key, pool, workers
 
@@ -164,7 +165,7 @@ def _decode_rows(beton: Beton, rows, boxes, flips, images) -> None:
     _flip(images, flips)
 
 
-def _decode_and_resize(beton: Beton, transform: views.Transform, center: bool, rows, boxes, flips, images) -> None:
+def _decode_and_resize(beton: Beton, transform: Transform, center: bool, rows, boxes, flips, images) -> None:
     """The same with torchvision's interpolation; ``center``: the centre view, which has no use for the boxes."""
     for image, row, box in zip(images, rows.tolist(), boxes.tolist(), strict=True):
         stored = read_image(beton, row)
@@ -177,7 +178,7 @@ def _flip(images, flips) -> None:
         cv2.flip(image, 1, image)  # in place; NumPy takes ten times as long at 32 pixels, and eighty at 224
 
 
-def batches_reference(path, rows, batch_size: int, transform: views.Transform, key: int | None):
+def batches_reference(path, rows, batch_size: int, transform: Transform, key: int | None):
     """What batches yields, image by image: read, crop, resize, flip."""
     beton = describe(path)
     for start in range(0, len(rows), batch_size):
@@ -196,7 +197,7 @@ def batches_reference(path, rows, batch_size: int, transform: views.Transform, k
         yield batch, torch.from_numpy(images), torch.from_numpy(beton.labels[batch])
 
 
-def _area_view(stored, box, transform: views.Transform, center: bool) -> np.ndarray:
+def _area_view(stored, box, transform: Transform, center: bool) -> np.ndarray:
     top, left, height, width = box
     crop = np.ascontiguousarray(stored[top : top + height, left : left + width])
     image = np.empty((transform.size, transform.size, 3), np.uint8)
@@ -205,7 +206,7 @@ def _area_view(stored, box, transform: views.Transform, center: bool) -> np.ndar
     return image
 
 
-def _torchvision_view(stored, box, transform: views.Transform, center: bool) -> np.ndarray:
+def _torchvision_view(stored, box, transform: Transform, center: bool) -> np.ndarray:
     from torchvision.transforms.v2 import functional
 
     planes, size = torch.from_numpy(np.array(stored)).permute(2, 0, 1), [transform.size, transform.size]

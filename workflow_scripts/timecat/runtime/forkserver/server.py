@@ -31,6 +31,7 @@ PRELOADED = (
     "pandas",
     "pyarrow.parquet",
     "safetensors.torch",
+    "pydantic.type_adapter",
 )
 LARGEST_REQUEST = 2**24  # bytes
 _running = (

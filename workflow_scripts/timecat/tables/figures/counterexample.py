@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workflow_scripts.timecat.counterexample.exact import TIE, optimum, simplex
+from workflow_scripts.timecat.counterexample.settings import Settings
 from workflow_scripts.timecat.tables.counterexample import by_seed
 from workflow_scripts.timecat.tables.figures.drawing import SETTINGS, constrained_figure, svg_of
 
@@ -43,7 +44,7 @@ TITLES = {"gates": "gates: $u_1x_1,\\ u_2x_2$", "linear": "linear units", "relu"
 WIDTH, HEIGHTS = 1.9, (1.95, 1.5, 1.5)  # inches, of a column and of the rows
 
 
-def counterexample_figure(settings_found: Sequence["Setting"], settings: dict[str, Any]) -> bytes:
+def counterexample_figure(settings_found: Sequence["Setting"], settings: Settings) -> bytes:
     """Return the SVG: over the columns exact and one per network, a map; below each network, how many keep one feature, and how many of
     the four distributions a probe solves, against weight decay, a line per learning rate.
 
@@ -52,9 +53,9 @@ def counterexample_figure(settings_found: Sequence["Setting"], settings: dict[st
     """
     import matplotlib
 
-    networks, decays = settings["networks"], settings["weight_decays"]
-    shown = decays[len(decays) // 2], settings["lrs"][0]
-    mixtures = simplex(settings["grid"])
+    networks, decays = settings.networks, settings.weight_decays
+    shown = decays[len(decays) // 2], settings.lrs[0]
+    mixtures = simplex(settings.grid)
     n_columns = 1 + len(networks)
     with matplotlib.rc_context(SETTINGS):
         figure = constrained_figure((WIDTH * n_columns, sum(HEIGHTS)))
@@ -111,9 +112,9 @@ def _draw_map(panel: "Axes", shares: Mapping[str, np.ndarray], mixtures: np.ndar
     panel.set_title(title)
 
 
-def _draw_lines(panel: "Axes", own: Sequence["Setting"], quantity: str, settings: dict[str, Any], exact: float) -> None:
+def _draw_lines(panel: "Axes", own: Sequence["Setting"], quantity: str, settings: Settings, exact: float) -> None:
     """Draw a line per learning rate; where it is `solved`, one more of what is solved on concatenated features."""
-    decays, lrs = settings["weight_decays"], settings["lrs"]
+    decays, lrs = settings.weight_decays, settings.lrs
     panel.axhline(exact, **EXACT)
     for number, (lr, look) in enumerate(zip(lrs, LINES, strict=False)):
         found = [by_seed(setting) for setting in own if setting.lr == lr]
@@ -138,7 +139,7 @@ def _draw_lines(panel: "Axes", own: Sequence["Setting"], quantity: str, settings
     panel.set_axisbelow(True)
 
 
-def _explain(above: "Axes", below: "Axes", settings: dict[str, Any], shown: tuple[float, float]) -> None:
+def _explain(above: "Axes", below: "Axes", settings: Settings, shown: tuple[float, float]) -> None:
     """Draw two legends, where the column of the exact optimum has no more panels."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -153,8 +154,8 @@ def _explain(above: "Axes", below: "Axes", settings: dict[str, Any], shown: tupl
         alignment="left",
         borderpad=0,
     )
-    lines = [Line2D([], [], label=f"{lr:g}", **look) for lr, look in zip(settings["lrs"], LINES)]
-    together = TOGETHER | {"color": "0.45", "label": f"{settings['members']} seeds concatenated"}
+    lines = [Line2D([], [], label=f"{lr:g}", **look) for lr, look in zip(settings.lrs, LINES)]
+    together = TOGETHER | {"color": "0.45", "label": f"{settings.members} seeds concatenated"}
     lines += [Line2D([], [], **together), Line2D([], [], label="best classifier", **EXACT)]
     below.legend(
         handles=lines,

@@ -1,0 +1,29 @@
+"""Settings of stages with the config's defaults where a test says nothing."""
+
+from typing import Any
+
+from workflow_scripts.timecat.config.pretrain import Pretrain
+from workflow_scripts.timecat.config.probe import Probe
+from workflow_scripts.timecat.config.transfer import Transfer
+from workflow_scripts.timecat.config.transforms import Transform as TransformBlock
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.pretraining.recipe import Recipe
+from workflow_scripts.timecat.probing.protocol import Protocol
+from workflow_scripts.timecat.transfer.settings import OnRows
+
+
+def recipe(**values: Any) -> Recipe:
+    return Recipe(**vars(Pretrain(seeds=[0]).recipe()) | values)
+
+
+def protocol(**values: Any) -> Protocol:
+    return Protocol(**vars(Probe().protocol()) | values)
+
+
+def transform(**values: Any) -> Transform:
+    return Transform(**vars(TransformBlock().settings()) | values)
+
+
+def transfer(**values: Any) -> OnRows:
+    """Settings of a transfer with one pass over the rows in an epoch."""
+    return OnRows(**vars(Transfer().settings(Probe().init_std)) | {"passes": 1} | values)

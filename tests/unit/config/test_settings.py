@@ -1,0 +1,94 @@
+"""Each setting is defined once: a block of the config, and the dataclass without defaults that it builds for a stage."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from types import UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
+
+import pytest
+from annotated_types import MaxLen, MinLen
+
+from workflow_scripts.timecat.artifacts.digests import canonical_json
+from workflow_scripts.timecat.config.calibration import Calibration
+from workflow_scripts.timecat.config.counterexample import Counterexample
+from workflow_scripts.timecat.config.features import Features
+from workflow_scripts.timecat.config.heldout import Heldout
+from workflow_scripts.timecat.config.pretrain import NOT_OF_THE_RECIPE, Pretrain
+from workflow_scripts.timecat.config.probe import Probe
+from workflow_scripts.timecat.config.reweight import Reweight
+from workflow_scripts.timecat.config.transfer import DirectTransfer, Transfer
+from workflow_scripts.timecat.config.transforms import CifarTransform, PhotoTransform, Transform
+from workflow_scripts.timecat.runtime.json_arguments import json_of
+from workflow_scripts.timecat.settings import settings
+
+OF_TRAINING = set(Pretrain.model_fields) - {"initialisation", "zero_gamma"}
+# (block, what it builds, keys of the block that no stage is told, fields that come from elsewhere)
+PAIRS = [
+    (Pretrain(seeds=[1]), Pretrain.recipe, (), set(NOT_OF_THE_RECIPE), set()),
+    (Pretrain(seeds=[1]), Pretrain.start, (), OF_TRAINING, set()),
+    (Features(), Features.extraction, (["center"],), set(), set()),
+    (Probe(), Probe.protocol, (), set(), set()),
+    (Transfer(), Transfer.settings, (0.5,), set(), {"init_std"}),
+    (DirectTransfer(), Transfer.settings, (0.5,), set(), {"init_std"}),
+    (Heldout(), Heldout.settings, (), set(), set()),
+    (Reweight(), Reweight.settings, (), set(), set()),
+    (Counterexample(), Counterexample.settings, (), set(), set()),
+    (Calibration(), Calibration.settings, (), {"tables"}, set()),
+    *((block(), Transform.settings, (), set(), set()) for block in (Transform, PhotoTransform, CifarTransform)),
+]
+OTHER_TYPES = {(Features, "views"): tuple[str, ...]}  # by name, and per data set
+
+
+def plain(annotation, metadata=()):
+    """A type without constraints; a list as the tuple that it becomes, of as many as its bounds say."""
+    metadata = list(metadata)
+    while get_origin(annotation) is Annotated:
+        annotation, *more = get_args(annotation)
+        metadata += [single for each in more for single in getattr(each, "metadata", [each])]
+    parts = tuple(map(plain, get_args(annotation))) if get_origin(annotation) is not Literal else ()
+    if get_origin(annotation) in (Union, UnionType):
+        return Union[parts]  # noqa: UP007 (of a tuple)
+    if get_origin(annotation) is not list:
+        return annotation
+    bounds = [[each for each in metadata if isinstance(each, kind)] for kind in (MinLen, MaxLen)]
+    if all(bounds) and bounds[0][0].min_length == bounds[1][0].max_length:
+        return tuple[parts * bounds[0][0].min_length]
+    return tuple[parts[0], ...]
+
+
+@pytest.mark.parametrize(("block", "build", "arguments", "untold", "added"), PAIRS)
+def test_a_block_and_its_settings_agree_in_names_and_types(block, build, arguments, untold, added):
+    made = build(block, *arguments)
+    keys = {name: field for name, field in type(block).model_fields.items() if name not in untold}
+    types = {name: kind for name, kind in get_type_hints(type(made)).items() if name not in added}
+    wanted = {
+        name: OTHER_TYPES.get((type(block), name), plain(field.annotation, field.metadata))
+        for name, field in keys.items()
+    }
+    assert types == wanted
+    own = block.model_dump(exclude=untold | {name for kind, name in OTHER_TYPES if kind is type(block)})
+    assert json.loads(canonical_json(made)).items() >= json.loads(canonical_json(own)).items()
+
+
+@pytest.mark.parametrize(("block", "build", "arguments", "untold", "added"), PAIRS)
+def test_a_stage_reads_what_the_config_wrote(block, build, arguments, untold, added):
+    made = build(block, *arguments)
+    assert dataclasses.fields(made) and json_of(type(made))(canonical_json(made)) == made
+    hash(made)  # nothing in it can be changed
+
+
+def test_a_block_has_no_twin_with_defaults():
+    with pytest.raises(TypeError, match="Made.epochs has a default; defaults belong to the config's block"):
+
+        @settings
+        class Made:
+            seed: int
+            epochs: int = 28
+
+
+def test_the_config_is_read_without_libraries_for_arrays():
+    code = "import sys; import workflow_scripts.timecat.config.reading; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "numpy", "pandas", "sklearn", "pyarrow"} & set(loaded)

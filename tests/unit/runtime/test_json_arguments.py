@@ -1,0 +1,44 @@
+"""A wrong value of a JSON option is a sentence that names the option and the key."""
+
+import argparse
+
+import pytest
+
+from workflow_scripts.timecat.runtime.json_arguments import json_of
+from workflow_scripts.timecat.settings import settings
+
+
+@settings
+class Made:
+    seed: int
+    rates: tuple[float, ...]
+
+
+GOOD = '{"seed": 3, "rates": [1, 0.5]}'
+
+
+def test_json_becomes_typed_settings():
+    made = json_of(Made)(GOOD)
+    assert made == Made(seed=3, rates=(1.0, 0.5)) and isinstance(made.rates[0], float)
+    assert json_of(Made | None)("null") is None and json_of(Made | None)(GOOD) == made
+    assert json_of(list[list[int]])("[[2], [550, 23]]") == [[2], [550, 23]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        (Made, '{"seed": 3, "rates": [], "rate": 1}', "argument --made: `rate` is not a key"),
+        (Made, '{"seed": 3}', "argument --made: `rates` is missing"),
+        (Made, '{"seed": "3", "rates": []}', "argument --made: `seed` is '3': input should be a valid integer"),
+        (Made, '{"seed": 3, "rates": [1, true]}', "argument --made: `rates.1` is True: input should be a valid number"),
+        (Made, "{", "argument --made: not JSON: "),
+        (list[list[int]], "[[1], 2]", "argument --made: `1` is 2: input should be a valid array"),
+        (list[str], "3", "argument --made: 3: input should be a valid array"),
+    ],
+)
+def test_what_is_wrong_is_named(kind, text, message, capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--made", type=json_of(kind))
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--made", text])
+    assert message in capsys.readouterr().err

@@ -1,0 +1,21 @@
+"""The typed config of the container image: the block `container`."""
+
+from pydantic import Field
+
+from workflow_scripts.timecat.config.blocks import Block
+
+
+class ContainerImage(Block):
+    """The image in which stages run with `--profile profiles/apptainer`: what it is built on. Another base is another image,
+    in which everything is computed anew."""
+
+    bootstrap: str = Field(
+        "docker", description="where `base` is from, as Apptainer's definition files say: docker, localimage"
+    )
+    base: str = Field(
+        "python:3.11-slim-bookworm", description="a Debian or Ubuntu with Python 3.11 or newer: an image's name or file"
+    )
+    gpu: bool = Field(
+        True,
+        description="whether the image holds all that a GPU's work loads; without it, it is smaller and for CPUs only",
+    )

@@ -1,0 +1,26 @@
+"""How the heads of a probe are trained, as the stage is told it. Without NumPy and torch, for the config."""
+
+from workflow_scripts.timecat.settings import settings
+
+
+@settings
+class Protocol:
+    """How heads are trained: the config's block ``probe``, with the data set's own grid if it has one.
+
+    batch_size: rows, at least 2. lr_milestones: after so many epochs the learning rate is multiplied by lr_gamma.
+    """
+
+    seed: int
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float
+    lr_milestones: tuple[int, ...]
+    lr_gamma: float
+    batch_norm: bool
+    init_std: float
+    weight_decays: tuple[float, ...]
+
+    def learning_rate(self, epoch: int) -> float:
+        """Learning rate of an epoch counted from 0."""
+        return self.lr * self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
