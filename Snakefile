@@ -110,8 +110,8 @@ include: "rules/pretrain.smk"
 # They take the place of pretraining.
 if study.publications:
 
-    include: "rules/download.smk"
     include: "rules/import_checkpoint.smk"
+    include: "rules/download.smk"
 
 
 include: "rules/extract_features.smk"

@@ -1,13 +1,14 @@
 """What a study takes, before it is paid for: jobs, images, GPU time and disk, in total and left."""
 
-import argparse
 import tempfile
 from pathlib import Path
 
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.planning.plan import TABLE2, make_plan
+from workflow_scripts.timecat.planning.report import printed
+from workflow_scripts.timecat.planning.rows import positive_numbers, stated_rows
+from workflow_scripts.timecat.planning.throughputs import TABLE, read_throughputs
 from workflow_scripts.timecat.runtime import command
-
-TABLE = Path("config/throughputs.yaml")
 
 
 def main() -> None:
@@ -40,73 +41,25 @@ def main() -> None:
     )
     parser.add_argument("--page", type=Path, help="write a page and its figure there, instead of printing")
     arguments = parser.parse_args()
-    if not arguments.page:
-        print(printed(arguments))
-        return
-    if arguments.table:
+    if arguments.page and arguments.table:
         raise UserError("--page: it is of table 2; leave --table out")
-    from workflow_scripts.timecat.planning.page import write_page
-
     with tempfile.TemporaryDirectory() as nothing:  # a page is of a study of which nothing is made
-        plan = plan_of(arguments, nothing)
-    write_page(arguments.page, arguments.configfile, plan, arguments.gpus, arguments.pretrain_gpus)
-
-
-def printed(arguments) -> str:
-    """What is printed."""
-    from workflow_scripts.timecat.planning.devices import OnDevices, saturation, wall_clock_table
-    from workflow_scripts.timecat.planning.report import text
-
-    plan = plan_of(arguments)
-    parts = [text(plan, arguments.configfile)]
-    if not plan.left:
-        parts.append("Nothing is left to run.")
-    elif arguments.gpus:
-        cases = [OnDevices(plan.left, plan.costs, number) for number in arguments.pretrain_gpus or [None]]
-        parts.append(wall_clock_table(cases, arguments.gpus))
-        parts += [saturation(case, plan.planned.study) for case in cases]
-    return "\n\n".join(parts)
-
-
-def plan_of(arguments, root="."):
-    """The plan that the command line asks for; root: where results and data are."""
-    from workflow_scripts.timecat.config.reading import load_unique, read_config
-    from workflow_scripts.timecat.planning.report import make_plan
-    from workflow_scripts.timecat.planning.tables import sequences_in
-    from workflow_scripts.timecat.planning.throughputs import read_throughputs
-    from workflow_scripts.timecat.study.study import Study
-
-    file = arguments.configfile
-    try:
-        values = load_unique(file)
-    except OSError as error:
-        raise UserError(f"--configfile: {file} cannot be read ({error.strerror}); correct it") from None
-    study = Study(read_config(values, [file]), [file])
-    tables = arguments.table or ["table2"]
-    if tables == ["all"]:
-        tables = [name for name in study.tables.names if sequences_in(study, name) is None]
-    throughputs = read_throughputs(arguments.throughputs)
-    plan = make_plan(study, throughputs, arguments.device, dict(arguments.rows), root, tuple(tables))
+        plan = make_plan(
+            arguments.configfile,
+            read_throughputs(arguments.throughputs),
+            device=arguments.device,
+            given=dict(arguments.rows),
+            root=nothing if arguments.page else ".",
+            tables=arguments.table or [TABLE2],
+        )
     if arguments.pretrain_gpus and plan.costs.is_cpu:
         raise UserError(f"--pretrain-gpus: {plan.costs.name} is no GPU; leave it out, or choose another --device")
-    return plan
+    if not arguments.page:
+        print(printed(plan, arguments.gpus, arguments.pretrain_gpus))
+        return
+    from workflow_scripts.timecat.planning.page import write_page
 
-
-def positive_numbers(text: str) -> list[int]:
-    """argparse type: whole numbers greater than 0, with commas between them."""
-    parts = text.split(",")
-    if not all(part.isdecimal() and int(part) for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers greater than 0, such as 8,64,512")
-    return [int(part) for part in parts]
-
-
-def stated_rows(text: str) -> tuple[str, tuple[int, ...]]:
-    """argparse type: NAME=numbers."""
-    name, _, numbers = text.partition("=")
-    try:
-        return name, tuple(positive_numbers(numbers))
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not like imagenet=1281167,50000") from None
+    write_page(arguments.page, plan, arguments.gpus, arguments.pretrain_gpus)
 
 
 if __name__ == "__main__":

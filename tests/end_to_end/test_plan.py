@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +17,12 @@ from tests.references import original_procedure
 from tests.support.studies import TINY, StudyFolder, jobs_of
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.checkpoints.files import read_backbone
-from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.planning.original import images_of_cell
-from workflow_scripts.timecat.planning.report import Plan, make_plan
+from workflow_scripts.timecat.planning.plan import Plan, make_plan
 from workflow_scripts.timecat.planning.throughputs import read_throughputs
 from workflow_scripts.timecat.pretraining.batches import Source, batch_norm_stream, batch_stream
 from workflow_scripts.timecat.probing.replicates import read_data_set
 from workflow_scripts.timecat.runtime import torch_settings
-from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.study.wildcards import CheckpointKey
 from workflow_scripts.timecat.transfer import training
 from workflow_scripts.timecat.transfer.states import Kept
 
@@ -33,8 +31,10 @@ def plan_of(folder: StudyFolder, root=None, change=lambda values: None) -> Plan:
     """The plan of the tiny study; root: where its files are looked for (default: in the folder)."""
     values = yaml.safe_load((folder.path / TINY).read_text())
     change(values)
-    table = read_throughputs(folder.path / "config/throughputs.yaml")
-    return make_plan(Study(Config.model_validate(values)), table, root=root or folder.path)
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "study.yaml"
+        file.write_text(yaml.safe_dump(values, sort_keys=False))
+        return make_plan(file, read_throughputs(), root=root or folder.path)
 
 
 def by_rule(jobs) -> dict[str, int]:
@@ -55,7 +55,7 @@ def test_the_jobs_are_those_that_ran(finished, before):
     ran = collections.Counter(path.parts[0] for path in relative(finished, "benchmarks/**/*.tsv"))
     assert by_rule(before.left) == by_rule(before.jobs) == ran
     for job in before.jobs:
-        for path in job.makes:
+        for path in job.dag.outputs:
             assert (finished.path / path).exists(), path
 
 
@@ -77,13 +77,13 @@ def test_the_rows_are_those_of_the_sidecars(finished, before):
 
 def test_the_images_are_those_that_the_stages_report(finished):
     plan = plan_of(finished)
-    extracted = {job.name: job.read for job in plan.jobs if job.rule == "extract_features"}
+    extracted = {job.name: job.work.read for job in plan.jobs if job.rule == "extract_features"}
     for log in files(finished, "logs/extract_features/**/*.log"):
         seed, step = re.search(r"seed(\d+)/step(\d+)", str(log)).groups()
         (total,) = set(re.findall(r"of (\d+) images", log.read_text()))
         assert extracted.pop(f"cues_tiny, seed {seed} at step {step}") == int(total)
     assert not extracted
-    written = {job.name: job.written for job in plan.jobs if job.rule == "write_dataset"}
+    written = {job.name: job.work.written for job in plan.jobs if job.rule == "write_dataset"}
     for log in files(finished, "logs/write_dataset/**/*.log"):
         assert written[f"cues_tiny {log.stem}"] == int(re.findall(r"(\d+) images of 16 classes", log.read_text())[0])
 
@@ -95,9 +95,9 @@ def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
     beton = finished.path / "results/data_sets/cues_tiny/train.beton"
     jobs = {job.name: job for job in before.jobs if job.rule == "pretrain"}
     trained = sum(len(labels) for _, labels in batch_stream(Source(beton, 600), recipe, transform, 2, range(4, 12)))
-    assert jobs["seed 2 to step 12"].trained == trained
+    assert jobs["seed 2 to step 12"].work.trained == trained
     of_batch_norm = sum(map(len, batch_norm_stream(Source(beton, 600), recipe, transform, 2)))
-    assert jobs["seed 2 to step 12"].read == of_batch_norm + 200
+    assert jobs["seed 2 to step 12"].work.read == of_batch_norm + 200
     # More batches than there are rows, and a batch larger than what is left.
     for batches, size in ((50, 64), (2, 500)):
         recipe = replace(recipe, **{"batch_norm_batches": batches, "batch_size": size})
@@ -105,8 +105,7 @@ def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
         def change(values, batches=batches, size=size):
             values["pretrain"] |= {"batch_norm_batches": batches, "batch_size": size}
 
-        chain = CheckpointKey("cues_tiny", "residual4", 2, 12)
-        found = plan_of(finished, change=change).planned.batch_norm_images(chain)
+        found = plan_of(finished, change=change).planned.batch_norm_images("cues_tiny", "residual4")
         assert found == sum(map(len, batch_norm_stream(Source(beton, 600), recipe, transform, 2)))
 
 
@@ -123,9 +122,9 @@ def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
 def test_the_disk_is_that_of_the_files(finished, before, kind, pattern, tolerance):
     """So small a network is the hard case: its files are half tables of what they hold."""
     found = sum(path.stat().st_size for path in files(finished, pattern))
-    assert found and sum(job.bytes.get(kind, 0) for job in before.jobs) == pytest.approx(found, rel=tolerance)
+    assert found and sum(job.work.bytes.get(kind, 0) for job in before.jobs) == pytest.approx(found, rel=tolerance)
     if kind == "features":
-        assert sum(job.bytes.get(kind, 0) for job in plan_of(finished).jobs) == found, "with labels it is exact"
+        assert sum(job.work.bytes.get(kind, 0) for job in plan_of(finished).jobs) == found, "with labels it is exact"
 
 
 def test_after_the_run_nothing_is_left(finished):
@@ -214,7 +213,7 @@ def test_the_images_of_transfers_are_those_that_they_read(finished, monkeypatch,
         config.finetune.settings(config.probe.init_std),
         training.Job("finetune", Kept(tmp_path / "kept", 1000), Progress()),
     )
-    assert job.trained + job.read == len(paths) * counted.images
+    assert job.work.trained + job.work.read == len(paths) * counted.images
 
 
 def test_the_images_of_the_original_procedure_are_those_that_it_reads(finished, monkeypatch):

@@ -1,29 +1,18 @@
-"""The plan against Snakemake's own graph for every study, and the command line."""
+"""The plan as a command line prints it, and its page."""
 
 import collections
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.support.studies import ROOT, StudyFolder, jobs_of
+from tests.support.studies import ROOT, StudyFolder
 from workflow_scripts.timecat.artifacts.files import write_json
-from workflow_scripts.timecat.config.reading import read_config
-from workflow_scripts.timecat.planning.cluster import scheduler_view
-from workflow_scripts.timecat.planning.jobs import jobs_of as planned_jobs
-from workflow_scripts.timecat.planning.report import make_plan
-from workflow_scripts.timecat.planning.rows import RowsOf
+from workflow_scripts.timecat.planning.page import scheduler_view
+from workflow_scripts.timecat.planning.plan import make_plan
 from workflow_scripts.timecat.planning.throughputs import read_throughputs
-from workflow_scripts.timecat.planning.work import PlannedStudy
-from workflow_scripts.timecat.study.study import Study
 
-ROWS = {
-    "photos": {"tinyimagenet25": (12_500, 1_250), "cifar100": (12_000, 3_000, 100)},
-    "photos-gpu": {"tinyimagenet": (50_000, 5_000, 100), "cifar100": (12_000, 3_000, 100)},
-}
 PAGE = "docs/scale.md"
 
 
@@ -33,89 +22,9 @@ def fresh(tmp_path_factory) -> StudyFolder:
     return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
 
 
-def every_stage() -> dict:
-    """The tiny study with an arm of each kind, and milestones before and past all of them."""
-    values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
-    values["data_sets"]["digits"] = {"kind": "digits"}
-    values["data_sets"]["unused"] = {"kind": "image_folder", "root": "nowhere"}
-    values["targets"].append("digits")
-    values["pretrain"]["milestones"] = [2, 20]
-    values["arms"] += [
-        {"name": "tuned", "members": 3, "steps": 8, "transfer": "finetune"},
-        {"name": "scratch", "members": 1, "transfer": "direct"},
-    ]
-    return values
-
-
-def published() -> dict:
-    """The tiny study with downloaded checkpoints, and a data set for evaluation only."""
-    values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
-    values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
-    values["targets"].append("sketch")
-    values["checkpoints"] = {"path": "https://example.org/{run}_{step}.pt", "runs": {4: [0, 1, 2], 12: [0]}}
-    return values
-
-
-def study_of(name: str, folder: Path) -> tuple[Study, str]:
-    """A study of config/ or of the functions above, and the path of its file."""
-    path = ROOT / f"config/{name}.yaml"
-    if name in ("every_stage", "published"):
-        path = folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(globals()[name](), sort_keys=False))
-    return Study(read_config(yaml.safe_load(path.read_text()), [str(path)])), str(path)
-
-
-def edges(graph: str) -> collections.Counter:
-    """How many edges of a dot graph of jobs lead from one rule to another; those to rule all left out."""
-    labels = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)', graph, re.MULTILINE))
-    pairs = ((labels[a], labels[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", graph, re.MULTILINE))
-    return collections.Counter(pair for pair in pairs if pair[1] != "all")
-
-
-@pytest.mark.parametrize("name", ["config", "paper", "photos", "photos-gpu", "tiny", "every_stage", "published"])
-def test_the_planned_jobs_are_snakemakes(fresh, tmp_path, name):
-    """As many of each rule, and as many of each rule that need one of another."""
-    study, file = study_of(name, tmp_path)
-    given = ROWS.get(name, {}) | ({"sketch": (10,)} if name == "published" else {})
-    jobs = planned_jobs(PlannedStudy(study, RowsOf(study, given, tmp_path)))
-    graph = fresh.snakemake("--dag", "dot", config=file).stdout
-    labels = re.findall(r'^\s*\d+\[label = "(\w+)', graph, re.MULTILINE)
-    rules = collections.Counter(labels)
-    del rules["all"]
-    assert collections.Counter(job.rule for job in jobs) == rules
-    maker = {path: place for place, job in enumerate(jobs) for path in job.makes}
-    pairs = {(maker[path], place) for place, job in enumerate(jobs) for path in job.needs if path in maker}
-    assert all(before < after for before, after in pairs)
-    assert collections.Counter((jobs[a].rule, jobs[b].rule) for a, b in pairs) == edges(graph)
-
-
 # Rows that are not known before images are made.
 PARTS = {f"component{number}": (3000, 1200, 16) for number in (0, 1)} | {"shortcut_balanced": (408, 2000, 2)}
 PARTS |= dict.fromkeys(("plants", "insects", "birds", "fishes"), (30000, 1500, 900))
-
-
-@pytest.mark.parametrize(
-    "name, tables",
-    [
-        ("config", ["table1", "controls", "families", "grid"]),
-        ("config", ["gap", "spurious"]),
-        ("config", ["counterexample"]),
-        ("paper", ["table2", "table1", "controls", "grid", "gap", "calibration", "counterexample"]),
-        ("families", ["families"]),
-    ],
-)
-def test_so_are_those_of_other_tables(fresh, name, tables):
-    study, file = study_of(name, fresh.path)
-    given = {part: rows for part, rows in PARTS.items() if part in study.config.data_sets}
-    planned = PlannedStudy(study, RowsOf(study, given, fresh.path), tables)
-    jobs = planned_jobs(planned)
-    graph = fresh.snakemake("--dag", "dot", "--", *planned.targets, config=file).stdout
-    rules = collections.Counter(re.findall(r'^\s*\d+\[label = "(\w+)', graph, re.MULTILINE))
-    assert collections.Counter(job.rule for job in jobs) == rules
-    maker = {path: place for place, job in enumerate(jobs) for path in job.makes}
-    pairs = {(maker[path], place) for place, job in enumerate(jobs) for path in job.needs if path in maker}
-    assert all(before < after for before, after in pairs)
-    assert collections.Counter((jobs[a].rule, jobs[b].rule) for a, b in pairs) == edges(graph)
 
 
 def test_all_tables_are_those_without_sequences(fresh):
@@ -139,14 +48,6 @@ def test_table_1_of_the_paper_costs_more_than_twice_table_2(fresh):
     (alone,) = re.findall(r"^pretrain +(\d+) ", plan("--configfile", "config/paper.yaml", cwd=fresh.path).stdout, re.M)
     (together,) = re.findall(r"^pretrain +(\d+) ", both, re.MULTILINE)
     assert int(together) == int(alone) + 3 * 2, "each wide chain has two milestones"
-
-
-def test_a_dry_run_counts_as_the_plan_does(fresh):
-    for config in ("config", "paper", "photos"):
-        study, _ = study_of(config, fresh.path)
-        jobs = planned_jobs(PlannedStudy(study, RowsOf(study, ROWS.get(config), fresh.path)))
-        counted = jobs_of(fresh.snakemake("-n", config=f"config/{config}.yaml"))
-        assert collections.Counter(job.rule for job in jobs) == counted
 
 
 def plan(*options: str, cwd=ROOT, check=True) -> subprocess.CompletedProcess:
@@ -174,19 +75,24 @@ def test_the_papers_study_is_planned_without_its_data(fresh):
 
 
 def test_what_a_scheduler_sees():
-    study, _ = study_of("paper", ROOT)
-    plan = make_plan(study, read_throughputs(ROOT / "config/throughputs.yaml"), root=ROOT / "nowhere")
-    said = scheduler_view(plan)
-    assert "116 jobs, each a call of sbatch" in said and "- `retries` (2)" in said
+    """Snakemake runs the table's job itself, and downloads."""
+    plan = make_plan(ROOT / "config/paper.yaml", read_throughputs(), root=ROOT / "nowhere")
+    view = scheduler_view(plan)
+    assert len(view["sent"]) == 116 and view["profile"]["retries"] == 2
     for rule, jobs in collections.Counter(job.rule for job in plan.jobs).items():
-        assert re.search(rf"^{rule} +{jobs} ", said, re.MULTILINE), rule
+        assert re.search(rf"^{rule} +{jobs} ", view["rules"], re.MULTILINE), rule
+    plan = make_plan(ROOT / "config/families.yaml", read_throughputs(), root=ROOT / "nowhere")
+    assert {job.rule for job in plan.jobs} - {job.rule for job in scheduler_view(plan)["sent"]} == {
+        "tabulate",
+        "download",
+    }
 
 
-def test_neither_torch_nor_pandas_is_imported_for_it():
+def test_neither_torch_nor_matplotlib_is_imported_for_it():
     code = (
         "import sys; sys.argv[1:] = ['--configfile', 'config/paper.yaml', '--gpus', '8,64,512'];"
         "from workflow_scripts import plan; plan.main();"
-        "assert not {'torch', 'pandas', 'matplotlib', 'sklearn', 'ffcv'} & set(sys.modules)"
+        "assert not {'torch', 'matplotlib', 'sklearn', 'ffcv'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 

@@ -4,40 +4,47 @@ import math
 
 import pytest
 import torch
+import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.support.studies import ROOT, values_of
+from tests.support.studies import values_of
 from workflow_scripts.timecat.backbones.sizes import KNOWN, counted, small_residual_size
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.planning.costs import Costs, usable_gpus
+from workflow_scripts.timecat.planning.costs import usable_gpus
 from workflow_scripts.timecat.planning.devices import OnDevices
-from workflow_scripts.timecat.planning.jobs import jobs_of, left
-from workflow_scripts.timecat.planning.original import original_procedure
-from workflow_scripts.timecat.planning.report import make_plan, notes
-from workflow_scripts.timecat.planning.rows import RowsOf
+from workflow_scripts.timecat.planning.jobs import left
+from workflow_scripts.timecat.planning.plan import Plan, make_plan
+from workflow_scripts.timecat.planning.report import notes
 from workflow_scripts.timecat.planning.schedule import critical_path, simulate, work
 from workflow_scripts.timecat.planning.text import count, duration, ratio, size, table
 from workflow_scripts.timecat.planning.throughputs import read_throughputs
-from workflow_scripts.timecat.planning.work import PlannedStudy
 from workflow_scripts.timecat.pretraining.batch_shares import usable_processes
 from workflow_scripts.timecat.probing.heads import StackedHeads
-from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.study.wildcards import CheckpointKey
 
-TABLE = read_throughputs(ROOT / "config/throughputs.yaml")
+TABLE = read_throughputs()
+TABLE2 = "results/table2.csv"
 
 
 def read(config: str) -> dict:
     return values_of(f"config/{config}.yaml")
 
 
-def plan_of(values: dict, tmp_path, **options):
-    return make_plan(Study(Config.model_validate(values)), TABLE, root=tmp_path, **options)
+def plan_of(values: dict, tmp_path, **options) -> Plan:
+    """The plan of a study of which nothing is there."""
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(values, sort_keys=False))
+    return make_plan(file, TABLE, root=tmp_path, **options)
 
 
 def jobs(plan, rule: str) -> dict:
     return {job.name: job for job in plan.jobs if job.rule == rule}
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory) -> Plan:
+    """The plan of the paper's study."""
+    return plan_of(read("paper"), tmp_path_factory.mktemp("paper"))
 
 
 # --- backbones ---
@@ -54,7 +61,7 @@ def test_a_small_residual_network_is_what_is_counted(width, blocks, side):
     assert small_residual_size(width, blocks, side) == counted(settings, side)
 
 
-CHAIN = CheckpointKey("tinyimagenet", "resnet18", 1, 1)
+CHAIN = ("tinyimagenet", "resnet18")
 
 
 def test_other_backbones_are_counted(tmp_path):
@@ -62,10 +69,10 @@ def test_other_backbones_are_counted(tmp_path):
     values["backbones"]["resnet18"] = {"architecture": "mobilenet_v3_small"}
     rows = {"tinyimagenet": (100, 10, 5), "cifar100": (50, 20, 7)}
     plan = plan_of(values, tmp_path, given=rows)
-    size = plan.planned.size(CHAIN.backbone)
+    size = plan.planned.size(*CHAIN)
     assert size.dimension == 1024 and size.norms == 34
     values["backbones"]["resnet18"] = {"architecture": "convnext_tiny"}
-    assert plan_of(values, tmp_path, given=rows).planned.batch_norm_images(CHAIN) == 0, "it has no batch norm"
+    assert plan_of(values, tmp_path, given=rows).planned.batch_norm_images(*CHAIN) == 0, "it has no batch norm"
 
 
 # --- linear heads ---
@@ -92,30 +99,29 @@ def test_operations_of_heads_are_those_of_their_products(tmp_path):
 # --- images and disk of a study, reckoned by hand ---
 
 
-def test_the_papers_study_by_hand(tmp_path):
-    plan = plan_of(read("paper"), tmp_path)
-    pretrain = jobs(plan, "pretrain")
-    assert sum(job.trained for job in pretrain.values()) == 5 * 450_000 * 1024
-    assert pretrain["seed 2 to step 80000"].trained == 80_000 * 1024
-    assert pretrain["seed 2 to step 450000"].trained == 250_000 * 1024, "from 200,000 on"
-    assert {job.read for job in pretrain.values()} == {50 * 1024 + 50_000}, "batch norm, and accuracy"
-    extract = jobs(plan, "extract_features")
+def test_the_papers_study_by_hand(paper):
+    pretrain = jobs(paper, "pretrain")
+    assert sum(job.work.trained for job in pretrain.values()) == 5 * 450_000 * 1024
+    assert pretrain["seed 2 to step 80000"].work.trained == 80_000 * 1024
+    assert pretrain["seed 2 to step 450000"].work.trained == 250_000 * 1024, "from 200,000 on"
+    assert {job.work.read for job in pretrain.values()} == {50 * 1024 + 50_000}, "batch norm, and accuracy"
+    extract = jobs(paper, "extract_features")
     imagenet = extract["imagenet, seed 2 at step 80000"]
-    assert imagenet.read == 4 * 1_281_167 + 128_117 + 50_000
-    assert imagenet.bytes["features"] == imagenet.read * 2048 * 2 + 6 * 128
-    assert sum(job.bytes["features"] for job in extract.values()) == pytest.approx(0.7e12, rel=0.06), (
+    assert imagenet.work.read == 4 * 1_281_167 + 128_117 + 50_000
+    assert imagenet.work.bytes["features"] == imagenet.work.read * 2048 * 2 + 6 * 128
+    assert sum(job.work.bytes["features"] for job in extract.values()) == pytest.approx(0.7e12, rel=0.06), (
         "as paper.yaml says"
     )
-    weights = jobs(plan, "pretrain")["seed 2 to step 80000"].bytes
+    weights = jobs(paper, "pretrain")["seed 2 to step 80000"].work.bytes
     # torchvision's resnet50: 25,557,032 parameters with its classifier; 97.8 MB as a file.
     assert weights["weights"] == pytest.approx(4 * (25_557_032 + 53_120), rel=2e-3)
     assert weights["training states"] == pytest.approx(4 * (3 * 25_557_032 + 53_120), rel=2e-3)
-    assert plan.left == plan.jobs
+    assert paper.left == paper.jobs
     # Original: 18 backbones x weight decays x 28 epochs x (rows + evaluation rows), over the four data sets.
     of_data_sets = 2 * (1_281_167 + 50_000) + 3 * (437_513 + 24_426) + 2 * 6 * 60_000
-    assert plan.original.images == 18 * 28 * of_data_sets
+    assert paper.original.images == 18 * 28 * of_data_sets
     # Each checkpoint from nothing: 5 x 450,000, 4 x 200,000, 4 x 100,000 and 5 x 80,000 steps.
-    assert plan.original.pretrained_apart == (5 * 450 + 4 * 200 + 4 * 100 + 5 * 80) * 1000 * 1024
+    assert paper.original.pretrained_apart == (5 * 450 + 4 * 200 + 4 * 100 + 5 * 80) * 1000 * 1024
 
 
 def test_views_grids_and_center_count(tmp_path):
@@ -124,10 +130,10 @@ def test_views_grids_and_center_count(tmp_path):
     values["probe"]["weight_decays"] = [0.1, 0.2, 0.3]
     plan = plan_of(values, tmp_path)
     (one, *_) = jobs(plan, "extract_features").values()
-    assert one.read == 600 + 60 + 200
+    assert one.work.read == 600 + 60 + 200
     assert plan.original.images == 4 * 3 * 4 * 800
     values["features"] = {"views": 5}
-    assert next(iter(jobs(plan_of(values, tmp_path), "extract_features").values())).read == 5 * 600 + 260
+    assert next(iter(jobs(plan_of(values, tmp_path), "extract_features").values())).work.read == 5 * 600 + 260
 
 
 def test_all_kinds_of_stages_are_planned(tmp_path):
@@ -145,8 +151,8 @@ def test_all_kinds_of_stages_are_planned(tmp_path):
         "evaluate_probe": 2,
         "tabulate": 1,
     }
-    assert jobs(plan, "extract_features")["sketch, seed 2 at step 4"].read == 70
-    assert {job.bytes.get("training states") for job in jobs(plan, "import_checkpoint").values()} == {None}
+    assert jobs(plan, "extract_features")["sketch, seed 2 at step 4"].work.read == 70
+    assert {job.work.bytes.get("training states") for job in jobs(plan, "import_checkpoint").values()} == {None}
     assert plan.original.images == 4 * 2 * 4 * 800 + 4 * 70 and plan.original.pretrained_apart == 0
     # Transfers: 3 members (and 1), 2 weight decays with both fits (and 1 with one).
     values = read("tiny")
@@ -158,12 +164,12 @@ def test_all_kinds_of_stages_are_planned(tmp_path):
     values["direct"] = {"epochs": 5}
     plan = plan_of(values, tmp_path)
     tuned, scratch = jobs(plan, "transfer").values()
-    assert (tuned.trained, tuned.read) == (3 * 2 * 2 * (600 + 540), 3 * 2 * 2 * 260)
-    assert (scratch.trained, scratch.read) == (3 * 5 * 600, 3 * 5 * 200), "three replicates"
-    assert any("step4.safetensors" in path for path in tuned.needs)
-    assert not any("checkpoints" in path for path in scratch.needs)
+    assert (tuned.work.trained, tuned.work.read) == (3 * 2 * 2 * (600 + 540), 3 * 2 * 2 * 260)
+    assert (scratch.work.trained, scratch.work.read) == (3 * 5 * 600, 3 * 5 * 200), "three replicates"
+    assert any("step4.safetensors" in path for path in tuned.dag.inputs)
+    assert not any(path.startswith("results/checkpoints") for path in scratch.dag.inputs)
     original = plan_of(read("tiny"), tmp_path).original.images
-    assert plan.original.images == original + sum(job.trained + job.read for job in (tuned, scratch))
+    assert plan.original.images == original + sum(job.work.trained + job.work.read for job in (tuned, scratch))
 
 
 # --- what is left ---
@@ -171,25 +177,23 @@ def test_all_kinds_of_stages_are_planned(tmp_path):
 
 def test_what_is_left_follows_from_the_files(tmp_path):
     plan = plan_of(read("tiny"), tmp_path)
-    there = {path for job in plan.jobs for path in job.makes}
-
-    table2 = "results/table2.csv"
+    there = {path for job in plan.jobs for path in job.dag.outputs}
 
     def rules(*missing: str) -> list[str]:
         return [
-            job.rule for job in left(plan.jobs, lambda path: path in there and not path.startswith(missing), [table2])
+            job.rule for job in left(plan.jobs, lambda path: path in there and not path.startswith(missing), [TABLE2])
         ]
 
     assert rules() == []
-    assert rules(table2) == ["tabulate"]
+    assert rules(TABLE2) == ["tabulate"]
     assert rules("results/features") == [], "nothing that is to be made needs them"
-    assert rules(table2, "results/probes/cues_tiny/cues_tiny/cat3.parquet", "results/features") == [
+    assert rules(TABLE2, "results/probes/cues_tiny/cues_tiny/cat3.parquet", "results/features") == [
         *["extract_features"] * 3,
         "probe",
         "tabulate",
     ]
     one_seed = "results/checkpoints/cues_tiny/residual4/seed550/"
-    assert sorted(rules(table2, "results/probes", "results/features", one_seed)) == sorted(
+    assert sorted(rules(TABLE2, "results/probes", "results/features", one_seed)) == sorted(
         [*["extract_features"] * 4, "pretrain", "probe", "probe", "tabulate"]
     )
     # What a job makes anew is new to all that needs it, be it there or not.
@@ -198,7 +202,7 @@ def test_what_is_left_follows_from_the_files(tmp_path):
         "results/features/cues_tiny/residual4/seed2/step12",
         "results/data_sets/cues_tiny/train",
     )
-    found = rules(table2, *one_of_each)
+    found = rules(TABLE2, *one_of_each)
     assert {rule: found.count(rule) for rule in found} == {
         "write_dataset": 1,
         "pretrain": 4,
@@ -211,39 +215,37 @@ def test_what_is_left_follows_from_the_files(tmp_path):
 # --- costs ---
 
 
-def test_seconds_by_hand(tmp_path):
-    plan = plan_of(read("paper"), tmp_path)
-    costs = plan.costs
+def test_seconds_by_hand(paper):
+    costs = paper.costs
     assert costs.name == "v100" and costs.unit == "GPU"
-    first = jobs(plan, "pretrain")["seed 2 to step 80000"]
+    first = jobs(paper, "pretrain")["seed 2 to step 80000"]
     reading = (50 * 1024 + 50_000) / 1261
     assert costs.seconds(first) == pytest.approx(10 + 80_000 * 1024 / 356 + reading)
-    extract = jobs(plan, "extract_features")["cifar10, seed 2 at step 80000"]
+    extract = jobs(paper, "extract_features")["cifar10, seed 2 at step 80000"]
     assert costs.seconds(extract) == pytest.approx(10 + (28 * 50_000 + 5_000 + 10_000) / 1261)
-    probe = jobs(plan, "probe")["cat5 on inat18"]
+    probe = jobs(paper, "probe")["cat5 on inat18"]
     per_row = 2 * 3 * 8142 * 5 * 2048
     operations = 28 * per_row * (2 * (2 * 437_513 - 43_751) + 24_426 + 43_751)
     assert costs.seconds(probe) == pytest.approx(10 + operations / (0.5 * 15.7e12))
-    write = jobs(plan, "write_dataset")["imagenet train"]
+    write = jobs(paper, "write_dataset")["imagenet train"]
     each = 469 * 387 / 187_500 / 280 + 0.0004
     assert costs.seconds(write) == pytest.approx(10 + 1_281_167 * each / 8) and costs.device_seconds(write) == 0
-    assert sum(map(costs.device_seconds, jobs(plan, "pretrain").values())) / 86400 == pytest.approx(75.1, abs=0.2)
+    assert sum(map(costs.device_seconds, jobs(paper, "pretrain").values())) / 86400 == pytest.approx(75.1, abs=0.2)
 
 
-def test_a_job_that_a_scheduler_would_stop_is_named(tmp_path):
+def test_a_job_that_a_scheduler_would_stop_is_named(paper, tmp_path):
+    said = " ".join(notes(paper).split())
+    assert "The longest job (pretrain seed 2 to step 450000) takes 8.3 days" in said
     values = read("paper")
-    assert "The longest job (pretrain seed 2 to step 450000) takes 8.3 days" in " ".join(
-        notes(plan_of(values, tmp_path)).split()
-    )
     values["limits"]["pretrain_gpus"] = 8
     assert "The longest job" not in notes(plan_of(values, tmp_path)), "then it takes a day"
 
 
-def test_several_gpus_of_a_job(tmp_path):
+def test_several_gpus_of_a_job(paper, tmp_path):
     values = read("paper")
     values["limits"] |= {"pretrain_gpus": 8, "extract_gpus": 2}
-    plan, alone = plan_of(values, tmp_path), plan_of(read("paper"), tmp_path)
-    job, single = (jobs(each, "pretrain")["seed 2 to step 80000"] for each in (plan, alone))
+    plan = plan_of(values, tmp_path)
+    job, single = (jobs(each, "pretrain")["seed 2 to step 80000"] for each in (plan, paper))
     costs = plan.costs
     training = 80_000 * 1024 / 356
     rest = costs.seconds(single) - training
@@ -253,7 +255,7 @@ def test_several_gpus_of_a_job(tmp_path):
     assert costs.seconds(job, 3) == pytest.approx(training / (2 * 0.99) + rest), "a batch cannot be divided by three"
     assert costs.devices(job, 3) == 3
     job = jobs(plan, "extract_features")["imagenet, seed 2 at step 80000"]
-    assert costs.seconds(job) == pytest.approx(10 + job.read / 1261 / 2)
+    assert costs.seconds(job) == pytest.approx(10 + job.work.read / 1261 / 2)
 
 
 def test_on_a_cpu_every_job_takes_cores(tmp_path):
@@ -282,11 +284,10 @@ def test_the_gpus_that_can_share_a_batch_are_the_stages():
             assert usable_gpus(config, gpus) == usable_processes(stage, gpus), (recipe, gpus)
 
 
-def test_more_gpus_never_take_longer_for_the_papers_study(tmp_path):
-    plan = plan_of(read("paper"), tmp_path)
+def test_more_gpus_never_take_longer_for_the_papers_study(paper):
     total = 0.0
     for pretrain_gpus in (1, 8, 64):
-        case = OnDevices(plan.jobs, plan.costs, pretrain_gpus)
+        case = OnDevices(paper.jobs, paper.costs, pretrain_gpus)
         times = []
         for gpus in (1, 2, 4, 5, 6, 8, 16, 32, 40, 64, 128, 320, 512, 1024):
             tasks = case.tasks(gpus)
@@ -302,13 +303,12 @@ def test_more_gpus_never_take_longer_for_the_papers_study(tmp_path):
     assert case.bound(8) == "the number of devices" and case.bound(1024) == "the longest chain"
 
 
-def test_the_chains_of_seeds_bound_the_papers_study(tmp_path):
-    plan = plan_of(read("paper"), tmp_path)
-    case = OnDevices(plan.jobs, plan.costs, 1)
+def test_the_chains_of_seeds_bound_the_papers_study(paper):
+    case = OnDevices(paper.jobs, paper.costs, 1)
     assert case.enough == 6 and case.pretraining_share > 0.99
     assert case.shortest > 450_000 * 1024 / 356
     assert "4 x pretrain (up to seed 2 to step 450000" in case.chain()
-    assert OnDevices(plan.jobs, plan.costs, 8).shortest < case.shortest / 7
+    assert OnDevices(paper.jobs, paper.costs, 8).shortest < case.shortest / 7
 
 
 def test_on_a_cpu_the_original_reads_with_as_many_cores(tmp_path):
@@ -320,12 +320,10 @@ def test_on_a_cpu_the_original_reads_with_as_many_cores(tmp_path):
 
 
 def test_a_device_that_is_not_there(tmp_path):
-    study = Study(Config.model_validate(read("tiny")))
-    planned = PlannedStudy(study, RowsOf(study, root=tmp_path))
     with pytest.raises(UserError, match="--device: 'tpu' is not in the table"):
-        Costs(planned, TABLE, "tpu")
-    costs = Costs(planned, TABLE, "h100")
-    assert original_procedure(planned, jobs_of(planned), costs).seconds > 0 and math.isfinite(costs.device.peak_tflops)
+        plan_of(read("tiny"), tmp_path, device="tpu")
+    plan = plan_of(read("tiny"), tmp_path, device="h100")
+    assert plan.original.seconds > 0 and math.isfinite(plan.costs.device.peak_tflops)
 
 
 # --- numbers for people ---

@@ -2,6 +2,7 @@
 
 import math
 
+from workflow_scripts.timecat.config.pretrain import Pretrain
 from workflow_scripts.timecat.planning.jobs import Job
 from workflow_scripts.timecat.planning.throughputs import Speed, Throughputs, speed
 from workflow_scripts.timecat.planning.work import PlannedStudy
@@ -17,7 +18,7 @@ class Costs:
     def __init__(self, planned: PlannedStudy, table: Throughputs, device: str | None = None):
         self._planned, self.table = planned, table
         self.name = device or table.default_device(planned.backbone())
-        self._speeds = {}
+        self._speeds: dict[tuple[str, int, str], Speed] = {}
         self.speed(planned.image_size(planned.study.config.source), "float32")  # says at once what is wrong with a name
         self.device = table.devices[self.name]
 
@@ -49,13 +50,15 @@ class Costs:
     def seconds(self, job: Job, available: float = math.inf) -> float:
         """From the start of a job to its end."""
         sharing = 1 if self.is_cpu else max(1, self.devices(job, available))
-        if job.trained and sharing > 1:
-            sharing = usable_gpus(self._planned.recipe(job.backbone), sharing)
-        seconds = self.device.start_seconds + self.operation_seconds(job.operations) + self._writing(job)
-        if job.trained:
-            seconds += self.training_seconds(job.trained, job, sharing)
-        if job.read:  # a job that trains reads with one device, at its end
-            seconds += self.reading_seconds(job.read, job.image_size, job.backbone) / (1 if job.trained else sharing)
+        if job.work.trained and sharing > 1:
+            sharing = usable_gpus(self._planned.recipe(job.work.backbone), sharing)
+        seconds = self.device.start_seconds + self.operation_seconds(job.work.operations) + self._writing(job)
+        if job.work.trained:
+            seconds += self.training_seconds(job.work.trained, job, sharing)
+        if job.work.read:  # a job that trains reads with one device, at its end
+            seconds += self.reading_seconds(job.work.read, job.work.image_size, job.work.backbone) / (
+                1 if job.work.trained else sharing
+            )
         return seconds
 
     def device_seconds(self, job: Job, available: float = math.inf) -> float:
@@ -64,8 +67,9 @@ class Costs:
 
     def training_seconds(self, images: int, job: Job, devices: int) -> float:
         """Of a job that trains on so many devices together; each doubling gives 2 x scaling times the speed."""
-        one = self.speed(job.image_size, job.precision, job.backbone)
-        return images / (one.training * devices * one.scaling ** math.log2(devices))
+        one = self.speed(job.work.image_size, job.work.precision, job.work.backbone)
+        speed: float = one.training * devices * one.scaling ** math.log2(devices)
+        return images / speed
 
     def reading_seconds(self, images: float, image_size: int, backbone: str | None = None) -> float:
         """Of forward passes on one device, which are float32 whatever trains."""
@@ -77,11 +81,11 @@ class Costs:
 
     def _writing(self, job: Job) -> float:
         assumed = self.table.assumptions
-        each = job.pixels / assumed.large_photograph / assumed.written_per_core + assumed.write_overhead
-        return job.written * each / job.threads
+        each = job.work.pixels / assumed.large_photograph / assumed.written_per_core + assumed.write_overhead
+        return job.work.written * each / job.threads
 
 
-def usable_gpus(pretrain, count: int) -> int:
+def usable_gpus(pretrain: Pretrain, count: int) -> int:
     """The GPUs, at most ``count``, that can share a batch of the recipe (the config's block).
 
     The same as batch_shares.usable_processes, which imports torch; a test holds them equal.

@@ -5,11 +5,11 @@ import textwrap
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from workflow_scripts.timecat.config.pretrain import Pretrain
 from workflow_scripts.timecat.planning.costs import Costs, usable_gpus
 from workflow_scripts.timecat.planning.jobs import Job
-from workflow_scripts.timecat.planning.report import WIDTH
 from workflow_scripts.timecat.planning.schedule import Task, critical_path, enough_devices, simulate, work
-from workflow_scripts.timecat.planning.text import duration, table
+from workflow_scripts.timecat.planning.text import WIDTH, duration, table
 from workflow_scripts.timecat.study.study import Study
 
 
@@ -29,8 +29,8 @@ class OnDevices:
 
     @cached_property
     def _needs(self) -> list[tuple[int, ...]]:
-        maker = {path: place for place, job in enumerate(self.jobs) for path in job.makes}
-        return [tuple(sorted({maker[path] for path in job.needs if path in maker})) for job in self.jobs]
+        places = {job.dag: place for place, job in enumerate(self.jobs)}
+        return [tuple(sorted(places[need] for need in job.dag.needs if need in places)) for job in self.jobs]
 
     def tasks(self, devices: float) -> list[Task]:
         """The jobs where so many devices exist."""
@@ -55,7 +55,8 @@ class OnDevices:
 
     def chain(self) -> str:
         """The critical path with as many devices as one likes, in words: rules in a row, and how long they take."""
-        tasks, parts = self.tasks(math.inf), []
+        tasks = self.tasks(math.inf)
+        parts: list[tuple[str, int, float, str]] = []  # rule, jobs, seconds, name of the last job
         for place in critical_path(tasks):
             rule = self._jobs[place].rule
             if parts and parts[-1][0] == rule:
@@ -136,7 +137,7 @@ def saturation(case: OnDevices, study: Study) -> str:
     return "\n".join(textwrap.fill(line, WIDTH) for line in lines)
 
 
-def _caveats(pretrain, gpus: int) -> list[str]:
+def _caveats(pretrain: Pretrain, gpus: int) -> list[str]:
     """What is to be said of so many GPUs for one pretraining job of a recipe (the config's block)."""
     lines, used = [], usable_gpus(pretrain, gpus)
     if used < gpus:

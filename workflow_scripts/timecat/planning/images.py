@@ -2,7 +2,7 @@
 
 import os
 
-from workflow_scripts.timecat.config.data_sets import OfSequences
+from workflow_scripts.timecat.config.data_sets import AnyDataSet, Cues, Digits, OfSequences, Part, Shortcut, Storage
 from workflow_scripts.timecat.images.datasets.image_files import ImageFiles, reduced_sides
 
 # A JPEG of a photograph at quality 90 to 95, bytes per pixel: image-net.org's archives (147.9 GB for training) hold 115
@@ -28,15 +28,17 @@ PAGE = 2**21
 HEADER, TABLE_ROW, PLACE = 24 + 2 * 1041, 21, 24
 
 
-def image_bytes(block, images: ImageFiles | None) -> tuple[float, int]:
+def image_bytes(block: AnyDataSet, images: ImageFiles | None) -> tuple[float, int]:
     """Of a split of a data set (its block of the config): mean bytes of a stored image, and its pixels.
 
     images: its listed files, where they are there.
     """
-    if block.kind in ("cues", "shortcut", "digits"):
+    if isinstance(block, Cues | Shortcut | Digits):
         return 3 * MADE_SIDE**2, MADE_SIDE**2
     if isinstance(block, OfSequences):
         return 3 * block.transform.size**2, block.transform.size**2
+    if isinstance(block, Part):
+        raise ValueError("a part's images are stored as its whole's")
     sampled = [_of_file(images, row) for row in _sample(images)] if images is not None else []
     sizes = sampled or [PUBLISHED.get(block.kind, PHOTOGRAPH)]
     stored = [_stored(block.storage, *size) for size in sizes]
@@ -70,7 +72,7 @@ def _of_file(images: ImageFiles, row: int) -> tuple[int, int, int | None]:
         return PHOTOGRAPH
 
 
-def _stored(storage, width: int, height: int, jpeg: int | None) -> float:
+def _stored(storage: Storage, width: int, height: int, jpeg: int | None) -> float:
     """Bytes of an image as it is stored (config's block ``storage``); jpeg: bytes of the file that it comes from."""
     sides = reduced_sides(width, height, storage.longest_side, storage.shortest_side)
     pixels = sides[0] * sides[1]

@@ -9,7 +9,7 @@ features, so it needs the disk of neither.
 from dataclasses import dataclass
 
 from workflow_scripts.timecat.planning.costs import Costs
-from workflow_scripts.timecat.planning.jobs import Job
+from workflow_scripts.timecat.planning.jobs import Job, cells_of
 from workflow_scripts.timecat.planning.work import PlannedStudy
 
 
@@ -32,8 +32,7 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
     study = planned.study
     images, seconds = 0, 0.0
     cores = study.resources.threads if costs.is_cpu else 1
-    for cell in planned.cells:
-        arm, name = cell.arm, cell.data_set
+    for arm, name in cells_of(job.dag for job in jobs):
         if study.arms[arm].transfer not in ("probe", "reweight"):
             continue
         read = images_of_cell(planned, arm, name)
@@ -47,9 +46,9 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
         decays = 1 if study.data_sets.is_for_evaluation(name) else planned.weight_decays(name)
         seconds += cores * len(study.arms.replicates(study.arms[arm])) * decays * costs.device.start_seconds
     transfers = [job for job in jobs if job.rule == "transfer"]
-    images += sum(job.trained + job.read for job in transfers)
+    images += sum(job.work.trained + job.work.read for job in transfers)
     seconds += sum(costs.device_seconds(job) for job in transfers)
-    kept = {"weights": sum(job.bytes.get("weights", 0) for job in jobs)}
+    kept = {"weights": sum(job.work.bytes.get("weights", 0) for job in jobs)}
     return Original(images, seconds, kept, _pretrained_apart(planned, jobs))
 
 
@@ -78,7 +77,11 @@ def _pretrained_apart(planned: PlannedStudy, jobs: list[Job]) -> int:
     study = planned.study
     if not any(job.rule == "pretrain" for job in jobs):
         return 0
-    names = dict.fromkeys(cell.arm for cell in planned.cells)
-    arms = [arm for arm in map(study.arms.get, names) if arm.steps is not None and not study.chains.is_published(arm)]
+    names = dict.fromkeys(arm for arm, _ in cells_of(job.dag for job in jobs))
+    arms = [
+        arm
+        for arm in map(study.arms.__getitem__, names)
+        if arm.steps is not None and not study.chains.is_published(arm)
+    ]
     checkpoints = {member for arm in arms for replicate in study.arms.checkpoints_of(arm) for member in replicate}
     return sum(member.step * planned.recipe(member.backbone).batch_size for member in checkpoints)

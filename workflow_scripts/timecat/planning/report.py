@@ -1,22 +1,15 @@
 """What `make plan` prints: jobs, images, time and disk, in total and left, and the original procedure beside them."""
 
 import textwrap
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 from workflow_scripts.timecat.planning.costs import Costs
+from workflow_scripts.timecat.planning.devices import OnDevices, saturation, wall_clock_table
 from workflow_scripts.timecat.planning.images import PHOTOGRAPH
-from workflow_scripts.timecat.planning.jobs import KINDS, Job, jobs_of, left
-from workflow_scripts.timecat.planning.original import Original, original_procedure
-from workflow_scripts.timecat.planning.rows import RowsOf
-from workflow_scripts.timecat.planning.text import count, duration, ratio, size, table
-from workflow_scripts.timecat.planning.throughputs import Throughputs
-from workflow_scripts.timecat.planning.work import PlannedStudy
-from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.planning.jobs import KINDS, Job
+from workflow_scripts.timecat.planning.plan import TABLE2, Plan
+from workflow_scripts.timecat.planning.text import WIDTH, count, duration, ratio, size, table
 
-WIDTH = 110  # characters of a line of prose
-PRETRAINING = ("pretrain", "import_checkpoint", "download")
 # What goes on where it was stopped, and how else its jobs become shorter.
 RESUMED = {
     "pretrain": ", give the job more GPUs, or add pretrain.milestones on the way",
@@ -25,49 +18,24 @@ RESUMED = {
 }
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A planned study: all of its jobs, those that are left, and what they cost."""
-
-    planned: PlannedStudy
-    jobs: list[Job]
-    left: list[Job]
-    costs: Costs
-    original: Original
-
-    @property
-    def rules(self) -> list[str]:
-        """Of its jobs, in the order in which data flows."""
-        order = ("write_dataset", *PRETRAINING, "extract_features", "probe", "transfer", "reweight", "evaluate_probe")
-        order += ("tabulate", "tabulate_arms", "tabulate_gap", "tabulate_spurious", "tabulate_grid", "calibration")
-        order += ("counterexample", "tabulate_counterexample")
-        present = {job.rule for job in self.jobs}
-        return [rule for rule in order if rule in present]
-
-    @property
-    def after_pretraining(self) -> list[Job]:
-        """What is left once checkpoints are there. Writing data sets is ours alone, and takes no GPU."""
-        return [job for job in self.jobs if job.rule != "pretrain"]
+def printed(plan: Plan, gpus: list[int], pretrain_gpus: Sequence[int | None]) -> str:
+    """Return what is printed: the plan, and where numbers of GPUs are given, the time on so many."""
+    parts = [text(plan)]
+    if not plan.left:
+        parts.append("Nothing is left to run.")
+    elif gpus:
+        numbers = pretrain_gpus or [None]
+        cases = [OnDevices(plan.left, plan.costs, number) for number in numbers]
+        parts.append(wall_clock_table(cases, gpus))
+        parts += [saturation(case, plan.planned.study) for case in cases]
+    return "\n\n".join(parts)
 
 
-def make_plan(
-    study: Study, table_of_devices: Throughputs, device=None, given=None, root=".", tables=("table2",)
-) -> Plan:
-    """Plan a study. device: a key of the table; given: rows (RowsOf); root: the folder that its paths start from; tables:
-    those that are wanted."""
-    planned = PlannedStudy(study, RowsOf(study, given, root), tables)
-    jobs = jobs_of(planned)
-    costs = Costs(planned, table_of_devices, device)
-    exists = {path: (Path(root) / path).exists() for job in jobs for path in job.makes}
-    waiting = left(jobs, exists.get, planned.targets)
-    return Plan(planned, jobs, waiting, costs, original_procedure(planned, jobs, costs))
-
-
-def text(plan: Plan, config: str) -> str:
-    """The whole plan; config: the name of its file."""
+def text(plan: Plan) -> str:
+    """The whole plan."""
     return "\n\n".join(
         [
-            f"Plan of {config}{_tables(plan)}: backbone {plan.planned.study.config.backbone}, on {plan.costs.device.title} "
+            f"Plan of {plan.config}{_tables(plan)}: backbone {plan.planned.study.config.backbone}, on {plan.costs.device.title} "
             f"({plan.costs.name} in the table of throughputs).",
             data_sets(plan),
             stages(plan),
@@ -102,7 +70,7 @@ def stages(plan: Plan) -> str:
                 rule or "all",
                 str(len(mine)),
                 str(len(waiting)),
-                *(_or_dash(sum(getattr(job, what) for job in mine)) for what in ("trained", "read", "operations")),
+                *(_or_dash(sum(getattr(job.work, what) for job in mine)) for what in ("trained", "read", "operations")),
                 *(_time(jobs, plan.costs) for jobs in (mine, waiting)),
             ]
         )
@@ -121,14 +89,14 @@ def disk(plan: Plan) -> str:
 def against_the_original(plan: Plan) -> str:
     """The whole study here and by the original procedure, and how many times the one is of the other."""
     after, costs, original = plan.after_pretraining, plan.costs, plan.original
-    images = sum(job.trained + job.read for job in after)
+    images = sum(job.work.trained + job.work.read for job in after)
     seconds = sum(costs.device_seconds(job) for job in after)
     rows = [["after pretraining", "original procedure", "here", "ratio"]]
     rows.append(["images through backbones", count(original.images), count(images), ratio(original.images, images)])
     rows.append(_times(f"{costs.unit} time", original.seconds, seconds, costs))
     pretraining = [job for job in plan.jobs if job.rule == "pretrain"]
     if pretraining:
-        apart, chained = original.pretrained_apart, sum(job.trained for job in pretraining)
+        apart, chained = original.pretrained_apart, sum(job.work.trained for job in pretraining)
         ours = sum(costs.device_seconds(job) for job in pretraining)
         rows.append(_times(f"{costs.unit} time with pretraining", original.seconds + ours, seconds + ours, costs))
     theirs, mine = (sum(values.values()) for values in (original.bytes, _bytes(plan.jobs)))
@@ -142,7 +110,7 @@ def against_the_original(plan: Plan) -> str:
 
 def _tables(plan: Plan) -> str:
     """Which tables it is of, where that is not table 2 alone."""
-    return "" if plan.planned.tables == ("table2",) else f" ({', '.join(plan.planned.tables)})"
+    return "" if plan.tables == (TABLE2,) else f" ({', '.join(plan.tables)})"
 
 
 def _times(what: str, theirs: float, ours: float, costs: Costs) -> list[str]:
@@ -185,14 +153,11 @@ def _too_long(plan: Plan) -> str | None:
 
 
 def _data_sets_written(plan: Plan) -> set[str]:
-    return {job.name.split()[0] for job in plan.jobs if job.rule == "write_dataset"}
+    return {job.dag.wildcards["data_set"] for job in plan.jobs if job.rule == "write_dataset"}
 
 
-def _bytes(jobs: list[Job]) -> Counter:
-    total = Counter(dict.fromkeys(KINDS, 0))
-    for job in jobs:
-        total.update(job.bytes)
-    return total
+def _bytes(jobs: list[Job]) -> dict[str, float]:
+    return {kind: sum(job.work.bytes.get(kind, 0) for job in jobs) for kind in KINDS}
 
 
 def _time(jobs: list[Job], costs: Costs) -> str:

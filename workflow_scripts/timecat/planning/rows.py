@@ -1,14 +1,40 @@
 """How many rows a study's data sets have, for `make plan`: known without the images wherever that is possible."""
 
+import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from workflow_scripts.timecat.artifacts.files import read_json
+from workflow_scripts.timecat.config.data_sets import (
+    AnyDataSet,
+    Camelyon17,
+    Cifar,
+    Cues,
+    Digits,
+    EvaluationFolder,
+    ImageFolder,
+    ImageNet,
+    Images,
+    INaturalist18,
+    Motifs,
+    Part,
+    Sequences,
+    Shortcut,
+    SpuriousPhotos,
+)
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.study.study import Study
+
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
+
+Labels = npt.NDArray[np.integer[Any]]
 
 # Rows for training and evaluation, and classes, as published: Russakovsky et al. 2015 (ILSVRC 2012), Van Horn et al.
 # 2018 (https://github.com/visipedia/inat_comp/tree/master/2018), Krizhevsky 2009.
@@ -36,7 +62,7 @@ class Rows:
     heldout: int
     classes: int
     origin: str
-    images: dict
+    images: Mapping[str, "ImageFiles"]
 
 
 class RowsOf:
@@ -47,7 +73,7 @@ class RowsOf:
     and the files below `root`. root: the folder that the study's paths start from.
     """
 
-    def __init__(self, study: Study, given: dict[str, tuple[int, ...]] | None = None, root="."):
+    def __init__(self, study: Study, given: Mapping[str, tuple[int, ...]] | None = None, root: str | Path = "."):
         self.study, self.given, self.root = study, given or {}, Path(root)
         for name in self.given:
             if name not in study.config.data_sets:
@@ -55,7 +81,7 @@ class RowsOf:
                     f"--rows: {name!r} is not one of the study's data sets ({', '.join(study.config.data_sets)}); "
                     "correct it"
                 )
-        self._found = {}
+        self._found: dict[str, Rows] = {}
 
     def __getitem__(self, name: str) -> Rows:
         """UserError, which says how to state them, where they cannot be known."""
@@ -64,41 +90,50 @@ class RowsOf:
         return self._found[name]
 
     def _find(self, name: str) -> Rows:
-        block, is_for_evaluation = self.study.config.data_sets[name], self.study.data_sets.is_for_evaluation(name)
+        block = self.study.config.data_sets[name]
         if name in self.given:
-            return self._stated(name)
-        made = {split: self._sidecar(name, split) for split in ("train", "evaluation")}
-        wanted = ["evaluation"] if is_for_evaluation else ["train", "evaluation"]
-        if all(made[split] for split in wanted):
-            train, evaluation = (made[split]["rows"] if split in wanted else 0 for split in ("train", "evaluation"))
-            heldout = 0 if is_for_evaluation else self._heldout(train, self._labels(name))
-            return Rows(train, evaluation, heldout, made["evaluation"]["classes"], "sidecars", {})
-        if block.kind in ("part", "sequences"):
+            return self._stated(name, block)
+        if (made := self._made(name, block)) is not None:
+            return made
+        if isinstance(block, Part | Sequences):
             raise UserError(
                 f"data_sets.{name}: how many rows it has is not known before it is made; state them: --rows "
                 f"{name}=50000,10000,100 (for training, evaluation; classes)"
             )
-        if block.kind in MADE:
+        if isinstance(block, Cues | Shortcut | Motifs):
             rows = block.rows
             return Rows(rows.train, rows.evaluation, self._heldout(rows.train), MADE[block.kind], "config", {})
-        if block.kind == "digits":
+        if isinstance(block, Digits):
             evaluation = np.rint(DIGITS * block.evaluation_fraction).astype(int)
             left = DIGITS - evaluation
             labels = np.repeat(np.arange(len(left)), left)
             return Rows(len(labels), int(evaluation.sum()), self._heldout(0, labels), len(left), "published", {})
-        if block.kind == "camelyon17":
+        if isinstance(block, Camelyon17):
             return self._published(block, CAMELYON17["train"], CAMELYON17[block.evaluation_split], 2)
-        if block.kind in PUBLISHED:
+        if isinstance(block, ImageNet | INaturalist18 | Cifar):
             return self._published(block, *PUBLISHED[block.kind])
         return self._counted(name, block)
 
-    def _stated(self, name: str) -> Rows:
-        numbers, block = self.given[name], self.study.config.data_sets[name]
-        if self.study.data_sets.is_for_evaluation(name):
+    def _made(self, name: str, block: AnyDataSet) -> Rows | None:
+        """The rows of a data set that is written; None if it is not."""
+        evaluation = self._sidecar(name, "evaluation")
+        if evaluation is None:
+            return None
+        if isinstance(block, EvaluationFolder):
+            return Rows(0, evaluation["rows"], 0, evaluation["classes"], "sidecars", {})
+        train = self._sidecar(name, "train")
+        if train is None:
+            return None
+        heldout = self._heldout(train["rows"], self._labels(name))
+        return Rows(train["rows"], evaluation["rows"], heldout, evaluation["classes"], "sidecars", {})
+
+    def _stated(self, name: str, block: AnyDataSet) -> Rows:
+        numbers = self.given[name]
+        if isinstance(block, EvaluationFolder):
             if len(numbers) != 1:
                 raise UserError(f"--rows {name}: it is for evaluation only; give one number, as in {name}=10000")
             return Rows(0, numbers[0], 0, self[block.probe_of].classes, "--rows", {})
-        classes = numbers[2] if len(numbers) == 3 else self._classes(name, block)
+        classes = numbers[2] if len(numbers) == 3 else self._classes(block)
         if len(numbers) not in (2, 3) or classes is None:
             raise UserError(
                 f"--rows {name}: give the rows for training and for evaluation and the number of classes, as in "
@@ -106,7 +141,7 @@ class RowsOf:
             )
         return Rows(numbers[0], numbers[1], self._heldout(numbers[0]), classes, "--rows", {})
 
-    def _classes(self, name: str, block) -> int | None:
+    def _classes(self, block: AnyDataSet) -> int | None:
         """The number of classes, where it is known without the images."""
         known = MADE | {"digits": len(DIGITS), "camelyon17": 2}
         known |= {kind: classes for kind, (*_, classes) in PUBLISHED.items()}
@@ -114,48 +149,50 @@ class RowsOf:
             return known[block.kind]
         return block.number_of_classes
 
-    def _sidecar(self, name: str, split: str) -> dict | None:
+    def _sidecar(self, name: str, split: str) -> dict[str, Any] | None:
         path = self.root / self.study.paths.data_set.at(data_set=name, split=split).sidecar
         return read_json(path) if path.exists() else None
 
-    def _labels(self, name: str) -> np.ndarray | None:
+    def _labels(self, name: str) -> Labels | None:
         path = self.root / self.study.paths.data_set.at(data_set=name, split="train").index
         if not path.exists():
             return None
         from workflow_scripts.timecat.probing.files import read_index
 
-        return read_index(path)[1]
+        labels: Labels = read_index(path)[1]
+        return labels
 
-    def _heldout(self, rows: int, labels=None) -> int:
+    def _heldout(self, rows: int, labels: Labels | None = None) -> int:
         """Held-out rows: exactly where the labels are known, else their share of all rows."""
         settings = self.study.config.heldout
         if labels is None:
             return round(rows * settings.fraction)
         return len(heldout_rows(labels, settings.seed, settings.fraction))
 
-    def _published(self, block, train: int, evaluation: int, classes: int) -> Rows:
+    def _published(self, block: Images, train: int, evaluation: int, classes: int) -> Rows:
         if block.fraction < 1:
             train = max(round(train * block.fraction), classes if block.balanced else 1)
         return Rows(train, evaluation, self._heldout(train), classes, "published", {})
 
-    def _counted(self, name: str, block) -> Rows:
+    def _counted(self, name: str, block: ImageFolder | SpuriousPhotos | EvaluationFolder) -> Rows:
         """Of folders of image files, by listing them; no image is read."""
         from workflow_scripts.timecat.images.datasets.folders import class_folders, image_folder_split, listed_images
         from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
 
         settings = block.model_dump() | {"root": str(self.root / block.root)}
-        example = f"{name}=10000" if self.study.data_sets.is_for_evaluation(name) else f"{name}=50000,10000,100"
         try:
-            if self.study.data_sets.is_for_evaluation(name):
+            if isinstance(block, EvaluationFolder):
                 folder = Path(settings["root"])
                 paths, _ = listed_images(folder, class_folders(folder), may_lack=True)
                 images = ImageFiles(".", paths, settings["storage"])
                 return Rows(0, len(paths), 0, self[block.probe_of].classes, "counted", {"evaluation": images})
             splits = {split: image_folder_split(settings, split) for split in ("train", "evaluation")}
         except UserError as error:
+            only_evaluated = isinstance(block, EvaluationFolder)
+            example = f"{name}=10000" if only_evaluated else f"{name}=50000,10000,100"
             raise UserError(
                 f"data_sets.{name}: its rows are not known ({error}); or state them: --rows {example} (for "
-                + ("evaluation)" if self.study.data_sets.is_for_evaluation(name) else "training, evaluation; classes)")
+                + ("evaluation)" if only_evaluated else "training, evaluation; classes)")
             ) from None
         labels = splits["train"].labels
         return Rows(
@@ -166,3 +203,23 @@ class RowsOf:
             "counted",
             {split: found.images for split, found in splits.items()},
         )
+
+
+# --- on the command line ---
+
+
+def stated_rows(text: str) -> tuple[str, tuple[int, ...]]:
+    """argparse type: NAME=numbers."""
+    name, _, numbers = text.partition("=")
+    try:
+        return name, tuple(positive_numbers(numbers))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like imagenet=1281167,50000") from None
+
+
+def positive_numbers(text: str) -> list[int]:
+    """argparse type: whole numbers greater than 0, with commas between them."""
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers greater than 0, such as 8,64,512")
+    return [int(part) for part in parts]

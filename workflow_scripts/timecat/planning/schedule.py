@@ -30,28 +30,50 @@ class Schedule:
     utilisation: float
 
 
+class _Ready:
+    """The tasks whose needs are met and that have not started."""
+
+    def __init__(self, tasks: list[Task]):
+        self._tasks = tasks
+        self._waiting_for = [len(set(task.needs)) for task in tasks]
+        self._followers: list[list[int]] = [[] for _ in tasks]
+        self._places: dict[int, list[int]] = {task.devices: [] for task in tasks}  # heaps, by devices asked for
+        for place, task in enumerate(tasks):
+            for need in set(task.needs):
+                self._followers[need].append(place)
+            if not task.needs:
+                self._add(place)
+
+    def _add(self, place: int) -> None:
+        heapq.heappush(self._places[self._tasks[place].devices], place)
+
+    def take(self, free: float) -> int | None:
+        """Take the first task that these free devices suffice for; None if there is none."""
+        fitting = [places for asked, places in self._places.items() if places and asked <= free]
+        return heapq.heappop(min(fitting, key=lambda places: places[0])) if fitting else None
+
+    def end(self, place: int) -> None:
+        """Note that a task has ended."""
+        for follower in self._followers[place]:
+            self._waiting_for[follower] -= 1
+            if not self._waiting_for[follower]:
+                self._add(follower)
+
+
 def simulate(tasks: list[Task], devices: float) -> Schedule:
     """List scheduling: whenever something ends, tasks whose needs are met start, in their order, if devices are free.
 
     As Snakemake does it: what does not fit waits, and a smaller one behind it may start. (Among jobs that fit,
     Snakemake's own order may be another.) Raises ValueError for a task that asks for more devices than there are.
     """
-    waiting_for = [len(set(task.needs)) for task in tasks]
-    then = [[] for _ in tasks]
-    for place, task in enumerate(tasks):
+    for task in tasks:
         if task.devices > devices:
             raise ValueError(f"{task.name} asks for {task.devices} of {devices} devices")
-        for need in set(task.needs):
-            then[need].append(place)
-    ready = {task.devices: [] for task in tasks}  # by the devices that they ask for: heaps of places
-    for place, count in enumerate(waiting_for):
-        if not count:
-            heapq.heappush(ready[tasks[place].devices], place)
-    running, now, free = [], 0.0, devices
+    ready, now, free = _Ready(tasks), 0.0, devices
+    running: list[tuple[float, int]] = []
     starts, ends = [0.0] * len(tasks), [0.0] * len(tasks)
     while True:
-        while fitting := [places for asked, places in ready.items() if places and asked <= free]:
-            place = heapq.heappop(min(fitting, key=lambda places: places[0]))
+        while (place := ready.take(free)) is not None:
             free -= tasks[place].devices
             starts[place], ends[place] = now, now + tasks[place].seconds
             heapq.heappush(running, (ends[place], place))
@@ -59,12 +81,9 @@ def simulate(tasks: list[Task], devices: float) -> Schedule:
             break
         now = running[0][0]
         while running and running[0][0] <= now:
-            _, place = heapq.heappop(running)
-            free += tasks[place].devices
-            for follower in then[place]:
-                waiting_for[follower] -= 1
-                if not waiting_for[follower]:
-                    heapq.heappush(ready[tasks[follower].devices], follower)
+            _, ended = heapq.heappop(running)
+            free += tasks[ended].devices
+            ready.end(ended)
     makespan = max(ends, default=0.0)
     held = work(tasks)
     return Schedule(starts, ends, makespan, held / (devices * makespan) if makespan and devices < math.inf else 0.0)
@@ -77,14 +96,14 @@ def work(tasks: list[Task]) -> float:
 
 def critical_path(tasks: list[Task]) -> list[int]:
     """Places of the chain of tasks, each needing the one before, that takes longest. No devices shorten it."""
-    best, before = [], []
+    best: list[float] = []
+    before: list[int | None] = []
     for task in tasks:
         last = max(task.needs, key=lambda need: best[need], default=None)
         before.append(last)
         best.append(task.seconds + (best[last] if last is not None else 0.0))
-    if not best:
-        return []
-    path, place = [], max(range(len(best)), key=best.__getitem__)
+    path: list[int] = []
+    place = max(range(len(best)), key=best.__getitem__, default=None)
     while place is not None:
         path.append(place)
         place = before[place]

@@ -1,5 +1,7 @@
 """Numbers as people read them, and tables of text whose columns are aligned."""
 
+WIDTH = 110  # characters of a line of prose
+
 
 def count(number: float) -> str:
     """12,345 up to a million; beyond that two digits: 2.3e9."""

@@ -1,7 +1,8 @@
 """How fast devices are: config/throughputs.yaml, typed, and what it says of a backbone or lets one derive."""
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +20,8 @@ from workflow_scripts.timecat.config.blocks import (
 )
 from workflow_scripts.timecat.config.reading import load_unique, validated
 from workflow_scripts.timecat.errors import UserError
+
+TABLE = Path(__file__).resolve().parents[3] / "config/throughputs.yaml"
 
 Precision = Literal["float32", "bf16"]
 
@@ -63,8 +66,8 @@ class Throughputs(Block):
     assumptions: Assumptions
 
     @model_validator(mode="after")
-    def _consistent(self):
-        seen = set()
+    def _consistent(self) -> Self:
+        seen: set[tuple[str, str, str, int]] = set()
         for number, rate in enumerate(self.rates):
             if rate.device not in self.devices:
                 raise ValueError(
@@ -77,7 +80,7 @@ class Throughputs(Block):
             seen.add(key)
         return self
 
-    def default_device(self, backbone) -> str:
+    def default_device(self, backbone: AnyBackbone) -> str:
         """The first device that has a row for the backbone, or for one of its family; else the first."""
         for is_alike in (lambda other: other == backbone, lambda other: _family(other) == _family(backbone)):
             for name in self.devices:
@@ -96,7 +99,7 @@ class Speed:
     origin: str
 
 
-def read_throughputs(path) -> Throughputs:
+def read_throughputs(path: str | Path = TABLE) -> Throughputs:
     """The table in a file. UserError, one sentence, for a mistake in it."""
     try:
         values = load_unique(str(path))
@@ -104,10 +107,11 @@ def read_throughputs(path) -> Throughputs:
         raise UserError(
             f"the table of throughputs {path} cannot be read ({error.strerror}); correct --throughputs"
         ) from None
-    return validated(Throughputs, values, [str(path)])
+    table: Throughputs = validated(Throughputs, values, [str(path)])
+    return table
 
 
-def speed(table: Throughputs, device: str, backbone, image_size: int, precision: str) -> Speed:
+def speed(table: Throughputs, device: str, backbone: AnyBackbone, image_size: int, precision: str) -> Speed:
     """Of a backbone (its block of the config) at a side in pixels: as the table has it, or derived by its cost.
 
     UserError where the device is not in the table or has no row of that precision.
@@ -133,5 +137,6 @@ def speed(table: Throughputs, device: str, backbone, image_size: int, precision:
     return Speed(nearest.training * ratio, nearest.extraction * ratio, nearest.scaling, origin)
 
 
-def _family(backbone) -> bool:
+def _family(backbone: AnyBackbone) -> bool:
+    """Whether a backbone is one of the project's own small networks, which other figures say little about."""
     return backbone.architecture == SMALL_RESIDUAL

@@ -1,17 +1,13 @@
 """What a study's stages do and leave on disk, in numbers, for `make plan`: each from how the stage does it."""
 
-from functools import cached_property
-from pathlib import Path
-
 import numpy as np
 
-from workflow_scripts.timecat.backbones.sizes import backbone_size
-from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.backbones.sizes import BackboneSize, backbone_size
+from workflow_scripts.timecat.config.backbones import AnyBackbone
+from workflow_scripts.timecat.config.pretrain import Pretrain
 from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
 from workflow_scripts.timecat.planning.rows import RowsOf
-from workflow_scripts.timecat.planning.tables import sequences_in
 from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.study.wildcards import CellKey
 
 FLOAT = 4  # bytes
 COUNTER = 8  # bytes of batch norm's count of batches
@@ -24,48 +20,16 @@ HEADS_TABLE = 1_100  # of one replicate's two heads
 
 
 class PlannedStudy:
-    """A study with its rows (RowsOf). Of a study's files, what is there already is looked at below ``rows.root``."""
+    """A study with its rows (RowsOf). Of a study's files, those that exist are looked at below ``rows.root``."""
 
-    def __init__(self, study: Study, rows: RowsOf, tables: tuple[str, ...] = ("table2",)):
-        """tables: names of those that are wanted (study.tables.names). UserError for one that the study does not have."""
-        self.study, self.rows, self.tables = study, rows, tuple(tables)
-        self._images = {}
-        for name in self.tables:
-            if name not in study.tables.names:
-                raise UserError(
-                    f"--table: {name!r} is not one of the study's tables ({', '.join(study.tables.names)}); correct it"
-                )
-            if (data_set := sequences_in(study, name)) is not None:
-                more = ", or name the others in calibration.tables" if name == "calibration" else ""
-                raise UserError(
-                    f"--table {name}: its data set {data_set!r} has sequences, and a plan counts images; leave that table out{more}"
-                )
+    def __init__(self, study: Study, rows: RowsOf):
+        self.study, self.rows = study, rows
+        self._images: dict[tuple[str, str], tuple[float, int]] = {}
 
-    # --- what is wanted ---
-
-    @property
-    def targets(self) -> list[str]:
-        """The files that the tables are."""
-        return [self.study.paths.table.at(table=name).csv for name in self.tables]
-
-    @cached_property
-    def cells(self) -> list[CellKey]:
-        """Arms on data sets, each once."""
-        cells = []
-        for name in self.tables:
-            cells += [cell for cell in self.study.tables.cells(name) if cell not in cells]
-        return cells
-
-    @property
-    def chains(self) -> list[tuple[str, str]]:
-        """(source, backbone) of all arms that are pretrained, or imported."""
-        arms = [arm for arm in self.study.arms.values() if arm.steps is not None]
-        return list(dict.fromkeys(map(self.study.chains.trained_on, arms)))
-
-    def of_chain(self, w) -> str:
-        """What names of jobs say of a chain: nothing of the study's own."""
-        parts = [w.backbone] if w.backbone != self.study.config.backbone else []
-        parts += [f"of {w.source}"] if w.source != self.study.config.source else []
+    def chain_name(self, source: str, backbone: str) -> str:
+        """Return what names of jobs say of a chain of checkpoints: nothing of the study's own."""
+        parts = [backbone] if backbone != self.study.config.backbone else []
+        parts += [f"of {source}"] if source != self.study.config.source else []
         return f"{' '.join(parts)}, " if parts else ""
 
     # --- what it consists of ---
@@ -74,18 +38,18 @@ class PlannedStudy:
         """Side in pixels of the images as the backbone sees them."""
         return self.study.data_sets.image_size(data_set)
 
-    def backbone(self, name: str | None = None):
+    def backbone(self, name: str | None = None) -> AnyBackbone:
         """A backbone's block of the config, without how it is pretrained; without a name, the study's."""
         block = self.study.config.backbones[name or self.study.config.backbone]
         return block.model_copy(update={"pretrain": None, "checkpoints": None})
 
-    def recipe(self, name: str):
+    def recipe(self, name: str) -> Pretrain:
         """The recipe that a backbone is pretrained with."""
         return self.study.config.recipe_of(name)
 
-    def size(self, backbone: str, source: str | None = None):
-        """Of a backbone by name, at the images of a source; without one, the study's."""
-        return backbone_size(self.backbone(backbone), self.image_size(source or self.study.config.source))
+    def size(self, source: str, backbone: str) -> BackboneSize:
+        """Return the size of a backbone, by name, at the images of a source."""
+        return backbone_size(self.backbone(backbone), self.image_size(source))
 
     def weight_decays(self, data_set: str) -> int:
         """Of a data set's probe."""
@@ -94,20 +58,20 @@ class PlannedStudy:
         )
 
     def rows_of(self, data_set: str, split: str) -> int:
-        return getattr(self.rows[data_set], split)
+        """The rows of a split."""
+        rows = self.rows[data_set]
+        return rows.train if split == "train" else rows.evaluation
 
     # --- images ---
 
-    def batch_norm_images(self, w) -> int:
-        """Images of a milestone's batch-norm statistics (batches.batch_norm_stream); none without batch norm.
-
-        w: has the source and the backbone of a chain, here and below.
-        """
-        if not self.size(w.backbone, w.source).norms:
+    def batch_norm_images(self, source: str, backbone: str) -> int:
+        """Images of a milestone's batch-norm statistics (batches.batch_norm_stream); none without batch norm."""
+        if not self.size(source, backbone).norms:
             return 0
-        pretrain = self.recipe(w.backbone)
-        rows = min(pretrain.batch_norm_batches * pretrain.batch_size, self.rows[w.source].train)
-        return max(1, rows // pretrain.batch_size) * pretrain.batch_size
+        pretrain = self.recipe(backbone)
+        size: int = pretrain.batch_size
+        rows = min(pretrain.batch_norm_batches * size, self.rows[source].train)
+        return max(1, rows // size) * size
 
     def extracted_rows(self, data_set: str) -> int:
         """Rows of all feature files of one checkpoint on a data set."""
@@ -116,9 +80,9 @@ class PlannedStudy:
 
     def transferred_images(self, arm: str, data_set: str) -> tuple[int, int]:
         """Images trained and read by an arm that is fine-tuned or direct, as in transferring."""
-        arm, rows = self.study.arms[arm], self.rows[data_set]
-        settings = self.study.config.transfer_settings(arm).for_rows(rows.train)
-        runs = sum(map(len, self.study.arms.replicates(arm))) * len(settings.weight_decays) * settings.epochs
+        found, rows = self.study.arms[arm], self.rows[data_set]
+        settings = self.study.config.transfer_settings(found).for_rows(rows.train)
+        runs = sum(map(len, self.study.arms.replicates(found))) * len(settings.weight_decays) * settings.epochs
         trained, read = rows.train, rows.evaluation
         if len(settings.weight_decays) > 1:  # a second fit chooses among them (scoring.DataSet.needed_fits)
             trained, read = trained + rows.train - rows.heldout, read + rows.heldout
@@ -147,13 +111,13 @@ class PlannedStudy:
     def _width(self, arm: str) -> int:
         """Features of one replicate, side by side."""
         source, backbone = self.study.chains.trained_on(self.study.arms[arm])
-        return self.study.arms[arm].members * self.size(backbone, source).dimension
+        return self.study.arms[arm].members * self.size(source, backbone).dimension
 
     # --- disk, in bytes ---
 
     def beton_bytes(self, data_set: str, split: str) -> float:
         """Of a split's .beton: as it is, or as it will be."""
-        path = Path(self.rows.root) / self.study.paths.data_set.at(data_set=data_set, split=split).beton
+        path = self.rows.root / self.study.paths.data_set.at(data_set=data_set, split=split).beton
         if path.exists():
             return path.stat().st_size
         workers = self.study.config.limits.workers
@@ -175,25 +139,29 @@ class PlannedStudy:
             self._images[data_set, split] = image_bytes(whole, images)
         return self._images[data_set, split]
 
-    def weights_bytes(self, w) -> float:
+    def weights_bytes(self, source: str, backbone: str) -> float:
         """Of a checkpoint's weights: parameters, the classifier's too, and batch norm's statistics and counters."""
-        size = self.size(w.backbone, w.source)
+        size = self.size(source, backbone)
         tensors = size.tensors + 2 + 3 * size.norms
-        return self._model_bytes(w) + SAFETENSORS_TENSOR * tensors + SAFETENSORS_DESCRIPTION
+        return self._model_bytes(source, backbone) + SAFETENSORS_TENSOR * tensors + SAFETENSORS_DESCRIPTION
 
-    def state_bytes(self, w) -> float:
+    def state_bytes(self, source: str, backbone: str) -> float:
         """Of a training state: the model at y, and the optimizer's iterate z and second moment of each parameter."""
-        size = self.size(w.backbone, w.source)
+        size = self.size(source, backbone)
         tensors = size.tensors + 2 + 3 * size.norms + 2 * (size.tensors + 2)
-        return self._model_bytes(w) + 2 * FLOAT * self._parameters(w) + ARCHIVE_TENSOR * tensors
+        return (
+            self._model_bytes(source, backbone)
+            + 2 * FLOAT * self._parameters(source, backbone)
+            + ARCHIVE_TENSOR * tensors
+        )
 
-    def features_bytes(self, w) -> float:
+    def features_bytes(self, source: str, backbone: str, data_set: str) -> float:
         """Of one checkpoint's features of a data set: all its files."""
         number = np.dtype(self.study.config.features.dtype).itemsize
-        files = len(self.study.data_sets.view_names(w.data_set)) + (
-            1 if self.study.data_sets.is_for_evaluation(w.data_set) else 2
+        files = len(self.study.data_sets.view_names(data_set)) + (
+            1 if self.study.data_sets.is_for_evaluation(data_set) else 2
         )
-        features = self.extracted_rows(w.data_set) * self.size(w.backbone, w.source).dimension
+        features = self.extracted_rows(data_set) * self.size(source, backbone).dimension
         return features * number + files * NPY_HEADER
 
     def heads_bytes(self, arm: str, data_set: str) -> float:
@@ -202,10 +170,10 @@ class PlannedStudy:
         numbers = classes * (width + 1) + (4 * width if self.study.config.probe.batch_norm else 0)
         return len(self._replicates(arm)) * (2 * FLOAT * numbers + HEADS_TABLE)
 
-    def _parameters(self, w) -> int:
-        size = self.size(w.backbone, w.source)
-        return size.parameters + (size.dimension + 1) * self.rows[w.source].classes
+    def _parameters(self, source: str, backbone: str) -> int:
+        size = self.size(source, backbone)
+        return size.parameters + (size.dimension + 1) * self.rows[source].classes
 
-    def _model_bytes(self, w) -> float:
-        size = self.size(w.backbone, w.source)
-        return FLOAT * (self._parameters(w) + size.statistics) + COUNTER * size.norms
+    def _model_bytes(self, source: str, backbone: str) -> float:
+        size = self.size(source, backbone)
+        return FLOAT * (self._parameters(source, backbone) + size.statistics) + COUNTER * size.norms

@@ -1,0 +1,179 @@
+"""Read a study's jobs from Snakemake's own graph (DAG): rule, wildcards, files, resources, and which job needs which.
+
+Snakemake's documented API has no call that returns the graph. Three names of its ``Workflow`` are used that it calls
+private (PRIVATE); ``test_dag.py`` compares what they give with ``snakemake -n``.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.study.paths import Paths
+
+ROOT = Path(__file__).resolve().parents[3]
+PRIVATE = ("_prepare_dag", "_build_dag", "_localrules")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DagJob:
+    """A job of the graph.
+
+    inputs, outputs: paths, in the rule's order. resources: as at the first attempt, without a limit of the machine.
+    is_local: whether Snakemake runs it itself where others go to a cluster. needs: the jobs that make its inputs.
+
+    Params are left out: some are digests of large files, and reading the graph takes no data.
+    """
+
+    rule: str
+    wildcards: Mapping[str, str]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    resources: Mapping[str, int | str]
+    threads: int
+    is_local: bool
+    needs: tuple["DagJob", ...] = field(repr=False)
+
+    @property
+    def gpus(self) -> int:
+        """The GPUs that it asks for."""
+        return int(self.resources.get("gpu", 0))
+
+
+@dataclass(frozen=True)
+class Dag:
+    """jobs: each after those that it needs, in the order in which the targets and each rule's inputs name them.
+    rules: the names of all rules, in the Snakefile's order."""
+
+    jobs: tuple[DagJob, ...]
+    rules: tuple[str, ...]
+
+    @cached_property
+    def maker(self) -> dict[str, DagJob]:
+        """The job that makes each file."""
+        return {path: job for job in self.jobs for path in job.outputs}
+
+    def needed_for(self, targets: Iterable[str]) -> list[DagJob]:
+        """The jobs that these files need, in the order of ``jobs``."""
+        found: set[DagJob] = set()
+        waiting = [self.maker[target] for target in targets]
+        while waiting:
+            job = waiting.pop()
+            if job not in found:
+                found.add(job)
+                waiting += job.needs
+        return [job for job in self.jobs if job in found]
+
+
+def read_dag(config: str | Path, targets: Sequence[str], results: str = Paths().root) -> Dag:
+    """Return the jobs that make ``targets`` (files) where nothing is made yet, for the study in the file ``config``.
+
+    results: the folder that the study's results are in. Neither data nor results are read or written. Relative paths of the config start from the current folder. While it
+    runs, the process has another current folder, so call it from one thread. UserError where Snakemake finds a mistake.
+    """
+    config = Path(config).absolute()
+    with tempfile.TemporaryDirectory() as temporary, _process_restored():
+        hidden = {Path(results).parts[0], ".snakemake"}
+        os.chdir(_mirror(Path.cwd(), Path(temporary), hidden))
+        return _read(config, targets)
+
+
+def _mirror(folder: Path, temporary: Path, hidden: Collection[str]) -> Path:
+    """Make and return a folder in which relative paths lead where they lead from ``folder``, but for hidden names in it."""
+    mirrored = temporary.joinpath(*folder.parts[1:])
+    mirrored.mkdir(parents=True)
+    for level in (folder, *folder.parents):
+        copy = temporary.joinpath(*level.parts[1:])
+        with contextlib.suppress(PermissionError):  # a folder above may be entered but not listed
+            for name in os.listdir(level):
+                if not os.path.lexists(copy / name) and not (level == folder and name in hidden):
+                    (copy / name).symlink_to(level / name)
+    return mirrored
+
+
+@contextlib.contextmanager
+def _process_restored() -> Iterator[None]:
+    """Restore what Snakemake changes of a process: folder, environment, module path and its own logger's handlers."""
+    from snakemake.logging import logger
+
+    folder, environment, path = os.getcwd(), dict(os.environ), list(sys.path)
+    handlers, level, propagates = list(logger.handlers), logger.level, logger.propagate
+    logger.propagate = False  # what Snakemake reports on its way is of no interest to whoever logs here
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path[:] = path
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagates
+
+
+def _read(config: Path, targets: Sequence[str]) -> Dag:
+    from snakemake import api
+    from snakemake.exceptions import RuleException, WorkflowError
+    from snakemake.settings import types
+
+    quiet = api.OutputSettings(quiet={types.Quietness.ALL}, skip_plugin_handlers=True)
+    with api.SnakemakeApi(quiet) as snakemake:
+        try:
+            workflow_api = snakemake.workflow(
+                snakefile=ROOT / "Snakefile",
+                config_settings=types.ConfigSettings(configfiles=[config]),
+                resource_settings=types.ResourceSettings(cores=sys.maxsize),  # lower ones would bound a job's threads
+            )
+            workflow_api.dag(types.DAGSettings(targets=set(targets)))
+            workflow = workflow_api._workflow
+            _check_private(workflow)
+            workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
+            workflow._build_dag()
+        except (WorkflowError, RuleException) as error:
+            raise UserError(
+                f"Snakemake cannot list the jobs of {config}: {error}; see what `snakemake -n` says"
+            ) from None
+        return Dag(tuple(_jobs(workflow, targets)), tuple(rule.name for rule in workflow.rules))
+
+
+def _check_private(workflow: Any) -> None:
+    """UserError where this version of Snakemake lacks what is used of it."""
+    from snakemake import __version__
+
+    if missing := [name for name in PRIVATE if not hasattr(workflow, name)]:
+        raise UserError(
+            f"a plan reads its jobs from Snakemake, and Snakemake {__version__} has no {' and no '.join(missing)}; "
+            "install the version that envs/requirements.txt names (make setup)"
+        )
+
+
+def _jobs(workflow: Any, targets: Sequence[str]) -> list[DagJob]:
+    """Snakemake's jobs as ours, from the targets on, depth first."""
+    maker = {str(path): job for job in workflow.dag.jobs for path in job.output}
+    made: dict[Any, DagJob] = {}
+
+    def visit(job: Any) -> DagJob:
+        if job not in made:
+            inputs = tuple(map(str, job.input))
+            needs = tuple(dict.fromkeys(visit(maker[path]) for path in inputs if path in maker))
+            made[job] = DagJob(
+                rule=job.rule.name,
+                wildcards=dict(job.wildcards.items()),
+                inputs=inputs,
+                outputs=tuple(map(str, job.output)),
+                resources={name: value for name, value in job.resources.items() if not name.startswith("_")},
+                threads=job.threads,
+                is_local=job.rule.name in workflow._localrules,
+                needs=needs,
+            )
+        return made[job]
+
+    for target in targets:
+        visit(maker[target])
+    return list(made.values())

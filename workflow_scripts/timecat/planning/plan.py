@@ -1,0 +1,133 @@
+"""Make the plan of a study: all of its jobs, those that are left, and what they cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_scripts.timecat.config.reading import load_unique, read_config
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.planning.costs import Costs
+from workflow_scripts.timecat.planning.dag import Dag, DagJob, read_dag
+from workflow_scripts.timecat.planning.jobs import Job, cells_of, left, planned_jobs
+from workflow_scripts.timecat.planning.original import Original, original_procedure
+from workflow_scripts.timecat.planning.rows import RowsOf
+from workflow_scripts.timecat.planning.throughputs import Throughputs
+from workflow_scripts.timecat.planning.work import PlannedStudy
+from workflow_scripts.timecat.study.study import Study
+
+TABLE2 = "table2"
+ALL = "all"  # every table that has no sequences
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A planned study. config: its file. tables: names of those that it is of. jobs: all, in an order in which they can
+    run. left: those that are still to be run. order: the names of all rules, as the Snakefile orders them."""
+
+    config: str
+    tables: tuple[str, ...]
+    order: tuple[str, ...]
+    planned: PlannedStudy
+    jobs: list[Job]
+    left: list[Job]
+    costs: Costs
+    original: Original
+
+    @property
+    def rules(self) -> list[str]:
+        """The names of its jobs' rules, in the Snakefile's order."""
+        present = {job.rule for job in self.jobs}
+        return [rule for rule in self.order if rule in present]
+
+    @property
+    def after_pretraining(self) -> list[Job]:
+        """What is left once checkpoints are there. Writing data sets is ours alone, and takes no GPU."""
+        return [job for job in self.jobs if job.rule != "pretrain"]
+
+    def left_with(self, *rules: str) -> list[Job]:
+        """The jobs that are left once all jobs of these rules have run, and no other."""
+        there = {path for job in self.jobs if job.rule in rules for path in job.dag.outputs}
+        return left(self.jobs, there.__contains__, targets_of(self.planned.study, self.tables))
+
+
+def make_plan(
+    config: str | Path,
+    throughputs: Throughputs,
+    device: str | None = None,
+    given: Mapping[str, tuple[int, ...]] | None = None,
+    root: str | Path = ".",
+    tables: Sequence[str] = (TABLE2,),
+) -> Plan:
+    """Plan the study in a file.
+
+    device: a key of the throughputs (None: the study's default). given: rows (RowsOf). root: the folder in which the
+    study's results and data are looked for. tables: names, or ALL. UserError for what is wrong with any of it.
+    """
+    study = read_study(config)
+    names = _named_tables(study, tables)
+    planned = PlannedStudy(study, RowsOf(study, given, root))
+    graph = read_dag(config, targets_of(study, names), study.paths.root)
+    names = _countable(study, graph, names, leave_out=list(tables) == [ALL])
+    targets = targets_of(study, names)
+    jobs = planned_jobs(graph.needed_for(targets), planned)
+    costs = Costs(planned, throughputs, device)
+    waiting = left(jobs, lambda path: (Path(root) / path).exists(), targets)
+    return Plan(
+        config=str(config),
+        tables=names,
+        order=graph.rules,
+        planned=planned,
+        jobs=jobs,
+        left=waiting,
+        costs=costs,
+        original=original_procedure(planned, jobs, costs),
+    )
+
+
+def read_study(config: str | Path) -> Study:
+    """Read and check a study's file. UserError for what is wrong with it."""
+    file = str(config)
+    try:
+        values = load_unique(file)
+    except OSError as error:
+        raise UserError(f"--configfile: {file} cannot be read ({error.strerror}); correct it") from None
+    return Study(read_config(values, [file]), [file])
+
+
+def targets_of(study: Study, tables: Sequence[str]) -> list[str]:
+    """Return the files that tables are, by their names."""
+    return [study.paths.table.at(table=name).csv for name in tables]
+
+
+def _named_tables(study: Study, tables: Sequence[str]) -> tuple[str, ...]:
+    """Return the tables with ALL spelled out. UserError for one that the study does not have."""
+    known = study.tables.names
+    if list(tables) == [ALL]:
+        return tuple(known)
+    for name in tables:
+        if name not in known:
+            raise UserError(f"--table: {name!r} is not one of the study's tables ({', '.join(known)}); correct it")
+    return tuple(tables)
+
+
+def _countable(study: Study, graph: Dag, tables: tuple[str, ...], leave_out: bool) -> tuple[str, ...]:
+    """Return the tables whose data sets have no sequences. UserError for another, unless it may be left out."""
+    countable = []
+    for name, target in zip(tables, targets_of(study, tables)):
+        data_sets = _data_sets_of(graph.needed_for([target]))
+        data_set = next(filter(study.config.has_sequences, data_sets), None)
+        if data_set is None:
+            countable.append(name)
+        elif not leave_out:
+            more = ", or name the others in calibration.tables" if name == "calibration" else ""
+            raise UserError(
+                f"--table {name}: its data set {data_set!r} has sequences, and a plan counts images; leave that table "
+                f"out{more}"
+            )
+    return tuple(countable)
+
+
+def _data_sets_of(jobs: list[DagJob]) -> list[str]:
+    """Return the data sets that jobs are about, those of the table's columns first."""
+    written = [job.wildcards["data_set"] for job in jobs if "split" in job.wildcards]
+    return [data_set for _, data_set in cells_of(jobs)] + written
