@@ -18,3 +18,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 def root() -> Path:
     """The repository's root."""
     return ROOT
+
+
+@pytest.fixture
+def one_thread():
+    """Let torch compute with one thread, as stages do by default: the number of threads can change last bits."""
+    import torch  # here, because most tests do not need it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

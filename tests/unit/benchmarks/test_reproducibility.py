@@ -7,13 +7,7 @@ import torch
 
 from benchmarks import reproducibility
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_equal_digests_have_equal_letters(monkeypatch):

@@ -10,13 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import stacked_heads
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

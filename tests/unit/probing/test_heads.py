@@ -17,12 +17,7 @@ WEIGHT_DECAYS = [1e-4, 5e-3, 5e-2, 0.5]
 LR = 0.05
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def data(rows=300, widths=(20, 13), classes=7, dtype=torch.float32):

@@ -21,12 +21,7 @@ SEEDS = [2, 550]
 PROTOCOL = made.protocol(seed=7, weight_decays=(1e-3, 0.5), epochs=5, batch_size=16, lr=0.3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def description_of(probe, classes) -> dict:

@@ -74,8 +74,9 @@ class Dag:
 def read_dag(config: str | Path, targets: Sequence[str], results: str = Paths().root) -> Dag:
     """Return the jobs that make ``targets`` (files) where nothing is made yet, for the study in the file ``config``.
 
-    results: the folder that the study's results are in. Neither data nor results are read or written. Relative paths of the config start from the current folder. While it
-    runs, the process has another current folder, so call it from one thread. UserError where Snakemake finds a mistake.
+    results: the folder that the study's results are in. Neither data nor results are read or written. Relative paths of the
+    config start from the current folder. While this runs, the process has another current folder, so call it from one
+    thread. UserError where Snakemake finds a mistake.
     """
     config = Path(config).absolute()
     with tempfile.TemporaryDirectory() as temporary, _process_restored():
