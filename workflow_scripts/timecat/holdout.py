@@ -1,12 +1,15 @@
 """Which training rows the selection holds out: a function of (selection seed, labels), the same for every arm."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.sampling import rows_of_each_class
 
 
-def heldout_rows(labels, seed: int, fraction: float) -> np.ndarray:
+def heldout_rows(labels: Sequence[int] | np.ndarray, seed: int, fraction: float) -> npt.NDArray[np.int64]:
     """Rows held out of a data set's training split, int64, ascending.
 
     labels: class of each row, int [rows]. Of each class the round(n_c * fraction) rows with the smallest hash of (seed,

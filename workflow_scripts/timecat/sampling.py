@@ -1,11 +1,16 @@
 """Samples of rows that are stratified by class or balanced over groups: pure functions of a key or a generator."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from workflow_scripts.timecat import randomness
 
 
-def rows_of_each_class(key: int, labels, wanted) -> np.ndarray:
+def rows_of_each_class(
+    key: int, labels: Sequence[int] | np.ndarray, wanted: Callable[[npt.NDArray[np.int64]], npt.ArrayLike]
+) -> npt.NDArray[np.int64]:
     """Of each class the rows with the smallest hash under ``key``: int64 row numbers, ascending.
 
     labels: class of each row, int [rows]. wanted: function from the classes' numbers of rows (int64 [classes present])
@@ -19,7 +24,7 @@ def rows_of_each_class(key: int, labels, wanted) -> np.ndarray:
     return np.sort(order[rank < np.asarray(wanted(counts))[classes[order]]])
 
 
-def balanced_draw(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def balanced_draw(groups: np.ndarray, random: np.random.Generator) -> npt.NDArray[np.int64]:
     """Rows, ascending: as many of each group (int [rows]) as the smallest has."""
     order = random.permutation(len(groups))
     fewest = np.bincount(groups).min()

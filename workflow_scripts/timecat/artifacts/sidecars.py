@@ -8,15 +8,24 @@ because it is compared.
 
 import contextlib
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.timecat.artifacts.digests import digest, plain
-from workflow_scripts.timecat.artifacts.files import read_json, write_json
+from workflow_scripts.timecat.artifacts.files import PathLike, read_json, write_json
 
 DESCRIBED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "ffcv", "schedulefree")
 
 
-def write_sidecar(artifact, content: str, params, inputs: dict, facts: dict | None = None, device: str = "cpu") -> None:
+def write_sidecar(
+    artifact: PathLike,
+    content: str,
+    params: object,
+    inputs: Mapping[str, Any],
+    facts: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+) -> None:
     """Write ``<artifact>.json``.
 
     content: digest of the decoded content. params: what the stage was told (JSON, and settings). inputs: name -> digest of each
@@ -36,19 +45,20 @@ def write_sidecar(artifact, content: str, params, inputs: dict, facts: dict | No
     )
 
 
-def config_digest(params, inputs: dict) -> str:
+def config_digest(params: object, inputs: Mapping[str, Any]) -> str:
     """What an artifact depends on: the params of its stage and the digests of its inputs, never the whole config."""
     return digest({"params": params, "inputs": inputs})
 
 
-def sidecar_path(artifact) -> Path:
+def sidecar_path(artifact: PathLike) -> Path:
     """Path of an artifact's sidecar."""
     return Path(f"{artifact}.json")
 
 
-def read_sidecar(artifact) -> dict:
+def read_sidecar(artifact: PathLike) -> dict[str, Any]:
     """The sidecar of an artifact, as a dict with at least content, config, params, inputs."""
-    return read_json(sidecar_path(artifact))
+    found: dict[str, Any] = read_json(sidecar_path(artifact))
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -1,9 +1,13 @@
 """Backbones by architecture name: networks that turn images into features, and the classifier that trains them."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
 
+from workflow_scripts.timecat.backbones.backbone import Backbone
 from workflow_scripts.timecat.backbones.catalogue import OWN
 from workflow_scripts.timecat.backbones.sequence_residual import SequenceResidual
 
@@ -16,11 +20,11 @@ class StridedPointwise(nn.Conv2d):
     issue 6035): on CPUs with AVX2 alone, width 4 ended the process.
     """
 
-    def __init__(self, width_in: int, width_out: int, stride: int):
+    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
         super().__init__(width_in, width_out, 1, bias=False)
         self.subsampling = stride
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [rows, width_in, height, width] -> [rows, width_out, height / stride, width / stride], rounded up."""
         # A mean of one pixel each: picked by a slice, its gradient would not lie channels last, and a training step of a small
         # network take a third longer.
@@ -30,29 +34,29 @@ class StridedPointwise(nn.Conv2d):
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left); ``stride`` in the first."""
 
-    def __init__(self, width_in: int, width_out: int, stride: int):
+    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width_in, width_out, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width_out)
         self.conv2 = nn.Conv2d(width_out, width_out, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width_out)
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or width_in != width_out:
             self.shortcut = nn.Sequential(StridedPointwise(width_in, width_out, stride), nn.BatchNorm2d(width_out))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = torch.relu(self.bn1(self.conv1(x)))
         return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
-class SmallResidual(nn.Module):
+class SmallResidual(Backbone):
     """A residual network for images of about 32 px: a stem, then ``blocks`` blocks that each halve the side.
 
     Block b (from 0) has ``width * 2**b`` channels; the features are the means of the last block's maps:
     float32 [batch, width * 2**(blocks - 1)].
     """
 
-    def __init__(self, width: int, blocks: int):
+    def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         widths = [width] + [width * 2**block for block in range(blocks)]
@@ -63,7 +67,7 @@ class SmallResidual(nn.Module):
         # Channels last in memory: on a CPU its convolutions take two thirds of the time.
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         return self.blocks(self.stem(x)).mean(dim=(2, 3))
 
@@ -71,19 +75,22 @@ class SmallResidual(nn.Module):
 class Classifier(nn.Module):
     """A backbone with the linear classifier ``fc`` it is pretrained with: images to logits [batch, classes]."""
 
-    def __init__(self, backbone: nn.Module, classes: int):
+    def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.fc = nn.Linear(backbone.dimension, classes)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc(self.backbone(x))
 
 
-ARCHITECTURES = {"small_residual": SmallResidual, "sequence_residual": SequenceResidual}
+ARCHITECTURES: dict[str, Callable[..., Backbone]] = {
+    "small_residual": SmallResidual,
+    "sequence_residual": SequenceResidual,
+}
 
 
-def build_backbone(settings: dict, image_size: int | None = None) -> nn.Module:
+def build_backbone(settings: Mapping[str, Any], image_size: int | None = None) -> Backbone:
     """The network of a backbone's block of the config, freshly initialised. It has ``dimension``, its feature size.
 
     image_size: side of the images in pixels; architectures that are made for one size (ViT) need it, others take any.

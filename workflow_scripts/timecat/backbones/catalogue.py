@@ -91,7 +91,7 @@ def mistake_in_data(name: str, are_sequences: dict[str, bool]) -> str | None:
 def _timm_names() -> set[str] | None:
     """Names of timm's models, read from its source; None where timm is not installed."""
     found = importlib.util.find_spec("timm")
-    if found is None:
+    if found is None or found.origin is None:
         return None
     text = "\n".join(path.read_text() for path in (Path(found.origin).parent / "models").glob("*.py"))
     return set(re.findall(r"^@register_model\ndef (\w+)\(", text, re.MULTILINE))

@@ -1,6 +1,8 @@
 """How a network begins: LeCun's truncated normal and residual branches that start at zero, as AlgoPerf's ResNet-50 has it."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +18,7 @@ CLASSIFIER_STD = 0.01
 
 
 def initial_classifier(
-    backbone: dict,
+    backbone: Mapping[str, Any],
     classes: int,
     seed: int,
     image_size: int | None = None,
@@ -35,7 +37,7 @@ def initial_classifier(
     return model
 
 
-def initialise(model: nn.Module, initialisation: str, zero_gamma: bool) -> None:
+def initialise(model: Classifier, initialisation: str, zero_gamma: bool) -> None:
     """Initialise a Classifier anew, in place, from torch's global generator.
 
     initialisation: "library" leaves what its makers do; "lecun_normal" draws every convolution from a normal cut at two
@@ -67,8 +69,8 @@ def lecun_normal(layer: _ConvNd) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def last_batch_norms(model: nn.Module) -> list[nn.Module]:
+def last_batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
     """The last batch norm of each residual branch: bn3, or bn2 where a block has two (the names of He et al.'s blocks,
     in torchvision, in timm and here)."""
     blocks = [module for module in model.modules() if hasattr(module, "bn2")]
-    return [block.bn3 if hasattr(block, "bn3") else block.bn2 for block in blocks]
+    return [getattr(block, "bn3" if hasattr(block, "bn3") else "bn2") for block in blocks]

@@ -5,10 +5,13 @@ Weights are never downloaded. What is made is the library's own module, with its
 the place of its classifier; so its features are what the classifier would get.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from workflow_scripts.timecat.backbones import catalogue
+from workflow_scripts.timecat.backbones.backbone import Backbone, as_backbone
 from workflow_scripts.timecat.errors import UserError
 
 DEFAULT_SIZE = 224  # pixels; what the libraries make their models for
@@ -16,7 +19,7 @@ CLASSES = 1000  # of the classifier that is built and removed
 WITH_AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
 
 
-def build_library_backbone(architecture: str, width: int = 1, image_size: int | None = None) -> nn.Module:
+def build_library_backbone(architecture: str, width: int = 1, image_size: int | None = None) -> Backbone:
     """A freshly initialised model of a library: images float32 [b, 3, s, s] to features [b, dimension].
 
     It has ``dimension``, found by a forward pass. width: multiple of all channels of a torchvision ResNet. image_size:
@@ -31,19 +34,19 @@ def build_library_backbone(architecture: str, width: int = 1, image_size: int | 
             model = _torchvision_model(architecture, width, size)
         else:
             model = _timm_model(architecture, size)
-        model.dimension = _found_dimension(model, size)
+        dimension = _found_dimension(model, size)
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
             f"backbone {architecture} cannot be made for images of {size} px ({error}); choose another transform.size, of "
             "the source and of all targets, or another backbone"
         ) from error
-    return model
+    return as_backbone(model, dimension)
 
 
 def _torchvision_model(architecture: str, width: int, size: int) -> nn.Module:
     from torchvision.models import get_model
 
-    options = {}
+    options: dict[str, Any] = {}
     if architecture.startswith("vit_"):
         options["image_size"] = size
     elif architecture == "maxvit_t":
@@ -89,14 +92,13 @@ def _widen(model: nn.Module, factor: int) -> None:
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Conv2d):
+                # Any, since torch declares its own pairs as tuples of any length.
+                geometry: tuple[Any, Any, Any, Any] = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
                 wide = nn.Conv2d(
                     layer.in_channels if layer.in_channels == 3 else layer.in_channels * factor,
                     layer.out_channels * factor,
-                    layer.kernel_size,
-                    layer.stride,
-                    layer.padding,
-                    layer.dilation,
-                    layer.groups,
+                    *geometry,
+                    groups=layer.groups,
                     bias=layer.bias is not None,
                 )
                 nn.init.kaiming_normal_(wide.weight, mode="fan_out", nonlinearity="relu")
@@ -129,7 +131,7 @@ def _found_dimension(model: nn.Module, size: int) -> int:
 def refuse_other_sizes(model: nn.Module, architecture: str, size: int) -> None:
     """Make the model answer an image of another size with a sentence instead of its own assertion."""
 
-    def check(module, inputs):
+    def check(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         if inputs[0].shape[-1] != size:
             raise UserError(
                 f"backbone {architecture} was made for images of {size} px and is given {inputs[0].shape[-1]} px: set "

@@ -4,8 +4,11 @@ Imported only when a study asks for one, for torchvision costs seconds. Names of
 models, and in the place of the classifier stands an identity.
 """
 
+from typing import Any
+
 from torch import nn
 
+from workflow_scripts.timecat.backbones.backbone import Backbone, as_backbone
 from workflow_scripts.timecat.backbones.catalogue import SMALL_VIT
 from workflow_scripts.timecat.backbones.library import DEFAULT_SIZE, refuse_other_sizes
 from workflow_scripts.timecat.errors import UserError
@@ -14,7 +17,7 @@ MLP_RATIO = 4  # of a transformer block's hidden features to its width, as in al
 SQUEEZE = 0.25  # of a block's input channels, as in all RegNetY
 
 
-def build_small_backbone(architecture: str, image_size: int | None = None, **settings) -> nn.Module:
+def build_small_backbone(architecture: str, image_size: int | None = None, **settings: Any) -> Backbone:
     """A freshly initialised network: images float32 [b, 3, s, s] to features [b, dimension], which it has as ``dimension``.
 
     settings: the other keys of its block of the config. image_size: side s in pixels; a ViT takes no other. UserError if
@@ -25,7 +28,7 @@ def build_small_backbone(architecture: str, image_size: int | None = None, **set
     return _regnet(**settings)
 
 
-def _vision_transformer(size: int, patch: int, width: int, depth: int, heads: int) -> nn.Module:
+def _vision_transformer(size: int, patch: int, width: int, depth: int, heads: int) -> Backbone:
     """Features are the class token after the last layer norm (Dosovitskiy et al. 2021)."""
     from torchvision.models.vision_transformer import VisionTransformer
 
@@ -36,12 +39,11 @@ def _vision_transformer(size: int, patch: int, width: int, depth: int, heads: in
         )
     model = VisionTransformer(size, patch, depth, heads, width, MLP_RATIO * width)
     model.heads.head = nn.Identity()
-    model.dimension = width
     refuse_other_sizes(model, SMALL_VIT, size)
-    return model
+    return as_backbone(model, width)
 
 
-def _regnet(stem: int, widths: list[int], depths: list[int], group_width: int, squeeze_excite: bool) -> nn.Module:
+def _regnet(stem: int, widths: list[int], depths: list[int], group_width: int, squeeze_excite: bool) -> Backbone:
     """Features are the means of the last stage's maps (Radosavovic et al. 2020)."""
     from torchvision.models.regnet import BlockParams, RegNet
 
@@ -51,5 +53,4 @@ def _regnet(stem: int, widths: list[int], depths: list[int], group_width: int, s
         BlockParams(depths, widths, [group_width] * stages, [1.0] * stages, [2] * stages, ratio), stem_width=stem
     )
     model.fc = nn.Identity()
-    model.dimension = widths[-1]
-    return model
+    return as_backbone(model, widths[-1])

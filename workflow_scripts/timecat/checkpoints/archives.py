@@ -8,14 +8,21 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import PurePosixPath
+from typing import IO
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 
 LISTED = 3  # names in a sentence
 
 
-def extract_member(archive, wanted: str, target) -> str:
+Member = tuple[str, bool, bool, Callable[[], IO[bytes]]]
+
+
+def extract_member(archive: PathLike, wanted: str, target: PathLike) -> str:
     """Write the file ``wanted`` of an archive to the path ``target``; return its whole name there.
 
     Archives often hold everything in one folder more: a member whose path ends with ``wanted`` is taken, if there is one
@@ -27,7 +34,7 @@ def extract_member(archive, wanted: str, target) -> str:
             f"`checkpoints.path` is {wanted!r}, which leaves the archive's folder; write a path inside of it"
         )
     wanted = posixpath.normpath(wanted)
-    taken, names = None, []
+    taken, names = None, list[str]()
     try:
         with _members(archive) as members:
             for name, is_file, is_link, open_member in members:
@@ -55,22 +62,29 @@ def extract_member(archive, wanted: str, target) -> str:
 
 
 @contextlib.contextmanager
-def _members(archive):
+def _members(archive: PathLike) -> Iterator[Iterator[Member]]:
     """The members of an archive, in its order: (name, whether it is a file, whether a link, how to open it)."""
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
             yield (
-                (member.name, member.isfile(), member.issym() or member.islnk(), lambda m=member: tar.extractfile(m))
+                (member.name, member.isfile(), member.issym() or member.islnk(), partial(_opened, tar, member))
                 for member in tar
             )
     elif zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             yield (
-                (info.filename, not info.is_dir(), _is_zip_link(info), lambda i=info: zipped.open(i))
+                (info.filename, not info.is_dir(), _is_zip_link(info), partial(zipped.open, info))
                 for info in zipped.infolist()
             )
     else:
         raise UserError(f"{archive} is neither a .tar nor a .zip; if it is the checkpoint itself, write it as `path`")
+
+
+def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    file = tar.extractfile(member)
+    if file is None:
+        raise tarfile.ReadError(f"{member.name} holds no data")
+    return file
 
 
 def _is_zip_link(info: zipfile.ZipInfo) -> bool:
@@ -88,7 +102,7 @@ def _stays_inside(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
-def _check(archive, name: str, is_file: bool, is_link: bool) -> None:
+def _check(archive: PathLike, name: str, is_file: bool, is_link: bool) -> None:
     if not _stays_inside(name):
         raise UserError(f"{archive}: its member {name!r} leaves the folder; such an archive is not unpacked")
     if is_link or not is_file:

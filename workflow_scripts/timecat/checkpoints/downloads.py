@@ -10,9 +10,11 @@ import os
 import time
 import urllib.error
 import urllib.request
+from email.message import Message
 from pathlib import Path
+from typing import IO, Any, TypedDict
 
-from workflow_scripts.timecat.artifacts.files import read_json, write_json
+from workflow_scripts.timecat.artifacts.files import PathLike, read_json, write_json
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.command import log
 from workflow_scripts.timecat.runtime.progress import Progress
@@ -30,7 +32,14 @@ class _Interrupted(Exception):
     """The transfer ended early; another attempt may go on."""
 
 
-def download(url: str, path, sha256: str = "", pause: float = 1.0) -> dict:
+class Downloaded(TypedDict):
+    """The size and the SHA-256 (hex) of what has come."""
+
+    bytes: int
+    sha256: str
+
+
+def download(url: str, path: PathLike, sha256: str = "", pause: float = 1.0) -> Downloaded:
     """Bring what is at ``url`` (http, https) to ``path``. Returns {"bytes": size, "sha256": hex}.
 
     sha256: what it must be, or "". pause: seconds before the second attempt, doubled for each after that. Raises
@@ -100,7 +109,7 @@ def _transfer(url: str, part: Path, about: Path) -> None:
         raise _Interrupted(f"the connection ended at {have} of {total} bytes")
 
 
-def _request(url: str, have: int, known: dict | None) -> urllib.request.Request:
+def _request(url: str, have: int, known: dict[str, Any] | None) -> urllib.request.Request:
     """Return a request for the bytes after the first ``have`` of a known file, or for all of it."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "timecat"}
     # Without a size or a validator nothing would tell that the rest is of another file.
@@ -111,7 +120,7 @@ def _request(url: str, have: int, known: dict | None) -> urllib.request.Request:
     return urllib.request.Request(url, headers=headers)
 
 
-def _check_refusal(error: urllib.error.HTTPError, url: str, part: Path, known: dict | None) -> None:
+def _check_refusal(error: urllib.error.HTTPError, url: str, part: Path, known: dict[str, Any] | None) -> None:
     """Return if the server refuses because ``part`` is complete; raise _Interrupted or UserError otherwise."""
     if error.code == 416:  # nothing is left to send: the part is whole, or of another file
         have = _size(part)
@@ -126,7 +135,7 @@ def _check_refusal(error: urllib.error.HTTPError, url: str, part: Path, known: d
     ) from None
 
 
-def _copy(response, file, have: int, total: int | None, title: str) -> int:
+def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, total: int | None, title: str) -> int:
     """Write what comes; return the size then. What has come stays in the file when the connection breaks."""
     progress = Progress(total, f"download of {title}", "bytes", done=have) if total else None
     while data := response.read1(CHUNK):
@@ -139,14 +148,14 @@ def _copy(response, file, have: int, total: int | None, title: str) -> int:
     return have
 
 
-def _continues(headers, have: int, known: dict) -> bool:
+def _continues(headers: Message, have: int, known: dict[str, Any]) -> bool:
     """Whether a partial answer begins where the part ends and is of the file that the part is of."""
     answer = headers.get("Content-Range") or ""
     pairs = [(known[name], headers.get(name)) for name in VALIDATORS] + [(known["total"], _total_of(answer))]
     return answer.startswith(f"bytes {have}-") and all(old == new for old, new in pairs if old and new)
 
 
-def _if_range(known: dict) -> str | None:
+def _if_range(known: dict[str, Any]) -> str | None:
     """The condition under which a server sends the rest: a strong ETag (a weak one must not stand there), else the time."""
     etag = known["ETag"]
     return etag if etag and not etag.startswith("W/") else known["Last-Modified"]
@@ -161,7 +170,7 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() else None
 
 
-def _read_about(about: Path, url: str) -> dict | None:
+def _read_about(about: Path, url: str) -> dict[str, Any] | None:
     """What a part is of; None if it is of another URL or nobody knows."""
     try:
         known = read_json(about)

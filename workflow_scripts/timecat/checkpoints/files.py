@@ -1,12 +1,20 @@
 """Weights for inference: safetensors files that say what they are, so that whoever reads one needs no config."""
 
 import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
 from workflow_scripts.timecat.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def write_weights(path, model, description: dict) -> str:
+    from workflow_scripts.timecat.backbones.backbone import Backbone
+
+
+def write_weights(path: PathLike, model: "nn.Module", description: Mapping[str, Any]) -> str:
     """Write a Classifier's weights with ``description`` as their metadata; return the digest of the content.
 
     description: backbone (its settings), recipe, image_size (side of the images, pixels), source, seed, step, classes,
@@ -15,7 +23,7 @@ def write_weights(path, model, description: dict) -> str:
     return write_tensors(path, model.state_dict(), description)
 
 
-def read_description(path) -> dict:
+def read_description(path: PathLike) -> dict[str, Any]:
     """The metadata of a weights file."""
     import safetensors
 
@@ -23,10 +31,11 @@ def read_description(path) -> dict:
         metadata = file.metadata() or {}
     if "timecat" not in metadata:
         raise UserError(f"{path} was not written by this workflow: it has no description; pretrain or import it again")
-    return json.loads(metadata["timecat"])
+    description: dict[str, Any] = json.loads(metadata["timecat"])
+    return description
 
 
-def read_backbone(path):
+def read_backbone(path: PathLike) -> "tuple[Backbone, dict[str, Any]]":
     """(backbone in evaluation mode on the CPU, its description) of a weights file."""
     import safetensors.torch
 

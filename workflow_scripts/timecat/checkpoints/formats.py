@@ -8,9 +8,11 @@ import dataclasses
 import json
 import re
 import zipfile
+from typing import Any
 
 import torch
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.command import log
 
@@ -30,14 +32,14 @@ class PublishedWeights:
     """What a file holds. tensors: key -> tensor. others: keys beside them that hold none. stated: global_step, seed, step
     as far as the file states them. container, wrapper: how the tensors were packed."""
 
-    tensors: dict
+    tensors: dict[str, torch.Tensor]
     others: list[str]
     stated: dict[str, int]
     container: str
     wrapper: str = ""
 
 
-def read_published(path, shown: str | None = None) -> PublishedWeights:
+def read_published(path: PathLike, shown: str | None = None) -> PublishedWeights:
     """Read a file of weights onto the CPU. UserError if it is none, or asks for more than weights to be made.
 
     shown: what messages call it (default: the path).
@@ -55,7 +57,7 @@ def read_published(path, shown: str | None = None) -> PublishedWeights:
     raise UserError(f"{shown} is neither a torch nor a safetensors file{instead}: put the right one there")
 
 
-def _read_safetensors(path, shown: str) -> PublishedWeights:
+def _read_safetensors(path: PathLike, shown: str) -> PublishedWeights:
     import safetensors
 
     try:
@@ -69,7 +71,7 @@ def _read_safetensors(path, shown: str) -> PublishedWeights:
     return PublishedWeights(tensors, [], stated, "safetensors", "timecat" if ours else "")
 
 
-def _load(path, shown: str):
+def _load(path: PathLike, shown: str) -> Any:
     """A torch file's object, by the restricted reader."""
     try:
         # An open file, because torch.load goes by the name of a path.
@@ -94,7 +96,7 @@ def _load(path, shown: str):
     )
 
 
-def _numpy_scalars() -> list:
+def _numpy_scalars() -> list[Any]:
     """What a pickled NumPy number is made with: the function under its old and its new name, and the number types."""
     import numpy as np
 
@@ -104,13 +106,13 @@ def _numpy_scalars() -> list:
     return [*((scalar, name) for name in names), np.dtype, *sorted(types, key=lambda kind: kind.__name__)]
 
 
-def _unwrapped(shown: str, value, container: str) -> PublishedWeights:
+def _unwrapped(shown: str, value: Any, container: str) -> PublishedWeights:
     """The state dict inside of what a torch file holds."""
     if isinstance(value, dict) and OUR_STATE <= value.keys():
         raise UserError(
             f"{shown} is a training state, whose weights are not those for inference; take the .safetensors beside it"
         )
-    stated, wrappers = {}, []
+    stated, wrappers = dict[str, int](), list[str]()
     while True:
         if not isinstance(value, dict):
             raise UserError(f"{shown} holds a {type(value).__name__}, not a dict of weights; save a state dict")
@@ -129,7 +131,7 @@ def _unwrapped(shown: str, value, container: str) -> PublishedWeights:
     return PublishedWeights(tensors, others, stated, container, ".".join(wrappers))
 
 
-def _whole_number(value) -> int | None:
+def _whole_number(value: Any) -> int | None:
     """A number of any kind (Python's, NumPy's, a tensor of one) as an int; None if it is none."""
     try:
         return int(value)
@@ -137,7 +139,7 @@ def _whole_number(value) -> int | None:
         return None
 
 
-def _warn_of_training_point(shown: str, saved: dict) -> None:
+def _warn_of_training_point(shown: str, saved: dict[str, Any]) -> None:
     """Say so if a schedule-free optimizer beside the weights was in training mode: they are then not its average."""
     pending = [value for key, value in saved.items() if str(key).startswith("optimizer")]
     while pending:

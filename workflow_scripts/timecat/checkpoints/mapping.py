@@ -7,6 +7,7 @@ heads beside it. The prefix is found, not listed: the one under which most of th
 import collections
 import dataclasses
 import itertools
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 import torch
@@ -20,22 +21,25 @@ CLASSIFIER = "fc"  # what ours and torchvision's ResNets call it
 COUNTER = "num_batches_tracked"  # batch norm's; files from before torch 0.4.1 lack it, and inference does not read it
 LISTED = 8  # keys in a sentence; the log has them all
 
+Tensors = dict[str, torch.Tensor]  # by name
+Layers = list[tuple[str, str]]  # of names.layers_of
+
 
 @dataclasses.dataclass
 class Placed:
     """backbone: name in the backbone -> tensor, complete. classifier: fc.weight and fc.bias, or empty. prefix: what the
     backbone's layers stood under. left_out: keys of the file that were not taken."""
 
-    backbone: dict
-    classifier: dict
+    backbone: Tensors
+    classifier: Tensors
     prefix: str
     left_out: list[str]
 
 
 def place(
-    tensors: dict,
+    tensors: Tensors,
     others: list[str],
-    wanted: dict,
+    wanted: Tensors,
     dimension: int,
     ignored: list[str],
     path: str,
@@ -50,7 +54,7 @@ def place(
     """
     keys = [*tensors, *others]
     prefix = _prefix([key for key in keys if not _matches(_spellings(key), ignored)], wanted, path)
-    backbone, rest, layers = {}, {}, layers_of(wanted)
+    backbone, rest, layers = Tensors(), dict[str, list[str]](), layers_of(wanted)
     for key in keys:
         name = _in_backbone(key, prefix, wanted, layers)
         if name is None or key not in tensors:
@@ -72,9 +76,9 @@ def place(
     return Placed(backbone, classifier, prefix, list(rest))
 
 
-def _prefix(keys: list[str], wanted: dict, path: str) -> str:
+def _prefix(keys: list[str], wanted: Tensors, path: str) -> str:
     """The prefix under which most of the wanted names stand."""
-    counts, layers = collections.Counter(), layers_of(wanted)
+    counts, layers = collections.Counter[str](), layers_of(wanted)
     for key in keys:
         parts = renamed(key, layers).split(".")
         for first in range(len(parts)):
@@ -95,7 +99,7 @@ def _prefix(keys: list[str], wanted: dict, path: str) -> str:
     return best[0][0]
 
 
-def _in_backbone(key: str, prefix: str, wanted: dict, layers) -> str | None:
+def _in_backbone(key: str, prefix: str, wanted: Tensors, layers: Layers) -> str | None:
     """A key's name in the backbone; None if it has none."""
     name = renamed(key, layers)
     return name[len(prefix) :] if name.startswith(prefix) and name[len(prefix) :] in wanted else None
@@ -113,7 +117,9 @@ def _matches(spellings: list[str], patterns: list[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in spellings for pattern in patterns)
 
 
-def _take_classifier(tensors: dict, rest: dict, prefix: str, dimension: int, names) -> tuple[dict, dict]:
+def _take_classifier(
+    tensors: Tensors, rest: dict[str, list[str]], prefix: str, dimension: int, names: Iterable[str]
+) -> tuple[Tensors, dict[str, list[str]]]:
     """(fc.weight and fc.bias, or nothing if none fits; the other keys). It stands beside the backbone's layers, or, as in
     our own files, beside the backbone."""
     for outer, name in itertools.product((prefix, prefix.removesuffix("backbone.")), names):
@@ -144,7 +150,7 @@ def _some(keys: list[str]) -> str:
     return ", ".join(keys[:LISTED]) + (f" and {len(keys) - LISTED} more" if len(keys) > LISTED else "")
 
 
-def _check_shapes(path: str, backbone: dict, wanted: dict) -> None:
+def _check_shapes(path: str, backbone: Tensors, wanted: Tensors) -> None:
     other = [
         f"{name} is {list(value.shape)} and must be {list(wanted[name].shape)}"
         for name, value in backbone.items()
@@ -162,7 +168,7 @@ def _check_shapes(path: str, backbone: dict, wanted: dict) -> None:
         )
 
 
-def _as_wanted(backbone: dict, wanted: dict) -> dict:
+def _as_wanted(backbone: Tensors, wanted: Tensors) -> Tensors:
     """The backbone's tensors in its own order and number types; counters that the file lacks are 0."""
     return {
         name: backbone[name].detach().to(own.dtype) if name in backbone else torch.zeros(own.shape, dtype=own.dtype)
@@ -170,7 +176,7 @@ def _as_wanted(backbone: dict, wanted: dict) -> dict:
     }
 
 
-def _check_values(path: str, tensors: dict) -> None:
+def _check_values(path: str, tensors: Tensors) -> None:
     """UserError for values that no trained network has: infinite or no numbers, variances that are not positive."""
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
@@ -181,6 +187,6 @@ def _check_values(path: str, tensors: dict) -> None:
             )
 
 
-def counts_of(backbone: dict) -> tuple[int, int]:
+def counts_of(backbone: Tensors) -> tuple[int, int]:
     """(convolutions, batch norms) of a backbone's tensors."""
     return sum(value.dim() == 4 for value in backbone.values()), sum(name.endswith("running_var") for name in backbone)

@@ -5,6 +5,7 @@ and of torchvision before its blocks had their MLP as a sequence, which are the 
 """
 
 import re
+from collections.abc import Collection, Iterable
 
 # What a backbone's layers are told by -> (what stands in a file, the same in the backbone), tried in turn.
 LAYOUTS = {
@@ -38,13 +39,13 @@ LAYOUTS = {
 }
 
 
-def layers_of(wanted) -> list[tuple[str, str]]:
+def layers_of(wanted: Collection[str]) -> list[tuple[str, str]]:
     """What to rename for a backbone of these names of weights: pairs of a pattern and what stands for it."""
     pairs = (rules for mark, rules in LAYOUTS.items() if any(mark in name for name in wanted))
     return [pair for rules in pairs for pair in rules]
 
 
-def renamed(key: str, layers) -> str:
+def renamed(key: str, layers: Iterable[tuple[str, str]]) -> str:
     """A file's key with the backbone's names of layers; as it is where it has those already."""
     for pattern, ours in layers:
         key = re.sub(pattern, ours, key)

@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.forkserver import client
@@ -20,7 +22,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, allow_abbrev=False)
 
 
-def json_value(text: str):
+def json_value(text: str) -> Any:
     """argparse type: any JSON value."""
     try:
         return json.loads(text)
@@ -33,7 +35,7 @@ def log(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-_work_began = None  # what _clocks() said then
+_work_began: tuple[float, float] | None = None  # what _clocks() said then
 forked = False  # whether this process is a fork of the forkserver
 
 
@@ -71,7 +73,7 @@ def threads_live_on(live_on: bool) -> None:
     _threads_live_on = live_on
 
 
-def run(main) -> None:
+def run(main: Callable[[], object]) -> None:
     """Run a stage's ``main()`` and log what it took; what the user can mend ends it with a sentence and exit code 1, without a traceback.
 
     Where Snakemake has started a forkserver, a fork of that does all this and the process ends here.
@@ -100,7 +102,7 @@ def status_of(error: BaseException) -> int:
     return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
 
 
-def _run(main) -> None:
+def _run(main: Callable[[], object]) -> None:
     try:
         main()
         _log_work()

@@ -11,15 +11,17 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.runtime.command import log
 
 # The number of devices to pretend, for tests on machines without any: everything here is as with GPUs, but what is computed
 # "on" them is computed on the CPU.
 PRETENDED = "TIMECAT_PRETENDED_DEVICES"
 
-_held = []  # open lock files: closing one would give its device back
+_held: list[TextIOWrapper] = []  # open lock files: closing one would give its device back
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ def _identity(name: str, listed: dict[str, str]) -> str:
     return listed.get(name) or (by_prefix[0] if by_prefix else name)
 
 
-def acquire(requested: int, devices: dict[str, str] | None = None, folder=None, poll_seconds: float = 1.0) -> str:
+def acquire(
+    requested: int, devices: dict[str, str] | None = None, folder: PathLike | None = None, poll_seconds: float = 1.0
+) -> str:
     """Confine this process to ``requested`` GPUs, as ``lease`` does, and return its torch device, "cuda" or "cpu"."""
     return lease(requested, devices, folder, poll_seconds).kind
 
@@ -72,7 +76,7 @@ def acquire(requested: int, devices: dict[str, str] | None = None, folder=None, 
 def lease(
     requested: int,
     devices: dict[str, str] | None = None,
-    folder=None,
+    folder: PathLike | None = None,
     poll_seconds: float = 1.0,
     usable: Callable[[int], int] = lambda count: count,
 ) -> Lease:
@@ -101,7 +105,7 @@ def lease(
     return Lease("cpu" if pretended else "cuda", chosen)
 
 
-def _lock_folder(folder) -> Path:
+def _lock_folder(folder: PathLike | None) -> Path:
     # Not the folder that TMPDIR names: schedulers give each job its own, and all must meet here.
     folder = Path(folder or f"/tmp/timecat-gpu-{os.getuid()}")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -70,7 +70,7 @@ def _end_with_the_leader() -> None:
     os._exit(1)
 
 
-def start_others(node: Node, module: str) -> subprocess.Popen:
+def start_others(node: Node, module: str) -> subprocess.Popen[bytes]:
     """From the leader: run ``module`` with this command line on every other node; one srun stands for all of them."""
     others = node.total - 1
     words = ["srun", "--overlap", f"--ntasks={others}", "--ntasks-per-node=1", f"--nodes={others}"]

@@ -10,9 +10,11 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
-from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.artifacts.files import PathLike, write_bytes
 from workflow_scripts.timecat.runtime.command import log
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)  # what schedulers and Ctrl-C send
@@ -21,7 +23,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)  # what schedulers and Ctrl-C send
 class TrainingLog:
     """A JSON-lines file that grows beside its final name and takes it when it is complete."""
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
         self.partial = self.path.with_name(f".{self.path.name}.partial")
         self.partial.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +43,7 @@ class TrainingLog:
         os.fsync(self.file.fileno())
         return self.file.tell()
 
-    def add(self, **values) -> None:
+    def add(self, **values: object) -> None:
         """Append a line."""
         self.file.write((json.dumps(values) + "\n").encode())
 
@@ -59,13 +61,14 @@ class ResumeFile:
     way; a second one ends it at once.
     """
 
-    def __init__(self, output, seconds: float):
+    def __init__(self, output: PathLike, seconds: float) -> None:
         output = Path(output)
         self.path = output.with_name(f".{output.name}.resume.pt")
-        self.seconds, self.saved_at, self.asked_to_end = seconds, time.monotonic(), None
+        self.seconds, self.saved_at = seconds, time.monotonic()
+        self.asked_to_end: int | None = None
         self.handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
 
-    def _on_signal(self, number, frame):
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.asked_to_end = number
         self.stop_watching()
 
@@ -78,7 +81,7 @@ class ResumeFile:
         """What was saved, or None."""
         return self.path.read_bytes() if self.path.exists() else None
 
-    def offer(self, make_bytes, step: int, due: bool = False) -> None:
+    def offer(self, make_bytes: Callable[[], bytes], step: int, due: bool = False) -> None:
         """Save ``make_bytes()`` if it is time to (or ``due``); end the process if it was asked to."""
         if due or self.asked_to_end or time.monotonic() - self.saved_at >= self.seconds:
             write_bytes(self.path, make_bytes())

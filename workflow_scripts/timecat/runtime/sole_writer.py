@@ -6,13 +6,16 @@ A job whose Snakemake was killed lives on and still writes; the job that is star
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.runtime.command import log
 
 
 @contextlib.contextmanager
-def sole_writer(folder, *stems: str):
+def sole_writer(folder: PathLike, *stems: str) -> Iterator[None]:
     """Hold the only right to write files of ``folder`` that begin with one of ``stems``; wait for whoever has it.
 
     The right is a lock on ``.<first stem>lock``, which the kernel drops however the process ends. When it is had,
@@ -33,7 +36,7 @@ def sole_writer(folder, *stems: str):
         lock.close()
 
 
-def _lock(path: Path):
+def _lock(path: Path) -> TextIOWrapper:
     while True:
         lock = open(path, "w")
         try:

@@ -15,9 +15,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import nodes
@@ -49,9 +51,10 @@ class World:
 
     def connect(self) -> None:
         """Meet the others. After torch is set up, for it starts CUDA."""
-        if self.size == 1:
+        if self.size == 1 or self.meeting_point is None:
             return
         import torch
+        import torch.distributed
 
         # The others wait while the leader saves its state, however slow the disk; one that fails is noticed otherwise
         # (_watch).
@@ -65,6 +68,7 @@ class World:
         if host in ("", "127.0.0.1"):
             # The name that a laptop or a container gives itself often leads nowhere.
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        store: torch.distributed.Store
         if host:
             store = torch.distributed.TCPStore(host, int(port), self.size, self.leads, timeout=patience)
         else:
@@ -82,7 +86,7 @@ class World:
             torch.distributed.destroy_process_group()
             threads_live_on(False)
 
-    def from_leader(self, value=None):
+    def from_leader(self, value: Any = None) -> Any:
         """The leader's ``value`` (whatever can be pickled), in every process."""
         if self.size == 1:
             return value
@@ -128,7 +132,7 @@ def follow() -> World:
 
 
 @contextlib.contextmanager
-def lead(module: str, device: str, size: int, node: nodes.Node | None = None):
+def lead(module: str, device: str, size: int, node: nodes.Node | None = None) -> Iterator[World]:
     """Yield this process's world, the leader's, of ``size`` processes that run ``module`` with its command line.
 
     node: of several that share the work; size is then of this node alone, and the leader of node 0 leads all.
@@ -166,14 +170,19 @@ def lead(module: str, device: str, size: int, node: nodes.Node | None = None):
                 process.wait()
 
 
-def _start(module: str, world: World, local_rank: int) -> subprocess.Popen:
-    told = {RANK: world.rank + local_rank, SIZE: world.size, LOCAL_RANK: local_rank, LEADER: os.getpid()}
+def _start(module: str, world: World, local_rank: int) -> subprocess.Popen[bytes]:
+    told: dict[str, object] = {
+        RANK: world.rank + local_rank,
+        SIZE: world.size,
+        LOCAL_RANK: local_rank,
+        LEADER: os.getpid(),
+    }
     told |= {DEVICE: world.device, MEETING_POINT: world.meeting_point}
     environment = os.environ | {name: str(value) for name, value in told.items()}
     return subprocess.Popen([sys.executable, "-m", module, *sys.argv[1:]], env=environment, stdout=subprocess.DEVNULL)
 
 
-def _failure(others: list[subprocess.Popen], seconds: float = 0.0) -> int | None:
+def _failure(others: list[subprocess.Popen[bytes]], seconds: float = 0.0) -> int | None:
     """The status of a process that has failed, or that fails within some seconds; None where there is none."""
     until = time.monotonic() + seconds
     while True:
@@ -183,7 +192,7 @@ def _failure(others: list[subprocess.Popen], seconds: float = 0.0) -> int | None
         time.sleep(0.05)
 
 
-def _watch(others: list[subprocess.Popen], leaving: threading.Event, folder: str) -> None:
+def _watch(others: list[subprocess.Popen[bytes]], leaving: threading.Event, folder: str) -> None:
     """End this process if one of the others fails: it would wait for it for ever."""
     while not leaving.wait(0.2):
         if (status := _failure(others)) is not None and not leaving.wait(SECONDS_TO_SAY_WHY):

@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import sys
+from types import FrameType
+from typing import Any, Self
 
 ADDRESS = "TIMECAT_FORKSERVER"  # in the environment: the socket's path
 PYTHON = "TIMECAT_FORKSERVER_PYTHON"  # which Python the server is: another one has other packages
@@ -48,7 +50,7 @@ def hand_over() -> None:
         _end_with(int(status or 1))
 
 
-def _request(module: str) -> dict:
+def _request(module: str) -> dict[str, Any]:
     """Return what the fork needs to be this process."""
     umask = os.umask(0)
     os.umask(umask)
@@ -68,33 +70,32 @@ class _Signals:
     When the context ends, handlers are as before, and what was held back and passed to no fork reaches this process.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.held: list[int] = []
         self.fork: int | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         heeded = [number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores one
         self.before = {number: signal.signal(number, self._came) for number in heeded}
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-        for number in self.held:
-            signal.raise_signal(number)
+        for held in self.held:
+            signal.raise_signal(held)
 
     def pass_on_to(self, fork: int) -> None:
         """Pass the signals that came so far, and those that come, on to a fork."""
         self.fork = fork
         self._pass_on()
 
-    def _came(self, number, _frame) -> None:
+    def _came(self, number: int, _frame: FrameType | None) -> None:
         self.held.append(number)
-        if self.fork is not None:
-            self._pass_on()
+        self._pass_on()
 
     def _pass_on(self) -> None:
-        while self.held:
+        while self.held and self.fork is not None:
             number = self.held.pop(0)
             with contextlib.suppress(ProcessLookupError):  # it has ended by now
                 # A Ctrl-C reaches all processes of a terminal's job, so those that the stage has started, too.

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.timecat.runtime.forkserver.client import ADDRESS, PYTHON, READ_ONCE
 
@@ -34,9 +35,8 @@ PRELOADED = (
     "pydantic.type_adapter",
 )
 LARGEST_REQUEST = 2**24  # bytes
-_running = (
-    None  # the server that this process has started: its standard input is open for as long as this process lives
-)
+# The server that this process has started: its standard input is open for as long as this process lives.
+_running: subprocess.Popen[bytes] | None = None
 
 
 def start() -> None:
@@ -107,7 +107,8 @@ class Server:
         if self.closing:  # it was told both at once
             return
         connection, _ = self.listening.accept()
-        streams, pid = [], None
+        streams: list[int] = []
+        pid = None
         try:
             length, streams, *_ = socket.recv_fds(connection, 4, 3)
             request = json.loads(_read(connection, int.from_bytes(length, "big")))
@@ -179,7 +180,7 @@ def _read(connection: socket.socket, length: int) -> bytes:
     return b"".join(parts)
 
 
-def _become(request: dict, streams: list[int], held: list[int]) -> None:
+def _become(request: dict[str, Any], streams: list[int], held: list[int]) -> None:
     """In a fork: be the process that asked, and run its module; does not return. held: descriptors of the server's."""
     status = 1
     try:
