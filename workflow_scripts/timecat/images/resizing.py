@@ -5,7 +5,10 @@ blocks. The functions here are torchvision's on tensors; they differ from Pillow
 files, by a few grey levels on a few pixels in a hundred (docs/fidelity.md; Pillow 13 resizes some crops in another order).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -13,7 +16,7 @@ from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.images.views import resized_sides
 
 
-def resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
+def resize(image: npt.NDArray[np.uint8], height: int, width: int, interpolation: str) -> npt.NDArray[np.uint8]:
     """uint8 [height, width, 3] of an image uint8 [h, w, 3]; interpolation: "bilinear" or "bicubic"."""
     if image.shape[:2] == (height, width):
         return image
@@ -25,20 +28,20 @@ def resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np
     return resized[0].permute(1, 2, 0).numpy()
 
 
-def random_view(image: np.ndarray, box, transform: Transform) -> np.ndarray:
+def random_view(image: npt.NDArray[np.uint8], box: Sequence[int], transform: Transform) -> np.ndarray:
     """uint8 [size, size, 3]: the box (top, left, height, width, in pixels) of an image uint8 [h, w, 3], resized."""
     top, left, height, width = box
     crop = np.ascontiguousarray(image[top : top + height, left : left + width])
     return resize(crop, transform.size, transform.size, transform.interpolation)
 
 
-def center_view(image: np.ndarray, transform: Transform) -> np.ndarray:
+def center_view(image: npt.NDArray[np.uint8], transform: Transform) -> npt.NDArray[np.uint8]:
     """uint8 [size, size, 3]: torchvision's Resize (of the short side) and CenterCrop of an image uint8 [h, w, 3].
 
     The whole image is resized first, as torchvision does it: where it is stored at that short side already, nothing is,
     and the crop is its very pixels.
     """
-    height, width = resized_sides(*image.shape[:2], transform)
+    height, width = resized_sides(image.shape[0], image.shape[1], transform)
     resized = resize(image, height, width, transform.interpolation)
     top, left = (round((side - transform.size) / 2) for side in (height, width))
     return resized[top : top + transform.size, left : left + transform.size]

@@ -9,11 +9,16 @@ centre view is its Resize and CenterCrop as one box.
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.images.transform import Transform
+
+if TYPE_CHECKING:
+    import torch
 
 CENTER = "center"  # the view that draws nothing: the centre crop of evaluation
 
@@ -22,12 +27,17 @@ DRAWS_PER_TRY = 4  # area, aspect ratio, top, left
 FLIP_DRAW = TRIES * DRAWS_PER_TRY
 
 
-def view_key(augmentation_seed: int, data_set: str, view) -> int | None:
+Box = tuple[int, int, int, int]  # top, left, height, width, in pixels
+
+
+def view_key(augmentation_seed: int, data_set: str, view: int | str) -> int | None:
     """64-bit key of a view (a whole number) of a data set; None for ``CENTER``, which draws nothing."""
     return None if view == CENTER else randomness.key("view", augmentation_seed, data_set, view)
 
 
-def random_boxes(key: int, rows, heights, widths, transform: Transform) -> tuple[np.ndarray, np.ndarray]:
+def random_boxes(
+    key: int, rows: npt.ArrayLike, heights: npt.ArrayLike, widths: npt.ArrayLike, transform: Transform
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Crop boxes int64 [n, 4] (top, left, height, width, in pixels of the stored image) and flips bool [n].
 
     rows, heights, widths: whole numbers [n]; rows are row numbers of the whole data set, never positions in a batch.
@@ -35,13 +45,14 @@ def random_boxes(key: int, rows, heights, widths, transform: Transform) -> tuple
     rows, heights, widths = (np.asarray(values).astype(np.int64) for values in (rows, heights, widths))
     boxes = _fallback_boxes(heights, widths, transform.ratio)
     open_ = np.arange(len(rows))  # positions that still have no accepted box
+    log_low, log_high = np.log(transform.ratio)
     for attempt in range(TRIES):
         row, height, width = rows[open_], heights[open_], widths[open_]
         area_draw, ratio_draw, top_draw, left_draw = (
             randomness.uniform(key, row, DRAWS_PER_TRY * attempt + draw) for draw in range(DRAWS_PER_TRY)
         )
         area = height * width * _between(*transform.scale, area_draw)
-        ratio = np.exp(_between(*np.log(transform.ratio), ratio_draw))
+        ratio = np.exp(_between(log_low, log_high, ratio_draw))
         crop_width = np.rint(np.sqrt(area * ratio)).astype(np.int64)
         crop_height = np.rint(np.sqrt(area / ratio)).astype(np.int64)
         fits = (0 < crop_width) & (crop_width <= width) & (0 < crop_height) & (crop_height <= height)
@@ -54,11 +65,13 @@ def random_boxes(key: int, rows, heights, widths, transform: Transform) -> tuple
     return boxes, randomness.uniform(key, rows, FLIP_DRAW) < transform.flip
 
 
-def _between(low, high, draw):
+def _between(low: float, high: float, draw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return low + (high - low) * draw
 
 
-def _fallback_boxes(heights, widths, ratio) -> np.ndarray:
+def _fallback_boxes(
+    heights: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], ratio: tuple[float, float]
+) -> npt.NDArray[np.int64]:
     """The central boxes of the nearest allowed aspect ratio, int64 [n, 4]: what is left when no attempt fitted."""
     low, high = min(ratio), max(ratio)
     proportion = widths / heights
@@ -68,17 +81,17 @@ def _fallback_boxes(heights, widths, ratio) -> np.ndarray:
     return np.stack([tops, lefts, crop_heights, crop_widths], axis=1)
 
 
-def random_box_reference(key: int, row: int, height: int, width: int, transform: Transform):
+def random_box_reference(key: int, row: int, height: int, width: int, transform: Transform) -> tuple[Box, bool]:
     """One sample's ((top, left, height, width), flip), written as torchvision writes it; random_boxes is its twin."""
 
-    def draw(low, high, number):
+    def draw(low: float, high: float, number: int) -> float:
         return low + (high - low) * float(randomness.uniform(key, row, number))
 
     flip = draw(0, 1, FLIP_DRAW) < transform.flip
-    log_ratio = [math.log(bound) for bound in transform.ratio]
+    log_low, log_high = (math.log(bound) for bound in transform.ratio)
     for first in range(0, FLIP_DRAW, DRAWS_PER_TRY):
         target_area = height * width * draw(*transform.scale, first)
-        aspect_ratio = math.exp(draw(*log_ratio, first + 1))
+        aspect_ratio = math.exp(draw(log_low, log_high, first + 1))
         w = round(math.sqrt(target_area * aspect_ratio))
         h = round(math.sqrt(target_area / aspect_ratio))
         if 0 < w <= width and 0 < h <= height:
@@ -94,7 +107,7 @@ def random_box_reference(key: int, row: int, height: int, width: int, transform:
     return ((height - h) // 2, (width - w) // 2, h, w), flip
 
 
-def center_boxes(heights, widths, transform: Transform) -> np.ndarray:
+def center_boxes(heights: npt.ArrayLike, widths: npt.ArrayLike, transform: Transform) -> npt.NDArray[np.int64]:
     """Centre boxes int64 [n, 4] (top, left, height, width): squares of center_ratio times the short side.
 
     The offset is torchvision's round((side - crop) / 2), halves to even. FFCV's own (side - crop) // 2 is one pixel off
@@ -115,7 +128,7 @@ def resized_sides(height: int, width: int, transform: Transform) -> tuple[int, i
     return int(short * height / width), short
 
 
-def normalise(images, transform: Transform):
+def normalise(images: "torch.Tensor", transform: Transform) -> "torch.Tensor":
     """float32 tensor [b, 3, h, w], (pixel / 255 - mean) / std, from a uint8 tensor [b, h, w, 3], on the same device."""
     import torch  # here, because boxes alone need no torch, which takes seconds to import
 

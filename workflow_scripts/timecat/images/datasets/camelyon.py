@@ -8,6 +8,7 @@ wilds.datasets.camelyon17_dataset.
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ EVALUATION_CENTERS = {"val": 1, "test": 2}  # hospitals that no training row com
 TRAINING, VALIDATION = 0, 1  # values of the column split
 
 
-def camelyon_split(settings: dict, split: str) -> Split:
+def camelyon_split(settings: dict[str, Any], split: str) -> Split:
     """One split, rows in the order of ``metadata.csv``; settings: the config's block of the data set."""
     path = Path(settings["root"]) / "metadata.csv"
     patients, columns = read_metadata(path)

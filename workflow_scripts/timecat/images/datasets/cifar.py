@@ -1,7 +1,9 @@
 """CIFAR-10 and CIFAR-100 through torchvision's own classes, which check the md5 of every file before it is opened."""
 
 import contextlib
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from workflow_scripts.timecat.runtime.command import log
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 
-def cifar_split(settings: dict, split: str) -> Split:
+def cifar_split(settings: dict[str, Any], split: str) -> Split:
     """One split, rows in torchvision's order; settings: the config's block of the data set."""
     from torchvision.datasets import CIFAR10, CIFAR100
 
@@ -38,7 +40,7 @@ def cifar_split(settings: dict, split: str) -> Split:
     )
 
 
-def _message(reader, root: Path, download: bool, error: Exception) -> str:
+def _message(reader: Any, root: Path, download: bool, error: Exception) -> str:
     if download:
         return (
             f"{reader.url} cannot be had for {root} ({error}): download it by other means, put {reader.filename} there "
@@ -50,12 +52,10 @@ def _message(reader, root: Path, download: bool, error: Exception) -> str:
     )
 
 
-class _Log:
+class _Log(io.TextIOBase):
     """A stream whose lines go to the stage's log."""
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         if text.strip():
             log(text.strip())
-
-    def flush(self) -> None:
-        pass
+        return len(text)

@@ -10,6 +10,8 @@ With ``components`` the data set is a mixture of them. In each, another family a
 with probability ``agreement``: whoever has all the features reads every component, whoever has one reads its own.
 """
 
+from typing import Any
+
 import numpy as np
 
 from workflow_scripts.timecat.images.datasets.split import Split
@@ -50,7 +52,7 @@ def _draw_glyph(random: np.random.Generator) -> np.ndarray:
     return glyph
 
 
-def cues_split(settings: dict, split: str) -> Split:
+def cues_split(settings: dict[str, Any], split: str) -> Split:
     """One split of ``cues``. settings: seed, rows (split -> number), agreement, label ("class" or "cue0".."cue3"),
     components (None or their number).
 

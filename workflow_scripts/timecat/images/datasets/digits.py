@@ -3,6 +3,8 @@
 Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository (1998); its test set.
 """
 
+from typing import Any
+
 import numpy as np
 
 from workflow_scripts.timecat.images.datasets.split import Split
@@ -12,7 +14,7 @@ from workflow_scripts.timecat.sampling import rows_of_each_class
 SIDE = 32  # pixels
 
 
-def digits_split(settings: dict, split: str) -> Split:
+def digits_split(settings: dict[str, Any], split: str) -> Split:
     """One split of ``digits``. settings: seed, evaluation_fraction (class-stratified, the same for every use)."""
     from sklearn.datasets import load_digits
 

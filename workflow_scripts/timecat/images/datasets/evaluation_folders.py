@@ -5,11 +5,13 @@ of its classes: the labels that occur are the classes that predictions have to b
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from workflow_scripts.timecat.artifacts.files import read_json
+from workflow_scripts.timecat.artifacts.files import PathLike, read_json
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
 from workflow_scripts.timecat.images.datasets.folders import class_folders, listed_images
@@ -18,7 +20,7 @@ from workflow_scripts.timecat.images.datasets.split import Split
 NAMED = 3  # unknown folders that an error names; the rest it counts
 
 
-def evaluation_folder_split(settings: dict, split: str, probed_classes: list[str | None]) -> Split:
+def evaluation_folder_split(settings: dict[str, Any], split: str, probed_classes: Sequence[str | None] | None) -> Split:
     """The split for evaluation, folder by folder in the order of their names; settings: the config's block.
 
     probed_classes: the class names of the data set ``probe_of``, by label (see probed_class_names); they are this split's
@@ -30,6 +32,8 @@ def evaluation_folder_split(settings: dict, split: str, probed_classes: list[str
             f"{root} is for evaluation only (`kind: evaluation_folder`): it has no split {split}; remove it "
             "from what is asked for"
         )
+    if probed_classes is None:
+        raise ValueError(f"labels of {root} are those of {settings['probe_of']}, whose class names are missing")
     numbers = {name: label for label, name in enumerate(probed_classes) if name is not None}
     folders = class_folders(root)
     if not set(folders) & set(numbers) and all(name.isdecimal() for name in folders):
@@ -47,14 +51,14 @@ def evaluation_folder_split(settings: dict, split: str, probed_classes: list[str
     return split_of_files(names, labels, probed_classes, settings, split)
 
 
-def probed_class_names(sidecar, index) -> list[str | None]:
+def probed_class_names(sidecar: PathLike, index: PathLike) -> list[str | None]:
     """Class names by label of the data set whose evaluation split these are of.
 
     A class of which it has no row here has no name: None.
     """
     import pyarrow.parquet
 
-    names = [None] * read_json(sidecar)["classes"]
+    names: list[str | None] = [None] * read_json(sidecar)["classes"]
     table = (
         pyarrow.parquet.read_table(index, columns=["label", "class_name"])
         .group_by(["label", "class_name"])

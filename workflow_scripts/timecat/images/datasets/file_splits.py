@@ -1,6 +1,10 @@
 """What all data sets of images share: rows of a fraction of the training split, and a split made of listed files."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
@@ -9,7 +13,12 @@ from workflow_scripts.timecat.sampling import rows_of_each_class
 
 
 def split_of_files(
-    names: list[str], labels, class_names: list[str], settings: dict, split: str, groups: dict | None = None
+    names: list[str],
+    labels: npt.ArrayLike,
+    class_names: Sequence[str | None],
+    settings: dict[str, Any],
+    split: str,
+    groups: Mapping[str, np.ndarray] | None = None,
 ) -> Split:
     """The split of image files at ``names`` (paths below the data set's root), less what ``fraction`` leaves out.
 
@@ -27,12 +36,12 @@ def split_of_files(
     )
 
 
-def split_rows(labels: np.ndarray, settings: dict, split: str) -> np.ndarray:
+def split_rows(labels: np.ndarray, settings: dict[str, Any], split: str) -> np.ndarray:
     """The rows of a split that are used, ascending: of the training split those that ``fraction`` asks for."""
     return subset_rows(labels, settings) if split == "train" else np.arange(len(labels))
 
 
-def subset_rows(labels: np.ndarray, settings: dict) -> np.ndarray:
+def subset_rows(labels: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
     """The training rows that ``fraction`` asks for, ascending: of each class (at least one), or of all together."""
     fraction = settings["fraction"]
     if fraction == 1:

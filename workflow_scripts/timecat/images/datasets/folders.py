@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ SPLIT_FOLDERS = {"train": "train", "evaluation": "val"}
 IMAGENET_CLASSES = 1000
 
 
-def image_folder_split(settings: dict, split: str) -> Split:
+def image_folder_split(settings: dict[str, Any], split: str) -> Split:
     """One split of ``root/train/CLASS/*`` and ``root/val/CLASS/*``; settings: the config's block of the data set.
 
     Classes are numbered in the order of their names, those of ``train`` alone: both splits share their numbers.
@@ -46,7 +47,7 @@ def class_folders(folder: Path) -> list[str]:
     return names
 
 
-def chosen_classes(names: list[str], settings: dict) -> list[str]:
+def chosen_classes(names: list[str], settings: dict[str, Any]) -> list[str]:
     """The classes that ``classes`` asks for, sorted: those listed, or so many by a hash of their names."""
     wanted = settings.get("classes")
     if wanted is None:

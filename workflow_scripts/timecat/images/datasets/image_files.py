@@ -7,10 +7,16 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
 
 # What torchvision's ImageFolder takes for an image.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -20,7 +26,7 @@ KEPT_MODES = ("RGB", "L")  # of JPEG files; FFCV's decoder makes RGB of grey one
 class BrokenImage(UserError):
     """An image file that cannot be read, which ``broken: skip`` leaves out. reason: what is wrong, without the path."""
 
-    def __init__(self, path, reason: str):
+    def __init__(self, path: PathLike, reason: str) -> None:
         super().__init__(
             f"{path} cannot be read as an image ({reason}): mend or remove it, or set `broken: skip` for the data set"
         )
@@ -36,7 +42,7 @@ class Jpeg:
     height: int  # pixels
     width: int
 
-    def pixels(self) -> np.ndarray:
+    def pixels(self) -> npt.NDArray[np.uint8]:
         """uint8 [height, width, 3]; BrokenImage if Pillow cannot read it either."""
         return read_image_file(self.path, {"longest_side": None, "shortest_side": None})
 
@@ -50,13 +56,13 @@ class ImageFiles:
     be read.
     """
 
-    def __init__(self, root, names: list[str], storage: dict):
+    def __init__(self, root: PathLike, names: list[str], storage: dict[str, Any]) -> None:
         self.root, self.names, self.storage = root, names, storage
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, row: int) -> np.ndarray | Jpeg:
+    def __getitem__(self, row: int) -> npt.NDArray[np.uint8] | Jpeg:
         path = os.path.join(self.root, self.names[row])
         if self.storage["write_mode"] == "jpg":
             return read_unchanged_jpeg(path, self.storage) or read_image_file(path, self.storage)
@@ -66,7 +72,7 @@ class ImageFiles:
 class ImageArrays:
     """The same of images that are in memory, uint8 [rows, height, width, 3]: reduced when they are indexed."""
 
-    def __init__(self, images: np.ndarray, storage: dict):
+    def __init__(self, images: npt.NDArray[np.uint8], storage: dict[str, Any]) -> None:
         self.images, self.storage = images, storage
 
     def __len__(self) -> int:
@@ -78,7 +84,7 @@ class ImageArrays:
         return np.asarray(_reduced(Image.fromarray(self.images[row]), self.storage))
 
 
-def read_image_file(path, storage: dict) -> np.ndarray:
+def read_image_file(path: PathLike, storage: dict[str, Any]) -> npt.NDArray[np.uint8]:
     """One image file, uint8 [height, width, 3]; see ImageFiles. Alpha is dropped and EXIF ignored, as torchvision does."""
     from PIL import Image
 
@@ -90,7 +96,7 @@ def read_image_file(path, storage: dict) -> np.ndarray:
     return np.asarray(_reduced(image, storage))
 
 
-def read_unchanged_jpeg(path, storage: dict) -> Jpeg | None:
+def read_unchanged_jpeg(path: PathLike, storage: dict[str, Any]) -> Jpeg | None:
     """The file, if it is a JPEG of a mode and of sides that are stored as they are; its data is not decoded here."""
     from PIL import Image
 
@@ -116,11 +122,11 @@ def _reason(error: Exception) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
 
 
-def _reduced(image, storage: dict):
+def _reduced(image: "PillowImage", storage: dict[str, Any]) -> "PillowImage":
     """A Pillow image within the bounds of the config's block ``storage``."""
     from PIL import Image
 
-    sides = reduced_sides(*image.size, storage["longest_side"], storage["shortest_side"])
+    sides = reduced_sides(image.width, image.height, storage["longest_side"], storage["shortest_side"])
     return image if sides == image.size else image.resize(sides, Image.Resampling.BILINEAR)
 
 
@@ -133,7 +139,7 @@ def reduced_sides(width: int, height: int, longest: int | None, shortest: int | 
     return width, height
 
 
-def files_below(folder) -> list[str]:
+def files_below(folder: PathLike) -> list[str]:
     """Paths of the image files below a folder, in torchvision's order: folder by folder, names sorted; links followed."""
     found = []
     for here, _, names in sorted(os.walk(folder, followlinks=True)):

@@ -7,6 +7,7 @@ Source: https://github.com/visipedia/inat_comp/tree/master/2018.
 
 import json
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
@@ -15,7 +16,7 @@ from workflow_scripts.timecat.images.datasets.split import Split
 LISTS = {"train": "train2018.json", "evaluation": "val2018.json"}
 
 
-def inaturalist_split(settings: dict, split: str) -> Split:
+def inaturalist_split(settings: dict[str, Any], split: str) -> Split:
     """One split; settings: the config's block of the data set. Rows are in the order of the list."""
     root = Path(settings["root"])
     class_names = sorted({_directory(name) for name in listed_files(root / LISTS["train"])})

@@ -8,6 +8,8 @@ together, ``TASK:0`` or ``TASK:1``; a part with ``where: {task: [TASK]}`` is the
 - ``ordered``: two motifs of seven bases, one before the other; without: the same two the other way round.
 """
 
+from typing import Any
+
 import numpy as np
 
 from workflow_scripts.timecat.images.datasets.sequence_images import BASES, SequenceImages
@@ -36,7 +38,7 @@ def motifs(seed: int) -> dict[str, list[list[str]]]:
     return found
 
 
-def motifs_split(settings: dict, split: str) -> Split:
+def motifs_split(settings: dict[str, Any], split: str) -> Split:
     """One split of ``motifs``. settings: seed, rows (split -> number), length (bases of the longest)."""
     rows, length = settings["rows"][split], settings["length"]
     alphabet = motifs(settings["seed"])

@@ -4,12 +4,16 @@ Its images are read from where the whole's are, and come out the same. Labels ar
 those of its training rows, in the whole's order.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.images.datasets.split import Split
+from workflow_scripts.timecat.images.datasets.image_files import Jpeg
+from workflow_scripts.timecat.images.datasets.split import Images, Split
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.sampling import balanced_draw
 
@@ -22,17 +26,19 @@ CLASS, SUPERCLASS = "class_name", "superclass"
 class Chosen:
     """Some rows of a sequence of images, which are read when they are asked for."""
 
-    images: object
+    images: Images
     rows: np.ndarray  # int64
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, row: int):
+    def __getitem__(self, row: int) -> npt.NDArray[np.uint8] | Jpeg:
         return self.images[int(self.rows[row])]
 
 
-def part_split(whole: Split, settings: dict, split: str, trained_classes: list[str] | None) -> Split:
+def part_split(
+    whole: Split, settings: dict[str, Any], split: str, trained_classes: Sequence[str | None] | None
+) -> Split:
     """Return one split of a part, rows in the order of the whole's.
 
     whole: the split of the data set that it is a part of. settings: `of` (the whole's block, of this split), `where` (column -> values), and for training rows `balanced_by`
@@ -47,23 +53,32 @@ def part_split(whole: Split, settings: dict, split: str, trained_classes: list[s
         )
     if split == "train" and settings["balanced_by"]:
         rows = balanced(rows, whole, settings["balanced_by"], settings["subset_seed"])
-    present = {whole.class_names[label] for label in np.unique(whole.labels[rows])}
-    if split == "train":
-        trained_classes = [name for name in whole.class_names if name in present]
-    elif unknown := sorted(present - set(trained_classes)):
-        raise UserError(
-            f"`where` {settings['where']}: class {unknown[0]} has rows for evaluation and none for training; widen it in "
-            "the config"
-        )
-    numbers = {name: number for number, name in enumerate(trained_classes)}
+    names = _class_names(whole)
+    present = {names[label] for label in np.unique(whole.labels[rows])}
+    class_names: Sequence[str | None] = [name for name in names if name in present]
+    if split != "train":
+        if trained_classes is None:
+            raise ValueError("rows for evaluation are numbered by the classes of the training rows, which are missing")
+        class_names = trained_classes
+        if unknown := sorted(present.difference(class_names)):
+            raise UserError(
+                f"`where` {settings['where']}: class {unknown[0]} has rows for evaluation and none for training; widen it "
+                "in the config"
+            )
+    numbers = {name: number for number, name in enumerate(class_names)}
     return replace(
         whole,
         images=Chosen(whole.images, rows),
-        labels=np.array([numbers[whole.class_names[label]] for label in whole.labels[rows]], np.int64),
-        class_names=trained_classes,
+        labels=np.array([numbers[names[label]] for label in whole.labels[rows]], np.int64),
+        class_names=class_names,
         sources=[whole.sources[row] for row in rows],
         groups={name: values[rows] for name, values in whole.groups.items()},
     )
+
+
+def _class_names(whole: Split) -> list[str]:
+    """Return the class names as text: data sets that parts are of name every class."""
+    return [str(name) for name in whole.class_names]
 
 
 def balanced(rows: np.ndarray, whole: Split, columns: list[str], seed: int) -> np.ndarray:
@@ -75,10 +90,11 @@ def balanced(rows: np.ndarray, whole: Split, columns: list[str], seed: int) -> n
 
 def _texts(whole: Split, column: str, setting: str) -> np.ndarray:
     """A column's values as text [rows]. setting: the key that names it."""
+    names = _class_names(whole)
     if column == CLASS:
-        return np.array(whole.class_names)[whole.labels]
-    if column == SUPERCLASS and all("/" in name for name in whole.class_names):
-        return np.array([name.split("/")[-2] for name in whole.class_names])[whole.labels]
+        return np.array(names)[whole.labels]
+    if column == SUPERCLASS and all("/" in name for name in names):
+        return np.array([name.split("/")[-2] for name in names])[whole.labels]
     if column not in whole.groups:
         raise UserError(
             f"`{setting}`: the whole has no column {column!r}; it has {', '.join([CLASS, *whole.groups])}: correct the config"

@@ -4,7 +4,8 @@ A split is a ``Split``: the images (uint8 [rows, height, width, 3] or anything w
 gives one such image), the labels, the class names and what the index says of each row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from workflow_scripts.timecat.images.datasets import (
     camelyon,
@@ -24,7 +25,7 @@ from workflow_scripts.timecat.images.datasets.split import Split
 
 # Kind -> what reads one split, given the data set's block of the config and the split's name. A reader imports libraries that
 # take seconds to load (torchvision, scikit-learn) when it is called.
-READERS: dict[str, Callable[[dict, str], Split]] = {
+READERS: dict[str, Callable[[dict[str, Any], str], Split]] = {
     "camelyon17": camelyon.camelyon_split,
     "celeba": spurious_photos.celeba_split,
     "cifar10": cifar.cifar_split,
@@ -41,7 +42,7 @@ READERS: dict[str, Callable[[dict, str], Split]] = {
 }
 
 
-def read_split(settings: dict, split: str, probed_classes: list | None = None) -> Split:
+def read_split(settings: dict[str, Any], split: str, probed_classes: Sequence[str | None] | None = None) -> Split:
     """Return the split ("train" or "evaluation") of the data set that ``settings`` (its block of the config) describes.
 
     probed_classes: class names, by label, of the data set whose probe is evaluated, for folders for evaluation only; for a

@@ -6,7 +6,9 @@ together, ``TASK:LABEL``; a part with ``where: {task: [TASK]}`` is a task alone.
 """
 
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +16,11 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.sequence_images import NO_BASE, SequenceImages, codes_of
 from workflow_scripts.timecat.images.datasets.split import Split
 
+Row = tuple[str, str, str, str]  # where it is, sequence, label, task
 FASTA = (".fa", ".fna", ".fasta")
 
 
-def sequences_split(settings: dict, split: str) -> Split:
+def sequences_split(settings: dict[str, Any], split: str) -> Split:
     """One split, files in the order of their names and rows as they stand there.
 
     settings: root, train or evaluation (file names below it, or patterns such as ``*/train.fna``), length (the most bases).
@@ -52,7 +55,7 @@ def _number(label: str) -> float:
     return int(label) if label.isdecimal() else np.inf
 
 
-def _read(settings: dict, split: str) -> list[tuple[str, str, str, str]]:
+def _read(settings: dict[str, Any], split: str) -> list[tuple[str, str, str, str]]:
     """(where it stands, sequence, label, task) of every row of a split, each sequence checked."""
     root, length, found = Path(settings["root"]), settings["length"], []
     for path in _files(root, settings[split], split):
@@ -91,7 +94,7 @@ def _check(where: str, sequence: str, length: int) -> None:
         )
 
 
-def _parquet_rows(path: Path):
+def _parquet_rows(path: Path) -> Iterator[Row]:
     """(place, sequence, label, task) of each row."""
     import pyarrow
     import pyarrow.parquet
@@ -115,9 +118,10 @@ def _parquet_rows(path: Path):
         yield f"row {row}", sequence, label, task
 
 
-def _fasta_rows(path: Path):
+def _fasta_rows(path: Path) -> Iterator[Row]:
     """(place, sequence, label, task) of each entry; a place is the line of its head, from 1."""
-    head, parts = None, []
+    head: tuple[str, str, str] | None = None
+    parts: list[str] = []
     for number, line in _lines(path):
         if line.startswith(">"):
             if head is not None:
@@ -133,7 +137,7 @@ def _fasta_rows(path: Path):
         yield (*head[:1], "".join(parts), *head[1:])
 
 
-def _lines(path: Path):
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """(number from 1, line without white space at its ends)."""
     name = path.name.removesuffix(".gz")
     if not name.endswith(FASTA):

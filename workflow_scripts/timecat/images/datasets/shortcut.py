@@ -6,6 +6,8 @@ training rows. In the rows for evaluation it says nothing, so that all four grou
 network sees the core cue at once, with sixteen none does. The counterpart of Waterbirds (section 4.2 of the paper).
 """
 
+from typing import Any
+
 import numpy as np
 
 from workflow_scripts.timecat.images.datasets.cues import CLASSES, FAMILIES, glyphs, render
@@ -17,7 +19,7 @@ LIGHTER = 24  # grey levels
 PLACES = ("dark", "light")
 
 
-def shortcut_split(settings: dict, split: str) -> Split:
+def shortcut_split(settings: dict[str, Any], split: str) -> Split:
     """One split. settings: seed, rows (split -> number), agreement (of training rows)."""
     rows = settings["rows"][split]
     random = np.random.default_rng(key("shortcut", "images", settings["seed"], split))

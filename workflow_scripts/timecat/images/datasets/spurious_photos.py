@@ -8,6 +8,7 @@ CelebA, whose own lists are ``list_attr_celeba.csv`` and ``list_eval_partition.c
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,14 +48,14 @@ CELEBA = Layout(
 )
 
 
-def waterbirds_split(settings: dict, split: str) -> Split:
+def waterbirds_split(settings: dict[str, Any], split: str) -> Split:
     """One split of Waterbirds; settings: the config's block. Rows are in the order of ``metadata.csv``."""
     path = Path(settings["root"]) / "metadata.csv"
     rows = read_list(path, (WATERBIRDS.file, WATERBIRDS.label, WATERBIRDS.group, "split"))
     return _split(path, rows, [row["split"] for row in rows], WATERBIRDS, settings, split)
 
 
-def celeba_split(settings: dict, split: str) -> Split:
+def celeba_split(settings: dict[str, Any], split: str) -> Split:
     """One split of CelebA: blond or not, men or not. From ``metadata.csv`` if it is there, else from CelebA's own lists."""
     root = Path(settings["root"])
     columns = (CELEBA.file, CELEBA.label, CELEBA.group)
@@ -89,7 +90,9 @@ def read_list(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return rows
 
 
-def _split(path, rows: list[dict], parts: list[str], layout: Layout, settings: dict, split: str) -> Split:
+def _split(
+    path: Path, rows: list[dict[str, str]], parts: list[str], layout: Layout, settings: dict[str, Any], split: str
+) -> Split:
     """The rows of one split. parts: "0", "1" or "2" of each row."""
     wanted = SPLITS[settings["train_split" if split == "train" else "evaluation_split"]]
     rows = [row for row, part in zip(rows, parts, strict=True) if part.strip() == wanted]

@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -16,13 +17,15 @@ from unittest import mock
 import numba
 import numba.typed
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 
 
 @contextlib.contextmanager
-def _unused(module: str, name: str):
+def _unused(module: str, name: str) -> Iterator[None]:
     """Within it, ``from module import name`` gives None and imports nothing, unless the module is there already."""
     stand_in = types.ModuleType(module)
     setattr(stand_in, name, None)
@@ -68,20 +71,20 @@ class Beton:
     """What a whole .beton says of its rows; each array is [rows], in row order."""
 
     path: Path
-    heights: np.ndarray  # int64, pixels
-    widths: np.ndarray  # int64, pixels
-    labels: np.ndarray  # int64
+    heights: npt.NDArray[np.int64]  # pixels
+    widths: npt.NDArray[np.int64]  # pixels
+    labels: npt.NDArray[np.int64]
     modes: np.ndarray  # JPEG, or raw pixels
-    pointers: np.ndarray  # int64, where the row's data begins in the file (bytes)
-    sizes: np.ndarray  # int64, length of the row's data (bytes)
-    file: np.ndarray  # uint8 [bytes], the file mapped into memory
+    pointers: npt.NDArray[np.int64]  # where the row's data begins in the file (bytes)
+    sizes: npt.NDArray[np.int64]  # length of the row's data (bytes)
+    file: npt.NDArray[np.uint8]  # [bytes], the file mapped into memory
 
     @property
     def rows(self) -> int:
         return len(self.labels)
 
 
-def describe(path) -> Beton:
+def describe(path: PathLike) -> Beton:
     """Read the tables of a .beton with fields image and label; UserError if the file is absent or not whole."""
     path = Path(path)
     if not path.is_file():

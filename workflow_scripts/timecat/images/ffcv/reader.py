@@ -9,14 +9,18 @@ What FFCV 1.0.2 does by itself, and what is done here instead (beton.py has more
 
 import contextlib
 import ctypes
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 
 # Before anything of FFCV, because it makes the import of FFCV cheap.
@@ -30,7 +34,17 @@ from ffcv.loader import Loader, OrderOption  # isort: skip
 from ffcv.loader.epoch_iterator import EpochIterator  # isort: skip
 
 
-def batches(path, rows, batch_size: int, transform: Transform, key: int | None, workers: int = 1):
+Batch = tuple[npt.NDArray[np.int64], torch.Tensor, torch.Tensor]  # rows, images, labels
+
+
+def batches(
+    path: PathLike,
+    rows: Sequence[int] | np.ndarray,
+    batch_size: int,
+    transform: Transform,
+    key: int | None,
+    workers: int = 1,
+) -> Generator[Batch, None, None]:
     """Generator of (rows int64 array [b], images uint8 tensor [b, size, size, 3], labels int64 tensor [b]).
 
     rows: whole numbers [n] in the wanted order, duplicates allowed; the last batch is as short as it comes. key: of
@@ -48,7 +62,9 @@ def batches(path, rows, batch_size: int, transform: Transform, key: int | None, 
     return _generate(beton, rows, batch_size, transform, key, usable_workers(workers))
 
 
-def _generate(beton, rows, batch_size, transform, key, workers):
+def _generate(
+    beton: Beton, rows: np.ndarray, batch_size: int, transform: Transform, key: int | None, workers: int
+) -> Generator[Batch, None, None]:
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(workers))
         loader = Loader(
@@ -73,21 +89,21 @@ def _generate(beton, rows, batch_size, transform, key, workers):
 class _Epoch(EpochIterator):
     """FFCV's thread that makes batches ahead, and that here hands its error to the caller and can be stopped."""
 
-    error = None
+    error: BaseException | None = None
 
-    def run(self):
+    def run(self) -> None:
         try:
             super().run()
         except BaseException as error:  # noqa: BLE001
             self.error = error
             self.output_queue.put(None)
 
-    def run_pipeline(self, *arguments):
+    def run_pipeline(self, *arguments: Any) -> Any:
         if self.terminate_event.is_set():
             raise StopIteration  # what FFCV's run takes for the end of the rows
         return super().run_pipeline(*arguments)
 
-    def __next__(self):
+    def __next__(self) -> Any:
         try:
             return super().__next__()
         except StopIteration:
@@ -95,7 +111,7 @@ class _Epoch(EpochIterator):
                 raise self.error from None
             raise
 
-    def stop(self):
+    def stop(self) -> None:
         """End the thread, and wait for it: at most the time of one batch."""
         self.terminate_event.set()
         while self.is_alive():
@@ -107,19 +123,21 @@ class _Epoch(EpochIterator):
 class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV would put its own decoder in front of one of any other class
     """Decode, crop, resize and flip in one pass."""
 
-    def __init__(self, beton: Beton, transform: Transform, key: int | None, pool, workers: int):
+    def __init__(
+        self, beton: Beton, transform: Transform, key: int | None, pool: ThreadPoolExecutor, workers: int
+    ) -> None:
         super().__init__()
         self.beton, self.transform, self.key, self.pool, self.workers = beton, transform, key, pool, workers
 
-    def declare_state_and_memory(self, previous_state):
+    def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
         shape = (self.transform.size, self.transform.size, 3)
         # No memory is asked for: FFCV would hand out views of a few buffers that it overwrites batches later.
         return replace(previous_state, jit_mode=True, shape=shape, dtype=np.dtype(np.uint8)), None
 
-    def generate_code(self):
+    def generate_code(self) -> Callable[..., torch.Tensor]:
         return self.decode
 
-    def decode(self, rows, memory, metadata, storage_state):
+    def decode(self, rows: npt.NDArray[np.int64], memory: Any, metadata: Any, storage_state: Any) -> torch.Tensor:
         """uint8 tensor [b, size, size, 3] of the rows int64 [b]; the rest is what FFCV's own decoders work with."""
         beton, transform = self.beton, self.transform
         heights, widths = beton.heights[rows], beton.widths[rows]
@@ -141,7 +159,9 @@ class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV would put its own decoder in 
         return images
 
 
-def _decode_rows(beton: Beton, rows, boxes, flips, images) -> None:
+def _decode_rows(
+    beton: Beton, rows: np.ndarray, boxes: np.ndarray, flips: np.ndarray, images: npt.NDArray[np.uint8]
+) -> None:
     """Fill images uint8 [b, size, size, 3] with views of the rows; boxes int64 [b, 4] and flips bool [b] say which."""
     size, stride = images.shape[1], images.strides[0]
     file_address, image_address = beton.file.ctypes.data, images.ctypes.data
@@ -165,7 +185,15 @@ def _decode_rows(beton: Beton, rows, boxes, flips, images) -> None:
     _flip(images, flips)
 
 
-def _decode_and_resize(beton: Beton, transform: Transform, center: bool, rows, boxes, flips, images) -> None:
+def _decode_and_resize(
+    beton: Beton,
+    transform: Transform,
+    center: bool,
+    rows: np.ndarray,
+    boxes: np.ndarray,
+    flips: np.ndarray,
+    images: npt.NDArray[np.uint8],
+) -> None:
     """The same with torchvision's interpolation; ``center``: the centre view, which has no use for the boxes."""
     for image, row, box in zip(images, rows.tolist(), boxes.tolist(), strict=True):
         stored = read_image(beton, row)
@@ -173,12 +201,14 @@ def _decode_and_resize(beton: Beton, transform: Transform, center: bool, rows, b
     _flip(images, flips)
 
 
-def _flip(images, flips) -> None:
+def _flip(images: npt.NDArray[np.uint8], flips: npt.NDArray[np.bool_]) -> None:
     for image in (images[position] for position in np.flatnonzero(flips)):
         cv2.flip(image, 1, image)  # in place; NumPy takes ten times as long at 32 pixels, and eighty at 224
 
 
-def batches_reference(path, rows, batch_size: int, transform: Transform, key: int | None):
+def batches_reference(
+    path: PathLike, rows: Sequence[int] | np.ndarray, batch_size: int, transform: Transform, key: int | None
+) -> Iterator[Batch]:
     """What batches yields, image by image: read, crop, resize, flip."""
     beton = describe(path)
     for start in range(0, len(rows), batch_size):
@@ -189,7 +219,7 @@ def batches_reference(path, rows, batch_size: int, transform: Transform, key: in
             if key is None:
                 (box,), flip = views.center_boxes(stored.shape[:1], stored.shape[1:2], transform), False
             else:
-                box, flip = views.random_box_reference(key, row, *stored.shape[:2], transform)
+                box, flip = views.random_box_reference(key, row, stored.shape[0], stored.shape[1], transform)
             box = [int(side) for side in box]
             resized = _torchvision_view if transform.interpolation != "area" else _area_view
             image[:] = resized(stored, box, transform, center=key is None)
@@ -197,7 +227,7 @@ def batches_reference(path, rows, batch_size: int, transform: Transform, key: in
         yield batch, torch.from_numpy(images), torch.from_numpy(beton.labels[batch])
 
 
-def _area_view(stored, box, transform: Transform, center: bool) -> np.ndarray:
+def _area_view(stored: np.ndarray, box: Sequence[int], transform: Transform, center: bool) -> npt.NDArray[np.uint8]:
     top, left, height, width = box
     crop = np.ascontiguousarray(stored[top : top + height, left : left + width])
     image = np.empty((transform.size, transform.size, 3), np.uint8)
@@ -206,7 +236,7 @@ def _area_view(stored, box, transform: Transform, center: bool) -> np.ndarray:
     return image
 
 
-def _torchvision_view(stored, box, transform: Transform, center: bool) -> np.ndarray:
+def _torchvision_view(stored: np.ndarray, box: Sequence[int], transform: Transform, center: bool) -> np.ndarray:
     from torchvision.transforms.v2 import functional
 
     planes, size = torch.from_numpy(np.array(stored)).permute(2, 0, 1), [transform.size, transform.size]

@@ -5,8 +5,11 @@ kept, and gives the digest without a second pass over the file.
 """
 
 import hashlib
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 # beton.py comes before anything of FFCV, because it makes the import of FFCV cheap.
 from workflow_scripts.timecat.errors import UserError
@@ -14,10 +17,23 @@ from workflow_scripts.timecat.images.datasets.image_files import BrokenImage, Jp
 from workflow_scripts.timecat.images.ffcv.format import JPEG, jpeg_pixels
 
 from ffcv.fields import RGBImageField  # isort: skip
+from ffcv.memory_allocator import MemoryAllocator  # isort: skip
 from ffcv.writer import DatasetWriter, handle_sample  # isort: skip
 
 LONGEST_SIDE = 2**16 - 1  # pixels; the file format keeps 16 bits
 DIGEST_SIZE = hashlib.sha256().digest_size
+
+
+Image = npt.NDArray[np.uint8] | Jpeg
+Sample = tuple[Image, int, npt.NDArray[np.uint8] | None]  # image, label, pixels: see checked_sample
+
+
+class Samples(Protocol):
+    """Samples by row."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> tuple[Image, int]: ...
 
 
 class Failure(Exception):
@@ -33,7 +49,7 @@ class PageTooSmall(Exception):
 class _KeptJpegField(RGBImageField):
     """FFCV's field for an image that is JPEG data already."""
 
-    def encode(self, destination, image: Jpeg, malloc):
+    def encode(self, destination: Any, image: Jpeg, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
         destination["mode"], destination["height"], destination["width"] = JPEG, image.height, image.width
         destination["data_ptr"], storage = malloc(len(image.data))
         storage[:] = np.frombuffer(image.data, np.uint8)
@@ -42,7 +58,7 @@ class _KeptJpegField(RGBImageField):
 _kept_jpeg = _KeptJpegField()
 
 
-def checked_sample(samples, row: int) -> tuple:
+def checked_sample(samples: Samples, row: int) -> Sample:
     """(image, label, pixels) of a row: a uint8 array [height, width, 3] and None, or a Jpeg and what it decodes to.
 
     Failure if the sample is not what write_beton asks for; BrokenImage if its file cannot be read.
@@ -64,7 +80,7 @@ def checked_sample(samples, row: int) -> tuple:
     return image, label, pixels
 
 
-def _check(image, label, row: int) -> None:
+def _check(image: object, label: object, row: int) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise Failure(f"row {row}: its image is of type {kind}; make it a NumPy array of uint8")
@@ -76,7 +92,7 @@ def _check(image, label, row: int) -> None:
         raise Failure(f"row {row}: its label is {label!r}; make it a whole number")
 
 
-def store_sample(sample: tuple, row: int, writer: DatasetWriter, allocator) -> bytes:
+def store_sample(sample: Sample, row: int, writer: DatasetWriter, allocator: MemoryAllocator) -> bytes:
     """Put a checked sample into the worker's page and its row into the table of rows; the row's digest."""
     image, label, pixels = sample
     fields = writer.fields if pixels is None else writer.fields | {"image": _kept_jpeg}
@@ -106,5 +122,5 @@ def row_digest(pixels: np.ndarray, label: int) -> bytes:
     """SHA-256 of a row: height, width, label, decoded pixels."""
     height, width = pixels.shape[:2]
     sha = hashlib.sha256(f"{height} x {width}, label {label}\n".encode())
-    sha.update(np.ascontiguousarray(pixels))
+    sha.update(np.ascontiguousarray(pixels).data)
     return sha.digest()

@@ -12,13 +12,17 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 # beton.py comes before anything of FFCV, because it makes the import of FFCV cheap.
-from workflow_scripts.timecat.artifacts.files import atomic_path
+from workflow_scripts.timecat.artifacts.files import PathLike, atomic_path
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import BrokenImage
 from workflow_scripts.timecat.images.ffcv.format import describe, read_image, usable_workers
@@ -26,6 +30,7 @@ from workflow_scripts.timecat.images.ffcv.samples import (
     DIGEST_SIZE,
     Failure,
     PageTooSmall,
+    Samples,
     checked_sample,
     row_digest,
     store_sample,
@@ -34,6 +39,9 @@ from workflow_scripts.timecat.images.ffcv.samples import (
 from ffcv.fields import IntField, RGBImageField  # isort: skip
 from ffcv.memory_allocator import MemoryAllocator  # isort: skip
 from ffcv.writer import DatasetWriter  # isort: skip
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 SMALLEST_PAGE = 2**21  # bytes; FFCV's bounds of a page, which must be a power of 2
 LARGEST_PAGE = 2**31
@@ -53,7 +61,19 @@ class Written:
     broken: dict[int, str]
 
 
-def write_beton(path, samples, settings: dict, workers: int = 1, progress=None, skip_broken: bool = False) -> Written:
+Progress = Callable[[int, int], object]
+Allocation = tuple[int, int, int]  # row, place in the file, bytes
+Done = tuple[list[Allocation], dict[int, str]]  # and why which rows are left out
+
+
+def write_beton(
+    path: PathLike,
+    samples: Samples,
+    settings: Mapping[str, Any],
+    workers: int = 1,
+    progress: Progress | None = None,
+    skip_broken: bool = False,
+) -> Written:
     """Write ``samples`` as the fields image and label of the .beton ``path``.
 
     samples: has ``__len__`` and ``__getitem__(row)`` -> (uint8 array [height, width, 3], whole number); in the place of
@@ -84,7 +104,7 @@ def write_beton(path, samples, settings: dict, workers: int = 1, progress=None, 
                 raise UserError(f"cannot write {path}: {error}") from None
 
 
-def content_digest(path, workers: int = 1) -> str:
+def content_digest(path: PathLike, workers: int = 1) -> str:
     """SHA-256 (hex) of the SHA-256 of each row (image and label, see row_digest), in row order, read from the file.
 
     The same for any number of writing workers and any page size, and what write_beton finds while it writes. workers:
@@ -111,7 +131,7 @@ def _chunks(rows: int) -> list[range]:
 class _Allocator(MemoryAllocator):
     """FFCV's places in the file, with an error of its own for an image that is larger than a page."""
 
-    def malloc(self, size: int):
+    def malloc(self, size: int) -> tuple[int, np.ndarray]:
         if size > LARGEST_PAGE:
             raise Failure(f"its image takes {size} bytes, and {LARGEST_PAGE} is the most; set max_resolution")
         if size > self.page_size:
@@ -124,15 +144,17 @@ class _Job:
     """What workers share: a fork has it without a copy. digests: uint8 [rows, DIGEST_SIZE]. supervisor: its process id."""
 
     writer: DatasetWriter
-    samples: object
-    chunks_taken: object
+    samples: Samples
+    chunks_taken: "Synchronized[int]"
     allocator: _Allocator
     digests: np.ndarray
     skip_broken: bool
     supervisor: int
 
 
-def _write(writer: DatasetWriter, samples, workers: int, progress, skip_broken: bool) -> Written:
+def _write(
+    writer: DatasetWriter, samples: Samples, workers: int, progress: Progress | None, skip_broken: bool
+) -> Written:
     """Run the workers until every row is in the file; end them all, whatever happens."""
     rows = writer.num_samples = len(samples)
     writer.prepare()  # the head of the file, and shared memory for the table of rows
@@ -142,16 +164,17 @@ def _write(writer: DatasetWriter, samples, workers: int, progress, skip_broken: 
     chunks_taken = _fork.Value(ctypes.c_uint64, 0)
     allocator = _Allocator(writer.fname, writer.data_region_start, writer.page_size)
     job = _Job(writer, samples, chunks_taken, allocator, digests, skip_broken, os.getpid())
-    running, allocations, broken = {}, [], {}
+    running: dict[Connection, BaseProcess] = {}
+    allocations, broken = list[Allocation](), dict[int, str]()
     try:
         for _ in range(workers):
             receiver, sender = _fork.Pipe(duplex=False)
-            worker = _fork.Process(target=_work, args=(sender, job), daemon=True)
+            worker: BaseProcess = _fork.Process(target=_work, args=(sender, job), daemon=True)
             worker.start()
             running[receiver] = worker
             sender.close()  # before the next fork, so that only the worker holds this end, and its death closes it
         while running:
-            for receiver in multiprocessing.connection.wait(list(running), timeout=PROGRESS_PERIOD):
+            for receiver in _ready(list(running)):
                 result = _result(receiver, running[receiver])
                 allocations += result[0]
                 broken |= result[1]
@@ -162,7 +185,7 @@ def _write(writer: DatasetWriter, samples, workers: int, progress, skip_broken: 
         broken = dict(sorted(broken.items()))
         kept = np.setdiff1d(np.arange(rows), np.array(list(broken), np.int64))
         writer.finalize(_close_gaps(writer, allocations, kept, broken) if broken else allocations)
-        return Written(hashlib.sha256(digests[kept]).hexdigest(), broken)
+        return Written(hashlib.sha256(digests[kept].data).hexdigest(), broken)
     finally:
         for worker in running.values():
             worker.kill()
@@ -170,7 +193,15 @@ def _write(writer: DatasetWriter, samples, workers: int, progress, skip_broken: 
         writer.metadata_sm.close()
 
 
-def _close_gaps(writer: DatasetWriter, allocations: list, kept: np.ndarray, broken: dict[int, str]) -> list:
+def _ready(receivers: list[Connection]) -> list[Connection]:
+    """Return those that have something to read, after a while at most."""
+    ready = multiprocessing.connection.wait(receivers, timeout=PROGRESS_PERIOD)
+    return [receiver for receiver in ready if isinstance(receiver, Connection)]
+
+
+def _close_gaps(
+    writer: DatasetWriter, allocations: list[Allocation], kept: np.ndarray, broken: dict[int, str]
+) -> list[Allocation]:
     """Let the kept rows (ascending) move up in the table of rows; returns their allocations, numbered anew."""
     if not len(kept):
         raise Failure(f"not one of its images can be read; the first: {next(iter(broken.values()))}")
@@ -183,7 +214,7 @@ def _close_gaps(writer: DatasetWriter, allocations: list, kept: np.ndarray, brok
     return [(int(numbers[row]), pointer, size) for row, pointer, size in allocations]
 
 
-def _result(receiver, worker) -> tuple[list, dict[int, str]]:
+def _result(receiver: Connection, worker: BaseProcess) -> Done:
     """What a worker sends at its end: allocations (row, place in the file, bytes) and why which rows are left out.
 
     Raises the error that it sends instead.
@@ -198,13 +229,15 @@ def _result(receiver, worker) -> tuple[list, dict[int, str]]:
         ) from None
     if isinstance(result, Exception):
         raise result
-    return result
+    done: Done = result
+    return done
 
 
-def _work(sender, job: _Job) -> None:
+def _work(sender: Connection, job: _Job) -> None:
     """A worker process: write chunks of rows until there are none, then send what _result returns or raises."""
     _follow(job.supervisor)
-    broken = {}
+    broken: dict[int, str] = {}
+    result: Done | Exception
     try:
         # Not as a context manager: on an error that would wait for the other workers' pages before we can say so.
         job.allocator.__enter__()
@@ -237,7 +270,7 @@ def _follow(supervisor: int) -> None:
         os._exit(1)
 
 
-def _take(chunks_taken, rows: int):
+def _take(chunks_taken: "Synchronized[int]", rows: int) -> Iterator[range]:
     """Chunks of rows that no other worker has taken."""
     chunks = _chunks(rows)
     while True:
