@@ -11,6 +11,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 POINTS = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
 IS_POSITIVE = np.array([True, True, False, False])
@@ -37,7 +38,7 @@ def simplex(grid: int) -> np.ndarray:
     return np.array([row for row in itertools.product(range(grid + 1), repeat=4) if sum(row) == grid])
 
 
-def masses(mixtures) -> np.ndarray:
+def masses(mixtures: npt.ArrayLike) -> np.ndarray:
     """Mass of each point under each mixture, in (4 x grid)-ths: int64 [M, 4]."""
     return np.asarray(mixtures) @ QUARTERS
 
@@ -49,13 +50,13 @@ def answers(features: tuple[int, ...]) -> np.ndarray:
     return np.array(sorted(said))
 
 
-def least_error(mass, features: tuple[int, ...]) -> np.ndarray:
+def least_error(mass: npt.ArrayLike, features: tuple[int, ...]) -> np.ndarray:
     """The least 0-1 error [M] of a classifier on these features, by enumeration; mass: [M, 4], in whatever unit."""
     wrong = answers(features) != IS_POSITIVE
     return (np.asarray(mass) @ wrong.T).min(1)
 
 
-def optimum(mixtures) -> Optimum:
+def optimum(mixtures: npt.ArrayLike) -> Optimum:
     """The best classifier of each mixture, and of those the one that takes the fewest features."""
     mass = masses(mixtures)
     errors = np.stack([least_error(mass, features) for features in FEATURE_SETS], 1)  # [M, sets]

@@ -1,13 +1,19 @@
 """What became of the counterexample's networks, setting by setting, and the Parquet files that hold it."""
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.counterexample.exact import QUARTERS, optimum, simplex
 from workflow_scripts.timecat.counterexample.settings import Settings
 from workflow_scripts.timecat.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Setting:
     diverged: np.ndarray
 
 
-def runs_table(settings_found, grid: int):
+def runs_table(settings_found: Iterable[Setting], grid: int) -> "pyarrow.Table":
     """Return a pyarrow table with a row for every network: setting, mixture (in parts of grid), seed, what became of it."""
     mixtures = simplex(grid)
     best = optimum(mixtures)
@@ -47,7 +53,7 @@ def runs_table(settings_found, grid: int):
     return _concatenated(parts)
 
 
-def together_table(settings_found, grid: int):
+def together_table(settings_found: Iterable[Setting], grid: int) -> "pyarrow.Table":
     """Return a pyarrow table with a row for every probe on the concatenated features of a group of seeds."""
     mixtures = simplex(grid)
     parts = []
@@ -59,7 +65,7 @@ def together_table(settings_found, grid: int):
     return _concatenated(parts)
 
 
-def read_settings_found(runs, together, settings: Settings) -> list[Setting]:
+def read_settings_found(runs: PathLike, together: PathLike, settings: Settings) -> list[Setting]:
     """Return what both files hold, in the order in which it was written.
 
     runs, together: paths of the two Parquet files. settings: the block `counterexample` of the config. UserError where a file
@@ -93,29 +99,29 @@ def read_settings_found(runs, together, settings: Settings) -> list[Setting]:
 _SOLVED = tuple(f"solved{number + 1}" for number in range(len(QUARTERS)))
 
 
-def _setting_and_mixture(setting: Setting, mixtures, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+def _setting_and_mixture(setting: Setting, mixtures: np.ndarray, shape: tuple[int, int]) -> dict[str, np.ndarray]:
     columns = {name: np.full(shape, getattr(setting, name)) for name in ("network", "weight_decay", "lr")}
     parts = {f"l{number + 1}": mixtures[:, number] for number in range(len(QUARTERS))}
     return columns | {name: np.broadcast_to(column[:, None], shape) for name, column in parts.items()}
 
 
-def _solved(values) -> dict[str, np.ndarray]:
+def _solved(values: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
     return dict(zip(_SOLVED, values, strict=True))
 
 
-def _table(columns: dict[str, np.ndarray]):
+def _table(columns: dict[str, np.ndarray]) -> "pyarrow.Table":
     import pyarrow as pa
 
     return pa.table({name: pa.array(column.ravel()) for name, column in columns.items()})
 
 
-def _concatenated(tables):
+def _concatenated(tables: "list[pyarrow.Table]") -> "pyarrow.Table":
     import pyarrow as pa
 
     return pa.concat_tables(tables)
 
 
-def _read(path, settings: int, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+def _read(path: PathLike, settings: int, shape: tuple[int, int]) -> dict[str, np.ndarray]:
     """Columns of a file as arrays [settings, *shape]."""
     import pyarrow
     import pyarrow.parquet

@@ -13,9 +13,11 @@ network at a time; a test holds the two equal.
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.counterexample.exact import IS_POSITIVE, POINTS, masses
@@ -42,7 +44,7 @@ class Networks:
     w: np.ndarray
     b: np.ndarray
 
-    def hidden(self, points=POINTS) -> np.ndarray:
+    def hidden(self, points: npt.ArrayLike = POINTS) -> np.ndarray:
         """h at P points [P, 2], as [H, P, R]."""
         columns = [x1 * self.U[:, 0] + x2 * self.U[:, 1] for x1, x2 in np.asarray(points)]
         h = np.stack(columns, 1)
@@ -53,7 +55,7 @@ class Networks:
         return (self.w[:, None] * self.hidden()).sum(0) + self.b
 
 
-def initial(kind: str, width: int, scale: float, seeds, dtype=np.float32) -> Networks:
+def initial(kind: str, width: int, scale: float, seeds: Sequence[int], dtype: npt.DTypeLike = np.float32) -> Networks:
     """A network per seed: weights from N(0, scale² / inputs of the layer), biases 0. A seed's are the same everywhere."""
     H, fan_in = (2, 1) if kind == "gates" else (width, 2)
     R = len(seeds)
@@ -80,7 +82,7 @@ def _normal(key: int, count: int) -> np.ndarray:
     return radius * np.cos(2 * math.pi * randomness.uniform(key, index, draw=1))
 
 
-def data_set(mixture) -> np.ndarray:
+def data_set(mixture: npt.ArrayLike) -> np.ndarray:
     """The rows of a mixture's data set, as numbers of points: 4 x grid rows, in which each point has exactly its mass."""
     return np.repeat(np.arange(len(POINTS)), masses(mixture))
 
@@ -95,7 +97,7 @@ def batches(purpose: str, rows: int, steps: int, batch_size: int, seed: int) -> 
     return np.concatenate(orders)[: steps * batch_size].reshape(steps, batch_size)
 
 
-def batch_counts(data, order) -> np.ndarray:
+def batch_counts(data: np.ndarray, order: np.ndarray) -> np.ndarray:
     """How often each point is in each step's batch: whole numbers, [steps, 4, mixtures x seeds].
 
     data: the rows' points, [mixtures, rows]. order: the rows of each step's batch, [seeds, steps, batch_size].
@@ -109,7 +111,7 @@ def batch_counts(data, order) -> np.ndarray:
     return counts
 
 
-def train(networks: Networks, counts, recipe: Recipe) -> None:
+def train(networks: Networks, counts: np.ndarray, recipe: Recipe) -> None:
     """Train in place, a step for each of counts: of batch_counts(), of as many runs as there are networks."""
     dtype = networks.b.dtype.type
     target = IS_POSITIVE.astype(dtype)[:, None]
@@ -118,7 +120,7 @@ def train(networks: Networks, counts, recipe: Recipe) -> None:
             _step(networks, count * dtype(1 / recipe.batch_size), target, recipe)
 
 
-def _step(networks: Networks, share, target, recipe: Recipe) -> None:
+def _step(networks: Networks, share: np.ndarray, target: np.ndarray, recipe: Recipe) -> None:
     """One step of SGD on the mean cross-entropy. share: of each point in the batch, [4, R]; target: [4, 1]."""
     U, c, w, b = networks.U, networks.c, networks.w, networks.b
     lr, keep = b.dtype.type(recipe.lr), b.dtype.type(1 - recipe.lr * recipe.weight_decay)
@@ -143,6 +145,6 @@ def _step(networks: Networks, share, target, recipe: Recipe) -> None:
     b -= lr * delta.sum(0)
 
 
-def sigmoid(z):
+def sigmoid(z: np.ndarray) -> np.ndarray:
     """1 / (1 + e^-z)."""
     return 1 / (1 + np.exp(-z))

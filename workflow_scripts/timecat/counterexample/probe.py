@@ -42,7 +42,7 @@ def kept(networks: Networks, threshold: float) -> Kept:
     return Kept(dimensions, feature, products)
 
 
-def concatenated(products, seeds: int, members: int) -> np.ndarray:
+def concatenated(products: np.ndarray, seeds: int, members: int) -> np.ndarray:
     """Inner products of the features of disjoint groups of seeds: [4, 4, mixtures x (seeds // members)].
 
     products: of single networks, [4, 4, mixtures x seeds]. Those of concatenated features are the members' sum.
@@ -52,21 +52,21 @@ def concatenated(products, seeds: int, members: int) -> np.ndarray:
     return of_seeds.reshape(4, 4, -1, groups, members).sum(-1).reshape(4, 4, -1)
 
 
-def scaled(products, threshold: float) -> np.ndarray:
+def scaled(products: np.ndarray, threshold: float) -> np.ndarray:
     """Inner products of features whose greatest singular value is scaled to the input's, unless they are lost (see kept)."""
     return products * (INPUT_SIZE / _greatest(_singular_values(products), threshold)) ** 2
 
 
-def _singular_values(products) -> np.ndarray:
+def _singular_values(products: np.ndarray) -> np.ndarray:
     """Of the features at the four points, [R, 4], ascending."""
     return np.sqrt(np.maximum(np.linalg.eigvalsh(products.transpose(2, 0, 1)), 0))
 
 
-def _greatest(sizes, threshold: float) -> np.ndarray:
+def _greatest(sizes: np.ndarray, threshold: float) -> np.ndarray:
     return np.maximum(sizes[:, -1], threshold * INPUT_SIZE)
 
 
-def solved(products, counts, lr: float) -> np.ndarray:
+def solved(products: np.ndarray, counts: np.ndarray, lr: float) -> np.ndarray:
     """Which of the four distributions a probe solves: bool [4, R]. It is a linear layer, trained by SGD on cross-entropy,
     that begins at zero, and it solves a distribution if it is right on each of its points in the end.
 
@@ -91,5 +91,5 @@ def solved(products, counts, lr: float) -> np.ndarray:
     return (is_right | ~counted).all(0).reshape(len(QUARTERS), -1)
 
 
-def _logits(K, alpha, b):
+def _logits(K: np.ndarray, alpha: np.ndarray, b: np.ndarray) -> np.ndarray:
     return sum(K[:, point] * alpha[point] for point in range(len(POINTS))) + b

@@ -1,13 +1,15 @@
 """Features of a data set's images: one pass of a frozen backbone per view, written as they come."""
 
 import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from workflow_scripts.timecat.artifacts.files import atomic_path
+from workflow_scripts.timecat.artifacts.files import PathLike, atomic_path
+from workflow_scripts.timecat.backbones.backbone import Backbone
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.extraction_settings import Extraction
 from workflow_scripts.timecat.images.ffcv.reader import batches
@@ -25,17 +27,24 @@ class Extractor:
     the settings until a GPU's memory turns out too small for it.
     """
 
-    backbone: torch.nn.Module
+    backbone: Backbone
     transform: Transform
     settings: Extraction
     device: str
     workers: int
     world: World = ALONE
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.at_once = self.settings.batch_size
 
-    def write(self, path, beton, rows, key: int | None, advance=lambda images: None) -> None:
+    def write(
+        self,
+        path: PathLike,
+        beton: PathLike,
+        rows: Sequence[int] | np.ndarray,
+        key: int | None,
+        advance: Callable[[int], object] = lambda images: None,
+    ) -> None:
         """Write the features of ``rows`` of a .beton, in that order, as ``path``: .npy [rows, dimension].
 
         Of several processes, which all call this, each writes its ``rows[rank::size]``. key: of the view
@@ -51,7 +60,7 @@ class Extractor:
                 for _, images, _ in stream:
                     features = self.features(images)
                     check_range(features, dtype, path)
-                    data = memoryview(features.astype(dtype)).cast("B")
+                    data = features.astype(dtype).data.cast("B")
                     if size == 1:
                         _write_at(file, data, start + done * row)
                     else:
@@ -66,7 +75,7 @@ class Extractor:
             raise UserError(f"{path} cannot be written ({error.strerror}): make room or use another disk") from error
 
     @contextmanager
-    def _shared_file(self, path, dtype: np.dtype, rows: int):
+    def _shared_file(self, path: PathLike, dtype: np.dtype, rows: int) -> Iterator[tuple[int, int]]:
         """(file descriptor, where rows begin in it) of a file that the leader makes and, when all are done, names."""
         if not self.world.leads:
             name, start = self.world.from_leader()
@@ -123,7 +132,7 @@ def _write_at(file: int, data: memoryview, place: int) -> None:
         data, place = data[written:], place + written
 
 
-def check_range(features: np.ndarray, dtype: np.dtype, path) -> None:
+def check_range(features: np.ndarray, dtype: np.dtype, path: PathLike) -> None:
     """UserError if a value is not finite or does not fit ``dtype``."""
     if not np.isfinite(features).all():
         raise UserError(

@@ -1,9 +1,11 @@
 """The feature files that a probe reads of each member: their names, checked before time is spent, and read as tables."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.memory import share_memory
 from workflow_scripts.timecat.features.reader import InMemory, OnDisk
@@ -16,11 +18,11 @@ def training_file(view: str) -> str:
     return f"train.{view}.npy"
 
 
-def open_features(path, rows: int) -> np.ndarray:
+def open_features(path: PathLike, rows: int) -> np.memmap:
     """A feature file [rows, dim], mapped, not read. UserError when it is missing, damaged or of other rows."""
     path = Path(path)
     try:
-        features = np.load(path, mmap_mode="r")
+        features: np.memmap = np.load(path, mmap_mode="r")
     except FileNotFoundError:
         raise UserError(f"the features {path} are missing; run extract_features for them") from None
     except (ValueError, EOFError):
@@ -34,7 +36,7 @@ def open_features(path, rows: int) -> np.ndarray:
     return features
 
 
-def check_features(folders, files: dict[str, int]) -> None:
+def check_features(folders: Sequence[PathLike], files: dict[str, int]) -> None:
     """Raise a UserError for any missing or mismatched file of any member, before time is spent on training."""
     for folder in folders:
         widths = {name: open_features(Path(folder) / name, rows).shape[1] for name, rows in files.items()}
@@ -46,7 +48,7 @@ def check_features(folders, files: dict[str, int]) -> None:
                 )
 
 
-def read_features(folders, name: str, rows: int) -> np.ndarray:
+def read_features(folders: Sequence[PathLike], name: str, rows: int) -> np.ndarray:
     """The members' features side by side, in memory: [rows, sum of dims], in member order, as stored (float16)."""
     return np.asarray(np.concatenate([open_features(Path(folder) / name, rows) for folder in folders], axis=1))
 
@@ -57,12 +59,12 @@ class Tables:
     folders: the members', in order. files: the rows of each file, by name; they have been checked.
     """
 
-    def __init__(self, folders, files: dict[str, int], memory: float):
+    def __init__(self, folders: Sequence[PathLike], files: dict[str, int], memory: float) -> None:
         self._folders, self._files = folders, files
         sizes = {name: sum(member.nbytes for member in self._members(name)) for name in files}
         views = [name for name in files if name not in (EVALUATION, HELDOUT)]
         # One view at a time is in memory. All are of one size, unless somebody has changed a file's dtype.
-        order = [max(views, key=sizes.get), HELDOUT, EVALUATION]
+        order = [max(views, key=sizes.__getitem__), HELDOUT, EVALUATION]
         kept, self._window_bytes = share_memory(memory, {name: sizes[name] for name in order})
         self._kept = {*kept, *(views if order[0] in kept else ())}
         self.dimension = sum(member.shape[1] for member in self._members(EVALUATION))

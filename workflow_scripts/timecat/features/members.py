@@ -1,16 +1,18 @@
 """The features of every member of every replicate of an arm, as a stage is given them: folders in that order."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from workflow_scripts.timecat.artifacts.digests import array_digest
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, sidecar_path
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.files import EVALUATION, open_features
 
 
-def by_replicate(folders, replicates) -> list[list]:
+def by_replicate(folders: Sequence[PathLike], replicates: Sequence[Sequence[int]]) -> list[list[PathLike]]:
     """Folders, replicate by replicate (lists of seeds). UserError unless there is one for each member."""
     if len(folders) != sum(map(len, replicates)):
         raise UserError(
@@ -20,7 +22,9 @@ def by_replicate(folders, replicates) -> list[list]:
     return [[next(remaining) for _ in members] for members in replicates]
 
 
-def evaluation_features(folders, replicates, rows: int) -> list[list[np.ndarray]]:
+def evaluation_features(
+    folders: Sequence[PathLike], replicates: Sequence[Sequence[int]], rows: int
+) -> list[list[np.ndarray]]:
     """The evaluation features of each member of each replicate, [rows, dimension], mapped, not read.
 
     UserError as open_features.
@@ -30,7 +34,9 @@ def evaluation_features(folders, replicates, rows: int) -> list[list[np.ndarray]
     ]
 
 
-def feature_digests(folders, replicates, names=(EVALUATION,)) -> dict[str, str]:
+def feature_digests(
+    folders: Sequence[PathLike], replicates: Sequence[Sequence[int]], names: Sequence[str] = (EVALUATION,)
+) -> dict[str, str]:
     """REPLICATE/SEED/FILE -> digest, from the folder's sidecar where it has one; no name holds a path.
 
     A seed that stands in a replicate more than once (copies, or snapshots of one run) is SEED.PLACE.

@@ -6,6 +6,7 @@ and widened at once, nor labels, predictions and torch itself.
 """
 
 import math
+from typing import Any
 
 from workflow_scripts.timecat.errors import UserError
 
@@ -72,7 +73,9 @@ def device_bytes(
     return 2 * stacked_bytes(heads, C, D, batch_norm) + outcomes + max(training, scoring)
 
 
-def check_device(total: int, weight_decays: int, classes: int, dim: int, batch_size: int, rows: int, **options) -> None:
+def check_device(
+    total: int, weight_decays: int, classes: int, dim: int, batch_size: int, rows: int, **options: Any
+) -> None:
     """UserError, with the remedy, for a probe that does not fit a device of ``total`` bytes; arguments of device_bytes."""
 
     def fits(heads: int, size: int) -> bool:

@@ -18,9 +18,10 @@ import contextlib
 import mmap
 import os
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 
 import numpy as np
 import torch
@@ -35,6 +36,10 @@ _NEAR_BYTES = 2**14  # rows less than this apart are announced together, with wh
 _ANNOUNCED_BYTES = 2**17  # in one call; the kernel cuts off very long ones
 
 
+# Jobs that fill a window, its features, the places of its rows there.
+_Reading = tuple[list[Future[None]], np.ndarray, np.ndarray]
+
+
 @dataclass(frozen=True)
 class Window:
     """The next rows of an order: row rows[i] of the table (int64 [m]) is features[places[i]] (features: [n, D])."""
@@ -47,11 +52,11 @@ class Window:
 class InMemory:
     """A table of features [rows, dimension] as one array."""
 
-    def __init__(self, features: np.ndarray):
+    def __init__(self, features: np.ndarray) -> None:
         self._features = features
         self.rows, self.dimension = features.shape
 
-    def windows(self, order) -> Iterator[Window]:
+    def windows(self, order: np.ndarray) -> Iterator[Window]:
         """One window of all rows; order: int64 [m]."""
         yield Window(self._features, order, order)
 
@@ -63,13 +68,13 @@ class OnDisk:
     a row at least.
     """
 
-    def __init__(self, members: list[np.memmap], window_bytes: int):
+    def __init__(self, members: list[np.memmap], window_bytes: float) -> None:
         self._members = members
         self._dtype = np.result_type(*members)
         self.rows, self.dimension = len(members[0]), sum(member.shape[1] for member in members)
         self._window_rows = max(1, int(window_bytes) // (WINDOWS * self.dimension * self._dtype.itemsize))
 
-    def windows(self, order) -> Iterator[Window]:
+    def windows(self, order: np.ndarray) -> Iterator[Window]:
         """The rows of ``order`` (int64 [m]) in windows; each window's features are overwritten once the next is asked for.
 
         Close the generator (or exhaust it) to end its threads. UserError, raised here, for a file that is gone or has
@@ -79,7 +84,7 @@ class OnDisk:
         shape = (min(self._window_rows, len(order)), self.dimension)
         buffers = [np.empty(shape, self._dtype) for _ in pieces[:WINDOWS]]
         with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(_open(member.filename)) for member in self._members]
+            files = [stack.enter_context(_open(member)) for member in self._members]
             pool = ThreadPoolExecutor(READERS, thread_name_prefix="features")
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
             reading = self._begin(pool, files, pieces, 0, buffers)
@@ -90,10 +95,18 @@ class OnDisk:
                 reading = self._begin(pool, files, pieces, number + 1, buffers)
                 yield Window(features, rows, places)
 
-    def _begin(self, pool, files, pieces, number: int, buffers):
+    def _begin(
+        self,
+        pool: ThreadPoolExecutor,
+        files: Sequence[FileIO],
+        pieces: list[np.ndarray],
+        number: int,
+        buffers: list[np.ndarray],
+    ) -> _Reading:
         """Set the readers to window ``number``; returns (jobs, its features, the places of its rows there)."""
         if number >= len(pieces):
-            return [], None, None
+            nothing = np.empty(0, np.int64)
+            return [], nothing, nothing
         rows = pieces[number]
         sorting = np.argsort(rows, kind="stable")
         places = np.empty_like(sorting)
@@ -108,11 +121,12 @@ class OnDisk:
 class Pieces:
     """Cuts the rows of one window after another into pieces of the given sizes (rows), wherever the windows end."""
 
-    def __init__(self, sizes):
+    def __init__(self, sizes: Iterable[int]) -> None:
         self._sizes = deque(sizes)
-        self._begun, self._missing = [], 0  # parts of the next piece, and the rows it still lacks
+        self._begun: list[tuple[torch.Tensor, torch.Tensor]] = []  # parts of the next piece
+        self._missing = 0  # rows it still lacks
 
-    def of(self, window: Window, wanted=None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def of(self, window: Window, wanted: np.ndarray | None = None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """(features [size, D] as stored, rows int64 [size]) of each piece that this window completes, on the host.
 
         wanted: bool [rows of the table], rows to take of the window; None takes all. The tensors are the caller's.
@@ -121,28 +135,38 @@ class Pieces:
         if wanted is not None:
             mine = wanted[rows]
             rows, places = rows[mine], places[mine]
-        features, rows, places = torch.from_numpy(window.features), torch.from_numpy(rows), torch.from_numpy(places)
+        features, numbers, where = torch.from_numpy(window.features), torch.from_numpy(rows), torch.from_numpy(places)
         done = 0
-        while done < len(rows):
+        while done < len(numbers):
             self._missing = self._missing or self._sizes.popleft()
             here = slice(done, done + self._missing)
-            self._begun.append((features.index_select(0, places[here]), rows[here]))
+            self._begun.append((features.index_select(0, where[here]), numbers[here]))
             done += len(self._begun[-1][1])
             self._missing -= len(self._begun[-1][1])
             if not self._missing:
-                piece = self._begun[0] if len(self._begun) == 1 else tuple(map(torch.cat, zip(*self._begun)))
-                self._begun = []
-                yield piece
+                begun, self._begun = self._begun, []
+                if len(begun) == 1:
+                    yield begun[0]
+                else:
+                    yield torch.cat([part for part, _ in begun]), torch.cat([part for _, part in begun])
 
 
-def _open(path):
+def _open(member: np.memmap) -> FileIO:
+    if member.filename is None:
+        raise ValueError("features are mapped from a file that has no name")
     try:
-        return open(path, "rb", buffering=0)
+        return open(member.filename, "rb", buffering=0)
     except FileNotFoundError:
-        raise UserError(f"the features {path} are missing; run extract_features for them") from None
+        raise UserError(f"the features {member.filename} are missing; run extract_features for them") from None
 
 
-def _fill(features, rows, members, files) -> None:
+def _mapping(member: np.memmap) -> mmap.mmap:
+    """Return the mapping below an array; NumPy keeps it in an attribute that its types do not mention."""
+    found: mmap.mmap = vars(member)["_mmap"]
+    return found
+
+
+def _fill(features: np.ndarray, rows: np.ndarray, members: Sequence[np.memmap], files: Sequence[FileIO]) -> None:
     """Read rows (int64 [n], ascending) of all members into features [n, D]."""
     first = 0
     for member, file in zip(members, files):
@@ -152,21 +176,21 @@ def _fill(features, rows, members, files) -> None:
         _let_go(member, int(rows[0]), int(rows[-1]) + 1)
 
 
-def _let_go(member, first: int, end: int) -> None:
+def _let_go(member: np.memmap, first: int, end: int) -> None:
     """Unmap the pages of rows first to end - 1: they stay in the page cache, and stop counting as this process's memory."""
     length, offset = (
         member.strides[0],
         member.offset % mmap.ALLOCATIONGRANULARITY,
     )  # a mapping begins at such a multiple
     begin = (offset + first * length) // mmap.PAGESIZE * mmap.PAGESIZE
-    member._mmap.madvise(mmap.MADV_DONTNEED, begin, offset + end * length - begin)
+    _mapping(member).madvise(mmap.MADV_DONTNEED, begin, offset + end * length - begin)
 
 
-def _announce(member, file, rows) -> None:
+def _announce(member: np.memmap, file: FileIO, rows: np.ndarray) -> None:
     """Tell the kernel that these rows (ascending) are about to be read, and no others."""
     if os.fstat(file.fileno()).st_size < member.offset + member.nbytes:  # to touch what is missing ends the process
         raise UserError(f"the features {member.filename} have become shorter; delete them and extract again")
-    member._mmap.madvise(mmap.MADV_RANDOM)
+    _mapping(member).madvise(mmap.MADV_RANDOM)
     length = member.strides[0]
     starts = member.offset + rows * length
     breaks = np.flatnonzero(np.diff(starts) > length + _NEAR_BYTES) + 1

@@ -17,6 +17,7 @@ drawn from the probabilities say by how much. tests.references.calibration is th
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.measures.groups import Segments
@@ -46,7 +47,9 @@ class Measured:
     worst_segment: str
 
 
-def measure(p, y, rows, segments: Segments, bins: int, draws: int) -> Measured:
+def measure(
+    p: npt.ArrayLike, y: npt.ArrayLike, rows: npt.ArrayLike, segments: Segments, bins: int, draws: int
+) -> Measured:
     """Measure predictions. p: probabilities, float [N]; y: 0 or 1, [N]; rows: their row numbers, int [N]."""
     p, y, rows = np.asarray(p, np.float64), np.asarray(y, np.float64), np.asarray(rows)
     ties = randomness.bits(randomness.key("calibration", "ties"), rows)
@@ -55,10 +58,10 @@ def measure(p, y, rows, segments: Segments, bins: int, draws: int) -> Measured:
     starts, first_in_bin = segments.starts, bin_starts(len(p), bins)
     sigma = np.sqrt(np.add.reduceat((p * (1 - p))[in_segments], starts)) / segments.sizes
 
-    def ece(difference) -> float:
+    def ece(difference: np.ndarray) -> float:
         return float(np.abs(np.add.reduceat(difference[in_bins], first_in_bin)).sum() / len(p))
 
-    def in_sigma(difference):
+    def in_sigma(difference: np.ndarray) -> npt.NDArray[np.float64]:
         return in_units_of(sigma, ranges(difference[in_segments], starts) / segments.sizes)
 
     found, calibrated = in_sigma(y - p), np.zeros(2)
@@ -90,7 +93,7 @@ def bin_starts(rows: int, bins: int) -> np.ndarray:
     return np.arange(bins) * (rows // bins) + np.minimum(np.arange(bins), rows % bins)
 
 
-def ranges(difference, starts) -> np.ndarray:
+def ranges(difference: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Of each segment, largest less smallest sum of its first j differences, j = 0, 1, ...: float64 [segments].
 
     difference: [M], segment after segment, sorted by probability in each; starts: where each begins.
@@ -101,7 +104,7 @@ def ranges(difference, starts) -> np.ndarray:
     return highest - np.minimum(np.minimum.reduceat(sums, starts) - before, 0)
 
 
-def in_units_of(sigma, ecce) -> np.ndarray:
+def in_units_of(sigma: np.ndarray, ecce: np.ndarray) -> np.ndarray:
     """ECCE / σ. Where σ is 0, as all probabilities are 0 or 1: infinite, or 0 where ECCE is 0 as well."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(ecce > 0, ecce / sigma, 0.0)

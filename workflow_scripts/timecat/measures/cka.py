@@ -9,13 +9,15 @@ and ‖YᵀX‖² = Σ (XXᵀ) ∘ (YYᵀ), so either the D₁ x D₂ products o
 towards 1. tests.references.cka is the same by HSIC's formula; a test holds the two equal.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 CHUNK = 2048  # rows that are in memory as float64 at a time, where the products are D x D
 
 
-def linear_cka(features, device="cpu", chunk: int = CHUNK) -> np.ndarray:
+def linear_cka(features: Sequence[np.ndarray], device: torch.device | str = "cpu", chunk: int = CHUNK) -> np.ndarray:
     """CKA of every two of k sets of features of the same n images, float64 [k, k]; NaN for one that never varies.
 
     features: arrays [n, D_m], of any float dtype, may be mapped from disk: of D x D products ``chunk`` rows are read at
@@ -33,19 +35,21 @@ def linear_cka(features, device="cpu", chunk: int = CHUNK) -> np.ndarray:
         return squares / np.outer(norms, norms)
 
 
-def _mean(features, chunk: int) -> np.ndarray:
+def _mean(features: np.ndarray, chunk: int) -> np.ndarray:
     total = np.zeros(features.shape[1])
     for start in range(0, len(features), chunk):
         total += features[start : start + chunk].astype(np.float64).sum(0)
     return total / len(features)
 
 
-def _centred(features, mean, device) -> torch.Tensor:
+def _centred(features: np.ndarray, mean: np.ndarray, device: torch.device | str) -> torch.Tensor:
     """Rows of features less their mean, float64 on the device."""
     return torch.from_numpy(np.asarray(features, dtype=np.float64) - mean).to(device)
 
 
-def _by_features(features, means, device, chunk: int) -> np.ndarray:
+def _by_features(
+    features: Sequence[np.ndarray], means: Sequence[np.ndarray], device: torch.device | str, chunk: int
+) -> np.ndarray:
     """‖XᵢᵀXⱼ‖² of every two sets, [k, k], from D x D products summed over chunks of rows."""
     k = len(features)
     products = {
@@ -63,11 +67,11 @@ def _by_features(features, means, device, chunk: int) -> np.ndarray:
     return squares
 
 
-def _by_images(features, means, device) -> np.ndarray:
+def _by_images(features: Sequence[np.ndarray], means: Sequence[np.ndarray], device: torch.device | str) -> np.ndarray:
     """The same from the n x n Gram matrix of each set."""
     grams = []
     for own, mean in zip(features, means):
         x = _centred(own, mean, device)
         grams.append((x @ x.T).flatten())
-    grams = torch.stack(grams)
-    return (grams @ grams.T).cpu().numpy()
+    stacked = torch.stack(grams)
+    return (stacked @ stacked.T).cpu().numpy()

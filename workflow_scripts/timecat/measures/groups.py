@@ -6,9 +6,14 @@ iNaturalist) and how many training rows the class has (in thirds of the classes)
 """
 
 import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow
 
 OWN_COLUMNS = ("row", "label", "class_name", "source")  # of an index; all others are group columns
 FREQUENCIES = ("rare", "middle", "frequent")
@@ -48,7 +53,7 @@ class Segments:
         return int((self.depth == 1).sum())
 
 
-def groupings(evaluation_index, train_index) -> list[Grouping]:
+def groupings(evaluation_index: "pyarrow.Table", train_index: "pyarrow.Table") -> list[Grouping]:
     """The groupings of a data set's evaluation rows. Both: pyarrow tables; train_index: of its probe's training rows."""
     columns = [name for name in evaluation_index.column_names if name not in OWN_COLUMNS]
     if found := _several([grouping(name, evaluation_index[name]) for name in columns]):
@@ -66,7 +71,7 @@ def _several(found: list[Grouping]) -> list[Grouping]:
     return [one for one in found if len(one.values) > 1]
 
 
-def grouping(name: str, values) -> Grouping:
+def grouping(name: str, values: Iterable[object]) -> Grouping:
     """A grouping by a column; a null is a group like others."""
     import pyarrow
 
@@ -75,7 +80,7 @@ def grouping(name: str, values) -> Grouping:
     return Grouping(name, encoded.indices.to_numpy(), [str(value) for value in encoded.dictionary.to_pylist()])
 
 
-def by_frequency(labels, train_labels) -> Grouping:
+def by_frequency(labels: np.ndarray, train_labels: np.ndarray) -> Grouping:
     """Rows by how many training rows their class has: up to the first third of classes, up to the second, more.
 
     Classes with equally many are in one group, so that there are fewer groups where many have.
@@ -107,13 +112,12 @@ def make_segments(rows: int, of: list[Grouping], minimum_rows: int, depth: int) 
             sizes.append(counts[enough])
             depths.append(np.full(enough.sum(), number))
             names += [_name(chosen, code) for code in present[enough].tolist()]
-    sizes = np.concatenate(sizes)
-    return Segments(
-        np.concatenate(members), np.repeat(np.arange(len(sizes)), sizes), sizes, np.concatenate(depths), names
-    )
+    all_sizes = np.concatenate(sizes)
+    segment = np.repeat(np.arange(len(all_sizes)), all_sizes)
+    return Segments(np.concatenate(members), segment, all_sizes, np.concatenate(depths), names)
 
 
-def _name(chosen, code: int) -> str:
+def _name(chosen: Sequence[Grouping], code: int) -> str:
     """What an intersection is called, from its code."""
     parts = []
     for one in reversed(chosen):

@@ -12,6 +12,7 @@ left out is zero. **Weights**: the mean of |W_m| (as the original), and of |W_m 
 the features as they are. tests.references.members computes both accuracies head by head; a test holds them equal.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,13 +32,15 @@ class Blocks:
     folded_weight: np.ndarray
 
 
-def blocks(dimensions) -> list[slice]:
+def blocks(dimensions: Sequence[int]) -> list[slice]:
     """Which columns are each member's."""
     stops = np.cumsum(dimensions).tolist()
     return [slice(stop - dimension, stop) for stop, dimension in zip(stops, dimensions)]
 
 
-def diagnose_head(head: SavedHead, features, labels: np.ndarray, device="cpu") -> Blocks:
+def diagnose_head(
+    head: SavedHead, features: Sequence[np.ndarray], labels: np.ndarray, device: torch.device | str = "cpu"
+) -> Blocks:
     """What each member contributes to a head.
 
     features: of each member, [rows, D_m], may be mapped from disk. labels: int64 [rows]. One pass over the features and
@@ -46,10 +49,12 @@ def diagnose_head(head: SavedHead, features, labels: np.ndarray, device="cpu") -
     k, N, C = len(features), len(labels), len(head.weight)
     own = blocks([member.shape[1] for member in features])
     scale = head.scale
-    constants = torch.stack([head.weight[:, m] @ head.beta[m] if head.batch_norm else torch.zeros(C) for m in own])
+    constants = torch.stack(
+        [head.weight[:, m] @ head.beta[m] if head.beta is not None else torch.zeros(C) for m in own]
+    )
     constants, bias = constants.to(device), head.bias.to(device)
     weights = [(head.weight[:, m] * scale[m]).T.contiguous().to(device) for m in own]
-    means = [head.running_mean[m].to(device) if head.batch_norm else 0.0 for m in own]
+    means = [0.0 if head.running_mean is None else head.running_mean[m].to(device) for m in own]
     truth = torch.from_numpy(labels)
     hits = torch.zeros(2, k, dtype=torch.int64)
     chunk = evaluation_chunk(C)
