@@ -41,14 +41,21 @@ def run_all(settings: Settings) -> Iterator[Setting]:
                 yield found
 
 
-def _counts(purpose: str, mixtures, steps: int, settings: Settings) -> np.ndarray:
+def _counts(purpose: str, mixtures: np.ndarray, steps: int, settings: Settings) -> np.ndarray:
     """batch_counts() of some mixtures' data sets in every seed's order: [steps, 4, mixtures x seeds]."""
     rows = len(QUARTERS) * settings.grid
     order = [batches(purpose, rows, steps, settings.batch_size, seed) for seed in range(settings.seeds)]
     return batch_counts(np.array([data_set(mixture) for mixture in mixtures]), np.array(order))
 
 
-def _measured(networks: Networks, weight_decay, lr, mixtures, on_components, settings: Settings) -> Setting:
+def _measured(
+    networks: Networks,
+    weight_decay: float,
+    lr: float,
+    mixtures: np.ndarray,
+    on_components: np.ndarray,
+    settings: Settings,
+) -> Setting:
     seeds, members, threshold = settings.seeds, settings.members, settings.threshold
     left = kept(networks, threshold)
     M = len(mixtures)

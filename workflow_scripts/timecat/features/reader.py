@@ -18,7 +18,7 @@ import contextlib
 import mmap
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
@@ -56,7 +56,7 @@ class InMemory:
         self._features = features
         self.rows, self.dimension = features.shape
 
-    def windows(self, order: np.ndarray) -> Iterator[Window]:
+    def windows(self, order: np.ndarray) -> Generator[Window, None, None]:
         """One window of all rows; order: int64 [m]."""
         yield Window(self._features, order, order)
 
@@ -74,7 +74,7 @@ class OnDisk:
         self.rows, self.dimension = len(members[0]), sum(member.shape[1] for member in members)
         self._window_rows = max(1, int(window_bytes) // (WINDOWS * self.dimension * self._dtype.itemsize))
 
-    def windows(self, order: np.ndarray) -> Iterator[Window]:
+    def windows(self, order: np.ndarray) -> Generator[Window, None, None]:
         """The rows of ``order`` (int64 [m]) in windows; each window's features are overwritten once the next is asked for.
 
         Close the generator (or exhaust it) to end its threads. UserError, raised here, for a file that is gone or has
@@ -116,6 +116,9 @@ class OnDisk:
         parts = [slice(start, start + step) for start in range(0, len(rows), step)]
         jobs = [pool.submit(_fill, features[part], ascending[part], self._members, files) for part in parts]
         return jobs, features, places
+
+
+Table = InMemory | OnDisk
 
 
 class Pieces:

@@ -43,6 +43,14 @@ def share_of(recipe: Recipe, world: World) -> Share | None:
     return Share(images, part, processes, world.rank * passes)
 
 
+def needed_share(recipe: Recipe, world: World) -> Share:
+    """Return the share of a process of a world that the recipe allows (see usable_processes)."""
+    share = share_of(recipe, world)
+    if share is None:
+        raise ValueError(f"a batch of {recipe.batch_size} images cannot be divided among {world.size} processes")
+    return share
+
+
 def usable_processes(recipe: Recipe, count: int) -> int:
     """The largest number of processes, at most ``count``, that a batch can be divided among."""
     return next(size for size in range(count, 0, -1) if share_of(recipe, World(size=size)) is not None)
@@ -50,7 +58,7 @@ def usable_processes(recipe: Recipe, count: int) -> int:
 
 def next_accumulation(recipe: Recipe, size: int = 1) -> int | None:
     """The next ``accumulation`` with which fewer images pass at once in each of ``size`` processes, or None."""
-    now = share_of(recipe, World(size=size)).part
+    now = needed_share(recipe, World(size=size)).part
     for parts in range(recipe.accumulation + 1, recipe.batch_size // 2 + 1):  # a part of one image has no statistics
         if recipe.batch_size % parts == 0 and (recipe.batch_size // parts) % (recipe.ghost_batch or 1) == 0:
             share = share_of(replace(recipe, accumulation=parts), World(size=size))

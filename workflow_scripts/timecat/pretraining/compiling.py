@@ -1,13 +1,16 @@
 """A compiled form of a model for training; the model itself stays eager, for everything else."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from workflow_scripts.timecat.errors import UserError
 
 
-def compiled(model: torch.nn.Module, backend="inductor") -> Callable[[torch.Tensor], torch.Tensor]:
+def compiled(
+    model: torch.nn.Module, backend: str | Callable[..., Any] = "inductor"
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """``torch.compile`` of a model, as a function that shares its parameters: the model's state and names stay.
 
     Compilation happens at the first call; a UserError says if it cannot.

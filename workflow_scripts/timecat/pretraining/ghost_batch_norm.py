@@ -5,6 +5,7 @@ device sees the whole batch, or any part of it, and takes them over consecutive 
 """
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,16 +21,22 @@ def set_ghost_batch(model: nn.Module, images: int) -> None:
     """
     for layer in model.modules():
         if isinstance(layer, _BatchNorm):
-            layer.__class__ = _ghost(type(layer))
-            layer.ghost_batch = images
+            ghost: Any = layer  # torch's type of a module takes no numbers for attributes
+            kind: type = type(layer)  # mypy does not see that a class with a __hash__ is itself hashable
+            ghost.__class__ = _ghost(kind)
+            ghost.ghost_batch = images
 
 
 @cache
 def _ghost(kind: type[_BatchNorm]) -> type[_BatchNorm]:
     """A kind of batch norm, made a ghost batch norm. (A class made for each kind: timm has some of its own.)"""
 
-    class Ghost(kind):
-        def forward(self, x):
+    base: Any = kind
+
+    class Ghost(base):
+        ghost_batch: int
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             if not self.training:
                 return super().forward(x)
             if len(x) % self.ghost_batch:

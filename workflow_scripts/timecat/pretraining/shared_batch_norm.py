@@ -5,6 +5,7 @@ and plain sums, so that a test can hold it to batch norm in one process.)
 """
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import distributed, nn
@@ -13,7 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batch
 
-_groups = {}  # size of groups -> the torch group that this process is in; not in the layers, for those are copied
+_groups: dict[
+    int, Any
+] = {}  # size of groups -> the torch group that this process is in; not in the layers, for those are copied
 
 
 def share_batch_norm(model: nn.Module, processes: int, rank: int, size: int) -> None:
@@ -38,25 +41,31 @@ def share_batch_norm(model: nn.Module, processes: int, rank: int, size: int) -> 
                 _groups[processes] = group
     for layer in model.modules():
         if isinstance(layer, _BatchNorm):
-            layer.__class__ = _shared(type(layer))
-            layer.processes = processes
+            shared: Any = layer  # torch's type of a module takes no numbers for attributes
+            kind: type = type(layer)  # mypy does not see that a class with a __hash__ is itself hashable
+            shared.__class__ = _shared(kind)
+            shared.processes = processes
 
 
 def keep_batch_norm(model: nn.Module, images: int) -> None:
     """Undo share_batch_norm: statistics over groups of that many images of this process's own, in place."""
     for layer in model.modules():
         if hasattr(layer, "processes"):
-            layer.__class__ = layer.alone
-            del layer.processes
+            shared: Any = layer
+            shared.__class__ = shared.alone
+            del shared.processes
     set_ghost_batch(model, images)
 
 
 @cache
 def _shared(kind: type[_BatchNorm]) -> type[_BatchNorm]:
-    class Shared(kind):
-        alone = kind
+    base: Any = kind
 
-        def forward(self, x):
+    class Shared(base):
+        alone = kind
+        processes: int
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             if not self.training:
                 return super().forward(x)
             over = [dimension for dimension in range(x.dim()) if dimension != 1]
@@ -72,11 +81,11 @@ def _shared(kind: type[_BatchNorm]) -> type[_BatchNorm]:
             y = centred * scale.view(shape)
             return (y if self.bias is None else y + self.bias.view(shape)).to(x.dtype)
 
-        def mean_of_all(self, value):
+        def mean_of_all(self, value: torch.Tensor) -> torch.Tensor:
             return _Sum.apply(value, _groups[self.processes]) / self.processes
 
         @torch.no_grad()
-        def update(self, mean, variance, count: int) -> None:
+        def update(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
             if self.running_mean is None:
                 return
             self.num_batches_tracked += 1
@@ -92,14 +101,14 @@ class _Sum(torch.autograd.Function):
     """The sum of a group's tensors, in each of its processes; so is that of their gradients."""
 
     @staticmethod
-    def forward(context, value, group):
+    def forward(context: Any, value: torch.Tensor, group: distributed.ProcessGroup) -> torch.Tensor:
         context.group = group
         total = value.clone()
         distributed.all_reduce(total, group=group)
         return total
 
     @staticmethod
-    def backward(context, gradient):
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         total = gradient.clone()
         distributed.all_reduce(total, group=context.group)
         return total, None

@@ -12,8 +12,9 @@ import contextlib
 import copy
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from schedulefree import AdamWScheduleFree
@@ -23,9 +24,10 @@ from torch.nn import functional
 from workflow_scripts.timecat.backbones.build import Classifier
 from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.images.ffcv.reader import Batch
 from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.images.views import normalise
-from workflow_scripts.timecat.pretraining.batch_shares import Share, next_accumulation, share_of, usable_processes
+from workflow_scripts.timecat.pretraining.batch_shares import Share, needed_share, next_accumulation, usable_processes
 from workflow_scripts.timecat.pretraining.compiling import compiled
 from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batch
 from workflow_scripts.timecat.pretraining.recipe import Recipe
@@ -52,11 +54,11 @@ class Run:
     network: Callable[[torch.Tensor], torch.Tensor]
     share: Share
     world: World
-    apart: Callable[[], contextlib.AbstractContextManager]
+    apart: Callable[[], contextlib.AbstractContextManager[None]]
 
 
 def start_run(
-    backbone: dict,
+    backbone: Mapping[str, Any],
     classes: int,
     recipe: Recipe,
     seed: int,
@@ -70,7 +72,7 @@ def start_run(
     connected.
     """
     model = initial_classifier(backbone, classes, seed, image_size, recipe.initialisation, recipe.zero_gamma)
-    share = share_of(recipe, world)
+    share = needed_share(recipe, world)
     if share.processes > 1:
         share_batch_norm(model, share.processes, world.rank, world.size)
     elif recipe.ghost_batch:
@@ -78,12 +80,12 @@ def start_run(
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # of the weights: convolutions go by it, and pass it on
     model.to(device).train()
-    network, apart = model, contextlib.nullcontext
+    trained: nn.Module = model
+    apart: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     if world.size > 1:
-        network = nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
-        apart = network.no_sync
-    if recipe.compile:
-        network = compiled(network)
+        parallel = nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
+        trained, apart = parallel, parallel.no_sync
+    network = compiled(trained) if recipe.compile else trained
     return Run(model, _optimizer(model, recipe), 0, math.nan, seed, network, share, world, apart)
 
 
@@ -132,7 +134,7 @@ def _advice_on_memory(recipe: Recipe, share: Share, world: World) -> str:
         )
         remedies.append(f"set pretrain.accumulation to {accumulation} or more (now {recipe.accumulation}; {kept})")
     more = usable_processes(recipe, 2 * world.size)
-    if more > world.size and share_of(recipe, World(size=more)).part < share.part:
+    if more > world.size and needed_share(recipe, World(size=more)).part < share.part:
         remedies.append(f"divide the batch among {more} GPUs with limits.pretrain_gpus")
     if not remedies:
         remedies.append(f"lower pretrain.batch_size (now {recipe.batch_size})")
@@ -167,7 +169,7 @@ def compute_gradients(
     return value
 
 
-def averaged_model(run: Run, batches, transform: Transform) -> Classifier:
+def averaged_model(run: Run, batches: Iterable[torch.Tensor], transform: Transform) -> Classifier:
     """A copy of the model for inference: parameters at the average x, batch-norm statistics recomputed there.
 
     batches: augmented training images (uint8 [b, s, s, 3] each). The run itself is not touched. The copy is eager: a
@@ -181,7 +183,7 @@ def averaged_model(run: Run, batches, transform: Transform) -> Classifier:
     return model.eval()
 
 
-def recompute_batch_norm(model: Classifier, batches, transform: Transform) -> None:
+def recompute_batch_norm(model: Classifier, batches: Iterable[torch.Tensor], transform: Transform) -> None:
     """Replace running statistics by the plain mean over ``batches``; those of training belong to y, not to x.
 
     All but batch norm is in evaluation mode, for the statistics are of what inference computes: in float32, without
@@ -203,7 +205,7 @@ def recompute_batch_norm(model: Classifier, batches, transform: Transform) -> No
         layer.momentum = momentum
 
 
-def accuracy(model: Classifier, batches, transform: Transform) -> float:
+def accuracy(model: Classifier, batches: Iterable[Batch], transform: Transform) -> float:
     """Top-1 in percent of an evaluation-mode model over batches of (rows, images, labels)."""
     right = total = 0
     with torch.inference_mode():
@@ -215,7 +217,7 @@ def accuracy(model: Classifier, batches, transform: Transform) -> float:
     return 100 * right / total
 
 
-def state_bytes(run: Run, identity: str, extra: dict | None = None) -> bytes:
+def state_bytes(run: Run, identity: str, extra: dict[str, Any] | None = None) -> bytes:
     """The run as the bytes of a file; ``identity`` is checked when it is read back."""
     buffer = io.BytesIO()
     torch.save(
@@ -232,7 +234,9 @@ def state_bytes(run: Run, identity: str, extra: dict | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def load_state(data: bytes, run: Run, identity: str, accept=lambda saved: True) -> bool:
+def load_state(
+    data: bytes, run: Run, identity: str, accept: Callable[[dict[str, Any]], object] = lambda saved: True
+) -> bool:
     """Bring ``run`` (fresh from start_run) to a saved state. False, and the run untouched, if it is of another identity
     or ``accept(saved)`` says no."""
     saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

@@ -1,18 +1,26 @@
 """What stages that train or read probes share on disk: a split's index, and the Parquet of metrics and predictions."""
 
+from typing import TYPE_CHECKING, Any
+
 from workflow_scripts.timecat.artifacts.digests import digest
-from workflow_scripts.timecat.artifacts.files import atomic_path
+from workflow_scripts.timecat.artifacts.files import PathLike, atomic_path
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
 
 
-def read_index(path):
+def read_index(path: PathLike) -> "tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]":
     """Columns row and label of an index, as int64 arrays."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, columns=["row", "label"])
-    return tuple(table[name].to_numpy().astype("int64") for name in ("row", "label"))
+    rows, labels = (table[name].to_numpy().astype("int64") for name in ("row", "label"))
+    return rows, labels
 
 
-def write_metrics(path, rows: list[dict], selection: bool = False) -> None:
+def write_metrics(path: PathLike, rows: list[dict[str, Any]], selection: bool = False) -> None:
     """Write the metrics, one row each, as Parquet; with ``selection``, a column says which of them took the head."""
     import pyarrow as pa
 
@@ -33,7 +41,7 @@ def write_metrics(path, rows: list[dict], selection: bool = False) -> None:
     write_table(path, pa.Table.from_pylist(rows, schema))
 
 
-def write_predictions(path, replicates: list[dict]) -> str:
+def write_predictions(path: PathLike, replicates: list[dict[str, "list[np.ndarray]"]]) -> str:
     """Write the predictions as Parquet; returns the digest of their content."""
     import numpy as np
     import pyarrow as pa
@@ -43,7 +51,7 @@ def write_predictions(path, replicates: list[dict]) -> str:
     return digest({name: digest(column.tobytes()) for name, column in columns.items()})
 
 
-def write_table(path, table) -> None:
+def write_table(path: PathLike, table: "pa.Table") -> None:
     """Write a pyarrow table as Parquet, atomically."""
     import pyarrow.parquet as pq
 

@@ -1,11 +1,19 @@
 """Groups of rows, for worst-group accuracy and reweighting: the combinations of a label and the columns of an index."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 
+if TYPE_CHECKING:
+    import pyarrow
 
-def groups_of(index, columns: list[str], path) -> np.ndarray:
+
+def groups_of(index: "pyarrow.Table", columns: list[str], path: PathLike) -> np.ndarray:
     """Return the group of each row of an index: its label and the columns together. UserError where it lacks one of them."""
     for name in columns:
         if name not in index.column_names:
@@ -15,7 +23,7 @@ def groups_of(index, columns: list[str], path) -> np.ndarray:
     return group_codes(index["label"].to_numpy(), [index[name].to_pylist() for name in columns])
 
 
-def group_codes(labels: np.ndarray, columns: list) -> np.ndarray:
+def group_codes(labels: np.ndarray, columns: Sequence[npt.ArrayLike]) -> npt.NDArray[np.intp]:
     """Return int [rows]: a number for each combination of a label and the columns' values that occurs."""
     texts = [np.asarray(values).astype(str) for values in (labels, *columns)]
     return np.unique(np.stack(texts), axis=1, return_inverse=True)[1].ravel()

@@ -21,6 +21,8 @@ tests.references.heads is the same in plain modules and torch.optim.SGD; the tes
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +30,8 @@ import torch.nn.functional as F
 BN_MOMENTUM = 0.1
 BN_EPS = 1e-5
 TOP = 5
+
+StepSums = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # loss, top-1, top-5: see StackedHeads.train_step
 
 # MKL has slow kernels for products of fewer rows than this: a head of two or three classes gets rows of zeros.
 _FEWEST_ROWS = 4
@@ -40,7 +44,7 @@ def initial_weight(key: int, classes: int, dim: int, std: float) -> torch.Tensor
     return torch.empty(classes, dim).normal_(0.0, std, generator=generator)
 
 
-def _one_by_one(device) -> bool:
+def _one_by_one(device: torch.device | str) -> bool:
     """Whether each head has its own products on a device, or all heads have one."""
     return torch.device(device).type == "cpu"
 
@@ -53,13 +57,22 @@ class StackedHeads:
     nn.BatchNorm1d: momentum 0.1, unbiased variance, eps 1e-5.
     """
 
-    def __init__(self, weight, weight_decays, *, momentum=0.9, batch_norm=True, dtype=torch.float32, device="cpu"):
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        weight_decays: Sequence[float],
+        *,
+        momentum: float = 0.9,
+        batch_norm: bool = True,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
         if not len(weight_decays):
             raise ValueError("a probe needs at least one weight decay")
         H, (C, D) = len(weight_decays), weight.shape
         self.heads, self.classes, self.dim = H, C, D
         self.momentum, self.batch_norm = momentum, batch_norm
-        like = {"dtype": dtype, "device": device}
+        like: dict[str, Any] = {"dtype": dtype, "device": device}
         apart = _one_by_one(device)
         self._alignment = _ALIGNMENT if apart else 1
         self._rows = max(C, _FEWEST_ROWS) if apart else C  # of a head in its products
@@ -93,7 +106,7 @@ class StackedHeads:
         self._decay_W, self._decay_b = decays.view(H, 1, 1), decays.view(H, 1)
         self._minus_one = torch.full((1, 1, 1), -1.0, **like)
 
-    def train_step(self, features, labels, lr: float):
+    def train_step(self, features: torch.Tensor, labels: torch.Tensor, lr: float) -> StepSums:
         """One step of SGD on the mean cross entropy of a batch; returns what its forward pass gave.
 
         features: [B, D], B > 1 with batch norm; labels: int64 [B]; lr: step size. Returns, per head [H], the summed
@@ -118,12 +131,12 @@ class StackedHeads:
         self._descend(lr)
         return loss, top1, top5
 
-    def logits(self, features) -> torch.Tensor:
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Logits [B, H, C] (a view of [H, C, B]) of features [B, D], normalised by the running statistics."""
         x_hat = self._normalise(features.to(self.W.dtype), training=False)
         return self._logits(x_hat)[:, : self.classes].permute(2, 0, 1)
 
-    def _normalise(self, features, training: bool):
+    def _normalise(self, features: torch.Tensor, training: bool) -> torch.Tensor:
         """x̂, by the statistics of the batch (and the running ones take note) or by the running ones."""
         if not self.batch_norm:
             return features
@@ -131,7 +144,7 @@ class StackedHeads:
             features, self.running_mean, self.running_var, training=training, momentum=BN_MOMENTUM, eps=BN_EPS
         )
 
-    def _logits(self, x_hat):
+    def _logits(self, x_hat: torch.Tensor) -> torch.Tensor:
         """z = W' x̂ᵀ + b', [H, rows, B]: C rows of each head, and what comes of its rows of zeros."""
         shape = (self._rows, len(x_hat))
         (z,) = self._parts(x_hat.new_empty(self.heads * self._padded(shape)), [shape])
@@ -144,7 +157,7 @@ class StackedHeads:
             torch.addmm(out, W, x_hat.t(), out=out)
         return z
 
-    def _backward(self, padded, delta, x_hat):
+    def _backward(self, padded: torch.Tensor, delta: torch.Tensor, x_hat: torch.Tensor) -> None:
         """Fill the gradients from B δ [H, C, B], which is part of ``padded`` [H, rows, B], and x̂ [B, D]."""
         s = torch.mean(delta, 2, out=self._db)
         for G, part in zip(self._G, self._matrices(padded)):
@@ -155,7 +168,7 @@ class StackedHeads:
                 torch.bmm(part, W, out=dbeta)
             self._dW.mul_(self._gamma_rows).addcmul_(s.unsqueeze(2), self._beta_rows)
 
-    def _descend(self, lr: float):
+    def _descend(self, lr: float) -> None:
         """SGD with Nesterov momentum as torch.optim.SGD does it: v ← m v + g, θ ← θ - lr (g + m v)."""
         self._dW.addcmul_(self.W, self._decay_W)
         self._db.addcmul_(self.b, self._decay_b)
@@ -163,21 +176,21 @@ class StackedHeads:
         v.mul_(self.momentum).add_(g)
         self._parameters.add_(g.add_(v, alpha=self.momentum), alpha=-lr)
 
-    def _parts(self, flat, shapes) -> list:
+    def _parts(self, flat: torch.Tensor, shapes: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
         """Views [H, *shape] of a flat vector, one after the other; each head's begins at a multiple of the alignment."""
         parts = flat.split([self.heads * self._padded(shape) for shape in shapes])
         return [
             part.view(self.heads, -1)[:, : math.prod(shape)].unflatten(1, shape) for part, shape in zip(parts, shapes)
         ]
 
-    def _padded(self, shape) -> int:
+    def _padded(self, shape: tuple[int, ...]) -> int:
         """Numbers that a head takes of a flat vector for a part of this shape."""
         return math.ceil(math.prod(shape) / self._alignment) * self._alignment
 
-    def _matrices(self, part):
+    def _matrices(self, part: torch.Tensor) -> Sequence[torch.Tensor]:
         """A part [H, rows, n] as the matrices of its products: [rows, n] of each head or, on a GPU, one [H rows, n]."""
         return part.unbind() if self._together == 1 else [part.flatten(0, 1)]
 
-    def _per_product(self, *parts) -> list:
+    def _per_product(self, *parts: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         """Parts [H, ...] as [1, ...] of each head or, on a GPU, of all: a tuple for each."""
         return list(zip(*(part.split(self._together) for part in parts)))

@@ -10,20 +10,24 @@ initial weights are functions of (probe seed, epoch) and (probe seed, replicate)
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.features.files import EVALUATION, HELDOUT, Tables, check_features, training_file
 from workflow_scripts.timecat.features.memory import GATHERED_BATCHES, evaluation_chunk
-from workflow_scripts.timecat.features.reader import InMemory, Pieces
-from workflow_scripts.timecat.probing.heads import StackedHeads, initial_weight
+from workflow_scripts.timecat.features.reader import InMemory, Pieces, Table
+from workflow_scripts.timecat.probing.heads import StackedHeads, StepSums, initial_weight
 from workflow_scripts.timecat.probing.protocol import Protocol
 from workflow_scripts.timecat.probing.saved_heads import BestHead, SavedHead, saved_head
-from workflow_scripts.timecat.probing.scoring import DataSet, Report, Scores, gathered, report, row_scores
+from workflow_scripts.timecat.probing.scoring import DataSet, Epochs, Report, Scores, gathered, report, row_scores
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Probe(Report):
     heads: dict[str, SavedHead]
 
 
-def file_rows(data: DataSet, views) -> dict[str, int]:
+def file_rows(data: DataSet, views: Sequence[str]) -> dict[str, int]:
     """The feature files that a probe reads from each member's folder -> the rows each must have."""
     files = {EVALUATION: len(data.evaluation_labels), HELDOUT: len(data.heldout)}
     return files | {training_file(view): len(data.train_labels) for view in views}
@@ -55,26 +59,34 @@ def batches(rows: int, size: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], rows])]
 
 
-def train_epoch(heads: dict, view, order, wanted: dict, labels, batch_size: int, lr: float) -> dict:
+def train_epoch(
+    heads: Mapping[str, StackedHeads],
+    view: Table,
+    order: npt.NDArray[np.int64],
+    wanted: Mapping[str, npt.NDArray[np.bool_]],
+    labels: npt.NDArray[np.int64],
+    batch_size: int,
+    lr: float,
+) -> dict[str, Scores]:
     """Train each fit's heads on its rows of a view, once; returns, by fit, the running average of the training batches.
 
     heads: StackedHeads by fit. view: a table of features.reader. order: int64, all rows that any fit trains on, read once
     for all fits. wanted: bool [rows] by fit, those that it trains on. labels: int64 [rows] of the view, on the host.
     """
-    labels = torch.from_numpy(labels)
+    on_host = torch.from_numpy(labels)
     slices = {fit: batches(int(mine.sum()), batch_size) for fit, mine in wanted.items()}
     groups = {
         fit: [own[i : i + GATHERED_BATCHES] for i in range(0, len(own), GATHERED_BATCHES)]
         for fit, own in slices.items()
     }
     pieces = {fit: Pieces(group[-1].stop - group[0].start for group in own) for fit, own in groups.items()}
-    steps = {fit: [] for fit in heads}
+    steps: dict[str, list[StepSums]] = {fit: [] for fit in heads}
     with closing(view.windows(order)) as windows:
         for window in windows:
             for fit in heads:
                 for x, rows in pieces[fit].of(window, wanted[fit]):
                     group = groups[fit].pop(0)
-                    steps[fit] += _train_group(heads[fit], x, labels.index_select(0, rows), group, lr)
+                    steps[fit] += _train_group(heads[fit], x, on_host.index_select(0, rows), group, lr)
     scores = {}
     for fit, own in steps.items():
         # [H, steps], and the sum along the contiguous steps: the order of its additions does not depend on H.
@@ -84,33 +96,48 @@ def train_epoch(heads: dict, view, order, wanted: dict, labels, batch_size: int,
     return scores
 
 
-def _train_group(heads: StackedHeads, features, labels, group, lr: float) -> list:
+def _train_group(
+    heads: StackedHeads, features: torch.Tensor, labels: torch.Tensor, group: list[slice], lr: float
+) -> list[StepSums]:
     """One step for each batch (a slice) of a group of consecutive batches; features [rows of the group, D]."""
     x, y = features.to(heads.W.device).float(), labels.to(heads.W.device)
     starts = [slice(batch.start - group[0].start, batch.stop - group[0].start) for batch in group]
     return [heads.train_step(x[here], y[here], lr) for here in starts]
 
 
-def evaluate(heads, features, labels, device="cpu") -> Scores:
+def evaluate(
+    heads: StackedHeads,
+    features: Table | np.ndarray,
+    labels: npt.NDArray[np.int64],
+    device: torch.device | str = "cpu",
+) -> Scores:
     """Scores of heads on all rows of features, a table of features.reader or an array [rows, D]; labels int64 [rows]."""
     N, chunk = len(labels), evaluation_chunk(heads.classes)
     pieces = Pieces(min(chunk, N - start) for start in range(0, N, chunk))
-    labels = torch.from_numpy(labels)
+    on_host = torch.from_numpy(labels)
     table = InMemory(features) if isinstance(features, np.ndarray) else features
     parts = []
     with closing(table.windows(np.arange(N))) as windows:
         for window in windows:
-            parts += [_score_chunk(heads, x, labels.index_select(0, rows), device) for x, rows in pieces.of(window)]
+            parts += [_score_chunk(heads, x, on_host.index_select(0, rows), device) for x, rows in pieces.of(window)]
     return gathered(parts)
 
 
-def _score_chunk(heads, features, labels, device) -> list[torch.Tensor]:
+def _score_chunk(
+    heads: StackedHeads, features: torch.Tensor, labels: torch.Tensor, device: torch.device | str
+) -> list[torch.Tensor]:
     """row_scores of a piece; what it takes of the device's memory is let go of before the next piece comes."""
     return row_scores(heads.logits(features.to(device).float()), labels.to(device))
 
 
 def probe_replicate(
-    replicate: int, members, folders, views, data: DataSet, protocol: Protocol, machine: Machine = Machine()
+    replicate: int,
+    members: Sequence[int],
+    folders: Sequence[PathLike],
+    views: Sequence[str],
+    data: DataSet,
+    protocol: Protocol,
+    machine: Machine = Machine(),
 ) -> Probe:
     """Probe one replicate: train all heads of both fits for all epochs, score them each epoch, select.
 
@@ -129,15 +156,16 @@ def probe_replicate(
     }
     key = randomness.key("head", protocol.seed, replicate)
     weight = initial_weight(key, data.classes, tables.dimension, protocol.init_std)
-    options = {"momentum": protocol.momentum, "batch_norm": protocol.batch_norm, "device": device}
+    options: dict[str, Any] = {"momentum": protocol.momentum, "batch_norm": protocol.batch_norm, "device": device}
     heads = {fit: StackedHeads(weight, protocol.weight_decays, **options) for fit in fits}
-    scores = {fit: [] for fit in fits}  # fit -> per epoch {split: Scores}
+    scores: dict[str, Epochs] = {fit: [] for fit in fits}
     best = BestHead()
 
-    loaded, view = None, None
+    loaded: str | None = None
+    view: Table | None = None
     for epoch in range(protocol.epochs):
         name = training_file(views[epoch % len(views)])
-        if name != loaded:
+        if view is None or name != loaded:
             view = None  # let go of the old view before the new one is read: a view may fill most of the memory
             loaded, view = name, tables.read(name)
         order = randomness.permutation(randomness.key("probe", protocol.seed, epoch), rows)

@@ -1,22 +1,29 @@
 """Readers of what the data set and probing stages have written: a split's index with its groups, columns of predictions."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 
+if TYPE_CHECKING:
+    import pyarrow
 
-def read_index_table(path):
+
+def read_index_table(path: PathLike) -> "pyarrow.Table":
     """Return a split's index as a pyarrow table, its group columns included."""
     return _read(path, None, "write_dataset")
 
 
-def read_predictions(path, names) -> dict[str, np.ndarray]:
+def read_predictions(path: PathLike, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Return columns of predictions as arrays, by name."""
     table = _read(path, list(names), "probe, evaluate_probe or transfer")
     return {name: table[name].to_numpy() for name in names}
 
 
-def _read(path, columns, rule: str):
+def _read(path: PathLike, columns: list[str] | None, rule: str) -> "pyarrow.Table":
     import pyarrow
     import pyarrow.parquet
 

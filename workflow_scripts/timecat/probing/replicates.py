@@ -1,13 +1,19 @@
 """Around the training of replicates, by probes and transfers alike: the data set's labels before, the log's lines after."""
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.probing.files import read_index
 from workflow_scripts.timecat.runtime import command
 
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.probing.scoring import DataSet, Report
 
-def read_data_set(train_index, evaluation_index, heldout: Heldout):
+
+def read_data_set(train_index: PathLike, evaluation_index: PathLike, heldout: Heldout) -> "DataSet":
     """scoring.DataSet of both indices; heldout: of its training rows."""
     from workflow_scripts.timecat.holdout import heldout_rows
     from workflow_scripts.timecat.probing.scoring import DataSet
@@ -22,7 +28,7 @@ def read_data_set(train_index, evaluation_index, heldout: Heldout):
     )
 
 
-def log_report(replicate: int, members, report) -> None:
+def log_report(replicate: int, members: Sequence[int], report: "Report") -> None:
     """Log what each selection chose of a scoring.Report, and which heads diverged."""
     chosen = "; ".join(
         f"{name}: weight decay {selected.weight_decay:g}, epoch {selected.epoch}, top-1 {selected.top1:.2f} %"

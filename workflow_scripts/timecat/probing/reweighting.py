@@ -7,6 +7,7 @@ all rows, serves tuning and fits (their code tunes with another one than it fits
 tests.references.reweighting does the same by another algorithm; a test holds them equal.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,9 @@ from workflow_scripts.timecat.sampling import balanced_draw
 
 TOLERANCE = 1e-6  # of liblinear, relative to the first gradient
 ITERATIONS = 5_000
+
+# Features, labels, strength -> weight, bias.
+Solve = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, float]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def check_rows(labels: np.ndarray, groups: np.ndarray) -> None:
 
 
 def fit_last_layer(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: Reweighting, solve=None
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: Reweighting, solve: Solve | None = None
 ) -> LastLayer:
     """The last layer of features [rows, D], labels in {0, 1} and groups (ints from 0 on), both [rows].
 

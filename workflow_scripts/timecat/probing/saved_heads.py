@@ -11,15 +11,22 @@ weight decay, epoch and evaluation top-1:
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
+import numpy.typing as npt
 import torch
 
 from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.heads import BN_EPS, StackedHeads
 from workflow_scripts.timecat.probing.selection import Selected, paper_order
+
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.probing.scoring import Scores
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,11 @@ class SavedHead:
     @property
     def scale(self) -> torch.Tensor:
         """What a feature is multiplied by before W, γ / sqrt(σ² + ε): [D]; ones without batch norm."""
-        if not self.batch_norm:
+        if self.gamma is None or self.running_var is None:
             return torch.ones(self.weight.shape[1])
         return self.gamma / torch.sqrt(self.running_var + BN_EPS)
 
-    def stacked(self, device="cpu") -> StackedHeads:
+    def stacked(self, device: torch.device | str = "cpu") -> StackedHeads:
         """The head as the probe had it: on the CPU, with one thread, it gives the same logits, bit for bit.
 
         The rows must be scored in the same pieces (memory.evaluation_chunk). On a GPU the last bits may differ:
@@ -61,7 +68,7 @@ class SavedHead:
         """Logits, float32 [rows, C], of features [rows, D] on the device of the features."""
         return self.stacked(features.device).logits(features.float())[:, 0]
 
-    def of_classes(self, classes) -> "SavedHead":
+    def of_classes(self, classes: npt.ArrayLike) -> "SavedHead":
         """The head of these classes alone (int64, in their order): what masks its predictions to them."""
         rows = torch.as_tensor(classes)
         return SavedHead(**self.tensors() | {"weight": self.weight[rows], "bias": self.bias[rows]})
@@ -84,15 +91,17 @@ def saved_head(heads: StackedHeads, index: int) -> SavedHead:
 class BestHead:
     """The head that selection `paper` takes of a replicate, copied while it is there: training goes on from it."""
 
-    def __init__(self):
-        self.head, self._order, self._found = None, None, None
+    def __init__(self) -> None:
+        self.head: SavedHead | None = None
+        self._order: tuple[float, int, float] | None = None
+        self._found: tuple[float, int] | None = None
 
-    def see(self, epoch: int, score, heads: StackedHeads, weight_decays) -> None:
+    def see(self, epoch: int, score: "Scores", heads: StackedHeads, weight_decays: Sequence[float]) -> None:
         """Keep the best of these heads if it is better than what is kept, in the order of selection.paper.
 
         epoch: from 1. score: of the full heads on the evaluation split (scoring.Scores).
         """
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"top1": float(score.top1[index]), "epoch": epoch, "weight_decay": float(weight_decay), "head": index}
             for index, weight_decay in enumerate(weight_decays)
             if math.isfinite(score.loss[index])
@@ -104,12 +113,12 @@ class BestHead:
 
     def of(self, selected: Selected) -> SavedHead:
         """The kept head, which must be the selected one."""
-        if self._found != (selected.weight_decay, selected.epoch):
+        if self.head is None or self._found != (selected.weight_decay, selected.epoch):
             raise RuntimeError(f"the head of {self._found} was kept, {selected} is selected")
         return self.head
 
 
-def write_heads(path, heads: dict[tuple[int, str], SavedHead], description: dict) -> str:
+def write_heads(path: PathLike, heads: dict[tuple[int, str], SavedHead], description: dict[str, Any]) -> str:
     """Write heads by (replicate, selection), with their description as metadata; return the digest of the content."""
     tensors = {
         f"{replicate}.{selection}.{name}": value
@@ -122,20 +131,21 @@ def write_heads(path, heads: dict[tuple[int, str], SavedHead], description: dict
 class HeadsFile:
     """The file of a probe's selected heads, read head by head. UserError when it is not one."""
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         import safetensors
 
         self._path = path
         try:
             with safetensors.safe_open(path, "pt") as file:
-                self.description = json.loads((file.metadata() or {})["timecat"])
+                self.description: dict[str, Any] = json.loads((file.metadata() or {})["timecat"])
         except (OSError, KeyError, safetensors.SafetensorError) as error:
             raise UserError(f"{path} is not a file of a probe's heads ({error}); delete it and run again") from None
 
     @property
-    def replicates(self) -> list[dict]:
+    def replicates(self) -> list[dict[str, Any]]:
         """Of each replicate its members, dimensions and heads, as the description has them."""
-        return self.description["replicates"]
+        found: list[dict[str, Any]] = self.description["replicates"]
+        return found
 
     def head(self, replicate: int, selection: str) -> SavedHead:
         """The head that a selection takes of a replicate."""

@@ -4,7 +4,9 @@ A head is one (replicate, weight decay). It is fitted twice: `full` trains on al
 split, `nine_tenths` on train without the held-out rows and is read on those, to choose a weight decay.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +41,7 @@ class DataSet:
             )
         return fits
 
-    def needed_fits(self, weight_decays) -> dict[str, np.ndarray]:
+    def needed_fits(self, weight_decays: Sequence[float]) -> dict[str, np.ndarray]:
         """Those without which nothing can be selected: of one weight decay, `full` alone. For transfers, where a fit is a
         training of whole networks."""
         return {name: rows for name, rows in self.fits().items() if name == "full" or len(weight_decays) > 1}
@@ -57,16 +59,19 @@ class Scores:
     probability: np.ndarray | None = None
 
 
+Epochs = list[dict[str, Scores]]  # of each epoch, by split
+
+
 @dataclass(frozen=True)
 class Report:
     """The results of one replicate. metrics, predictions: rows as in the Parquet files; selected: by selection."""
 
-    metrics: list[dict]
+    metrics: list[dict[str, Any]]
     predictions: dict[str, list[np.ndarray]]
     selected: dict[str, Selected]
 
 
-def row_scores(logits, labels) -> list[torch.Tensor]:
+def row_scores(logits: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
     """Of each head and row, on the CPU: loss, top-1, top-5, predicted class, its probability; [H, rows] each.
 
     logits: [rows, H, C]; labels: int64 [rows], on the same device. The predicted class is the arg max (the first of
@@ -82,7 +87,7 @@ def row_scores(logits, labels) -> list[torch.Tensor]:
     return [part.cpu() for part in (-log_p_label.squeeze(1), top1, top5, predicted, best.exp())]
 
 
-def gathered(parts) -> Scores:
+def gathered(parts: Iterable[list[torch.Tensor]]) -> Scores:
     """Scores of a split from the row_scores of its pieces."""
     loss, top1, top5, predicted, probability = (torch.cat(part, 1).numpy() for part in zip(*parts))
     N = loss.shape[1]
@@ -91,13 +96,24 @@ def gathered(parts) -> Scores:
     )
 
 
-def side_by_side(scores) -> Scores:
+def side_by_side(scores: Sequence[Scores]) -> Scores:
     """Scores of several heads on one split as those of one, in that order."""
     columns = {name: [getattr(score, name) for score in scores] for name in vars(scores[0])}
-    return Scores(**{name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()})
+    joined: dict[str, Any] = {
+        name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()
+    }
+    return Scores(**joined)
 
 
-def report(replicate: int, members, data: DataSet, weight_decays, scores, where: str, block: str) -> Report:
+def report(
+    replicate: int,
+    members: Sequence[int],
+    data: DataSet,
+    weight_decays: Sequence[float],
+    scores: Mapping[str, Epochs],
+    where: str,
+    block: str,
+) -> Report:
     """What a replicate's scores say, and what each selection picks from them.
 
     scores: fit -> per epoch {split: Scores}, heads in the order of ``weight_decays``. where: what the replicate was
@@ -112,7 +128,9 @@ def report(replicate: int, members, data: DataSet, weight_decays, scores, where:
     return Report(metrics, _predictions(replicate, data, weight_decays, scores["full"], selected), selected)
 
 
-def _metrics(replicate, members, weight_decays, scores) -> list[dict]:
+def _metrics(
+    replicate: int, members: Sequence[int], weight_decays: Sequence[float], scores: Mapping[str, Epochs]
+) -> list[dict[str, Any]]:
     """Rows of the metrics table: by fit, weight decay, epoch and split."""
     return [
         {
@@ -133,9 +151,13 @@ def _metrics(replicate, members, weight_decays, scores) -> list[dict]:
     ]
 
 
-def _predictions(replicate, data, weight_decays, epochs, selected) -> dict[str, list[np.ndarray]]:
+def _predictions(
+    replicate: int, data: DataSet, weight_decays: Sequence[float], epochs: Epochs, selected: Mapping[str, Selected]
+) -> dict[str, list[np.ndarray]]:
     """Columns of the predictions table, one piece per selection: what its head says of each evaluation row."""
-    columns = {name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")}
+    columns: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")
+    }
     rows = len(data.evaluation_labels)
     for selection, (weight_decay, epoch, _) in selected.items():
         score, head = epochs[epoch - 1]["evaluation"], list(weight_decays).index(weight_decay)
@@ -143,6 +165,8 @@ def _predictions(replicate, data, weight_decays, epochs, selected) -> dict[str, 
         columns["replicate"].append(np.full(rows, replicate, dtype=np.int64))
         columns["row"].append(data.evaluation_rows)
         columns["label"].append(data.evaluation_labels)
+        if score.predicted is None or score.probability is None:
+            raise ValueError("scores of the full fit on the evaluation split have predictions")
         columns["predicted"].append(score.predicted[head])
         columns["probability"].append(score.probability[head])
     return columns

@@ -5,7 +5,8 @@ weight_decay, fit, epoch, split, top1 (percent) and loss. A row whose loss is no
 is never selected. ``block`` of the config is what the error of heads that all diverged names.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Selected(NamedTuple):
     top1: float
 
 
-def paper(metrics, block: str = "probe") -> Selected:
+def paper(metrics: Mapping[str, Any], block: str = "probe") -> Selected:
     """The maximum of the evaluation top-1 over epochs and weight decays, heads fitted to all of train.
 
     Of equals, the earlier epoch, then the larger weight decay. UserError when no head has a finite loss.
@@ -37,12 +38,12 @@ def paper(metrics, block: str = "probe") -> Selected:
     return Selected(best["weight_decay"], best["epoch"], best["top1"])
 
 
-def paper_order(row) -> tuple[float, int, float]:
+def paper_order(row: Mapping[str, Any]) -> tuple[float, int, float]:
     """What sorts heads at an epoch (top1, epoch, weight_decay) from the one that `paper` takes to the worst."""
     return -row["top1"], row["epoch"], -row["weight_decay"]
 
 
-def holdout(metrics, block: str = "probe") -> Selected:
+def holdout(metrics: Mapping[str, Any], block: str = "probe") -> Selected:
     """The last epoch of the full head whose weight decay does best on held-out rows in the last epoch of nine_tenths.
 
     Of equals, the lower held-out loss, then the larger weight decay. A weight decay counts only where both of its fits
@@ -64,7 +65,7 @@ def holdout(metrics, block: str = "probe") -> Selected:
 SELECTIONS = {"paper": paper, "holdout": holdout}
 
 
-def _rows(metrics, fit: str, split: str) -> list[dict]:
+def _rows(metrics: Mapping[str, Any], fit: str, split: str) -> list[dict[str, Any]]:
     """The finite rows of a fit and split, as dicts of Python numbers."""
     columns = {name: np.asarray(metrics[name]) for name in ("weight_decay", "fit", "epoch", "split", "top1", "loss")}
     chosen = (columns["fit"] == fit) & (columns["split"] == split) & np.isfinite(columns["loss"].astype(np.float64))

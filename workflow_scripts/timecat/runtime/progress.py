@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from workflow_scripts.timecat.runtime.command import log
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    from tqdm import tqdm as Bar
 
 LINES = 5  # at most, per job, where there is no terminal
 
@@ -19,7 +19,7 @@ class Progress:
 
     def __init__(self, total: int, title: str, unit: str, done: int = 0, quiet: bool = False):
         self.total, self.title, self.unit, self.done, self.quiet = total, title, unit, done, quiet
-        self.bar: tqdm | None = None
+        self.bar: Bar | None = None
         if sys.stderr.isatty() and not quiet:
             from tqdm import tqdm
 

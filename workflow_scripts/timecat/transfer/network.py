@@ -1,9 +1,13 @@
 """The network of a transfer that trains on: backbones side by side, and the probe's layers behind them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import nn
 
 from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.backbones.backbone import Backbone
 from workflow_scripts.timecat.probing.heads import BN_EPS, BN_MOMENTUM, initial_weight
 from workflow_scripts.timecat.transfer.settings import Settings
 
@@ -11,7 +15,7 @@ from workflow_scripts.timecat.transfer.settings import Settings
 class Network(nn.Module):
     """Backbones side by side, their features normalised and mapped to logits [batch, classes] by ``weight`` [C, D]."""
 
-    def __init__(self, backbones, weight: torch.Tensor):
+    def __init__(self, backbones: Sequence[Backbone], weight: torch.Tensor) -> None:
         super().__init__()
         self.backbones = nn.ModuleList(backbones)
         C, D = weight.shape
@@ -21,18 +25,18 @@ class Network(nn.Module):
             self.fc.weight.copy_(weight)
             self.fc.bias.zero_()
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc(self.norm(torch.cat([backbone(x) for backbone in self.backbones], 1)))
 
 
-def start_network(backbones, classes: int, replicate: int, settings: Settings) -> Network:
+def start_network(backbones: Sequence[Backbone], classes: int, replicate: int, settings: Settings) -> Network:
     """The network at step 0: the given backbones, and the linear layer that the probe of that replicate starts with."""
     dimension = sum(backbone.dimension for backbone in backbones)
     key = randomness.key("head", settings.seed, replicate)
     return Network(backbones, initial_weight(key, classes, dimension, settings.init_std))
 
 
-def parameter_groups(network: Network, settings: Settings, weight_decay: float) -> list[dict]:
+def parameter_groups(network: Network, settings: Settings, weight_decay: float) -> list[dict[str, Any]]:
     """Every parameter once: the backbones at their learning rate, what follows them at its; no decay on batch norms."""
     spared = {
         id(parameter)

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ class Kept:
     The state of the run under way is saved every ``seconds`` and when the process is asked to end (resume.ResumeFile).
     """
 
-    def __init__(self, folder: Path, seconds: float):
+    def __init__(self, folder: Path, seconds: float) -> None:
         self.folder = folder
         self.resume_file = ResumeFile(folder / "run", seconds)
 
@@ -92,7 +93,7 @@ def load_scores(data: bytes) -> list[dict[str, Scores]]:
     return _scores(torch.load(io.BytesIO(data), weights_only=True))
 
 
-def _plain(scores) -> list[dict]:
+def _plain(scores: list[dict[str, Scores]]) -> list[dict[str, dict[str, torch.Tensor | None]]]:
     return [
         {
             split: {name: None if value is None else torch.from_numpy(value) for name, value in vars(score).items()}
@@ -102,11 +103,9 @@ def _plain(scores) -> list[dict]:
     ]
 
 
-def _scores(plain) -> list[dict[str, Scores]]:
-    return [
-        {
-            split: Scores(**{name: None if value is None else value.numpy() for name, value in score.items()})
-            for split, score in epoch.items()
-        }
-        for epoch in plain
-    ]
+def _scores(plain: list[dict[str, dict[str, torch.Tensor | None]]]) -> list[dict[str, Scores]]:
+    return [{split: Scores(**_arrays(score)) for split, score in epoch.items()} for epoch in plain]
+
+
+def _arrays(score: dict[str, torch.Tensor | None]) -> dict[str, Any]:
+    return {name: None if value is None else value.numpy() for name, value in score.items()}

@@ -11,17 +11,20 @@ that goes on from a saved state has, on the CPU, the bits of one that was never 
 """
 
 import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
 from workflow_scripts.timecat import randomness
-from workflow_scripts.timecat.images.ffcv.reader import batches
+from workflow_scripts.timecat.backbones.backbone import Backbone
+from workflow_scripts.timecat.images.ffcv.reader import Batch, batches
 from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.images.views import normalise, view_key
 from workflow_scripts.timecat.probing.heads import TOP
@@ -72,7 +75,14 @@ class Run:
     scores: list[dict[str, Scores]] = field(default_factory=list)
 
 
-def transfer_replicate(replicate: int, members, make_backbones, target: Target, settings: Settings, job: Job) -> Report:
+def transfer_replicate(
+    replicate: int,
+    members: Sequence[int],
+    make_backbones: Callable[[], Sequence[Backbone]],
+    target: Target,
+    settings: Settings,
+    job: Job,
+) -> Report:
     """Train every weight decay and its fits (DataSet.needed_fits) of one replicate, and select.
 
     replicate: its number, from 0. members: its seeds. make_backbones: called for each run, returns its members'
@@ -90,7 +100,7 @@ def transfer_replicate(replicate: int, members, make_backbones, target: Target, 
                 run = start_run(make_backbones(), replicate, weight_decay, target, own)
                 kept.restore(name, run)
 
-                def offer(name=name, run=run, done=done):
+                def offer(name: str = name, run: Run = run, done: int = done) -> None:
                     kept.offer(name, run)
                     progress.advance(done + run.epoch - progress.done)
 
@@ -105,7 +115,9 @@ def transfer_replicate(replicate: int, members, make_backbones, target: Target, 
     return report(replicate, members, target.data, own.weight_decays, scores, where, job.block)
 
 
-def start_run(backbones, replicate: int, weight_decay: float, target: Target, settings: OnRows) -> Run:
+def start_run(
+    backbones: Sequence[Backbone], replicate: int, weight_decay: float, target: Target, settings: OnRows
+) -> Run:
     """A run at step 0, from backbones of its own."""
     network = start_network(backbones, target.data.classes, replicate, settings).to(target.device)
     groups = parameter_groups(network, settings, weight_decay)
@@ -113,7 +125,9 @@ def start_run(backbones, replicate: int, weight_decay: float, target: Target, se
     return Run(network, torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov))
 
 
-def finish_run(run: Run, fit: str, target: Target, settings: OnRows, offer=lambda: None) -> list[dict[str, Scores]]:
+def finish_run(
+    run: Run, fit: str, target: Target, settings: OnRows, offer: Callable[[], object] = lambda: None
+) -> list[dict[str, Scores]]:
     """Train to the last epoch; the scores of each, {"train", "evaluation" or "heldout": Scores of one head}.
 
     offer: called after every step and every epoch, when the run's state is whole. A loss that is not finite ends the
@@ -139,7 +153,9 @@ def finish_run(run: Run, fit: str, target: Target, settings: OnRows, offer=lambd
     return run.scores
 
 
-def _train_epoch(run: Run, rows, target: Target, settings: OnRows, offer) -> bool:
+def _train_epoch(
+    run: Run, rows: npt.NDArray[np.int64], target: Target, settings: OnRows, offer: Callable[[], object]
+) -> bool:
     """Train on what is left of the run's epoch; False if the loss ceases to be finite."""
     run.network.train()
     first = settings.passes * run.epoch
@@ -147,7 +163,9 @@ def _train_epoch(run: Run, rows, target: Target, settings: OnRows, offer) -> boo
     return all(_train_pass(run, number, rows, target, settings, offer) for number in numbers)
 
 
-def _train_pass(run: Run, number: int, rows, target: Target, settings: OnRows, offer) -> bool:
+def _train_pass(
+    run: Run, number: int, rows: npt.NDArray[np.int64], target: Target, settings: OnRows, offer: Callable[[], object]
+) -> bool:
     """The same of one pass, by its number from 0 over all epochs."""
     order = randomness.permutation(randomness.key("probe", settings.seed, number), rows)[run.rows % len(rows) :]
     crop_key = view_key(settings.seed, target.name, number)
@@ -167,7 +185,7 @@ def _train_pass(run: Run, number: int, rows, target: Target, settings: OnRows, o
     return True
 
 
-def _lone_row_joined(stream):
+def _lone_row_joined(stream: Iterable[Batch]) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
     """(rows, images) of the reader's batches; a last batch of one row, which batch norm cannot use, joins the one before."""
     held = None
     for rows, images, _ in stream:
@@ -181,7 +199,7 @@ def _lone_row_joined(stream):
         yield held
 
 
-def train_step(run: Run, images, labels, target: Target) -> list[float]:
+def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, target: Target) -> list[float]:
     """One step of SGD on the mean cross entropy of a batch, unless it is not finite; sums over the batch, before the
     step, of the loss (nats) and of rows with their label first and among the first five (a tie counts against it).
 
