@@ -8,11 +8,20 @@ whose features never vary.
 
 import math
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.probing import selected_heads
 from workflow_scripts.timecat.probing.files import write_table
 from workflow_scripts.timecat.runtime import command
 from workflow_scripts.timecat.runtime.json_arguments import json_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from workflow_scripts.timecat.probing.saved_heads import HeadsFile
 
 
 def main() -> None:
@@ -36,7 +45,9 @@ def main() -> None:
     write_diagnostics(args.diagnostics, rows)
 
 
-def replicate_rows(replicate: int, features, heads, labels, device) -> list[dict]:
+def replicate_rows(
+    replicate: int, features: "Sequence[np.ndarray]", heads: "HeadsFile", labels: "npt.NDArray[np.int64]", device: str
+) -> list[dict[str, Any]]:
     """Rows of one replicate. features: of each of its members, [rows, D_m]; labels: int64 [rows]."""
     from dataclasses import asdict
 
@@ -47,7 +58,9 @@ def replicate_rows(replicate: int, features, heads, labels, device) -> list[dict
     description = heads.replicates[replicate]
     seeds = description["members"]
 
-    def row(quantity, value, selection=None, member=None, other=None) -> dict:
+    def row(
+        quantity: str, value: float, selection: str | None = None, member: int | None = None, other: int | None = None
+    ) -> dict[str, Any]:
         return {
             "replicate": replicate,
             "members": seeds,
@@ -72,7 +85,7 @@ def replicate_rows(replicate: int, features, heads, labels, device) -> list[dict
     return rows
 
 
-def write_diagnostics(path, rows: list[dict]) -> None:
+def write_diagnostics(path: PathLike, rows: list[dict[str, Any]]) -> None:
     """Write the rows as Parquet. member and other_member count from 0, in the order of members (seeds)."""
     import pyarrow as pa
 

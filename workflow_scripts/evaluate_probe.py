@@ -5,16 +5,26 @@ only. Nothing is trained or selected. Writes one Parquet of metrics (a row per r
 predictions, with a sidecar, in the form that the probe's have.
 """
 
+import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing import selected_heads
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
 from workflow_scripts.timecat.runtime import command
 from workflow_scripts.timecat.runtime.json_arguments import json_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from workflow_scripts.timecat.probing.saved_heads import HeadsFile
 
 
 def main() -> None:
@@ -54,7 +64,7 @@ def main() -> None:
     )
 
 
-def occurring_classes(labels, known: int, index):
+def occurring_classes(labels: "npt.NDArray[np.int64]", known: int, index: PathLike) -> "npt.NDArray[np.int64]":
     """The classes of the labels, ascending. UserError if the probe has none of that number."""
     import numpy as np
 
@@ -67,7 +77,15 @@ def occurring_classes(labels, known: int, index):
     return classes
 
 
-def evaluate_replicate(replicate: int, members, heads, rows, labels, classes, device) -> tuple[list[dict], dict]:
+def evaluate_replicate(
+    replicate: int,
+    members: "Sequence[np.ndarray]",
+    heads: "HeadsFile",
+    rows: "npt.NDArray[np.int64]",
+    labels: "npt.NDArray[np.int64]",
+    classes: "npt.NDArray[np.int64]",
+    device: str,
+) -> "tuple[list[dict[str, Any]], dict[str, list[np.ndarray]]]":
     """Rows of the metrics and columns of the predictions of one replicate, selection after selection.
 
     members: its members' features, [rows, D_m] each. rows, labels: of the index. classes: those that occur, ascending.
@@ -79,7 +97,10 @@ def evaluate_replicate(replicate: int, members, heads, rows, labels, classes, de
 
     description = heads.replicates[replicate]
     features, truth = np.concatenate(members, axis=1), np.searchsorted(classes, labels)
-    metrics, columns = [], {name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")}
+    metrics: list[dict[str, Any]] = []
+    columns: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")
+    }
     for selection in SELECTIONS:
         chosen = description["heads"][selection]
         head = heads.head(replicate, selection).of_classes(classes)
@@ -103,12 +124,14 @@ def evaluate_replicate(replicate: int, members, heads, rows, labels, classes, de
         columns["replicate"].append(np.full(len(rows), replicate, dtype=np.int64))
         columns["row"].append(rows)
         columns["label"].append(labels)
+        if score.predicted is None or score.probability is None:
+            raise ValueError("scores on the evaluation split have predictions")
         columns["predicted"].append(classes[score.predicted[0]])
         columns["probability"].append(score.probability[0])
     return metrics, columns
 
 
-def input_digests(args) -> dict[str, str]:
+def input_digests(args: argparse.Namespace) -> dict[str, str]:
     """Digest of the index, the heads and each member's features, as sidecars have them; names hold no path."""
     from workflow_scripts.timecat.features.members import feature_digests
 

@@ -1,5 +1,6 @@
 """Extract the features of one data set with one checkpoint: all splits and views in one job."""
 
+import argparse
 import os
 import shutil
 from pathlib import Path
@@ -39,7 +40,7 @@ def main() -> None:
             extract(arguments, leader)
 
 
-def extract(arguments, processes: world.World) -> None:
+def extract(arguments: argparse.Namespace, processes: world.World) -> None:
     """Write the folder of features and its sidecar; of several processes, each extracts its share of the rows."""
     import numpy as np
 

@@ -1,7 +1,9 @@
 """Bring published weights into the place of a pretrained checkpoint: read safely, every key accounted for."""
 
+import argparse
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.digests import file_sha256
@@ -31,7 +33,7 @@ def main() -> None:
         import_checkpoint(arguments)
 
 
-def import_checkpoint(arguments) -> None:
+def import_checkpoint(arguments: argparse.Namespace) -> None:
     """Write the weights and their sidecar."""
     import torch
 
@@ -91,7 +93,7 @@ def import_checkpoint(arguments) -> None:
 
 
 @contextlib.contextmanager
-def checkpoint_file(arguments):
+def checkpoint_file(arguments: argparse.Namespace) -> Iterator[tuple[Path, str, str]]:
     """(path of the checkpoint's own file, its SHA-256, its name for messages), out of the archive if it is in one."""
     from workflow_scripts.timecat.checkpoints.archives import extract_member
 
@@ -121,7 +123,7 @@ def check_sha256(shown: str, found: str, expected: str) -> None:
         )
 
 
-def check_stated(stated: dict, seed: int, step: int, tolerance: int, shown: str) -> None:
+def check_stated(stated: dict[str, int], seed: int, step: int, tolerance: int, shown: str) -> None:
     """UserError if a file says of itself that it is another checkpoint: tables would lie."""
     for key in ("global_step", "step"):
         if key in stated and abs(stated[key] - step) > tolerance:

@@ -1,8 +1,10 @@
 """Pretrain one seed from the milestone before (or from nothing) to a milestone."""
 
+import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.files import write_bytes
@@ -15,6 +17,11 @@ from workflow_scripts.timecat.runtime import command, devices, nodes, world
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.backbones.build import Classifier
+    from workflow_scripts.timecat.pretraining.training import Run
+    from workflow_scripts.timecat.runtime.resume import ResumeFile, TrainingLog
+
 LOG_EVERY = 10  # steps
 EVALUATION_BATCH = 500  # images
 
@@ -23,13 +30,13 @@ EVALUATION_BATCH = 500  # images
 class Origin:
     """What sidecars say of the outputs: params without the step, inputs' digests, facts of the model, name of the device."""
 
-    params: dict
-    inputs: dict
-    facts: dict
+    params: dict[str, Any]
+    inputs: dict[str, str]
+    facts: dict[str, Any]
     device: str
 
 
-def arguments_of_command_line():
+def arguments_of_command_line() -> argparse.Namespace:
     parser = command.parser(__doc__)
     parser.add_argument("--source", required=True, help="name of the source data set")
     parser.add_argument("--seed", required=True, type=int)
@@ -63,7 +70,7 @@ def main() -> None:
         share_node(arguments)
 
 
-def share_node(arguments, node: nodes.Node | None = None) -> None:
+def share_node(arguments: argparse.Namespace, node: nodes.Node | None = None) -> None:
     """Pretrain with this node's GPUs; ``node`` where a leader on another one started this process."""
     total = arguments.nodes
     lease = devices.lease(
@@ -95,7 +102,7 @@ def processes_for(recipe: Recipe, count: int) -> int:
     return usable_processes(recipe, count)
 
 
-def pretrain(arguments, processes: world.World) -> None:
+def pretrain(arguments: argparse.Namespace, processes: world.World) -> None:
     """Train to the milestone; the leader of the processes that share each batch averages, evaluates and writes."""
     from workflow_scripts.timecat.pretraining import training
     from workflow_scripts.timecat.pretraining.batches import Source, batch_stream
@@ -158,7 +165,9 @@ def pretrain(arguments, processes: world.World) -> None:
     command.log(f"step {run.step}: loss {run.loss_average:.4f}, {arguments.source} {facts['source_accuracy']:.2f} %")
 
 
-def averaged(run, arguments, recipe, transform, source: dict):
+def averaged(
+    run: "Run", arguments: argparse.Namespace, recipe: Recipe, transform: Transform, source: dict[str, Any]
+) -> "tuple[Classifier, dict[str, Any]]":
     """The model for inference, and what its file says of it."""
     from workflow_scripts.timecat.images.ffcv.reader import batches
     from workflow_scripts.timecat.pretraining import training
@@ -180,7 +189,14 @@ def averaged(run, arguments, recipe, transform, source: dict):
     }
 
 
-def restore(run, arguments, resume_file, training_log, identity: str, fingerprint: str) -> None:
+def restore(
+    run: "Run",
+    arguments: argparse.Namespace,
+    resume_file: "ResumeFile",
+    training_log: "TrainingLog",
+    identity: str,
+    fingerprint: str,
+) -> None:
     """Bring a fresh run to where it goes on from: an interrupted job's state, or the previous milestone's, if any."""
     from workflow_scripts.timecat.pretraining import training
 
@@ -199,7 +215,9 @@ def restore(run, arguments, resume_file, training_log, identity: str, fingerprin
         command.log(f"continuing from {previous} after step {run.step}")
 
 
-def write_outputs(arguments, run, model, identity: str, origin: Origin) -> None:
+def write_outputs(
+    arguments: argparse.Namespace, run: "Run", model: "Classifier", identity: str, origin: Origin
+) -> None:
     """Write weights and training state, each with its sidecar."""
     from workflow_scripts.timecat.checkpoints import files
     from workflow_scripts.timecat.pretraining import training

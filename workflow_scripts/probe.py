@@ -4,8 +4,11 @@ Writes one Parquet of metrics (a row per replicate, fit, weight decay, epoch and
 of their predictions on the evaluation split, both with a sidecar. The bytes are a function of what is read and told.
 """
 
+import argparse
 import os
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
@@ -15,6 +18,10 @@ from workflow_scripts.timecat.probing.protocol import Protocol
 from workflow_scripts.timecat.probing.replicates import log_report, read_data_set
 from workflow_scripts.timecat.runtime import command, devices
 from workflow_scripts.timecat.runtime.json_arguments import json_of
+
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.probing.probe import Probe
+    from workflow_scripts.timecat.probing.scoring import DataSet
 
 
 def main() -> None:
@@ -74,7 +81,7 @@ def main() -> None:
         write_sidecar(artifact, content, params, inputs, device=name)
 
 
-def check_device(device: str, args, data, protocol) -> None:
+def check_device(device: str, args: argparse.Namespace, data: "DataSet", protocol: "Protocol") -> None:
     """UserError for a replicate whose heads do not fit the GPU, before anything is trained."""
     if device != "cuda":
         return
@@ -97,7 +104,7 @@ def check_device(device: str, args, data, protocol) -> None:
         )
 
 
-def describe_heads(args, probes, classes: int, rows: int) -> dict:
+def describe_heads(args: argparse.Namespace, probes: "Iterable[Probe]", classes: int, rows: int) -> dict[str, Any]:
     """What the heads file says of its heads (saved_heads); rows: of the evaluation split."""
     from workflow_scripts.timecat.features.members import evaluation_features
 
@@ -115,7 +122,7 @@ def describe_heads(args, probes, classes: int, rows: int) -> dict:
     }
 
 
-def input_digests(args, files) -> dict[str, str]:
+def input_digests(args: argparse.Namespace, files: Collection[str]) -> dict[str, str]:
     """Digest of each index and of each feature file, the latter from its folder's sidecar; names hold no path."""
     from workflow_scripts.timecat.features.members import feature_digests
 

@@ -4,11 +4,15 @@ Of several weight decays each is trained twice, the second time without the held
 what `probe` writes: one Parquet of metrics and one of the selected heads' predictions, with a sidecar.
 """
 
+import argparse
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
 from workflow_scripts.timecat.backbones.start import Start
@@ -19,6 +23,9 @@ from workflow_scripts.timecat.runtime import command, devices
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 from workflow_scripts.timecat.transfer.settings import Settings
+
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.backbones.backbone import Backbone
 
 
 def main() -> None:
@@ -54,7 +61,7 @@ def main() -> None:
         transfer(arguments, devices.acquire(arguments.gpus))
 
 
-def transfer(arguments, device: str) -> None:
+def transfer(arguments: argparse.Namespace, device: str) -> None:
     """Train, select, write."""
     from workflow_scripts.timecat.artifacts.unfinished import kept_folder
     from workflow_scripts.timecat.probing import files as probe_files
@@ -105,7 +112,7 @@ def transfer(arguments, device: str) -> None:
     reports = []
     for replicate, (members, own) in enumerate(zip(arguments.replicates, weights)):
 
-        def backbones(members=members, own=own):
+        def backbones(members: list[int] = members, own: list[Path] = own) -> "list[Backbone]":
             if own:
                 return finetuned(own)
             return untrained(arguments.backbone, members, target.transform.size, arguments.initialisation)
@@ -120,14 +127,14 @@ def transfer(arguments, device: str) -> None:
     shutil.rmtree(folder)
 
 
-def finetuned(weights) -> list:
+def finetuned(weights: Iterable[PathLike]) -> "list[Backbone]":
     """The backbones of weights files, to be trained on."""
     from workflow_scripts.timecat.checkpoints.files import read_backbone
 
     return [read_backbone(path)[0].requires_grad_(True) for path in weights]
 
 
-def untrained(settings: dict, seeds, image_size: int, start: Start) -> list:
+def untrained(settings: dict[str, Any], seeds: Iterable[int], image_size: int, start: Start) -> "list[Backbone]":
     """The backbones that the pretraining runs of these seeds begin with."""
     from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 

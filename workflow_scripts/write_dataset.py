@@ -1,9 +1,11 @@
 """Write one split of one data set as a .beton file, with an index, a sidecar and a list of what was left out."""
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.timecat.artifacts.digests import digest
-from workflow_scripts.timecat.artifacts.files import atomic_path, write_bytes
+from workflow_scripts.timecat.artifacts.files import PathLike, atomic_path, write_bytes
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.datasets.split import Split
@@ -32,7 +34,7 @@ def main() -> None:
         write_split(arguments)
 
 
-def write_split(arguments) -> None:
+def write_split(arguments: argparse.Namespace) -> None:
     """Write the split: .beton, index, list of what was left out, sidecar. arguments: of the command line."""
     from workflow_scripts.timecat.images.ffcv.writer import write_beton
     from workflow_scripts.timecat.runtime.progress import Progress
@@ -74,19 +76,19 @@ def write_split(arguments) -> None:
     command.log(f"{name}: {len(split)} images of {len(split.class_names)} classes")
 
 
-def with_download(settings: dict, allowed: bool) -> dict:
+def with_download(settings: dict[str, Any], allowed: bool) -> dict[str, Any]:
     """Settings of a data set, and of the whole that it may be a part of, that say whether an archive may be fetched."""
     told = settings | {"download": allowed}
     return told | {"of": with_download(settings["of"], allowed)} if "of" in settings else told
 
 
-def without_places(settings: dict) -> dict:
+def without_places(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings less WHERE, and likewise those of the whole."""
     kept = {key: value for key, value in settings.items() if key not in WHERE}
     return kept | {"of": without_places(kept["of"])} if "of" in kept else kept
 
 
-def write_index(path, split: Split) -> str:
+def write_index(path: PathLike, split: Split) -> str:
     """Write row, label, class_name, group columns and source of every row; return the digest of the content."""
     import pyarrow
     import pyarrow.parquet
@@ -103,7 +105,7 @@ def write_index(path, split: Split) -> str:
     return digest(columns)
 
 
-def write_skipped(path, split: Split, broken: dict[int, str]) -> None:
+def write_skipped(path: PathLike, split: Split, broken: dict[int, str]) -> None:
     """Write source and reason of every row that was left out, one a line below a head; only the head if there is none."""
     lines = ["source\treason", *(f"{split.sources[row]}\t{reason}" for row, reason in broken.items())]
     write_bytes(path, ("\n".join(lines) + "\n").encode(errors="replace"))

@@ -1,6 +1,6 @@
 """The features of every member of every replicate of an arm, as a stage is given them: folders in that order."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ def evaluation_features(
 
 
 def feature_digests(
-    folders: Sequence[PathLike], replicates: Sequence[Sequence[int]], names: Sequence[str] = (EVALUATION,)
+    folders: Sequence[PathLike], replicates: Sequence[Sequence[int]], names: Collection[str] = (EVALUATION,)
 ) -> dict[str, str]:
     """REPLICATE/SEED/FILE -> digest, from the folder's sidecar where it has one; no name holds a path.
 

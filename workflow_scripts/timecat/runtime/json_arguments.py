@@ -2,12 +2,15 @@
 
 import argparse
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 Value = TypeVar("Value")
 
 
-def json_of(kind: type[Value]) -> Callable[[str], Value]:
+def json_of(kind: "TypeForm[Value]") -> Callable[[str], Value]:
     """An argparse type: JSON of a type (a dataclass of settings, list[str], ...), read strictly.
 
     The parser ends the stage with a sentence that names the option, the key and what is wrong with it.
