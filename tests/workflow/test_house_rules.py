@@ -50,6 +50,20 @@ def test_complexity_arguments_and_relative_imports_are_gated():
     assert not [text for text in sources if re.search("noqa: *(C901|PLR0913|TID252)", text)]
 
 
+def test_types_are_gated_and_every_exception_has_a_reason():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    assert settings["files"] == ["workflow_scripts"] and settings["disallow_untyped_defs"]
+    assert not any(override.get("ignore_errors") for override in settings["overrides"])
+    untyped = [name for one in settings["overrides"] if one.get("ignore_missing_imports") for name in one["module"]]
+    assert untyped and not any(name.startswith(("*", "workflow_scripts")) for name in untyped)
+    remarks = [
+        line.partition("# type:")[2]
+        for path in (ROOT / "workflow_scripts").rglob("*.py")
+        for line in path.read_text().splitlines()
+    ]
+    assert [one for one in remarks if one and not re.fullmatch(r" ignore\[[a-z-]+\]  # \w.*", one)] == []
+
+
 def contracts() -> dict[str, dict]:
     """The contracts of import-linter, by id."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]

@@ -14,9 +14,9 @@ Class = TypeVar("Class")
 def settings(cls: type[Class]) -> type[Class]:
     """Make a class of settings: a frozen dataclass, by keyword alone. TypeError if a field has a default of its own."""
     made = dataclass(frozen=True, kw_only=True)(cls)
-    for field in fields(made):  # type: ignore[arg-type]
+    for field in fields(made):  # type: ignore[arg-type]  # mypy takes what dataclass() returns for any class
         if field.default is not MISSING or field.default_factory is not MISSING:
             raise TypeError(f"{cls.__name__}.{field.name} has a default; defaults belong to the config's block")
     # How pydantic reads the class from JSON: no further keys, and no text where a number is wanted.
-    made.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[attr-defined]
+    made.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[attr-defined]  # pydantic looks for it
     return made

@@ -59,7 +59,7 @@ def settings_of(kind: type[Settings], block: Block, **others: Any) -> Settings:
 
     kind: made by timecat.settings. A test holds its fields equal to the block's keys, in names and types.
     """
-    names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]
+    names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]  # mypy does not see that it is a dataclass
     return kind(**{name: _frozen(value) for name, value in ({n: getattr(block, n) for n in names} | others).items()})
 
 

@@ -201,7 +201,7 @@ class RowsOf:
             self._heldout(0, labels),
             len(splits["train"].class_names),
             "counted",
-            {split: found.images for split, found in splits.items()},
+            {split: found.images for split, found in splits.items() if isinstance(found.images, ImageFiles)},
         )
 
 
