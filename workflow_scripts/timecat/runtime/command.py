@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from workflow_scripts.timecat.artifacts import project
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.forkserver import client
 
@@ -102,6 +103,7 @@ def status_of(error: BaseException) -> int:
 
 def _run(main) -> None:
     try:
+        project.check()
         main()
         _log_work()
     except UserError as error:
