@@ -24,7 +24,7 @@ CONTAINERS = (
 
 try:
     project.check(workflow.current_basedir.get_path_or_uri(secret_free=True))
-    project.export(bind=CONTAINERS)
+    project.export(in_containers=CONTAINERS)
     study = Study(read_config(config, workflow.configfiles), workflow.configfiles)
     scratch.check(study.config.scratch_dir, study.paths.data_sets)
 except UserError as error:

@@ -19,15 +19,16 @@ def path_of(file: str) -> str:
     return os.path.relpath(ROOT / file)
 
 
-def export(bind: bool = False) -> None:
-    """Let all processes that this one starts import this package, wherever they work. bind: in containers, too."""
+def export(in_containers: bool = False) -> None:
+    """Let all processes that this one starts import this package, wherever they work and, if wanted, in containers too."""
     earlier = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(ROOT)]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *earlier])
     # `python -m` would look for the package in the working directory first, which may be another clone.
-    os.environ["PYTHONSAFEPATH"] = "1"
-    os.environ[VARIABLE] = str(ROOT)
-    # Snakemake binds the working directory; Apptainer itself hands the environment over.
-    if bind and not ROOT.is_relative_to(Path.cwd()):
+    told = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", VARIABLE: str(ROOT)}
+    os.environ.update(told | {"PYTHONPATH": os.pathsep.join([str(ROOT), *earlier])})
+    if not in_containers:
+        return
+    os.environ.update({f"APPTAINERENV_{name}": value for name, value in told.items()})
+    if not ROOT.is_relative_to(Path.cwd()):  # Snakemake binds the working directory
         bound = [place for place in os.environ.get("APPTAINER_BIND", "").split(",") if place and place != str(ROOT)]
         os.environ["APPTAINER_BIND"] = ",".join([str(ROOT), *bound])
 
