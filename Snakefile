@@ -4,6 +4,7 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
+from workflow_scripts.timecat.artifacts import project
 from workflow_scripts.timecat.runtime.forkserver import server
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.config.reading import read_config
@@ -14,19 +15,21 @@ from workflow_scripts.timecat.study.wildcards import of_table
 # --configfile replaces the embedded study; it does not overlay it.
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/config.yaml"
-
-
-try:
-    study = Study(read_config(config, workflow.configfiles), workflow.configfiles)
-    scratch.check(study.config.scratch_dir, study.paths.data_sets)
-except UserError as error:
-    raise WorkflowError(str(error)) from None
+    configfile: project.path_of("config/config.yaml")
 
 
 CONTAINERS = (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 )
+
+try:
+    project.check(workflow.current_basedir.get_path_or_uri(secret_free=True))
+    project.export(in_containers=CONTAINERS)
+    study = Study(read_config(config, workflow.configfiles), workflow.configfiles)
+    scratch.check(study.config.scratch_dir, study.paths.data_sets)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
 code_of = rule_helpers.code_of(CONTAINERS, local)
 growing = rule_helpers.growing
 paths = study.paths
@@ -64,7 +67,7 @@ onstart:
             server.start()
 
 
-container: "containers/timecat.sif"
+container: project.path_of(rule_helpers.IMAGE)
 
 
 wildcard_constraints:

@@ -10,12 +10,12 @@ Output  containers/timecat.sif and containers/timecat.sif.sha256, which stages i
 rule build_image:
     """The environment of all stages, of one definition. It takes every core there is, and it is no stage."""
     input:
-        definition="containers/timecat.def",
-        check="containers/check.py",
-        requirements="envs/requirements.txt",
+        definition=project.path_of("containers/timecat.def"),
+        check=project.path_of("containers/check.py"),
+        requirements=project.path_of("envs/requirements.txt"),
     output:
-        image="containers/timecat.sif",
-        digest="containers/timecat.sif.sha256",
+        image=project.path_of(rule_helpers.IMAGE),
+        digest=project.path_of(rule_helpers.IMAGE_DIGEST),
     log:
         paths.log("build_image"),
     benchmark:

@@ -1,5 +1,6 @@
 """Build the container image in which stages run, and write the digest that stands for its content."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.digests import file_sha256
 from workflow_scripts.timecat.artifacts.files import atomic_path, write_bytes
+from workflow_scripts.timecat.artifacts.project import ROOT
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
@@ -44,9 +46,11 @@ def build(definition: Path, image: Path, arguments: dict[str, str]) -> None:
     words += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     if Path(CERTIFICATES).exists():
         words += ["--bind", CERTIFICATES]
+    words += [str(image.resolve()), str(definition.resolve())]
     try:
-        for line in stream_command([*words, str(image), str(definition)], output_type="both"):
-            command.log(line.rstrip())
+        with contextlib.chdir(ROOT):  # paths of the definition are relative to the project's folder
+            for line in stream_command(words, output_type="both"):
+                command.log(line.rstrip())
     except subprocess.CalledProcessError as error:
         raise UserError(
             f"{definition} could not be built (apptainer ended with status {error.returncode}): mend what it says above,"
@@ -58,7 +62,7 @@ def commit() -> str:
     """The commit of this clone, for the image's labels; "unknown" outside of git."""
     words = ["git", "rev-parse", "HEAD"]
     try:
-        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -86,10 +86,10 @@ def jobs_in(dry_run: str) -> list[str]:
     return sorted(found)
 
 
-def results_of(folder: Path) -> dict[str, str]:
-    """Return the digests of a finished study's files, by path."""
+def results_of(folder: Path, results: str = "results") -> dict[str, str]:
+    """Return the digests of a finished study's files, by path. results: its results_dir."""
     digests = {}
-    for path in sorted((folder / "results").rglob("*")):
+    for path in sorted((folder / results).rglob("*")):
         name = str(path.relative_to(folder))
         if not path.is_file() or path.name == "README.md" or path.relative_to(folder).parts[1] in UNRECORDED:
             continue

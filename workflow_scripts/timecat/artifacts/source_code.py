@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.project import ROOT
 from workflow_scripts.timecat.errors import UserError
 
 PACKAGE = "workflow_scripts"
@@ -22,6 +23,8 @@ NO_BYTE = {
     "None, and stages read nothing from it",
     "workflow_scripts/timecat/runtime/forkserver/client.py": "it passes a stage's command line on, and the fork imports the "
     "stage's own modules afresh; tests/end_to_end/test_equal_runs.py holds the bytes equal with and without it",
+    "workflow_scripts/timecat/artifacts/project.py": "it says where the project's folder is and ends a stage that runs another "
+    "folder's code; no value of it reaches a number",
     "workflow_scripts/timecat/artifacts/source_code.py": "it says which code counts and computes nothing of a result; where "
     "its answer changes, the inputs of rules and the fingerprints of resume files change by themselves",
 }
@@ -33,17 +36,12 @@ def code_of(stage: str, root: Path | None = None) -> list[str]:
     Imports inside functions count; imports for type checkers alone (``if TYPE_CHECKING:``), empty ``__init__.py`` files and
     the files of NO_BYTE do not. UserError where there is no such stage or a module is imported relatively.
     """
-    return sorted(_closure(stage, root or _root(), frozenset(NO_BYTE)))
+    return sorted(_closure(stage, root or ROOT, frozenset(NO_BYTE)))
 
 
 def code_fingerprint(stage: str) -> str:
     """Return a digest of the source of every file that code_of lists for a stage."""
-    root = _root()
-    return digest({file: (root / file).read_text() for file in code_of(stage)})
-
-
-def _root() -> Path:
-    return Path(__file__).resolve().parents[3]
+    return digest({file: (ROOT / file).read_text() for file in code_of(stage)})
 
 
 def _closure(stage: str, root: Path, left_out: frozenset[str]) -> set[str]:

@@ -1,5 +1,6 @@
 """What the blocks of the typed config are made of: strict models, and the types of their values."""
 
+import os
 from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -38,8 +39,28 @@ def _ascending(values: list[float]) -> list[float]:
     return values
 
 
+def _with_home(path: str) -> str:
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise ValueError(
+            f"{path!r}: there is no such home folder; correct it, or write ./{path} for a folder of that name"
+        )
+    return expanded
+
+
+def _results_folder(path: str) -> str:
+    if os.path.normpath(path) in (".", "/"):
+        raise ValueError(f"{path!r} is not a folder for results alone; name one, such as results")
+    if found := next((text for text in ("{", "}", "://") if text in path), None):
+        raise ValueError(f"{path!r}: there can be no {found} in it; rename the folder")
+    return os.path.normpath(path)
+
+
 WithoutRepeats = AfterValidator(_without_repeats)
 Ascending = AfterValidator(_ascending)
+# A path may begin with `~`. What is relative is so to the working directory of the run.
+FilePath = Annotated[Text, AfterValidator(_with_home)]
+ResultsFolder = Annotated[FilePath, AfterValidator(_results_folder)]
 Grid = Annotated[list[NonNegativeFloat], Field(min_length=1), WithoutRepeats]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from workflow_scripts.timecat.config.blocks import Block, PositiveInt, Sha256, Text, WithoutRepeats
+from workflow_scripts.timecat.config.blocks import Block, FilePath, PositiveInt, Sha256, Text, WithoutRepeats
 
 PLACEHOLDERS = ("seed", "run", "step", "step_name")
 SCHEMES = ("http", "https", "file")
@@ -15,20 +15,20 @@ SCHEMES = ("http", "https", "file")
 class Checkpoints(Block):
     """Published weights in the place of pretraining."""
 
-    path: Text = Field(
+    path: FilePath = Field(
         description="where each checkpoint is: a path or URL with {seed}, {run} (the seed's place in pretrain.seeds, from "
         "0), {step} or {step_name}; inside `archive` if that is given"
     )
     step_names: dict[PositiveInt, Text | int] = Field(
         {}, description="what {step_name} is for each step (default: the step)"
     )
-    archive: Text | None = Field(None, description="a .tar, .tar.gz or .zip that holds them: a path or URL")
+    archive: FilePath | None = Field(None, description="a .tar, .tar.gz or .zip that holds them: a path or URL")
     runs: dict[PositiveInt, Annotated[list[Annotated[int, Field(ge=0)]], WithoutRepeats]] = Field(
         {},
         description="which runs ({run}) exist for a step (default: with a local `path` and no archive those whose file "
         "exists, otherwise all)",
     )
-    sha256: dict[Text, Sha256] = Field(
+    sha256: dict[FilePath, Sha256] = Field(
         {}, description="SHA-256 of files, by path or URL as it stands after filling in; checked when given"
     )
     ignored: list[Text] = Field(

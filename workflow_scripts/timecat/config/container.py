@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from workflow_scripts.timecat.config.blocks import Block
+from workflow_scripts.timecat.config.blocks import Block, FilePath
 
 
 class ContainerImage(Block):
@@ -12,7 +12,7 @@ class ContainerImage(Block):
     bootstrap: str = Field(
         "docker", description="where `base` is from, as Apptainer's definition files say: docker, localimage"
     )
-    base: str = Field(
+    base: FilePath = Field(
         "python:3.11-slim-bookworm", description="a Debian or Ubuntu with Python 3.11 or newer: an image's name or file"
     )
     gpu: bool = Field(

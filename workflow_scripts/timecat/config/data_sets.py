@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from workflow_scripts.timecat.config.blocks import (
     Block,
+    FilePath,
     Fraction,
     Grid,
     Name,
@@ -162,7 +163,7 @@ class Digits(DataSet):
 class Images(DataSet, WithRoot):
     """What every data set of image files says."""
 
-    root: Text = Field(description="its folder")
+    root: FilePath = Field(description="its folder")
     transform: PhotoTransform = Field(PhotoTransform(), description="how images become inputs")
     storage: Storage = Field(Storage(), description="how images are stored")
     broken: Literal["error", "skip"] = Field(
@@ -254,7 +255,7 @@ class EvaluationFolder(WithRoot):
 
     kind: Literal["evaluation_folder"]
     title: str | None = Field(None, description="its name in tables and figures (default: its key)")
-    root: Text = Field(description="its folder")
+    root: FilePath = Field(description="its folder")
     probe_of: Text = Field(description="the data set whose probe is evaluated; transforms are also that data set's")
     storage: Storage = Field(Storage(), description="how images are stored")
     broken: Literal["error", "skip"] = Field(
@@ -336,7 +337,7 @@ class Sequences(OfSequences, WithRoot):
     """Sequences with label and task, in Parquet or FASTA files; a class of the whole is task and label together."""
 
     kind: Literal["sequences"]
-    root: Text = Field(description="its folder")
+    root: FilePath = Field(description="its folder")
     train: list[Text] = Field(
         description="files of the training rows, below `root`, or patterns such as `*/train.fna`: `.parquet` with the columns "
         "sequence, label and task, or FASTA (`.fa`, `.fna`, `.fasta`, each also `.gz`) whose heads are name, label and task "

@@ -17,7 +17,7 @@ from workflow_scripts.timecat.config.arms import (
     collected_arms,
 )
 from workflow_scripts.timecat.config.backbones import AnyBackbone
-from workflow_scripts.timecat.config.blocks import Block, Name, PositiveInt, changed
+from workflow_scripts.timecat.config.blocks import Block, FilePath, Name, PositiveInt, ResultsFolder, changed
 from workflow_scripts.timecat.config.calibration import Calibration
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
 from workflow_scripts.timecat.config.checks import CHECKS
@@ -46,10 +46,11 @@ class Config(Block):
         description="the data sets that are probed, in the order of the table's columns", min_length=1
     )
     backbone: Name = Field(description="the backbone of the study, a key of `backbones`")
-    data_sets_file: str | None = Field(
+    data_sets_file: FilePath | None = Field(
         None,
         description="a YAML file whose block `data_sets` is read first, for studies that share data sets; the study's own "
-        "`data_sets` add to it or change single keys",
+        "`data_sets` add to it or change single keys. A path that is not in the working directory is looked for in the "
+        "project's folder",
     )
     data_sets: dict[Name, AnyDataSet] = Field(description="data sets by name", min_length=1)
     backbones: dict[Name, AnyBackbone] = Field(description="backbones by name", min_length=1)
@@ -90,11 +91,18 @@ class Config(Block):
     limits: Limits = Field(
         Limits(), description="what re-runs nothing: intervals, workers, memory, run time, GPUs of a job"
     )
-    data_dir: str | None = Field(
-        None, description="what the data sets' `root`s are relative to, instead of this folder"
+    data_dir: FilePath | None = Field(
+        None, description="what the data sets' `root`s are relative to, instead of the working directory"
     )
-    scratch_dir: str | None = Field(
-        None, description="where the .beton files go, instead of results/data_sets, which becomes a link to it"
+    results_dir: ResultsFolder = Field(
+        "results",
+        description="the folder of all that is made, relative to the working directory or absolute. Studies with different "
+        "folders share nothing and overwrite nothing of one another; no result depends on its name",
+    )
+    scratch_dir: FilePath | None = Field(
+        None,
+        description="where the .beton files go, instead of `data_sets` in results_dir, which becomes a link to it; one "
+        "folder for each results_dir",
     )
     container: ContainerImage = Field(ContainerImage(), description="the image in which stages run, where they do")
 

@@ -1,5 +1,6 @@
 """Reading a study's config so that every mistake is one sentence that names the file, the key and the remedy."""
 
+import os
 from collections.abc import Hashable
 from typing import Any, TypeVar
 
@@ -7,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from workflow_scripts.timecat.artifacts.project import path_of
 from workflow_scripts.timecat.config.blocks import Block
 from workflow_scripts.timecat.config.messages import KEY_ITSELF, Mistake, sentence_of
 from workflow_scripts.timecat.config.model import Config
@@ -32,12 +34,13 @@ def with_shared_data_sets(values: dict[str, Any], files: list[str]) -> tuple[dic
     shared = values.get("data_sets_file")
     if not isinstance(shared, str):
         return values, files
+    shared = _in_either_folder(os.path.expanduser(shared))
     try:
         found = load_unique(shared)
     except OSError as error:
         raise UserError(
             f"{', '.join(map(str, files)) or 'config'}: `data_sets_file` is {shared!r}, which cannot be read "
-            f"({error.strerror}); correct the path, which starts from the Snakefile's folder"
+            f"({error.strerror}); correct the path, which starts from the working directory or the Snakefile's folder"
         ) from None
     if not isinstance(found, dict) or list(found) != ["data_sets"] or not isinstance(found["data_sets"], dict):
         raise UserError(
@@ -46,6 +49,12 @@ def with_shared_data_sets(values: dict[str, Any], files: list[str]) -> tuple[dic
     own = values.get("data_sets")
     together = _laid_over(found["data_sets"], {} if own is None else own)
     return values | {"data_sets": together}, [shared, *files]
+
+
+def _in_either_folder(file: str) -> str:
+    """The path of a file in the working directory, or in the project's folder if only that has it."""
+    of_project = path_of(file)
+    return of_project if not os.path.exists(file) and os.path.exists(of_project) else file
 
 
 def _laid_over(block: Any, changes: Any) -> Any:

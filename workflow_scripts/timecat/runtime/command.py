@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.timecat.artifacts import project
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.forkserver import client
 
@@ -104,6 +105,7 @@ def status_of(error: BaseException) -> int:
 
 def _run(main: Callable[[], object]) -> None:
     try:
+        project.check()
         main()
         _log_work()
     except UserError as error:

@@ -4,21 +4,23 @@ from collections.abc import Callable
 from functools import partial
 
 from workflow_scripts.timecat.artifacts import source_code
+from workflow_scripts.timecat.artifacts.project import path_of
 
-IMAGE_DIGEST = "containers/timecat.sif.sha256"
+IMAGE = "containers/timecat.sif"
+IMAGE_DIGEST = f"{IMAGE}.sha256"
 
 
 def code_of(in_containers: bool, local: Callable[[str], str]) -> Callable[[str], list[str]]:
     """A function of a stage: the files of its code, and in containers that which stands for the image's content.
 
     Snakemake itself looks at an image's path only, so that another image would leave what the old one has made. local:
-    Snakemake's flag for files that are of this folder wherever the results are (--default-storage-provider).
+    Snakemake's flag for files that are on this machine's disk wherever the results are (--default-storage-provider).
     """
     return partial(_inputs, local=local, image=[IMAGE_DIGEST] if in_containers else [])
 
 
 def _inputs(stage: str, local: Callable[[str], str], image: list[str]) -> list[str]:
-    return [local(path) for path in source_code.code_of(stage) + image]
+    return [local(path_of(path)) for path in source_code.code_of(stage) + image]
 
 
 def growing(amount: int, most: int | None = None) -> Callable[[object, int], int]:

@@ -29,7 +29,7 @@ class Study:
 
         UserError if published weights are too few for an arm, or an arm has a name of the grid's.
         """
-        self.config, self.paths = config, Paths()
+        self.config, self.paths = config, Paths(config.results_dir)
         self.data_sets, self.chains = DataSets(config), Chains(config)
         try:
             self.publications = Publications(config, self.chains, self.paths)

@@ -1,0 +1,109 @@
+"""Runs from other folders than the project's, and other folders of results: what Snakemake would do."""
+
+import subprocess
+
+import pytest
+import yaml
+
+from tests.support.studies import ROOT, TINY, StudyFolder, jobs_of
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> StudyFolder:
+    """A copy of the repository in which nothing has run."""
+    return StudyFolder.fresh(tmp_path_factory.mktemp("elsewhere") / "clone")
+
+
+def dry_run(clone: StudyFolder, folder, *options: str, check: bool = True) -> subprocess.CompletedProcess:
+    """The dry run of the clone's Snakefile in a folder."""
+    done = subprocess.run(
+        ["snakemake", "-n", "--cores", "2", *options],
+        cwd=folder,
+        env=clone.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_from_another_folder_jobs_are_the_same(clone, tmp_path):
+    expected = jobs_of(clone.snakemake("-n", "--", "results/table2.csv"))
+    snakefile, config = f"{clone.path}/Snakefile", f"{clone.path}/{TINY}"
+    for options in (["-s", snakefile], ["-s", "../clone/Snakefile"], ["-s", snakefile, "--directory", str(tmp_path)]):
+        folder = clone.path.parent / "work"
+        folder.mkdir(exist_ok=True)
+        done = dry_run(clone, folder, *options, "--configfile", config, "--", "results/table2.csv")
+        assert jobs_of(done) == expected
+        assert "profiles/default" in done.stderr
+    assert jobs_of(dry_run(clone, clone.path, "--directory", str(tmp_path), "--configfile", TINY)) == expected
+    assert jobs_of(dry_run(clone, clone.path / "config", "-s", "../Snakefile", "--configfile", "tiny.yaml")) == expected
+
+
+def test_code_is_listed_relative_to_the_working_directory(clone):
+    """So a clone that moves together with its results re-runs nothing. In the clone itself, paths are the plain ones."""
+    folder = clone.path.parent / "beside"
+    folder.mkdir()
+    here = clone.snakemake("-n", "--", "results/counterexample.parquet").stdout
+    there = dry_run(clone, folder, "-s", f"{clone.path}/Snakefile", "--", "results/counterexample.parquet").stdout
+    assert "input: workflow_scripts/counterexample.py, " in here
+    assert "input: ../clone/workflow_scripts/counterexample.py, " in there
+    assert str(clone.path) not in there.partition("rule counterexample:")[2]
+
+
+def test_from_elsewhere_the_default_study_is_the_embedded_one(clone, tmp_path):
+    expected = jobs_of(clone.snakemake("-n", config=None))
+    assert jobs_of(dry_run(clone, tmp_path, "-s", f"{clone.path}/Snakefile")) == expected
+
+
+@pytest.mark.parametrize("config", ["paper", "swav"])
+def test_studies_that_share_data_sets_run_from_elsewhere(clone, tmp_path, config):
+    done = dry_run(
+        clone, tmp_path, "-s", f"{clone.path}/Snakefile", "--configfile", f"{clone.path}/config/{config}.yaml"
+    )
+    assert jobs_of(done)["tabulate"] == 1
+
+
+def test_all_that_is_made_is_in_results_dir(clone, tmp_path):
+    values = yaml.safe_load((ROOT / TINY).read_text())
+    for folder in ("first", str(tmp_path / "second")):
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(values | {"results_dir": folder}))
+        done = clone.snakemake("-n", "-p", "--", "all_arms", config=str(tmp_path / "study.yaml"))
+        assert f"output: {folder}/table2.csv" in done.stdout and f" 2> {folder}/logs/" in done.stdout
+        assert "results/" not in done.stdout
+
+
+def test_in_containers_the_image_and_its_digest_are_the_projects(clone, tmp_path):
+    """Nothing is built here: a file has the image's place, and a script that of Apptainer."""
+    for name in ("timecat.sif", "timecat.sif.sha256"):
+        (clone.path / "containers" / name).write_text("")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/apptainer").write_text("#!/bin/sh\necho apptainer version 1.4.5\n")
+    (tmp_path / "bin/apptainer").chmod(0o755)
+    environment = clone.environment()
+    done = subprocess.run(
+        ["snakemake", "-n", "--cores", "1", "--sdm", "apptainer", "-s", str(clone.path / "Snakefile")],
+        cwd=tmp_path,
+        env=environment | {"PATH": f"{tmp_path}/bin:{environment['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    jobs = done.stdout.partition("rule write_dataset:")[2]
+    assert "/clone/containers/timecat.sif.sha256" in jobs and str(clone.path) not in jobs
+    assert " containers/timecat.sif.sha256" not in jobs
+
+
+def test_another_package_before_the_snakefiles_is_refused(clone, tmp_path):
+    other = StudyFolder.fresh(tmp_path / "other")
+    (tmp_path / "work").mkdir()
+    done = subprocess.run(
+        ["snakemake", "-n", "-s", str(clone.path / "Snakefile")],
+        cwd=tmp_path / "work",
+        env=clone.environment() | {"PYTHONPATH": f"{other.path}:{clone.path}"},
+        capture_output=True,
+        text=True,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in said
+    assert f"loaded from {other.path}, but the Snakefile is in {clone.path}: remove" in said
