@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from workflow_scripts.timecat.artifacts.project import path_of
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.planning.plan import TABLE2, make_plan
 from workflow_scripts.timecat.planning.report import printed
@@ -13,7 +14,7 @@ from workflow_scripts.timecat.runtime import command
 
 def main() -> None:
     parser = command.parser(__doc__)
-    parser.add_argument("--configfile", default="config/config.yaml", help="the study")
+    parser.add_argument("--configfile", default=path_of("config/config.yaml"), help="the study")
     parser.add_argument(
         "--table",
         action="append",

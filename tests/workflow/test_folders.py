@@ -1,6 +1,7 @@
 """Runs from other folders than the project's, and other folders of results: what Snakemake would do."""
 
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -107,3 +108,31 @@ def test_another_package_before_the_snakefiles_is_refused(clone, tmp_path):
     said = done.stdout + done.stderr
     assert done.returncode == 1 and "Traceback" not in said
     assert f"loaded from {other.path}, but the Snakefile is in {clone.path}: remove" in said
+
+
+def test_the_plan_is_of_results_dir_and_runs_from_elsewhere(clone, tmp_path):
+    """Results in a folder of other files, which the plan reads. A table that exists leaves nothing to run."""
+    values = yaml.safe_load((ROOT / TINY).read_text())
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/sets.yaml").write_text(yaml.safe_dump({"data_sets": values.pop("data_sets")}))
+    values |= {"data_sets_file": "shared/sets.yaml", "results_dir": "shared/made"}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
+
+    def plan(*options: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "workflow_scripts.plan", *options],
+            cwd=tmp_path,
+            env=clone.environment() | {"PYTHONPATH": str(clone.path)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/table2.csv").write_text("")
+    assert "Nothing is left to run." not in plan("--configfile", "study.yaml")
+    assert "clone/config/config.yaml" in plan()
+    (tmp_path / "shared/made").mkdir()
+    (tmp_path / "shared/made/table2.csv").write_text("")
+    assert "Nothing is left to run." in plan("--configfile", "study.yaml")

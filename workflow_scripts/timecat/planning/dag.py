@@ -80,7 +80,8 @@ def read_dag(config: str | Path, targets: Sequence[str], results: str = Paths().
     """
     config = Path(config).absolute()
     with tempfile.TemporaryDirectory() as temporary, _process_restored():
-        hidden = {Path(results).parts[0], ".snakemake"}
+        # Of results elsewhere nothing is hidden: the graph has their jobs all the same.
+        hidden = {results, ".snakemake"}
         os.chdir(_mirror(Path.cwd(), Path(temporary), hidden))
         return _read(config, targets)
 
