@@ -1,13 +1,17 @@
 """What keeps the code readable and re-runs few: complexity, layers of imports, and no passage that stands twice in the rules."""
 
+import argparse
 import ast
 import collections
+import importlib
+import inspect
 import re
 import shutil
 import subprocess
 import sys
 import tokenize
 import tomllib
+import typing
 
 import pytest
 
@@ -151,6 +155,40 @@ def test_stages_read_a_command_line_and_call_the_library():
 )
 def test_logic_in_a_stage_is_found(addition, found):
     assert logic_in(f'"""A stage."""\n\nimport os\n\n{addition}') == found
+
+
+def options_of(stage: str, monkeypatch) -> tuple[dict[str, object], type] | None:
+    """Return the types of a stage's options by name, and the dataclass that takes them; None where the library has none."""
+    module = importlib.import_module(f"workflow_scripts.{stage}")
+    classes = {
+        value.Options for value in vars(module).values() if inspect.ismodule(value) and hasattr(value, "Options")
+    }
+    if not classes:
+        return None
+    parsers = []
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", lambda self: parsers.append(self) or sys.exit())
+    with pytest.raises(SystemExit):
+        module.main()
+    (parser,), (options,) = parsers, classes
+    kinds = {}
+    for action in parser._actions[1:]:  # the first is --help
+        kind = action.type or str
+        kinds[action.dest] = (list[kind] if action.nargs in ("*", "+") else kind) if isinstance(kind, type) else None
+    return kinds, options
+
+
+@pytest.mark.parametrize("stage", [path.stem for path in STAGES])
+def test_the_library_takes_the_options_of_the_command_line(stage, monkeypatch):
+    """Names and types: `Options(**vars(...))` is out of mypy's sight. Types of JSON options are pydantic's affair."""
+    found = options_of(stage, monkeypatch)
+    if found is None:
+        return
+    kinds, options = found
+    wanted = typing.get_type_hints(options)
+    assert set(kinds) == set(wanted)
+    assert {name: kind for name, kind in kinds.items() if kind} == {
+        name: wanted[name] for name, kind in kinds.items() if kind
+    }
 
 
 def test_continuous_integration_lints_first():
