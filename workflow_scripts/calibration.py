@@ -1,15 +1,13 @@
 """Stage calibration: the predictions of all arms on all targets to tables of their calibration, and the figure."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
-from workflow_scripts.timecat.measures import groups
 from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
-from workflow_scripts.timecat.probing.readers import read_index_table
 from workflow_scripts.timecat.runtime.command import log, log_start_up, run
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.tables.calibration import (
-    Evaluation,
     calibration_records,
-    measure_cell,
+    measure_cells,
+    read_evaluations,
     replicate_records,
 )
 from workflow_scripts.timecat.tables.figures.calibration import calibration_figure
@@ -39,21 +37,10 @@ def main() -> None:
     given = command.parse_args()
 
     log_start_up()
-    evaluations, segments = {}, {}
-    for data_set, path, train in zip(given.data_sets, given.evaluation_indices, given.train_indices, strict=True):
-        name, index = data_set.name, read_index_table(path)
-        of = groups.groupings(index, read_index_table(train))
-        rows, depth = given.settings.minimum_rows, given.settings.depth
-        segments[name] = groups.make_segments(index.num_rows, of, rows, depth)
-        evaluations[name] = Evaluation(path, index)
-        names = ", ".join(one.name for one in of) or "none"
-        own = segments[name]
-        log(f"{name}: groupings {names}; {own.groups} groups count, {len(own.sizes)} segments")
-    bins, draws = given.settings.bins, given.settings.draws
-    measured = {}
-    for cell, path in zip(given.cells, given.predictions, strict=True):
-        where = evaluations[cell.data_set], segments[cell.data_set]
-        measured[cell.arm, cell.data_set] = measure_cell(path, *where, bins, draws)
+    evaluations, segments = read_evaluations(
+        given.data_sets, given.evaluation_indices, given.train_indices, given.settings
+    )
+    measured = measure_cells(given.cells, given.predictions, evaluations, segments, given.settings)
     drawn = given.arms[: given.drawn]
     seen = [each for each in given.data_sets if any((arm.name, each.name) in measured for arm in drawn)]
     write_figure(given.svg, lambda: calibration_figure(measured, drawn, seen, given.style))

@@ -5,30 +5,15 @@ only. Nothing is trained or selected. Writes one Parquet of metrics (a row per r
 predictions, with a sidecar, in the form that the probe's have.
 """
 
-import argparse
 import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from workflow_scripts.timecat.artifacts.digests import digest
-from workflow_scripts.timecat.artifacts.files import PathLike
-from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
-from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.probing import selected_heads
-from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
+from workflow_scripts.timecat.probing import evaluation
 from workflow_scripts.timecat.runtime import command
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from workflow_scripts.timecat.probing.saved_heads import HeadsFile
-
 
 def main() -> None:
-    """Read the command line, evaluate, write."""
+    """Read the command line and evaluate."""
     parser = command.parser(__doc__.splitlines()[0])
     parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
     parser.add_argument("--replicates", type=json_of(list[list[int]]), required=True, help="[[seed, ...], ...]")
@@ -40,106 +25,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
     parser.add_argument("--metrics", required=True, help="Parquet of metrics")
     parser.add_argument("--predictions", required=True, help="Parquet of the heads' predictions")
-    args = parser.parse_args()
-
-    device, rows, labels, heads = selected_heads.begin(args)
-    classes = occurring_classes(labels, heads.description["classes"], args.evaluation_index)
-    replicates = selected_heads.checked_features(args, heads, len(labels))
-    command.log(f"{len(labels)} images of {len(classes)} of the probe's {heads.description['classes']} classes")
-
-    from workflow_scripts.timecat.runtime.torch_settings import device_name
-
-    metrics, predictions = [], []
-    for replicate, members in enumerate(replicates):
-        own, found = evaluate_replicate(replicate, members, heads, rows, labels, classes, device)
-        metrics += own
-        predictions.append(found)
-    write_metrics(args.metrics, metrics, selection=True)
-    write_sidecar(
-        args.predictions,
-        write_predictions(args.predictions, predictions),
-        params={"replicates": args.replicates, "torch_threads": args.torch_threads},
-        inputs=input_digests(args),
-        device=device_name(device),
-    )
-
-
-def occurring_classes(labels: "npt.NDArray[np.int64]", known: int, index: PathLike) -> "npt.NDArray[np.int64]":
-    """The classes of the labels, ascending. UserError if the probe has none of that number."""
-    import numpy as np
-
-    classes = np.unique(labels)
-    if not len(classes) or classes[0] < 0 or classes[-1] >= known:
-        problem = f"has a label {classes[-1]}" if len(classes) else "has no rows"
-        raise UserError(
-            f"{index} {problem}, the probe {known} classes (0 to {known - 1}): write the data set and run the probe again"
-        )
-    return classes
-
-
-def evaluate_replicate(
-    replicate: int,
-    members: "Sequence[np.ndarray]",
-    heads: "HeadsFile",
-    rows: "npt.NDArray[np.int64]",
-    labels: "npt.NDArray[np.int64]",
-    classes: "npt.NDArray[np.int64]",
-    device: str,
-) -> "tuple[list[dict[str, Any]], dict[str, list[np.ndarray]]]":
-    """Rows of the metrics and columns of the predictions of one replicate, selection after selection.
-
-    members: its members' features, [rows, D_m] each. rows, labels: of the index. classes: those that occur, ascending.
-    """
-    import numpy as np
-
-    from workflow_scripts.timecat.probing.probe import evaluate
-    from workflow_scripts.timecat.probing.selection import SELECTIONS
-
-    description = heads.replicates[replicate]
-    features, truth = np.concatenate(members, axis=1), np.searchsorted(classes, labels)
-    metrics: list[dict[str, Any]] = []
-    columns: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")
-    }
-    for selection in SELECTIONS:
-        chosen = description["heads"][selection]
-        head = heads.head(replicate, selection).of_classes(classes)
-        score = evaluate(head.stacked(device), features, truth, device)
-        metrics.append(
-            {
-                "replicate": replicate,
-                "members": description["members"],
-                "weight_decay": chosen["weight_decay"],
-                "fit": "full",
-                "epoch": chosen["epoch"],
-                "split": "evaluation",
-                "top1": float(score.top1[0]),
-                "top5": float(score.top5[0]),
-                "loss": float(score.loss[0]),
-                "selection": selection,
-            }
-        )
-        command.log(f"replicate {replicate}, selection {selection}: top-1 {metrics[-1]['top1']:.2f} %")
-        columns["selection"].append(np.full(len(rows), selection))
-        columns["replicate"].append(np.full(len(rows), replicate, dtype=np.int64))
-        columns["row"].append(rows)
-        columns["label"].append(labels)
-        if score.predicted is None or score.probability is None:
-            raise ValueError("scores on the evaluation split have predictions")
-        columns["predicted"].append(classes[score.predicted[0]])
-        columns["probability"].append(score.probability[0])
-    return metrics, columns
-
-
-def input_digests(args: argparse.Namespace) -> dict[str, str]:
-    """Digest of the index, the heads and each member's features, as sidecars have them; names hold no path."""
-    from workflow_scripts.timecat.features.members import feature_digests
-
-    return {
-        "evaluation_index": digest(Path(args.evaluation_index).read_bytes()),
-        "heads": read_sidecar(args.heads)["content"],
-        **feature_digests(args.features, args.replicates),
-    }
+    evaluation.run(evaluation.Options(**vars(parser.parse_args())))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """Stage tabulate_arms: probes of all (arm, data set) of a table beside table 2 to that table and its figure."""
 
-from dataclasses import replace
-
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.runtime.command import log, log_start_up, run
 from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_rows, accuracy_table
 from workflow_scripts.timecat.tables.figures.arms import arms_figure
-from workflow_scripts.timecat.tables.model import Arm
 from workflow_scripts.timecat.tables.options import PROBES, table_parser, write_figure
+from workflow_scripts.timecat.tables.parameters import with_parameters
 from workflow_scripts.timecat.tables.reading import read_probes
 from workflow_scripts.timecat.tables.writers.csv import csv_text
 from workflow_scripts.timecat.tables.writers.markdown import markdown_text
@@ -22,7 +20,7 @@ def main() -> None:
     given = command.parse_args()
 
     log_start_up()
-    arms = [with_parameters(arm, given.image_size) for arm in given.arms]
+    arms = with_parameters(given.arms, given.image_size)
     rows = accuracy_rows(read_probes(given.probes, given.cells, arms, given.data_sets), arms, given.data_sets)
     table = accuracy_table(rows, given.data_sets, given.table)
     write_figure(given.svg, lambda: arms_figure(rows, given.data_sets, given.style))
@@ -30,16 +28,6 @@ def main() -> None:
     write_bytes(given.markdown, markdown_text(table).encode())
     write_bytes(given.csv, csv_text(accuracy_records(rows, given.data_sets)).encode())
     log(f"{len(rows)} arms on {len(given.data_sets)} data sets: {given.csv}")
-
-
-def with_parameters(arm: Arm, image_size: int) -> Arm:
-    """Return an arm with the number of parameters of all its members' backbones, without a classifier."""
-    from types import SimpleNamespace
-
-    from workflow_scripts.timecat.backbones.sizes import backbone_size
-
-    size = backbone_size(SimpleNamespace(**(arm.settings or {})), image_size)
-    return replace(arm, parameters=arm.members * size.parameters)
 
 
 if __name__ == "__main__":

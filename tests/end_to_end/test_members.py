@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from tests.support.studies import StudyFolder
-from workflow_scripts import write_dataset
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
+from workflow_scripts.timecat.images import writing
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
@@ -46,7 +46,7 @@ def write_evaluation_only(study: StudyFolder, name: str, classes: list[int]) -> 
     folder.mkdir()
     beton = folder / "evaluation.beton"
     write_beton(beton, split, {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90})
-    content = write_dataset.write_index(folder / "evaluation.index.parquet", split)
+    content = writing.write_index(folder / "evaluation.index.parquet", split)
     write_sidecar(beton, content, {}, {}, {"data_set": name, "rows": len(split), "classes": len(split.class_names)})
     return split
 

@@ -115,9 +115,9 @@ def test_concurrent_jobs_hold_distinct_devices(study):
     """Four extraction jobs that Snakemake starts at once, two devices: both are used, some wait and say so, all end."""
     two = on_two_devices(study, accumulation=1)  # as they were pretrained: all four jobs can start
     two.edit(
-        "workflow_scripts/extract_features.py",
-        "        lease = devices.lease(arguments.gpus)\n",
-        "        lease = devices.lease(arguments.gpus)\n" + UNTIL_ANOTHER_WAITS,
+        "workflow_scripts/timecat/features/job.py",
+        "        lease = devices.lease(options.gpus)\n",
+        "        lease = devices.lease(options.gpus)\n" + UNTIL_ANOTHER_WAITS,
     )
     ran = two.run("--resources", "gpu=9", "--", "results/table2.csv", cores=8)
     assert ran["extract_features"] == 4 and "pretrain" not in ran

@@ -1,12 +1,17 @@
 """What keeps the code readable and re-runs few: complexity, layers of imports, and no passage that stands twice in the rules."""
 
+import argparse
+import ast
 import collections
+import importlib
+import inspect
 import re
 import shutil
 import subprocess
 import sys
 import tokenize
 import tomllib
+import typing
 
 import pytest
 
@@ -99,6 +104,91 @@ def test_an_import_that_breaks_the_layers_is_found(tmp_path, file, line, broken)
     program = "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"
     done = subprocess.run([sys.executable, "-c", program, "--no-cache"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and f"{contracts()[broken]['name']} BROKEN" in done.stdout, done.stdout + done.stderr
+
+
+STAGES = sorted((ROOT / "workflow_scripts").glob("[!_]*.py"))
+LINES = 75  # of a stage, which its options alone may take
+DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+OF_A_STAGE = (
+    ast.Import | ast.ImportFrom | ast.If | DEFINITIONS
+)  # definitions of other names than `main` are found by them
+
+
+def logic_in(source: str) -> set[str]:
+    """Return what a stage's source holds beside a docstring, the project's and Python's own imports, `main` and its start."""
+    tree = ast.parse(source)
+    nodes = list(ast.walk(tree))
+    names = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    names |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {
+        *(ast.unparse(node) for node in tree.body[1:] if not isinstance(node, OF_A_STAGE)),
+        *(node.name for node in nodes if isinstance(node, DEFINITIONS) and node.name != "main"),
+        *(type(node).__name__ for node in nodes if isinstance(node, ast.While | ast.Try)),
+        *({name.split(".")[0] for name in names} - {"workflow_scripts", *sys.stdlib_module_names}),
+    }
+
+
+def test_stages_read_a_command_line_and_call_the_library():
+    assert {path.stem for path in STAGES} >= {*stages(), "build_image", "plan"}
+    for path in STAGES:
+        source = path.read_text()
+        assert logic_in(source) == set(), path.name
+        assert source.count("\ndef main() -> None:\n") == 1 and ast.get_docstring(ast.parse(source)), path.name
+        assert len(source.splitlines()) <= LINES, path.name
+
+
+@pytest.mark.parametrize(
+    ("addition", "found"),
+    [
+        ("def helper():\n    return 1\n", {"helper"}),
+        ("class Origin:\n    pass\n", {"Origin"}),
+        ("LOG_EVERY = 10\n", {"LOG_EVERY = 10"}),
+        ("import numpy as np\n", {"numpy"}),
+        ("def main():\n    import torch.nn\n    from timm import models\n", {"torch", "timm"}),
+        ("def main():\n    def advance():\n        pass\n", {"advance"}),
+        (
+            "def main():\n    while True:\n        try:\n            work()\n        finally:\n            stop()\n",
+            {"While", "Try"},
+        ),
+        ("from workflow_scripts.timecat.probing import job\n\ndef main():\n    job.run()\n", set()),
+    ],
+)
+def test_logic_in_a_stage_is_found(addition, found):
+    assert logic_in(f'"""A stage."""\n\nimport os\n\n{addition}') == found
+
+
+def options_of(stage: str, monkeypatch) -> tuple[dict[str, object], type] | None:
+    """Return the types of a stage's options by name, and the dataclass that takes them; None where the library has none."""
+    module = importlib.import_module(f"workflow_scripts.{stage}")
+    classes = {
+        value.Options for value in vars(module).values() if inspect.ismodule(value) and hasattr(value, "Options")
+    }
+    if not classes:
+        return None
+    parsers = []
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", lambda self: parsers.append(self) or sys.exit())
+    with pytest.raises(SystemExit):
+        module.main()
+    (parser,), (options,) = parsers, classes
+    kinds = {}
+    for action in parser._actions[1:]:  # the first is --help
+        kind = action.type or str
+        kinds[action.dest] = (list[kind] if action.nargs in ("*", "+") else kind) if isinstance(kind, type) else None
+    return kinds, options
+
+
+@pytest.mark.parametrize("stage", [path.stem for path in STAGES])
+def test_the_library_takes_the_options_of_the_command_line(stage, monkeypatch):
+    """Names and types: `Options(**vars(...))` is out of mypy's sight. Types of JSON options are pydantic's affair."""
+    found = options_of(stage, monkeypatch)
+    if found is None:
+        return
+    kinds, options = found
+    wanted = typing.get_type_hints(options)
+    assert set(kinds) == set(wanted)
+    assert {name: kind for name, kind in kinds.items() if kind} == {
+        name: wanted[name] for name, kind in kinds.items() if kind
+    }
 
 
 def test_continuous_integration_lints_first():

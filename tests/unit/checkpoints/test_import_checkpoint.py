@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from workflow_scripts.import_checkpoint import import_checkpoint
 from workflow_scripts.timecat.artifacts.digests import file_sha256
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.checkpoints.files import read_backbone, read_description, write_weights
+from workflow_scripts.timecat.checkpoints.importing import import_checkpoint
 from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.errors import UserError
 

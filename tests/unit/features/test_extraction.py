@@ -22,6 +22,7 @@ from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_side
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.checkpoints import files as checkpoints
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.features import job
 from workflow_scripts.timecat.features.extraction import Extractor
 from workflow_scripts.timecat.features.extraction_settings import Extraction
 from workflow_scripts.timecat.holdout import heldout_rows
@@ -355,16 +356,16 @@ def test_what_a_killed_run_of_other_settings_finished_is_not_used(killed, stage,
 def test_the_unfinished_folder_is_of_one_config_and_one_code(tmp_path, monkeypatch):
     def again(config="config") -> bool:
         """Whether the next job finds what is there."""
-        folder = extract_features.unfinished_folder(tmp_path / "small", config)
+        folder = job.unfinished_folder(tmp_path / "small", config)
         found = (folder / "a.npy").exists()
         (folder / "a.npy").write_bytes(b"features")
         return found
 
     assert [again(), again(), again()] == [False, True, True]
     assert [again("other config"), again("other config")] == [False, True]
-    monkeypatch.setattr(extract_features, "code_fingerprint", lambda stage: "edited")
+    monkeypatch.setattr(job, "code_fingerprint", lambda stage: "edited")
     assert [again("other config"), again("other config")] == [False, True]
-    (tmp_path / ".small.unfinished" / extract_features.FINGERPRINT).unlink()
+    (tmp_path / ".small.unfinished" / job.FINGERPRINT).unlink()
     assert again("other config") is False
 
 

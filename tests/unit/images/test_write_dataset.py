@@ -8,8 +8,8 @@ import pyarrow.parquet
 import pytest
 
 from tests.support.images import write_data_set
-from workflow_scripts import write_dataset
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
+from workflow_scripts.timecat.images import writing
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.ffcv.format import describe, read_image
@@ -32,7 +32,7 @@ def small_split(**changes) -> Split:
 
 
 def test_the_index_says_what_each_row_is(tmp_path):
-    write_dataset.write_index(tmp_path / "index.parquet", small_split())
+    writing.write_index(tmp_path / "index.parquet", small_split())
     table = pyarrow.parquet.read_table(tmp_path / "index.parquet")
     assert table.column_names == ["row", "label", "class_name", "site", "camera", "source"]
     assert table.to_pylist() == [
@@ -56,9 +56,9 @@ def test_the_index_says_what_each_row_is(tmp_path):
     ids=["label", "class name", "source", "group", "group name", "no groups"],
 )
 def test_the_indexs_digest_is_of_all_it_says(tmp_path, changes):
-    before = write_dataset.write_index(tmp_path / "index.parquet", small_split())
-    assert write_dataset.write_index(tmp_path / "index.parquet", small_split()) == before
-    assert write_dataset.write_index(tmp_path / "index.parquet", small_split(**changes)) != before
+    before = writing.write_index(tmp_path / "index.parquet", small_split())
+    assert writing.write_index(tmp_path / "index.parquet", small_split()) == before
+    assert writing.write_index(tmp_path / "index.parquet", small_split(**changes)) != before
 
 
 def run(folder: Path, workers=1) -> Path:
@@ -99,7 +99,7 @@ def test_the_sidecar_says_rows_classes_and_what_was_asked_for(made):
     for split, rows in SETTINGS["rows"].items():
         sidecar = read_sidecar(made / f"{split}.beton")
         assert (sidecar["data_set"], sidecar["rows"], sidecar["classes"], sidecar["inputs"]) == ("cues", rows, 16, {})
-        assert sidecar["params"] == SETTINGS | {"storage": write_dataset.RAW, "split": split}
+        assert sidecar["params"] == SETTINGS | {"storage": writing.RAW, "split": split}
 
 
 def sidecars(folder: Path) -> list[bytes]:
@@ -124,7 +124,7 @@ def spoil(monkeypatch, **changes) -> None:
         split = read_split(settings, name, probed_classes)
         return dataclasses.replace(split, **{key: change(split) for key, change in changes.items()})
 
-    monkeypatch.setattr(write_dataset, "read_split", read)
+    monkeypatch.setattr(writing, "read_split", read)
 
 
 def one_label(split):

@@ -9,13 +9,12 @@ import pytest
 import torch
 
 from tests.support import settings as made
-from workflow_scripts import pretrain
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
-from workflow_scripts.timecat.pretraining import batches, training
+from workflow_scripts.timecat.pretraining import batches, job, training
 from workflow_scripts.timecat.runtime import torch_settings
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
@@ -170,9 +169,7 @@ def test_the_stages_weights_say_how_they_were_trained(beton, tmp_path):
     params = {"backbone": BACKBONE, "recipe": {"precision": "bf16", "ghost_batch": 8}, "transform": {}}
     arguments = argparse.Namespace(backbone=BACKBONE, step=1, weights=tmp_path / "w", state=tmp_path / "s")
     facts = {"seed": 2, "step": 1, "image_size": 28}
-    pretrain.write_outputs(
-        arguments, run, average(run, beton), "run", pretrain.Origin(params, {"train": "x"}, facts, "cpu")
-    )
+    job.write_outputs(arguments, run, average(run, beton), "run", job.Origin(params, {"train": "x"}, facts, "cpu"))
     description = files.read_description(tmp_path / "w")
     assert description["recipe"] == params["recipe"] and description["backbone"] == BACKBONE
     assert description["image_size"] == 28

@@ -23,6 +23,7 @@ from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_side
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.reader import OnDisk
 from workflow_scripts.timecat.holdout import heldout_rows
+from workflow_scripts.timecat.probing import job
 from workflow_scripts.timecat.probing.heads import initial_weight
 from workflow_scripts.timecat.probing.probe import (
     DataSet,
@@ -355,7 +356,7 @@ def test_the_stage_names_heads_that_do_not_fit_the_gpu_before_it_trains(folders,
     args = SimpleNamespace(features=folders, replicates=[SEEDS])
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=10**9))
     with pytest.raises(UserError, match="^2 weight decays of 6 classes x 17 features, in batches of 16, need 2.1 GB"):
-        stage.check_device("cuda", args, data, PROTOCOL)
-    stage.check_device("cpu", args, data, PROTOCOL)
+        job.check_device("cuda", args, data, PROTOCOL)
+    job.check_device("cpu", args, data, PROTOCOL)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=10**10))
-    stage.check_device("cuda", args, data, PROTOCOL)
+    job.check_device("cuda", args, data, PROTOCOL)

@@ -40,6 +40,7 @@ from workflow_scripts.timecat.probing.probe import batches, probe_replicate
 from workflow_scripts.timecat.probing.replicates import read_data_set
 from workflow_scripts.timecat.runtime import torch_settings
 from workflow_scripts.timecat.runtime.progress import Progress
+from workflow_scripts.timecat.transfer import job
 from workflow_scripts.timecat.transfer import states as transfer_states
 from workflow_scripts.timecat.transfer import training as transferring
 from workflow_scripts.timecat.transfer.network import parameter_groups, start_network
@@ -115,7 +116,7 @@ def settings(**others) -> OnRows:
 
 
 def members(folder) -> list:
-    return stage.finetuned([folder / f"seed{seed}" for seed in SEEDS])
+    return job.finetuned([folder / f"seed{seed}" for seed in SEEDS])
 
 
 @pytest.fixture
@@ -314,7 +315,7 @@ def test_direct_starts_where_pretraining_starts(initialisation, zero_gamma):
     """Whatever the classes of the source."""
     recipe = made.recipe(batch_size=8, initialisation=initialisation, zero_gamma=zero_gamma)
     drawn = Start(initialisation=initialisation, zero_gamma=zero_gamma)
-    first, second, copy = stage.untrained(BACKBONE, [2, 550, 2], 28, drawn)
+    first, second, copy = job.untrained(BACKBONE, [2, 550, 2], 28, drawn)
     assert bool(first.blocks[0].bn2.weight.any()) is not zero_gamma
     for backbone, seed in ((first, 2), (second, 550)):
         pretrained = training.start_run(BACKBONE, CLASSES, recipe, seed, "cpu", 28).model.backbone

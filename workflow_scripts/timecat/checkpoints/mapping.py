@@ -7,7 +7,7 @@ heads beside it. The prefix is found, not listed: the one under which most of th
 import collections
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -41,7 +41,7 @@ def place(
     others: list[str],
     wanted: Tensors,
     dimension: int,
-    ignored: list[str],
+    ignored: Sequence[str],
     path: str,
     classifiers: tuple[str, ...] = (CLASSIFIER,),
 ) -> Placed:
@@ -113,7 +113,7 @@ def _spellings(key: str, prefix: str = "") -> list[str]:
     return [key, bare, key.removeprefix(prefix)]
 
 
-def _matches(spellings: list[str], patterns: list[str]) -> bool:
+def _matches(spellings: list[str], patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in spellings for pattern in patterns)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 
-def groups_of(index: "pyarrow.Table", columns: list[str], path: PathLike) -> np.ndarray:
+def groups_of(index: "pyarrow.Table", columns: Sequence[str], path: PathLike) -> np.ndarray:
     """Return the group of each row of an index: its label and the columns together. UserError where it lacks one of them."""
     for name in columns:
         if name not in index.column_names:

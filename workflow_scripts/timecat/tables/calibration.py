@@ -9,11 +9,14 @@ import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures import calibration as measures
+from workflow_scripts.timecat.measures import groups
+from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
 from workflow_scripts.timecat.measures.groups import Segments
-from workflow_scripts.timecat.probing.readers import read_predictions
+from workflow_scripts.timecat.probing.readers import read_index_table, read_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.runtime.command import log
 from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, REPLICATES, SELECTED_BY, TOTAL_STEPS
-from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, DataSet, Row, Summary, summarize
+from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, Cell, DataSet, Row, Summary, summarize
 from workflow_scripts.timecat.tables.table import Column, Count, Measured, Numbers, Table, Text, table_of
 
 if TYPE_CHECKING:
@@ -45,6 +48,39 @@ class Evaluation:
 
     path: str
     index: "pyarrow.Table"
+
+
+def read_evaluations(
+    data_sets: Sequence[DataSet],
+    evaluation_indices: Sequence[str],
+    train_indices: Sequence[str],
+    settings: CalibrationSettings,
+) -> tuple[dict[str, Evaluation], dict[str, Segments]]:
+    """Return the evaluation rows of each data set and their segments, by the data set's name; log the groupings."""
+    evaluations, segments = {}, {}
+    for data_set, path, train in zip(data_sets, evaluation_indices, train_indices, strict=True):
+        name, index = data_set.name, read_index_table(path)
+        of = groups.groupings(index, read_index_table(train))
+        own = groups.make_segments(index.num_rows, of, settings.minimum_rows, settings.depth)
+        segments[name], evaluations[name] = own, Evaluation(path, index)
+        names = ", ".join(one.name for one in of) or "none"
+        log(f"{name}: groupings {names}; {own.groups} groups count, {len(own.sizes)} segments")
+    return evaluations, segments
+
+
+def measure_cells(
+    cells: Sequence[Cell],
+    predictions: Sequence[str],
+    evaluations: Mapping[str, Evaluation],
+    segments: Mapping[str, Segments],
+    settings: CalibrationSettings,
+) -> dict[tuple[str, str], Measurements]:
+    """Return what is measured of each cell, by (arm's name, data set's name). predictions: a file for each cell."""
+    measured = {}
+    for cell, path in zip(cells, predictions, strict=True):
+        where = evaluations[cell.data_set], segments[cell.data_set]
+        measured[cell.arm, cell.data_set] = measure_cell(path, *where, settings.bins, settings.draws)
+    return measured
 
 
 def measure_cell(

@@ -1,0 +1,117 @@
+"""Extract the features of one data set with one checkpoint: what the stage `extract_features` runs."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_scripts.timecat.artifacts.digests import array_digest, digest
+from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
+from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.artifacts.unfinished import FINGERPRINT, kept_folder
+from workflow_scripts.timecat.features.extraction_settings import Extraction
+from workflow_scripts.timecat.holdout_settings import Heldout
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.runtime import command, devices, world
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
+
+STAGE = "extract_features"  # whose code an unfinished folder counts on, and which the other processes run
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the stage's command line, by name."""
+
+    data_set: str
+    weights: Path
+    train: list[Path]
+    evaluation: Path
+    extraction: Extraction
+    heldout: Heldout | None
+    transform: Transform
+    torch_threads: int
+    workers: int
+    gpus: int
+    features: Path
+
+
+def run(options: Options) -> None:
+    """Extract as the process that Snakemake started, or as one that a leader started."""
+    if world.follows():
+        extract(options, world.follow())
+        return
+    with sole_writer(options.features.parent, f"{options.features.name}."):
+        lease = devices.lease(options.gpus)
+        with world.lead(f"workflow_scripts.{STAGE}", lease.kind, len(lease.devices)) as leader:
+            extract(options, leader)
+
+
+def extract(options: Options, processes: world.World) -> None:
+    """Write the folder of features and its sidecar; of several processes, each extracts its share of the rows."""
+    import numpy as np
+
+    from workflow_scripts.timecat.checkpoints.files import read_backbone
+    from workflow_scripts.timecat.features.extraction import Extractor
+    from workflow_scripts.timecat.holdout import heldout_rows
+    from workflow_scripts.timecat.images.ffcv.format import describe
+    from workflow_scripts.timecat.images.views import CENTER, view_key
+    from workflow_scripts.timecat.runtime import torch_settings
+    from workflow_scripts.timecat.runtime.progress import Progress
+
+    device, workers = processes.device, max(1, options.workers // processes.size)
+    torch_settings.configure(options.torch_threads, device)
+    processes.connect()
+    settings, transform = options.extraction, options.transform
+    backbone, _ = read_backbone(options.weights)
+    extractor = Extractor(backbone.to(device), transform, settings, device, workers, processes)
+    betons = {"evaluation": options.evaluation}
+    passes = [("evaluation", CENTER, options.evaluation, np.arange(read_sidecar(options.evaluation)["rows"]))]
+    heldout = options.heldout
+    for train in options.train:
+        if heldout is None:
+            raise ValueError("of training rows some are held out: --heldout says which")
+        betons["train"] = train
+        labels = describe(train).labels
+        passes.append(("heldout", CENTER, train, heldout_rows(labels, heldout.seed, heldout.fraction)))
+        passes += [("train", view, train, np.arange(len(labels))) for view in settings.views]
+    told = ("data_set", "extraction", "heldout", "transform", "torch_threads")
+    params = {name: getattr(options, name) for name in told}
+    inputs = {name: read_sidecar(path)["content"] for name, path in {"weights": options.weights, **betons}.items()}
+
+    unfinished = unfinished_folder(options.features, config_digest(params, inputs)) if processes.leads else None
+    unfinished = processes.from_leader(unfinished)
+    images = sum(len(rows) for *_, rows in passes)
+    progress = Progress(images, f"features of {options.data_set}", "images", quiet=not processes.leads)
+
+    def advance(own: int) -> None:  # the others are about as far
+        progress.advance(min(own * processes.size, progress.total - progress.done))
+
+    if processes.leads:
+        command.log_start_up()
+    for split, view, beton, rows in passes:
+        path = unfinished / f"{split}.{view}.npy"
+        if processes.from_leader(path.exists()):
+            if processes.leads:
+                command.log(f"{path.name} is whole already: an interrupted job wrote it")
+            progress.advance(len(rows))
+            continue
+        number = view if view == CENTER else int(view.removeprefix("view"))
+        key = view_key(settings.augmentation_seed, options.data_set, number)
+        extractor.write(path, beton, rows, key, advance)
+    progress.close()
+    processes.disconnect()
+    if not processes.leads:
+        return
+    digests = {path.name: array_digest(np.load(path, mmap_mode="r")) for path in sorted(unfinished.glob("*.npy"))}
+    (unfinished / FINGERPRINT).unlink()
+    shutil.rmtree(options.features, ignore_errors=True)
+    os.replace(unfinished, options.features)
+    facts = {"dimension": backbone.dimension, "files": digests}
+    write_sidecar(
+        options.features, digest(digests), params, inputs, facts, torch_settings.device_name(device, processes.size)
+    )
+
+
+def unfinished_folder(features: Path, config: str) -> Path:
+    """The folder, beside the final one, in which files gather until all are whole: half of a folder never has its name."""
+    return kept_folder(features, digest([config, code_fingerprint(STAGE)]))

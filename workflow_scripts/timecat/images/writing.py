@@ -1,0 +1,115 @@
+"""Write one split of one data set with what goes beside it: what the stage `write_dataset` runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.files import PathLike, atomic_path, write_bytes
+from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
+from workflow_scripts.timecat.images.datasets.registry import read_split
+from workflow_scripts.timecat.images.datasets.split import Split
+from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
+
+RAW = {"write_mode": "raw", "quality": 100}  # how made images are stored, which the config does not say
+WHERE = ("root",)  # where the images are; what they are is in the content: a folder that moved is the same
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the stage's command line, by name."""
+
+    name: str
+    split: str
+    settings: dict[str, Any]
+    download: str
+    probed_sidecar: list[str]
+    probed_index: list[str]
+    workers: int
+    beton: Path
+    index: Path
+    skipped: Path
+
+
+def run(options: Options) -> None:
+    """Write as the only writer of this split."""
+    with sole_writer(options.beton.parent, f"{options.split}."):
+        write_split(options)
+
+
+def write_split(options: Options) -> None:
+    """Write the split: .beton, index, list of what was left out, sidecar."""
+    from workflow_scripts.timecat.images.ffcv.writer import write_beton
+    from workflow_scripts.timecat.runtime.progress import Progress
+
+    command.log_start_up()
+    name, settings = f"{options.name} {options.split}", options.settings
+    inputs, probed_classes = {}, None
+    for sidecar, index in zip(options.probed_sidecar, options.probed_index, strict=True):
+        from workflow_scripts.timecat.images.datasets.evaluation_folders import probed_class_names
+
+        probed_classes = probed_class_names(sidecar, index)
+        inputs = {"probed_classes": digest(probed_classes)}
+    split = read_split(with_download(settings, options.download == "true"), options.split, probed_classes)
+    command.log(f"{name}: {len(split)} images listed")
+    storage = settings.get("storage", RAW)
+    progress = Progress(len(split), name, "images")
+    written = write_beton(
+        options.beton,
+        split,
+        # Larger images are reduced when they are read (datasets.image_files), by torchvision's filter and not by FFCV's.
+        {"write_mode": storage["write_mode"], "max_resolution": None, "jpeg_quality": storage["quality"]},
+        options.workers,
+        lambda done, total: progress.advance(done - progress.done),
+        skip_broken=settings.get("broken") == "skip",
+    )
+    progress.close()
+    write_skipped(options.skipped, split, written.broken)
+    if written.broken:
+        command.log(f"{name}: {len(written.broken)} images cannot be read and are left out, see {options.skipped}")
+        split = split.without(written.broken)
+    index_digest = write_index(options.index, split)
+    write_sidecar(
+        options.beton,
+        content=digest([written.content, index_digest]),
+        params=without_places(settings) | {"storage": storage, "split": options.split},
+        inputs=inputs,
+        facts={"data_set": options.name, "rows": len(split), "classes": len(split.class_names)},
+    )
+    command.log(f"{name}: {len(split)} images of {len(split.class_names)} classes")
+
+
+def with_download(settings: dict[str, Any], allowed: bool) -> dict[str, Any]:
+    """Settings of a data set, and of the whole that it may be a part of, that say whether an archive may be fetched."""
+    told = settings | {"download": allowed}
+    return told | {"of": with_download(settings["of"], allowed)} if "of" in settings else told
+
+
+def without_places(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings less WHERE, and likewise those of the whole."""
+    kept = {key: value for key, value in settings.items() if key not in WHERE}
+    return kept | {"of": without_places(kept["of"])} if "of" in kept else kept
+
+
+def write_index(path: PathLike, split: Split) -> str:
+    """Write row, label, class_name, group columns and source of every row; return the digest of the content."""
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = {
+        "row": list(range(len(split))),
+        "label": split.labels.tolist(),
+        "class_name": [split.class_names[label] for label in split.labels],
+        **{name: values.tolist() for name, values in split.groups.items()},
+        "source": split.sources,
+    }
+    with atomic_path(path) as temporary:
+        pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+    return digest(columns)
+
+
+def write_skipped(path: PathLike, split: Split, broken: dict[int, str]) -> None:
+    """Write source and reason of every row that was left out, one a line below a head; only the head if there is none."""
+    lines = ["source\treason", *(f"{split.sources[row]}\t{reason}" for row, reason in broken.items())]
+    write_bytes(path, ("\n".join(lines) + "\n").encode(errors="replace"))

@@ -1,0 +1,130 @@
+"""Probe every replicate of one arm on one data set, from features on disk: what the stage `probe` runs."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
+from workflow_scripts.timecat.holdout_settings import Heldout
+from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
+from workflow_scripts.timecat.probing.protocol import Protocol
+from workflow_scripts.timecat.probing.replicates import log_report, read_data_set
+from workflow_scripts.timecat.runtime import command, devices
+
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.probing.probe import Probe
+    from workflow_scripts.timecat.probing.scoring import DataSet
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the stage's command line, by name."""
+
+    features: list[str]
+    replicates: list[list[int]]
+    train_index: str
+    evaluation_index: str
+    views: list[str]
+    protocol: Protocol
+    heldout: Heldout
+    torch_threads: int
+    gpus: int
+    memory_gb: float
+    metrics: str
+    predictions: str
+    heads: str
+
+
+def run(options: Options) -> None:
+    """Take a device, probe, and write the metrics, the heads and the predictions."""
+    device = devices.acquire(options.gpus)  # before torch can see a GPU
+    from workflow_scripts.timecat.features.members import by_replicate
+    from workflow_scripts.timecat.probing import probe as probing
+    from workflow_scripts.timecat.probing.saved_heads import write_heads
+    from workflow_scripts.timecat.runtime import torch_settings
+
+    torch_settings.configure(options.torch_threads, device)
+    command.log_start_up()
+    data = read_data_set(options.train_index, options.evaluation_index, options.heldout)
+    folders, files = by_replicate(options.features, options.replicates), probing.file_rows(data, options.views)
+    probing.check_features(options.features, files)
+    check_device(device, options, data, options.protocol)
+
+    probes, machine = [], probing.Machine(device, 1e9 * options.memory_gb)
+    for replicate, (members, own) in enumerate(zip(options.replicates, folders, strict=True)):
+        probes.append(probing.probe_replicate(replicate, members, own, options.views, data, options.protocol, machine))
+        log_report(replicate, members, probes[-1])
+
+    write_metrics(options.metrics, [row for probe in probes for row in probe.metrics])
+    contents = {
+        options.predictions: write_predictions(options.predictions, [probe.predictions for probe in probes]),
+        options.heads: write_heads(
+            options.heads,
+            {(number, name): head for number, probe in enumerate(probes) for name, head in probe.heads.items()},
+            describe_heads(options, probes, data.classes, len(data.evaluation_labels)),
+        ),
+    }
+    params = {
+        "replicates": options.replicates,
+        "views": options.views,
+        "protocol": options.protocol,
+        "heldout": options.heldout,
+        "torch_threads": options.torch_threads,
+    }
+    inputs, name = input_digests(options, files), torch_settings.device_name(device)
+    for artifact, content in contents.items():
+        write_sidecar(artifact, content, params, inputs, device=name)
+
+
+def check_device(device: str, options: Options, data: "DataSet", protocol: "Protocol") -> None:
+    """UserError for a replicate whose heads do not fit the GPU, before anything is trained."""
+    if device != "cuda":
+        return
+    import torch
+
+    from workflow_scripts.timecat.features import memory as probe_memory
+    from workflow_scripts.timecat.features.members import evaluation_features
+
+    total = torch.cuda.get_device_properties(0).total_memory
+    for members in evaluation_features(options.features, options.replicates, len(data.evaluation_labels)):
+        probe_memory.check_device(
+            total,
+            len(protocol.weight_decays),
+            data.classes,
+            sum(features.shape[1] for features in members),
+            protocol.batch_size,
+            len(data.train_labels),
+            batch_norm=protocol.batch_norm,
+            stored=max(features.itemsize for features in members),
+        )
+
+
+def describe_heads(options: Options, probes: "Iterable[Probe]", classes: int, rows: int) -> dict[str, Any]:
+    """What the heads file says of its heads (saved_heads); rows: of the evaluation split."""
+    from workflow_scripts.timecat.features.members import evaluation_features
+
+    features = evaluation_features(options.features, options.replicates, rows)
+    return {
+        "classes": classes,
+        "replicates": [
+            {
+                "members": members,
+                "dimensions": [member.shape[1] for member in own],
+                "heads": {name: selected._asdict() for name, selected in probe.selected.items()},
+            }
+            for members, own, probe in zip(options.replicates, features, probes)
+        ],
+    }
+
+
+def input_digests(options: Options, files: Collection[str]) -> dict[str, str]:
+    """Digest of each index and of each feature file, the latter from its folder's sidecar; names hold no path."""
+    from workflow_scripts.timecat.features.members import feature_digests
+
+    return {
+        "train_index": digest(Path(options.train_index).read_bytes()),
+        "evaluation_index": digest(Path(options.evaluation_index).read_bytes()),
+        **feature_digests(options.features, options.replicates, files),
+    }

@@ -1,0 +1,72 @@
+"""Build the container image in which stages run: what the stage `build_image` runs."""
+
+import contextlib
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_scripts.timecat.artifacts.digests import file_sha256
+from workflow_scripts.timecat.artifacts.files import atomic_path, write_bytes
+from workflow_scripts.timecat.artifacts.project import ROOT
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
+from workflow_scripts.timecat.version import VERSION
+
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # a proxy's, on many a cluster; the base has the file too
+# gzip, the default, takes minutes of one core per gigabyte; zstd at its first levels takes seconds for the same size.
+SQUASH = "-comp zstd -Xcompression-level 2"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the stage's command line, by name."""
+
+    definition: Path
+    arguments: dict[str, str]
+    image: Path
+    digest: Path
+
+
+def run(options: Options) -> None:
+    """Build the image, and write the digest that stands for its content."""
+    if shutil.which("apptainer") is None:
+        raise UserError("apptainer is not on PATH: install Apptainer 1.3 or newer, or run without --sdm apptainer")
+    told = options.arguments | {"VERSION": VERSION, "COMMIT": commit()}
+    # What a build that was killed has left is gigabytes.
+    with sole_writer(options.image.parent, f"{options.image.name}."):
+        with atomic_path(options.image) as temporary:
+            build(options.definition, temporary, told)
+        # The digest last: an image without it counts as not built.
+        write_bytes(options.digest, f"{file_sha256(options.image)}  {options.image.name}\n".encode())
+    command.log(f"{options.image}: {options.image.stat().st_size / 1e9:.2f} GB")
+
+
+def build(definition: Path, image: Path, arguments: dict[str, str]) -> None:
+    """Build ``image`` and pass on what Apptainer says, line by line. UserError if it fails."""
+    from spython.utils import stream_command
+
+    words = ["apptainer", "build", "--fakeroot", "--force", "--mksquashfs-args", SQUASH]
+    words += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    if Path(CERTIFICATES).exists():
+        words += ["--bind", CERTIFICATES]
+    words += [str(image.resolve()), str(definition.resolve())]
+    try:
+        with contextlib.chdir(ROOT):  # paths of the definition are relative to the project's folder
+            for line in stream_command(words, output_type="both"):
+                command.log(line.rstrip())
+    except subprocess.CalledProcessError as error:
+        raise UserError(
+            f"{definition} could not be built (apptainer ended with status {error.returncode}): mend what it says above,"
+            " and run again"
+        ) from None
+
+
+def commit() -> str:
+    """The commit of this clone, for the image's labels; "unknown" outside of git."""
+    words = ["git", "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,144 @@
+"""Train every replicate of one arm on one data set, backbones and all: what the stage `transfer` runs."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.artifacts.files import PathLike
+from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
+from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.backbones.start import Start
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.holdout_settings import Heldout
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.runtime import command, devices
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
+from workflow_scripts.timecat.transfer.settings import Settings
+
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.backbones.backbone import Backbone
+
+STAGE = "transfer"  # whose code the kept states count on
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the stage's command line, by name."""
+
+    mode: str
+    data_set: str
+    replicates: list[list[int]]
+    weights: list[Path]
+    backbone: dict[str, Any]
+    initialisation: Start | None
+    settings: Settings
+    transform: Transform
+    heldout: Heldout
+    train: Path
+    train_index: Path
+    evaluation: Path
+    evaluation_index: Path
+    resume_seconds: float
+    torch_threads: int
+    workers: int
+    gpus: int
+    metrics: Path
+    predictions: Path
+
+
+def run(options: Options) -> None:
+    """Check the options, take a device, and transfer."""
+    count = sum(map(len, options.replicates)) if options.mode == "finetune" else 0
+    if len(options.weights) != count:
+        raise UserError(
+            f"--weights names {len(options.weights)} files, and {options.mode} of these replicates takes {count}: "
+            "give one for each member, or none with direct"
+        )
+    with sole_writer(options.metrics.parent, f"{options.metrics.stem}."):
+        transfer(options, devices.acquire(options.gpus))
+
+
+def transfer(options: Options, device: str) -> None:
+    """Train, select, write."""
+    from workflow_scripts.timecat.artifacts.unfinished import kept_folder
+    from workflow_scripts.timecat.probing import files as probe_files
+    from workflow_scripts.timecat.probing import replicates
+    from workflow_scripts.timecat.runtime import torch_settings
+    from workflow_scripts.timecat.runtime.progress import Progress
+    from workflow_scripts.timecat.transfer import training
+    from workflow_scripts.timecat.transfer.states import Kept
+
+    torch_settings.configure(options.torch_threads, device)
+    settings = options.settings
+    target = training.Target(
+        name=options.data_set,
+        train=options.train,
+        evaluation=options.evaluation,
+        data=replicates.read_data_set(options.train_index, options.evaluation_index, options.heldout),
+        transform=options.transform,
+        device=device,
+        workers=options.workers,
+    )
+    told = (
+        "mode",
+        "data_set",
+        "replicates",
+        "backbone",
+        "initialisation",
+        "settings",
+        "transform",
+        "heldout",
+        "torch_threads",
+    )
+    params = {name: getattr(options, name) for name in told}
+    inputs = {name: read_sidecar(getattr(options, name))["content"] for name in ("train", "evaluation")}
+    paths = iter(options.weights)
+    weights = [[next(paths) for _ in members] if options.weights else [] for members in options.replicates]
+    for replicate, (members, own) in enumerate(zip(options.replicates, weights)):
+        inputs |= {f"{replicate}/{seed}": read_sidecar(path)["content"] for seed, path in zip(members, own)}
+
+    folder = kept_folder(options.metrics, digest([config_digest(params, inputs), code_fingerprint(STAGE)]))
+    kept = Kept(folder, options.resume_seconds)
+    fits = target.data.needed_fits(settings.weight_decays)
+    runs = len(options.replicates) * len(fits) * len(settings.weight_decays)
+    spread = settings.for_rows(len(target.data.train_labels))
+    command.log(f"{spread.steps(len(target.data.train_labels))} steps of {settings.batch_size} images for each network")
+    progress = Progress(runs * settings.epochs, f"{options.mode} on {options.data_set}", "epochs")
+    job = training.Job(options.mode, kept, progress)
+    command.log_start_up()
+    reports = []
+    for replicate, (members, own) in enumerate(zip(options.replicates, weights)):
+
+        def backbones(members: list[int] = members, own: list[Path] = own) -> "list[Backbone]":
+            if own:
+                return finetuned(own)
+            return untrained(options.backbone, members, target.transform.size, options.initialisation)
+
+        reports.append(training.transfer_replicate(replicate, members, backbones, target, settings, job))
+        replicates.log_report(replicate, members, reports[-1])
+    progress.close()
+    kept.stop_watching()
+    probe_files.write_metrics(options.metrics, [row for report in reports for row in report.metrics])
+    content = probe_files.write_predictions(options.predictions, [report.predictions for report in reports])
+    write_sidecar(options.predictions, content, params, inputs, device=torch_settings.device_name(device))
+    shutil.rmtree(folder)
+
+
+def finetuned(weights: Iterable[PathLike]) -> "list[Backbone]":
+    """The backbones of weights files, to be trained on."""
+    from workflow_scripts.timecat.checkpoints.files import read_backbone
+
+    return [read_backbone(path)[0].requires_grad_(True) for path in weights]
+
+
+def untrained(settings: dict[str, Any], seeds: Iterable[int], image_size: int, start: Start | None) -> "list[Backbone]":
+    """The backbones that the pretraining runs of these seeds begin with."""
+    from workflow_scripts.timecat.backbones.initialisation import initial_classifier
+
+    if start is None:
+        raise ValueError("untrained backbones need to know how they start")
+    how = (start.initialisation, start.zero_gamma)
+    return [initial_classifier(settings, 1, seed, image_size, *how).backbone for seed in seeds]
