@@ -13,7 +13,7 @@ from workflow_scripts.timecat.artifacts import source_code
 from workflow_scripts.timecat.artifacts.source_code import NO_BYTE, PACKAGE, code_fingerprint, code_of
 from workflow_scripts.timecat.errors import UserError
 
-# Imports a stage, with every import that stands in its modules really done.
+# Imports a stage, with every import that stands in its modules really done, but for those that only type checkers see.
 PROGRAM = """
 import ast, importlib, json, sys
 from pathlib import Path
@@ -22,7 +22,10 @@ done = set()
 while pending := {{name for name in sys.modules if name.split(".")[0] == "workflow_scripts"}} - done:
     done |= pending
     for name in pending:
-        for node in ast.walk(ast.parse(Path(sys.modules[name].__file__).read_text())):
+        tree = ast.parse(Path(sys.modules[name].__file__).read_text())
+        checks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+        for_types = {{below for node in checks for child in node.body for below in ast.walk(child)}}
+        for node in set(ast.walk(tree)) - for_types:
             if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "workflow_scripts":
                 exec(compile(ast.Module([node], []), "imports", "exec"), {{}})
 print(json.dumps(sorted(str(Path(sys.modules[name].__file__).relative_to(Path.cwd())) for name in done)))
