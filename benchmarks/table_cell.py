@@ -253,7 +253,7 @@ def page(found: dict) -> list[str]:
         f"{found['size']} px), ResNet-18 after a pretraining of a minute ({found['accuracy']:.0f} % with its own classifier),",
         f"bare {found['milliseconds']:.1f} ms per image here. {epochs} epochs x {len(grid)} weight decays; one core and one "
         "torch thread each. The original procedure",
-        "([original_procedure_reference.py](../tests/references/original_procedure.py)) was run for all "
+        "([original_procedure.py](../tests/references/original_procedure.py)) was run for all "
         f"{epochs} epochs of one weight decay, {decay:g}, and its time",
         f"multiplied by {len(grid)}; its start-up is not counted. Ours are whole processes, `extract_features` and `probe`, "
         "with their start-up and files. The original",

@@ -48,7 +48,7 @@ def test_fresh_clone_with_moved_results(study, tmp_path):
 def with_large_files(values):
     """Few jobs, and files that all exceed the largest module, so that one limit tells them apart.
 
-    In the tiny study the weights (11 kB) are smaller than probing.py, which has to be compared by content.
+    In the tiny study the weights (11 kB) are smaller than the largest module, which has to be compared by content.
     """
     values["data_sets"] = {"cues_tiny": {"kind": "cues", "rows": {"train": 1000, "evaluation": 1000}}}
     values["targets"] = ["cues_tiny"]

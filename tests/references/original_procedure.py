@@ -55,7 +55,7 @@ def original_procedure(backbones, images: Images, protocol, replicate: int = 0, 
     """Train and score one head after the other.
 
     backbones: modules from float32 [b, 3, s, s] to [b, d], with ``dimension``, in evaluation mode and on the device.
-    protocol: as probe.Protocol; replicate: with protocol.seed it draws the initial weights.
+    protocol: as protocol.Protocol; replicate: with protocol.seed it draws the initial weights.
     """
     labels = [describe(path).labels for path in (images.train, images.evaluation)]
     classes = int(max(own.max() for own in labels)) + 1

@@ -32,7 +32,7 @@ class Resources:
 
     @property
     def extract_threads(self) -> int:
-        """The same for an extraction job: of each of its GPUs."""
+        """What an extraction job takes of the machine's cores: of each of its GPUs."""
         return self.threads * self._config.limits.extract_gpus
 
     @property

@@ -1,6 +1,6 @@
 """Batches of a .beton: FFCV's Loader with a decoder of our own, in the order that is asked for, with views as pure functions.
 
-What FFCV 1.0.2 does by itself, and what is done here instead (beton.py has more of it):
+What FFCV 1.0.2 does by itself, and what is done here instead (format.py has more of it):
 - Its augmentations draw from threads' generators that nobody seeds. Here a row's crop and flip come from views.py.
 - An error in its thread hangs the caller for ever, and leaving a loop early leaves the thread. Here the error is raised
   in the caller, and closing the generator ends the thread.

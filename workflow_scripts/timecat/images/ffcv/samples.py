@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-# beton.py comes before anything of FFCV, because it makes the import of FFCV cheap.
+# format.py comes before anything of FFCV, because it makes the import of FFCV cheap.
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import BrokenImage, Jpeg
 from workflow_scripts.timecat.images.ffcv.format import JPEG, jpeg_pixels

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-# beton.py comes before anything of FFCV, because it makes the import of FFCV cheap.
+# format.py comes before anything of FFCV, because it makes the import of FFCV cheap.
 from workflow_scripts.timecat.artifacts.files import PathLike, atomic_path
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import BrokenImage
