@@ -1,6 +1,6 @@
 """What is generated from the typed config: the JSON schema for editors and the table of keys in config/README.md.
 
-Run ``make docs`` after a change of configuration.py; a test fails when the files drift.
+Run ``make docs`` after a change of a block of the config; a test fails when the files drift.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from workflow_scripts.timecat.config import (
     backbones,
     calibration,
     checkpoints,
+    container,
     counterexample,
     data_sets,
     features,
@@ -37,23 +38,26 @@ from workflow_scripts.timecat.config.blocks import Block
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = ROOT / "config/schemas/config.schema.yaml"
 README = ROOT / "config/README.md"
-BEGIN, END = "<!-- generated from configuration.py: begin -->", "<!-- generated from configuration.py: end -->"
+BEGIN, END = "<!-- generated from the typed config: begin -->", "<!-- generated from the typed config: end -->"
 SECTIONS: dict[str, type[Block]] = {
     "The study": model.Config,
     "`data_sets.NAME`, any kind but `evaluation_folder`": data_sets.DataSet,
     "`data_sets.NAME` with `kind: cues`": data_sets.Cues,
     "`data_sets.NAME.rows` with `kind: cues`": data_sets.Rows,
     "`data_sets.NAME` with `kind: digits`": data_sets.Digits,
+    "`data_sets.NAME` with `kind: shortcut`": data_sets.Shortcut,
     "`data_sets.NAME`, any kind that reads image files": data_sets.Images,
     "`data_sets.NAME` with `kind: image_folder`": data_sets.ImageFolder,
     "`data_sets.NAME` with `kind: imagenet`": data_sets.ImageNet,
     "`data_sets.NAME` with `kind: inaturalist18`": data_sets.INaturalist18,
     "`data_sets.NAME` with `kind: cifar10` or `cifar100`": data_sets.Cifar,
     "`data_sets.NAME` with `kind: camelyon17`": data_sets.Camelyon17,
+    "`data_sets.NAME` with `kind: waterbirds` or `celeba`": data_sets.SpuriousPhotos,
     "`data_sets.NAME`, any kind that has sequences": data_sets.OfSequences,
     "`data_sets.NAME` with `kind: motifs`": data_sets.Motifs,
     "`data_sets.NAME` with `kind: sequences`": data_sets.Sequences,
     "`data_sets.NAME` with `kind: evaluation_folder`": data_sets.EvaluationFolder,
+    "`data_sets.NAME` with `kind: part`": data_sets.Part,
     "`data_sets.NAME.transform`": transforms.Transform,
     "`data_sets.NAME.transform` of image files": transforms.PhotoTransform,
     "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`": transforms.CifarTransform,
@@ -82,6 +86,7 @@ SECTIONS: dict[str, type[Block]] = {
     "`table`": table.Table,
     "`calibration`": calibration.Calibration,
     "`limits`": limits.Limits,
+    "`container`": container.ContainerImage,
 }
 
 
@@ -106,7 +111,7 @@ def keys_text() -> str:
             for name, field in block.model_fields.items()
             if name != "kind" and _row(field) != _row(inherited.get(name))
         ]
-        lead = (block.__doc__ or "").strip().splitlines()[0]
+        lead = " ".join((block.__doc__ or "").strip().partition("\n\n")[0].split())
         table = ["", "| key | default | meaning |", "|---|---|---|", *rows] if rows else []
         parts.append("\n".join([f"### {title}", "", lead, *table]))
     return "\n\n".join(parts)
