@@ -10,10 +10,22 @@ from tests.support.studies import ROOT, TINY, StudyFolder, jobs_of
 BETON = "data_sets/cues_tiny/train.beton"
 
 
-def snakemake(clone: StudyFolder, folder, *options: str) -> subprocess.CompletedProcess:
-    """Run Snakemake in a folder, with what the jobs are told by its own process alone."""
+# What Apptainer is told, in a file. The command runs on this machine, with the environment that a container would have.
+APPTAINER = """#!/bin/bash
+if [ "$1" = --version ]; then echo "apptainer version 1.4.5"; exit; fi
+printf '%s\\n' "bound $APPTAINER_BIND" "$@" > told
+PYTHONPATH=$APPTAINERENV_PYTHONPATH PYTHONSAFEPATH=$APPTAINERENV_PYTHONSAFEPATH exec bash -c "${@: -1}"
+"""
+
+
+def snakemake(clone: StudyFolder, folder, *options: str, **variables: str) -> subprocess.CompletedProcess:
+    """Run Snakemake in a folder; variables: more of the environment."""
     done = subprocess.run(
-        ["snakemake", "--cores", "2", *options], cwd=folder, env=clone.environment(), capture_output=True, text=True
+        ["snakemake", "--cores", "2", *options],
+        cwd=folder,
+        env=clone.environment() | variables,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     return done
@@ -62,3 +74,23 @@ def test_two_studies_in_one_clone_overwrite_nothing_of_one_another(finished, tmp
     assert results_of(study.path) == before
     assert study.run("--", "results/table2.csv") == {}
     assert study.run("--", f"other/{BETON}", config="config/other.yaml") == {}
+
+
+def test_in_a_container_a_run_from_elsewhere_has_the_projects_image_and_folder(tmp_path):
+    """A script takes the place of Apptainer, and a file that of the image."""
+    clone = StudyFolder.fresh(tmp_path / "clone")
+    clone.forks = False
+    for name in ("timecat.sif", "timecat.sif.sha256"):
+        (clone.path / "containers" / name).write_text("")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/apptainer").write_text(APPTAINER)
+    (tmp_path / "bin/apptainer").chmod(0o755)
+    (tmp_path / "work").mkdir()
+    place = ["-s", f"{clone.path}/Snakefile", "--configfile", f"{clone.path}/{TINY}", "--", f"results/{BETON}"]
+    path = f"{tmp_path}/bin:{clone.environment()['PATH']}"
+    snakemake(clone, tmp_path / "work", "--sdm", "apptainer", *place, PATH=path)
+    assert (tmp_path / "work/results" / BETON).is_file()
+    told = (tmp_path / "work/told").read_text().splitlines()
+    assert told[0] == f"bound {clone.path}"
+    image = next(word for word in told if word.endswith("timecat.sif"))
+    assert (tmp_path / "work" / image).samefile(clone.path / "containers/timecat.sif")

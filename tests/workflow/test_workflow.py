@@ -10,6 +10,7 @@ from snakemake.utils import validate
 
 from tests.support.studies import ROOT, StudyFolder, jobs_of
 from workflow_scripts.timecat.config import reference
+from workflow_scripts.timecat.study.paths import Paths
 
 CONFIGS = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if path.name != "throughputs.yaml")
 
@@ -152,15 +153,21 @@ def test_format():
 
 def test_rules_logs_and_benchmarks_carry_the_stages_name(fresh):
     for path in sorted((ROOT / "rules").glob("*.smk")):
-        text, stage = path.read_text(), path.stem
+        text = path.read_text()
         assert text.startswith('"""\n') and "\nInput " in text and "\nOutput " in text, "the contract"
-        assert re.findall(r"^rule (\w+):", text, re.MULTILINE) == [stage]
-        assert (ROOT / f"workflow_scripts/{stage}.py").exists()
-        assert f"results/logs/{stage}/" in text and f"results/benchmarks/{stage}/" in text
-        code = f'code_of("{stage}")'
-        # Another image makes everything anew, so it is not built again because a line of Python has changed.
-        assert f"code={code}" in text or f"code=ancient({code})" in text or stage == "build_image"
-        assert f"python -m workflow_scripts.{stage}" in text
+        _, *rules = re.split(r"^rule (?=\w+:)", text, flags=re.MULTILINE)
+        assert rules and (len(rules) == 1 or path.stem == "tables"), path
+        for rule in rules:
+            stage = rule.partition(":")[0]
+            assert stage == path.stem or path.stem == "tables"
+            assert (ROOT / f"workflow_scripts/{stage}.py").exists()
+            assert f'paths.log("{stage}")' in rule and f'paths.benchmark("{stage}")' in rule
+            code = f'code_of("{stage}")'
+            # Another image makes everything anew, so it is not built again because a line of Python has changed.
+            assert f"code={code}" in rule or f"code=ancient({code})" in rule or stage == "build_image"
+            assert f"python -m workflow_scripts.{stage}" in rule
+            assert Paths().log(stage).startswith(f"results/logs/{stage}/")
+            assert Paths().benchmark(stage).startswith(f"results/benchmarks/{stage}/")
 
 
 def test_nothing_but_the_graph_is_printed(fresh):
