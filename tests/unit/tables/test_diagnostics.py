@@ -9,8 +9,9 @@ import xml.etree.ElementTree
 
 import pytest
 
-from workflow_scripts import diagnose, tabulate_diagnostics
+from workflow_scripts import tabulate_diagnostics
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.measures.diagnosis import write_diagnostics
 from workflow_scripts.timecat.tables.diagnostics import read_cell
 from workflow_scripts.timecat.tables.figures import diagnostics as figures
 
@@ -71,7 +72,7 @@ def paths(tmp_path_factory) -> list[str]:
     folder = tmp_path_factory.mktemp("diagnostics")
     made = [str(folder / f"{number}.parquet") for number in range(len(CELLS))]
     for path, cell in zip(made, CELLS):
-        diagnose.write_diagnostics(path, rows(cell["arm"]))
+        write_diagnostics(path, rows(cell["arm"]))
     return made
 
 
@@ -171,13 +172,13 @@ def test_a_member_without_cka_is_left_out(tmp_path):
     for line in lines:
         if line["quantity"] == "cka" and 0 in (line["member"], line["other_member"]):
             line["value"] = None
-    diagnose.write_diagnostics(tmp_path / "d.parquet", lines)
+    write_diagnostics(tmp_path / "d.parquet", lines)
     found = read_cell(tmp_path / "d.parquet")
     assert len(found[None, "cka"].all) == 3 and len(found["paper", "weight"].all) == 4
     for line in lines:
         if line["quantity"] == "cka":
             line["value"] = None
-    diagnose.write_diagnostics(tmp_path / "none.parquet", lines)
+    write_diagnostics(tmp_path / "none.parquet", lines)
     run(tmp_path, [tmp_path / "none.parquet"], CELLS[2:3], DATA_SETS, "none")
     assert ",cka," not in (tmp_path / "none.csv").read_text()
 

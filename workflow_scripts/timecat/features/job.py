@@ -15,7 +15,8 @@ from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.runtime import command, devices, world
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
-STAGE = "extract_features"  # whose code an unfinished folder counts on, and which the other processes run
+STAGE = "extract_features"  # an unfinished folder is of its code
+MODULE = "workflow_scripts.extract_features"  # what the other processes of a job run
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def run(options: Options) -> None:
         return
     with sole_writer(options.features.parent, f"{options.features.name}."):
         lease = devices.lease(options.gpus)
-        with world.lead(f"workflow_scripts.{STAGE}", lease.kind, len(lease.devices)) as leader:
+        with world.lead(MODULE, lease.kind, len(lease.devices)) as leader:
             extract(options, leader)
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from workflow_scripts.timecat.pretraining.training import Run
     from workflow_scripts.timecat.runtime.resume import ResumeFile, TrainingLog
 
-STAGE = "pretrain"  # whose code the resume file counts on, and which the other processes run
+STAGE = "pretrain"  # a resume file is of its code
+MODULE = "workflow_scripts.pretrain"  # what the other processes of a job run
 LOG_EVERY = 10  # steps
 EVALUATION_BATCH = 500  # images
 
@@ -78,7 +79,7 @@ def share_node(options: Options, node: nodes.Node | None = None) -> None:
         node = nodes.first(total, count)
     if node is not None and count != node.count:
         raise UserError(f"this node has {count} GPUs for the job, and the first one {node.count}: ask for equal nodes")
-    with world.lead(f"workflow_scripts.{STAGE}", lease.kind, count, node) as leader:
+    with world.lead(MODULE, lease.kind, count, node) as leader:
         pretrain(options, leader)
 
 

@@ -21,7 +21,7 @@ from workflow_scripts.timecat.transfer.settings import Settings
 if TYPE_CHECKING:
     from workflow_scripts.timecat.backbones.backbone import Backbone
 
-STAGE = "transfer"  # whose code the kept states count on
+STAGE = "transfer"  # kept states are of its code
 
 
 @dataclass(frozen=True)
