@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.references.reader import batches_reference
 from tests.support import settings as chosen
 from tests.support.images import write_data_set
 from workflow_scripts import extract_features
@@ -28,7 +29,6 @@ from workflow_scripts.timecat.features.extraction_settings import Extraction
 from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.ffcv.format import describe
-from workflow_scripts.timecat.images.ffcv.reader import batches_reference
 from workflow_scripts.timecat.runtime import torch_settings
 
 BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}

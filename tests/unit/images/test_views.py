@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.references.views import random_box_reference
 from tests.support import settings as made
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts.digests import canonical_json
@@ -48,7 +49,7 @@ def test_boxes_equal_the_plain_reference(scale, ratio):
     boxes, flips = views.random_boxes(11, rows, heights, widths, settings)
     assert boxes.dtype == np.int64 and flips.dtype == bool
     for row, height, width, box, flip in zip(rows, heights, widths, boxes, flips, strict=True):
-        assert views.random_box_reference(11, row, height, width, settings) == (tuple(box), flip)
+        assert random_box_reference(11, row, height, width, settings) == (tuple(box), flip)
 
 
 def test_the_fallback_is_the_central_box_of_the_nearest_ratio():

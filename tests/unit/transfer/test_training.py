@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.references.reader import batches_reference
 from tests.support import settings as made
 from workflow_scripts import transfer as stage
 from workflow_scripts.timecat import randomness
@@ -31,7 +32,6 @@ from workflow_scripts.timecat.features.extraction import Extractor
 from workflow_scripts.timecat.features.extraction_settings import Extraction
 from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.images.datasets.registry import read_split
-from workflow_scripts.timecat.images.ffcv.reader import batches_reference
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.images.views import normalise, view_key
 from workflow_scripts.timecat.pretraining import training

@@ -113,6 +113,11 @@ class WithRows(AnyKind):
     if TYPE_CHECKING:
         rows: Rows
 
+    @property
+    def made_side(self) -> int:
+        """The side of its square images, in pixels."""
+        return 32
+
     def of_split(self, split: str) -> dict[str, Any]:
         return super().of_split(split) | {"rows": {split: getattr(self.rows, split)}}
 
@@ -139,6 +144,10 @@ class Cues(DataSet, WithRows):
             raise ValueError(f"components: with `label: {self.label}` no glyph agrees with a class; remove one of them")
         return self
 
+    @property
+    def number_of_classes(self) -> int:
+        return 16
+
 
 class Shortcut(DataSet, WithRows):
     """Made images in which an easy cue, the background, agrees with the label nearly always; group column `place`."""
@@ -150,6 +159,10 @@ class Shortcut(DataSet, WithRows):
         0.95,
         description="share of the training rows whose background agrees with the label; of those for evaluation half",
     )
+
+    @property
+    def number_of_classes(self) -> int:
+        return 2
 
 
 class Digits(DataSet):
@@ -331,6 +344,10 @@ class Motifs(OfSequences, WithRows):
     seed: Seed = Field(1, description="draws motifs and sequences")
     rows: Rows = Field(description="number of sequences per split, of all tasks together")
     length: Annotated[int, Field(ge=SHORTEST)] = Field(100, description=OfSequences.model_fields["length"].description)
+
+    @property
+    def number_of_classes(self) -> int:
+        return 6
 
 
 class Sequences(OfSequences, WithRoot):

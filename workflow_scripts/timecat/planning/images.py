@@ -2,7 +2,7 @@
 
 import os
 
-from workflow_scripts.timecat.config.data_sets import AnyDataSet, Cues, Digits, OfSequences, Part, Shortcut, Storage
+from workflow_scripts.timecat.config.data_sets import AnyDataSet, Digits, OfSequences, Part, Storage, WithRows
 from workflow_scripts.timecat.images.datasets.image_files import ImageFiles, reduced_sides
 
 # A JPEG of a photograph at quality 90 to 95, bytes per pixel: image-net.org's archives (147.9 GB for training) hold 115
@@ -19,7 +19,7 @@ PUBLISHED = {
     "cifar100": (32, 32, None),
     "camelyon17": (96, 96, None),
 }
-MADE_SIDE = 32  # pixels; of cues and digits
+DIGITS_SIDE = 32  # pixels
 SAMPLED = 64  # files whose sizes stand for all
 
 # The file format of FFCV 1.0.2: a header, then a row of a table for each image, filled up to a whole page; pages of
@@ -33,10 +33,11 @@ def image_bytes(block: AnyDataSet, images: ImageFiles | None) -> tuple[float, in
 
     images: its listed files, where they are there.
     """
-    if isinstance(block, Cues | Shortcut | Digits):
-        return 3 * MADE_SIDE**2, MADE_SIDE**2
     if isinstance(block, OfSequences):
         return 3 * block.transform.size**2, block.transform.size**2
+    if isinstance(block, WithRows | Digits):
+        side = DIGITS_SIDE if isinstance(block, Digits) else block.made_side
+        return 3 * side**2, side**2
     if isinstance(block, Part):
         raise ValueError("a part's images are stored as its whole's")
     sampled = [_of_file(images, row) for row in _sample(images)] if images is not None else []

@@ -14,18 +14,16 @@ from workflow_scripts.timecat.config.data_sets import (
     AnyDataSet,
     Camelyon17,
     Cifar,
-    Cues,
     Digits,
     EvaluationFolder,
     ImageFolder,
     ImageNet,
     Images,
     INaturalist18,
-    Motifs,
     Part,
     Sequences,
-    Shortcut,
     SpuriousPhotos,
+    WithRows,
 )
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout import heldout_rows
@@ -46,7 +44,6 @@ PUBLISHED = {
 }
 # Koh et al. 2021 (WILDS), Camelyon17: training rows, and those of each split for evaluation; two classes.
 CAMELYON17 = {"train": 302_436, "id_val": 33_560, "val": 34_904, "test": 85_054}
-MADE = {"cues": 16, "shortcut": 2, "motifs": 6}  # classes
 # scikit-learn's load_digits: images of 0, of 1, and so on.
 DIGITS = np.array([178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
 
@@ -100,9 +97,9 @@ class RowsOf:
                 f"data_sets.{name}: how many rows it has is not known before it is made; state them: --rows "
                 f"{name}=50000,10000,100 (for training, evaluation; classes)"
             )
-        if isinstance(block, Cues | Shortcut | Motifs):
-            rows = block.rows
-            return Rows(rows.train, rows.evaluation, self._heldout(rows.train), MADE[block.kind], "config", {})
+        if isinstance(block, WithRows):
+            rows, classes = block.rows, self._classes(block) or 0
+            return Rows(rows.train, rows.evaluation, self._heldout(rows.train), classes, "config", {})
         if isinstance(block, Digits):
             evaluation = np.rint(DIGITS * block.evaluation_fraction).astype(int)
             left = DIGITS - evaluation
@@ -143,7 +140,7 @@ class RowsOf:
 
     def _classes(self, block: AnyDataSet) -> int | None:
         """The number of classes, where it is known without the images."""
-        known = MADE | {"digits": len(DIGITS), "camelyon17": 2}
+        known = {"digits": len(DIGITS), "camelyon17": 2}
         known |= {kind: classes for kind, (*_, classes) in PUBLISHED.items()}
         if block.kind in known:
             return known[block.kind]

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.references.reader import batches_reference
 from tests.support import settings as made
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.ffcv import reader as ffcv_reader
 from workflow_scripts.timecat.images.ffcv.format import describe
-from workflow_scripts.timecat.images.ffcv.reader import batches, batches_reference
+from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 
 from ffcv.fields import IntField, RGBImageField  # isort: skip
