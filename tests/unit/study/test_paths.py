@@ -53,3 +53,9 @@ def test_all_is_below_one_folder():
 def test_a_rule_of_one_table_asks_for_that(table):
     assert of_table(lambda wildcards: wildcards.table, table)(None) == table
     assert of_table(lambda wildcards: wildcards, table)(None) == TableKey(table)
+
+
+def test_a_table_s_rule_has_a_log_without_being_listed():
+    assert Paths("there").log("tabulate_members") == "there/logs/tabulate_members/members.log"
+    assert Paths("there").benchmark("calibration") == "there/benchmarks/calibration/calibration.tsv"
+    assert Paths("there").log("tabulate_gap") == "there/logs/tabulate_gap/{table}.log"

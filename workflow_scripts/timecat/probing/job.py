@@ -84,12 +84,12 @@ def check_device(device: str, options: Options, data: "DataSet", protocol: "Prot
         return
     import torch
 
-    from workflow_scripts.timecat.features import memory as probe_memory
+    from workflow_scripts.timecat.features import memory
     from workflow_scripts.timecat.features.members import evaluation_features
 
     total = torch.cuda.get_device_properties(0).total_memory
     for members in evaluation_features(options.features, options.replicates, len(data.evaluation_labels)):
-        probe_memory.check_device(
+        memory.check_device(
             total,
             len(protocol.weight_decays),
             data.classes,

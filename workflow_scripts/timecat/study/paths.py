@@ -15,7 +15,7 @@ CHECKPOINT = "{source}/{backbone}/seed{seed}/step{step}"
 FEATURES = CHECKPOINT + "/{data_set}"
 CELL = "{source}/{data_set}/{arm}"
 
-# What names a job of each rule, in its log and benchmark.
+# What names a job of a rule in its log and benchmark, where that is not the rule's table (see Paths.log).
 JOBS = {
     "build_image": "timecat",
     "write_dataset": SPLIT,
@@ -25,14 +25,7 @@ JOBS = {
     "extract_features": FEATURES,
     **dict.fromkeys(("probe", "evaluate_probe", "transfer", "reweight", "diagnose"), CELL),
     "tabulate": "table2",
-    "tabulate_diagnostics": "diagnostics",
-    "tabulate_arms": "{table}",
-    "tabulate_gap": "{table}",
-    "tabulate_spurious": "spurious",
-    "tabulate_grid": "grid",
-    "calibration": "calibration",
-    "counterexample": "counterexample",
-    "tabulate_counterexample": "counterexample",
+    **dict.fromkeys(("tabulate_arms", "tabulate_gap"), "{table}"),
 }
 
 
@@ -164,12 +157,16 @@ class Paths:
         self.counterexample = NetworksFiles(f"{root}/counterexample.parquet", f"{root}/counterexample_together.parquet")
 
     def log(self, rule: str) -> str:
-        """Return the template of a rule's log."""
-        return f"{self.root}/logs/{rule}/{JOBS[rule]}.log"
+        """Return the template of a rule's log. A rule that is not in JOBS makes one table, of its name (tabulate_NAME)."""
+        return f"{self.root}/logs/{rule}/{_job(rule)}.log"
 
     def benchmark(self, rule: str) -> str:
         """Return the template of a rule's benchmark."""
-        return f"{self.root}/benchmarks/{rule}/{JOBS[rule]}.tsv"
+        return f"{self.root}/benchmarks/{rule}/{_job(rule)}.tsv"
+
+
+def _job(rule: str) -> str:
+    return JOBS.get(rule, rule.removeprefix("tabulate_"))
 
 
 def _data_set(stem: str) -> DataSetFiles:
