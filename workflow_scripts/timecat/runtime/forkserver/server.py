@@ -22,7 +22,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.timecat.artifacts.project import ROOT
 from workflow_scripts.timecat.runtime.forkserver.client import ADDRESS, PYTHON, READ_ONCE
 
 # Of our own, the module that imports FFCV as the stages do.
@@ -74,7 +73,6 @@ def start() -> None:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             env=environment,
-            cwd=ROOT,
             pass_fds=[listening.fileno()],
             start_new_session=True,
         )
