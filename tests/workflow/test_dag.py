@@ -75,8 +75,9 @@ def lines_of(jobs: list[DagJob]) -> list[tuple]:
 
 
 def dry_run(folder: StudyFolder, config: str, targets: list[str]) -> list[tuple]:
-    """The same of the jobs that a dry run lists, on a machine with any number of cores."""
-    said = folder.snakemake("-n", "--nolock", "--", *targets, config=config, cores=10_000).stdout
+    """Return what lines_of has of the jobs that a dry run lists, on a machine with any number of cores."""
+    snakefile = ("-s", str(ROOT / "Snakefile"))  # a plan is of the code that makes it, wherever it is made
+    said = folder.snakemake("-n", *snakefile, "--nolock", "--", *targets, config=config, cores=10_000).stdout
     found = []
     for block in re.split(r"\n(?=\[\w{3} \w{3})", said):
         keys = dict(re.findall(r"^    (\w+): (.*)$", block, re.MULTILINE))

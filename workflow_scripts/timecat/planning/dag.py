@@ -8,16 +8,16 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.timecat.artifacts.project import ROOT
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.paths import Paths
 
-ROOT = Path(__file__).resolve().parents[3]
 PRIVATE = ("_prepare_dag", "_build_dag", "_localrules")
 
 
@@ -82,8 +82,17 @@ def read_dag(config: str | Path, targets: Sequence[str], results: str = Paths().
     with tempfile.TemporaryDirectory() as temporary, _process_restored():
         # Of results elsewhere nothing is hidden: the graph has their jobs all the same.
         hidden = {results, ".snakemake"}
-        os.chdir(_mirror(Path.cwd(), Path(temporary), hidden))
-        return _read(config, targets)
+        folder = Path.cwd()
+        os.chdir(_mirror(folder, Path(temporary), hidden))
+        return _read(config, targets, partial(_from_folder, folder=folder, temporary=Path(temporary).resolve()))
+
+
+def _from_folder(path: str, folder: Path, temporary: Path) -> str:
+    """A path of the graph as it is from ``folder``: those of the project's files lead out of the mirror."""
+    place = Path(os.path.normpath(Path.cwd() / path))
+    if Path(path).is_absolute() or place.is_relative_to(temporary) or not place.is_relative_to(ROOT):
+        return path
+    return os.path.relpath(place, folder)
 
 
 def _mirror(folder: Path, temporary: Path, hidden: Collection[str]) -> Path:
@@ -119,7 +128,7 @@ def _process_restored() -> Iterator[None]:
         logger.propagate = propagates
 
 
-def _read(config: Path, targets: Sequence[str]) -> Dag:
+def _read(config: Path, targets: Sequence[str], path_of: Callable[[str], str]) -> Dag:
     from snakemake import api
     from snakemake.exceptions import RuleException, WorkflowError
     from snakemake.settings import types
@@ -141,7 +150,7 @@ def _read(config: Path, targets: Sequence[str]) -> Dag:
             raise UserError(
                 f"Snakemake cannot list the jobs of {config}: {error}; see what `snakemake -n` says"
             ) from None
-        return Dag(tuple(_jobs(workflow, targets)), tuple(rule.name for rule in workflow.rules))
+        return Dag(tuple(_jobs(workflow, targets, path_of)), tuple(rule.name for rule in workflow.rules))
 
 
 def _check_private(workflow: Any) -> None:
@@ -155,8 +164,8 @@ def _check_private(workflow: Any) -> None:
         )
 
 
-def _jobs(workflow: Any, targets: Sequence[str]) -> list[DagJob]:
-    """Snakemake's jobs as ours, from the targets on, depth first."""
+def _jobs(workflow: Any, targets: Sequence[str], path_of: Callable[[str], str]) -> list[DagJob]:
+    """Snakemake's jobs as ours, from the targets on, depth first. path_of: an input's path, for whoever reads the graph."""
     maker = {str(path): job for job in workflow.dag.jobs for path in job.output}
     made: dict[Any, DagJob] = {}
 
@@ -167,7 +176,7 @@ def _jobs(workflow: Any, targets: Sequence[str]) -> list[DagJob]:
             made[job] = DagJob(
                 rule=job.rule.name,
                 wildcards=dict(job.wildcards.items()),
-                inputs=inputs,
+                inputs=tuple(map(path_of, inputs)),
                 outputs=tuple(map(str, job.output)),
                 resources={name: value for name, value in job.resources.items() if not name.startswith("_")},
                 threads=job.threads,
