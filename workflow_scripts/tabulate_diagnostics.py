@@ -18,7 +18,7 @@ def main() -> None:
     log_start_up()
     if not given.diagnostics:
         raise UserError(
-            "results/diagnostics.csv compares members, and no arm has more than one on a target with a probe: add an arm"
+            f"{given.csv} compares members, and no arm has more than one on a target with a probe: add an arm"
             " with `members: 2` or more to the config"
         )
     found = {cell: read_cell(path) for cell, path in zip(given.cells, given.diagnostics, strict=True)}

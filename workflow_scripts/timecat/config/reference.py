@@ -3,14 +3,13 @@
 Run ``make docs`` after a change of a block of the config; a test fails when the files drift.
 """
 
-from pathlib import Path
-
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from workflow_scripts.timecat.artifacts.digests import canonical_json
+from workflow_scripts.timecat.artifacts.project import ROOT
 from workflow_scripts.timecat.config import (
     arms,
     backbones,
@@ -35,7 +34,6 @@ from workflow_scripts.timecat.config import (
 )
 from workflow_scripts.timecat.config.blocks import Block
 
-ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = ROOT / "config/schemas/config.schema.yaml"
 README = ROOT / "config/README.md"
 BEGIN, END = "<!-- generated from the typed config: begin -->", "<!-- generated from the typed config: end -->"

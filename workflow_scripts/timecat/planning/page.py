@@ -16,6 +16,7 @@ import jinja2
 import yaml
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
+from workflow_scripts.timecat.artifacts.project import ROOT
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.planning.costs import Costs
 from workflow_scripts.timecat.planning.devices import OnDevices, saturation, wall_clock_table
@@ -31,7 +32,7 @@ from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.tables.figures.drawing import SETTINGS, private_matplotlib
 
 TEMPLATE = Path(__file__).with_name("page.md.j2")
-PROFILE = Path(__file__).resolve().parents[3] / "profiles/slurm/profile.yaml"
+PROFILE = ROOT / "profiles/slurm/profile.yaml"
 MANY, SEVERAL = 64, 8  # GPUs of the machine and of one pretraining job, where devices are compared
 SHORT = 300  # seconds of a job that is short for a cluster's scheduler
 # The rules whose files exist once data sets and checkpoints are there.

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from workflow_scripts.timecat.artifacts.project import ROOT
 from workflow_scripts.timecat.backbones.catalogue import SMALL_RESIDUAL
 from workflow_scripts.timecat.backbones.sizes import backbone_size
 from workflow_scripts.timecat.config.backbones import AnyBackbone
@@ -21,7 +22,7 @@ from workflow_scripts.timecat.config.blocks import (
 from workflow_scripts.timecat.config.reading import load_unique, validated
 from workflow_scripts.timecat.errors import UserError
 
-TABLE = Path(__file__).resolve().parents[3] / "config/throughputs.yaml"
+TABLE = ROOT / "config/throughputs.yaml"
 
 Precision = Literal["float32", "bf16"]
 
