@@ -104,7 +104,7 @@ def transform():
 
 
 def digest_of(tensors) -> str:
-    """Of the bytes of tensors."""
+    """Return the SHA-256 of tensors' bytes."""
     hashed = hashlib.sha256()
     for tensor in tensors:
         hashed.update(tensor.detach().contiguous().numpy().tobytes())

@@ -176,7 +176,7 @@ class Products(TorchDispatchMode):
 
 
 def _strides(tensor) -> tuple:
-    """Its strides; that of a dimension of one element says nothing."""
+    """Return a tensor's strides, without those of dimensions of one element, which say nothing."""
     return tuple(stride for size, stride in zip(tensor.shape, tensor.stride()) if size > 1)
 
 
