@@ -1,7 +1,7 @@
 """What decides the last bits of a number on a CPU, measured: ``python -m benchmarks.reproducibility`` (minutes, one core).
 
 Small pieces of the stages run with torch, oneDNN and MKL as they are and restricted to older instructions, each time in a
-process of its own; equal results get equal letters, and times are medians over rounds in which the settings take turns.
+separate process; equal results get equal letters, and times are medians over rounds in which the settings take turns.
 A second table compares features extracted in batches of other sizes. The tables go into docs/reproducibility.md. Nothing
 here is a test.
 """

@@ -99,7 +99,7 @@ def test_mcgrad_says_the_same(depth, minimum_rows):
 
 @pytest.mark.parametrize("bins", [1, 5, 6, 15, 40])
 def test_scikit_learn_says_the_same_of_bins_of_equally_many_rows(bins):
-    """Its bins are those between quantiles, which are ours where the number of rows is a multiple of that of bins."""
+    """scikit-learn cuts at quantiles, which gives our bins where the number of rows is a multiple of the number of bins."""
     p, y, _ = example()
     of_labels, of_probabilities = calibration_curve(y, p, n_bins=bins, strategy="quantile")
     ece = measured(p, y, make_segments(600, [], 10, 1), bins).ece

@@ -5,6 +5,7 @@ CSV. So a column is defined in one place for all writers.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -54,12 +55,12 @@ class Shown:
     aside: str = ""
 
 
-class Value:
+class Value(ABC):
     """What a table has in a row and column."""
 
+    @abstractmethod
     def fields(self) -> tuple[str, ...]:
         """Return the fields that it has in a CSV."""
-        raise NotImplementedError
 
     def shown(self) -> Shown:
         """Return what a reader sees of it."""
