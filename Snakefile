@@ -107,6 +107,7 @@ rule all_arms:
 
 include: "rules/build_image.smk"
 include: "rules/write_dataset.smk"
+include: "rules/initialise.smk"
 include: "rules/pretrain.smk"
 
 

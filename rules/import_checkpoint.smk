@@ -26,6 +26,7 @@ rule import_checkpoint:
         paths.benchmark("import_checkpoint")
     wildcard_constraints:
         backbone=study.patterns["imported_backbone"],
+        step=study.patterns["milestone"],
     resources:
         mem_mb=growing(study.config.limits.memory_mb),
         runtime=study.resources.runtime,

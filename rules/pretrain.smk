@@ -38,6 +38,7 @@ rule pretrain:
         paths.benchmark("pretrain")
     wildcard_constraints:
         backbone=study.patterns["pretrained_backbone"],
+        step=study.patterns["milestone"],
     threads: study.resources.pretrain_threads
     resources:
         gpu=study.config.limits.pretrain_gpus,

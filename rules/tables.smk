@@ -30,6 +30,7 @@ rule tabulate:
     input:
         code=code_of("tabulate"),
         probes=of_table(study.inputs.metrics, "table2"),
+        references=of_table(study.inputs.references, "table2"),
     output:
         csv=table2.csv,
         markdown=table2.markdown,
@@ -42,6 +43,8 @@ rule tabulate:
         paths.benchmark("tabulate")
     params:
         cells=of_table(study.table_params.cells, "table2"),
+        references=of_table(study.table_params.references, "table2"),
+        ceilings=of_table(study.table_params.known_ceilings, "table2"),
         arms=of_table(study.table_params.rows, "table2"),
         data_sets=of_table(study.table_params.columns, "table2"),
         style=study.table_params.style,
@@ -49,6 +52,9 @@ rule tabulate:
         "python -m workflow_scripts.tabulate"
         " --probes {input.probes:q}"
         " --cells {params.cells:q}"
+        " --references {input.references:q}"
+        " --reference-cells {params.references:q}"
+        " --ceilings {params.ceilings:q}"
         " --arms {params.arms:q}"
         " --data-sets {params.data_sets:q}"
         " --style {params.style:q}"
@@ -65,6 +71,7 @@ rule tabulate_arms:
     input:
         code=code_of("tabulate_arms"),
         probes=study.inputs.metrics,
+        references=study.inputs.references,
     output:
         csv=paths.table.csv,
         markdown=paths.table.markdown,
@@ -78,6 +85,8 @@ rule tabulate_arms:
         table=study.patterns["table"],
     params:
         cells=study.table_params.cells,
+        references=study.table_params.references,
+        ceilings=study.table_params.known_ceilings,
         arms=study.table_params.rows_with_networks,
         image_size=study.table_params.image_size,
         data_sets=study.table_params.columns,
@@ -87,6 +96,9 @@ rule tabulate_arms:
         " --table {wildcards.table}"
         " --probes {input.probes:q}"
         " --cells {params.cells:q}"
+        " --references {input.references:q}"
+        " --reference-cells {params.references:q}"
+        " --ceilings {params.ceilings:q}"
         " --arms {params.arms:q}"
         " --data-sets {params.data_sets:q}"
         " --style {params.style:q}"
@@ -177,6 +189,7 @@ rule tabulate_grid:
     input:
         code=code_of("tabulate_grid"),
         probes=of_table(study.inputs.metrics, "grid"),
+        references=of_table(study.inputs.references, "grid"),
     output:
         csv=grid.csv,
         svg=grid.svg,
@@ -186,12 +199,17 @@ rule tabulate_grid:
         paths.benchmark("tabulate_grid")
     params:
         cells=of_table(study.table_params.cells, "grid"),
+        references=of_table(study.table_params.references, "grid"),
+        ceilings=of_table(study.table_params.known_ceilings, "grid"),
         arms=study.table_params.grid_rows,
         data_sets=of_table(study.table_params.columns, "grid"),
         style=study.table_params.style,
     shell:
         "python -m workflow_scripts.tabulate_grid"
         " --cells {params.cells:q}"
+        " --references {input.references:q}"
+        " --reference-cells {params.references:q}"
+        " --ceilings {params.ceilings:q}"
         " --probes {input.probes:q}"
         " --arms {params.arms:q}"
         " --data-sets {params.data_sets:q}"

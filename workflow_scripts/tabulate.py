@@ -5,7 +5,7 @@ from workflow_scripts.timecat.probing.files import write_table
 from workflow_scripts.timecat.runtime.command import log, log_start_up, run
 from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_rows, accuracy_table
 from workflow_scripts.timecat.tables.figures.accuracies import members_figure
-from workflow_scripts.timecat.tables.options import PROBES, table_parser, write_figure
+from workflow_scripts.timecat.tables.options import PROBES, add_references, table_parser, write_figure
 from workflow_scripts.timecat.tables.reading import metrics_table, read_probes
 from workflow_scripts.timecat.tables.writers.csv import csv_text
 from workflow_scripts.timecat.tables.writers.markdown import markdown_text
@@ -14,7 +14,9 @@ from workflow_scripts.timecat.tables.writers.tex import tex_text
 
 def main() -> None:
     """Read the command line and write all outputs."""
-    given = table_parser(__doc__, ("csv", "markdown", "tex", "svg", "metrics"), probes=PROBES).parse_args()
+    command = table_parser(__doc__, ("csv", "markdown", "tex", "svg", "metrics"), probes=PROBES)
+    add_references(command)
+    given = command.parse_args()
 
     log_start_up()
     probes = read_probes(given.probes, given.cells, given.arms, given.data_sets)

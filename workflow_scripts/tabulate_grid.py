@@ -4,14 +4,16 @@ from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.runtime.command import log, log_start_up, run
 from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_rows
 from workflow_scripts.timecat.tables.figures.grid import grid_figure
-from workflow_scripts.timecat.tables.options import PROBES, table_parser, write_figure
+from workflow_scripts.timecat.tables.options import PROBES, add_references, table_parser, write_figure
 from workflow_scripts.timecat.tables.reading import read_probes
 from workflow_scripts.timecat.tables.writers.csv import csv_text
 
 
 def main() -> None:
     """Read the command line and write all outputs."""
-    given = table_parser(__doc__, ("csv", "svg"), probes=PROBES).parse_args()
+    command = table_parser(__doc__, ("csv", "svg"), probes=PROBES)
+    add_references(command)
+    given = command.parse_args()
 
     log_start_up()
     probes = read_probes(given.probes, given.cells, given.arms, given.data_sets)

@@ -85,8 +85,7 @@ CASES = {
     "two arms of one name": ("name: cat2", "name: cat1", ["arms", "'cat1' stands there twice"]),
     "two equal seeds": ("[1, 2, 3, 4, 5]", "[1, 2, 3, 4, 1]", ["pretrain.seeds", "1 stands there twice"]),
     "two data sets of one name": ("  digits: {", "  cues: {", ["`cues` stands there twice", "line 7"]),
-    "step zero": ("steps: 4", "steps: 0", ["arms.1.steps", "is 0", "greater than 0"]),
-    "negative step": ("steps: 4", "steps: -4", ["arms.1.steps", "is -4", "greater than 0"]),
+    "negative step": ("steps: 4", "steps: -4", ["arms.1.steps", "is -4", "at least 0"]),
     "unknown target": (
         "[cues, digits]",
         "[cues, digit]",
@@ -262,9 +261,9 @@ def test_the_file_with_the_mistake_is_named(tmp_path):
     with pytest.raises(UserError, match=r"^\S*second.yaml: `probe.epochs` is 0"):
         read_config(values, [str(file) for file in files])
     values["probe"] = {}
-    values["arms"].append({"name": "cat3", "members": 3, "steps": 0})
+    values["arms"].append({"name": "cat3", "members": 3, "steps": -1})
     files[1].write_text(yaml.safe_dump({"arms": values["arms"]}))  # a longer list than in the first file
-    with pytest.raises(UserError, match=r"^\S*second.yaml: `arms.2.steps` is 0"):
+    with pytest.raises(UserError, match=r"^\S*second.yaml: `arms.2.steps` is -1"):
         read_config(values, [str(file) for file in files])
 
 
@@ -289,7 +288,7 @@ def test_a_wrong_word_on_the_command_line(tmp_path):
 def test_each_mistake_gets_its_own_sentence():
     values = yaml.safe_load(STUDY)
     values["pretrain"]["lr"] = "1e-4"
-    values["arms"][0]["steps"] = 0
+    values["arms"][0]["steps"] = -1
     with pytest.raises(UserError) as error:
         read_config(values, [])
     assert len(str(error.value).splitlines()) == 2

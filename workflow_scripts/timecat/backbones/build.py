@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 from workflow_scripts.timecat.backbones.backbone import Backbone
-from workflow_scripts.timecat.backbones.catalogue import OWN
+from workflow_scripts.timecat.backbones.catalogue import OWN, RANDOM_PROJECTION
+from workflow_scripts.timecat.backbones.random_projection import RandomProjection
 from workflow_scripts.timecat.backbones.sequence_residual import SequenceResidual
 
 
@@ -99,6 +100,8 @@ def build_backbone(settings: Mapping[str, Any], image_size: int | None = None) -
     architecture = settings.pop("architecture")
     if architecture in ARCHITECTURES:
         return ARCHITECTURES[architecture](**settings)
+    if architecture == RANDOM_PROJECTION:
+        return RandomProjection(image_size=image_size, **settings)
     if architecture in OWN:
         from workflow_scripts.timecat.backbones.small import build_small_backbone
 

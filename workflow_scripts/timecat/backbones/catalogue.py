@@ -12,7 +12,8 @@ from pathlib import Path
 SMALL_RESIDUAL = "small_residual"  # the workflow's own architecture
 SMALL_VIT, SMALL_REGNET = "small_vit", "small_regnet"  # torchvision's classes, of any size
 SEQUENCE_RESIDUAL = "sequence_residual"  # the workflow's own for sequences of bases
-OWN = (SMALL_RESIDUAL, SMALL_VIT, SMALL_REGNET, SEQUENCE_RESIDUAL)
+RANDOM_PROJECTION = "random_projection"  # no network: what a random projection of the pixels is worth
+OWN = (SMALL_RESIDUAL, SMALL_VIT, SMALL_REGNET, SEQUENCE_RESIDUAL, RANDOM_PROJECTION)
 RESNETS = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from workflow_scripts.timecat.artifacts.digests import canonical_json
-from workflow_scripts.timecat.backbones.catalogue import SMALL_RESIDUAL
+from workflow_scripts.timecat.backbones.catalogue import RANDOM_PROJECTION, SMALL_RESIDUAL
 
 TABLE_SIDE = 224  # pixels
 
@@ -51,6 +51,9 @@ def backbone_size(settings: BackboneBlock, image_size: int) -> BackboneSize:
     block = vars(settings)
     if settings.architecture == SMALL_RESIDUAL:
         return small_residual_size(block["width"], block["blocks"], image_size)
+    if settings.architecture == RANDOM_PROJECTION:
+        weights = 3 * min(block["side"], image_size) ** 2 * block["dimension"]
+        return BackboneSize(weights, 1, 0, 0, block["dimension"], weights)
     known = KNOWN.get((settings.architecture, block.get("width")))
     if known is None:
         own = {key: value for key, value in block.items() if key not in ("pretrain", "checkpoints")}

@@ -26,6 +26,7 @@ else:
     TransferChanges = changes_of(Transfer, "TransferChanges")
 TRAINED = ("finetune", "direct")  # the modes of `transfer` that train backbones, each by the block of that name
 
+Steps = Annotated[int, Field(ge=0)]
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
 Targets = Annotated[list[Name], Field(min_length=1), WithoutRepeats]
 TableBlock = Literal["table1", "controls", "families", "gap", "genomics", "spurious"]
@@ -47,10 +48,10 @@ class Arm(Block):
 
     name: Name = Field(description="its name in tables and files")
     members: PositiveInt = Field(description="number of checkpoints")
-    steps: PositiveInt | list[PositiveInt] | None = Field(
+    steps: Steps | list[Steps] | None = Field(
         None,
-        description="optimizer steps of each, or a list with those of each member in turn; required, except with "
-        "`transfer: direct`, which has none",
+        description="optimizer steps of each, or a list with those of each member in turn (0: the network as it is "
+        "initialised); required, except with `transfer: direct`, which has none",
     )
     source: Name | None = Field(
         None,
@@ -92,6 +93,11 @@ class Arm(Block):
         if self.steps is None:
             return []
         return self.steps if isinstance(self.steps, list) else [self.steps] * self.members
+
+    @property
+    def milestones(self) -> list[int]:
+        """The steps after which its members are checkpoints of a chain, ascending: all but 0."""
+        return sorted({step for step in self.all_steps if step > 0})
 
     @model_validator(mode="after")
     def _training_where_trained(self) -> Self:
@@ -157,9 +163,9 @@ class ArmTable(Block):
         return [arm.name if isinstance(arm, Arm) else arm for arm in self.arms]
 
 
-def collected_arms(arms: list[Arm], tables: Mapping[str, ArmTable]) -> dict[str, Arm]:
-    """All arms by name, those of table 2 (``arms``) first. ValueError, beginning with the key, where a name of a row
-    stands twice in a table, means two arms, or none."""
+def collected_arms(arms: list[Arm], tables: Mapping[str, ArmTable], ceiling: Arm | str | None = None) -> dict[str, Arm]:
+    """All arms by name, those of table 2 (``arms``) first and the ceiling's last. ValueError, beginning with the key, where a
+    name of a row stands twice in a table, means two arms, or none."""
     rows = {"arms": [arm.name for arm in arms]} | {f"{name}.arms": table.names for name, table in tables.items()}
     for key, names in rows.items():
         if (name := repeated(names)) is not None:
@@ -174,12 +180,15 @@ def collected_arms(arms: list[Arm], tables: Mapping[str, ArmTable]) -> dict[str,
                     "the name alone for the same arm"
                 )
             place.setdefault(arm.name, f"{name}.arms")
-    for name, table in tables.items():
-        for row in table.names:
-            if row not in found:
-                raise ValueError(
-                    f"{name}.arms: {row!r} is not one of the arms ({', '.join(found)}); define it or correct it"
-                )
+    if isinstance(ceiling, Arm) and found.setdefault(ceiling.name, ceiling) != ceiling:
+        raise ValueError(
+            f"ceiling.arm: {ceiling.name!r} is another arm in `{place[ceiling.name]}`; give it another name"
+        )
+    named = [(f"{name}.arms", row) for name, table in tables.items() for row in table.names]
+    named += [("ceiling.arm", ceiling)] if isinstance(ceiling, str) else []
+    for key, row in named:
+        if row not in found:
+            raise ValueError(f"{key}: {row!r} is not one of the arms ({', '.join(found)}); define it or correct it")
     return found
 
 

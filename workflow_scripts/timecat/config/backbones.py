@@ -105,6 +105,14 @@ class SmallRegnet(Backbone):
         return self
 
 
+class RandomProjection(Backbone):
+    """No network: a fixed random projection of the pixels. The block `floors` makes one; a study may have others."""
+
+    architecture: Literal["random_projection"]
+    dimension: PositiveInt = Field(512, description="number of features")
+    side: PositiveInt = Field(32, description="larger images are reduced to this side, in pixels")
+
+
 class LibraryBackbone(Backbone):
     """Any classification model of torchvision by its name, or of timm where that is installed."""
 
@@ -125,6 +133,7 @@ OWN_BACKBONES: dict[str, type[Backbone]] = {
     "small_vit": SmallVit,
     "small_regnet": SmallRegnet,
     "sequence_residual": SequenceResidual,
+    "random_projection": RandomProjection,
 }
 
 
@@ -139,6 +148,7 @@ AnyBackbone = Annotated[
     | Annotated[SmallVit, Tag("small_vit")]
     | Annotated[SmallRegnet, Tag("small_regnet")]
     | Annotated[SequenceResidual, Tag("sequence_residual")]
+    | Annotated[RandomProjection, Tag("random_projection")]
     | Annotated[LibraryBackbone, Tag("library")],
     Discriminator(backbone_kind),
 ]

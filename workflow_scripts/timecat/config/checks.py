@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # What the table's columns are called: these, and for each data set its name with and without each of the endings.
 TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
-TABLE_ENDINGS = ("_std", "_holdout", "_published")
+TABLE_ENDINGS = ("_std", "_holdout", "_published", "_floor")
 
 
 def check_names(config: "Config") -> None:
@@ -72,6 +72,7 @@ def check_tables(config: "Config") -> None:
     arms = config.all_arms
     named = [(f"{key}.targets", name) for key, table in config.tables.items() for name in table.targets or []]
     named += [("grid.targets", name) for name in config.grid_targets]
+    named += [("ceiling.known", name) for name in (config.ceiling.known if config.ceiling else ())]
     named += [(f"{key}.source", table.source) for key, table in config.tables.items() if table.source]
     named += [(f"arms: source of {arm.name!r}", arm.source) for arm in arms.values() if arm.source]
     for block in GAP_TABLES:
@@ -88,7 +89,7 @@ def check_tables(config: "Config") -> None:
     for key, name in named:
         if name not in config.data_sets:
             raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)})")
-        if not key.endswith(".targets") and isinstance(config.data_sets[name], EvaluationFolder):
+        if not key.endswith((".targets", ".known")) and isinstance(config.data_sets[name], EvaluationFolder):
             raise ValueError(f"{key}: {name!r} is for evaluation only; choose another data set")
 
 
@@ -166,7 +167,7 @@ def check_published(config: "Config") -> None:
     for name, block in config.publications.items():
         is_the_studys = name == config.backbone
         key = config.publication_key(name)
-        own = [arm for arm in config.all_arms.values() if config.backbone_of(arm) == name and arm.steps is not None]
+        own = [arm for arm in config.all_arms.values() if config.backbone_of(arm) == name and arm.milestones]
         for arm in own:
             if (arm.source or config.source) != config.source:
                 raise ValueError(
@@ -178,7 +179,7 @@ def check_published(config: "Config") -> None:
                     f"arms: seed {unknown[0]} of {arm.name!r} is not in pretrain.seeds, whose places are the runs of "
                     f"`{key}`; add it there or take it out"
                 )
-        steps = {step for arm in own for step in arm.all_steps}
+        steps = {step for arm in own for step in arm.milestones}
         used = config.pretrain.seeds
         if is_the_studys:
             steps |= set(config.pretrain.milestones)

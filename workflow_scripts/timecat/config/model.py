@@ -16,7 +16,7 @@ from workflow_scripts.timecat.config.arms import (
     ArmTable,
     collected_arms,
 )
-from workflow_scripts.timecat.config.backbones import AnyBackbone
+from workflow_scripts.timecat.config.backbones import AnyBackbone, RandomProjection, RecipeChanges
 from workflow_scripts.timecat.config.blocks import Block, FilePath, Name, PositiveInt, ResultsFolder, changed
 from workflow_scripts.timecat.config.calibration import Calibration
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
@@ -25,6 +25,7 @@ from workflow_scripts.timecat.config.container import ContainerImage
 from workflow_scripts.timecat.config.counterexample import Counterexample
 from workflow_scripts.timecat.config.data_sets import AnyDataSet, DataSet, EvaluationFolder, OfSequences, Part
 from workflow_scripts.timecat.config.features import Features
+from workflow_scripts.timecat.config.floors import PIXELS, Ceiling, Floors
 from workflow_scripts.timecat.config.gap import GapTable
 from workflow_scripts.timecat.config.grid import ArmGrid
 from workflow_scripts.timecat.config.heldout import Heldout
@@ -75,6 +76,10 @@ class Config(Block):
     spurious: SpuriousTable | None = Field(
         None, description="worst groups where a feature is spurious (section 4.2 of the paper)"
     )
+    floors: Floors | None = Field(
+        Floors(), description="what untrained networks reach, in every table (null: tables have no floors)"
+    )
+    ceiling: Ceiling | None = Field(None, description="what can be reached on each target")
     reweight: Reweight = Field(Reweight(), description="how arms with `transfer: reweight` are trained")
     features: Features = Field(Features(), description="what is extracted from each checkpoint")
     probe: Probe = Field(Probe(), description="the probe")
@@ -109,6 +114,7 @@ class Config(Block):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self._complete_parts()
+        self._add_pixels()
         for name, block in self.data_sets.items():
             self.data_sets[name] = block.in_folder(self.data_dir)
         for check in CHECKS:
@@ -133,10 +139,22 @@ class Config(Block):
                 raise ValueError(f"data_sets.{name}.{key}: sequences are read as they are stored; remove the key")
             self.data_sets[name] = block.completed(whole)
 
+    def _add_pixels(self) -> None:
+        """Add the backbone that is a random projection of the pixels, where floors have one."""
+        if self.floors is None or self.floors.projection is None:
+            return
+        if PIXELS in self.backbones:
+            raise ValueError(f"backbones.{PIXELS}: that is what `floors` calls a backbone; give yours another name")
+        self.backbones[PIXELS] = RandomProjection(
+            architecture="random_projection",
+            dimension=self.floors.projection,
+            pretrain=RecipeChanges.model_validate({"initialisation": "library", "zero_gamma": False}),
+        )
+
     @property
     def all_arms(self) -> dict[str, Arm]:
-        """The arms of all tables by name (the grid's, which have none in the config, are left out)."""
-        return collected_arms(self.arms, self.tables)
+        """The arms of all tables by name, and the ceiling's (the grid's, which have none in the config, are left out)."""
+        return collected_arms(self.arms, self.tables, self.ceiling.arm if self.ceiling else None)
 
     @property
     def tables(self) -> dict[str, ArmTable]:
@@ -154,7 +172,24 @@ class Config(Block):
         for table in self.tables.values():
             if arm.name in table.names:
                 found += table.targets or self.targets
+        if self.ceiling is not None and arm.name == self.ceiling.arm_name:
+            found += self.ceiling_targets
         return list(dict.fromkeys(found))
+
+    @property
+    def ceiling_targets(self) -> list[str]:
+        """The data sets that the ceiling's arm is measured on: the targets of all tables of accuracies, without the source
+        and those whose ceiling is known."""
+        named = [
+            self.targets,
+            *(self.tables[name].targets or [] for name in TABLES if name in self.tables),
+            self.grid_targets,
+        ]
+        left_out = {self.source, *(self.ceiling.known if self.ceiling else ())}
+        found = dict.fromkeys(name for targets in named for name in targets)
+        return [
+            name for name in found if name not in left_out and not isinstance(self.data_sets[name], EvaluationFolder)
+        ]
 
     @property
     def grid_targets(self) -> list[str]:

@@ -14,7 +14,7 @@ from workflow_scripts.timecat.config.blocks import (
     Seed,
     settings_of,
 )
-from workflow_scripts.timecat.pretraining.recipe import Precision, Recipe
+from workflow_scripts.timecat.pretraining.recipe import Beginning, Precision, Recipe
 
 NOT_OF_THE_RECIPE = ("seeds", "milestones")
 
@@ -58,6 +58,10 @@ class Pretrain(Block):
     def recipe(self) -> Recipe:
         """What the stage is told."""
         return settings_of(Recipe, self)
+
+    def beginning(self) -> Beginning:
+        """What the stage is told that makes networks as they are initialised."""
+        return settings_of(Beginning, self, part=self.recipe().part)
 
     def start(self) -> Start:
         """How networks begin: what a stage that trains without pretraining is told."""

@@ -139,6 +139,16 @@ def _pretrain(job: DagJob, planned: PlannedStudy) -> Work:
     )
 
 
+def _initialise(job: DagJob, planned: PlannedStudy) -> Work:
+    source, backbone = job.wildcards["source"], job.wildcards["backbone"]
+    return Work(
+        read=planned.batch_norm_images(source, backbone),
+        image_size=planned.image_size(source),
+        backbone=backbone,
+        bytes={"weights": planned.weights_bytes(source, backbone)},
+    )
+
+
 def _import_checkpoint(job: DagJob, planned: PlannedStudy) -> Work:
     source, backbone = job.wildcards["source"], job.wildcards["backbone"]
     return Work(bytes={"weights": planned.weights_bytes(source, backbone)})
@@ -179,6 +189,7 @@ def _transfer(job: DagJob, planned: PlannedStudy) -> Work:
 
 COSTS: dict[str, Callable[[DagJob, PlannedStudy], Work]] = {
     "write_dataset": _write_dataset,
+    "initialise": _initialise,
     "pretrain": _pretrain,
     "import_checkpoint": _import_checkpoint,
     "extract_features": _extract_features,

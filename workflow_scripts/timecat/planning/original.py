@@ -3,7 +3,7 @@
 For every arm, replicate and data set it pushes k backbones x weight decays x epochs x (rows + evaluation rows) images
 through backbones, in a job for each weight decay. Counted alike in both: pretraining and transfers. Of a data set for
 evaluation only it reads each row once with each backbone, as we do. It reads image files as they are and keeps no
-features, so it needs the disk of neither.
+features, so it needs the disk of neither. It has no floors.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
     images, seconds = 0, 0.0
     cores = study.resources.threads if costs.is_cpu else 1
     for arm, name in cells_of(job.dag for job in jobs):
-        if study.arms[arm].transfer not in ("probe", "reweight"):
+        if study.arms[arm].transfer not in ("probe", "reweight") or arm in study.arms.floors:
             continue
         read = images_of_cell(planned, arm, name)
         images += read
@@ -78,10 +78,6 @@ def _pretrained_apart(planned: PlannedStudy, jobs: list[Job]) -> int:
     if not any(job.rule == "pretrain" for job in jobs):
         return 0
     names = dict.fromkeys(arm for arm, _ in cells_of(job.dag for job in jobs))
-    arms = [
-        arm
-        for arm in map(study.arms.__getitem__, names)
-        if arm.steps is not None and not study.chains.is_published(arm)
-    ]
+    arms = [arm for arm in map(study.arms.__getitem__, names) if arm.milestones and not study.chains.is_published(arm)]
     checkpoints = {member for arm in arms for replicate in study.arms.checkpoints_of(arm) for member in replicate}
     return sum(member.step * planned.recipe(member.backbone).batch_size for member in checkpoints)

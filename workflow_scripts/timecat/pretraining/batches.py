@@ -10,7 +10,7 @@ import torch
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.transform import Transform
-from workflow_scripts.timecat.pretraining.recipe import Recipe
+from workflow_scripts.timecat.pretraining.recipe import Beginning, Recipe
 from workflow_scripts.timecat.randomness import key, permutation
 from workflow_scripts.timecat.runtime.world import ALONE, World
 
@@ -55,7 +55,9 @@ def batch_stream(
         step += count
 
 
-def batch_norm_stream(source: Source, recipe: Recipe, transform: Transform, seed: int) -> Iterator[torch.Tensor]:
+def batch_norm_stream(
+    source: Source, recipe: Recipe | Beginning, transform: Transform, seed: int
+) -> Iterator[torch.Tensor]:
     """Yield augmented training images (as in batch_stream) for batch-norm statistics: the same at every milestone.
 
     ``batch_norm_batches`` batches, fewer if there are not that many rows, as parts that pass through the network at once.

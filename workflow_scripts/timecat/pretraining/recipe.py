@@ -41,3 +41,19 @@ class Recipe:
     def part(self) -> int:
         """Images that pass through the network at once in training."""
         return self.batch_size // self.accumulation
+
+
+@settings
+class Beginning:
+    """What of a recipe makes a network as it is initialised: its weights, and batches for batch-norm statistics.
+
+    part: images that pass through the network at once.
+    """
+
+    batch_size: int
+    part: int
+    batch_norm_batches: int
+    ghost_batch: int | None
+    initialisation: Initialisation
+    zero_gamma: bool
+    channels_last: bool

@@ -27,6 +27,7 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.ffcv.reader import Batch
 from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.images.views import normalise
+from workflow_scripts.timecat.pretraining.batch_norm_statistics import recompute_batch_norm
 from workflow_scripts.timecat.pretraining.batch_shares import Share, needed_share, next_accumulation, usable_processes
 from workflow_scripts.timecat.pretraining.compiling import compiled
 from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batch
@@ -181,28 +182,6 @@ def averaged_model(run: Run, batches: Iterable[torch.Tensor], transform: Transfo
         keep_batch_norm(model, run.share.part * run.share.processes)
     recompute_batch_norm(model, batches, transform)
     return model.eval()
-
-
-def recompute_batch_norm(model: Classifier, batches: Iterable[torch.Tensor], transform: Transform) -> None:
-    """Replace running statistics by the plain mean over ``batches``; those of training belong to y, not to x.
-
-    All but batch norm is in evaluation mode, for the statistics are of what inference computes: in float32, without
-    dropout. With ghost batches the mean is over their groups.
-    """
-    layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    if not layers:
-        return
-    momenta = [layer.momentum for layer in layers]
-    model.eval()
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # torch's cumulative mean
-        layer.train()
-    with torch.no_grad():
-        for images in batches:
-            model(normalise(images.to(model.fc.weight.device), transform))
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
 
 
 def accuracy(model: Classifier, batches: Iterable[Batch], transform: Transform) -> float:

@@ -8,18 +8,22 @@ from workflow_scripts.timecat.config.grid import grid_arm_name
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.chains import Chains
+from workflow_scripts.timecat.study.floors import Floors
 from workflow_scripts.timecat.study.publications import Publications
 from workflow_scripts.timecat.study.wildcards import CellKey, CheckpointKey
 
 
 class Arms(Mapping[str, Arm]):
-    """All arms by name: of table 2, of the tables beside it, and those of the grid that no table has.
+    """All arms by name: of table 2, of the tables beside it, those of the grid that no table has, and all floors.
+
+    floors: those that the study adds itself, untrained arms and a projection of the pixels, by name.
 
     UserError if published weights are too few for an arm, or an arm has the name of one of the grid's.
     """
 
     def __init__(self, config: Config, chains: Chains, publications: Publications):
         self._config, self._chains, self._publications = config, chains, publications
+        self._floors = Floors(config, chains)
         for arm in config.all_arms.values():
             if chains.is_published(arm):
                 self._check_published(arm)
@@ -27,6 +31,9 @@ class Arms(Mapping[str, Arm]):
         for arm in self.grid.values():
             if self._by_name.setdefault(arm.name, arm) != arm:
                 raise UserError(f"`arms`: {arm.name!r} is what `grid` calls an arm of its own; give yours another name")
+        own = [(arm, self.replicates(arm)) for arm in self._by_name.values()]
+        self.floors = {floor.name: floor for floor in self._floors.all(own)}
+        self._by_name |= self.floors
 
     def __getitem__(self, name: str) -> Arm:
         return self._by_name[name]
@@ -54,7 +61,7 @@ class Arms(Mapping[str, Arm]):
         seeds, k = arm.seeds or self._config.pretrain.seeds, arm.members
         if self._chains.is_published(arm):
             published = self._publications[self._chains.backbone_of(arm)]
-            for step in set(arm.all_steps):
+            for step in arm.milestones:
                 seeds = [seed for seed in seeds if seed in published.seeds_at(step)]
         if arm.one_seed:
             return [[seed] * k for seed in seeds]
@@ -71,6 +78,15 @@ class Arms(Mapping[str, Arm]):
     def cell(self, arm: str, data_set: str) -> CellKey:
         """Return the cell of an arm on a data set."""
         return CellKey(self._chains.source_of(self[arm]), data_set, arm)
+
+    def floor_of(self, arm: Arm) -> Arm | None:
+        """Return an arm untrained; None where it is not pretrained, or the study has no floors."""
+        return self._floors.of(arm, self.replicates(arm))
+
+    @property
+    def projection(self) -> Arm | None:
+        """The arm whose features are a random projection of the pixels, if the study has one."""
+        return self._floors.projection
 
     @cached_property
     def grid(self) -> dict[tuple[int, int], Arm]:
@@ -102,7 +118,7 @@ class Arms(Mapping[str, Arm]):
     def _check_published(self, arm: Arm) -> None:
         needed = 1 if arm.one_seed else arm.members
         published = self._publications[self._chains.backbone_of(arm)]
-        for step in sorted(set(arm.all_steps)):
+        for step in arm.milestones:
             published.check_arm(arm.name, step, needed, arm.replicates)
         if not self.replicates(arm):
             raise UserError(

@@ -24,7 +24,7 @@ class Chains:
 
     def is_published(self, arm: Arm) -> bool:
         """Return whether an arm's members are imported, and not pretrained."""
-        if arm.steps is None:
+        if not arm.milestones:
             return False
         return self.source_of(arm) == self._config.source and self.backbone_of(arm) in self._config.publications
 
@@ -33,7 +33,7 @@ class Chains:
         its arms, and for the study's source and backbone those of pretrain.milestones and grid.steps."""
         chain = (source or self._config.source, backbone)
         arms = [arm for arm in self._config.all_arms.values() if self.trained_on(arm) == chain]
-        steps = {step for arm in arms for step in arm.all_steps}
+        steps = {step for arm in arms for step in arm.milestones}
         if chain == (self._config.source, self._config.backbone):
             steps |= set(self._config.pretrain.milestones)
             steps |= set(self._config.grid.steps or [] if self._config.grid else [])

@@ -48,6 +48,14 @@ class DataSets:
         block = self._config.data_sets[data_set]
         return block.probe_of if isinstance(block, EvaluationFolder) else data_set
 
+    def seen_first(self, source: str, published: bool) -> str:
+        """Return the data set whose training images an untrained network sees: the source, but for published networks, whose
+        source is perhaps not at hand, the first target that has training rows, if the source is no target."""
+        if not published or source in self._config.targets:
+            return source
+        trainable = [name for name in self._config.targets if not self.is_for_evaluation(name)]
+        return trainable[0] if trainable else source
+
     def numbered_by(self, data_set: str, split: str) -> SplitKey | None:
         """Return the split that numbers the classes of another one which cannot do so itself; None where it can.
 

@@ -74,6 +74,17 @@ class Inputs:
         step = self._chains.previous_step(wildcards.source, wildcards.backbone, int(wildcards.step))
         return [] if step is None else [self._paths.checkpoint.at(wildcards, step=str(step)).state_sidecar]
 
+    def initial_images(self, wildcards: HasCheckpoint) -> str:
+        """Return the images that batch-norm statistics of a network as it is initialised are computed on."""
+        return self._paths.data_set.at(data_set=self._seen_first(wildcards), split="train").beton
+
+    def initial_images_sidecar(self, wildcards: HasCheckpoint) -> str:
+        """Return the sidecar beside those."""
+        return self._paths.data_set.at(data_set=self._seen_first(wildcards), split="train").sidecar
+
+    def _seen_first(self, wildcards: HasCheckpoint) -> str:
+        return self._data_sets.seen_first(wildcards.source, wildcards.backbone in self._publications)
+
     def published_file(self, wildcards: HasRun) -> str:
         """Return the file that a checkpoint is imported from: where it is, or where it is downloaded to."""
         return self._publications[wildcards.backbone].file(int(wildcards.seed), int(wildcards.step))
@@ -143,6 +154,10 @@ class Inputs:
     def metrics(self, wildcards: HasTable) -> list[str]:
         """Return the metrics of every cell of a table, in the order of Tables.cells."""
         return [self.cell_files(cell).metrics for cell in self._tables.cells(wildcards.table)]
+
+    def references(self, wildcards: HasTable) -> list[str]:
+        """Return the metrics of every cell that those are measured against, in the order of Tables.references."""
+        return [self.cell_files(key.cell).metrics for key in self._tables.references(wildcards.table)]
 
     def predictions(self, wildcards: HasTable) -> list[str]:
         """Return the predictions of the same cells."""

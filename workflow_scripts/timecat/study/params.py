@@ -66,6 +66,10 @@ class Params:
         """Return how a backbone is pretrained."""
         return canonical_json(self._config.recipe_of(wildcards.backbone).recipe())
 
+    def beginning(self, wildcards: HasBackbone) -> str:
+        """Return what of a backbone's recipe makes its network as it is initialised."""
+        return canonical_json(self._config.recipe_of(wildcards.backbone).beginning())
+
     def download_url(self, wildcards: HasDownload) -> str:
         """Return the URL of a download, as it is."""
         return self._publications.downloads[wildcards.download].urls[wildcards.download]

@@ -11,7 +11,8 @@ from typing import Self
 WILDCARD = re.compile(r"\{(\w+)\}")
 
 SPLIT = "{data_set}/{split}"
-CHECKPOINT = "{source}/{backbone}/seed{seed}/step{step}"
+RUN = "{source}/{backbone}/seed{seed}"
+CHECKPOINT = RUN + "/step{step}"
 FEATURES = CHECKPOINT + "/{data_set}"
 CELL = "{source}/{data_set}/{arm}"
 
@@ -21,6 +22,7 @@ JOBS = {
     "write_dataset": SPLIT,
     "pretrain": CHECKPOINT,
     "download": "{download}",
+    "initialise": RUN + "/step0",
     "import_checkpoint": CHECKPOINT,
     "extract_features": FEATURES,
     **dict.fromkeys(("probe", "evaluate_probe", "transfer", "reweight", "diagnose"), CELL),

@@ -26,6 +26,7 @@ def patterns_of(config: Config, arms: Arms, data_sets: DataSets, publications: P
         "backbone": config.backbones,
         "imported_backbone": publications,
         "pretrained_backbone": [name for name in config.backbones if name not in publications],
+        "milestone": [r"[1-9]\d*"],
         "table": TABLES,
         "gap_table": GAP_TABLES,
         "arm": arms,

@@ -29,6 +29,26 @@ class TableParams:
         """Return the cells of a table, in the order of its inputs."""
         return _told(self._tables.cells(wildcards.table))
 
+    def references(self, wildcards: HasTable) -> str:
+        """Return the cells that those of a table are measured against, in the order of its inputs."""
+        return canonical_json(
+            [
+                {
+                    "kind": key.kind,
+                    "arm": key.arm,
+                    "data_set": key.cell.data_set,
+                    "members": self._arms[key.cell.arm].members,
+                }
+                for key in self._tables.references(wildcards.table)
+            ]
+        )
+
+    def known_ceilings(self, wildcards: HasTable) -> str:
+        """Return the ceilings that others have measured: percent by data set of a table."""
+        known = self._config.ceiling.known if self._config.ceiling else {}
+        targets = self._tables.transfer_targets(wildcards.table)
+        return canonical_json({name: known[name] for name in targets if name in known})
+
     def diagnosed_cells(self, wildcards: object) -> str:
         """Return the cells that are taken apart."""
         return _told(self._tables.diagnosed_cells())

@@ -8,7 +8,7 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.arms import Arms
 from workflow_scripts.timecat.study.chains import Chains
 from workflow_scripts.timecat.study.data_sets import DataSets
-from workflow_scripts.timecat.study.wildcards import CellKey
+from workflow_scripts.timecat.study.wildcards import CellKey, ReferenceKey
 
 TABLE2 = "table2"
 
@@ -69,6 +69,32 @@ class Tables:
             return self.calibrated_cells()
         targets = self.targets(table)
         return [self._arms.cell(arm.name, data_set) for arm in self.rows(table) for data_set in targets]
+
+    # --- floors and ceilings ---
+
+    def transfer_targets(self, table: str) -> list[str]:
+        """Return the data sets of a table that arms are transferred to: all but the source. One for evaluation only is no
+        target itself; it is read with a probe."""
+        source = self.source(table)
+        return [name for name in self.targets(table) if name != source and not self._data_sets.is_for_evaluation(name)]
+
+    def references(self, table: str) -> list[ReferenceKey]:
+        """Return what the cells of a table are measured against, on its transfer targets: the floor of each arm, the
+        projection of the pixels, the ceiling."""
+        rows, targets = self.rows(table), self.transfer_targets(table)
+        found = [
+            ReferenceKey("floor", arm.name, self._arms.cell(floor.name, target))
+            for arm in rows
+            if (floor := self._arms.floor_of(arm)) is not None
+            for target in targets
+        ]
+        if (projection := self._arms.projection) is not None:
+            found += [ReferenceKey("projection", "", self._arms.cell(projection.name, target)) for target in targets]
+        ceiling = self._config.ceiling
+        if ceiling is not None and ceiling.arm_name is not None:
+            measured = [target for target in targets if target in self._config.ceiling_targets]
+            found += [ReferenceKey("ceiling", "", self._arms.cell(ceiling.arm_name, target)) for target in measured]
+        return found
 
     # --- calibration and diagnostics ---
 

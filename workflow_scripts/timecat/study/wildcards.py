@@ -49,6 +49,19 @@ class CellKey:
 
 
 @dataclass(frozen=True)
+class ReferenceKey:
+    """A cell that others are measured against.
+
+    kind: "floor", the cell of an arm untrained; "projection", of a random projection of the pixels; "ceiling", what can be
+    reached. arm: whose floor it is; "" for those of a data set.
+    """
+
+    kind: str
+    arm: str
+    cell: CellKey
+
+
+@dataclass(frozen=True)
 class TableKey:
     """A table, by name."""
 

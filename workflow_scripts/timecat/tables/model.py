@@ -110,6 +110,20 @@ class Cell(Parsed):
 
 
 @dataclass(frozen=True)
+class Reference(Parsed):
+    """A cell that others are measured against.
+
+    kind: "floor", of an arm untrained; "projection", of a random projection of the pixels; "ceiling", of what can be reached.
+    arm: whose floor it is; "" for those of a data set. members: of the cell's own arm.
+    """
+
+    kind: Literal["floor", "projection", "ceiling"]
+    arm: str
+    data_set: str
+    members: int
+
+
+@dataclass(frozen=True)
 class Style(Parsed):
     """The size of a figure's panel, in inches."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.runtime.command import parser
 from workflow_scripts.timecat.tables.figures.drawing import private_matplotlib
-from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet, Style
+from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet, Reference, Style
 
 # Option, its type, and what it is.
 JSON_OPTIONS: tuple[tuple[str, Any, str], ...] = (
@@ -34,6 +34,15 @@ def table_parser(description: str, outputs: Iterable[str], **files: str) -> argp
     for output in outputs:
         command.add_argument(f"--{output}", required=True, metavar="PATH", help=f"output: {output}")
     return command
+
+
+def add_references(command: argparse.ArgumentParser) -> None:
+    """Add the options of what a table's cells are measured against: untrained arms, a projection of pixels, ceilings."""
+    command.add_argument("--references", nargs="*", default=[], metavar="PARQUET", help="one per cell of these")
+    meaning = '[{"kind", "arm", "data_set", "members"}, ...], in the order of the files'
+    command.add_argument("--reference-cells", type=parsed_as(list[Reference]), default=[], metavar="JSON", help=meaning)
+    meaning = "ceilings that others have measured, percent by data set"
+    command.add_argument("--ceilings", type=parsed_as(dict[str, float]), default={}, metavar="JSON", help=meaning)
 
 
 def parsed_as(kind: Any) -> Callable[[str], Any]:

@@ -1,0 +1,47 @@
+"""
+Networks as they are initialised: step 0 of a seed, for floors and for arms with `steps: 0`.
+
+Input   a data set (.beton and sidecar): its training images give batch norm its statistics. It is the source; of published
+        networks whose source is no target, the first target.
+Output  results/checkpoints/{source}/{backbone}/seed{seed}/step0.safetensors  the weights that pretraining begins with, and
+                                                                              batch-norm statistics
+        and its sidecar. It is no milestone: no chain begins with this file.
+"""
+
+
+rule initialise:
+    """One seed at step 0."""
+    input:
+        code=code_of("initialise"),
+        train=ancient(study.inputs.initial_images),
+        train_sidecar=study.inputs.initial_images_sidecar,
+    output:
+        weights=paths.checkpoint.at(step="0").weights,
+        weights_sidecar=paths.checkpoint.at(step="0").weights_sidecar,
+    log:
+        paths.log("initialise"),
+    benchmark:
+        paths.benchmark("initialise")
+    threads: study.resources.threads
+    resources:
+        gpu=1,
+        mem_mb=growing(study.config.limits.memory_mb),
+        runtime=study.resources.runtime,
+    params:
+        backbone=study.params.backbone,
+        beginning=study.params.beginning,
+        transform=study.params.source_transform,
+        torch_threads=study.config.torch_threads,
+    shell:
+        "python -m workflow_scripts.initialise"
+        " --source {wildcards.source}"
+        " --seed {wildcards.seed}"
+        " --backbone {params.backbone:q}"
+        " --beginning {params.beginning:q}"
+        " --transform {params.transform:q}"
+        " --train {input.train:q}"
+        " --torch-threads {params.torch_threads}"
+        " --workers {threads}"
+        " --gpus {resources.gpu}"
+        " --weights {output.weights:q}"
+        " 2> {log:q}"

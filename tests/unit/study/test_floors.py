@@ -1,0 +1,173 @@
+"""Floors and ceilings: which arms they are, which cells a table is measured against, and what stays as it is."""
+
+import json
+
+import pytest
+import yaml
+
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import CellKey, CheckpointKey, ReferenceKey, TableKey
+
+STUDY = """
+backbone: small
+source: cues
+targets: [cues, digits]
+data_sets:
+  cues: {kind: cues, rows: {train: 100, evaluation: 50}}
+  digits: {kind: digits}
+backbones:
+  small: {architecture: small_residual}
+  wide: {architecture: small_residual, width: 16}
+  plain: {architecture: small_residual, pretrain: {label_smoothing: 0.0, ghost_batch: 16}}
+pretrain: {seeds: [1, 2, 3, 4, 5], batch_size: 64}
+arms:
+  - {name: cat1, members: 1, steps: 8}
+  - {name: cat2, members: 2, steps: 4}
+table1:
+  targets: [digits]
+  arms:
+    - cat1
+    - {name: short, members: 1, steps: 2}
+    - {name: wide, members: 1, steps: 6, backbone: wide, seeds: [1, 2]}
+    - {name: copies, members: 2, steps: 8, one_seed: true}
+    - {name: snapshots, members: 2, steps: [4, 8], one_seed: true}
+    - {name: tuned, members: 1, steps: 8, transfer: finetune}
+    - {name: direct, members: 1, transfer: direct}
+ceiling: {arm: direct}
+"""
+TABLE2, TABLE1 = TableKey("table2"), TableKey("table1")
+
+
+def study(**changes) -> Study:
+    values = yaml.safe_load(STUDY) | changes
+    return Study(read_config({key: value for key, value in values.items() if value != "absent"}, []))
+
+
+def floor(made: Study, name: str):
+    return made.arms.floor_of(made.arms[name])
+
+
+def seeds(made: Study, name: str) -> list[list[int]]:
+    return made.arms.replicates(floor(made, name))
+
+
+def test_a_floor_is_its_arm_at_step_0_with_the_same_seeds():
+    made = study()
+    found = floor(made, "cat2")
+    assert (found.members, found.steps, found.transfer) == (2, 0, "probe")
+    assert made.arms.checkpoints_of(found) == [
+        [CheckpointKey("cues", "small", seed, 0) for seed in replicate] for replicate in ((1, 2), (3, 4))
+    ]
+
+
+def test_arms_that_differ_in_steps_alone_have_one_floor():
+    made = study()
+    assert floor(made, "cat1") == floor(made, "short")
+    assert floor(made, "copies") == floor(made, "snapshots")
+    names = [floor(made, name).name for name in ("cat1", "cat2", "wide", "copies", "tuned")]
+    assert len(set(names)) == len(names)
+
+
+def test_a_floor_keeps_its_name_when_other_arms_and_keys_change():
+    arms = [{"name": "first", "members": 1, "steps": 3}, {"name": "cat1", "members": 1, "steps": 9}]
+    assert floor(study(), "cat1").name == floor(study(arms=arms), "cat1").name
+
+
+def test_an_arm_without_pretraining_has_no_floor():
+    made = study(arms=[{"name": "cat1", "members": 1, "steps": 8}, {"name": "zero", "members": 1, "steps": 0}])
+    assert floor(made, "direct") is None
+    assert floor(made, "zero") is None
+
+
+def test_the_number_of_seeds_bounds_floors_but_leaves_a_replicate():
+    made = study(floors={"seeds": 2})
+    assert seeds(made, "cat1") == [[1], [2]]
+    assert seeds(made, "cat2") == [[1, 2]]
+    made = study(floors={"seeds": 1})
+    assert seeds(made, "cat1") == [[1]]
+    assert seeds(made, "cat2") == [[1, 2]]
+    assert seeds(made, "copies") == [[1, 1]]
+
+
+def test_step_0_is_no_milestone_of_a_chain():
+    arms = [{"name": "zero", "members": 1, "steps": 0}, {"name": "cat1", "members": 1, "steps": 8}]
+    made = study(arms=arms, table1="absent", ceiling="absent")
+    assert made.chains.milestones == [8]
+    assert made.chains.previous_step("cues", "small", 8) is None
+    assert made.inputs.previous_state(CheckpointKey("cues", "small", 1, 8)) == []
+
+
+def test_a_table_is_measured_against_floors_projection_and_ceiling_on_its_transfer_targets():
+    made = study()
+    floors = [
+        ReferenceKey("floor", name, CellKey("cues", "digits", floor(made, name).name)) for name in ("cat1", "cat2")
+    ]
+    projection = ReferenceKey("projection", "", CellKey("cues", "digits", made.arms.projection.name))
+    ceiling = ReferenceKey("ceiling", "", CellKey("cues", "digits", "direct"))
+    assert made.tables.references("table2") == [*floors, projection, ceiling]
+    assert json.loads(made.table_params.references(TABLE2))[0] == {
+        "kind": "floor",
+        "arm": "cat1",
+        "data_set": "digits",
+        "members": 1,
+    }
+    assert [path.rpartition("/")[2] for path in made.inputs.references(TABLE2)] == [
+        f"{floors[0].cell.arm}.parquet",
+        f"{floors[1].cell.arm}.parquet",
+        f"{projection.cell.arm}.parquet",
+        "direct.parquet",
+    ]
+
+
+def test_a_known_ceiling_takes_the_place_of_the_arm():
+    made = study(ceiling={"arm": "direct", "known": {"digits": 97.5}})
+    assert all(key.kind != "ceiling" for key in made.tables.references("table2"))
+    assert json.loads(made.table_params.known_ceilings(TABLE2)) == {"digits": 97.5}
+
+
+def test_a_study_may_have_no_floors():
+    made = study(floors=None)
+    assert made.arms.projection is None and floor(made, "cat1") is None
+    assert {key.kind for key in made.tables.references("table2")} == {"ceiling"}
+    assert "pixels" not in made.config.backbones
+
+
+def test_a_recipe_that_begins_alike_has_the_same_untrained_networks():
+    """A learning rate makes no untrained network anew; what makes batch norm's statistics does."""
+    made = study()
+    key = CheckpointKey("cues", "small", 1, 0)
+    faster = study(pretrain={"seeds": [1, 2, 3, 4, 5], "batch_size": 64, "lr": 0.5, "label_smoothing": 0.3})
+    assert made.params.beginning(key) == faster.params.beginning(key)
+    larger = study(pretrain={"seeds": [1, 2, 3, 4, 5], "batch_size": 32})
+    assert made.params.beginning(key) != larger.params.beginning(key)
+
+
+def test_published_networks_without_their_source_see_the_first_target():
+    made = study()
+    assert made.data_sets.seen_first("cues", published=False) == "cues"
+    assert made.data_sets.seen_first("cues", published=True) == "cues"  # it is a target, and so at hand
+    elsewhere = study(targets=["digits"])
+    assert elsewhere.data_sets.seen_first("cues", published=False) == "cues"
+    assert elsewhere.data_sets.seen_first("cues", published=True) == "digits"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ceiling": {"arm": "nobody"}}, "`ceiling.arm`: 'nobody' is not one of the arms"),
+        (
+            {"ceiling": {"arm": {"name": "cat1", "members": 1, "transfer": "direct"}}},
+            "`ceiling.arm`: 'cat1' is another arm in `arms`",
+        ),
+        ({"backbones": {"small": {"architecture": "small_residual"}, "pixels": {"architecture": "resnet18"}}}, "pixels"),
+        ({"ceiling": {"known": {"nothing": 50.0}}}, "`ceiling.known`: 'nothing' is not one of the data sets"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(changes, message):
+    if "backbones" in changes:
+        changes |= {"table1": "absent", "ceiling": "absent"}
+    with pytest.raises(UserError) as error:
+        study(**changes)
+    assert message in str(error.value)

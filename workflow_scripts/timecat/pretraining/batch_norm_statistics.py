@@ -1,0 +1,32 @@
+"""Batch-norm statistics for inference, computed on training images by a network whose weights are fixed."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from workflow_scripts.timecat.backbones.build import Classifier
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.images.views import normalise
+
+
+def recompute_batch_norm(model: Classifier, batches: Iterable[torch.Tensor], transform: Transform) -> None:
+    """Replace running statistics by the plain mean over ``batches``; those of training belong to y, not to x.
+
+    All but batch norm is in evaluation mode, for the statistics are of what inference computes: in float32, without
+    dropout. With ghost batches the mean is over their groups.
+    """
+    layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # torch's cumulative mean
+        layer.train()
+    with torch.no_grad():
+        for images in batches:
+            model(normalise(images.to(model.fc.weight.device), transform))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum

@@ -1,0 +1,82 @@
+"""The network of a seed as it is initialised, step 0 of its chain: what the stage `initialise` runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
+from workflow_scripts.timecat.images.transform import Transform
+from workflow_scripts.timecat.pretraining.recipe import Beginning
+from workflow_scripts.timecat.runtime import command, devices
+from workflow_scripts.timecat.runtime.sole_writer import sole_writer
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the stage's command line, by name."""
+
+    source: str
+    seed: int
+    backbone: dict[str, Any]
+    beginning: Beginning
+    transform: Transform
+    train: Path
+    torch_threads: int
+    workers: int
+    gpus: int
+    weights: Path
+
+
+def run(options: Options) -> None:
+    """Initialise as the only writer of these weights."""
+    with sole_writer(options.weights.parent, f"{options.weights.stem}."):
+        initialise(options, devices.acquire(options.gpus))  # before torch can see a GPU
+
+
+def initialise(options: Options, device: str) -> None:
+    """Write the weights that pretraining of this seed begins with, and their sidecar.
+
+    Batch norm's statistics are recomputed as for every checkpoint of the chain: without them, an untrained network would
+    not normalise at all, and be less than a fair floor.
+    """
+    import torch
+
+    from workflow_scripts.timecat.backbones.initialisation import initial_classifier
+    from workflow_scripts.timecat.checkpoints.files import write_weights
+    from workflow_scripts.timecat.pretraining.batch_norm_statistics import recompute_batch_norm
+    from workflow_scripts.timecat.pretraining.batches import Source, batch_norm_stream
+    from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batch
+    from workflow_scripts.timecat.runtime import torch_settings
+
+    torch_settings.configure(options.torch_threads, device)
+    command.log_start_up()
+    beginning, transform, train = options.beginning, options.transform, read_sidecar(options.train)
+    model = initial_classifier(
+        options.backbone,
+        train["classes"],
+        options.seed,
+        transform.size,
+        beginning.initialisation,
+        beginning.zero_gamma,
+    )
+    if beginning.ghost_batch:
+        set_ghost_batch(model, beginning.ghost_batch)
+    if beginning.channels_last:
+        model.to(memory_format=torch.channels_last)
+    source = Source(options.train, train["rows"], options.workers)
+    recompute_batch_norm(model.to(device), batch_norm_stream(source, beginning, transform, options.seed), transform)
+
+    told = ("backbone", "beginning", "transform", "seed", "torch_threads")
+    params = {name: getattr(options, name) for name in told}
+    inputs = {"train": train["content"]}
+    facts = {
+        "source": options.source,
+        "seed": options.seed,
+        "step": 0,
+        "classes": train["classes"],
+        "image_size": transform.size,
+    }
+    description = {"backbone": options.backbone, "config": config_digest(params, inputs), **facts}
+    content = write_weights(options.weights, model, description)
+    write_sidecar(options.weights, content, params, inputs, {"facts": facts}, torch_settings.device_name(device))
+    command.log(f"step 0 of seed {options.seed}: batch norm has seen images of {options.train.name}")

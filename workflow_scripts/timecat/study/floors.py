@@ -1,0 +1,63 @@
+"""What a study's numbers are measured against: untrained arms, a random projection of the pixels, and a ceiling."""
+
+from collections.abc import Iterable, Iterator
+
+from workflow_scripts.timecat.artifacts.digests import digest
+from workflow_scripts.timecat.config.arms import Arm
+from workflow_scripts.timecat.config.floors import PIXELS
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.study.chains import Chains
+
+DIGITS = 6  # of a digest in a name
+
+
+class Floors:
+    """The floors of a config.
+
+    The floor of an arm is the arm untrained: its members at step 0, transferred as the arm is. Arms that differ in steps
+    alone have one floor. Names of such arms have a point in them, which names of the config cannot have.
+    """
+
+    def __init__(self, config: Config, chains: Chains):
+        self._config, self._chains = config, chains
+
+    def of(self, arm: Arm, replicates: list[list[int]]) -> Arm | None:
+        """Return the floor of an arm with these replicates; None where it is not pretrained, is itself untrained, or the
+        study has no floors."""
+        if self._config.floors is None or not arm.milestones:
+            return None
+        floor = arm.model_copy(
+            update={"steps": 0, "seeds": None, "replicates": self._first(replicates), "published": {}}
+        )
+        return floor.model_copy(update={"name": self._name("untrained", floor)})
+
+    def _first(self, replicates: list[list[int]]) -> list[list[int]]:
+        """Return the replicates that consist of the first seeds alone: as many seeds as the config says, and as the first
+        replicate has."""
+        assert self._config.floors is not None
+        seeds = list(dict.fromkeys(seed for replicate in replicates for seed in replicate))
+        wanted = max(self._config.floors.seeds or len(seeds), len(set(replicates[0])))
+        own = set(seeds[:wanted])
+        return [replicate for replicate in replicates if own.issuperset(replicate)]
+
+    def _name(self, kind: str, floor: Arm) -> str:
+        chain = self._chains.trained_on(floor)
+        of_the_chain_or_said_elsewhere = {"name", "source", "backbone", "published", "one_seed"}
+        identity = digest([chain, floor.model_dump(exclude=of_the_chain_or_said_elsewhere, exclude_defaults=True)])
+        return f"{kind}.{chain[1]}.x{floor.members}.{identity[:DIGITS]}"
+
+    @property
+    def projection(self) -> Arm | None:
+        """The arm whose features are a random projection of the pixels; None where the study has none."""
+        if PIXELS not in self._config.backbones or self._config.floors is None:
+            return None
+        seeds = self._config.pretrain.seeds[: self._config.floors.seeds or 1]
+        arm = Arm.model_construct(name="", members=1, steps=0, backbone=PIXELS, replicates=[[seed] for seed in seeds])
+        return arm.model_copy(update={"name": self._name("projected", arm)})
+
+    def all(self, arms: Iterable[tuple[Arm, list[list[int]]]]) -> Iterator[Arm]:
+        """Yield the floors of arms (each with its replicates), each once, and the projection."""
+        found = {floor.name: floor for arm in arms if (floor := self.of(*arm)) is not None}
+        if (projection := self.projection) is not None:
+            found[projection.name] = projection
+        yield from found.values()
