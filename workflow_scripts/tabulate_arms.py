@@ -7,6 +7,7 @@ from workflow_scripts.timecat.tables.figures.arms import arms_figure
 from workflow_scripts.timecat.tables.options import PROBES, add_references, table_parser, write_figure
 from workflow_scripts.timecat.tables.parameters import with_parameters
 from workflow_scripts.timecat.tables.reading import read_probes
+from workflow_scripts.timecat.tables.worth import log_verdicts, read_references, targets_of, with_floors
 from workflow_scripts.timecat.tables.writers.csv import csv_text
 from workflow_scripts.timecat.tables.writers.markdown import markdown_text
 from workflow_scripts.timecat.tables.writers.tex import tex_text
@@ -22,12 +23,16 @@ def main() -> None:
 
     log_start_up()
     arms = with_parameters(given.arms, given.image_size)
-    rows = accuracy_rows(read_probes(given.probes, given.cells, arms, given.data_sets), arms, given.data_sets)
-    table = accuracy_table(rows, given.data_sets, given.table)
-    write_figure(given.svg, lambda: arms_figure(rows, given.data_sets, given.style))
+    probes = read_probes(given.probes, given.cells, arms, given.data_sets)
+    references = read_references(given.references, given.reference_cells, given.ceilings)
+    rows = with_floors(accuracy_rows(probes, arms, given.data_sets), references)
+    targets = targets_of(probes, arms, given.data_sets, references, arms[0].name)
+    table = accuracy_table(rows, given.data_sets, given.table, targets)
+    write_figure(given.svg, lambda: arms_figure(rows, given.data_sets, given.style, targets))
     write_bytes(given.tex, tex_text(table).encode())
     write_bytes(given.markdown, markdown_text(table).encode())
-    write_bytes(given.csv, csv_text(accuracy_records(rows, given.data_sets)).encode())
+    write_bytes(given.csv, csv_text(accuracy_records(rows, given.data_sets, targets)).encode())
+    log_verdicts(targets)
     log(f"{len(rows)} arms on {len(given.data_sets)} data sets: {given.csv}")
 
 

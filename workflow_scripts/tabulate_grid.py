@@ -6,6 +6,7 @@ from workflow_scripts.timecat.tables.accuracies import accuracy_records, accurac
 from workflow_scripts.timecat.tables.figures.grid import grid_figure
 from workflow_scripts.timecat.tables.options import PROBES, add_references, table_parser, write_figure
 from workflow_scripts.timecat.tables.reading import read_probes
+from workflow_scripts.timecat.tables.worth import read_references, with_floors
 from workflow_scripts.timecat.tables.writers.csv import csv_text
 
 
@@ -17,7 +18,8 @@ def main() -> None:
 
     log_start_up()
     probes = read_probes(given.probes, given.cells, given.arms, given.data_sets)
-    rows = accuracy_rows(probes, given.arms, given.data_sets)
+    references = read_references(given.references, given.reference_cells, given.ceilings)
+    rows = with_floors(accuracy_rows(probes, given.arms, given.data_sets), references)
     write_figure(given.svg, lambda: grid_figure(rows, given.data_sets, given.style))
     write_bytes(given.csv, csv_text(accuracy_records(rows, given.data_sets)).encode())
     log(f"{len(rows)} pairs of members and steps on {len(given.data_sets)} data sets: {given.csv}")

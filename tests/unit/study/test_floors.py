@@ -161,7 +161,10 @@ def test_published_networks_without_their_source_see_the_first_target():
             {"ceiling": {"arm": {"name": "cat1", "members": 1, "transfer": "direct"}}},
             "`ceiling.arm`: 'cat1' is another arm in `arms`",
         ),
-        ({"backbones": {"small": {"architecture": "small_residual"}, "pixels": {"architecture": "resnet18"}}}, "pixels"),
+        (
+            {"backbones": {"small": {"architecture": "small_residual"}, "pixels": {"architecture": "resnet18"}}},
+            "pixels",
+        ),
         ({"ceiling": {"known": {"nothing": 50.0}}}, "`ceiling.known`: 'nothing' is not one of the data sets"),
     ],
 )

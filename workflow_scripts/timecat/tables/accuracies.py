@@ -14,6 +14,7 @@ from workflow_scripts.timecat.tables.reading import Probes, selected_values
 from workflow_scripts.timecat.tables.table import (
     Column,
     Measured,
+    Numbers,
     Parameters,
     Symbol,
     Table,
@@ -21,6 +22,7 @@ from workflow_scripts.timecat.tables.table import (
     section_of,
     table_of,
 )
+from workflow_scripts.timecat.tables.worth import Target, reference_notes, target_notes
 
 # What each of selection.SELECTIONS means, for the reader of a table.
 MEANINGS = {
@@ -51,13 +53,25 @@ def accuracy_rows(probes: Probes, arms: Iterable[Arm], data_sets: Sequence[DataS
     return rows
 
 
-def accuracy_records(rows: Sequence[AccuracyRow], data_sets: Iterable[DataSet]) -> Table:
-    """Return the table for a CSV: both selections of a data set side by side."""
-    return table_of(_columns(rows, data_sets, tuple(SELECTIONS)), rows)
+def accuracy_records(
+    rows: Sequence[AccuracyRow], data_sets: Iterable[DataSet], targets: Sequence[Target] = ()
+) -> Table:
+    """Return the table for a CSV: both selections of a data set side by side, with what its numbers are worth (targets)."""
+    columns: list[Column[AccuracyRow]] = []
+    for data_set in data_sets:
+        columns += _data_set_columns(rows, data_set, tuple(SELECTIONS))
+        for selection in SELECTIONS:
+            columns += _worth_columns(rows, data_set, selection, targets)
+    return table_of([*_arm_columns(rows), *columns], rows)
 
 
-def accuracy_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], name: str = "timecat") -> Table:
-    """Return the table for readers: a section for each selection."""
+def accuracy_table(
+    rows: Sequence[AccuracyRow],
+    data_sets: Sequence[DataSet],
+    name: str = "timecat",
+    targets: Sequence[Target] = (),
+) -> Table:
+    """Return the table for readers: a section for each selection. targets: what its numbers are worth."""
     arms = [row.arm for row in rows]
     columns = {selection: _columns(rows, data_sets, (selection,)) for selection in SELECTIONS}
     return Table(
@@ -69,7 +83,7 @@ def accuracy_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], na
             *(Symbol("n"), " replicates (no ± where ", Symbol("n"), " is 1). Bold: the best mean of a column."),
         ),
         remark=(" Each replicate selects for itself.",),
-        column_notes=masked_notes(data_sets),
+        column_notes=(*reference_notes(targets), *target_notes(targets), *masked_notes(data_sets)),
         row_notes=arm_notes(arms),
         background=(views_note(data_sets, arms),),
     )
@@ -78,13 +92,17 @@ def accuracy_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], na
 def _columns(
     rows: Sequence[AccuracyRow], data_sets: Iterable[DataSet], selections: tuple[str, ...]
 ) -> list[Column[AccuracyRow]]:
-    columns: list[Column[AccuracyRow]] = [METHOD]
-    if any(row.arm.parameters is not None for row in rows):
-        columns.append(Column("parameters", ("parameters",), lambda row: Parameters(row.arm.parameters or 0)))
-    columns += [BUDGET, TOTAL_STEPS, REPLICATES]
+    columns = _arm_columns(rows)
     for data_set in data_sets:
         columns += _data_set_columns(rows, data_set, selections)
     return columns
+
+
+def _arm_columns(rows: Sequence[AccuracyRow]) -> list[Column[AccuracyRow]]:
+    columns: list[Column[AccuracyRow]] = [METHOD]
+    if any(row.arm.parameters is not None for row in rows):
+        columns.append(Column("parameters", ("parameters",), lambda row: Parameters(row.arm.parameters or 0)))
+    return [*columns, BUDGET, TOTAL_STEPS, REPLICATES]
 
 
 def _data_set_columns(
@@ -105,11 +123,41 @@ def _data_set_columns(
 
 
 def _accuracy(data_set: DataSet, selection: str) -> Column[AccuracyRow]:
-    field = FIELDS[selection].format(data_set.name)
+    field, key = FIELDS[selection].format(data_set.name), (data_set.name, selection)
+
+    def value(row: AccuracyRow) -> Measured:
+        floor = row.floors.get(key)
+        return Measured(row.summaries[key], aside="" if floor is None else f"floor {floor.mean:.1f}")
+
     return Column(
         data_set.title,
         (field, f"{field}_std"),
-        lambda row: Measured(row.summaries[data_set.name, selection]),
+        value,
         mark="in distribution" if data_set.in_distribution else "",
         best_is_bold=True,
     )
+
+
+def _worth_columns(
+    rows: Sequence[AccuracyRow], data_set: DataSet, selection: str, targets: Iterable[Target]
+) -> list[Column[AccuracyRow]]:
+    """Return what a data set's accuracies by a selection are measured against: the floor of each arm, the projection of the
+    pixels, the ceiling and the verdict; nothing for a data set that has none of them."""
+    field, key = FIELDS[selection].format(data_set.name), (data_set.name, selection)
+    columns: list[Column[AccuracyRow]] = []
+    if any(key in row.floors for row in rows):
+        columns.append(
+            Column("floor", (f"{field}_floor", f"{field}_floor_std"), lambda row: Measured(row.floors.get(key)))
+        )
+    target = next((each for each in targets if (each.data_set.name, each.selection) == key), None)
+    if target is None:
+        return columns
+    return [
+        *columns,
+        Column(
+            "",
+            (f"{field}_projection", f"{field}_ceiling"),
+            lambda row: Numbers((target.projection, target.ceiling), ".2f"),
+        ),
+        Column("", (f"{field}_verdict",), lambda row: Text(target.verdict)),
+    ]

@@ -5,7 +5,7 @@ The first three are parsed from the JSON options of a stage (`options`), which r
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 Transfer = Literal["probe", "finetune", "direct", "reweight"]
@@ -159,11 +159,19 @@ class Interval:
 
 @dataclass(frozen=True)
 class Row(Generic[Key]):
-    """What was measured of an arm: a Summary by key, which starts with a data set's name."""
+    """What was measured of an arm: a Summary by key, which starts with a data set's name.
+
+    floors: what the arm untrained reaches, where that is known.
+    """
 
     arm: Arm
     replicates: int
     summaries: Mapping[Key, Summary]
+    floors: Mapping[Key, Summary] = field(default_factory=dict)
+
+    def with_floors(self, floors: Mapping[Key, Summary]) -> "Row[Key]":
+        """Return the row with its floors."""
+        return replace(self, floors=floors)
 
 
 # A row of accuracies, by (data set's name, selection).

@@ -9,6 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.measures.contrasts import Replicate
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet
 
@@ -23,6 +24,11 @@ SELECTED_BY = ("weight_decay", "fit", "epoch", "split", "top1", "loss")
 
 def read_probe(path: str | PathLike[str], arm: Arm) -> "pyarrow.Table":
     """Return the COLUMNS of one cell, after a check that it is of an arm with that many members."""
+    return read_cell(path, arm.members, f"arm {arm.name!r}")
+
+
+def read_cell(path: str | PathLike[str], members: int, name: str) -> "pyarrow.Table":
+    """Return the COLUMNS of one cell, after a check that its replicates have ``members``. name: whose it is, for messages."""
     import pyarrow.compute
     import pyarrow.parquet
 
@@ -39,10 +45,10 @@ def read_probe(path: str | PathLike[str], arm: Arm) -> "pyarrow.Table":
     types = dict.fromkeys(COLUMNS, pyarrow.float64()) | dict.fromkeys(("fit", "split", "selection"), pyarrow.string())
     types |= dict.fromkeys(("replicate", "epoch"), pyarrow.int64()) | {"members": pyarrow.list_(pyarrow.int64())}
     probe = probe.select(COLUMNS).cast(pyarrow.schema(types))
-    for members in pyarrow.compute.list_value_length(probe["members"]).unique().to_pylist():
-        if members != arm.members:
+    for found in pyarrow.compute.list_value_length(probe["members"]).unique().to_pylist():
+        if found != members:
             raise UserError(
-                f"{path}: a replicate has {members} members, arm {arm.name!r} has {arm.members}; "
+                f"{path}: a replicate has {found} members, {name} has {members}; "
                 "--probes and --cells are not in the same order, or the file is of another study"
             )
     return probe
@@ -86,6 +92,13 @@ def selected_values(probe: "pyarrow.Table", selection: str, where: str) -> list[
         except UserError as error:
             raise UserError(f"{where}, replicate {replicate}, selection {selection}: {error}") from None
     return values
+
+
+def selected_replicates(probe: "pyarrow.Table", selection: str, where: str) -> list[Replicate]:
+    """Return the seeds of each replicate with the top-1 (percent) that a selection reports for it, in their order."""
+    seeds = dict(zip(probe["replicate"].to_pylist(), probe["members"].to_pylist()))
+    values = selected_values(probe, selection, where)
+    return [Replicate(tuple(seeds[number]), value) for number, value in zip(sorted(seeds), values, strict=True)]
 
 
 def _reported_values(probe: "pyarrow.Table", selection: str, where: str) -> list[float]:

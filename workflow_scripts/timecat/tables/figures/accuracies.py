@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from workflow_scripts.timecat.tables.figures.drawing import (
+    CEILING,
+    FLOOR,
     LOOKS,
     SETTINGS,
     new_figure,
@@ -13,9 +15,11 @@ from workflow_scripts.timecat.tables.figures.drawing import (
     short_steps,
     svg_of,
     titled,
+    worth_handles,
 )
 from workflow_scripts.timecat.tables.model import PROBE, AccuracyRow, Arm, DataSet, Style
 from workflow_scripts.timecat.tables.notes import MODES
+from workflow_scripts.timecat.tables.worth import Target, worth_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,17 +30,22 @@ LETTERS = ", ".join(f"{name[0]}: {name}" for name in MODES)
 DODGE = 0.015
 
 
-def members_figure(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style) -> bytes:
-    """Return the SVG of mean accuracy (percent) against members; bars are one standard deviation, where there is one."""
+def members_figure(
+    rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style, targets: Sequence[Target] = ()
+) -> bytes:
+    """Return the SVG of mean accuracy (percent) against members; bars are one standard deviation, where there is one.
+
+    targets: what the numbers are worth: floors and ceilings are drawn, and a target that is uninformative says so.
+    """
     import matplotlib
 
     with matplotlib.rc_context(SETTINGS):
         figure, panels = new_figure(len(data_sets), style)
         for panel, data_set in zip(panels, data_sets):
-            draw_panel(panel, rows, data_set)
+            draw_panel(panel, rows, data_set, worth_of(targets, data_set))
         figure.supylabel("top-1 accuracy (%)", fontsize=8)
         figure.supxlabel(members_label(row.arm for row in rows), fontsize=8)
-        selections_legend(figure)
+        selections_legend(figure, *worth_handles(targets))
         return svg_of(figure, "Accuracy against members")
 
 
@@ -46,7 +55,7 @@ def members_label(arms: Iterable[Arm]) -> str:
     return f"members (below: steps of each){letters}\nbars: one standard deviation"
 
 
-def draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet) -> None:
+def draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, worth: Target | None = None) -> None:
     """Draw a data set's means against arms, both selections, with bars of one standard deviation; as in members_figure."""
     members = [row.arm.members for row in rows]
     modes = _modes(row.arm for row in rows)
@@ -65,7 +74,14 @@ def draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet) ->
             elinewidth=1,
             **look | ({} if connected else {"linestyle": "none"}),
         )
-    titled(panel, data_set)
+    if worth is not None:
+        floors = {each.arm: each.floor for each in worth.comparisons}
+        at = [(place, floors[row.arm.name]) for place, row in zip(places, rows) if row.arm.name in floors]
+        if at:
+            panel.plot(*zip(*at), **FLOOR | ({} if connected else {"linestyle": "none"}))
+        if worth.ceiling is not None:
+            panel.axhline(worth.ceiling, **CEILING)
+    titled(panel, data_set, worth)
     panel.set_xticks(places, [_label(row.arm, modes) for row in rows])
     panel.set_xlim(places[0] - 0.15 * span, places[-1] + 0.15 * span)
     panel.margins(y=0.12)

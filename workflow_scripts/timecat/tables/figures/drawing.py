@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.timecat.tables.model import NO_STEPS, Arm, DataSet, Style
+from workflow_scripts.timecat.tables.worth import WARNINGS, Target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +27,9 @@ LOOKS: dict[str, dict[str, Any]] = {
     "paper": {"color": "#0072B2", "marker": "o", "markerfacecolor": "#0072B2", "linestyle": "-"},
     "holdout": {"color": "#D55E00", "marker": "s", "markerfacecolor": "white", "linestyle": (0, (4, 2))},
 }
+# What numbers are measured against, in grey: an arm untrained, and what can be reached.
+FLOOR: dict[str, Any] = {"color": "0.5", "marker": "x", "linestyle": ":", "linewidth": 1.0}
+CEILING: dict[str, Any] = {"color": "0.5", "linestyle": (0, (6, 3)), "linewidth": 1.0}
 SETTINGS: Any = {
     "svg.hashsalt": "timecat",
     "svg.fonttype": "path",
@@ -103,11 +107,26 @@ def n_columns(figure: "Figure") -> int:
     return 1 if spec is None else spec.get_gridspec().ncols
 
 
-def titled(panel: "Axes", data_set: DataSet) -> None:
-    """Say which data set a panel is of, and whether backbones were pretrained on it."""
-    panel.set_title(data_set.title + ("\n(in distribution)" if data_set.in_distribution else ""))
+def titled(panel: "Axes", data_set: DataSet, worth: Target | None = None) -> None:
+    """Say which data set a panel is of, whether backbones were pretrained on it, and where its numbers say nothing."""
+    aside = "\n(in distribution)" if data_set.in_distribution else ""
+    if worth is not None and worth.verdict in WARNINGS:
+        aside = f"\n({WARNINGS[worth.verdict]})"
+    panel.set_title(data_set.title + aside, color="#A00000" if aside and not data_set.in_distribution else "black")
     if data_set.in_distribution:
         panel.set_facecolor("#F1F1EC")
+
+
+def worth_handles(targets: Sequence[Target]) -> "list[Line2D]":
+    """Return what a legend shows of floors and ceilings, where there are any."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    if any(target.comparisons for target in targets):
+        handles.append(Line2D([], [], label="floor (untrained)", **FLOOR))
+    if any(target.ceiling is not None for target in targets):
+        handles.append(Line2D([], [], label="ceiling", **CEILING))
+    return handles
 
 
 def short_steps(arm: Arm) -> str:
