@@ -130,15 +130,11 @@ def pairs(arm: Sequence[Seeds], baseline: Sequence[Seeds]) -> Pairs:
     Replicates without a counterpart are left out, unless those that have one are too few for an interval: then all
     replicates count, as two samples.
     """
-    inner = _contained(arm, baseline)
-    if (kept := np.flatnonzero(inner.any(1))).size and (_estimable([arm[i] for i in kept]) or kept.size == len(arm)):
-        return Pairs([arm[i] for i in kept], np.eye(len(arm))[kept], _averaging(inner[kept]))
-    outer = _contained(baseline, arm)
-    if (kept := np.flatnonzero(outer.any(1))).size and (
-        _estimable([baseline[i] for i in kept]) or kept.size == len(baseline)
-    ):
-        return Pairs([baseline[i] for i in kept], _averaging(outer[kept]), np.eye(len(baseline))[kept])
-    return Pairs([], _averaging(np.ones((1, len(arm)), bool)), _averaging(np.ones((1, len(baseline)), bool)))
+    if (found := _within(arm, baseline)) is not None:
+        return found
+    if (turned := _within(baseline, arm)) is not None:
+        return Pairs(turned.seeds, arm=turned.baseline, baseline=turned.arm)
+    return Pairs([], np.full((1, len(arm)), 1 / len(arm)), np.full((1, len(baseline)), 1 / len(baseline)))
 
 
 def seed_error(values: Floats, replicates: Sequence[Seeds]) -> SeedError:
@@ -195,10 +191,6 @@ def _missing(replicates: Sequence[Seeds]) -> str:
         return "one replicate"
     common = set(replicates[0]).intersection(*replicates[1:])
     return f"every replicate has seed {min(common)}" if common else ""
-
-
-def _estimable(replicates: Sequence[Seeds]) -> bool:
-    return not _missing(replicates)
 
 
 def _disjoint(replicates: Sequence[Seeds]) -> bool:
@@ -278,14 +270,16 @@ def _contrast(mean: float, error: SeedError, seeds: int, replicates: int, method
     return Contrast(mean, math.sqrt(error.variance), error.degrees, seeds, replicates, method)
 
 
-def _contained(outer: Sequence[Seeds], inner: Sequence[Seeds]) -> npt.NDArray[np.bool_]:
-    """Return whether each of ``inner`` is made of seeds of each of ``outer`` only [outer, inner]."""
-    return np.array([[set(each) <= set(whole) for each in inner] for whole in outer])
-
-
-def _averaging(counted: npt.NDArray[np.bool_]) -> Floats:
-    """Return the weights that average what is counted in each line."""
-    return counted / counted.sum(1, keepdims=True)
+def _within(arm: Sequence[Seeds], baseline: Sequence[Seeds]) -> Pairs | None:
+    """Return the replicates of an arm, each with those of the baseline that are made of its seeds; None where there are
+    none, or too few for an interval although the arm has more."""
+    counted = np.array([[set(other) <= set(own) for other in baseline] for own in arm])
+    kept = np.flatnonzero(counted.any(1)).tolist()
+    seeds = [arm[i] for i in kept]
+    if not kept or (len(kept) < len(arm) and _missing(seeds)):
+        return None
+    weights = counted[kept] / counted[kept].sum(1, keepdims=True)
+    return Pairs(seeds, np.eye(len(arm))[kept], weights)
 
 
 def _accuracies(replicates: Sequence[Replicate]) -> Floats:
