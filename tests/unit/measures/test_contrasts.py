@@ -50,7 +50,7 @@ def test_single_seeds_give_the_paired_t_test():
 
 @pytest.mark.parametrize("members, n", [(2, 6), (2, 7), (3, 10), (4, 8), (5, 10)])
 def test_disjoint_replicates_give_the_one_sample_t_test_of_their_differences(members, n):
-    arm, baseline = made(DESIGNS["disjoint"](n, members)), singles(n)
+    arm, baseline = made(DESIGNS["disjoint"](range(n), members)), singles(n)
     differences = values_of(paired_reference(arm, baseline))
     expected = stats.ttest_1samp(differences, 0.0)
     found = contrast(arm, baseline)
@@ -64,7 +64,7 @@ def test_disjoint_replicates_give_the_one_sample_t_test_of_their_differences(mem
 @pytest.mark.parametrize("members, n", [(1, 5), (2, 5), (3, 6), (3, 7), (4, 6), (5, 6), (5, 8)])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_error_over_seeds_is_that_of_the_loop_over_deletions(design, members, n, seed):
-    replicates = DESIGNS[design](n, members)
+    replicates = DESIGNS[design](range(n), members)
     if len(replicates) < 2:
         assert seed_error(np.zeros(1), replicates).reason == "one replicate"
         return
@@ -77,7 +77,7 @@ def test_the_error_over_seeds_is_that_of_the_loop_over_deletions(design, members
 
 @pytest.mark.parametrize("members, n", [(2, 6), (3, 6), (4, 8), (5, 6)])
 def test_all_subsets_have_at_most_the_jackknife_and_t_with_a_degree_less_than_seeds(members, n):
-    arm, baseline = made(DESIGNS["all"](n, members)), singles(n)
+    arm, baseline = made(DESIGNS["all"](range(n), members)), singles(n)
     paired = paired_reference(arm, baseline)
     plain = jackknife_reference(values_of(paired), [each.seeds for each in paired])
     found = contrast(arm, baseline)
@@ -234,11 +234,11 @@ TRUTHS = [Truth(1.0), Truth(0.5), Truth(0.5, 0.25), Truth(0.25, 0.25)]
 @pytest.mark.parametrize("truth", TRUTHS)
 def test_intervals_hold_the_truth_in_about_95_percent_of_simulated_studies(design, members, n, truth):
     """1,000 studies: three standard errors of a coverage of 95 % are two points."""
-    found = list(studies(DESIGNS[design](n, members), n, truth, 1000, seed=n))
+    found = list(studies(DESIGNS[design](range(n), members), n, truth, 1000, seed=n))
     assert 92 - 1.5 <= coverage(found) <= 98 + 1.5
 
 
 @pytest.mark.parametrize("design", ["cyclic", "all"])
 def test_intervals_of_one_seed_more_than_members_are_conservative_at_most(design):
-    found = list(studies(DESIGNS[design](6, 5), 6, Truth(0.5, 0.25), 500, seed=6))
+    found = list(studies(DESIGNS[design](range(6), 5), 6, Truth(0.5, 0.25), 500, seed=6))
     assert coverage(found) >= 92
