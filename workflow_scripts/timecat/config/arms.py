@@ -4,7 +4,7 @@ All tables draw on one set of arms: a name means the same arm wherever it stands
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -18,6 +18,7 @@ from workflow_scripts.timecat.config.blocks import (
     changes_of,
     repeated,
 )
+from workflow_scripts.timecat.config.replicates import Design
 from workflow_scripts.timecat.config.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -78,14 +79,32 @@ class Arm(Block):
     seeds: Seeds | None = Field(
         None, description="seeds that its replicates are made of (default: its table's `seeds`, else pretrain.seeds)"
     )
-    replicates: list[list[Seed]] | None = Field(
+    replicates: (
+        Annotated[
+            Annotated[Design, Tag("design")] | Annotated[list[list[Seed]], Field(min_length=1), Tag("list")],
+            Discriminator(lambda value: "list" if isinstance(value, list) else "design"),
+        ]
+        | None
+    ) = Field(
         None,
-        description="lists of seeds, one per replicate (default: disjoint groups in the order of the seeds)",
-        min_length=1,
+        description="how they are made of the seeds, as `replicates.design` says, or lists of seeds, one per replicate "
+        "(default: its table's, else the study's)",
     )
     published: dict[Name, Percent] = Field(
         {}, description="published accuracies by data set, in percent, which tables print beside the measured ones"
     )
+
+    @property
+    def listed_replicates(self) -> list[list[int]]:
+        """The seeds of each replicate, where the config lists them; else empty."""
+        return self.replicates if isinstance(self.replicates, list) else []
+
+    def design(self, usual: Design | None) -> Design | None:
+        """How its replicates are made of its seeds, where it does not list them: as its own key says, else as ``usual`` of its
+        table or study. None of an arm that trains backbones for each replicate, which no other key makes more expensive."""
+        if isinstance(self.replicates, str):
+            return self.replicates
+        return None if self.transfer in TRAINED else usual
 
     @property
     def all_steps(self) -> list[int]:
@@ -134,6 +153,11 @@ class ArmTable(Block):
         None, description="the data set that its own arms are pretrained on (default: the study's source)"
     )
     backbone: Name | None = Field(None, description="the backbone of its own arms (default: the study's backbone)")
+    replicates: Design | None = Field(
+        None,
+        description="how the replicates of its own arms are made of their seeds, where backbones are not trained on the target "
+        "(default: `replicates.design`)",
+    )
     targets: Targets | None = Field(
         None, description="its data sets, in the order of its columns (default: the study's targets)"
     )
@@ -151,16 +175,21 @@ class ArmTable(Block):
     def own(self) -> list[Arm]:
         """The arms that are defined here, with the seeds, source and backbone that they are made of."""
         shared = {key: getattr(self, key) for key in ("seeds", "source", "backbone")}
-        arms = [arm for arm in self.arms if isinstance(arm, Arm)]
         return [
-            arm.model_copy(update={key: value for key, value in shared.items() if getattr(arm, key) is None})
-            for arm in arms
+            _completed(arm, shared | {"replicates": arm.design(self.replicates)})
+            for arm in self.arms
+            if isinstance(arm, Arm)
         ]
 
     @property
     def names(self) -> list[str]:
         """The names of all rows."""
         return [arm.name if isinstance(arm, Arm) else arm for arm in self.arms]
+
+
+def _completed(arm: Arm, shared: dict[str, Any]) -> Arm:
+    """Return an arm with what its table says where it says nothing itself."""
+    return arm.model_copy(update={key: value for key, value in shared.items() if getattr(arm, key) is None})
 
 
 def collected_arms(arms: list[Arm], tables: Mapping[str, ArmTable], ceiling: Arm | str | None = None) -> dict[str, Arm]:
@@ -195,17 +224,17 @@ def collected_arms(arms: list[Arm], tables: Mapping[str, ArmTable], ceiling: Arm
 def check_replicates(arm: Arm, seeds: list[int], key: str) -> None:
     """ValueError where an arm cannot be made of its seeds (``seeds``, which stand at ``key`` of the config)."""
     needed = 1 if arm.one_seed else arm.members
-    if arm.replicates is None and needed > len(seeds):
+    if not arm.listed_replicates and needed > len(seeds):
         raise ValueError(
             f"arms: {arm.name!r} needs {needed} seeds and {key} has {len(seeds)}; add {needed - len(seeds)} or lower its "
             "members"
         )
     # A seed that stands twice inside a replicate is allowed: copies of one checkpoint are a control.
-    if (replicate := repeated(arm.replicates or [])) is not None:
+    if (replicate := repeated(arm.listed_replicates)) is not None:
         raise ValueError(
             f"arms: the replicate {replicate} of {arm.name!r} stands there twice and would count as two; remove one"
         )
-    for replicate in arm.replicates or []:
+    for replicate in arm.listed_replicates:
         if len(replicate) != arm.members:
             raise ValueError(
                 f"arms: {arm.name!r} has {arm.members} members, its replicate {replicate} has {len(replicate)} seeds; "

@@ -32,6 +32,7 @@ from workflow_scripts.timecat.config.heldout import Heldout
 from workflow_scripts.timecat.config.limits import Limits
 from workflow_scripts.timecat.config.pretrain import Pretrain
 from workflow_scripts.timecat.config.probe import Probe
+from workflow_scripts.timecat.config.replicates import Replicates
 from workflow_scripts.timecat.config.reweight import Reweight
 from workflow_scripts.timecat.config.spurious import SpuriousTable
 from workflow_scripts.timecat.config.table import Table
@@ -58,6 +59,7 @@ class Config(Block):
     pretrain: Pretrain = Field(description="the pretraining recipe")
     checkpoints: Checkpoints | None = Field(None, description="published weights that take the place of pretraining")
     arms: list[Arm] = Field(description="the rows of table 2, in order", min_length=1)
+    replicates: Replicates = Field(Replicates(), description="how seeds make the replicates of arms")
     table1: ArmTable | None = Field(
         None,
         description="the rows of table 1: one network, one of the ensemble's size, the ensemble; parameters counted",

@@ -7,6 +7,7 @@ from workflow_scripts.timecat.config.arms import Arm
 from workflow_scripts.timecat.config.grid import grid_arm_name
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.study import designs
 from workflow_scripts.timecat.study.chains import Chains
 from workflow_scripts.timecat.study.floors import Floors
 from workflow_scripts.timecat.study.publications import Publications
@@ -50,22 +51,29 @@ class Arms(Mapping[str, Arm]):
         added = [seed for arm in self.values() for replicate in self.replicates(arm) for seed in replicate]
         return list(dict.fromkeys([*self._config.pretrain.seeds, *added]))
 
-    def replicates(self, arm: Arm) -> list[list[int]]:
-        """Return the seeds of each replicate: as listed, else disjoint groups of the arm's seeds in their order; each seed
-        by itself, once for each member, where all members are of one.
+    def replicates(self, arm: Arm, most: int | None = None) -> list[list[int]]:
+        """Return the seeds of each replicate: as listed, else groups of the arm's seeds by its design; each seed by itself,
+        once for each member, where all members are of one. most: how many at most.
 
         With published weights, of those seeds whose checkpoints exist at the arm's steps.
         """
-        if arm.replicates is not None:
-            return arm.replicates
+        if listed := arm.listed_replicates:
+            return listed[:most]
         seeds, k = arm.seeds or self._config.pretrain.seeds, arm.members
         if self._chains.is_published(arm):
             published = self._publications[self._chains.backbone_of(arm)]
             for step in arm.milestones:
                 seeds = [seed for seed in seeds if seed in published.seeds_at(step)]
         if arm.one_seed:
-            return [[seed] * k for seed in seeds]
-        return [seeds[first : first + k] for first in range(0, len(seeds) - k + 1, k)]
+            return [[seed] * k for seed in seeds][:most]
+        block = self._config.replicates
+        match arm.design(block.design):
+            case "all":
+                return designs.every(seeds, k, min(block.most, most or block.most), block.seed)
+            case "cyclic":
+                return designs.cyclic(seeds, k)[:most]
+            case _:
+                return designs.disjoint(seeds, k)[:most]
 
     def checkpoints_of(self, arm: Arm) -> list[list[CheckpointKey]]:
         """Return the checkpoint of each member of each replicate of an arm that is pretrained."""
@@ -100,7 +108,7 @@ class Arms(Mapping[str, Arm]):
         for members in grid.members:
             for steps in grid.steps or self._chains.milestones:
                 arm = Arm(name=grid_arm_name(members, steps), members=members, steps=steps, seeds=grid.seeds)
-                if replicates := self.replicates(arm)[: grid.replicates]:
+                if replicates := self.replicates(arm, grid.replicates):
                     arm = arm.model_copy(update={"replicates": replicates})
                     alike = self._config.all_arms.values()
                     known = (other for other in alike if self._stands_for(other, arm, grid.replicates))
@@ -119,7 +127,7 @@ class Arms(Mapping[str, Arm]):
         needed = 1 if arm.one_seed else arm.members
         published = self._publications[self._chains.backbone_of(arm)]
         for step in arm.milestones:
-            published.check_arm(arm.name, step, needed, arm.replicates)
+            published.check_arm(arm.name, step, needed, arm.listed_replicates)
         if not self.replicates(arm):
             raise UserError(
                 f"`arms`: {arm.name!r} needs {needed} of the seeds {arm.seeds or self._config.pretrain.seeds} with a "

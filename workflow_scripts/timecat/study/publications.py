@@ -112,16 +112,16 @@ class Published:
     def _existence_is_known(self) -> bool:
         return self.checkpoints.archive is None and not is_remote(self.checkpoints.path)
 
-    def check_arm(self, name: str, step: int, members: int, replicates: list[list[int]] | None) -> None:
-        """UserError if an arm cannot be made of the checkpoints that exist."""
+    def check_arm(self, name: str, step: int, members: int, replicates: list[list[int]]) -> None:
+        """UserError if an arm cannot be made of the checkpoints that exist. replicates: those that the config lists."""
         there = self.seeds_at(step)
-        for seed in (seed for replicate in replicates or [] for seed in replicate):
+        for seed in (seed for replicate in replicates for seed in replicate):
             if seed not in there:
                 raise UserError(
                     f"`arms`: the replicates of {name!r} name seed {seed}, whose checkpoint at step {step} does not exist: "
                     f"{self._what_is_missing([seed], step)}, or take the seed out"
                 )
-        if replicates is None and len(there) < members:
+        if not replicates and len(there) < members:
             missing = [seed for seed in self.seeds if seed not in there]
             raise UserError(
                 f"`arms`: {name!r} needs {members} checkpoints at step {step} and {len(there) or 'none'} of the "

@@ -1,0 +1,129 @@
+"""How seeds make replicates: disjoint groups, cyclic ones, all of them or some that are drawn."""
+
+import subprocess
+import sys
+from collections import Counter
+from math import comb
+
+import pytest
+
+from tests.unit.study.test_arms import STUDY, study
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.study.designs import cyclic, disjoint, every
+
+SEEDS = [2, 550, 23, 477, 8529, 31]
+
+
+def test_disjoint_groups_share_no_seed():
+    assert disjoint(SEEDS, 2) == [[2, 550], [23, 477], [8529, 31]]
+    assert disjoint(SEEDS, 4) == [[2, 550, 23, 477]]
+    assert disjoint(SEEDS, 7) == []
+
+
+def test_cyclic_groups_begin_with_each_seed():
+    assert cyclic(SEEDS, 4)[:2] == [[2, 550, 23, 477], [550, 23, 477, 8529]]
+    assert cyclic(SEEDS, 4)[-1] == [31, 2, 550, 23]
+    assert len(cyclic(SEEDS, 5)) == len(cyclic(SEEDS, 1)) == 6
+
+
+def test_cyclic_groups_of_all_seeds_are_one():
+    assert cyclic(SEEDS, 6) == [SEEDS]
+    assert cyclic(SEEDS, 7) == []
+
+
+def test_all_groups_come_in_the_order_of_the_seeds():
+    assert every(SEEDS[:3], 2, most=3, draw=0) == [[2, 550], [2, 23], [550, 23]]
+    assert every(SEEDS[:2], 3, most=3, draw=0) == []
+
+
+@pytest.mark.parametrize("n", range(3, 13))
+@pytest.mark.parametrize("members", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("most", [1, 2, 5, 8, 20])
+def test_drawn_groups_differ_and_have_all_seeds_equally_often(n, members, most):
+    seeds = list(range(100, 100 + n))
+    groups = every(seeds, members, most, draw=0)
+    assert len({frozenset(group) for group in groups}) == len(groups) == min(most, comb(n, members))
+    assert all(len(set(group)) == members and group == sorted(group) for group in groups)
+    counts = Counter(seed for group in groups for seed in group)
+    assert max(counts[seed] for seed in seeds) - min(counts[seed] for seed in seeds) <= 2
+
+
+def test_draws_are_a_function_of_their_seed():
+    drawn = every(range(15), 4, 20, draw=0)
+    assert drawn == every(range(15), 4, 20, draw=0) != every(range(15), 4, 20, draw=1)
+    assert every(range(15), 4, 12, draw=0) == drawn[:12], "more groups keep those that there are"
+
+
+def test_designs_load_no_numpy():
+    code = "import sys; import workflow_scripts.timecat.study.designs; assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- in a study ---
+
+
+def replicates(made, name):
+    return made.arms.replicates(made.arms[name])
+
+
+def test_an_arm_names_its_design():
+    arms = [
+        {"name": "cat1", "members": 1, "steps": 8},
+        {"name": "cat2", "members": 2, "steps": 4, "replicates": "cyclic"},
+        {"name": "every2", "members": 2, "steps": 4, "replicates": "all"},
+    ]
+    made = study(arms=arms)
+    assert replicates(made, "cat1") == [[seed] for seed in (1, 2, 3, 4, 5)]
+    assert replicates(made, "cat2") == [[1, 2], [2, 3], [3, 4], [4, 5], [5, 1]]
+    assert len(replicates(made, "every2")) == 10
+
+
+def test_the_studys_design_holds_for_arms_and_grid_where_they_name_none():
+    made = study(replicates={"design": "all", "most": 7, "seed": 3})
+    assert len(replicates(made, "cat2")) == 7
+    assert replicates(made, "cat2") == every([1, 2, 3, 4, 5], 2, 7, draw=3)
+    assert replicates(made, made.arms.grid[2, 8].name) == replicates(made, "cat2"), "so that cells are compared alike"
+    assert made.arms.grid[2, 4].name == "cat2"
+    assert replicates(made, "copies") == [[seed] * 3 for seed in (1, 2, 3, 4, 5)], "each seed is a replicate"
+
+
+def test_a_grid_draws_as_many_groups_as_it_has_replicates():
+    made = study(replicates={"design": "all", "most": 7}, grid={"members": [2], "replicates": 4})
+    assert made.arms.replicates(made.arms.grid[2, 8]) == every([1, 2, 3, 4, 5], 2, 4, draw=0)
+
+
+def test_a_tables_design_holds_for_its_own_arms_that_train_no_backbones():
+    arms = [
+        "cat2",
+        {"name": "own2", "members": 2, "steps": 4, "backbone": "wide"},
+        {"name": "listed", "members": 2, "steps": 4, "replicates": [[1, 2]]},
+        {"name": "tuned", "members": 2, "steps": 4, "transfer": "finetune"},
+        {"name": "tuned_more", "members": 2, "steps": 4, "transfer": "finetune", "replicates": "cyclic"},
+    ]
+    made = study(table1={"arms": arms, "replicates": "cyclic"}, replicates={"design": "all"})
+    assert len(replicates(made, "own2")) == 5
+    assert replicates(made, "listed") == [[1, 2]]
+    assert replicates(made, "tuned") == [[1, 2], [3, 4]], "each replicate would train its backbones"
+    assert len(replicates(made, "tuned_more")) == 5
+    assert len(replicates(made, "cat2")) == 10, "an arm of another table is as that table has it"
+
+
+def test_published_weights_make_replicates_of_the_seeds_that_exist():
+    made = study(
+        checkpoints={"path": "https://example.org/{run}_{step}", "runs": {8: [0, 1, 2]}},
+        replicates={"design": "cyclic"},
+        arms=[{"name": "cat2", "members": 2, "steps": 8}],
+        table1=None,
+        controls=None,
+    )
+    assert replicates(made, "cat2") == [[1, 2], [2, 3], [3, 1]]
+
+
+def test_a_design_has_to_be_one_of_three(tmp_path):
+    config = tmp_path / "study.yaml"
+    config.write_text(STUDY.replace("members: 2, steps: 4}", "members: 2, steps: 4, replicates: circular}", 1))
+    import yaml
+
+    with pytest.raises(UserError, match=r"replicates"):
+        read_config(yaml.safe_load(config.read_text()), [])
