@@ -120,10 +120,19 @@ def test_a_target_like_digits_is_uninformative_by_its_gain(tmp_path):
 
 def test_a_wide_interval_is_undecided_and_not_uninformative(tmp_path):
     """What cannot be told from zero is not zero."""
-    target = shown(tmp_path, trained=(60.0, 72.0), floors=(50.0, 61.0), spread=6)
+    target = shown(tmp_path, trained=(60.0, 72.0), floors=(50.0, 60.0), spread=2.5)
     assert target.by_gain == target.verdict == "undecided"
     (note,) = target_notes([target])
     assert "".join(getattr(piece, "word", piece) for piece in note).startswith("Far_off may be uninformative")
+
+
+def test_a_gain_that_untrained_networks_have_too_is_explained_even_where_it_is_not_exceeded(tmp_path):
+    target = shown(tmp_path, trained=(60.0, 69.0), floors=(50.0, 59.0), spread=1)
+    low, high = target.comparisons[1].excess.interval
+    assert low < 0 < high
+    assert target.by_gain == "uninformative"
+    (note,) = target_notes([target])
+    assert "which cannot be told from zero" in "".join(getattr(piece, "word", piece) for piece in note)
 
 
 def test_an_arm_without_a_gain_is_no_reason_where_floors_gain_nothing(tmp_path):

@@ -5,10 +5,10 @@ two rules, of which one is enough:
 
 level  trained networks are no better than untrained ones: for every arm, the upper limit of trained minus floor is below a
        tenth of ceiling minus floor.
-gain   untrained networks gain as much: for every arm, its gain (arm minus baseline) does not exceed the gain of its floor
-       (floor of the arm minus floor of the baseline), which is greater than zero.
+gain   untrained networks gain as much: for every arm, its gain (arm minus baseline) cannot be told to exceed the gain of its
+       floor (floor of the arm minus floor of the baseline), which is greater than zero and explains nine tenths of it or more.
 
-What cannot be told from zero is not zero: where an interval is wide, a target is called undecided, not uninformative.
+Where an interval holds both zero and more than that, a target is undecided: what cannot be told from zero is not zero.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from workflow_scripts.timecat.tables.writers.text import phrase_text
 
 Replicates: TypeAlias = Sequence[Replicate]
 SHOWN = "holdout"  # the selection that sentences are of: it does not look at the evaluation split
-LEVEL = 0.1  # of ceiling minus floor: what trained networks must exceed their floors by
+TENTH = 0.1  # of ceiling minus floor, or of a gain: what is beyond untrained networks must be more
 WARNINGS = {"uninformative": "uninformative", "undecided": "perhaps uninformative"}  # verdicts that a figure says
 Verdict = Literal["informative", "undecided", "uninformative", "unknown"]
 
@@ -87,7 +87,7 @@ class Target:
                 found.append("unknown")
                 continue
             low, high = each.above_floor.interval
-            least = LEVEL * (self.ceiling - each.floor)
+            least = TENTH * (self.ceiling - each.floor)
             found.append("uninformative" if high < least else "undecided" if low < least else "informative")
         return _least_bad(found)
 
@@ -96,7 +96,7 @@ class Target:
         """The verdict of the rule `gain`."""
         found = []
         for each in self.comparisons:
-            if each.floor_gain is None or each.excess is None:
+            if each.gain is None or each.floor_gain is None or each.excess is None:
                 continue
             if each.floor_gain.interval is None or each.excess.interval is None:
                 found.append("unknown")
@@ -105,7 +105,8 @@ class Target:
             if each.floor_gain.interval[0] <= 0 or low > 0:
                 found.append("informative")
             else:
-                found.append("uninformative" if high <= 0 else "undecided")
+                explained = high <= 0 or each.excess.mean < TENTH * max(0.0, each.gain.mean)
+                found.append("uninformative" if explained else "undecided")
         return _least_bad(found) if found else "unknown"
 
 
@@ -271,8 +272,15 @@ def _of_gain(target: Target) -> Phrase:
     return (
         Term(compared.arm),
         f" gains {compared.gain.mean:.1f} points on the baseline, and untrained networks gain {compared.floor_gain.mean:.1f} "
-        f"by concatenation alone (difference {_interval_text(compared.excess)}).",
+        f"by concatenation alone (difference {_interval_text(compared.excess)}{_which(compared.excess)}).",
     )
+
+
+def _which(excess: Contrast) -> str:
+    """Return whether a difference is zero or less, or only cannot be told from zero."""
+    if excess.interval is None or excess.interval[1] <= 0:
+        return ""
+    return ", which cannot be told from zero"
 
 
 def _of_projection(target: Target) -> Phrase:
