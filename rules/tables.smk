@@ -12,6 +12,7 @@ Tables: what is measured, put together. Each takes seconds and computes nothing 
 Input   the metrics or predictions of every cell (arm on data set) of the table, whose arms the config lists; diagnostics of
         cells; the counterexample's networks.
 Output  results/{table}.csv              one line per arm (and per data set, or selection, where there are many figures)
+        results/{table}.contrasts.csv    each arm minus the baseline, with its interval; of tables of accuracies
         results/{table}.md, .tex, .svg   the same for readers, and the figure; not all tables have all
         results/metrics.parquet          everything of table 2, in long form
 
@@ -31,8 +32,11 @@ rule tabulate:
         code=code_of("tabulate"),
         probes=of_table(study.inputs.metrics, "table2"),
         references=of_table(study.inputs.references, "table2"),
+        predictions=ancient(of_table(study.inputs.predictions, "table2")),
+        predictions_sidecars=of_table(study.inputs.predictions_sidecars, "table2"),
     output:
         csv=table2.csv,
+        contrasts=table2.contrasts,
         markdown=table2.markdown,
         tex=table2.tex,
         svg=table2.svg,
@@ -46,18 +50,22 @@ rule tabulate:
         references=of_table(study.table_params.references, "table2"),
         ceilings=of_table(study.table_params.known_ceilings, "table2"),
         arms=of_table(study.table_params.rows, "table2"),
+        baseline=of_table(study.table_params.baseline, "table2"),
         data_sets=of_table(study.table_params.columns, "table2"),
         style=study.table_params.style,
     shell:
         "python -m workflow_scripts.tabulate"
         " --probes {input.probes:q}"
+        " --predictions {input.predictions:q}"
         " --cells {params.cells:q}"
         " --references {input.references:q}"
         " --reference-cells {params.references:q}"
         " --ceilings {params.ceilings:q}"
         " --arms {params.arms:q}"
+        " --baseline {params.baseline}"
         " --data-sets {params.data_sets:q}"
         " --style {params.style:q}"
+        " --contrasts {output.contrasts:q}"
         " --csv {output.csv:q}"
         " --markdown {output.markdown:q}"
         " --tex {output.tex:q}"
@@ -72,8 +80,11 @@ rule tabulate_arms:
         code=code_of("tabulate_arms"),
         probes=study.inputs.metrics,
         references=study.inputs.references,
+        predictions=ancient(study.inputs.predictions),
+        predictions_sidecars=study.inputs.predictions_sidecars,
     output:
         csv=paths.table.csv,
+        contrasts=paths.table.contrasts,
         markdown=paths.table.markdown,
         tex=paths.table.tex,
         svg=paths.table.svg,
@@ -88,13 +99,16 @@ rule tabulate_arms:
         references=study.table_params.references,
         ceilings=study.table_params.known_ceilings,
         arms=study.table_params.rows_with_networks,
+        baseline=study.table_params.baseline,
         image_size=study.table_params.image_size,
         data_sets=study.table_params.columns,
         style=study.table_params.style,
     shell:
         "python -m workflow_scripts.tabulate_arms"
         " --table {wildcards.table}"
+        " --baseline {params.baseline}"
         " --probes {input.probes:q}"
+        " --predictions {input.predictions:q}"
         " --cells {params.cells:q}"
         " --references {input.references:q}"
         " --reference-cells {params.references:q}"
@@ -104,6 +118,7 @@ rule tabulate_arms:
         " --style {params.style:q}"
         " --image-size {params.image_size}"
         " --csv {output.csv:q}"
+        " --contrasts {output.contrasts:q}"
         " --markdown {output.markdown:q}"
         " --tex {output.tex:q}"
         " --svg {output.svg:q}"

@@ -1,9 +1,15 @@
 """Arms and data sets of tables in tests: from the JSON that a rule passes to what a stage works with."""
 
 import json
+from pathlib import Path
 
+import pyarrow
+
+from workflow_scripts.timecat.probing.files import write_table
+from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.model import Arm, DataSet, Style
 from workflow_scripts.timecat.tables.options import parsed_as
+from workflow_scripts.timecat.tables.reading import selected_values
 
 
 def arm_of(**described) -> Arm:
@@ -24,3 +30,16 @@ def data_sets_of(described: list[dict]) -> list[DataSet]:
 def style_of(described: dict) -> Style:
     """Return the style of a figure as a stage parses it."""
     return parsed_as(Style)(json.dumps(described))
+
+
+def write_predictions_of(path: Path, probe: pyarrow.Table, rows: int = 400) -> None:
+    """Write predictions that are as often right as a cell's metrics say: on the first rows."""
+    lines = []
+    for selection in SELECTIONS:
+        for replicate, top1 in enumerate(selected_values(probe, selection, str(path))):
+            right = round(rows * top1 / 100)
+            lines += [
+                {"selection": selection, "replicate": replicate, "row": row, "label": 1, "predicted": int(row < right)}
+                for row in range(rows)
+            ]
+    write_table(path, pyarrow.Table.from_pylist(lines))

@@ -13,8 +13,9 @@ from pathlib import Path
 import pyarrow.compute
 import pyarrow.parquet
 import pytest
+from scipy.stats import ttest_1samp
 
-from tests.support.tables import arm_of, arms_of, data_sets_of, style_of
+from tests.support.tables import arm_of, arms_of, data_sets_of, style_of, write_predictions_of
 from workflow_scripts import tabulate
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.selection import SELECTIONS
@@ -42,6 +43,7 @@ CELLS = [{"arm": arm["name"], "data_set": data_set["name"]} for arm in ARMS for 
 STYLE = {"width_per_panel": 2.0, "height": 2.0}
 OUTPUTS = {
     "csv": "table2.csv",
+    "contrasts": "table2.contrasts.csv",
     "markdown": "table2.md",
     "tex": "table2.tex",
     "svg": "table2.svg",
@@ -100,13 +102,19 @@ def probe_paths(tmp_path_factory) -> list[str]:
     for arm, data_set in itertools.product(range(len(ARMS)), range(len(DATA_SETS))):
         paths.append(str(folder / f"{arm}-{data_set}.parquet"))
         pyarrow.parquet.write_table(probe(arm, data_set), paths[-1])
+        write_predictions_of(predictions_of(paths[-1]), probe(arm, data_set))
     return paths
+
+
+def predictions_of(path: str) -> Path:
+    """Where the predictions of a cell are."""
+    return Path(path).with_suffix(".predictions.parquet")
 
 
 def command_line(paths, folder, cells=CELLS, arms=ARMS) -> list[str]:
     """The stage's arguments."""
     values = {"cells": cells, "arms": arms, "data-sets": DATA_SETS, "style": STYLE}
-    arguments = ["--probes", *paths]
+    arguments = ["--probes", *paths, "--predictions", *map(str, map(predictions_of, paths)), "--baseline", "cat1"]
     for name, value in values.items():
         arguments += [f"--{name}", json.dumps(value)]
     for name, file in OUTPUTS.items():
@@ -166,25 +174,93 @@ def test_markdown_has_both_selections(outputs):
     paper, holdout = text.split("**Selection `holdout`**")
     assert "**Selection `paper`**" in paper and "Source (in distribution)" in paper
     assert "| cat1 | 1 × 450,000 | 450,000 | 5 | 40.50 ± 0.40 |" in paper
-    assert "| cat\\_5 | 5 × 80,000 | 400,000 | 1 | **49.00** | **54.00** |" in paper
-    assert "| cat\\_5 | 5 × 80,000 | 400,000 | 1 | **47.00** |" in holdout
+    assert "| cat4 | 4 × 100,000 | 400,000 | 2 | **46.12** ± 0.18 | **51.12** ± 0.18 |" in paper
+    assert "| cat\\_5 | 5 × 80,000 | 400,000 | 1 | 49.00 | 54.00 |" in paper, "not bold: it has no interval"
+    assert "| cat\\_5 | 5 × 80,000 | 400,000 | 1 | 47.00 |" in holdout
     assert r"50% of a\_b & c\|d \\ {e}" in paper
     for table in (paper, holdout):
-        widths = {line.replace("\\|", "").count("|") for line in table.splitlines() if line.startswith("|")}
-        assert widths == {4 + len(DATA_SETS) + 1}
+        widths = [line.replace("\\|", "").count("|") for line in table.splitlines() if line.startswith("|")]
+        assert widths == [4 + len(DATA_SETS) + 1] * (2 + len(ARMS)) + [3 + len(DATA_SETS) + 1] * (1 + len(ARMS))
+
+
+def test_markdown_has_the_contrasts_below_each_selection(outputs):
+    text = (outputs / "table2.md").read_text()
+    order = [text.index(f"**{kind} `{name}`**") for name in SELECTIONS for kind in ("Selection", "Contrasts")]
+    assert order == sorted(order)
+    # Differences of cat2: 3 + 0.25 r minus the mean of the baseline's replicates that have its seeds.
+    ends = ttest_1samp([2.875, 2.625, 2.5], 0).confidence_interval()
+    interval = f"+2.67 ({ends.low:+.2f} to {ends.high:+.2f}"
+    assert f"| cat2 | 6 | 3 | {interval}) | {interval}, p = 0.0" in text, "no p on the source"
+    assert "| cat\\_5 | 5 | 1 | +8.50 (rows ± " in text
+    assert "**cat\\_5**: no interval over seeds (one replicate)." in text
+    assert "Selection **paper** exceeds **holdout** by 2.00 points in the mean of all cells, most by 2.00" in text
+
+
+def test_contrasts_in_long_form(outputs):
+    lines = list(csv.DictReader(io.StringIO((outputs / "table2.contrasts.csv").read_text())))
+    assert len(lines) == (len(ARMS) - 1) * len(DATA_SETS) * len(SELECTIONS)
+    first = lines[0]
+    assert [first[name] for name in ("kind", "arm", "data_set", "selection", "baseline")] == [
+        *("gain", "cat2", "source", "paper", "cat1")
+    ]
+    expected = ttest_1samp([2.875, 2.625, 2.5], 0)
+    ends = expected.confidence_interval()
+    assert [first[name] for name in ("mean", "low", "high")] == [f"{x:.3f}" for x in (8 / 3, ends.low, ends.high)]
+    assert float(first["p"]) == pytest.approx(expected.pvalue, rel=1e-3)
+    assert (first["p_holm"], first["seeds"], first["replicates"], first["interval"]) == ("", "6", "3", "t")
+    for line in lines:
+        if line["arm"] == "cat_5":
+            assert [line[name] for name in ("low", "high", "se", "df", "p", "p_holm", "interval")] == [""] * 7
+            assert line["no_interval_because"] == "one replicate" and float(line["row_se"]) > 0
+        elif line["data_set"] != "source":
+            assert float(line["p_holm"]) >= float(line["p"])
+    # Six contrasts of a selection have a p and are not on the source; the least is multiplied by six.
+    for selection in SELECTIONS:
+        own = [line for line in lines if line["selection"] == selection and line["p_holm"]]
+        least = min(own, key=lambda line: float(line["p"]))
+        assert len(own) == 6 and float(least["p_holm"]) == pytest.approx(6 * float(least["p"]), rel=1e-3)
+
+
+def test_predictions_have_to_be_of_the_same_rows(probe_paths, tmp_path):
+    typed = [Cell(**cell) for cell in CELLS]
+    accuracies = reading.selected_accuracies(
+        reading.read_probes(probe_paths, typed, arms_of(ARMS), data_sets_of(DATA_SETS))
+    )
+    paths = [predictions_of(path) for path in probe_paths]
+    hits = reading.read_hits(paths, typed, accuracies)
+    for place, replicates in accuracies.items():
+        assert 100 * hits[place].mean(1) == pytest.approx([each.accuracy for each in replicates], abs=0.2)
+    swapped = [*paths[:4], *paths[8:12], *paths[4:8], *paths[12:]]
+    with pytest.raises(UserError, match="has not the predictions of 3 replicates"):
+        reading.read_hits(swapped, typed, accuracies)
+    table = pyarrow.parquet.read_table(paths[4])
+    other = table.set_column(table.column_names.index("row"), "row", pyarrow.compute.add(table["row"], 1))
+    pyarrow.parquet.write_table(other, tmp_path / "other.parquet")
+    with pytest.raises(UserError, match="other.parquet: its rows are not those of other arms on 'source'"):
+        reading.read_hits([*paths[:4], tmp_path / "other.parquet", *paths[5:]], typed, accuracies)
+    with pytest.raises(UserError, match="--predictions names 15 files and --cells 16 cells"):
+        reading.read_hits(paths[:-1], typed, accuracies)
 
 
 def test_tex_is_escaped_and_balanced(outputs):
     text = (outputs / "table2.tex").read_text()
     assert r"50\% of a\_b \& c\textbar{}d \textbackslash{} \{e\}" in text
-    assert r"\textbf{49.00} & " in text and r"40.50 {\scriptsize $\pm$ 0.40}" in text and r"cat\_5 & 5 $\times$" in text
+    assert (
+        r"\textbf{46.12} " in text
+        and r" & 49.00 & " in text
+        and r"40.50 {\scriptsize $\pm$ 0.40}" in text
+        and r"cat\_5 & 5 $\times$" in text
+    )
     body = text.replace(r"\{", "").replace(r"\}", "")
     assert body.count("{") == body.count("}")
-    assert [text.count(f"\\begin{{{name}}}") for name in ("table", "tabular")] == [1, 1]
-    assert [text.count(f"\\end{{{name}}}") for name in ("table", "tabular")] == [1, 1]
-    for line in text.splitlines():
-        if line.startswith("    ") and line.endswith(r" \\") and "multicolumn" not in line:
-            assert line.replace(r"\&", "").count("&") == 3 + len(DATA_SETS)
+    assert [text.count(f"\\begin{{{name}}}") for name in ("table", "tabular")] == [1, 2]
+    assert [text.count(f"\\end{{{name}}}") for name in ("table", "tabular")] == [1, 2]
+    accuracies, contrasts = text.split(r"\medskip")
+    for part, others in ((accuracies, 3), (contrasts, 2)):
+        for line in part.splitlines():
+            if line.startswith("    ") and line.endswith(r" \\") and "multicolumn" not in line:
+                assert line.replace(r"\&", "").count("&") == others + len(DATA_SETS)
+    assert r"\emph{contrasts paper}" in contrasts and "(rows $\\pm$ " in contrasts
 
 
 def test_svg_is_well_formed(outputs):
@@ -192,7 +268,7 @@ def test_svg_is_well_formed(outputs):
     svg = xml.etree.ElementTree.fromstring(text)
     ids = [element.get("id") for element in svg.iter()]
     panels = {id for id in ids if id and id.startswith("axes_")}
-    assert len(panels) == len(DATA_SETS)
+    assert len(panels) == 2 * len(DATA_SETS), "accuracies, and below them contrasts"
     assert "date" not in text.lower()
 
 

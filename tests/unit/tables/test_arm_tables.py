@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tables import arm_of, arms_of, data_sets_of, style_of
+from tests.support.tables import arm_of, arms_of, data_sets_of, style_of, write_predictions_of
 from workflow_scripts.timecat.features.members import feature_digests
 from workflow_scripts.timecat.probing.files import write_metrics
 from workflow_scripts.timecat.probing.selection import SELECTIONS
@@ -19,6 +19,7 @@ from workflow_scripts.timecat.tables.figures import accuracies as members_figure
 from workflow_scripts.timecat.tables.figures import arms as arms_figures
 from workflow_scripts.timecat.tables.figures.grid import grid_figure
 from workflow_scripts.timecat.tables.model import AccuracyRow, Row, Summary
+from workflow_scripts.timecat.tables.reading import read_probe
 from workflow_scripts.timecat.tables.table import parameters_text
 from workflow_scripts.timecat.tables.writers.csv import csv_text
 from workflow_scripts.timecat.tables.writers.markdown import markdown_text
@@ -79,6 +80,7 @@ def run(stage: str, folder: Path, arms, outputs, *options: str) -> dict[str, byt
     for number, path in enumerate(paths):
         arm = number // len(DATA_SETS)
         write_cell(path, arms[arm], 3 if arm else 1, 40 + 10 * arm + number % len(DATA_SETS))
+        write_predictions_of(path.with_suffix(".predictions.parquet"), read_probe(path, arms_of(arms)[arm]))
     values = {"cells": cells, "arms": arms, "data-sets": DATA_SETS, "style": STYLE}
     command = [sys.executable, "-m", f"workflow_scripts.{stage}", "--probes", *map(str, paths), *options]
     for name, value in values.items():
@@ -93,9 +95,11 @@ def run(stage: str, folder: Path, arms, outputs, *options: str) -> dict[str, byt
 @pytest.fixture(scope="module")
 def table1(tmp_path_factory) -> dict[str, bytes]:
     """The outputs of tabulate_arms."""
-    options = ("--table", "table1", "--image-size", "32")
-    outputs = ("csv", "markdown", "tex", "svg")
-    return run("tabulate_arms", tmp_path_factory.mktemp("table1"), ARMS, outputs, *options)
+    folder = tmp_path_factory.mktemp("table1")
+    predictions = [str(folder / f"{number}.predictions.parquet") for number in range(len(ARMS) * len(DATA_SETS))]
+    options = ("--table", "table1", "--image-size", "32", "--baseline", "wide", "--predictions", *predictions)
+    outputs = ("csv", "contrasts", "markdown", "tex", "svg")
+    return run("tabulate_arms", folder, ARMS, outputs, *options)
 
 
 def test_csv_of_a_table_of_arms(table1):
@@ -153,7 +157,7 @@ def test_rows_of_one_table_may_have_published_figures_and_no_parameters():
     table = accuracy_table(rows, data_sets)
     assert header.endswith("away_holdout_std,away_published") and line.endswith(",50.00,,78.4")
     assert "parameters" not in header and "| 78.4 |" in markdown_text(table)
-    assert r"& \textbf{50.00} & 78.4 \\" in tex_text(table)
+    assert r"& 50.00 & 78.4 \\" in tex_text(table) and "No mean is bold" in tex_text(table)
 
 
 def test_labels_of_the_figures():

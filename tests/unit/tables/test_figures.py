@@ -1,5 +1,6 @@
 """Every figure of a table has error bars: what matplotlib is told of them is the deviation, or the interval."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from tests.support.tables import arms_of, data_sets_of, style_of
 from tests.unit.counterexample.test_runs import SMALL, made_up
 from workflow_scripts.timecat.measures.calibration import Measured
+from workflow_scripts.timecat.measures.contrasts import Contrast
 from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.tables.contrasts import GAIN, Comparisons, ContrastRow
 from workflow_scripts.timecat.tables.figures import accuracies, calibration, counterexample, gap, grid, spurious
 from workflow_scripts.timecat.tables.figures import arms as arms_figure
 from workflow_scripts.timecat.tables.gap import GapRow
@@ -46,6 +49,20 @@ def test_of_accuracies(bars):
     assert bars == [STD] * 4
     arms_figure.arms_figure(of_selections, DATA_SETS, STYLE)
     assert bars == [STD] * 8
+
+
+def test_of_contrasts(bars):
+    """A bar to each end of an interval, under both selections; none where there is no interval."""
+    gains = Contrast(2.0, 0.5, 4.0, 5, 5, "t"), Contrast(2.0, None, None, 1, 1, "", "one replicate")
+    for gain in gains:
+        found = [ContrastRow(GAIN, ARMS[1], "own", selection, "cat1", gain) for selection in SELECTIONS]
+        compared = Comparisons("cat1", found, frozenset())
+        of_selections = rows([(selection,) for selection in SELECTIONS])
+        for draw in (accuracies.members_figure, arms_figure.arms_figure):
+            bars.clear()
+            draw(of_selections, DATA_SETS, STYLE, compared)
+            half = pytest.approx((gain.interval[1] - gain.interval[0]) / 2 if gain.interval else math.nan, nan_ok=True)
+            assert bars == [STD] * 4 + [half] * 4
 
 
 def test_of_worst_groups(bars):

@@ -187,6 +187,23 @@ class ArmTable(Block):
         return [arm.name if isinstance(arm, Arm) else arm for arm in self.arms]
 
 
+class AccuracyTable(ArmTable):
+    """A table of arms whose accuracies are compared with those of a baseline."""
+
+    baseline: Name | None = Field(None, description="the arm that its others are compared with (default: its first)")
+
+    @model_validator(mode="after")
+    def _baseline_is_a_row(self) -> Self:
+        check_baseline(self.baseline, self.names)
+        return self
+
+
+def check_baseline(baseline: str | None, names: list[str]) -> None:
+    """ValueError where a baseline is none of a table's rows."""
+    if baseline is not None and baseline not in names:
+        raise ValueError(f"baseline: {baseline!r} is not one of the rows ({', '.join(names)}); add it or correct it")
+
+
 def _completed(arm: Arm, shared: dict[str, Any]) -> Arm:
     """Return an arm with what its table says where it says nothing itself."""
     return arm.model_copy(update={key: value for key, value in shared.items() if getattr(arm, key) is None})

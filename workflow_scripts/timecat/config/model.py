@@ -12,8 +12,10 @@ from pydantic import Field, model_validator
 from workflow_scripts.timecat.config.arms import (
     OTHER_TABLES,
     TABLES,
+    AccuracyTable,
     Arm,
     ArmTable,
+    check_baseline,
     collected_arms,
 )
 from workflow_scripts.timecat.config.backbones import AnyBackbone, RandomProjection, RecipeChanges
@@ -59,15 +61,18 @@ class Config(Block):
     pretrain: Pretrain = Field(description="the pretraining recipe")
     checkpoints: Checkpoints | None = Field(None, description="published weights that take the place of pretraining")
     arms: list[Arm] = Field(description="the rows of table 2, in order", min_length=1)
+    baseline: Name | None = Field(
+        None, description="the arm of table 2 that its others are compared with (default: the first)"
+    )
     replicates: Replicates = Field(Replicates(), description="how seeds make the replicates of arms")
-    table1: ArmTable | None = Field(
+    table1: AccuracyTable | None = Field(
         None,
         description="the rows of table 1: one network, one of the ensemble's size, the ensemble; parameters counted",
     )
-    controls: ArmTable | None = Field(
+    controls: AccuracyTable | None = Field(
         None, description="the rows of the table of controls: width, copies, snapshots, another recipe; likewise"
     )
-    families: ArmTable | None = Field(
+    families: AccuracyTable | None = Field(
         None, description="the rows of the table of families: other architectures, other pretraining; likewise"
     )
     grid: ArmGrid | None = Field(None, description="members x steps, all of them")
@@ -115,6 +120,7 @@ class Config(Block):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        check_baseline(self.baseline, [arm.name for arm in self.arms])
         self._complete_parts()
         self._add_pixels()
         for name, block in self.data_sets.items():

@@ -132,6 +132,7 @@ class TableFiles(Files):
     markdown: str
     tex: str
     svg: str
+    contrasts: str
 
 
 class Paths:
@@ -153,7 +154,9 @@ class Paths:
         self.transfer = _cell(f"{root}/transfers/{CELL}")
         self.reweighting = _cell(f"{root}/reweightings/{CELL}")
         self.diagnosis = OneFile(f"{root}/diagnostics/{CELL}.parquet")
-        self.table = TableFiles(*(f"{root}/{{table}}.{ending}" for ending in ("csv", "md", "tex", "svg")))
+        self.table = TableFiles(
+            *(f"{root}/{{table}}.{ending}" for ending in ("csv", "md", "tex", "svg", "contrasts.csv"))
+        )
         self.metrics = f"{root}/metrics.parquet"
         self.calibration_replicates = f"{root}/calibration_replicates.csv"
         self.counterexample = NetworksFiles(f"{root}/counterexample.parquet", f"{root}/counterexample_together.parquet")

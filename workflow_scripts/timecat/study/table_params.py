@@ -104,6 +104,10 @@ class TableParams:
             return None
         return self._config.publications[self._chains.backbone_of(arm)].pretrained_on
 
+    def baseline(self, wildcards: HasTable) -> str:
+        """Return the arm that the others of a table are compared with."""
+        return self._tables.baseline(wildcards.table)
+
     # --- columns ---
 
     def columns(self, wildcards: HasTable) -> str:

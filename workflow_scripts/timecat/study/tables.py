@@ -61,6 +61,12 @@ class Tables:
         block = self._config.tables.get(table)
         return (block.backbone if block is not None else None) or self._config.backbone
 
+    def baseline(self, table: str) -> str:
+        """Return the name of the arm that the others of a table are compared with: as the config says, else its first."""
+        block = self._config.tables.get(table)
+        named = self._config.baseline if table == TABLE2 else getattr(block, "baseline", None)
+        return named or self.rows(table)[0].name
+
     def cells(self, table: str) -> list[CellKey]:
         """Return the cells of a table, arm by arm."""
         if table == "counterexample":

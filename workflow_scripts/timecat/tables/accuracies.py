@@ -3,11 +3,13 @@
 Accuracies are top-1 in percent. A CSV has both selections side by side; readers see a section for each.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.columns import BUDGET, METHOD, REPLICATES, TOTAL_STEPS
+from workflow_scripts.timecat.tables.contrasts import NOTHING, Comparisons, contrast_notes, contrast_section
 from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, DataSet, Row, summarize
 from workflow_scripts.timecat.tables.notes import arm_notes, masked_notes, views_note
 from workflow_scripts.timecat.tables.reading import Probes, selected_values
@@ -16,8 +18,11 @@ from workflow_scripts.timecat.tables.table import (
     Measured,
     Numbers,
     Parameters,
+    Phrase,
+    Section,
     Symbol,
     Table,
+    Term,
     Text,
     section_of,
     table_of,
@@ -31,6 +36,11 @@ MEANINGS = {
     "holdout": "the weight decay with the best last-epoch accuracy on training rows that were held out, then the "
     "last-epoch evaluation accuracy of the head trained on all training rows with it",
 }
+BOLD = (
+    "Bold: the best mean of a column and all that are not distinguishable from it (95 %, not adjusted), among the means that "
+    "have an interval over seeds."
+)
+NO_BOLD = "No mean is bold: none has an interval over seeds."
 FIELDS = {"paper": "{}", "holdout": "{}_holdout"}  # a selection's accuracy in a CSV, by the data set's name
 
 
@@ -59,7 +69,7 @@ def accuracy_records(
     """Return the table for a CSV: both selections of a data set side by side, with what its numbers are worth (targets)."""
     columns: list[Column[AccuracyRow]] = []
     for data_set in data_sets:
-        columns += _data_set_columns(rows, data_set, tuple(SELECTIONS))
+        columns += _data_set_columns(rows, data_set, tuple(SELECTIONS), frozenset())
         for selection in SELECTIONS:
             columns += _worth_columns(rows, data_set, selection, targets)
     return table_of([*_arm_columns(rows), *columns], rows)
@@ -69,32 +79,67 @@ def accuracy_table(
     rows: Sequence[AccuracyRow],
     data_sets: Sequence[DataSet],
     name: str = "timecat",
-    targets: Sequence[Target] = (),
+    compared: Comparisons = NOTHING,
 ) -> Table:
-    """Return the table for readers: a section for each selection. targets: what its numbers are worth."""
+    """Return the table for readers: a section for each selection, and below it the contrasts."""
     arms = [row.arm for row in rows]
-    columns = {selection: _columns(rows, data_sets, (selection,)) for selection in SELECTIONS}
+    columns = {selection: _columns(rows, data_sets, (selection,), compared.best) for selection in SELECTIONS}
+    sections: list[Section | None] = []
+    for selection, own in columns.items():
+        sections.append(section_of(own, rows, "selection", selection, MEANINGS[selection]))
+        sections.append(contrast_section(compared, data_sets, selection))
     return Table(
         tuple(columns[next(iter(SELECTIONS))]),
-        tuple(section_of(own, rows, "selection", each, MEANINGS[each]) for each, own in columns.items()),
+        tuple(section for section in sections if section is not None),
         name,
         caption=(
             "Top-1 accuracy in percent, mean ± standard deviation over ",
-            *(Symbol("n"), " replicates (no ± where ", Symbol("n"), " is 1). Bold: the best mean of a column."),
+            *(Symbol("n"), " replicates (no ± where ", Symbol("n"), " is 1). ", BOLD if compared.best else NO_BOLD),
         ),
         remark=(" Each replicate selects for itself.",),
-        column_notes=(*reference_notes(targets), *target_notes(targets), *masked_notes(data_sets)),
+        column_notes=(
+            *reference_notes(compared.targets),
+            *target_notes(compared.targets),
+            *masked_notes(data_sets),
+            _excess_note(rows, data_sets),
+            *contrast_notes(compared),
+        ),
         row_notes=arm_notes(arms),
         background=(views_note(data_sets, arms),),
     )
 
 
+def _excess_note(rows: Sequence[AccuracyRow], data_sets: Iterable[DataSet]) -> Phrase:
+    """Return by how much selection `paper`, which looks at the evaluation split, exceeds `holdout`."""
+    titles = {data_set.name: data_set.title for data_set in data_sets}
+    excess = {
+        (row.arm.name, name): row.summaries[name, "paper"].mean - row.summaries[name, "holdout"].mean
+        for row in rows
+        for name in titles
+    }
+    mean = math.fsum(excess.values()) / len(excess)
+    arm, most = max(excess, key=excess.__getitem__)
+    return (
+        *(
+            "Selection ",
+            Term("paper"),
+            " exceeds ",
+            Term("holdout"),
+            f" by {mean:.2f} points in the mean of all cells, most by ",
+        ),
+        *(f"{excess[arm, most]:.2f} (", Term(arm), f" on {titles[most]})."),
+    )
+
+
 def _columns(
-    rows: Sequence[AccuracyRow], data_sets: Iterable[DataSet], selections: tuple[str, ...]
+    rows: Sequence[AccuracyRow],
+    data_sets: Iterable[DataSet],
+    selections: tuple[str, ...],
+    best: frozenset[tuple[str, str, str]],
 ) -> list[Column[AccuracyRow]]:
     columns = _arm_columns(rows)
     for data_set in data_sets:
-        columns += _data_set_columns(rows, data_set, selections)
+        columns += _data_set_columns(rows, data_set, selections, best)
     return columns
 
 
@@ -106,10 +151,13 @@ def _arm_columns(rows: Sequence[AccuracyRow]) -> list[Column[AccuracyRow]]:
 
 
 def _data_set_columns(
-    rows: Sequence[AccuracyRow], data_set: DataSet, selections: tuple[str, ...]
+    rows: Sequence[AccuracyRow],
+    data_set: DataSet,
+    selections: tuple[str, ...],
+    best: frozenset[tuple[str, str, str]],
 ) -> list[Column[AccuracyRow]]:
     """Return all columns of a data set: its accuracy by each of the selections, and published figures if there are any."""
-    columns = [_accuracy(data_set, selection) for selection in selections]
+    columns = [_accuracy(data_set, selection, best) for selection in selections]
     if any(row.arm.published_on(data_set.name) for row in rows):
         columns.append(
             Column(
@@ -122,19 +170,19 @@ def _data_set_columns(
     return columns
 
 
-def _accuracy(data_set: DataSet, selection: str) -> Column[AccuracyRow]:
+def _accuracy(data_set: DataSet, selection: str, best: frozenset[tuple[str, str, str]]) -> Column[AccuracyRow]:
     field, key = FIELDS[selection].format(data_set.name), (data_set.name, selection)
 
     def value(row: AccuracyRow) -> Measured:
         floor = row.floors.get(key)
-        return Measured(row.summaries[key], aside="" if floor is None else f"floor {floor.mean:.1f}")
+        aside = "" if floor is None else f"floor {floor.mean:.1f}"
+        return Measured(row.summaries[key], aside=aside, bold=(row.arm.name, *key) in best)
 
     return Column(
         data_set.title,
         (field, f"{field}_std"),
         value,
         mark="in distribution" if data_set.in_distribution else "",
-        best_is_bold=True,
     )
 
 

@@ -18,6 +18,7 @@ JSON_OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("style", Style, '{"width_per_panel", "height"} of a panel, in inches'),
 )
 PROBES = PREDICTIONS = "one per (arm, data set)"
+ACCURACIES = ("csv", "contrasts", "markdown", "tex", "svg")  # outputs of a table of accuracies
 
 
 def table_parser(description: str, outputs: Iterable[str], **files: str) -> argparse.ArgumentParser:
@@ -33,6 +34,14 @@ def table_parser(description: str, outputs: Iterable[str], **files: str) -> argp
         command.add_argument(f"--{name}", type=parsed_as(kind), required=True, metavar="JSON", help=meaning)
     for output in outputs:
         command.add_argument(f"--{output}", required=True, metavar="PATH", help=f"output: {output}")
+    return command
+
+
+def accuracies_parser(description: str, outputs: Iterable[str]) -> argparse.ArgumentParser:
+    """Return the parser of a table of accuracies, which compares its arms with a baseline, and all with references."""
+    command = table_parser(description, outputs, probes=PROBES, predictions=PREDICTIONS)
+    command.add_argument("--baseline", required=True, help="the arm that the others are compared with")
+    add_references(command)
     return command
 
 

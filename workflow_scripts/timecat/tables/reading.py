@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.contrasts import Replicate
+from workflow_scripts.timecat.probing.readers import read_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pyarrow
+
+    from workflow_scripts.timecat.tables.contrasts import Accuracies, Hits
 
 Probes: TypeAlias = "Mapping[tuple[str, str], pyarrow.Table]"  # by (arm, data set)
 
 COLUMNS = ("replicate", "members", "weight_decay", "fit", "epoch", "split", "top1", "top5", "loss", "selection")
 SELECTED_BY = ("weight_decay", "fit", "epoch", "split", "top1", "loss")
+PREDICTED = ("selection", "row", "label", "predicted")
 
 
 def read_probe(path: str | PathLike[str], arm: Arm) -> "pyarrow.Table":
@@ -77,6 +82,54 @@ def read_probes(
             if (arm, name) not in probes:
                 raise UserError(f"--cells: there is no probe of arm {arm!r} on data set {name!r}")
     return probes
+
+
+def selected_replicates(probe: "pyarrow.Table", selection: str, where: str) -> list[Replicate]:
+    """Return the seeds of each replicate with the top-1 (percent) that a selection reports for it, in their order."""
+    seeds = dict(zip(probe["replicate"].to_pylist(), probe["members"].to_pylist()))
+    values = selected_values(probe, selection, where)
+    return [Replicate(tuple(seeds[number]), value) for number, value in zip(sorted(seeds), values, strict=True)]
+
+
+def selected_accuracies(probes: Probes) -> "Accuracies":
+    """Return the replicates of every cell under every selection."""
+    return {
+        (arm, data_set, selection): selected_replicates(probe, selection, f"arm {arm!r} on data set {data_set!r}")
+        for (arm, data_set), probe in probes.items()
+        for selection in SELECTIONS
+    }
+
+
+def read_hits(paths: Sequence[str | PathLike[str]], cells: Sequence[Cell], accuracies: "Accuracies") -> "Hits":
+    """Return whether the selected heads of each replicate are right on each row, of every cell and selection.
+
+    UserError where predictions are not of the replicates that ``accuracies`` has, or not of the same rows in all arms.
+    """
+    if len(paths) != len(cells):
+        raise UserError(
+            f"--predictions names {len(paths)} files and --cells {len(cells)} cells; give one cell per file, in order"
+        )
+    found, rows_of = dict[tuple[str, str, str], Any](), dict[str, Any]()
+    for path, cell in zip(paths, cells, strict=True):
+        columns = read_predictions(path, PREDICTED)
+        for selection in SELECTIONS:
+            own = columns["selection"] == selection
+            number = len(accuracies[cell.arm, cell.data_set, selection])
+            rows = _by_replicate(columns["row"][own], number, path)
+            if (rows != rows_of.setdefault(cell.data_set, rows[0])).any():
+                raise UserError(
+                    f"{path}: its rows are not those of other arms on {cell.data_set!r}; delete it and run again"
+                )
+            hits = columns["label"][own] == columns["predicted"][own]
+            found[cell.arm, cell.data_set, selection] = _by_replicate(hits, number, path)
+    return found
+
+
+def _by_replicate(values: "npt.NDArray[Any]", number: int, path: str | PathLike[str]) -> "npt.NDArray[Any]":
+    """Return one line of values per replicate; a file has one replicate after the other."""
+    if values.size == 0 or values.size % number:
+        raise UserError(f"{path}: has not the predictions of {number} replicates; delete it and run again")
+    return values.reshape(number, -1)
 
 
 def selected_values(probe: "pyarrow.Table", selection: str, where: str) -> list[float]:

@@ -48,11 +48,12 @@ def listed(terms: Iterable[str]) -> Phrase:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a reader sees of a value: its text, a standard deviation after it, and an aside in parentheses."""
+    """What a reader sees of a value: its text, a standard deviation after it, an aside in parentheses, whether it is bold."""
 
     text: str
     spread: str = ""
     aside: str = ""
+    bold: bool = False
 
 
 class Value(ABC):
@@ -133,11 +134,13 @@ class Numbers(Value):
 
 @dataclass(frozen=True)
 class Measured(Value):
-    """Mean and standard deviation; None where there is none. aside: what readers see beside them, and a CSV elsewhere."""
+    """Mean and standard deviation; None where there is none. aside: what readers see beside them, and a CSV elsewhere.
+    bold: whether it stands out among others."""
 
     summary: Summary | None
     form: str = ".2f"
     aside: str = ""
+    bold: bool = False
 
     def fields(self) -> tuple[str, ...]:
         if self.summary is None:
@@ -146,7 +149,7 @@ class Measured(Value):
 
     def shown(self) -> Shown:
         mean, spread = self.fields()
-        return Shown(mean, spread, self.aside)
+        return Shown(mean, spread, self.aside, self.bold)
 
     def rank(self) -> float:
         return -math.inf if self.summary is None else self.summary.mean
@@ -204,12 +207,14 @@ class Column(Generic[MeasuredRow]):
 
 @dataclass(frozen=True)
 class Section:
-    """Rows of values. kind, name, meaning: what these rows have in common, as "selection", "paper" and what that is."""
+    """Rows of values. kind, name, meaning: what these rows have in common, as "selection", "paper" and what that is.
+    columns: those of these rows, where they are not the table's."""
 
     rows: tuple[tuple[Value, ...], ...]
     kind: str = ""
     name: str = ""
     meaning: str = ""
+    columns: tuple[Column[Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,14 +234,19 @@ class Table:
     row_notes: tuple[Phrase, ...] = ()
     background: Phrase = ()
 
+    def columns_of(self, section: Section) -> tuple[Column[Any], ...]:
+        """Return the columns of a section: its own, or the table's."""
+        return section.columns or self.columns
+
     def shown(self, section: Section) -> list[list[tuple[Shown, bool]]]:
-        """Return what a reader sees of each row's values, and whether it is bold: all that look like the best are."""
+        """Return what a reader sees of each row's values, and whether it is bold: where the value says so, or in a column
+        whose best is bold all that look like it."""
         best = [
             max(values, key=lambda value: value.rank()).shown().text if column.best_is_bold else None
-            for column, values in zip(self.columns, zip(*section.rows))
+            for column, values in zip(self.columns_of(section), zip(*section.rows))
         ]
         return [
-            [(shown, shown.text == top) for shown, top in zip((value.shown() for value in row), best)]
+            [(shown, shown.bold or shown.text == top) for shown, top in zip((value.shown() for value in row), best)]
             for row in section.rows
         ]
 

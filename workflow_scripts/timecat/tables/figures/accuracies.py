@@ -1,25 +1,30 @@
-"""The study's figure: accuracy against number of members, a panel per data set, both selections."""
+"""The study's figure: accuracy and contrasts against number of members, two panels per data set, both selections."""
 
 import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from workflow_scripts.timecat.tables.contrasts import NOTHING, Comparisons
 from workflow_scripts.timecat.tables.figures.drawing import (
     CEILING,
     FLOOR,
+    IN_DISTRIBUTION,
     LOOKS,
     SETTINGS,
-    new_figure,
+    ZERO_LINE,
+    ends_of,
+    n_columns,
     selections_legend,
     short_steps,
+    stacked_figure,
     svg_of,
     titled,
     worth_handles,
 )
 from workflow_scripts.timecat.tables.model import PROBE, AccuracyRow, Arm, DataSet, Style
 from workflow_scripts.timecat.tables.notes import MODES
-from workflow_scripts.timecat.tables.worth import Target, worth_of
+from workflow_scripts.timecat.tables.worth import worth_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,21 +36,30 @@ DODGE = 0.015
 
 
 def members_figure(
-    rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style, targets: Sequence[Target] = ()
+    rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style, compared: Comparisons = NOTHING
 ) -> bytes:
-    """Return the SVG of mean accuracy (percent) against members; bars are one standard deviation, where there is one.
+    """Return the SVG: above, mean accuracy (percent) against members, below, contrasts with the baseline if there are any.
 
-    targets: what the numbers are worth: floors and ceilings are drawn, and a target that is uninformative says so.
+    Bars of accuracies are one standard deviation, bars of contrasts their intervals, where there are any.
     """
     import matplotlib
 
     with matplotlib.rc_context(SETTINGS):
-        figure, panels = new_figure(len(data_sets), style)
-        for panel, data_set in zip(panels, data_sets):
-            draw_panel(panel, rows, data_set, worth_of(targets, data_set))
-        figure.supylabel("top-1 accuracy (%)", fontsize=8)
-        figure.supxlabel(members_label(row.arm for row in rows), fontsize=8)
-        selections_legend(figure, *worth_handles(targets))
+        heights = (0.85 * style.height, 0.75 * style.height) if compared.rows else (style.height,)
+        figure, stacks = stacked_figure(len(data_sets), heights, style)
+        columns = n_columns(figure)
+        for number, ((above, *others), data_set) in enumerate(zip(stacks, data_sets)):
+            draw_panel(above, rows, data_set, compared)
+            above.tick_params(labelbottom=not others)
+            if number % columns == 0:
+                above.set_ylabel("top-1 accuracy (%)")
+            for below in others:
+                _draw_contrasts(below, rows, data_set, compared)
+                if number % columns == 0:
+                    below.set_ylabel(f"minus {compared.baseline} (points)")
+        said = "; of contrasts: 95 % interval, where there is one" if compared.rows else ""
+        figure.supxlabel(members_label(row.arm for row in rows) + said, fontsize=8)
+        selections_legend(figure, *worth_handles(compared.targets))
         return svg_of(figure, "Accuracy against members")
 
 
@@ -55,15 +69,34 @@ def members_label(arms: Iterable[Arm]) -> str:
     return f"members (below: steps of each){letters}\nbars: one standard deviation"
 
 
-def draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, worth: Target | None = None) -> None:
+def _draw_contrasts(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons) -> None:
+    """Draw a data set's contrasts below its means."""
+    places, span = _places(rows)
+    panel.axhline(0, **ZERO_LINE)
+    for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
+        for place, row in zip(places, rows):
+            gain = compared.gain(row.arm.name, data_set.name, selection)
+            if gain is None:
+                continue
+            low, high = ends_of(gain.contrast)
+            panel.errorbar(
+                [place + sign * DODGE * span],
+                [gain.contrast.mean],
+                yerr=[[low], [high]],
+                capsize=2,
+                elinewidth=1,
+                **look | {"linestyle": "none"},
+            )
+    _set_places(panel, rows)
+    if data_set.in_distribution:
+        panel.set_facecolor(IN_DISTRIBUTION)
+
+
+def draw_panel(
+    panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons = NOTHING
+) -> None:
     """Draw a data set's means against arms, both selections, with bars of one standard deviation; as in members_figure."""
-    members = [row.arm.members for row in rows]
-    modes = _modes(row.arm for row in rows)
-    # A line says "the same budget, divided further": only where each arm has more members than the one before, and all
-    # are transferred alike. Else, arms stand one beside the other: several may have the same number of members.
-    connected = all(after > before for before, after in itertools.pairwise(members)) and len(modes) == 1
-    places = members if connected else list(range(len(rows)))
-    span = places[-1] - places[0] or 1
+    places, span = _places(rows)
     for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
         summaries = [row.summaries[data_set.name, selection] for row in rows]
         panel.errorbar(
@@ -72,16 +105,39 @@ def draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, wo
             yerr=[math.nan if summary.std is None else summary.std for summary in summaries],
             capsize=2,
             elinewidth=1,
-            **look | ({} if connected else {"linestyle": "none"}),
+            **look | ({} if _is_connected(rows) else {"linestyle": "none"}),
         )
+    worth = worth_of(compared.targets, data_set)
     if worth is not None:
         floors = {each.arm: each.floor for each in worth.comparisons}
         at = [(place, floors[row.arm.name]) for place, row in zip(places, rows) if row.arm.name in floors]
         if at:
-            panel.plot(*zip(*at), **FLOOR | ({} if connected else {"linestyle": "none"}))
+            panel.plot(*zip(*at), **FLOOR | ({} if _is_connected(rows) else {"linestyle": "none"}))
         if worth.ceiling is not None:
             panel.axhline(worth.ceiling, **CEILING)
     titled(panel, data_set, worth)
+    _set_places(panel, rows)
+
+
+def _is_connected(rows: Sequence[AccuracyRow]) -> bool:
+    """Return whether a line connects arms. It says "the same budget, divided further": only where each arm has more members
+    than the one before, and all are transferred alike."""
+    members = [row.arm.members for row in rows]
+    return (
+        all(after > before for before, after in itertools.pairwise(members)) and len(_modes(r.arm for r in rows)) == 1
+    )
+
+
+def _places(rows: Sequence[AccuracyRow]) -> tuple[list[int], int]:
+    """Return where arms stand, and how far apart the first and the last are. Unless they are connected, arms stand one beside
+    the other: several may have the same number of members."""
+    places = [row.arm.members for row in rows] if _is_connected(rows) else list(range(len(rows)))
+    return places, places[-1] - places[0] or 1
+
+
+def _set_places(panel: "Axes", rows: Sequence[AccuracyRow]) -> None:
+    """Label the axis of arms."""
+    (places, span), modes = _places(rows), _modes(row.arm for row in rows)
     panel.set_xticks(places, [_label(row.arm, modes) for row in rows])
     panel.set_xlim(places[0] - 0.15 * span, places[-1] + 0.15 * span)
     panel.margins(y=0.12)

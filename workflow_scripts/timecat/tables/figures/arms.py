@@ -1,26 +1,29 @@
-"""The figure of a table of arms: a line per arm, a panel per data set, both selections, published figures beside them."""
+"""The figure of a table of arms: a line per arm, accuracies above and contrasts below, both selections, published figures."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from workflow_scripts.timecat.tables.contrasts import NOTHING, Comparisons
 from workflow_scripts.timecat.tables.figures.drawing import (
     CEILING,
     FLOOR,
+    IN_DISTRIBUTION,
     LOOKS,
     SETTINGS,
+    ZERO_LINE,
+    ends_of,
     n_columns,
-    new_figure,
     selections_legend,
     short_steps,
+    stacked_figure,
     svg_of,
     titled,
     worth_handles,
 )
 from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, DataSet, Style
 from workflow_scripts.timecat.tables.table import parameters_text
-from workflow_scripts.timecat.tables.worth import Target, worth_of
+from workflow_scripts.timecat.tables.worth import worth_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,31 +40,60 @@ PUBLISHED: dict[str, Any] = {
 
 
 def arms_figure(
-    rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style, targets: Sequence[Target] = ()
+    rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style, compared: Comparisons = NOTHING
 ) -> bytes:
-    """Return the SVG of mean accuracy (percent) of each arm; bars are one standard deviation, where there is one.
+    """Return the SVG: above, the mean accuracy (percent) of each arm, below, its contrast with the baseline if there are any.
 
-    targets: what the numbers are worth: floors and ceilings are drawn, and a target that is uninformative says so.
+    Bars of accuracies are one standard deviation, bars of contrasts their intervals, where there are any.
     """
     import matplotlib
     from matplotlib.lines import Line2D
 
+    others = [row for row in rows if row.arm.name != compared.baseline] if compared.rows else []
+    heights = [LINE * len(some) + 0.55 for some in (rows, others) if some]
     with matplotlib.rc_context(SETTINGS):
-        sized = replace(style, height=LINE * len(rows) + 0.5)
-        figure, panels = new_figure(len(data_sets), sized, margin=0.6)
-        is_published = [
-            _draw_panel(panel, rows, data_set, worth_of(targets, data_set))
-            for panel, data_set in zip(panels, data_sets)
-        ]
-        for panel in panels[:: n_columns(figure)]:
-            panel.set_yticks(range(len(rows)), [_label(row.arm) for row in rows])
-        figure.supxlabel("top-1 accuracy (%); bars: one standard deviation", fontsize=8)
+        figure, stacks = stacked_figure(len(data_sets), heights, style)
+        is_published = [_draw_panel(stack[0], rows, data_set, compared) for stack, data_set in zip(stacks, data_sets)]
+        for stack, data_set in zip(stacks, data_sets):
+            stack[0].set_xlabel("top-1 accuracy (%)")
+            for panel in stack[1:]:
+                _draw_contrasts(panel, others, data_set, compared)
+        for stack in stacks[:: n_columns(figure)]:
+            for panel, some in zip(stack, (rows, others)):
+                panel.set_yticks(range(len(some)), [_label(row.arm) for row in some])
+        said = "; of contrasts: 95 % interval, where there is one" if compared.rows else ""
+        figure.supxlabel(f"bars: one standard deviation{said}", fontsize=8)
         more = [Line2D([], [], label="published", **PUBLISHED)] if any(is_published) else []
-        selections_legend(figure, *more, *worth_handles(targets))
+        selections_legend(figure, *more, *worth_handles(compared.targets))
         return svg_of(figure, "Accuracy of arms")
 
 
-def _draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, worth: Target | None) -> bool:
+def _draw_contrasts(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons) -> None:
+    """Draw the contrasts of a data set, all arms but the baseline."""
+    panel.axvline(0, **ZERO_LINE)
+    for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
+        for place, row in enumerate(rows):
+            gain = compared.gain(row.arm.name, data_set.name, selection)
+            if gain is None:
+                continue
+            low, high = ends_of(gain.contrast)
+            panel.errorbar(
+                [gain.contrast.mean],
+                [place + sign * DODGE],
+                xerr=[[low], [high]],
+                capsize=2,
+                elinewidth=1,
+                **look | {"linestyle": "none"},
+            )
+    panel.set_xlabel(f"minus {compared.baseline} (points)")
+    if data_set.in_distribution:
+        panel.set_facecolor(IN_DISTRIBUTION)
+    _set_lines(panel, rows)
+
+
+def _draw_panel(
+    panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons
+) -> bool:
     """Draw a data set's panel; return whether there are published figures on it."""
     for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
         summaries = [row.summaries[data_set.name, selection] for row in rows]
@@ -80,6 +112,7 @@ def _draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, w
     ]
     if published:
         panel.plot(*zip(*published), **PUBLISHED)
+    worth = worth_of(compared.targets, data_set)
     if worth is not None:
         floors = {each.arm: each.floor for each in worth.comparisons}
         at = [(floors[row.arm.name], place) for place, row in enumerate(rows) if row.arm.name in floors]
@@ -88,12 +121,17 @@ def _draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, w
         if worth.ceiling is not None:
             panel.axvline(worth.ceiling, **CEILING)
     titled(panel, data_set, worth)
+    _set_lines(panel, rows)
+    return bool(published)
+
+
+def _set_lines(panel: "Axes", rows: Sequence[AccuracyRow]) -> None:
+    """Give each arm its line."""
     panel.set_yticks(range(len(rows)), [""] * len(rows))
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.margins(x=0.08)
     panel.grid(axis="x", color="0.85", linewidth=0.6)
     panel.set_axisbelow(True)
-    return bool(published)
 
 
 def _label(arm: Arm) -> str:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+    from workflow_scripts.timecat.measures.contrasts import Contrast
+
 PANELS_PER_ROW = 4
+IN_DISTRIBUTION = "#F1F1EC"  # the ground of panels on data that backbones were pretrained on
 # Told apart by colour (blue and vermilion stay distinct to the colour-blind), by marker and by dash.
 LOOKS: dict[str, dict[str, Any]] = {
     "paper": {"color": "#0072B2", "marker": "o", "markerfacecolor": "#0072B2", "linestyle": "-"},
@@ -30,6 +33,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 # What numbers are measured against, in grey: an arm untrained, and what can be reached.
 FLOOR: dict[str, Any] = {"color": "0.5", "marker": "x", "linestyle": ":", "linewidth": 1.0}
 CEILING: dict[str, Any] = {"color": "0.5", "linestyle": (0, (6, 3)), "linewidth": 1.0}
+ZERO_LINE: dict[str, Any] = {"color": "0.25", "linewidth": 0.9, "zorder": 1}
 SETTINGS: Any = {
     "svg.hashsalt": "timecat",
     "svg.fonttype": "path",
@@ -52,18 +56,29 @@ def private_matplotlib(folder: str | Path) -> Iterator[None]:
         yield
 
 
-def new_figure(n_panels: int, style: Style, margin: float = 0.3) -> "tuple[Figure, Sequence[Axes]]":
-    """Return a figure of some panels, at most PANELS_PER_ROW side by side, and the panels. Call it within SETTINGS.
+def stacked_figure(
+    n_panels: int, heights: Sequence[float], style: Style, margin: float = 0.6
+) -> "tuple[Figure, list[list[Axes]]]":
+    """Return a figure of some stacks of panels, at most PANELS_PER_ROW side by side, and the stacks. Call it within SETTINGS.
 
-    margin: inches of height beside the panels.
+    heights: of the panels of each stack, from the top, in inches; margin: beside all of them.
     """
     n_lines, columns = lines_and_columns(n_panels)
-    size = style.width_per_panel * columns, style.height * n_lines + margin
-    figure = constrained_figure(size, w_pad=0.06, hspace=0.06)
-    panels = figure.subplots(n_lines, columns, squeeze=False).ravel()
-    for panel in panels[n_panels:]:
+    figure = constrained_figure(
+        (style.width_per_panel * columns, sum(heights) * n_lines + margin), w_pad=0.06, hspace=0.04
+    )
+    panels = figure.subplots(
+        len(heights) * n_lines, columns, squeeze=False, gridspec_kw={"height_ratios": list(heights) * n_lines}
+    )
+    for panel in panels.ravel():
         panel.set_axis_off()
-    return figure, list(panels[:n_panels])
+    stacks = []
+    for number in range(n_panels):
+        line, column = divmod(number, columns)
+        stacks.append(list(panels[len(heights) * line : len(heights) * (line + 1), column]))
+        for panel in stacks[-1]:
+            panel.set_axis_on()
+    return figure, stacks
 
 
 def constrained_figure(size: tuple[float, float], w_pad: float | None = None, hspace: float | None = None) -> "Figure":
@@ -93,6 +108,14 @@ def svg_of(figure: "Figure", title: str) -> bytes:
     return file.getvalue()
 
 
+def ends_of(found: "Contrast") -> tuple[float, float]:
+    """Return how far a contrast's interval reaches below and above it; NaN, which draws no bar, where there is none."""
+    if found.interval is None:
+        return math.nan, math.nan
+    low, high = found.interval
+    return found.mean - low, high - found.mean
+
+
 def selections_legend(figure: "Figure", *more: "Line2D") -> None:
     """Explain the looks of both selections, and further handles, above the panels."""
     handles = [*(legend_handle(selection) for selection in LOOKS), *more]
@@ -114,7 +137,7 @@ def titled(panel: "Axes", data_set: DataSet, worth: Target | None = None) -> Non
         aside = f"\n({WARNINGS[worth.verdict]})"
     panel.set_title(data_set.title + aside, color="#A00000" if aside and not data_set.in_distribution else "black")
     if data_set.in_distribution:
-        panel.set_facecolor("#F1F1EC")
+        panel.set_facecolor(IN_DISTRIBUTION)
 
 
 def worth_handles(targets: Sequence[Target]) -> "list[Line2D]":

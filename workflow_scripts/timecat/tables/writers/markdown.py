@@ -12,10 +12,9 @@ def markdown_text(table: Table) -> str:
     parts += [_phrase(note) + "\n" for note in table.column_notes]
     for section in table.sections:
         parts.append(f"**{section.kind.capitalize()} `{section.name}`**: {section.meaning}.\n")
-        rules = ["---" if column.align == "left" else "---:" for column in table.columns]
-        head = [
-            escaped(column.title, _SPECIAL) + (f" ({column.mark})" if column.mark else "") for column in table.columns
-        ]
+        columns = table.columns_of(section)
+        rules = ["---" if column.align == "left" else "---:" for column in columns]
+        head = [escaped(column.title, _SPECIAL) + (f" ({column.mark})" if column.mark else "") for column in columns]
         parts.append("".join(f"{line}\n" for line in (_line(head), _line(rules), *_lines(table, section))))
     parts += [f"- {_phrase(note)}\n" for note in table.row_notes]
     return "\n".join(parts)

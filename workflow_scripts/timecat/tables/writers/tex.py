@@ -1,6 +1,8 @@
 """Tables as LaTeX."""
 
-from workflow_scripts.timecat.tables.table import Phrase, Shown, Table
+from collections.abc import Sequence
+
+from workflow_scripts.timecat.tables.table import Phrase, Section, Shown, Table
 from workflow_scripts.timecat.tables.writers.text import escaped, phrase_text
 
 _SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
@@ -17,33 +19,47 @@ _SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 
 
 def tex_text(table: Table) -> str:
-    r"""Return a table environment to \input, labelled tab:NAME; it needs the package booktabs."""
-    n_columns = len(table.columns)
+    r"""Return a table environment to \input, labelled tab:NAME; it needs the package booktabs.
+
+    Sections with columns of their own follow the others, a tabular for each kind.
+    """
     lines = [
         r"% \usepackage{booktabs}; a wide table may want \resizebox{\linewidth}{!}{...} around its tabular",
         r"\begin{table}",
         r"  \centering",
-        f"  \\begin{{tabular}}{{{''.join(column.align[0] for column in table.columns)}}}",
-        r"    \toprule",
-        _line([_escaped(column.title) for column in table.columns]),
     ]
-    if any(column.mark for column in table.columns):
-        lines.append(_line([f"\\emph{{{column.mark}}}" if column.mark else "" for column in table.columns]))
+    grouped: dict[str, list[Section]] = {}
     for section in table.sections:
-        lines.append(r"    \midrule")
-        lines.append(f"    \\multicolumn{{{n_columns}}}{{l}}{{\\emph{{{section.kind} {section.name}}}}} \\\\")
-        lines += [_line([_cell(*cell) for cell in row]) for row in table.shown(section)]
+        grouped.setdefault(section.kind if section.columns else "", []).append(section)
+    for number, sections in enumerate(grouped.values()):
+        lines += [r"  \par\medskip"] if number else []
+        lines += _tabular(table, sections)
     sentences = [table.caption]
     sentences += [(f"{each.kind.capitalize()} {each.name}: {each.meaning}.",) for each in table.sections]
     sentences += [*table.column_notes, *table.row_notes]
     lines += [
-        r"    \bottomrule",
-        r"  \end{tabular}",
         f"  \\caption{{{' '.join(map(_phrase, sentences))}{_phrase(table.background)}}}",
         f"  \\label{{tab:{table.name}}}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tabular(table: Table, sections: Sequence[Section]) -> list[str]:
+    """Return the lines of sections that have the same columns."""
+    columns = table.columns_of(sections[0])
+    lines = [
+        f"  \\begin{{tabular}}{{{''.join(column.align[0] for column in columns)}}}",
+        r"    \toprule",
+        _line([_escaped(column.title) for column in columns]),
+    ]
+    if any(column.mark for column in columns):
+        lines.append(_line([f"\\emph{{{column.mark}}}" if column.mark else "" for column in columns]))
+    for section in sections:
+        lines.append(r"    \midrule")
+        lines.append(f"    \\multicolumn{{{len(columns)}}}{{l}}{{\\emph{{{section.kind} {section.name}}}}} \\\\")
+        lines += [_line([_cell(*cell) for cell in row]) for row in table.shown(section)]
+    return [*lines, r"    \bottomrule", r"  \end{tabular}"]
 
 
 def _escaped(text: str) -> str:

@@ -1,0 +1,132 @@
+"""Contrasts of a table: what is compared, adjusted, bold and said of it."""
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from tests.support.tables import arms_of, data_sets_of
+from tests.unit.study.test_arms import study
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.measures.contrasts import Contrast, Replicate
+from workflow_scripts.timecat.study.wildcards import TableKey
+from workflow_scripts.timecat.tables.contrasts import (
+    GAIN,
+    ContrastRow,
+    adjusted,
+    best_arms,
+    comparisons,
+    contrast_notes,
+    contrast_section,
+)
+from workflow_scripts.timecat.tables.writers.text import phrase_text
+
+ARMS = arms_of([{"name": f"cat{k}", "members": k, "steps": 8, "transfer": "probe"} for k in (1, 2, 5)])
+DATA_SETS = data_sets_of(
+    [
+        {"name": "home", "title": "Home", "in_distribution": True},
+        {"name": "away", "title": "Away", "in_distribution": False},
+    ]
+)
+ROWS = 200
+
+
+def replicates(seeds, mean, noise=1.0, draw=0):
+    draws = np.random.default_rng(draw)
+    return [Replicate(tuple(each), float(mean + noise * draws.normal())) for each in seeds]
+
+
+SINGLE = [(seed,) for seed in range(6)]
+PAIRS = [(0, 1), (2, 3), (4, 5)]
+
+
+def compared(**changes):
+    """Comparisons of three arms, the last with one replicate."""
+    made = {
+        "cat1": replicates(SINGLE, 50, draw=1),
+        "cat2": replicates(PAIRS, 60, draw=2),
+        "cat5": replicates([range(5)], 70),
+    } | changes
+    accuracies = {(arm, each.name, "paper"): own for arm, own in made.items() for each in DATA_SETS}
+    hits = {
+        place: np.arange(ROWS) < ROWS * np.array([each.accuracy for each in own])[:, None] / 100
+        for place, own in accuracies.items()
+    }
+    return comparisons(accuracies, hits, ARMS, DATA_SETS, "cat1")
+
+
+def said(found):
+    return [phrase_text(note, str, str, str) for note in contrast_notes(found)]
+
+
+def test_every_arm_but_the_baseline_has_a_row_for_each_data_set():
+    found = compared()
+    assert [(row.kind, row.arm.name, row.data_set, row.baseline) for row in found.rows] == [
+        (GAIN, arm, data_set, "cat1") for arm in ("cat2", "cat5") for data_set in ("home", "away")
+    ]
+    assert found.gain("cat2", "away", "paper").contrast.mean == pytest.approx(10, abs=3)
+    assert found.gain("cat1", "away", "paper") is None
+    assert all(row.row_error > 0 for row in found.rows)
+
+
+def test_holms_adjustment_is_within_a_kind_and_selection_and_leaves_the_source_out():
+    def row(kind, data_set, selection, mean):
+        return ContrastRow(kind, ARMS[1], data_set, selection, "cat1", Contrast(mean, 1.0, 5.0, 6, 6, "t"))
+
+    rows = [
+        row(GAIN, "home", "paper", 9.0),
+        row(GAIN, "away", "paper", 3.0),
+        row(GAIN, "away", "paper", 4.0),
+        row(GAIN, "away", "holdout", 3.0),
+        row("over floor", "away", "paper", 3.0),
+        ContrastRow(GAIN, ARMS[2], "away", "paper", "cat1", Contrast(9.0, None, None, 5, 1, "", "one replicate")),
+    ]
+    p = [each.contrast.p for each in rows]
+    found = [each.p_holm for each in adjusted(rows, DATA_SETS)]
+    assert found == [None, pytest.approx(max(2 * p[2], p[1])), pytest.approx(2 * p[2]), p[3], p[4], None]
+
+
+def test_means_that_are_level_with_the_best_are_bold_and_those_without_an_interval_are_not():
+    near = replicates(SINGLE, 50.1, draw=3)
+    assert best_arms({"one": replicates(SINGLE, 50, draw=1), "near": near, "far": replicates(SINGLE, 40)}) in (
+        ["one", "near"],
+        ["near", "one"],
+    )
+    assert ttest_rel(*([r.accuracy for r in x] for x in (near, replicates(SINGLE, 50, draw=1)))).pvalue > 0.05
+    assert best_arms({"one": replicates(SINGLE, 50), "high": replicates([(0, 1)], 90)}) == ["one"]
+    assert best_arms({"one": replicates([(0,)], 50)}) == []
+    assert compared().best == {("cat2", "home", "paper"), ("cat2", "away", "paper")}
+
+
+def test_notes_say_which_arms_have_no_interval_and_which_are_two_samples():
+    found = said(compared())
+    assert found[1:] == ["cat5: no interval over seeds (one replicate)."]
+    other = said(compared(cat2=replicates([(7, 8), (9, 10), (11, 12)], 60)))
+    assert "cat2 and cat1 share too few seeds for pairs and are compared as two samples." in other
+
+
+def test_the_section_has_a_line_for_each_arm():
+    found = contrast_section(compared(), DATA_SETS, "paper")
+    assert [column.title for column in found.columns] == ["method", "seeds", "n", "Home", "Away"]
+    cells = [[value.shown() for value in row] for row in found.rows]
+    assert [line[0].text for line in cells] == ["cat2", "cat5"]
+    assert "p" not in cells[0][3].aside and ", p " in cells[0][4].aside, "no adjusted p on the source"
+    assert cells[1][4].aside.startswith("rows ± ")
+    alone = comparisons({("cat1", "away", "paper"): replicates(SINGLE, 50)}, {}, ARMS[:1], DATA_SETS[1:], "cat1")
+    assert contrast_section(alone, DATA_SETS, "paper") is None and said(alone) == []
+
+
+# --- the baseline in a config ---
+
+
+def test_the_baseline_is_the_first_row_or_the_one_that_is_named():
+    made = study()
+    assert [made.table_params.baseline(TableKey(name)) for name in ("table2", "table1")] == ["cat1", "cat1"]
+    arms = ["cat1", {"name": "wide", "members": 1, "steps": 6, "backbone": "wide"}]
+    made = study(baseline="cat2", table1={"baseline": "wide", "arms": arms})
+    assert [made.table_params.baseline(TableKey(name)) for name in ("table2", "table1")] == ["cat2", "wide"]
+
+
+@pytest.mark.parametrize("block", [{"baseline": "cat9"}, {"table1": {"baseline": "copies", "arms": ["cat1"]}}])
+def test_a_baseline_has_to_be_a_row(block):
+    with pytest.raises(UserError, match="baseline.* is not one of the rows"):
+        study(**block)

@@ -1,0 +1,280 @@
+"""Contrasts of a table: each arm minus its baseline, in long form, and what readers are shown of them.
+
+A row is of a kind, an arm, a data set and a selection. Kind `gain` is the arm's accuracy minus the baseline's; rows of other
+kinds can stand beside it. Holm's adjustment is made within a kind and selection, over all data sets but those that backbones
+were pretrained on.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from workflow_scripts.timecat.measures.contrasts import (
+    UNPAIRED,
+    Contrast,
+    Replicate,
+    contrast,
+    holm,
+    pairs,
+    row_error,
+    seed_error,
+)
+from workflow_scripts.timecat.tables.columns import METHOD
+from workflow_scripts.timecat.tables.model import Arm, DataSet
+from workflow_scripts.timecat.tables.table import (
+    Column,
+    Count,
+    Numbers,
+    Phrase,
+    Section,
+    Shown,
+    Table,
+    Term,
+    Text,
+    Value,
+    listed,
+    printed,
+    section_of,
+    table_of,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Place: TypeAlias = tuple[str, str, str]  # names of arm and data set, and selection
+Accuracies: TypeAlias = Mapping[Place, Sequence[Replicate]]
+Hits: TypeAlias = (
+    "Mapping[Place, npt.NDArray[np.bool_]]"  # whether each replicate is right on each row [replicates, rows]
+)
+
+GAIN = "gain"
+
+
+@dataclass(frozen=True)
+class ContrastRow:
+    """A contrast of an arm on a data set, under a selection.
+
+    baseline: the name of what it is compared with. row_error: standard error over evaluation rows. p_holm: adjusted p.
+    """
+
+    kind: str
+    arm: Arm
+    data_set: str
+    selection: str
+    baseline: str
+    contrast: Contrast
+    row_error: float | None = None
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What a table compares: contrasts with the baseline, and the cells that are not distinguishable from the best.
+
+    best: of each data set and selection, among the cells whose mean has an interval over seeds.
+    """
+
+    baseline: str
+    rows: Sequence[ContrastRow]
+    best: frozenset[Place]
+
+    def gain(self, arm: str, data_set: str, selection: str) -> ContrastRow | None:
+        """Return the contrast of an arm with the baseline; None of the baseline itself."""
+        where = GAIN, arm, data_set, selection
+        return next((row for row in self.rows if (row.kind, row.arm.name, row.data_set, row.selection) == where), None)
+
+
+NOTHING = Comparisons("", (), frozenset())  # where a table has one arm, or is not compared
+
+
+def comparisons(
+    accuracies: Accuracies, hits: Hits, arms: Sequence[Arm], data_sets: Sequence[DataSet], baseline: str
+) -> Comparisons:
+    """Return what a table compares. accuracies, hits: of every arm on every data set, under all selections."""
+    selections = dict.fromkeys(selection for _, _, selection in accuracies)
+    rows = [
+        _gain(accuracies, hits, arm, (data_set.name, selection), baseline)
+        for selection in selections
+        for arm in arms
+        if arm.name != baseline
+        for data_set in data_sets
+    ]
+    best = [
+        (arm, data_set.name, selection)
+        for data_set in data_sets
+        for selection in selections
+        for arm in best_arms({arm.name: accuracies[arm.name, data_set.name, selection] for arm in arms})
+    ]
+    return Comparisons(baseline, adjusted(rows, data_sets), frozenset(best))
+
+
+def _gain(accuracies: Accuracies, hits: Hits, arm: Arm, where: tuple[str, str], baseline: str) -> ContrastRow:
+    own, others = (arm.name, *where), (baseline, *where)
+    found = pairs([each.seeds for each in accuracies[own]], [each.seeds for each in accuracies[others]])
+    error = row_error(hits[own], hits[others], found)
+    return ContrastRow(GAIN, arm, *where, baseline, contrast(accuracies[own], accuracies[others]), error)
+
+
+def adjusted(rows: Sequence[ContrastRow], data_sets: Iterable[DataSet]) -> list[ContrastRow]:
+    """Return rows with p-values that are adjusted for their number, within each kind and selection; none on the source."""
+    sources = {data_set.name for data_set in data_sets if data_set.in_distribution}
+    families: dict[tuple[str, str], dict[int, float]] = {}
+    for i, row in enumerate(rows):
+        if row.contrast.p is not None and row.data_set not in sources:
+            families.setdefault((row.kind, row.selection), {})[i] = row.contrast.p
+    found = {i: p for family in families.values() for i, p in zip(family, holm(list(family.values())))}
+    return [replace(row, p_holm=found.get(i)) for i, row in enumerate(rows)]
+
+
+def best_arms(accuracies: Mapping[str, Sequence[Replicate]]) -> list[str]:
+    """Return the arm with the highest mean and those whose contrast with it has an interval that holds zero.
+
+    Only arms whose own mean has an interval count: no seed is in all of its replicates.
+    """
+    import numpy as np
+
+    means = {}
+    for arm, replicates in accuracies.items():
+        values = np.array([each.accuracy for each in replicates])
+        if seed_error(values, [each.seeds for each in replicates]).variance is not None:
+            means[arm] = float(values.mean())
+    if not means:
+        return []
+    first = max(means, key=means.__getitem__)
+    return [arm for arm in means if arm == first or _is_level(contrast(accuracies[first], accuracies[arm]))]
+
+
+def _is_level(found: Contrast) -> bool:
+    ends = found.interval
+    return found.mean == 0 if ends is None else ends[0] <= 0
+
+
+# --- the long form ---
+
+
+def contrast_records(rows: Sequence[ContrastRow]) -> Table:
+    """Return the table for a CSV."""
+    columns: list[Column[ContrastRow]] = [
+        Column("", ("kind",), lambda row: Text(row.kind)),
+        Column("", ("arm",), lambda row: Text(row.arm.name)),
+        Column("", ("data_set",), lambda row: Text(row.data_set)),
+        Column("", ("selection",), lambda row: Text(row.selection)),
+        Column("", ("baseline",), lambda row: Text(row.baseline)),
+        Column("", ("mean", "low", "high", "se", "df"), lambda row: Numbers(_estimate(row.contrast), ".3f")),
+        Column("", ("p", "p_holm"), lambda row: Numbers((row.contrast.p, row.p_holm), ".4g")),
+        Column("", ("seeds",), lambda row: Count(row.contrast.seeds)),
+        Column("", ("replicates",), lambda row: Count(row.contrast.replicates)),
+        Column("", ("row_se",), lambda row: Numbers((row.row_error,), ".3f")),
+        Column("", ("interval",), lambda row: Text(row.contrast.method)),
+        Column("", ("no_interval_because",), lambda row: Text(row.contrast.reason)),
+    ]
+    return table_of(columns, rows)
+
+
+def _estimate(found: Contrast) -> tuple[float | None, ...]:
+    return (found.mean, *(found.interval or (None, None)), found.error, found.degrees)
+
+
+# --- for readers ---
+
+
+@dataclass(frozen=True)
+class Compared(Value):
+    """A contrast as readers see it: the mean, and in parentheses its interval and p; without them, the error over rows."""
+
+    row: ContrastRow
+
+    def fields(self) -> tuple[str, ...]:
+        return (printed(self.row.contrast.mean, ".3f"),)
+
+    def shown(self) -> Shown:
+        found = self.row.contrast
+        mean = printed(found.mean, "+.2f")
+        if found.interval is None:
+            error = printed(self.row.row_error, ".2f")
+            return Shown(mean, aside=f"rows ± {error}" if error else "")
+        ends = " to ".join(printed(end, "+.2f") for end in found.interval)
+        return Shown(mean, aside=ends + (f", p {_p_text(self.row.p_holm)}" if self.row.p_holm is not None else ""))
+
+
+def _p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The contrasts of an arm by data set, under a selection."""
+
+    arm: Arm
+    by_data_set: dict[str, ContrastRow]
+
+    @property
+    def seeds(self) -> str:
+        return _range([row.contrast.seeds for row in self.by_data_set.values()])
+
+    @property
+    def replicates(self) -> str:
+        return _range([row.contrast.replicates for row in self.by_data_set.values()])
+
+
+def _range(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def contrast_section(found: Comparisons, data_sets: Sequence[DataSet], selection: str) -> Section | None:
+    """Return the gains under a selection for readers: a line per arm, a column per data set; None of a single arm."""
+    by_arm: dict[str, dict[str, ContrastRow]] = {}
+    for row in found.rows:
+        if (row.kind, row.selection) == (GAIN, selection):
+            by_arm.setdefault(row.arm.name, {})[row.data_set] = row
+    if not by_arm:
+        return None
+    lines = [_Line(next(iter(of.values())).arm, of) for of in by_arm.values()]
+    columns: list[Column[_Line]] = [
+        METHOD,
+        Column("seeds", (), lambda line: Text(line.seeds)),
+        Column("n", (), lambda line: Text(line.replicates)),
+    ]
+    columns += [_of_data_set(data_set) for data_set in data_sets]
+    section = section_of(columns, lines, "contrasts", selection, f"accuracy minus that of {found.baseline}, in points")
+    return replace(section, columns=tuple(columns))
+
+
+def _of_data_set(data_set: DataSet) -> Column[_Line]:
+    return Column(
+        data_set.title,
+        (),
+        lambda line: Compared(line.by_data_set[data_set.name]),
+        mark="in distribution" if data_set.in_distribution else "",
+    )
+
+
+def contrast_notes(found: Comparisons) -> tuple[Phrase, ...]:
+    """Return what a reader has to know of contrasts: how intervals are made, and which arms have none or are not paired."""
+    gains = [row for row in found.rows if row.kind == GAIN]
+    if not gains:
+        return ()
+    notes: list[Phrase] = [
+        (
+            "Contrasts are paired by seeds: an arm's replicate minus the baseline's mean over its seeds, so that they can differ "
+            "from the difference of two means. In parentheses: 95 % interval over seeds (delete-one-seed jackknife, t), and p of "
+            "the same t, adjusted by Holm's method over all arms and targets of a selection, the source left out. Without "
+            "an interval: ± the standard error over evaluation rows alone, which says nothing of other seeds.",
+        )
+    ]
+    for reason, names in _arms_by(gains, lambda row: row.contrast.reason).items():
+        notes.append((*listed(names), f": no interval over seeds ({reason})."))
+    unpaired = _arms_by(gains, lambda row: "two samples" if row.contrast.method == UNPAIRED else "")
+    said = " and ", Term(found.baseline), " share too few seeds for pairs and are compared as two samples."
+    return (*notes, *((*listed(names), *said) for names in unpaired.values()))
+
+
+def _arms_by(rows: Iterable[ContrastRow], reason: Callable[[ContrastRow], str]) -> dict[str, list[str]]:
+    """Return the names of arms by what ``reason`` says of their rows, where it says something."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if text := reason(row):
+            found.setdefault(text, {})[row.arm.name] = None
+    return {text: list(names) for text, names in found.items()}
