@@ -96,6 +96,8 @@ class Arms(Mapping[str, Arm]):
         replicate; it may have more replicates where the grid itself has ``most``."""
         if arm.transfer != "probe" or self._chains.trained_on(arm) != self._chains.trained_on(cell):
             return False
+        if arm.solver not in (None, self._config.probe.solver):
+            return False
         found, wanted = self.checkpoints_of(arm), self.checkpoints_of(cell)
         return found == wanted or (most is not None and found[: len(wanted)] == wanted)
 
