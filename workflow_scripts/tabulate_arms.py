@@ -3,6 +3,7 @@
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.runtime.command import log, log_start_up, run
 from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_rows, accuracy_table
+from workflow_scripts.timecat.tables.convergence import convergence_of
 from workflow_scripts.timecat.tables.figures.arms import arms_figure
 from workflow_scripts.timecat.tables.options import PROBES, table_parser, write_figure
 from workflow_scripts.timecat.tables.parameters import with_parameters
@@ -21,12 +22,15 @@ def main() -> None:
 
     log_start_up()
     arms = with_parameters(given.arms, given.image_size)
-    rows = accuracy_rows(read_probes(given.probes, given.cells, arms, given.data_sets), arms, given.data_sets)
-    table = accuracy_table(rows, given.data_sets, given.table)
+    probes = read_probes(given.probes, given.cells, arms, given.data_sets)
+    rows = accuracy_rows(probes, arms, given.data_sets)
+    convergence = convergence_of(probes, arms, given.data_sets)
+    table = convergence.in_table(accuracy_table(rows, given.data_sets, given.table))
     write_figure(given.svg, lambda: arms_figure(rows, given.data_sets, given.style))
     write_bytes(given.tex, tex_text(table).encode())
     write_bytes(given.markdown, markdown_text(table).encode())
-    write_bytes(given.csv, csv_text(accuracy_records(rows, given.data_sets)).encode())
+    records = convergence.in_records(accuracy_records(rows, given.data_sets))
+    write_bytes(given.csv, csv_text(records).encode())
     log(f"{len(rows)} arms on {len(given.data_sets)} data sets: {given.csv}")
 
 

@@ -18,11 +18,11 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.files import EVALUATION, training_file
 from workflow_scripts.timecat.features.reader import OnDisk
 from workflow_scripts.timecat.probing import job, lbfgs, regression
-from workflow_scripts.timecat.probing.objective import CONVERGED
 from workflow_scripts.timecat.probing.probe import Machine, probe_replicate
 from workflow_scripts.timecat.probing.protocol import Regression
 from workflow_scripts.timecat.probing.regression import regress_replicate
 from workflow_scripts.timecat.probing.saved_heads import HeadsFile
+from workflow_scripts.timecat.tables.convergence import CONVERGED
 
 GRID = (1e-3, 1e-4, 1e-1)
 PROTOCOL = Regression(solver="lbfgs", batch_norm=True, weight_decays=GRID)

@@ -180,6 +180,8 @@ def test_an_arm_may_have_a_solver_of_its_own():
     }
     assert checkpoints("by_sgd", made) == checkpoints("cat1", made)
     assert made.arms.grid[1, 8].name == "cat1", "not the arm whose probe is another"
+    converged, by_sgd = json.loads(made.table_params.rows(TableKey("controls")))
+    assert (converged["solver"], by_sgd["converged"]) == ("lbfgs", "cat1") and "solver" not in by_sgd
     usual = study(controls=controls)
     assert usual.params.probe(CellKey("cues", "digits", "by_sgd")) == usual.params.probe(
         CellKey("cues", "digits", "cat1")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # What the table's columns are called: these, and for each data set its name with and without each of the endings.
 TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
-TABLE_ENDINGS = ("_std", "_holdout", "_published")
+TABLE_ENDINGS = ("_std", "_holdout", "_published", "_gradient", "_from_converged", "_converged", "_edge")
 
 
 def check_names(config: "Config") -> None:

@@ -100,7 +100,7 @@ class PlannedStudy:
         rows, width = self.rows[data_set], self._width(arm)
         trained, evaluated = 2 * rows.train - rows.heldout, rows.evaluation + rows.heldout
         of_a_row = 2 * self.weight_decays(data_set) * rows.classes * width
-        if (self.study.arms[arm].solver or self.study.config.probe.solver) == "lbfgs":
+        if self.study.arms.solver(self.study.arms[arm]) == "lbfgs":
             trained *= len(self.study.data_sets.view_names(data_set))
             operations = of_a_row * ((2.0 * SEARCHES + 1) * trained + evaluated) + 2.0 * trained * width**2
         else:

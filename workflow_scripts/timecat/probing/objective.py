@@ -22,8 +22,6 @@ from workflow_scripts.timecat.features.memory import evaluation_chunk
 from workflow_scripts.timecat.probing.heads import BN_EPS, StackedHeads
 from workflow_scripts.timecat.probing.training_rows import Piece
 
-CONVERGED = 1e-4  # a relative gradient up to this counts as converged
-
 
 class Gradients:
     """The gradients of heads, as sums over the rows that are added. The heads are read and not changed.
