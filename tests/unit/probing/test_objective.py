@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from tests.references.heads import ReferenceHeads
 from workflow_scripts.timecat.probing.heads import StackedHeads
-from workflow_scripts.timecat.probing.objective import Gradients, relative_gradients
+from workflow_scripts.timecat.probing.objective import heads_of, relative_gradients
 
 CLASSES, DIMENSION = 5, 7
 GRID = (1e-3, 0.1)
@@ -40,7 +40,7 @@ def length(model, objective):
 def test_equals_torchs_gradient_of_the_objective_of_sgd(batch_norm):
     heads, twin = (trained(kind, batch_norm) for kind in (StackedHeads, ReferenceHeads))
     x, y = rows(seed=9)
-    (found,) = relative_gradients([Gradients(heads, GRID, by_sgd=True)], [(x[:50], y[:50]), (x[50:], y[50:])])
+    found = relative_gradients(heads_of(heads), GRID, [(x[:50], y[:50]), (x[50:], y[50:])], by_sgd=True)
     for model, decay, one in zip(twin.models, GRID, found):
         model = model.double().eval()
         linear = model[-1]
@@ -58,7 +58,7 @@ def test_the_objective_of_lbfgs_penalises_weights_alone_and_has_no_affine():
     heads.gamma.fill_(1)
     heads.beta.zero_()
     x, y = rows(seed=9)
-    (found,) = relative_gradients([Gradients(heads, GRID, by_sgd=False)], [(x, y)])
+    found = relative_gradients(heads_of(heads), GRID, [(x, y)], by_sgd=False)
     x_hat = ((x - heads.running_mean) / (heads.running_var + 1e-5).sqrt()).double()
     for head, decay in enumerate(GRID):
         lengths = []
@@ -71,7 +71,7 @@ def test_the_objective_of_lbfgs_penalises_weights_alone_and_has_no_affine():
 
 def test_heads_train_on_as_if_nothing_had_been_measured():
     measured, other = (trained(StackedHeads, batch_norm=True) for _ in range(2))
-    relative_gradients([Gradients(measured, GRID, by_sgd=True)], [rows(seed=9)])
+    relative_gradients(heads_of(measured), GRID, [rows(seed=9)], by_sgd=True)
     for heads in (measured, other):
         heads.train_step(*rows(seed=10), 0.3)
     x, _ = rows(seed=11)
@@ -86,5 +86,5 @@ def test_it_falls_to_zero_at_a_minimum():
     found = []
     for _ in range(300):
         heads.train_step(x, y, 0.5)
-        found.append(float(relative_gradients([Gradients(heads, [0.1], by_sgd=True)], [(x, y)])[0][0]))
+        found.append(float(relative_gradients(heads_of(heads), [0.1], [(x, y)], by_sgd=True)[0]))
     assert found[0] > 0.1 and found[-1] < 1e-4

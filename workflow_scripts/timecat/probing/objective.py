@@ -18,82 +18,94 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from workflow_scripts.timecat.features.memory import evaluation_chunk
 from workflow_scripts.timecat.probing.heads import BN_EPS, StackedHeads
+from workflow_scripts.timecat.probing.saved_heads import SavedHead
 from workflow_scripts.timecat.probing.training_rows import Piece
 
 
-class Gradients:
-    """The gradients of heads, as sums over the rows that are added. The heads are read and not changed.
+def relative_gradients(
+    heads: Sequence[SavedHead], weight_decays: Sequence[float], rows: Iterable[Piece], by_sgd: bool
+) -> npt.NDArray[np.float64]:
+    """Length of each head's gradient relative to that at zero weights, float64 [heads], from one pass over the rows.
 
-    weight_decays: of the heads, in order. by_sgd: whose objective it is.
+    heads: on the device of the rows; those that share a batch norm's statistics share the tensor. by_sgd: whose objective it is.
     """
-
-    def __init__(self, heads: StackedHeads, weight_decays: Sequence[float], by_sgd: bool) -> None:
-        self.heads, self._weight_decays, self._by_sgd = heads, weight_decays, by_sgd
-        self._zero = _CrossEntropy(heads)
-        self._sums = [_CrossEntropy(heads) for _ in weight_decays]
-        self._rows = 0
-
-    def add(self, x: torch.Tensor, labels: torch.Tensor) -> None:
-        """Add rows: features float32 [m, D] and labels int64 [m]."""
-        heads, C = self.heads, self.heads.classes
-        x_hat = normalised(x, heads.running_mean, heads.running_var) if heads.batch_norm else x
-        onehot = F.one_hot(labels, C).to(x_hat.dtype)  # [m, C]
-        logits = heads.logits(x)
-        self._zero.add(1 / C - onehot, x_hat)
-        # A head has its own products, of operands that are tensors of their own: their bits do not depend on the others.
-        for head, sums in enumerate(self._sums):
-            sums.add(torch.softmax(logits[:, head], 1) - onehot, x_hat)
-        self._rows += len(labels)
-
-    def relative(self) -> npt.NDArray[np.float64]:
-        """Length of each head's gradient relative to that at zero weights, [H]."""
-        zero = _length(*self._zero.mean(self._rows))
-        return np.array([_length(*self._gradient(head)) / zero for head in range(self.heads.heads)])
-
-    def _gradient(self, head: int) -> list[torch.Tensor]:
-        heads, decay = self.heads, self._weight_decays[head]
-        W, b = heads.W[head].double(), heads.b[head].double()
-        dW, db = self._sums[head].mean(self._rows)
-        if not self._by_sgd:
-            return [dW + decay * W, db]
-        if not heads.batch_norm:
-            return [dW + decay * W, db + decay * b]
-        gamma, beta = heads.gamma[head].double(), heads.beta[head].double()
-        dW_of_head = dW * gamma + torch.outer(db, beta)
-        return [dW_of_head + decay * W, db + decay * b, (W * dW).sum(0), db @ W]
+    sums = [_CrossEntropy(head.weight) for head in heads]
+    statistics = {id(head.running_mean): head for head in heads}
+    at_zero = {key: _CrossEntropy(head.weight) for key, head in statistics.items()}
+    count = 0
+    for x, labels in rows:
+        for key, first in statistics.items():
+            x_hat = x
+            if first.running_mean is not None and first.running_var is not None:
+                x_hat = normalised(x, first.running_mean, first.running_var)
+            at_zero[key].add(x_hat.new_full((len(first.weight), len(x)), 1 / len(first.weight)), x_hat, labels)
+            # A head has its own products, of operands that are tensors of their own: no bit depends on the other heads.
+            for head, own in zip(heads, sums):
+                if id(head.running_mean) == key:
+                    W, b = _folded(head)
+                    own.add(torch.softmax(torch.addmm(b.unsqueeze(1), W, x_hat.T), 0), x_hat, labels)
+        count += len(labels)
+        del x, x_hat  # before the next rows are read
+    zero = {key: _length(own.mean(count)) for key, own in at_zero.items()}
+    return np.array(
+        [
+            _length(_gradient(head, decay, own.mean(count), by_sgd)) / zero[id(head.running_mean)]
+            for head, decay, own in zip(heads, weight_decays, sums, strict=True)
+        ]
+    )
 
 
 class _CrossEntropy:
     """Sums over rows of the cross entropy's gradient by W and b of the product W x̂ + b."""
 
-    def __init__(self, heads: StackedHeads) -> None:
-        self._dW = heads.W.new_zeros(heads.classes, heads.dim)
-        self._db = heads.W.new_zeros(heads.classes, dtype=torch.float64)
+    def __init__(self, W: torch.Tensor) -> None:
+        self._dW = torch.zeros_like(W, memory_format=torch.contiguous_format)
+        self._db = W.new_zeros(len(W), dtype=torch.float64)
 
-    def add(self, delta: torch.Tensor, x_hat: torch.Tensor) -> None:
-        """Add rows: softmax minus onehot [m, C], and x̂ [m, D]."""
-        torch.addmm(self._dW, delta.T, x_hat, out=self._dW)
-        self._db += delta.sum(0, dtype=torch.float64)
+    def add(self, p: torch.Tensor, x_hat: torch.Tensor, labels: torch.Tensor) -> None:
+        """Add rows: probabilities [C, m], which are overwritten, x̂ [m, D] and labels int64 [m]."""
+        delta = p.scatter_add_(0, labels.unsqueeze(0), p.new_full((1, 1), -1.0).expand(1, len(labels)))
+        torch.addmm(self._dW, delta, x_hat, out=self._dW)
+        self._db += delta.sum(1, dtype=torch.float64)
 
-    def mean(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def mean(self, rows: int) -> list[torch.Tensor]:
         """The gradient of the mean, float64 [C, D] and [C]."""
-        return self._dW.double() / rows, self._db / rows
+        return [self._dW.double().div_(rows), self._db / rows]
 
 
-def _length(*parts: torch.Tensor) -> float:
+def _folded(head: SavedHead) -> tuple[torch.Tensor, torch.Tensor]:
+    """W' and b' of a head, in which its affine is folded (see heads)."""
+    W, b = head.weight.clone(), head.bias.clone()
+    if head.gamma is not None and head.beta is not None:
+        b += W @ head.beta
+        W *= head.gamma
+    return W, b
+
+
+def _gradient(head: SavedHead, decay: float, of_product: list[torch.Tensor], by_sgd: bool) -> list[torch.Tensor]:
+    """The parts of a head's gradient, from the cross entropy's by W and b of the product, which are overwritten."""
+    W, b, (dW, db), affine = head.weight.double(), head.bias.double(), of_product, []
+    if by_sgd and head.gamma is not None and head.beta is not None:
+        affine = [(W * dW).sum(0), db @ W]
+        dW.mul_(head.gamma.double()).addr_(db, head.beta.double())
+    return [dW.add_(W, alpha=decay), db + decay * b if by_sgd else db, *affine]
+
+
+def _length(parts: list[torch.Tensor]) -> float:
     return math.hypot(*(float(part.norm()) for part in parts))
 
 
-def relative_gradients(gradients: Sequence[Gradients], rows: Iterable[Piece]) -> list[npt.NDArray[np.float64]]:
-    """What each of the gradients is relative to that at zero weights, from one pass over the rows."""
-    for features, labels in rows:
-        for own in gradients:
-            chunk = evaluation_chunk(own.heads.classes)
-            for x, y in zip(features.split(chunk), labels.split(chunk)):
-                own.add(x, y)
-    return [own.relative() for own in gradients]
+def heads_of(heads: StackedHeads) -> list[SavedHead]:
+    """Views of stacked heads, one by one."""
+    found = []
+    for index in range(heads.heads):
+        own = {"weight": heads.W[index], "bias": heads.b[index]}
+        if heads.batch_norm:
+            own |= {"gamma": heads.gamma[index], "beta": heads.beta[index]}
+            own |= {"running_mean": heads.running_mean, "running_var": heads.running_var}
+        found.append(SavedHead(**own))
+    return found
 
 
 def normalised(x: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ from workflow_scripts.timecat.features.files import EVALUATION, HELDOUT, Tables,
 from workflow_scripts.timecat.features.memory import GATHERED_BATCHES, evaluation_chunk
 from workflow_scripts.timecat.features.reader import InMemory, Pieces, Table
 from workflow_scripts.timecat.probing.heads import StackedHeads, StepSums, initial_weight
-from workflow_scripts.timecat.probing.objective import Gradients, relative_gradients
+from workflow_scripts.timecat.probing.objective import heads_of, relative_gradients
 from workflow_scripts.timecat.probing.protocol import Protocol
 from workflow_scripts.timecat.probing.saved_heads import BestHead, SavedHead, saved_head
 from workflow_scripts.timecat.probing.scoring import DataSet, Epochs, Report, Scores, gathered, report, row_scores
@@ -184,16 +184,16 @@ def probe_replicate(
     view = None
     where = f"features {', '.join(map(str, folders))}"
     found = report(replicate, members, data, protocol.weight_decays, scores, where, block="probe")
-    last = saved_head(heads["full"], list(protocol.weight_decays).index(found.selected["holdout"].weight_decay))
-    paper = best.of(found.selected["paper"])
+    paper, (decay, epoch, _) = best.of(found.selected["paper"]), found.selected["paper"]
     heads = {"full": heads["full"]}  # let go of the others
-    seen = TrainingRows(tables, views[: protocol.epochs], fits["full"], data.train_labels, device)
-    decay, epoch, _ = found.selected["paper"]
-    ends = Gradients(heads["full"], protocol.weight_decays, by_sgd=True)
-    at_ends, (at_best,) = relative_gradients([ends, Gradients(paper.stacked(device), [decay], by_sgd=True)], seen)
+    del weight
+    seen = TrainingRows(tables, views[: protocol.epochs], fits["full"], data, device)
+    ends, decays = heads_of(heads["full"]), [*protocol.weight_decays, decay]
+    *at_ends, at_best = relative_gradients([*ends, paper.on(device)], decays, seen, by_sgd=True)
     gradients = {(decay, epoch): float(at_best)}
-    gradients |= {(decay, protocol.epochs): float(each) for decay, each in zip(protocol.weight_decays, at_ends)}
+    gradients |= {(own, protocol.epochs): float(each) for own, each in zip(protocol.weight_decays, at_ends)}
     metrics = with_gradients(found.metrics, gradients)
+    last = saved_head(heads["full"], list(protocol.weight_decays).index(found.selected["holdout"].weight_decay))
     return Probe(**vars(found) | {"metrics": metrics}, heads={"paper": paper, "holdout": last})
 
 

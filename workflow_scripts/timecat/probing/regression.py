@@ -18,15 +18,15 @@ import torch
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.files import EVALUATION, HELDOUT, Tables, check_features
-from workflow_scripts.timecat.features.memory import RESERVED_BYTES, stacked_bytes
+from workflow_scripts.timecat.features.memory import RESERVED_BYTES, evaluation_chunk, stacked_bytes
 from workflow_scripts.timecat.probing.heads import StackedHeads
 from workflow_scripts.timecat.probing.lbfgs import HISTORY, Solution, Solver
-from workflow_scripts.timecat.probing.objective import Gradients, normalised, relative_gradients
+from workflow_scripts.timecat.probing.objective import heads_of, normalised, relative_gradients
 from workflow_scripts.timecat.probing.probe import Machine, Probe, evaluate, file_rows, with_gradients
 from workflow_scripts.timecat.probing.protocol import Regression
 from workflow_scripts.timecat.probing.saved_heads import saved_head
 from workflow_scripts.timecat.probing.scoring import DataSet, Epochs, Scores, gathered, report, row_scores
-from workflow_scripts.timecat.probing.training_rows import PIECE, Piece, TrainingRows
+from workflow_scripts.timecat.probing.training_rows import Piece, TrainingRows
 from workflow_scripts.timecat.runtime import command
 
 
@@ -42,7 +42,7 @@ class Standardisation:
 
 
 def standardisation(rows: Iterable[Piece], batch_norm: bool) -> Standardisation:
-    """Mean and variance of rows. Without batch norm they are centred for the search, which ``heads_of`` takes back."""
+    """Mean and variance of rows. Without batch norm they are centred for the search, which ``stacked`` takes back."""
     total, count = torch.zeros((), dtype=torch.float64), 0
     for x, _ in rows:
         total, count = total.to(x.device) + x.sum(0, dtype=torch.float64), count + len(x)
@@ -55,7 +55,7 @@ def standardisation(rows: Iterable[Piece], batch_norm: bool) -> Standardisation:
     return Standardisation(mean.float(), (squares / count).float())
 
 
-def heads_of(
+def stacked(
     solutions: Sequence[Solution], standard: Standardisation, weight_decays: Sequence[float], device: str
 ) -> StackedHeads:
     """Solutions as heads, in the order of the weight decays."""
@@ -97,7 +97,7 @@ class Fits:
                 f"{name}, weight decay {weight_decay:g}: {solution.steps} steps, relative gradient "
                 f"{solution.relative_gradient:.1e}"
             )
-        heads = heads_of([found[decay] for decay in decays], standard, decays, self._device)
+        heads = stacked([found[decay] for decay in decays], standard, decays, self._device)
         score = gathered(row_scores(heads.logits(x), labels) for x, labels in rows)
         return heads, replace(score, predicted=None, probability=None)
 
@@ -135,14 +135,14 @@ def regress_replicate(
     rows: TrainingRows | None = None
     for name, (split, file, labels) in evaluated.items():
         rows = None  # let go of its view before the same is read again: a view may fill most of the memory
-        rows = TrainingRows(tables, views, wanted[name], data.train_labels, machine.device)
+        rows = TrainingRows(tables, views, wanted[name], data, machine.device)
         heads, trained = fits.fit(name, rows)
         score = evaluate(heads, tables.read(file), labels, machine.device)
         if name != "full":  # only what the full fit predicts is reported
             score = replace(score, predicted=None, probability=None)
         scores[name] = [{"train": trained, split: score}]
         if name == "full":
-            (gradients,) = relative_gradients([Gradients(heads, protocol.weight_decays, by_sgd=False)], rows)
+            gradients = relative_gradients(heads_of(heads), protocol.weight_decays, rows, by_sgd=False)
 
     decays = list(protocol.weight_decays)
     where = f"features {', '.join(map(str, folders))}"
@@ -161,7 +161,7 @@ def device_bytes(heads: int, classes: int, dim: int) -> int:
     """
     search = classes * dim * (4 * (2 * HISTORY + 10) + 8 * 2)
     solutions = classes * dim * 4 * 2 * heads
-    piece = PIECE * (16 * dim + 16 * classes)
+    piece = evaluation_chunk(classes) * (16 * dim + 16 * classes)
     return max(search, 40 * dim * dim) + solutions + piece + stacked_bytes(heads, classes, dim) * 2
 
 

@@ -8,18 +8,17 @@ import numpy.typing as npt
 import torch
 
 from workflow_scripts.timecat.features.files import Tables, training_file
+from workflow_scripts.timecat.features.memory import evaluation_chunk
 from workflow_scripts.timecat.features.reader import Pieces, Table
-
-# Sums over rows are sums over these pieces, wherever features are kept. Small enough to stay in a processor's cache.
-PIECE = 2048
+from workflow_scripts.timecat.probing.scoring import DataSet
 
 Piece = tuple[torch.Tensor, torch.Tensor]  # features float32 [m, D], labels int64 [m]
 
 
 class TrainingRows:
-    """The rows of one fit, view after view.
+    """The rows of one fit, view after view, in the same pieces wherever features are kept.
 
-    views: their names. wanted: bool [rows of a view], the fit's. labels: int64 [rows of a view]. device: where pieces go.
+    views: their names. wanted: bool [rows of a view], the fit's. data: whose labels they have. device: where pieces go.
     """
 
     def __init__(
@@ -27,11 +26,12 @@ class TrainingRows:
         tables: Tables,
         views: Sequence[str],
         wanted: npt.NDArray[np.bool_],
-        labels: npt.NDArray[np.int64],
+        data: DataSet,
         device: torch.device | str,
     ) -> None:
         self._tables, self._views, self._device = tables, views, device
-        self._order, self._labels = np.flatnonzero(wanted), torch.from_numpy(labels)
+        self._order, self._labels = np.flatnonzero(wanted), torch.from_numpy(data.train_labels)
+        self._size = evaluation_chunk(data.classes)
         self._table: Table | None = tables.read(training_file(views[0])) if len(views) == 1 else None
         self.dimension = tables.dimension
 
@@ -43,7 +43,7 @@ class TrainingRows:
         for view in self._views:
             table = self._table or self._tables.read(training_file(view))
             rows = len(self._order)
-            pieces = Pieces(min(PIECE, rows - start) for start in range(0, rows, PIECE))
+            pieces = Pieces(min(self._size, rows - start) for start in range(0, rows, self._size))
             with closing(table.windows(self._order)) as windows:
                 for window in windows:
                     for x, numbers in pieces.of(window):
