@@ -114,8 +114,13 @@ def test_cells_that_have_not_converged_are_named_arm_by_arm(tmp_path):
 
 def test_a_head_whose_gradient_is_not_known_is_not_said_to_have_converged(tmp_path):
     """Selection paper takes the first of two equal epochs, whose gradient these metrics lack."""
-    lines, _, _ = table_of(tmp_path, cells(two_away={"epochs": 2}))
+    found = cells(two_away={"epochs": 2})
+    for line in found["two", "home"]:
+        if line["replicate"] == 1:
+            line["relative_gradient"] = None
+    lines, _, _ = table_of(tmp_path, found)
     assert (lines[1]["away_converged"], lines[1]["away_holdout_converged"]) == ("", "yes")
+    assert lines[1]["home_converged"] == "", "of one replicate alone it is known"
 
 
 def test_cells_far_from_the_converged_probe_are_named(tmp_path):
