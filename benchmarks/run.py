@@ -7,7 +7,7 @@ package has a ``section()``, which measures and returns its lines of the page.
 import argparse
 from pathlib import Path
 
-from benchmarks import dry_run, embedded_study, extraction, gpu, growth, loader, stacked_heads, table_cell
+from benchmarks import converged, dry_run, embedded_study, extraction, gpu, growth, loader, stacked_heads, table_cell
 from benchmarks.timing import machine
 from workflow_scripts.timecat.runtime.command import log
 
@@ -16,6 +16,7 @@ SECTIONS = {
     "embedded_study": embedded_study,
     "table_cell": table_cell,
     "stacked_heads": stacked_heads,
+    "converged": converged,
     "extraction": extraction,
     "loader": loader,
     "growth": growth,

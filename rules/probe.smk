@@ -3,7 +3,7 @@ Probes: batch norm and a linear layer on frozen, concatenated features. No image
 
 Input   the features of an arm's members on a data set, for every replicate, and the data set's indices (labels).
 Output  results/probes/{source}/{data_set}/{arm}.parquet              replicate, members, weight decay, fit, epoch, split,
-                                                                      top-1, top-5, loss
+                                                                      top-1, top-5, loss; how far last heads are from a minimum
         results/probes/{source}/{data_set}/{arm}.predictions.parquet  per evaluation row, by the selected heads
         results/probes/{source}/{data_set}/{arm}.heads.safetensors    the selected heads
 """

@@ -8,7 +8,7 @@ import os
 
 from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.probing import job
-from workflow_scripts.timecat.probing.protocol import Protocol
+from workflow_scripts.timecat.probing.protocol import any_protocol
 from workflow_scripts.timecat.runtime import command
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--train-index", required=True, help="Parquet with columns row, label, in data set order")
     parser.add_argument("--evaluation-index", required=True, help="the same of the evaluation split")
     parser.add_argument("--views", type=json_of(list[str]), required=True, help="training views, in epoch order")
-    parser.add_argument("--protocol", type=json_of(Protocol), required=True, help="the block probe")
+    parser.add_argument("--protocol", type=any_protocol, required=True, help="the block probe")
     parser.add_argument("--heldout", type=json_of(Heldout), required=True, help='{"seed": ..., "fraction": ...}')
     parser.add_argument("--torch-threads", type=int, required=True, help="can change the last bits of a number")
     parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")

@@ -1,16 +1,11 @@
 """Stage tabulate: probes of all (arm, data set) to the study's table (CSV, Markdown, LaTeX), contrasts, figure and metrics."""
 
-from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.probing.files import write_table
-from workflow_scripts.timecat.runtime.command import log, log_start_up, run
-from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_rows, accuracy_table
-from workflow_scripts.timecat.tables.contrasts import comparisons, contrast_records
+from workflow_scripts.timecat.runtime.command import log_start_up, run
+from workflow_scripts.timecat.tables import accuracy_job
 from workflow_scripts.timecat.tables.figures.accuracies import members_figure
-from workflow_scripts.timecat.tables.options import ACCURACIES, accuracies_parser, write_figure
-from workflow_scripts.timecat.tables.reading import metrics_table, read_hits, read_probes, selected_accuracies
-from workflow_scripts.timecat.tables.writers.csv import csv_text
-from workflow_scripts.timecat.tables.writers.markdown import markdown_text
-from workflow_scripts.timecat.tables.writers.tex import tex_text
+from workflow_scripts.timecat.tables.options import ACCURACIES, accuracies_parser
+from workflow_scripts.timecat.tables.reading import metrics_table
 
 
 def main() -> None:
@@ -18,19 +13,9 @@ def main() -> None:
     given = accuracies_parser(__doc__, (*ACCURACIES, "metrics")).parse_args()
 
     log_start_up()
-    probes = read_probes(given.probes, given.cells, given.arms, given.data_sets)
-    rows = accuracy_rows(probes, given.arms, given.data_sets)
-    accuracies = selected_accuracies(probes)
-    hits = read_hits(given.predictions, given.cells, accuracies)
-    compared = comparisons(accuracies, hits, given.arms, given.data_sets, given.baseline)
-    table = accuracy_table(rows, given.data_sets, compared=compared)
-    write_table(given.metrics, metrics_table(probes, given.arms))
-    write_figure(given.svg, lambda: members_figure(rows, given.data_sets, given.style, compared))
-    write_bytes(given.tex, tex_text(table).encode())
-    write_bytes(given.markdown, markdown_text(table).encode())
-    write_bytes(given.contrasts, csv_text(contrast_records(compared.rows)).encode())
-    write_bytes(given.csv, csv_text(accuracy_records(rows, given.data_sets)).encode())
-    log(f"{len(given.arms)} arms on {len(given.data_sets)} data sets: {given.csv}")
+    found = accuracy_job.read(given, given.arms)
+    write_table(given.metrics, metrics_table(found.probes, given.arms))
+    accuracy_job.write(given, found, members_figure)
 
 
 if __name__ == "__main__":

@@ -259,7 +259,7 @@ def test_several_gpus_of_a_job(paper, tmp_path):
 
 
 def test_on_a_cpu_every_job_takes_cores(tmp_path):
-    values = read("config") | {"limits": {"pretrain_gpus": 8, "workers": 2}}
+    values = read("short") | {"limits": {"pretrain_gpus": 8, "workers": 2}}
     plan = plan_of(values, tmp_path)
     assert plan.costs.is_cpu and plan.costs.unit == "core"
     taken = {job.rule: plan.costs.devices(job) for job in plan.jobs}

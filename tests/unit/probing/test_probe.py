@@ -181,7 +181,23 @@ def test_a_pass_over_a_view_serves_both_fits(folders, data, monkeypatch):
 
     monkeypatch.setattr(OnDisk, "windows", windows)
     probe_replicate(0, SEEDS, folders, VIEWS, data, PROTOCOL, Machine(memory=0))
-    assert rows == 3 * [TRAIN, EVALUATION, len(data.heldout)]
+    gradients = [TRAIN, TRAIN]  # at the end, of both views
+    assert rows == 3 * [TRAIN, EVALUATION, len(data.heldout)] + gradients
+
+
+def test_the_gradient_is_of_the_last_heads_and_of_the_one_that_paper_takes(folders, data):
+    protocol = replace(PROTOCOL, epochs=5, lr=1.0, lr_milestones=())
+    found = run(folders, data, protocol, VIEWS[:1])
+    paper = found.selected["paper"]
+    assert paper.epoch < 5
+    gradients = {
+        (row["fit"], row["split"], row["weight_decay"], row["epoch"]): row["relative_gradient"] for row in found.metrics
+    }
+    told = {where for where, value in gradients.items() if value is not None}
+    assert told == {("full", "train", decay, 5) for decay in protocol.weight_decays} | {("full", "train", *paper[:2])}
+    short = run(folders, data, replace(protocol, epochs=paper.epoch), VIEWS[:1])
+    (row,) = rows_of(short, fit="full", split="train", epoch=paper.epoch, weight_decay=paper.weight_decay)
+    assert row["relative_gradient"] == pytest.approx(gradients["full", "train", *paper[:2]], rel=1e-6)
 
 
 def test_the_initial_weight_differs_between_replicates_only(folders, data):
@@ -343,7 +359,8 @@ def test_the_stage_keeps_to_its_memory(tmp_path, folders, data, monkeypatch):
         return before(table, order)
 
     monkeypatch.setattr(OnDisk, "windows", windows)
-    for memory_gb, passes in ((1e-3, 0), (1e-9, 2 * 3 * 3)):  # two replicates, three epochs, three files
+    # Two replicates, three epochs, three files; and both views once more.
+    for memory_gb, passes in ((1e-3, 0), (1e-9, 2 * (3 * 3 + 2))):
         read.clear()
         options = command_line(tmp_path, folders, data, "one", memory_gb=memory_gb)
         monkeypatch.setattr(sys, "argv", ["probe", *options])

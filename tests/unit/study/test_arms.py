@@ -9,7 +9,7 @@ import yaml
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.study.wildcards import CheckpointKey, TableKey
+from workflow_scripts.timecat.study.wildcards import CellKey, CheckpointKey, TableKey
 
 STUDY = """
 backbone: small
@@ -168,6 +168,30 @@ def test_the_grid_uses_arms_that_are_the_same_and_makes_the_others():
     assert "grid2x8" in made.patterns["probed_arm"].split("|")
 
 
+def test_an_arm_may_have_a_solver_of_its_own():
+    controls = {"arms": ["cat1", {"name": "by_sgd", "members": 1, "steps": 8, "solver": "sgd"}]}
+    made = study(probe={"solver": "lbfgs", "weight_decays": [0.1, 0.01]}, controls=controls)
+    told = {arm: json.loads(made.params.probe(CellKey("cues", "digits", arm))) for arm in ("cat1", "by_sgd")}
+    assert told["cat1"] == {"solver": "lbfgs", "batch_norm": True, "weight_decays": [0.1, 0.01]}
+    assert told["by_sgd"].keys() == {"seed", "epochs", "batch_size", "lr", "momentum", "lr_milestones", "lr_gamma"} | {
+        "batch_norm",
+        "init_std",
+        "weight_decays",
+    }
+    assert checkpoints("by_sgd", made) == checkpoints("cat1", made)
+    assert made.arms.grid[1, 8].name == "cat1", "not the arm whose probe is another"
+    converged, by_sgd = json.loads(made.table_params.rows(TableKey("controls")))
+    assert (converged["solver"], by_sgd["converged"]) == ("lbfgs", "cat1") and "solver" not in by_sgd
+    usual = study(controls=controls)
+    assert usual.params.probe(CellKey("cues", "digits", "by_sgd")) == usual.params.probe(
+        CellKey("cues", "digits", "cat1")
+    )
+    by_regression = {"name": "other", "members": 1, "steps": 5, "solver": "lbfgs"}
+    assert (
+        study(controls={"arms": [by_regression]}, grid={"members": [1], "steps": [5]}).arms.grid[1, 5].name == "grid1x5"
+    )
+
+
 def test_a_grid_of_other_seeds_has_arms_of_its_own():
     made = study(grid={"members": [1], "steps": [8], "seeds": [3, 4]})
     assert made.arms.grid[1, 8].name == "grid1x8" and made.arms.replicates(made.arms.grid[1, 8]) == [[3], [4]]
@@ -311,6 +335,21 @@ MISTAKES = {
         "{name: cat3, members: 3, steps: 8}",
         "{name: cat3, members: 3, steps: 8, training: {epochs: 9}}",
         "`table1.arms.2.training`: 'cat3' has `transfer: probe`, which trains no backbone; remove the key, or choose",
+    ),
+    "a solver where nothing is probed": (
+        "{name: cat3, members: 3, steps: 8}",
+        "{name: cat3, members: 3, steps: 8, transfer: finetune, solver: sgd}",
+        "`table1.arms.2.solver`: 'cat3' has `transfer: finetune`, which has no probe; remove the key, or choose probe",
+    ),
+    "no weight decay for a regression": (
+        "table1:\n",
+        "probe: {weight_decays: [0.1, 0], solver: lbfgs}\ntable1:\n",
+        "`probe.weight_decays`: with `solver: lbfgs` each must be greater than 0; replace 0",
+    ),
+    "no weight decay for an arm's regression": (
+        "{name: cat2, members: 2, steps: 4}",
+        "{name: cat2, members: 2, steps: 4, solver: lbfgs}\nprobe: {weight_decays: [0.0]}",
+        "`probe.weight_decays`: with `solver: lbfgs` each must be greater than 0",
     ),
     "unknown key of training": (
         "{name: cat3, members: 3, steps: 8}",

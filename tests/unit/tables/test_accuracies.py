@@ -151,7 +151,8 @@ def test_outputs_and_nothing_else(outputs, home):
 def test_csv_header_and_rows(outputs):
     lines = (outputs / "table2.csv").read_text().split("\n")
     assert lines[0] == "method,members,steps_per_member,total_steps,replicates," + ",".join(
-        f"{name},{name}_std,{name}_holdout,{name}_holdout_std" for name in ("source", "plain", "odd", "last")
+        [f"{name},{name}_std,{name}_holdout,{name}_holdout_std" for name in ("source", "plain", "odd", "last")]
+        + [f"{name}_edge,{name}_holdout_edge" for name in ("source", "plain", "odd", "last")]
     )
     assert lines[1].startswith("cat1,1,450000,450000,5,40.50,0.40,38.50,0.40,45.50,")
     assert lines[4].startswith("cat_5,5,80000,400000,1,49.00,,47.00,,54.00,,")
@@ -277,7 +278,7 @@ def test_metrics_are_all_of_the_probes(outputs):
     assert metrics.column_names == ["arm", "data_set", "members_count", "steps", *reading.COLUMNS]
     parts = [probe(arm, data_set) for arm in range(len(ARMS)) for data_set in range(len(DATA_SETS))]
     assert metrics.num_rows == sum(part.num_rows for part in parts)
-    lines = [line | {"selection": None} for part in parts for line in part.to_pylist()]
+    lines = [line | {"relative_gradient": None, "selection": None} for part in parts for line in part.to_pylist()]
     assert metrics.select(reading.COLUMNS).to_pylist() == lines
     cat4 = metrics.filter(pyarrow.compute.equal(metrics["arm"], "cat4"))
     assert set(cat4["members_count"].to_pylist()) == {4} and set(cat4["steps"].to_pylist()) == {100_000}

@@ -12,8 +12,9 @@ from tests.support.tables import arms_of, data_sets_of
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.contrasts import contrast
 from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_rows, accuracy_table
+from workflow_scripts.timecat.tables.contrasts import NOTHING
 from workflow_scripts.timecat.tables.model import Reference
-from workflow_scripts.timecat.tables.reading import read_cell, selected_replicates
+from workflow_scripts.timecat.tables.reading import read_cell, selected_accuracies, selected_replicates
 from workflow_scripts.timecat.tables.worth import (
     SHOWN,
     References,
@@ -80,7 +81,7 @@ def worth(tmp_path, trained=(60.0, 70.0), floors=(10.0, 11.0), ceiling=95.0, pro
     references = read_references(paths, cells, {} if ceiling is None else {"far": ceiling})
     probes = {(arm.name, "far"): read_cell(files["trained", arm.name], arm.members, arm.name) for arm in ARMS}
     rows = with_floors(accuracy_rows(probes, ARMS, DATA_SETS), references)
-    return rows, targets_of(probes, ARMS, DATA_SETS, references, "cat1")
+    return rows, targets_of(selected_accuracies(probes), ARMS, DATA_SETS, references, "cat1")
 
 
 def shown(*args, **options) -> Target:
@@ -176,7 +177,7 @@ def test_the_csv_has_floor_projection_ceiling_and_verdict(tmp_path):
 
 def test_readers_see_floors_beside_accuracies_and_the_sentence_on_a_target(tmp_path):
     rows, targets = worth(tmp_path, trained=(10.1, 10.0), floors=(10.0, 10.1))
-    table = accuracy_table(rows, DATA_SETS, targets=targets)
+    table = accuracy_table(rows, DATA_SETS, compared=NOTHING.with_targets(targets))
     page, tex = markdown_text(table), tex_text(table)
     assert "(floor 10." in page and "(floor 10." in tex
     assert r"**Far\_off** is uninformative" in page and r"Far\_off is uninformative" in tex
@@ -186,7 +187,7 @@ def test_readers_see_floors_beside_accuracies_and_the_sentence_on_a_target(tmp_p
 def test_without_references_a_table_is_as_it_was(tmp_path):
     rows, targets = worth(tmp_path, floors=(), ceiling=None, projection=None)
     assert csv_text(accuracy_records(rows, DATA_SETS, targets)) == csv_text(accuracy_records(rows, DATA_SETS))
-    assert "floor" not in markdown_text(accuracy_table(rows, DATA_SETS, targets=targets)).lower()
+    assert "floor" not in markdown_text(accuracy_table(rows, DATA_SETS, compared=NOTHING.with_targets(targets))).lower()
 
 
 def test_files_and_cells_that_do_not_go_together_are_refused(tmp_path):

@@ -18,6 +18,7 @@ from workflow_scripts.timecat.config.blocks import (
     changes_of,
     repeated,
 )
+from workflow_scripts.timecat.config.probe import Solver
 from workflow_scripts.timecat.config.replicates import Design
 from workflow_scripts.timecat.config.transfer import Transfer
 
@@ -65,6 +66,9 @@ class Arm(Block):
         "probe",
         description="`probe`: frozen backbones; `finetune`: backbones trained on as well; `direct`: backbones trained on "
         "the target from nothing; `reweight`: frozen backbones, a last layer trained on balanced groups (block `reweight`)",
+    )
+    solver: Solver | None = Field(
+        None, description="with `transfer: probe`: how its probes are trained (default: probe.solver)"
     )
     training: TransferChanges | None = Field(
         None,
@@ -124,6 +128,14 @@ class Arm(Block):
             raise ValueError(
                 f"training: {self.name!r} has `transfer: {self.transfer}`, which trains no backbone; remove the key, or choose "
                 "finetune or direct"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _solver_where_probed(self) -> Self:
+        if self.solver is not None and self.transfer != "probe":
+            raise ValueError(
+                f"solver: {self.name!r} has `transfer: {self.transfer}`, which has no probe; remove the key, or choose probe"
             )
         return self
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 # What the table's columns are called: these, and for each data set its name with and without each of the endings.
 TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
-TABLE_ENDINGS = ("_std", "_holdout", "_published", "_floor", "_projection", "_ceiling", "_verdict")
+TABLE_ENDINGS = (
+    *("_std", "_holdout", "_published", "_floor", "_projection", "_ceiling", "_verdict"),
+    *("_gradient", "_from_converged", "_converged", "_edge"),
+)
 
 
 def check_names(config: "Config") -> None:
@@ -158,6 +161,19 @@ def check_arms(config: "Config") -> None:
                 )
 
 
+def check_weight_decays(config: "Config") -> None:
+    """That a probe by L-BFGS has a minimum: without a weight decay there is none where classes can be parted."""
+    grids = {
+        f"data_sets.{name}.weight_decays": config.with_training_rows(name).weight_decays for name in config.data_sets
+    }
+    solvers = {config.probe.solver, *(arm.solver for arm in config.all_arms.values())}
+    for key, grid in ({"probe.weight_decays": config.probe.weight_decays} | grids).items():
+        if "lbfgs" in solvers and 0 in (grid or []):
+            raise ValueError(
+                f"{key}: with `solver: lbfgs` each must be greater than 0; replace 0, by 1.0e-6 for example"
+            )
+
+
 def check_published(config: "Config") -> None:
     """That what is published of a backbone is of the study's source, and that each checkpoint has a file of its own."""
     if config.backbones[config.backbone].checkpoints is not None:
@@ -198,5 +214,6 @@ CHECKS = (  # in the order in which a mistake is reported
     check_backbones,
     check_arms,
     check_grid,
+    check_weight_decays,
     check_published,
 )

@@ -1,6 +1,6 @@
 """The typed config of probes: the block `probe`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,12 +15,20 @@ from workflow_scripts.timecat.config.blocks import (
     Seed,
     settings_of,
 )
-from workflow_scripts.timecat.probing.protocol import Protocol
+from workflow_scripts.timecat.probing.protocol import Protocol, Regression
+
+Solver = Literal["sgd", "lbfgs"]
 
 
 class Probe(Block):
     """The probe: batch norm and a linear layer on frozen, concatenated features. Defaults: the original protocol."""
 
+    solver: Solver = Field(
+        "sgd",
+        description="`sgd`: the original protocol, for as many epochs; `lbfgs`: multinomial logistic regression to "
+        "convergence, on standardised features of all views, to which only `batch_norm` and `weight_decays` apply. An arm may "
+        "choose another one",
+    )
     seed: Seed = Field(0, description="draws initial weights and the order of rows")
     epochs: PositiveInt = Field(28, description="passes; pass e reads view e mod features.views")
     batch_size: Annotated[int, Field(gt=1)] = Field(256, description="rows per step")
@@ -35,9 +43,14 @@ class Probe(Block):
         0.01, description="standard deviation of initial weights, also of `finetune` and `direct`"
     )
     weight_decays: Grid = Field(
-        [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05], description="the grid; on the linear layer only"
+        [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05],
+        description="the grid; on the linear layer only. With `lbfgs` a penalty of half of it times the squared weights on "
+        "the mean cross entropy, which is scikit-learn's C = 1 / (training rows x weight decay)",
     )
 
-    def protocol(self, weight_decays: list[float] | None = None) -> Protocol:
-        """What the stage is told. weight_decays: a data set's own grid, if it has one."""
-        return settings_of(Protocol, self, weight_decays=weight_decays or self.weight_decays)
+    def protocol(self, weight_decays: list[float] | None = None, solver: Solver | None = None) -> Protocol | Regression:
+        """What the stage is told. weight_decays: a data set's own grid, if it has one; solver: an arm's own."""
+        grid = weight_decays or self.weight_decays
+        if (solver or self.solver) == "lbfgs":
+            return settings_of(Regression, self, solver="lbfgs", weight_decays=grid)
+        return settings_of(Protocol, self, weight_decays=grid)

@@ -17,6 +17,7 @@ NPY_HEADER = 128  # bytes
 SAFETENSORS_TENSOR, SAFETENSORS_DESCRIPTION = 90, 700
 ARCHIVE_TENSOR = 285
 HEADS_TABLE = 1_100  # of one replicate's two heads
+SEARCHES = 30  # passes over the rows that L-BFGS takes for a weight decay and fit, about (docs/benchmarks.md)
 
 
 class PlannedStudy:
@@ -91,14 +92,20 @@ class PlannedStudy:
     # --- linear heads ---
 
     def probe_operations(self, arm: str, data_set: str) -> float:
-        """Multiplications and additions of an arm on a data set, in the matrix products of heads.StackedHeads.
+        """Multiplications and additions of an arm on a data set, in the matrix products of its probe.
 
-        A training step has one forward and one back, an evaluation one.
+        A training step of heads.StackedHeads has one forward and one back, an evaluation one. A search by L-BFGS has both
+        for all rows of all views, SEARCHES times for a weight decay and fit, and the products of features with one another.
         """
-        rows, epochs = self.rows[data_set], self.study.config.probe.epochs
+        rows, width = self.rows[data_set], self._width(arm)
         trained, evaluated = 2 * rows.train - rows.heldout, rows.evaluation + rows.heldout
-        of_a_row = 2 * self.weight_decays(data_set) * rows.classes * self._width(arm)
-        return len(self._replicates(arm)) * epochs * of_a_row * (2.0 * trained + evaluated)
+        of_a_row = 2 * self.weight_decays(data_set) * rows.classes * width
+        if self.study.arms.solver(self.study.arms[arm]) == "lbfgs":
+            trained *= len(self.study.data_sets.view_names(data_set))
+            operations = of_a_row * ((2.0 * SEARCHES + 1) * trained + evaluated) + 2.0 * trained * width**2
+        else:
+            operations = self.study.config.probe.epochs * of_a_row * (2.0 * trained + evaluated)
+        return len(self._replicates(arm)) * operations
 
     def evaluation_operations(self, arm: str, data_set: str) -> float:
         """Of both selected heads of each replicate, read on a data set for evaluation only."""

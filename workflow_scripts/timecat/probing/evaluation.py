@@ -42,7 +42,7 @@ def run(options: Options) -> None:
         own, found = evaluate_replicate(replicate, members, heads, rows, labels, classes, device)
         metrics += own
         predictions.append(found)
-    write_metrics(options.metrics, metrics, selection=True)
+    write_metrics(options.metrics, metrics)
     write_sidecar(
         options.predictions,
         write_predictions(options.predictions, predictions),

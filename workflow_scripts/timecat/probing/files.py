@@ -20,10 +20,12 @@ def read_index(path: PathLike) -> "tuple[npt.NDArray[np.int64], npt.NDArray[np.i
     return rows, labels
 
 
-def write_metrics(path: PathLike, rows: list[dict[str, Any]], selection: bool = False) -> None:
-    """Write the metrics, one row each, as Parquet; with ``selection``, a column says which of them took the head."""
+def write_metrics(path: PathLike, rows: list[dict[str, Any]]) -> None:
+    """Write the metrics, one row each, as Parquet. Two columns are only where rows have them: ``relative_gradient`` of a
+    probe's heads (objective), and ``selection``, which says what took the head."""
     import pyarrow as pa
 
+    optional = {"relative_gradient": pa.float64(), "selection": pa.string()}
     schema = pa.schema(
         {
             "replicate": pa.int64(),
@@ -35,7 +37,7 @@ def write_metrics(path: PathLike, rows: list[dict[str, Any]], selection: bool = 
             "top1": pa.float64(),
             "top5": pa.float64(),
             "loss": pa.float64(),
-            **({"selection": pa.string()} if selection else {}),
+            **{name: kind for name, kind in optional.items() if rows and name in rows[0]},
         }
     )
     write_table(path, pa.Table.from_pylist(rows, schema))

@@ -9,7 +9,7 @@ from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
-from workflow_scripts.timecat.probing.protocol import Protocol
+from workflow_scripts.timecat.probing.protocol import Protocol, Regression
 from workflow_scripts.timecat.probing.replicates import log_report, read_data_set
 from workflow_scripts.timecat.runtime import command, devices
 
@@ -27,7 +27,7 @@ class Options:
     train_index: str
     evaluation_index: str
     views: list[str]
-    protocol: Protocol
+    protocol: Protocol | Regression
     heldout: Heldout
     torch_threads: int
     gpus: int
@@ -42,6 +42,7 @@ def run(options: Options) -> None:
     device = devices.acquire(options.gpus)  # before torch can see a GPU
     from workflow_scripts.timecat.features.members import by_replicate
     from workflow_scripts.timecat.probing import probe as probing
+    from workflow_scripts.timecat.probing import regression
     from workflow_scripts.timecat.probing.saved_heads import write_heads
     from workflow_scripts.timecat.runtime import torch_settings
 
@@ -54,7 +55,11 @@ def run(options: Options) -> None:
 
     probes, machine = [], probing.Machine(device, 1e9 * options.memory_gb)
     for replicate, (members, own) in enumerate(zip(options.replicates, folders, strict=True)):
-        probes.append(probing.probe_replicate(replicate, members, own, options.views, data, options.protocol, machine))
+        of_replicate = replicate, members, own, options.views, data
+        if isinstance(options.protocol, Regression):
+            probes.append(regression.regress_replicate(*of_replicate, options.protocol, machine))
+        else:
+            probes.append(probing.probe_replicate(*of_replicate, options.protocol, machine))
         log_report(replicate, members, probes[-1])
 
     write_metrics(options.metrics, [row for probe in probes for row in probe.metrics])
@@ -78,7 +83,7 @@ def run(options: Options) -> None:
         write_sidecar(artifact, content, params, inputs, device=name)
 
 
-def check_device(device: str, options: Options, data: "DataSet", protocol: "Protocol") -> None:
+def check_device(device: str, options: Options, data: "DataSet", protocol: Protocol | Regression) -> None:
     """UserError for a replicate whose heads do not fit the GPU, before anything is trained."""
     if device != "cuda":
         return
@@ -86,14 +91,17 @@ def check_device(device: str, options: Options, data: "DataSet", protocol: "Prot
 
     from workflow_scripts.timecat.features import memory
     from workflow_scripts.timecat.features.members import evaluation_features
+    from workflow_scripts.timecat.probing import regression
 
     total = torch.cuda.get_device_properties(0).total_memory
     for members in evaluation_features(options.features, options.replicates, len(data.evaluation_labels)):
+        sizes = len(protocol.weight_decays), data.classes, sum(features.shape[1] for features in members)
+        if isinstance(protocol, Regression):
+            regression.check_device(total, *sizes)
+            continue
         memory.check_device(
             total,
-            len(protocol.weight_decays),
-            data.classes,
-            sum(features.shape[1] for features in members),
+            *sizes,
             protocol.batch_size,
             len(data.train_labels),
             batch_norm=protocol.batch_norm,

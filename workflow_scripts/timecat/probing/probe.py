@@ -25,9 +25,11 @@ from workflow_scripts.timecat.features.files import EVALUATION, HELDOUT, Tables,
 from workflow_scripts.timecat.features.memory import GATHERED_BATCHES, evaluation_chunk
 from workflow_scripts.timecat.features.reader import InMemory, Pieces, Table
 from workflow_scripts.timecat.probing.heads import StackedHeads, StepSums, initial_weight
+from workflow_scripts.timecat.probing.objective import heads_of, relative_gradients
 from workflow_scripts.timecat.probing.protocol import Protocol
 from workflow_scripts.timecat.probing.saved_heads import BestHead, SavedHead, saved_head
 from workflow_scripts.timecat.probing.scoring import DataSet, Epochs, Report, Scores, gathered, report, row_scores
+from workflow_scripts.timecat.probing.training_rows import TrainingRows
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,33 @@ def probe_replicate(
                 score = replace(score, predicted=None, probability=None)
             scores[fit].append({"train": trained[fit], split: score})
 
+    view = None
     where = f"features {', '.join(map(str, folders))}"
     found = report(replicate, members, data, protocol.weight_decays, scores, where, block="probe")
+    paper, (decay, epoch, _) = best.of(found.selected["paper"]), found.selected["paper"]
+    heads = {"full": heads["full"]}  # let go of the others
+    del weight
+    seen = TrainingRows(tables, views[: protocol.epochs], fits["full"], data, device)
+    ends, decays = heads_of(heads["full"]), [*protocol.weight_decays, decay]
+    *at_ends, at_best = relative_gradients([*ends, paper.on(device)], decays, seen, by_sgd=True)
+    gradients = {(decay, epoch): float(at_best)}
+    gradients |= {(own, protocol.epochs): float(each) for own, each in zip(protocol.weight_decays, at_ends)}
+    metrics = with_gradients(found.metrics, gradients)
     last = saved_head(heads["full"], list(protocol.weight_decays).index(found.selected["holdout"].weight_decay))
-    return Probe(**vars(found), heads={"paper": best.of(found.selected["paper"]), "holdout": last})
+    return Probe(**vars(found) | {"metrics": metrics}, heads={"paper": paper, "holdout": last})
+
+
+def with_gradients(metrics: list[dict[str, Any]], gradients: Mapping[tuple[float, int], float]) -> list[dict[str, Any]]:
+    """Rows of the metrics with the relative gradients (objective) of heads of the full fit, by (weight decay, epoch).
+
+    They stand beside the scores on training rows, and None in all other rows.
+    """
+    return [
+        row
+        | {
+            "relative_gradient": gradients.get((row["weight_decay"], row["epoch"]))
+            if (row["fit"], row["split"]) == ("full", "train")
+            else None
+        }
+        for row in metrics
+    ]

@@ -1,11 +1,15 @@
 """How the heads of a probe are trained, as the stage is told it. Without NumPy and torch, for the config."""
 
+import json
+from typing import Literal
+
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.settings import settings
 
 
 @settings
 class Protocol:
-    """How heads are trained: the config's block ``probe``, with the data set's own grid if it has one.
+    """How heads are trained by SGD: the config's block ``probe``, with the data set's own grid if it has one.
 
     batch_size: rows, at least 2. lr_milestones: after so many epochs the learning rate is multiplied by lr_gamma.
     """
@@ -24,3 +28,26 @@ class Protocol:
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch counted from 0."""
         return self.lr * self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
+
+
+@settings
+class Regression:
+    """How heads are fitted until they have converged: the same block with ``solver: lbfgs``.
+
+    batch_norm: standardise features. weight_decays: greater than 0, for without one there may be no minimum.
+    """
+
+    solver: Literal["lbfgs"]
+    batch_norm: bool
+    weight_decays: tuple[float, ...]
+
+
+def any_protocol(text: str) -> Protocol | Regression:
+    """An argparse type: JSON of either; that of a Protocol has no key ``solver``."""
+    try:
+        given = json.loads(text)
+    except json.JSONDecodeError:
+        given = None  # json_of says what is wrong
+    if isinstance(given, dict) and "solver" in given:
+        return json_of(Regression)(text)
+    return json_of(Protocol)(text)

@@ -67,7 +67,7 @@ def run(options: Options) -> None:
             {"selection": [np.full(len(truth), name) for name in SELECTIONS]}
             | {name: [values] * len(SELECTIONS) for name, values in columns.items()}
         )
-    write_metrics(options.metrics, metrics, selection=True)
+    write_metrics(options.metrics, metrics)
     content = write_predictions(options.predictions, predictions)
     inputs = {
         name: digest(Path(path).read_bytes())

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SavedHead:
-    """One head, float32 on the CPU: W [C, D], b [C], and of batch norm γ, β, μ, σ² [D], or None without it."""
+    """One head, float32 (on the CPU, as it is saved): W [C, D], b [C], and of batch norm γ, β, μ, σ² [D], or None without it."""
 
     weight: torch.Tensor
     bias: torch.Tensor
@@ -67,6 +67,10 @@ class SavedHead:
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Logits, float32 [rows, C], of features [rows, D] on the device of the features."""
         return self.stacked(features.device).logits(features.float())[:, 0]
+
+    def on(self, device: torch.device | str) -> "SavedHead":
+        """The head on a device."""
+        return SavedHead(**{name: value.to(device) for name, value in self.tensors().items()})
 
     def of_classes(self, classes: npt.ArrayLike) -> "SavedHead":
         """The head of these classes alone (int64, in their order): what masks its predictions to them."""

@@ -83,6 +83,16 @@ class Arms(Mapping[str, Arm]):
             for replicate in self.replicates(arm)
         ]
 
+    def solver(self, arm: Arm) -> str | None:
+        """Return how an arm's probes are trained; None where it has none."""
+        return (arm.solver or self._config.probe.solver) if arm.transfer == "probe" else None
+
+    def are_alike(self, arm: Arm, other: Arm) -> bool:
+        """Return whether two arms are of the same checkpoints, replicate by replicate, as far as both have replicates."""
+        if self._chains.trained_on(arm) != self._chains.trained_on(other):
+            return False
+        return all(own == its for own, its in zip(self.checkpoints_of(arm), self.checkpoints_of(other)))
+
     def cell(self, arm: str, data_set: str) -> CellKey:
         """Return the cell of an arm on a data set."""
         return CellKey(self._chains.source_of(self[arm]), data_set, arm)
@@ -119,6 +129,8 @@ class Arms(Mapping[str, Arm]):
         """Return whether an arm of a table is the probe of a cell of the grid: of the same features, replicate by
         replicate; it may have more replicates where the grid itself has ``most``."""
         if arm.transfer != "probe" or self._chains.trained_on(arm) != self._chains.trained_on(cell):
+            return False
+        if self.solver(arm) != self._config.probe.solver:
             return False
         found, wanted = self.checkpoints_of(arm), self.checkpoints_of(cell)
         return found == wanted or (most is not None and found[: len(wanted)] == wanted)

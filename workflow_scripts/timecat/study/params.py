@@ -16,6 +16,7 @@ from workflow_scripts.timecat.study.wildcards import (
     HasBackbone,
     HasDataSet,
     HasDownload,
+    HasMembers,
     HasRun,
     HasSource,
     HasSplit,
@@ -107,10 +108,10 @@ class Params:
         """Return the seeds of each replicate of an arm."""
         return canonical_json(self._arms.replicates(self._arms[wildcards.arm]))
 
-    def probe(self, wildcards: HasDataSet) -> str:
-        """Return the protocol of a data set's probe."""
+    def probe(self, wildcards: HasMembers) -> str:
+        """Return how the probe of an arm on a data set is trained."""
         own_grid = self._config.with_training_rows(wildcards.data_set).weight_decays
-        return canonical_json(self._config.probe.protocol(own_grid))
+        return canonical_json(self._config.probe.protocol(own_grid, self._arms[wildcards.arm].solver))
 
     def reweight(self, wildcards: object) -> str:
         """Return how the last layer is trained again on balanced groups."""

@@ -58,20 +58,28 @@ class TableParams:
     def rows(self, wildcards: HasTable) -> str:
         """Return the rows of a table."""
         usual = self._tables.backbone(wildcards.table)
-        return canonical_json([self._row(arm, usual) for arm in self._tables.rows(wildcards.table)])
+        rows = self._tables.rows(wildcards.table)
+        return canonical_json([self._row(arm, usual) | self._solver(arm, rows) for arm in rows])
 
     def rows_with_networks(self, wildcards: HasTable) -> str:
         """Return the rows of a table with the network of each, whose parameters the stage counts."""
         usual = self._tables.backbone(wildcards.table)
         rows = self._tables.rows(wildcards.table)
         networks = [self._config.backbones[self._chains.backbone_of(arm)].settings() for arm in rows]
-        return canonical_json([self._row(arm, usual) | {"settings": own} for arm, own in zip(rows, networks)])
+        return canonical_json(
+            [self._row(arm, usual) | self._solver(arm, rows) | {"settings": own} for arm, own in zip(rows, networks)]
+        )
 
     def grid_rows(self, wildcards: object) -> str:
         """Return the grid's arms; `in_table`: whether it is a row of table 2, and so of its budget."""
         own = {arm.name for arm in self._config.arms}
         rows = self._tables.rows("grid")
-        return canonical_json([self._row(arm, self._config.backbone) | {"in_table": arm.name in own} for arm in rows])
+        return canonical_json(
+            [
+                self._row(arm, self._config.backbone) | self._solver(arm, rows) | {"in_table": arm.name in own}
+                for arm in rows
+            ]
+        )
 
     def calibrated_rows(self, wildcards: object) -> str:
         """Return the rows of all tables that are calibrated, table 2's first."""
@@ -97,6 +105,17 @@ class TableParams:
         if arm.published:
             described["published"] = arm.published
         return described
+
+    def _solver(self, arm: Arm, rows: list[Arm]) -> dict[str, Any]:
+        """Return what a table says of how an arm's probes are trained: nothing where that is by SGD alone."""
+        if arm.transfer != "probe":
+            return {}
+        if self._arms.solver(arm) == "lbfgs":
+            return {"solver": "lbfgs"}
+        alike = [
+            other.name for other in rows if self._arms.solver(other) == "lbfgs" and self._arms.are_alike(arm, other)
+        ]
+        return {"converged": alike[0]} if alike else {}
 
     def _pretrained_on(self, arm: Arm) -> str | None:
         """Return what an arm's published weights were pretrained on, where that is not the source."""

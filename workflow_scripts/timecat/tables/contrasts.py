@@ -37,6 +37,7 @@ from workflow_scripts.timecat.tables.table import (
     section_of,
     table_of,
 )
+from workflow_scripts.timecat.tables.worth import Target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,17 +73,46 @@ class ContrastRow:
 class Comparisons:
     """What a table compares: contrasts with the baseline, and the cells that are not distinguishable from the best.
 
-    best: of each data set and selection, among the cells whose mean has an interval over seeds.
+    best: of each data set and selection, among the cells whose mean has an interval over seeds. targets: what accuracies on
+    each target are worth.
     """
 
     baseline: str
     rows: Sequence[ContrastRow]
     best: frozenset[Place]
+    targets: Sequence[Target] = ()
+
+    def with_targets(self, targets: Sequence[Target]) -> "Comparisons":
+        """Return the same with what numbers are worth, and its contrasts among the rows."""
+        return replace(self, rows=(*self.rows, *worth_rows(targets, self.baseline)), targets=targets)
 
     def gain(self, arm: str, data_set: str, selection: str) -> ContrastRow | None:
         """Return the contrast of an arm with the baseline; None of the baseline itself."""
         where = GAIN, arm, data_set, selection
         return next((row for row in self.rows if (row.kind, row.arm.name, row.data_set, row.selection) == where), None)
+
+
+def worth_rows(targets: Iterable[Target], baseline: str) -> list[ContrastRow]:
+    """Return the contrasts that say what accuracies are worth.
+
+    Kinds: `floor`, an arm minus the arm untrained; `floor_gain`, the arm untrained minus the baseline untrained; `excess`,
+    the gain minus that of untrained networks. They have no p-values: they are no hypotheses of the study.
+    """
+    found = []
+    for target in targets:
+        where = target.data_set.name, target.selection
+        for each in target.comparisons:
+            kinds = (
+                ("floor", f"{each.arm.name} untrained", each.above_floor),
+                ("floor_gain", f"{baseline} untrained", each.floor_gain),
+                ("excess", "the gain of untrained networks", each.excess),
+            )
+            found += [
+                ContrastRow(kind, each.arm, *where, other, contrast)
+                for kind, other, contrast in kinds
+                if contrast is not None
+            ]
+    return found
 
 
 NOTHING = Comparisons("", (), frozenset())  # where a table has one arm, or is not compared

@@ -37,7 +37,8 @@ class Arm(Parsed):
     steps: one number for all members, or one for each; None for an arm that is not pretrained.
     one_seed: whether all members are of one run. backbone, pretrained_on, training: where they differ from what the table
     takes for granted. published: percent by data set. settings: the backbone's block of the config, where a stage counts its
-    parameters; parameters: those of all members. in_table: whether an arm of the grid is a row of table 2.
+    parameters; parameters: those of all members. in_table: whether an arm of the grid is a row of table 2. solver: of its probes.
+    converged: the table's arm with the same checkpoints whose probes have converged, where its own are by SGD.
     """
 
     name: str
@@ -52,6 +53,8 @@ class Arm(Parsed):
     settings: dict[str, Any] | None = None
     parameters: int | None = None
     in_table: bool = False
+    solver: Literal["sgd", "lbfgs"] = "sgd"
+    converged: str | None = None
 
     @property
     def single_steps(self) -> int | None:

@@ -41,6 +41,8 @@ def _kinds(arm: Arm) -> list[Phrase]:
         snapshots = isinstance(arm.steps, tuple)
         what = "snapshots of one run" if snapshots else "one checkpoint, as often as there are members"
         kinds.append((f"{what}; total steps are those of that run",))
+    if arm.solver == "lbfgs":
+        kinds.append(("probes are logistic regressions to convergence",))
     if arm.training:
         kinds.append(("trained with ", _changes(arm.training)))
     if arm.backbone:

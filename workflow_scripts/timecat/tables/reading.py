@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.contrasts import Replicate
 from workflow_scripts.timecat.probing.readers import read_predictions
-from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.probing.selection import SELECTIONS, Selected
 from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 Probes: TypeAlias = "Mapping[tuple[str, str], pyarrow.Table]"  # by (arm, data set)
 
-COLUMNS = ("replicate", "members", "weight_decay", "fit", "epoch", "split", "top1", "top5", "loss", "selection")
+OPTIONAL = {"relative_gradient": "double", "selection": "string"}  # columns that not all cells have, and their types
+COLUMNS = ("replicate", "members", "weight_decay", "fit", "epoch", "split", "top1", "top5", "loss", *OPTIONAL)
 SELECTED_BY = ("weight_decay", "fit", "epoch", "split", "top1", "loss")
 PREDICTED = ("selection", "row", "label", "predicted")
 
@@ -41,8 +42,9 @@ def read_cell(path: str | PathLike[str], members: int, name: str) -> "pyarrow.Ta
         probe = pyarrow.parquet.read_table(path)
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from None
-    if "selection" not in probe.column_names:
-        probe = probe.append_column("selection", pyarrow.nulls(probe.num_rows, pyarrow.string()))
+    for column, kind in OPTIONAL.items():
+        if column not in probe.column_names:
+            probe = probe.append_column(column, pyarrow.nulls(probe.num_rows, kind))
     missing = [column for column in COLUMNS if column not in probe.column_names]
     if missing or probe.num_rows == 0:
         problem = f"has no column {', '.join(missing)}" if missing else "is empty"
@@ -136,22 +138,22 @@ def selected_values(probe: "pyarrow.Table", selection: str, where: str) -> list[
     """Return the top-1 (percent) that a selection reports for each replicate of a probe, in the order of replicates."""
     if "selection" in probe.column_names and probe["selection"].null_count == 0:
         return _reported_values(probe, selection, where)
+    return [each.top1 for each in (selected_heads(probe, selection, where) or {}).values()]
+
+
+def selected_heads(probe: "pyarrow.Table", selection: str, where: str) -> dict[int, Selected] | None:
+    """Return what a selection takes of each replicate of a probe; None of a cell whose heads were selected elsewhere."""
+    if "selection" in probe.column_names and probe["selection"].null_count == 0:
+        return None
     columns = {name: probe[name].to_numpy() for name in ("replicate", *SELECTED_BY)}
-    values = []
+    found = {}
     for replicate in sorted(set(columns["replicate"].tolist())):
         own = columns["replicate"] == replicate
         try:
-            values.append(SELECTIONS[selection]({name: columns[name][own] for name in SELECTED_BY}).top1)
+            found[replicate] = SELECTIONS[selection]({name: columns[name][own] for name in SELECTED_BY})
         except UserError as error:
             raise UserError(f"{where}, replicate {replicate}, selection {selection}: {error}") from None
-    return values
-
-
-def selected_replicates(probe: "pyarrow.Table", selection: str, where: str) -> list[Replicate]:
-    """Return the seeds of each replicate with the top-1 (percent) that a selection reports for it, in their order."""
-    seeds = dict(zip(probe["replicate"].to_pylist(), probe["members"].to_pylist()))
-    values = selected_values(probe, selection, where)
-    return [Replicate(tuple(seeds[number]), value) for number, value in zip(sorted(seeds), values, strict=True)]
+    return found
 
 
 def _reported_values(probe: "pyarrow.Table", selection: str, where: str) -> list[float]:

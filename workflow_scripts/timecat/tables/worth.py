@@ -21,11 +21,12 @@ from workflow_scripts.timecat.measures.contrasts import Contrast, Replicate, con
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.runtime.command import log
 from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, DataSet, Reference, summarize
-from workflow_scripts.timecat.tables.reading import Probes, read_cell, selected_replicates
+from workflow_scripts.timecat.tables.reading import read_cell, selected_replicates
 from workflow_scripts.timecat.tables.table import Phrase, Term
 from workflow_scripts.timecat.tables.writers.text import phrase_text
 
 Replicates: TypeAlias = Sequence[Replicate]
+Accuracies: TypeAlias = Mapping[tuple[str, str, str], Replicates]  # by names of arm and data set, and selection
 SHOWN = "holdout"  # the selection that sentences are of: it does not look at the evaluation split
 TENTH = 0.1  # of ceiling minus floor, or of a gain: what is beyond untrained networks must be more
 WARNINGS = {"uninformative": "uninformative", "undecided": "perhaps uninformative"}  # verdicts that a figure says
@@ -52,7 +53,7 @@ class Comparison:
     the second; all None for the baseline.
     """
 
-    arm: str
+    arm: Arm
     accuracy: float
     floor: float
     above_floor: Contrast
@@ -161,11 +162,12 @@ def with_floors(rows: Iterable[AccuracyRow], references: References) -> list[Acc
 
 
 def targets_of(
-    probes: Probes, arms: Sequence[Arm], data_sets: Iterable[DataSet], references: References, baseline: str
+    accuracies: Accuracies, arms: Sequence[Arm], data_sets: Iterable[DataSet], references: References, baseline: str
 ) -> list[Target]:
     """Return each target of a table by each selection: those data sets that have a floor, a projection or a ceiling.
 
-    baseline: the name of the arm that the others are compared with.
+    accuracies: the replicates of every cell by (arm, data set, selection). baseline: the name of the arm that the others are
+    compared with.
     """
     found = []
     for data_set in data_sets:
@@ -174,7 +176,7 @@ def targets_of(
             known = any((arm.name, *key) in references.floors for arm in arms)
             if not known and key not in references.projections and key not in references.ceilings:
                 continue
-            compared = _comparisons(probes, arms, key, references, baseline)
+            compared = _comparisons(accuracies, arms, key, references, baseline)
             found.append(
                 Target(data_set, selection, compared, references.projections.get(key), references.ceilings.get(key))
             )
@@ -182,25 +184,19 @@ def targets_of(
 
 
 def _comparisons(
-    probes: Probes, arms: Iterable[Arm], key: tuple[str, str], references: References, baseline: str
+    accuracies: Accuracies, arms: Iterable[Arm], key: tuple[str, str], references: References, baseline: str
 ) -> tuple[Comparison, ...]:
-    data_set, selection = key
-
-    def trained(name: str) -> Replicates:
-        return selected_replicates(probes[name, data_set], selection, f"arm {name!r} on data set {data_set!r}")
-
+    base, base_floor = accuracies[baseline, *key], references.floors.get((baseline, *key))
     found = []
     for arm in arms:
-        floor = references.floors.get((arm.name, *key))
+        own, floor = accuracies[arm.name, *key], references.floors.get((arm.name, *key))
         if floor is None:
             continue
-        own = trained(arm.name)
-        described = arm.name, _mean(own), _mean(floor), contrast(own, floor)
-        base = references.floors.get((baseline, *key))
-        if arm.name == baseline or base is None:
+        described = arm, _mean(own), _mean(floor), contrast(own, floor)
+        if arm.name == baseline or base_floor is None:
             found.append(Comparison(*described))
             continue
-        gain, floor_gain = contrast(own, trained(baseline)), contrast(floor, base)
+        gain, floor_gain = contrast(own, base), contrast(floor, base_floor)
         found.append(Comparison(*described, gain, floor_gain, difference(gain, floor_gain)))
     return tuple(found)
 
@@ -258,7 +254,7 @@ def _of_level(target: Target) -> Phrase:
     compared = max(target.comparisons, key=lambda each: each.above_floor.mean)
     return (
         f"trained networks are at most {_interval_text(compared.above_floor)} points above untrained ones (",
-        Term(compared.arm),
+        Term(compared.arm.name),
         f"), whose accuracy is {compared.floor:.1f} %; the ceiling is {target.ceiling:.1f} %.",
     )
 
@@ -270,7 +266,7 @@ def _of_gain(target: Target) -> Phrase:
     )
     assert compared.gain is not None and compared.floor_gain is not None and compared.excess is not None
     return (
-        Term(compared.arm),
+        Term(compared.arm.name),
         f" gains {compared.gain.mean:.1f} points on the baseline, and untrained networks gain {compared.floor_gain.mean:.1f} "
         f"by concatenation alone (difference {_interval_text(compared.excess)}{_which(compared.excess)}).",
     )

@@ -92,9 +92,7 @@ def _draw_contrasts(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSe
         panel.set_facecolor(IN_DISTRIBUTION)
 
 
-def draw_panel(
-    panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons = NOTHING
-) -> None:
+def draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons = NOTHING) -> None:
     """Draw a data set's means against arms, both selections, with bars of one standard deviation; as in members_figure."""
     places, span = _places(rows)
     for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
@@ -109,7 +107,7 @@ def draw_panel(
         )
     worth = worth_of(compared.targets, data_set)
     if worth is not None:
-        floors = {each.arm: each.floor for each in worth.comparisons}
+        floors = {each.arm.name: each.floor for each in worth.comparisons}
         at = [(place, floors[row.arm.name]) for place, row in zip(places, rows) if row.arm.name in floors]
         if at:
             panel.plot(*zip(*at), **FLOOR | ({} if _is_connected(rows) else {"linestyle": "none"}))

@@ -91,9 +91,7 @@ def _draw_contrasts(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSe
     _set_lines(panel, rows)
 
 
-def _draw_panel(
-    panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons
-) -> bool:
+def _draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons) -> bool:
     """Draw a data set's panel; return whether there are published figures on it."""
     for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
         summaries = [row.summaries[data_set.name, selection] for row in rows]
@@ -114,7 +112,7 @@ def _draw_panel(
         panel.plot(*zip(*published), **PUBLISHED)
     worth = worth_of(compared.targets, data_set)
     if worth is not None:
-        floors = {each.arm: each.floor for each in worth.comparisons}
+        floors = {each.arm.name: each.floor for each in worth.comparisons}
         at = [(floors[row.arm.name], place) for place, row in enumerate(rows) if row.arm.name in floors]
         if at:
             panel.plot(*zip(*at), **FLOOR | {"linestyle": "none"})

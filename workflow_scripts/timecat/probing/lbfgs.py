@@ -1,0 +1,192 @@
+"""Multinomial logistic regression to convergence: L-BFGS in coordinates in which the objective is nearly round.
+
+The objective is F(W, b) = CE(W x̂ + b) + wd/2 |W|² with the mean cross entropy CE over rows. In scikit-learn's terms that is
+C = 1 / (rows wd), from three classes on; of two, LogisticRegression fits the difference of both rows of W, and C = 2 / (rows wd).
+
+Features of networks are correlated, and L-BFGS takes hundreds of steps where x̂ᵀx̂ has eigenvalues of very different size. With
+x̂ᵀx̂ / rows = V Λ Vᵀ, F's second derivative is about a V Λ Vᵀ + wd for every class, where a is the mean of p (1 - p) over rows
+and classes. So W = U diag(a Λ + wd)^(-1/2) Vᵀ, and the search is one for U. This changes the way and not the minimum, which
+is unique. F is convex, so a step that lowers it enough is all that a line search has to find.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from workflow_scripts.timecat.probing.training_rows import Piece
+
+TOLERANCE = 1e-5  # of the gradient's length, relative to that at zero weights
+MOST_STEPS = 1_000
+HISTORY = 10  # steps that the approximation of the second derivative is made of
+LEAST_LENGTH = 2.0**-20  # of a step, relative to the one that L-BFGS proposes
+SUFFICIENT = 1e-4  # Armijo's condition: the share of the decrease that the gradient promises
+ROUNDING = 1e-7  # of the loss in float32, relative: differences below it say nothing
+
+Rows = Callable[[], Iterable[Piece]]  # x̂ [m, D] and labels [m], always in the same pieces
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A minimum: W float32 [C, D], b float32 [C], and what was reached. relative_gradient: see TOLERANCE."""
+
+    W: torch.Tensor
+    b: torch.Tensor
+    steps: int
+    relative_gradient: float
+
+
+class _Point(NamedTuple):
+    """Where F was computed. dW, db: its gradient in float32; curvature: the mean of p (1 - p)."""
+
+    W: torch.Tensor
+    b: torch.Tensor
+    loss: float
+    dW: torch.Tensor
+    db: torch.Tensor
+    curvature: float
+
+    @property
+    def length(self) -> float:
+        """Length of the gradient."""
+        return math.sqrt(float(self.dW.double().square().sum() + self.db.double().square().sum()))
+
+
+class Solver:
+    """The minima of one fit's rows for any weight decay.
+
+    rows: centred features. classes, dimension: C and D. device: where the pieces are.
+    """
+
+    def __init__(self, rows: Rows, classes: int, dimension: int, device: torch.device | str) -> None:
+        self._rows = rows
+        self._zero = torch.zeros(classes, dimension, device=device), torch.zeros(classes, device=device)
+        gram = torch.zeros(dimension, dimension, dtype=torch.float64, device=device)
+        count = 0
+        for x, _ in rows():
+            gram += x.T @ x
+            count += len(x)
+        self._count = count
+        eigenvalues, vectors = torch.linalg.eigh(gram / count)
+        self._eigenvalues, self._V = eigenvalues.clamp(min=0).float(), vectors.float()
+        self._first_length = self._at(*self._zero, 0.0).length
+
+    def path(
+        self, weight_decays: Iterable[float], starts: Mapping[float, Solution] | None = None
+    ) -> dict[float, Solution]:
+        """Solutions by weight decay. Each search begins at the solution of ``starts`` for it, or at that of the next larger
+        weight decay, the first at zero."""
+        found: dict[float, Solution] = {}
+        W, b = self._zero
+        for weight_decay in sorted(set(weight_decays), reverse=True):
+            if starts is not None:
+                W, b = starts[weight_decay].W, starts[weight_decay].b
+            found[weight_decay] = self.minimum(weight_decay, W, b)
+            W, b = found[weight_decay].W, found[weight_decay].b
+        return found
+
+    def minimum(self, weight_decay: float, W: torch.Tensor, b: torch.Tensor) -> Solution:
+        """The solution for a weight decay; the search begins at (W, b)."""
+        here = self._at(W, b, weight_decay)
+        round_ = _Coordinates(
+            self._V, (here.curvature * self._eigenvalues + weight_decay).rsqrt(), here.curvature**-0.5
+        )
+        memory = _Memory()
+        steps = 0
+        while here.length > TOLERANCE * self._first_length and steps < MOST_STEPS:
+            gradient = round_.gradient(here.dW, here.db)
+            direction = memory.direction(gradient)
+            there, length = self._step(here, round_, direction, float(gradient @ direction), weight_decay)
+            if there is None:
+                if memory.is_empty:
+                    break  # as far as float32 goes
+                memory = _Memory()
+                continue
+            memory.keep(length * direction, round_.gradient(there.dW, there.db) - gradient)
+            here, steps = there, steps + 1
+        return Solution(here.W, here.b, steps, here.length / self._first_length)
+
+    def _step(
+        self, here: _Point, round_: "_Coordinates", direction: torch.Tensor, slope: float, weight_decay: float
+    ) -> tuple[_Point | None, float]:
+        """The first point that is low enough, at a length of 1, 1/2, 1/4, ... of the direction, and its length; or None."""
+        length = 1.0
+        while length > LEAST_LENGTH:
+            dW, db = round_.weights(length * direction)
+            there = self._at(here.W + dW, here.b + db, weight_decay)
+            if there.loss <= here.loss + SUFFICIENT * length * slope + ROUNDING * abs(here.loss):
+                return there, length
+            length /= 2
+        return None, length
+
+    def _at(self, W: torch.Tensor, b: torch.Tensor, weight_decay: float) -> _Point:
+        """F and its gradient: sums of pieces in float32, and over pieces in float64."""
+        loss, certain = (torch.zeros((), dtype=torch.float64, device=W.device) for _ in range(2))
+        dW, db = (torch.zeros_like(part, dtype=torch.float64) for part in (W, b))
+        for x, labels in self._rows():
+            log_p = torch.log_softmax(torch.addmm(b, x, W.T), 1)
+            loss -= log_p.gather(1, labels.unsqueeze(1)).sum()
+            delta = log_p.exp_()
+            certain += delta.square().sum()
+            delta.scatter_add_(1, labels.unsqueeze(1), delta.new_full((1, 1), -1.0).expand(len(labels), 1))
+            dW += delta.T @ x
+            db += delta.sum(0)
+        n, wide = self._count, W.double()
+        total = float(loss / n + weight_decay / 2 * wide.square().sum())
+        curvature = (1 - float(certain) / n) / len(b)
+        return _Point(W, b, total, (dW / n + weight_decay * wide).float(), (db / n).float(), max(curvature, 1e-8))
+
+
+@dataclass(frozen=True)
+class _Coordinates:
+    """The coordinates of the search, float32 [C D + C]: U, row after row, and b divided by ``unit``.
+
+    V: [D, D]. scale: diag(a Λ + wd)^(-1/2), [D].
+    """
+
+    V: torch.Tensor
+    scale: torch.Tensor
+    unit: float
+
+    def gradient(self, dW: torch.Tensor, db: torch.Tensor) -> torch.Tensor:
+        """The gradient in these coordinates."""
+        return torch.cat([((dW @ self.V) * self.scale).flatten(), db * self.unit])
+
+    def weights(self, step: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The step of (W, b) that a step in these coordinates is."""
+        dimension = len(self.scale)
+        classes = len(step) // (dimension + 1)
+        U = step[: classes * dimension].view(classes, dimension)
+        return (U * self.scale) @ self.V.T, step[classes * dimension :] * self.unit
+
+
+class _Memory:
+    """The last steps and changes of the gradient, from which L-BFGS makes its direction (Nocedal and Wright, 7.4)."""
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[torch.Tensor, torch.Tensor, float]] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._pairs
+
+    def keep(self, step: torch.Tensor, change: torch.Tensor) -> None:
+        """Keep a step s and its change y of the gradient; y·s > 0 as F is convex, unless rounding has it otherwise."""
+        product = float(change @ step)
+        if product > 0:
+            self._pairs = [*self._pairs, (step, change, product)][-HISTORY:]
+
+    def direction(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Minus the gradient times the approximate inverse of the second derivative."""
+        found, shares = -gradient, []
+        for step, change, product in reversed(self._pairs):
+            shares.append(float(step @ found) / product)
+            found = found - shares[-1] * change
+        if self._pairs:
+            _, change, product = self._pairs[-1]
+            found = found * (product / float(change @ change))
+        for (step, change, product), share in zip(self._pairs, reversed(shares)):
+            found = found + (share - float(change @ found) / product) * step
+        return found

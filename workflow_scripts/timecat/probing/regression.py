@@ -1,0 +1,191 @@
+"""A probe whose heads have converged: multinomial logistic regression with a grid of L2 penalties, by L-BFGS.
+
+Features are standardised as batch norm does it, x̂ = (x - μ) / sqrt(σ² + 1e-5), with the mean and the (biased) variance of the
+fit's own training rows in all views; without ``batch_norm`` they stay as they are. The training rows of all views are
+stacked: what SGD's passes over views have in expectation is here one objective (lbfgs), the same for each weight decay but
+for the penalty, and on W alone. There is nothing random.
+
+Heads, files and selections are those of probing.probe, with γ = 1, β = 0 and a single epoch. The fit to nine tenths comes
+first, and that to all rows begins where it ended: nothing of the held-out rows reaches the heads that are read on them.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from workflow_scripts.timecat.artifacts.files import PathLike
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.features.files import EVALUATION, HELDOUT, Tables, check_features
+from workflow_scripts.timecat.features.memory import RESERVED_BYTES, evaluation_chunk, stacked_bytes
+from workflow_scripts.timecat.probing.heads import StackedHeads
+from workflow_scripts.timecat.probing.lbfgs import HISTORY, Solution, Solver
+from workflow_scripts.timecat.probing.objective import heads_of, normalised, relative_gradients
+from workflow_scripts.timecat.probing.probe import Machine, Probe, evaluate, file_rows, with_gradients
+from workflow_scripts.timecat.probing.protocol import Regression
+from workflow_scripts.timecat.probing.saved_heads import saved_head
+from workflow_scripts.timecat.probing.scoring import DataSet, Epochs, Scores, gathered, report, row_scores
+from workflow_scripts.timecat.probing.training_rows import Piece, TrainingRows
+from workflow_scripts.timecat.runtime import command
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """What is subtracted from features and, as variance, divides them: float32 [D]."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor | None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return x - self.mean if self.variance is None else normalised(x, self.mean, self.variance)
+
+
+def standardisation(rows: Iterable[Piece], batch_norm: bool) -> Standardisation:
+    """Mean and variance of rows. Without batch norm they are centred for the search, which ``stacked`` takes back."""
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    for x, _ in rows:
+        total, count = total.to(x.device) + x.sum(0, dtype=torch.float64), count + len(x)
+    mean = total / count
+    if not batch_norm:
+        return Standardisation(mean.float(), None)
+    squares = torch.zeros_like(mean)
+    for x, _ in rows:
+        squares += (x - mean).square().sum(0)
+    return Standardisation(mean.float(), (squares / count).float())
+
+
+def stacked(
+    solutions: Sequence[Solution], standard: Standardisation, weight_decays: Sequence[float], device: str
+) -> StackedHeads:
+    """Solutions as heads, in the order of the weight decays."""
+    batch_norm = standard.variance is not None
+    heads = StackedHeads(solutions[0].W.cpu(), weight_decays, batch_norm=batch_norm, device=device)
+    for index, solution in enumerate(solutions):
+        heads.W[index].copy_(solution.W)
+        heads.b[index].copy_(solution.b if batch_norm else solution.b - solution.W @ standard.mean)
+    if standard.variance is not None:
+        heads.running_mean.copy_(standard.mean)
+        heads.running_var.copy_(standard.variance)
+    return heads
+
+
+class Fits:
+    """Both fits of a replicate, one after the other: heads and what they reach on their training rows.
+
+    memory: bytes that the standardised rows of a fit may take; if they are more, they are made anew in each pass.
+    """
+
+    def __init__(self, data: DataSet, protocol: Regression, machine: Machine, memory: float) -> None:
+        self._data, self._protocol, self._device, self._memory = data, protocol, machine.device, memory
+        self._starts: dict[float, Solution] | None = None
+
+    def fit(self, name: str, rows: TrainingRows) -> tuple[StackedHeads, Scores]:
+        """The heads of a fit and their scores on its training rows; searches begin where those of the fit before ended."""
+        decays = self._protocol.weight_decays
+        standard = standardisation(rows, self._protocol.batch_norm)
+
+        def made() -> Iterator[Piece]:
+            return ((standard(x), labels) for x, labels in rows)
+
+        kept = list(made()) if fit_bytes(rows) <= self._memory else None
+        solver = Solver(lambda: made() if kept is None else kept, self._data.classes, rows.dimension, self._device)
+        found = solver.path(decays, self._starts)
+        self._starts = found
+        for weight_decay, solution in found.items():
+            command.log(
+                f"{name}, weight decay {weight_decay:g}: {solution.steps} steps, relative gradient "
+                f"{solution.relative_gradient:.1e}"
+            )
+        heads = stacked([found[decay] for decay in decays], standard, decays, self._device)
+        score = gathered(row_scores(heads.logits(x), labels) for x, labels in rows)
+        return heads, replace(score, predicted=None, probability=None)
+
+
+def fit_bytes(rows: TrainingRows) -> int:
+    """Bytes of a fit's standardised rows."""
+    return 4 * len(rows) * rows.dimension
+
+
+def regress_replicate(
+    replicate: int,
+    members: Sequence[int],
+    folders: Sequence[PathLike],
+    views: Sequence[str],
+    data: DataSet,
+    protocol: Regression,
+    machine: Machine = Machine(),
+) -> Probe:
+    """Probe one replicate to convergence; arguments as of probe.probe_replicate.
+
+    UserError when features are missing or do not fit the index.
+    """
+    files = file_rows(data, views)
+    check_features(folders, files)
+    sizes = len(protocol.weight_decays), data.classes
+    room, left = _memory(machine, folders, files, len(views) * len(data.train_labels), sizes)
+    tables = Tables(folders, files, left)
+    evaluated = {
+        "nine_tenths": ("heldout", HELDOUT, data.train_labels[data.heldout]),
+        "full": ("evaluation", EVALUATION, data.evaluation_labels),
+    }
+    every = np.arange(len(data.train_labels))
+    wanted = {name: np.isin(every, own) for name, own in data.fits().items()}
+    fits, scores = Fits(data, protocol, machine, room), dict[str, Epochs]()
+    rows: TrainingRows | None = None
+    for name, (split, file, labels) in evaluated.items():
+        rows = None  # let go of its view before the same is read again: a view may fill most of the memory
+        rows = TrainingRows(tables, views, wanted[name], data, machine.device)
+        heads, trained = fits.fit(name, rows)
+        score = evaluate(heads, tables.read(file), labels, machine.device)
+        if name != "full":  # only what the full fit predicts is reported
+            score = replace(score, predicted=None, probability=None)
+        scores[name] = [{"train": trained, split: score}]
+        if name == "full":
+            gradients = relative_gradients(heads_of(heads), protocol.weight_decays, rows, by_sgd=False)
+
+    decays = list(protocol.weight_decays)
+    where = f"features {', '.join(map(str, folders))}"
+    in_order = {name: scores[name] for name in data.fits()}
+    found = report(replicate, members, data, decays, in_order, where, block="probe")
+    metrics = with_gradients(found.metrics, {(decay, 1): float(each) for decay, each in zip(decays, gradients)})
+    selected = {name: saved_head(heads, decays.index(each.weight_decay)) for name, each in found.selected.items()}
+    return Probe(**vars(found) | {"metrics": metrics}, heads=selected)
+
+
+def device_bytes(heads: int, classes: int, dim: int) -> int:
+    """Bytes of tensors that a fit has on its device at once, at most, without standardised rows that are kept.
+
+    heads: weight decays (H). dim: of all members together (D). The search has its history, its point and a direction, float32
+    [C, D] each, and sums in float64; x̂ᵀx̂, its eigenvectors and what finding them takes are [D, D].
+    """
+    search = classes * dim * (4 * (2 * HISTORY + 10) + 8 * 2)
+    solutions = classes * dim * 4 * 2 * heads
+    piece = evaluation_chunk(classes) * (16 * dim + 16 * classes)
+    return max(search, 40 * dim * dim) + solutions + piece + stacked_bytes(heads, classes, dim) * 2
+
+
+def check_device(total: int, heads: int, classes: int, dim: int) -> None:
+    """UserError, with the remedy, for a regression that does not fit a device of ``total`` bytes."""
+    needed = device_bytes(heads, classes, dim) + RESERVED_BYTES
+    if needed > total:
+        raise UserError(
+            f"a regression of {classes} classes x {dim} features with {heads} weight decays needs {needed / 1e9:.1f} GB on the "
+            f"GPU, which has {total / 1e9:.1f} GB: use one with more memory, set `solver: sgd`, or compute on the CPU with "
+            "--resources gpu=0"
+        )
+
+
+def _memory(
+    machine: Machine, folders: Sequence[PathLike], files: dict[str, int], rows: int, heads: tuple[int, int]
+) -> tuple[float, float]:
+    """Bytes for the standardised rows of a fit, none where they do not fit; and bytes of features as stored.
+
+    rows: of all views. heads: weight decays and classes.
+    """
+    dimension = Tables(folders, files, 0).dimension
+    if machine.device == "cuda":
+        total = torch.cuda.get_device_properties(0).total_memory
+        return 0.9 * (total - RESERVED_BYTES - device_bytes(*heads, dimension)), machine.memory
+    whole = 4 * rows * dimension
+    return (whole, machine.memory - whole) if 2 * whole <= machine.memory else (0, machine.memory)

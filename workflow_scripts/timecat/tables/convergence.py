@@ -1,0 +1,225 @@
+"""What a table says of its probes: which cells have not converged, and which take a weight decay at an end of the grid.
+
+A cell has not converged where a replicate's selected head has a relative gradient (probing.objective) above CONVERGED, or
+where the mean of its accuracies is further than FAR from that of the converged probes of the same checkpoints, at the same
+weight decays. The latter are known where the table has an arm with the same checkpoints and `solver: lbfgs`.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from workflow_scripts.timecat.probing.selection import SELECTIONS, Selected
+from workflow_scripts.timecat.tables.accuracies import FIELDS
+from workflow_scripts.timecat.tables.model import PROBE, Arm, DataSet
+from workflow_scripts.timecat.tables.reading import Probes, selected_heads
+from workflow_scripts.timecat.tables.table import Column, Phrase, Table, Term, Text, printed
+
+if TYPE_CHECKING:
+    import pyarrow
+
+CONVERGED = 1e-4
+FAR = 0.5  # percent points
+
+CellOf = tuple[str, str, str]  # arm, data set, selection
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is known of a cell by one selection.
+
+    gradient: the largest of its replicates, None where that is not known. distance: its mean accuracy minus that of the
+    converged probes, in points, or None. edge: the replicates whose weight decay is the smallest or the largest of several.
+    """
+
+    gradient: float | None = None
+    distance: float | None = None
+    edge: int | None = None
+
+    @property
+    def has_converged(self) -> bool | None:
+        """Whether the cell has converged; None where nothing is known of it."""
+        if self.gradient is None:
+            return None
+        return self.gradient <= CONVERGED and abs(self.distance or 0.0) <= FAR
+
+    @property
+    def converged_field(self) -> str:
+        """Whether it has converged, in a CSV."""
+        return {None: "", True: "yes", False: "no"}[self.has_converged]
+
+
+# The endings of fields in a CSV, after the cell's own, and what they say. They are there if a cell of the table has them.
+FIELDS_OF_MARKS: dict[str, Callable[[Marks], str]] = {
+    "_gradient": lambda marks: printed(marks.gradient, ".1e"),
+    "_from_converged": lambda marks: printed(marks.distance, ".2f"),
+    "_converged": lambda marks: marks.converged_field,
+    "_edge": lambda marks: "" if marks.edge is None else str(marks.edge),
+}
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """The Marks of all cells of a table, by (arm, data set, selection)."""
+
+    arms: Sequence[Arm]
+    data_sets: Sequence[DataSet]
+    marks: Mapping[CellOf, Marks]
+
+    def in_records(self, table: Table) -> Table:
+        """Return the table for a CSV, a row per arm, with columns of marks after its own."""
+        present = {ending: text for ending, text in FIELDS_OF_MARKS.items() if any(map(text, self.marks.values()))}
+        keys = [(data_set.name, selection) for data_set in self.data_sets for selection in SELECTIONS]
+        columns: list[Column[Any]] = [
+            Column("", (f"{FIELDS[selection].format(name)}{ending}",), lambda row: row)
+            for name, selection in keys
+            for ending in present
+        ]
+        (section,) = table.sections
+        rows = tuple(
+            (*row, *(Text(text(self.marks[arm.name, *key])) for key in keys for text in present.values()))
+            for arm, row in zip(self.arms, section.rows, strict=True)
+        )
+        return replace(table, columns=(*table.columns, *columns), sections=(replace(section, rows=rows),))
+
+    def in_table(self, table: Table) -> Table:
+        """Return the table for readers with a sentence for each kind of mark below its own notes."""
+        return replace(table, row_notes=(*table.row_notes, *self.notes()))
+
+    def notes(self) -> tuple[Phrase, ...]:
+        """Return what readers are told: of gradients, of distances, of grids; nothing where nothing is known."""
+        return tuple(note for note in (self._gradient_note(), self._distance_note(), self._edge_note()) if note)
+
+    def _gradient_note(self) -> Phrase:
+        known = {cell: marks.gradient for cell, marks in self.marks.items() if marks.gradient is not None}
+        if not known:
+            return ()
+        above = {cell for cell, gradient in known.items() if gradient > CONVERGED}
+        what = "The gradient of the objective of selected heads, relative to that at zero weights,"
+        if not above:
+            return (f"All probes have converged. {what} is {_power(max(known.values()))} or less.",)
+        most = max(known.values())
+        if above == known.keys():
+            least = min(known.values())
+            return (
+                f"No probe has converged. {what} is {_power(least)} to {_power(most)}, and up to {_power(CONVERGED)} counts as "
+                "converged. Probes with ",
+                Term("solver: lbfgs"),
+                " do converge.",
+            )
+        return (
+            f"Not converged: {what[0].lower()}{what[1:]} is above {_power(CONVERGED)} (up to {_power(most)}) in ",
+            *self._listed(above, set(known)),
+            ".",
+        )
+
+    def _distance_note(self) -> Phrase:
+        known = {cell: marks.distance for cell, marks in self.marks.items() if marks.distance is not None}
+        if not known:
+            return ()
+        far = {cell for cell, distance in known.items() if abs(distance) > FAR}
+        most = max(known.values(), key=abs)
+        what = f"the converged probe of the same checkpoints with the same weight decays (most: {most:+.2f})"
+        if not far:
+            return (f"No cell is further than {FAR:g} points from {what}, where the table has one.",)
+        return (f"Further than {FAR:g} points from {what}: ", *self._listed(far, set(known)), ".")
+
+    def _edge_note(self) -> Phrase:
+        cells = {cell for cell, marks in self.marks.items() if marks.edge}
+        if not cells:
+            return ()
+        of_grids = {cell for cell, marks in self.marks.items() if marks.edge is not None}
+        return ("The weight decay of a replicate or more is an end of its grid: ", *self._listed(cells, of_grids), ".")
+
+    def _listed(self, cells: set[CellOf], among: set[CellOf]) -> Phrase:
+        """Return cells in words: all, or arm by arm; by selection where the selections differ."""
+        if cells == among:
+            return ("all cells",)
+        by_selection = {
+            selection: frozenset((arm, name) for arm, name, by in cells if by == selection) for selection in SELECTIONS
+        }
+        if len(set(by_selection.values())) == 1:
+            return self._by_arm(next(iter(by_selection.values())))
+        phrase: list[Any] = []
+        for selection, own in by_selection.items():
+            if own:
+                phrase += ["; " if phrase else "", *self._by_arm(own), " (selection ", Term(selection), ")"]
+        return tuple(phrase)
+
+    def _by_arm(self, cells: Iterable[tuple[str, str]]) -> Phrase:
+        found = set(cells)
+        phrase: list[Any] = []
+        for arm in self.arms:
+            own = [data_set.title for data_set in self.data_sets if (arm.name, data_set.name) in found]
+            if own:
+                everywhere = len(own) == len(self.data_sets)
+                phrase += [", " if phrase else "", Term(arm.name), "" if everywhere else f" on {' and '.join(own)}"]
+        return tuple(phrase)
+
+
+def convergence_of(probes: Probes, arms: Sequence[Arm], data_sets: Sequence[DataSet]) -> Convergence:
+    """Return the marks of all cells of a table."""
+    marks = {}
+    for arm in arms:
+        for data_set in data_sets:
+            probe = probes[arm.name, data_set.name]
+            twin = None if arm.converged is None else _full_fits(probes[arm.converged, data_set.name])
+            lines = _full_fits(probe)
+            for selection in SELECTIONS:
+                selected = selected_heads(probe, selection, f"arm {arm.name!r} on data set {data_set.name!r}")
+                key = arm.name, data_set.name, selection
+                marks[key] = Marks() if selected is None else _marks(lines, selected, arm, twin)
+    return Convergence(arms, data_sets, marks)
+
+
+Lines = list[dict[str, Any]]
+Heads = Mapping[int, Selected]  # by replicate
+
+
+def _full_fits(probe: "pyarrow.Table") -> Lines:
+    """Return the lines of heads that were trained on all training rows."""
+    import pyarrow.compute
+
+    return list(probe.filter(pyarrow.compute.equal(probe["fit"], "full")).to_pylist())
+
+
+def _marks(lines: Lines, selected: Heads, arm: Arm, twin: Lines | None) -> Marks:
+    decays = {line["weight_decay"] for line in lines}
+    edge = sum(each.weight_decay in (min(decays), max(decays)) for each in selected.values())
+    return Marks(
+        gradient=_largest_gradient(lines, selected) if arm.transfer == PROBE else None,
+        distance=None if twin is None else _distance(lines, selected, twin),
+        edge=edge if len(decays) > 1 else None,
+    )
+
+
+def _largest_gradient(lines: Lines, selected: Heads) -> float | None:
+    """Return the largest relative gradient of the selected heads; None where one of them is not known."""
+    known = {
+        (line["replicate"], line["weight_decay"], line["epoch"]): line["relative_gradient"]
+        for line in lines
+        if line["relative_gradient"] is not None
+    }
+    found = [known.get((replicate, each.weight_decay, each.epoch)) for replicate, each in selected.items()]
+    numbers = [each for each in found if each is not None]
+    return max(numbers) if len(numbers) == len(found) else None
+
+
+def _distance(lines: Lines, selected: Heads, converged: Lines) -> float | None:
+    """Return the mean over replicates of accuracy minus that of the converged head of the same seeds and weight decay; None
+    where one of them is not known."""
+    seeds = {line["replicate"]: tuple(line["members"]) for line in lines}
+    known = {
+        (tuple(line["members"]), line["weight_decay"]): line["top1"]
+        for line in converged
+        if line["split"] == "evaluation"
+    }
+    found = [(each.top1, known.get((seeds[key], each.weight_decay))) for key, each in selected.items()]
+    pairs = [(own, other) for own, other in found if other is not None]
+    return math.fsum(own - other for own, other in pairs) / len(pairs) if len(pairs) == len(found) else None
+
+
+def _power(number: float) -> str:
+    """Return a number as readers see it, to one digit: 2e-3."""
+    return f"{number:.0e}".replace("e-0", "e-").replace("e+00", "")
