@@ -126,7 +126,7 @@ The formula is in [contrasts.py](../workflow_scripts/timecat/measures/contrasts.
 
 How to read it:
 
-- Where seeds cause half of the variance or more, coverage is 92 to 98 %, apart from n = members + 1 seeds. There, noise of
+- Where seeds cause half of the variance or more, coverage is 92 to 98 % (within half a point), apart from n = members + 1 seeds. There, noise of
   replicates cannot be told from effects of seeds and counts as such, so intervals are too wide.
 - The more replicates differ by their own noise, the wider intervals are than need be, with every design but `disjoint`:
   what is taken off for noise is limited, so that no interval is too short.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.project import path_of
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.planning.pilot import pilot_text, read_pilot
 from workflow_scripts.timecat.planning.plan import TABLE2, make_plan
 from workflow_scripts.timecat.planning.report import printed
 from workflow_scripts.timecat.planning.rows import positive_numbers, stated_rows
@@ -57,6 +58,8 @@ def main() -> None:
         raise UserError(f"--pretrain-gpus: {plan.costs.name} is no GPU; leave it out, or choose another --device")
     if not arguments.page:
         print(printed(plan, arguments.gpus, arguments.pretrain_gpus))
+        if found := pilot_text(read_pilot(plan)):
+            print(f"\n{found}")
         return
     from workflow_scripts.timecat.planning.page import write_page
 

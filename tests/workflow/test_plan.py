@@ -179,3 +179,21 @@ def test_a_page_does_not_look_at_what_is_made(tmp_path):
     plan(*to_page, cwd=copy.path)
     assert copy.read("page.md") == page
     assert "777        78" in plan(*options, cwd=copy.path).stdout
+
+
+def test_a_finished_pilot_says_how_many_more_seeds_a_contrast_needs(fresh):
+    lines = [
+        "kind,arm,data_set,selection,baseline,mean,low,high,se,df,p,p_holm,seeds,replicates,row_se,interval,no_interval_because",
+        "gain,cat2,cues,holdout,cat1,1.000,,,0.700,4.000,,,10,5,0.3,t,",
+        "gain,cat2,cue0,holdout,cat1,1.000,,,0.700,4.000,,,10,5,0.3,t,",
+        "gain,cat2,cue0,paper,cat1,9.000,,,0.700,4.000,,,10,5,0.3,t,",
+    ]
+    file = fresh.path / "results/table2.contrasts.csv"
+    file.parent.mkdir(exist_ok=True)
+    before = plan("--configfile", "config/config.yaml", cwd=fresh.path).stdout
+    file.write_text("\n".join(lines) + "\n")
+    text = plan("--configfile", "config/config.yaml", cwd=fresh.path).stdout
+    file.unlink()
+    assert "more seeds" not in before
+    found = [line.split() for line in text.splitlines() if line.startswith("table2: ")]
+    assert found == [["table2:", "cat2", "cue0", "+1.00", "-0.94", "to", "+2.94", "10", "34"]], "not on the source"

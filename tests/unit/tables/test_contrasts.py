@@ -111,6 +111,8 @@ def test_the_section_has_a_line_for_each_arm():
     assert [line[0].text for line in cells] == ["cat2", "cat5"]
     assert "p" not in cells[0][3].aside and ", p " in cells[0][4].aside, "no adjusted p on the source"
     assert cells[1][4].aside.startswith("rows ± ")
+    lower = contrast_section(compared(cat2=replicates(PAIRS, 45)), DATA_SETS, "paper")
+    assert lower.rows[0][4].shown().text.startswith("−"), "a minus sign, which LaTeX sets as one"
     alone = comparisons({("cat1", "away", "paper"): replicates(SINGLE, 50)}, {}, ARMS[:1], DATA_SETS[1:], "cat1")
     assert contrast_section(alone, DATA_SETS, "paper") is None and said(alone) == []
 

@@ -220,12 +220,17 @@ class Compared(Value):
 
     def shown(self) -> Shown:
         found = self.row.contrast
-        mean = printed(found.mean, "+.2f")
+        mean = _signed(found.mean)
         if found.interval is None:
             error = printed(self.row.row_error, ".2f")
             return Shown(mean, aside=f"rows ± {error}" if error else "")
-        ends = " to ".join(printed(end, "+.2f") for end in found.interval)
+        ends = " to ".join(map(_signed, found.interval))
         return Shown(mean, aside=ends + (f", p {_p_text(self.row.p_holm)}" if self.row.p_holm is not None else ""))
+
+
+def _signed(number: float) -> str:
+    """Return a number with its sign, a minus and no hyphen."""
+    return printed(number, "+.2f").replace("-", "\N{MINUS SIGN}")
 
 
 def _p_text(p: float) -> str:

@@ -50,7 +50,7 @@ def arms_figure(
     from matplotlib.lines import Line2D
 
     others = [row for row in rows if row.arm.name != compared.baseline] if compared.rows else []
-    heights = [LINE * len(some) + 0.55 for some in (rows, others) if some]
+    heights = [LINE * len(some) + 0.75 for some in (rows, others) if some]
     with matplotlib.rc_context(SETTINGS):
         figure, stacks = stacked_figure(len(data_sets), heights, style)
         is_published = [_draw_panel(stack[0], rows, data_set, compared) for stack, data_set in zip(stacks, data_sets)]

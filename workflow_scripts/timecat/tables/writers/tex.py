@@ -15,6 +15,7 @@ _SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "×": r"$\times$",
     "±": r"$\pm$",
     "–": "--",
+    "\N{MINUS SIGN}": "$-$",
 }
 
 
