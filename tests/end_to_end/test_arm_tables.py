@@ -35,6 +35,7 @@ def with_tables(values: dict) -> None:
             {"name": "copies", "members": 2, "steps": 4, "one_seed": True},
             {"name": "snapshots", "members": 2, "steps": [4, 12], "one_seed": True, "seeds": [2]},
             one | {"name": "plain", "backbone": "plain"},
+            {"name": "converged", "members": 1, "steps": 12, "replicates": [[2]], "solver": "lbfgs"},  # else it is cat1
         ]
     }
     values["families"] = {
@@ -60,7 +61,7 @@ def table(study: StudyFolder, name: str) -> dict[str, dict]:
 def test_only_what_is_new_is_made(made):
     """Five networks of other backbones; probes of the arms that are new, and of one cell of the grid."""
     study, jobs, table2 = made
-    assert jobs == {"pretrain": 5, "extract_features": 5, "probe": 6 + 1, "tabulate_arms": 3, "tabulate_grid": 1}
+    assert jobs == {"pretrain": 5, "extract_features": 5, "probe": 7 + 1, "tabulate_arms": 3, "tabulate_grid": 1}
     assert study.run() == {} and study.read("results/table2.csv") == table2, "table 2 does not notice"
     assert study.run("--", *TABLES) == {}
 
@@ -69,7 +70,9 @@ def test_the_tables(made):
     study, *_ = made
     table1, controls, grid = (table(study, name) for name in ("table1", "controls", "grid"))
     table2 = table(study, "table2")
-    assert list(table1) == ["cat3", "wide"] and list(controls) == ["cat1", "copies", "snapshots", "plain"]
+    assert list(table1) == ["cat3", "wide"] and list(controls) == [
+        *("cat1", "copies", "snapshots", "plain", "converged"),
+    ]
     assert table1["wide"]["cues_tiny_published"] == "12.5" and table1["cat3"]["cues_tiny_published"] == ""
     for name, own in (("cat3", table1), ("cat1", controls), ("cat3", grid)):
         assert own[name]["cues_tiny"] == table2[name]["cues_tiny"], "what tables share is one probe"
@@ -84,6 +87,21 @@ def test_the_tables(made):
     assert len({line["cues_tiny"] for line in families.values()}) == 3, "three networks, not one thrice"
     for file in ("table1.svg", "controls.svg", "families.svg", "grid.svg"):
         assert study.read(f"results/{file}").startswith(b"<?xml")
+
+
+def test_a_converged_probe_stands_beside_the_one_of_the_same_checkpoint(made):
+    study, *_ = made
+    controls = table(study, "controls")
+    converged, by_sgd = controls["converged"], controls["cat1"]
+    assert (converged["cues_tiny_holdout_converged"], by_sgd["cues_tiny_holdout_converged"]) == ("yes", "no")
+    assert float(converged["cues_tiny_gradient"]) < 1e-4 < float(by_sgd["cues_tiny_gradient"])
+    assert by_sgd["cues_tiny_holdout_from_converged"] != "" == converged["cues_tiny_holdout_from_converged"]
+    features = [
+        read_sidecar(study.path / f"results/probes/cues_tiny/cues_tiny/{arm}.heads.safetensors")["inputs"]
+        for arm in ("cat1", "converged")
+    ]
+    assert features[0] == features[1]
+    assert "Not converged" in study.read("results/controls.md").decode()
 
 
 def test_copies_are_one_checkpoint_and_snapshots_one_run(made):

@@ -25,6 +25,7 @@ LEAST_LENGTH = 2.0**-20  # of a step, relative to the one that L-BFGS proposes
 SUFFICIENT = 1e-4  # Armijo's condition: the share of the decrease that the gradient promises
 ROUNDING = 1e-7  # of the loss in float32, relative: differences below it say nothing
 
+Parameters = tuple[torch.Tensor, torch.Tensor]  # W, b
 Rows = Callable[[], Iterable[Piece]]  # x̂ [m, D] and labels [m], always in the same pieces
 
 
@@ -36,6 +37,11 @@ class Solution:
     b: torch.Tensor
     steps: int
     relative_gradient: float
+
+    @property
+    def parameters(self) -> "Parameters":
+        """W and b."""
+        return self.W, self.b
 
 
 class _Point(NamedTuple):
@@ -76,15 +82,28 @@ class Solver:
     def path(
         self, weight_decays: Iterable[float], starts: Mapping[float, Solution] | None = None
     ) -> dict[float, Solution]:
-        """Solutions by weight decay. Each search begins at the solution of ``starts`` for it, or at that of the next larger
-        weight decay, the first at zero."""
+        """Solutions by weight decay, from the largest to the smallest.
+
+        starts: of another fit, for the same weight decays. A search begins at that fit's solution, moved by as much as both fits
+        were apart at the weight decay before; without ``starts``, where the line through the last two solutions, over the logarithm of
+        the weight decay, leads to.
+        """
         found: dict[float, Solution] = {}
-        W, b = self._zero
-        for weight_decay in sorted(set(weight_decays), reverse=True):
+        decays = sorted(set(weight_decays), reverse=True)
+        for number, weight_decay in enumerate(decays):
+            last = found[decays[number - 1]] if number else None
             if starts is not None:
-                W, b = starts[weight_decay].W, starts[weight_decay].b
-            found[weight_decay] = self.minimum(weight_decay, W, b)
-            W, b = found[weight_decay].W, found[weight_decay].b
+                begin = starts[weight_decay].parameters
+                if last is not None:
+                    begin = _moved(begin, 1.0, starts[decays[number - 1]].parameters, last.parameters)
+            elif last is not None and number > 1:
+                further = math.log(weight_decay / decays[number - 1]) / math.log(
+                    decays[number - 1] / decays[number - 2]
+                )
+                begin = _moved(last.parameters, further, found[decays[number - 2]].parameters, last.parameters)
+            else:
+                begin = self._zero if last is None else last.parameters
+            found[weight_decay] = self.minimum(weight_decay, *begin)
         return found
 
     def minimum(self, weight_decay: float, W: torch.Tensor, b: torch.Tensor) -> Solution:
@@ -137,6 +156,12 @@ class Solver:
         total = float(loss / n + weight_decay / 2 * wide.square().sum())
         curvature = (1 - float(certain) / n) / len(b)
         return _Point(W, b, total, (dW / n + weight_decay * wide).float(), (db / n).float(), max(curvature, 1e-8))
+
+
+def _moved(begin: Parameters, share: float, start: Parameters, end: Parameters) -> Parameters:
+    """Where a share of the way from start to end leads to from ``begin``."""
+    W, b = (own + share * (after - before) for own, before, after in zip(begin, start, end))
+    return W, b
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ stacked: what SGD's passes over views have in expectation is here one objective 
 for the penalty, and on W alone. There is nothing random.
 
 Heads, files and selections are those of probing.probe, with γ = 1, β = 0 and a single epoch. The fit to nine tenths comes
-first, and that to all rows begins where it ended: nothing of the held-out rows reaches the heads that are read on them.
+first, and that to all rows begins near where it ended: nothing of the held-out rows reaches the heads that are read on them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
