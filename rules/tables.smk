@@ -40,6 +40,7 @@ rule tabulate:
         paths.log("tabulate"),
     benchmark:
         paths.benchmark("tabulate")
+    localrule: True
     params:
         cells=of_table(study.table_params.cells, "table2"),
         arms=of_table(study.table_params.rows, "table2"),
@@ -76,6 +77,7 @@ rule tabulate_arms:
         paths.benchmark("tabulate_arms")
     wildcard_constraints:
         table=study.patterns["table"],
+    localrule: True
     params:
         cells=study.table_params.cells,
         arms=study.table_params.rows_with_networks,
@@ -116,6 +118,7 @@ rule tabulate_gap:
         paths.benchmark("tabulate_gap")
     wildcard_constraints:
         table=study.patterns["gap_table"],
+    localrule: True
     params:
         cells=study.table_params.cells,
         arms=study.table_params.rows,
@@ -151,6 +154,7 @@ rule tabulate_spurious:
         paths.log("tabulate_spurious"),
     benchmark:
         paths.benchmark("tabulate_spurious")
+    localrule: True
     params:
         cells=of_table(study.table_params.cells, "spurious"),
         arms=of_table(study.table_params.rows, "spurious"),
@@ -184,6 +188,7 @@ rule tabulate_grid:
         paths.log("tabulate_grid"),
     benchmark:
         paths.benchmark("tabulate_grid")
+    localrule: True
     params:
         cells=of_table(study.table_params.cells, "grid"),
         arms=study.table_params.grid_rows,
@@ -213,6 +218,7 @@ rule tabulate_diagnostics:
         paths.log("tabulate_diagnostics"),
     benchmark:
         paths.benchmark("tabulate_diagnostics")
+    localrule: True
     params:
         cells=study.table_params.diagnosed_cells,
         arms=of_table(study.table_params.rows, "table2"),
@@ -243,6 +249,7 @@ rule tabulate_counterexample:
         paths.log("tabulate_counterexample"),
     benchmark:
         paths.benchmark("tabulate_counterexample")
+    localrule: True
     params:
         settings=study.params.counterexample,
     shell:
