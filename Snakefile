@@ -82,15 +82,7 @@ wildcard_constraints:
 
 localrules:
     all,
-    build_image,
     all_arms,
-    tabulate,
-    tabulate_diagnostics,
-    tabulate_arms,
-    tabulate_grid,
-    tabulate_gap,
-    tabulate_spurious,
-    tabulate_counterexample,
 
 
 rule all:

@@ -20,6 +20,7 @@ rule build_image:
         paths.log("build_image"),
     benchmark:
         paths.benchmark("build_image")
+    localrule: True
     handover: True
     container:
         None

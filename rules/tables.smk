@@ -45,6 +45,7 @@ rule tabulate:
         paths.log("tabulate"),
     benchmark:
         paths.benchmark("tabulate")
+    localrule: True
     params:
         cells=of_table(study.table_params.cells, "table2"),
         references=of_table(study.table_params.references, "table2"),
@@ -94,6 +95,7 @@ rule tabulate_arms:
         paths.benchmark("tabulate_arms")
     wildcard_constraints:
         table=study.patterns["table"],
+    localrule: True
     params:
         cells=study.table_params.cells,
         references=study.table_params.references,
@@ -143,6 +145,7 @@ rule tabulate_gap:
         paths.benchmark("tabulate_gap")
     wildcard_constraints:
         table=study.patterns["gap_table"],
+    localrule: True
     params:
         cells=study.table_params.cells,
         arms=study.table_params.rows,
@@ -178,6 +181,7 @@ rule tabulate_spurious:
         paths.log("tabulate_spurious"),
     benchmark:
         paths.benchmark("tabulate_spurious")
+    localrule: True
     params:
         cells=of_table(study.table_params.cells, "spurious"),
         arms=of_table(study.table_params.rows, "spurious"),
@@ -212,6 +216,7 @@ rule tabulate_grid:
         paths.log("tabulate_grid"),
     benchmark:
         paths.benchmark("tabulate_grid")
+    localrule: True
     params:
         cells=of_table(study.table_params.cells, "grid"),
         references=of_table(study.table_params.references, "grid"),
@@ -246,6 +251,7 @@ rule tabulate_diagnostics:
         paths.log("tabulate_diagnostics"),
     benchmark:
         paths.benchmark("tabulate_diagnostics")
+    localrule: True
     params:
         cells=study.table_params.diagnosed_cells,
         arms=of_table(study.table_params.rows, "table2"),
@@ -276,6 +282,7 @@ rule tabulate_counterexample:
         paths.log("tabulate_counterexample"),
     benchmark:
         paths.benchmark("tabulate_counterexample")
+    localrule: True
     params:
         settings=study.params.counterexample,
     shell:

@@ -14,6 +14,7 @@ from tests.support.studies import ROOT
 from workflow_scripts.timecat.artifacts.source_code import code_of
 
 SNAPSHOT = ROOT / "tests/unit/artifacts/closures.json"
+TABLE_RULES = ("tables.smk", "calibration.smk")  # all other rules' stages compute
 RULE = re.compile(r"^rule (\w+):$", re.MULTILINE)
 CODE = re.compile(r'\bcode_of\(\s*"(\w+)"')
 COMMAND = re.compile(r"python -m workflow_scripts\.(\w+)")
@@ -34,6 +35,12 @@ def rules() -> dict[str, tuple[str, str]]:
 def stages() -> list[str]:
     """Return the stages that rules list the code of, sorted."""
     return sorted({code for code, _ in rules().values() if code})
+
+
+def table_stages() -> set[str]:
+    """Return the stages that write tables, by the files of their rules (TABLE_RULES)."""
+    texts = [(ROOT / "rules" / name).read_text() for name in TABLE_RULES]
+    return {stage for text in texts for stage in COMMAND.findall(text)}
 
 
 def closures() -> dict[str, list[str]]:

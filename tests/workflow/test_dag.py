@@ -12,6 +12,7 @@ import pytest
 import yaml
 from snakemake.api import Workflow
 
+from tests.support.closures import table_stages
 from tests.support.studies import ROOT, StudyFolder
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.planning import dag
@@ -21,9 +22,8 @@ from workflow_scripts.timecat.planning.jobs import COSTS
 TABLE2 = ["results/table2.csv"]
 # Rules whose jobs count as nothing but their start: seconds of work, a download, or no part of any table.
 WITHOUT_COST = {
-    *("all", "all_arms", "build_image", "download", "diagnose", "reweight", "calibration", "counterexample"),
-    *("tabulate", "tabulate_arms", "tabulate_counterexample", "tabulate_diagnostics"),
-    *("tabulate_gap", "tabulate_grid", "tabulate_spurious"),
+    *("all", "all_arms", "build_image", "download", "diagnose", "reweight", "counterexample"),
+    *table_stages(),  # their rules have their names
 }
 
 
@@ -123,13 +123,13 @@ def test_the_jobs_are_those_of_a_dry_run(fresh, monkeypatch, name, tables):
     assert graph.needed_for(targets) == list(graph.jobs)
 
 
-def test_local_jobs_are_those_of_the_localrules(fresh, monkeypatch):
+def test_local_jobs_are_those_of_local_rules(fresh, monkeypatch):
+    """Rules say so themselves, with `localrule: True`."""
     monkeypatch.chdir(fresh.path)
-    (block,) = re.findall(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)
-    local = set(re.findall(r"\w+", block))
-    for path in (ROOT / "rules").glob("*.smk"):
-        text = path.read_text()
-        local |= set(re.findall(r"^rule (\w+):", text, re.MULTILINE)) if "localrule: True" in text else set()
+    _, *parts = re.split(
+        r"^rule (\w+):$", "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), flags=re.MULTILINE
+    )
+    local = {name for name, text in zip(parts[::2], parts[1::2]) if "\n    localrule: True" in text}
     graph = read_dag("config/published.yaml", [*TABLE2, "results/calibration.csv", "results/diagnostics.csv"])
     assert {job.rule for job in graph.jobs if job.is_local} == local & {job.rule for job in graph.jobs}
     assert {job.rule for job in graph.jobs if job.is_local} == {"tabulate", "tabulate_diagnostics", "download"}

@@ -1,6 +1,6 @@
 """The typed config of backbones: the workflow's own, and a library's."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -17,6 +17,8 @@ else:
 
 class Backbone(Block):
     """A network, and how its pretraining differs."""
+
+    HEADING: ClassVar = "any architecture"
 
     pretrain: RecipeChanges | None = Field(
         None,
@@ -115,6 +117,8 @@ class RandomProjection(Backbone):
 
 class LibraryBackbone(Backbone):
     """Any classification model of torchvision by its name, or of timm where that is installed."""
+
+    HEADING: ClassVar = "with any other architecture"
 
     architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
     width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")

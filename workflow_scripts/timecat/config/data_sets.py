@@ -1,7 +1,7 @@
 """The typed config of data sets: what each kind is read from, how it is stored, and how its images become inputs."""
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -94,6 +94,8 @@ class WithRoot(AnyKind):
 class DataSet(AnyKind):
     """What every data set says."""
 
+    HEADING: ClassVar = "any kind but `evaluation_folder`"
+
     title: str | None = Field(None, description="its name in tables and figures (default: its key)")
     transform: Transform = Field(Transform(), description="how images become inputs, in probing and as source")
     views: Views | None = Field(None, description="overrides features.views for this data set")
@@ -175,6 +177,8 @@ class Digits(DataSet):
 
 class Images(DataSet, WithRoot):
     """What every data set of image files says."""
+
+    HEADING: ClassVar = "any kind that reads image files"
 
     root: FilePath = Field(description="its folder")
     transform: PhotoTransform = Field(PhotoTransform(), description="how images become inputs")
@@ -317,6 +321,8 @@ ONLY_CENTER: list[Literal["center"]] = ["center"]
 
 class OfSequences(DataSet):
     """What every data set of sequences of bases says. Each is stored as an image, one pixel a base, row after row."""
+
+    HEADING: ClassVar = "any kind that has sequences"
 
     length: PositiveInt = Field(
         description="the most bases of a sequence; the image is the smallest square that has room"

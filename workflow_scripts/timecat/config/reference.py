@@ -3,6 +3,10 @@
 Run ``make docs`` after a change of a block of the config; a test fails when the files drift.
 """
 
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, get_args
+
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -31,43 +35,13 @@ from workflow_scripts.timecat.config import (
     spurious,
     table,
     transfer,
-    transforms,
 )
 from workflow_scripts.timecat.config.blocks import Block
 
 SCHEMA = ROOT / "config/schemas/config.schema.yaml"
 README = ROOT / "config/README.md"
 BEGIN, END = "<!-- generated from the typed config: begin -->", "<!-- generated from the typed config: end -->"
-SECTIONS: dict[str, type[Block]] = {
-    "The study": model.Config,
-    "`data_sets.NAME`, any kind but `evaluation_folder`": data_sets.DataSet,
-    "`data_sets.NAME` with `kind: cues`": data_sets.Cues,
-    "`data_sets.NAME.rows` with `kind: cues`": data_sets.Rows,
-    "`data_sets.NAME` with `kind: digits`": data_sets.Digits,
-    "`data_sets.NAME` with `kind: shortcut`": data_sets.Shortcut,
-    "`data_sets.NAME`, any kind that reads image files": data_sets.Images,
-    "`data_sets.NAME` with `kind: image_folder`": data_sets.ImageFolder,
-    "`data_sets.NAME` with `kind: imagenet`": data_sets.ImageNet,
-    "`data_sets.NAME` with `kind: inaturalist18`": data_sets.INaturalist18,
-    "`data_sets.NAME` with `kind: cifar10` or `cifar100`": data_sets.Cifar,
-    "`data_sets.NAME` with `kind: camelyon17`": data_sets.Camelyon17,
-    "`data_sets.NAME` with `kind: waterbirds` or `celeba`": data_sets.SpuriousPhotos,
-    "`data_sets.NAME`, any kind that has sequences": data_sets.OfSequences,
-    "`data_sets.NAME` with `kind: motifs`": data_sets.Motifs,
-    "`data_sets.NAME` with `kind: sequences`": data_sets.Sequences,
-    "`data_sets.NAME` with `kind: evaluation_folder`": data_sets.EvaluationFolder,
-    "`data_sets.NAME` with `kind: part`": data_sets.Part,
-    "`data_sets.NAME.transform`": transforms.Transform,
-    "`data_sets.NAME.transform` of image files": transforms.PhotoTransform,
-    "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`": transforms.CifarTransform,
-    "`data_sets.NAME.storage`": data_sets.Storage,
-    "`data_sets.NAME.storage` with `kind: cifar10` or `cifar100`": data_sets.RawStorage,
-    "`backbones.NAME`, any architecture": backbones.Backbone,
-    "`backbones.NAME` with `architecture: small_residual`": backbones.SmallResidual,
-    "`backbones.NAME` with `architecture: sequence_residual`": backbones.SequenceResidual,
-    "`backbones.NAME` with `architecture: small_vit`": backbones.SmallVit,
-    "`backbones.NAME` with `architecture: small_regnet`": backbones.SmallRegnet,
-    "`backbones.NAME` with any other architecture": backbones.LibraryBackbone,
+OTHER_SECTIONS: dict[str, type[Block]] = {
     "`pretrain`": pretrain.Pretrain,
     "`checkpoints`": checkpoints.Checkpoints,
     "`arms`, a list of": arms.Arm,
@@ -91,6 +65,65 @@ SECTIONS: dict[str, type[Block]] = {
 }
 
 
+Owners = list[type[Block]]
+
+
+def sections() -> dict[str, type[Block]]:
+    """Return the blocks of the config by their headings in config/README.md.
+
+    Those of data sets and backbones follow from the blocks: from the values of `kind` or `architecture`, or from `HEADING`.
+    """
+    data_set = _union("data_sets.NAME", data_sets.AnyDataSet, data_sets)
+    backbone = _union("backbones.NAME", backbones.AnyBackbone, backbones)
+    return {"The study": model.Config} | data_set | _nested("data_sets.NAME", data_set) | backbone | OTHER_SECTIONS
+
+
+def _union(place: str, union: Any, module: ModuleType) -> dict[str, type[Block]]:
+    """The headings of a union's blocks and of the blocks with a HEADING that they build on, in their module's order."""
+    members = blocks_in(union)
+    titled = {block for member in members for block in member.__mro__ if block is member or "HEADING" in vars(block)}
+    order = list(vars(module))
+    return {_heading(place, [block]): block for block in sorted(titled, key=lambda one: order.index(one.__name__))}
+
+
+def _nested(place: str, owners: Mapping[str, type[Block]]) -> dict[str, type[Block]]:
+    """The headings of the blocks that are values of these blocks' keys, key by key."""
+    found: dict[str, dict[type[Block], Owners]] = {}
+    for owner in owners.values():
+        for key, field in owner.model_fields.items():
+            for block in blocks_in(field.annotation):
+                having = found.setdefault(key, {}).setdefault(block, [])
+                if not any(issubclass(owner, above) for above in having):
+                    having.append(owner)
+    return {
+        _heading(f"{place}.{key}", having): block for key, blocks in found.items() for block, having in blocks.items()
+    }
+
+
+def blocks_in(annotation: Any) -> Owners:
+    """Return the blocks that a type is made of, in its order."""
+    if isinstance(annotation, type) and issubclass(annotation, Block):
+        return [annotation]
+    return [block for argument in get_args(annotation) for block in blocks_in(argument)]
+
+
+def _heading(place: str, blocks: Owners) -> str:
+    """A place in the config, and which blocks it is part of: those with a HEADING, and by their own names the others."""
+    said = [vars(block)["HEADING"] for block in blocks if "HEADING" in vars(block)]
+    named = [block for block in blocks if "HEADING" not in vars(block)]
+    names = [f"`{name}`" for block in named for name in get_args(block.model_fields[_key(block)].annotation)]
+    if names:
+        names[0] = f"with `{_key(named[0])}: {names[0][1:]}"
+        said.append(" or ".join(filter(None, [", ".join(names[:-1]), names[-1]])))
+    joined = ", and ".join(said)
+    return f"`{place}` {joined}" if joined.startswith("with") else f"`{place}`, {joined}"
+
+
+def _key(block: type[Block]) -> str:
+    """The key that tells a block from the others of its union."""
+    return "kind" if "kind" in block.model_fields else "architecture"
+
+
 def schema_text() -> str:
     """The config's JSON schema, as YAML."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.Config.model_json_schema()}
@@ -104,7 +137,7 @@ def schema_text() -> str:
 def keys_text() -> str:
     """A table of keys, defaults and meanings per block, as Markdown."""
     parts = []
-    for title, block in SECTIONS.items():
+    for title, block in sections().items():
         base = block.__base__
         inherited = base.model_fields if base is not None and issubclass(base, BaseModel) else {}
         rows = [

@@ -1,0 +1,57 @@
+"""The sections of config/README.md: each block of the config has one, and those of data sets and backbones follow from it."""
+
+from typing import Literal, get_args
+
+import pytest
+
+from workflow_scripts.timecat.config import reference
+from workflow_scripts.timecat.config.backbones import AnyBackbone
+from workflow_scripts.timecat.config.data_sets import AnyDataSet, DataSet, Images, RawStorage, Rows, Storage
+from workflow_scripts.timecat.config.model import Config
+from workflow_scripts.timecat.config.transforms import CifarTransform, SequenceTransform
+from workflow_scripts.timecat.images.datasets.registry import READERS
+
+
+@pytest.mark.parametrize(
+    "union", [AnyDataSet, AnyBackbone, *(field.annotation for field in Config.model_fields.values())]
+)
+def test_every_block_has_its_section(union):
+    """Blocks that are changes to another one are described where that one is."""
+    sections = list(reference.sections().values())
+    missing = set(reference.blocks_in(union)) - set(sections)
+    assert missing == set() and len(set(sections)) == len(sections)
+
+
+def test_every_kind_is_in_one_heading_and_has_a_reader():
+    blocks = reference.blocks_in(AnyDataSet)
+    kinds = [kind for block in blocks for kind in get_args(block.model_fields["kind"].annotation)]
+    headings = {block: title for title, block in reference.sections().items()}
+    for block in blocks:
+        for kind in get_args(block.model_fields["kind"].annotation):
+            assert f"`{kind}`" in headings[block].replace("kind: ", "`"), kind
+    assert set(kinds) == {*READERS, "part", "evaluation_folder"}
+
+
+def test_headings_follow_from_the_blocks():
+    headings = {block: title for title, block in reference.sections().items()}
+    assert headings[DataSet] == "`data_sets.NAME`, any kind but `evaluation_folder`"
+    assert headings[Rows] == "`data_sets.NAME.rows` with `kind: cues`, `shortcut` or `motifs`"
+    assert headings[RawStorage] == "`data_sets.NAME.storage` with `kind: cifar10` or `cifar100`"
+    assert headings[CifarTransform] == "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`"
+    assert headings[SequenceTransform] == "`data_sets.NAME.transform`, any kind that has sequences"
+    assert headings[Storage] == (
+        "`data_sets.NAME.storage`, any kind that reads image files, and with `kind: evaluation_folder`"
+    )
+
+
+def test_a_new_kind_has_its_heading_and_comes_after_what_it_builds_on(monkeypatch):
+    class Scans(Images):
+        """Scans."""
+
+        kind: Literal["scans", "slides"]
+
+    monkeypatch.setattr(reference.data_sets, "Scans", Scans, raising=False)
+    monkeypatch.setattr(reference.data_sets, "AnyDataSet", AnyDataSet | Scans)
+    headings = list(reference.sections())
+    at = headings.index("`data_sets.NAME` with `kind: scans` or `slides`")
+    assert at > headings.index("`data_sets.NAME`, any kind that reads image files")
