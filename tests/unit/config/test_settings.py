@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from types import UnionType
@@ -10,8 +11,10 @@ from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hin
 import pytest
 from annotated_types import MaxLen, MinLen
 
+from tests.support.studies import ROOT
 from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.config.calibration import Calibration
+from workflow_scripts.timecat.config.container import ContainerImage
 from workflow_scripts.timecat.config.counterexample import Counterexample
 from workflow_scripts.timecat.config.features import Features
 from workflow_scripts.timecat.config.heldout import Heldout
@@ -20,6 +23,7 @@ from workflow_scripts.timecat.config.probe import Probe
 from workflow_scripts.timecat.config.reweight import Reweight
 from workflow_scripts.timecat.config.transfer import DirectTransfer, Transfer
 from workflow_scripts.timecat.config.transforms import CifarTransform, PhotoTransform, Transform
+from workflow_scripts.timecat.runtime.container import BuildArguments
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.settings import settings
 
@@ -77,6 +81,17 @@ def test_a_stage_reads_what_the_config_wrote(block, build, arguments, untold, ad
     made = build(block, *arguments)
     assert dataclasses.fields(made) and json_of(type(made))(canonical_json(made)) == made
     hash(made)  # nothing in it can be changed
+
+
+def test_the_image_is_told_what_its_definition_names():
+    told = canonical_json(ContainerImage(gpu=False).build_arguments())
+    made = json_of(BuildArguments)(told)
+    assert (made.BOOTSTRAP, made.GPU) == ("docker", "no") and json.loads(told).keys() <= arguments_of_the_definition()
+
+
+def arguments_of_the_definition():
+    text = (ROOT / "containers/timecat.def").read_text()
+    return set(re.findall(r"^    ([A-Z]+)=", text.partition("%arguments")[2].partition("%help")[0], re.MULTILINE))
 
 
 def test_a_block_has_no_twin_with_defaults():

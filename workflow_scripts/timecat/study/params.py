@@ -32,8 +32,7 @@ class Params:
     @property
     def image_arguments(self) -> str:
         """The build arguments of containers/timecat.def."""
-        image = self._config.container
-        return canonical_json({"BOOTSTRAP": image.bootstrap, "BASE": image.base, "GPU": "yes" if image.gpu else "no"})
+        return canonical_json(self._config.container.build_arguments())
 
     # --- data sets ---
 

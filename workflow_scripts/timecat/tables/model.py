@@ -17,9 +17,10 @@ Key = TypeVar("Key")
 
 
 class Parsed:
-    """A dataclass that is parsed from JSON by pydantic: an unknown key is an error."""
+    """A dataclass that is read from JSON (runtime.json_arguments): an unknown key is an error, and so is text in the place
+    of a number."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Arm(Parsed):
     name: str
     members: int
     steps: int | tuple[int, ...] | None
-    transfer: Transfer = PROBE
+    transfer: Transfer
     one_seed: bool = False
     backbone: OtherBackbone | None = None
     pretrained_on: str | None = None

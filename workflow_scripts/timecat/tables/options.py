@@ -7,6 +7,7 @@ from typing import Any
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.runtime.command import parser
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.tables.figures.drawing import private_matplotlib
 from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet, Style
 
@@ -30,31 +31,10 @@ def table_parser(description: str, outputs: Iterable[str], **files: str) -> argp
         option = f"--{name.replace('_', '-')}"
         command.add_argument(option, nargs="+", required=True, metavar="PARQUET", help=meaning)
     for name, kind, meaning in JSON_OPTIONS:
-        command.add_argument(f"--{name}", type=parsed_as(kind), required=True, metavar="JSON", help=meaning)
+        command.add_argument(f"--{name}", type=json_of(kind), required=True, metavar="JSON", help=meaning)
     for output in outputs:
         command.add_argument(f"--{output}", required=True, metavar="PATH", help=f"output: {output}")
     return command
-
-
-def parsed_as(kind: Any) -> Callable[[str], Any]:
-    """Return an argparse type: JSON of a typed value. The message of an error says which values do not fit."""
-
-    def parse(text: str) -> Any:
-        from pydantic import TypeAdapter, ValidationError
-
-        try:
-            return TypeAdapter(kind).validate_json(text)
-        except ValidationError as error:
-            found = [f"{_place(each['loc'])}{each['msg']}" for each in error.errors(include_url=False)]
-            raise argparse.ArgumentTypeError("; ".join(found)) from None
-
-    return parse
-
-
-def _place(steps: tuple[int | str, ...]) -> str:
-    """Return where in JSON an error is, as ``[0].members: ``; "" for all of it."""
-    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-    return f"{place.removeprefix('.')}: " if place else ""
 
 
 def write_figure(path: str, draw: Callable[[], bytes]) -> None:
