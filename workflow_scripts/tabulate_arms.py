@@ -5,7 +5,7 @@ from workflow_scripts.timecat.runtime.command import log, log_start_up, run
 from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_rows, accuracy_table
 from workflow_scripts.timecat.tables.figures.arms import arms_figure
 from workflow_scripts.timecat.tables.options import PROBES, table_parser, write_figure
-from workflow_scripts.timecat.tables.parameters import with_parameters
+from workflow_scripts.timecat.tables.parameters import ArmOfNetworks, with_parameters
 from workflow_scripts.timecat.tables.reading import read_probes
 from workflow_scripts.timecat.tables.writers.csv import csv_text
 from workflow_scripts.timecat.tables.writers.markdown import markdown_text
@@ -14,7 +14,7 @@ from workflow_scripts.timecat.tables.writers.tex import tex_text
 
 def main() -> None:
     """Read the command line and write all outputs."""
-    command = table_parser(__doc__, ("csv", "markdown", "tex", "svg"), probes=PROBES)
+    command = table_parser(__doc__, ("csv", "markdown", "tex", "svg"), arms=ArmOfNetworks, probes=PROBES)
     command.add_argument("--table", required=True, help="its name")
     command.add_argument("--image-size", type=int, required=True, help="side in pixels of the source's images")
     given = command.parse_args()

@@ -4,11 +4,13 @@ import json
 
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.tables.model import Arm, DataSet, Style
+from workflow_scripts.timecat.tables.parameters import ArmOfNetworks
 
 
 def arm_of(**described) -> Arm:
-    """Return an arm as a stage parses it, probed where nothing else is said."""
-    return json_of(Arm)(json.dumps({"transfer": "probe"} | described))
+    """Return an arm as a stage parses it, probed where nothing else is said, with its network where that is described."""
+    kind = ArmOfNetworks if "settings" in described else Arm
+    return json_of(kind)(json.dumps({"transfer": "probe"} | described))
 
 
 def arms_of(described: list[dict]) -> list[Arm]:

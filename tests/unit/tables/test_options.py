@@ -12,8 +12,11 @@ from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import TableKey
 from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet, OtherBackbone, Style
 from workflow_scripts.timecat.tables.options import table_parser
+from workflow_scripts.timecat.tables.parameters import ArmOfNetworks
 
 ARM = {"name": "cat1", "members": 1, "steps": 8, "transfer": "probe"}
+
+NETWORK = {"architecture": "small_residual", "width": 8, "blocks": "3"}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,12 @@ ARM = {"name": "cat1", "members": 1, "steps": 8, "transfer": "probe"}
             list[Arm],
             [ARM | {"backbone": {"name": "b", "recipe": {}}}],
             "`0.backbone.changes` is missing; `0.backbone.rec",
+        ),
+        (list[ArmOfNetworks], [ARM], "`0.settings` is missing"),
+        (
+            list[ArmOfNetworks],
+            [ARM | {"settings": NETWORK}],
+            "`0.settings.blocks` is '3': input should be a valid integer",
         ),
         (list[DataSet], [{"name": "a"}], "`0.title` is missing; `0.in_distribution` is missing"),
         (list[Cell], [{"arm": "a"}], "`0.data_set` is missing"),
@@ -67,7 +76,8 @@ def test_what_a_study_passes_is_parsed(name):
     tables = [TableKey(table) for table in study.config.tables]
     grid = [params.grid_rows(None)] if study.config.grid else []
     told = {
-        Arm: [params.rows(table2), params.calibrated_rows(None), *grid, *map(params.rows_with_networks, tables)],
+        Arm: [params.rows(table2), params.calibrated_rows(None), *grid, *map(params.rows, tables)],
+        ArmOfNetworks: [*map(params.rows_with_networks, tables)],
         Cell: [params.cells(table2), params.cells(TableKey("calibration")), params.diagnosed_cells(None)],
         DataSet: [params.calibrated_columns(None), *map(params.columns, tables)],
     }

@@ -1,11 +1,21 @@
 """The typed config of backbones: the workflow's own, and a library's."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from workflow_scripts.timecat.backbones.catalogue import mistake_in_name, mistake_in_width
-from workflow_scripts.timecat.config.blocks import Block, PositiveInt, Text, changes_of
+from workflow_scripts.timecat.backbones.settings import (
+    LIBRARY,
+    BackboneSettings,
+    LibrarySettings,
+    SequenceResidualSettings,
+    SmallRegnetSettings,
+    SmallResidualSettings,
+    SmallVitSettings,
+    kind_of,
+)
+from workflow_scripts.timecat.config.blocks import Block, PositiveInt, Text, changes_of, settings_of
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
 from workflow_scripts.timecat.config.pretrain import NOT_OF_THE_RECIPE, Pretrain
 
@@ -16,7 +26,9 @@ else:
 
 
 class Backbone(Block):
-    """A network, and how its pretraining differs."""
+    """A network, and how its pretraining differs. told: the class of what stages are told of it."""
+
+    told: ClassVar[type[Any]]
 
     pretrain: RecipeChanges | None = Field(
         None,
@@ -30,14 +42,16 @@ class Backbone(Block):
         "the top); {run} is a seed's place in pretrain.seeds there too",
     )
 
-    def settings(self) -> dict[str, Any]:
-        """What the network is, without how it is pretrained."""
-        return self.model_dump(exclude={"pretrain", "checkpoints"})
+    def settings(self) -> BackboneSettings:
+        """What stages are told: what the network is, without how it is pretrained."""
+        made: BackboneSettings = settings_of(self.told, self)
+        return made
 
 
 class SmallResidual(Backbone):
     """A small residual network for images of about 32 px."""
 
+    told = SmallResidualSettings
     architecture: Literal["small_residual"]
     width: PositiveInt = Field(8, description="channels of the first block; each block doubles them")
     blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
@@ -46,6 +60,7 @@ class SmallResidual(Backbone):
 class SequenceResidual(Backbone):
     """A small residual network in one dimension, for sequences of bases (kinds `motifs` and `sequences`)."""
 
+    told = SequenceResidualSettings
     architecture: Literal["sequence_residual"]
     width: PositiveInt = Field(8, description="channels of the stem; each block doubles them")
     blocks: PositiveInt = Field(2, description="number of blocks; each halves the length")
@@ -65,6 +80,7 @@ class SequenceResidual(Backbone):
 class SmallVit(Backbone):
     """A small vision transformer: torchvision's class, with its names of weights."""
 
+    told = SmallVitSettings
     architecture: Literal["small_vit"]
     patch: PositiveInt = Field(4, description="side of a patch in pixels; must divide the images' side")
     width: PositiveInt = Field(48, description="features of a token, and of the network; a multiple of `heads`")
@@ -81,6 +97,7 @@ class SmallVit(Backbone):
 class SmallRegnet(Backbone):
     """A small RegNet: torchvision's class, with its names of weights."""
 
+    told = SmallRegnetSettings
     architecture: Literal["small_regnet"]
     stem: PositiveInt = Field(8, description="channels of the stem, which halves the side")
     widths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
@@ -108,6 +125,7 @@ class SmallRegnet(Backbone):
 class LibraryBackbone(Backbone):
     """Any classification model of torchvision by its name, or of timm where that is installed."""
 
+    told = LibrarySettings
     architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
     width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
 
@@ -127,18 +145,11 @@ OWN_BACKBONES: dict[str, type[Backbone]] = {
     "sequence_residual": SequenceResidual,
 }
 
-
-def backbone_kind(value: Any) -> str:
-    """Which class describes a backbone's block: a key of OWN_BACKBONES, or `library`."""
-    name = value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None)
-    return name if isinstance(name, str) and name in OWN_BACKBONES else "library"
-
-
 AnyBackbone = Annotated[
     Annotated[SmallResidual, Tag("small_residual")]
     | Annotated[SmallVit, Tag("small_vit")]
     | Annotated[SmallRegnet, Tag("small_regnet")]
     | Annotated[SequenceResidual, Tag("sequence_residual")]
-    | Annotated[LibraryBackbone, Tag("library")],
-    Discriminator(backbone_kind),
+    | Annotated[LibraryBackbone, Tag(LIBRARY)],
+    Discriminator(kind_of),
 ]

@@ -37,8 +37,8 @@ class Arm(Parsed):
 
     steps: one number for all members, or one for each; None for an arm that is not pretrained.
     one_seed: whether all members are of one run. backbone, pretrained_on, training: where they differ from what the table
-    takes for granted. published: percent by data set. settings: the backbone's block of the config, where a stage counts its
-    parameters; parameters: those of all members. in_table: whether an arm of the grid is a row of table 2.
+    takes for granted. published: percent by data set. parameters: those of all members, where they are counted. in_table:
+    whether an arm of the grid is a row of table 2.
     """
 
     name: str
@@ -50,7 +50,6 @@ class Arm(Parsed):
     pretrained_on: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
     published: dict[str, float] = field(default_factory=dict)
-    settings: dict[str, Any] | None = None
     parameters: int | None = None
     in_table: bool = False
 

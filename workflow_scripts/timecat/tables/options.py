@@ -21,17 +21,23 @@ JSON_OPTIONS: tuple[tuple[str, Any, str], ...] = (
 PROBES = PREDICTIONS = "one per (arm, data set)"
 
 
-def table_parser(description: str, outputs: Iterable[str], **files: str) -> argparse.ArgumentParser:
+def table_parser(
+    description: str, outputs: Iterable[str], *, arms: type[Arm] = Arm, **files: str
+) -> argparse.ArgumentParser:
     """Return the parser of a table's stage: its files, JSON_OPTIONS, and a path for each of the outputs.
 
-    files: option and what each of its Parquet files is, as ``probes="one per (arm, data set)"``.
+    arms: the class of the table's rows. files: option and what each of its Parquet files is, as
+    ``probes="one per (arm, data set)"``.
     """
     command = parser(description)
     for name, meaning in files.items():
         option = f"--{name.replace('_', '-')}"
         command.add_argument(option, nargs="+", required=True, metavar="PARQUET", help=meaning)
+    kinds: dict[str, Any] = {"arms": list[arms]}  # type: ignore[valid-type]  # a class that is chosen here
     for name, kind, meaning in JSON_OPTIONS:
-        command.add_argument(f"--{name}", type=json_of(kind), required=True, metavar="JSON", help=meaning)
+        command.add_argument(
+            f"--{name}", type=json_of(kinds.get(name, kind)), required=True, metavar="JSON", help=meaning
+        )
     for output in outputs:
         command.add_argument(f"--{output}", required=True, metavar="PATH", help=f"output: {output}")
     return command

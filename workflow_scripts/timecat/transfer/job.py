@@ -4,12 +4,13 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.backbones.start import Start
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout_settings import Heldout
@@ -32,7 +33,7 @@ class Options:
     data_set: str
     replicates: list[list[int]]
     weights: list[Path]
-    backbone: dict[str, Any]
+    backbone: BackboneSettings | None
     initialisation: Start | None
     settings: Settings
     transform: Transform
@@ -134,11 +135,13 @@ def finetuned(weights: Iterable[PathLike]) -> "list[Backbone]":
     return [read_backbone(path)[0].requires_grad_(True) for path in weights]
 
 
-def untrained(settings: dict[str, Any], seeds: Iterable[int], image_size: int, start: Start | None) -> "list[Backbone]":
+def untrained(
+    settings: BackboneSettings | None, seeds: Iterable[int], image_size: int, start: Start | None
+) -> "list[Backbone]":
     """The backbones that the pretraining runs of these seeds begin with."""
     from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 
-    if start is None:
-        raise ValueError("untrained backbones need to know how they start")
+    if settings is None or start is None:
+        raise UserError("direct: --backbone and --initialisation say what is trained from nothing; give both")
     how = (start.initialisation, start.zero_gamma)
     return [initial_classifier(settings, 1, seed, image_size, *how).backbone for seed in seeds]
