@@ -37,6 +37,11 @@ NETWORK = {"architecture": "small_residual", "width": 8, "blocks": "3"}
             [ARM | {"backbone": {"name": "b", "recipe": {}}}],
             "`0.backbone.changes` is missing; `0.backbone.rec",
         ),
+        (
+            list[Arm],
+            [ARM | {"training": {"epochs": {}}}],
+            "`0.training.epochs` is {}: input should be a valid boolean, or ",
+        ),
         (list[ArmOfNetworks], [ARM], "`0.settings` is missing"),
         (
             list[ArmOfNetworks],

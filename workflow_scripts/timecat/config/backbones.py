@@ -26,9 +26,9 @@ else:
 
 
 class Backbone(Block):
-    """A network, and how its pretraining differs. told: the class of what stages are told of it."""
+    """A network, and how its pretraining differs."""
 
-    told: ClassVar[type[Any]]
+    told: ClassVar[type[Any]]  # the class of what stages are told
 
     pretrain: RecipeChanges | None = Field(
         None,

@@ -6,12 +6,15 @@ The first three are parsed from the JSON options of a stage (`options`), which r
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 Transfer = Literal["probe", "finetune", "direct", "reweight"]
 PROBE: Transfer = "probe"
 DIRECT: Transfer = "direct"
 NO_STEPS = "–"  # what readers see in the place of steps that there are none of
+
+# A key of a recipe or of how backbones are trained -> its value, where it is changed.
+Changes: TypeAlias = dict[str, bool | int | float | str | list[int | float] | None]
 
 Key = TypeVar("Key")
 
@@ -28,7 +31,7 @@ class OtherBackbone(Parsed):
     """A backbone that is not the one that a table takes for granted, and the changes of its pretraining recipe."""
 
     name: str
-    changes: dict[str, Any]
+    changes: Changes
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Arm(Parsed):
     one_seed: bool = False
     backbone: OtherBackbone | None = None
     pretrained_on: str | None = None
-    training: dict[str, Any] = field(default_factory=dict)
+    training: Changes = field(default_factory=dict)
     published: dict[str, float] = field(default_factory=dict)
     parameters: int | None = None
     in_table: bool = False
