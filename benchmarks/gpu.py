@@ -192,7 +192,8 @@ def probe_table(
         synchronise(device)
 
     def begin():
-        fits.extend(StackedHeads(weight, weight_decays, device=device) for _ in range(2))
+        options = {"momentum": 0.9, "batch_norm": True, "device": device}
+        fits.extend(StackedHeads(weight, weight_decays, **options) for _ in range(2))
         train(1)
 
     peak = peak_gigabytes(device, begin)

@@ -53,7 +53,7 @@ class Arms(Mapping[str, Arm]):
             return arm.replicates
         seeds, k = arm.seeds or self._config.pretrain.seeds, arm.members
         if self._chains.is_published(arm):
-            published = self._publications[self._chains.backbone_of(arm)]
+            published = self._publications[self._config.backbone_of(arm)]
             for step in set(arm.all_steps):
                 seeds = [seed for seed in seeds if seed in published.seeds_at(step)]
         if arm.one_seed:
@@ -70,7 +70,7 @@ class Arms(Mapping[str, Arm]):
 
     def cell(self, arm: str, data_set: str) -> CellKey:
         """Return the cell of an arm on a data set."""
-        return CellKey(self._chains.source_of(self[arm]), data_set, arm)
+        return CellKey(self._config.source_of(self[arm]), data_set, arm)
 
     @cached_property
     def grid(self) -> dict[tuple[int, int], Arm]:
@@ -101,7 +101,7 @@ class Arms(Mapping[str, Arm]):
 
     def _check_published(self, arm: Arm) -> None:
         needed = 1 if arm.one_seed else arm.members
-        published = self._publications[self._chains.backbone_of(arm)]
+        published = self._publications[self._config.backbone_of(arm)]
         for step in sorted(set(arm.all_steps)):
             published.check_arm(arm.name, step, needed, arm.replicates)
         if not self.replicates(arm):

@@ -65,8 +65,8 @@ def run(options: Options) -> None:
 def transfer(options: Options, device: str) -> None:
     """Train, select, write."""
     from workflow_scripts.timecat.artifacts.unfinished import kept_folder
-    from workflow_scripts.timecat.probing import files as probe_files
     from workflow_scripts.timecat.probing import replicates
+    from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
     from workflow_scripts.timecat.runtime import torch_settings
     from workflow_scripts.timecat.runtime.progress import Progress
     from workflow_scripts.timecat.transfer import training
@@ -122,8 +122,8 @@ def transfer(options: Options, device: str) -> None:
         replicates.log_report(replicate, members, reports[-1])
     progress.close()
     kept.stop_watching()
-    probe_files.write_metrics(options.metrics, [row for report in reports for row in report.metrics])
-    content = probe_files.write_predictions(options.predictions, [report.predictions for report in reports])
+    write_metrics(options.metrics, [row for report in reports for row in report.metrics])
+    content = write_predictions(options.predictions, [report.predictions for report in reports])
     write_sidecar(options.predictions, content, params, inputs, device=torch_settings.device_name(device))
     shutil.rmtree(folder)
 
