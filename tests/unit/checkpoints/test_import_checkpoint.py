@@ -153,6 +153,14 @@ def test_a_step_or_seed_that_our_own_file_contradicts(model, tmp_path, imported)
     assert "states seed 550, and the config wants seed 2" in refusal(imported, tmp_path / "w")
 
 
+def test_weights_that_describe_no_backbone_are_refused(model, tmp_path):
+    write_weights(tmp_path / "w", model, {"backbone": plain(BACKBONE) | {"width": "4"}})
+    with pytest.raises(
+        UserError, match="w: what it says of its backbone is wrong .`width` is '4': .*pretrain or import"
+    ):
+        read_backbone(tmp_path / "w")
+
+
 def test_another_backbone(model, tmp_path, imported):
     torch.save(model.state_dict(), tmp_path / "w")
     message = refusal(imported, tmp_path / "w", backbone=replace(BACKBONE, blocks=3))

@@ -439,6 +439,11 @@ def test_one_weight_decay_needs_no_second_fit(replicate):
     assert alone.selected["holdout"] == (0.5, SETTINGS["epochs"], *last)
 
 
+def test_direct_networks_need_to_be_described():
+    with pytest.raises(UserError, match="--backbone and --initialisation say what is trained from nothing"):
+        job.untrained(None, [2], 28, Start(initialisation="library", zero_gamma=False))
+
+
 # --- the stage ---
 
 
