@@ -92,7 +92,8 @@ rule all:
 
 
 rule all_arms:
-    """Every table that the study has: table 2 and those of the paper's other arguments."""
+    """Every table that the study has: table 2 and those of the paper's other arguments. Diagnostics, which take more jobs
+    and no arm beside those of table 2, are made when their file is asked for."""
     input:
         study.inputs.all_tables,
 

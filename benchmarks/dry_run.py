@@ -6,8 +6,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.timing import medians_side_by_side
-from tests.support.studies import ROOT, StudyFolder, jobs_of
-from workflow_scripts.timecat.config.arms import BESIDE_TABLE_2
+from tests.support.studies import BESIDE_TABLE_2, ROOT, StudyFolder, jobs_of
 
 TARGET = 10.0  # seconds, of the paper's study
 REPEATS = 3

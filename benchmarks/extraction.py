@@ -12,6 +12,7 @@ import torch
 from benchmarks.photographs import HEIGHT, WIDTH, make_photographs, write_photographs
 from benchmarks.rates import Rate, rates
 from workflow_scripts.timecat.backbones.build import build_backbone
+from workflow_scripts.timecat.config.backbones import LibraryBackbone
 from workflow_scripts.timecat.config.data_sets import PhotoTransform
 from workflow_scripts.timecat.features.extraction import Extractor
 from workflow_scripts.timecat.features.extraction_settings import Extraction
@@ -93,7 +94,9 @@ def section() -> list[str]:
             "FFCV decodes in a thread beside, and the file is written. On one core, decoding and the model share it. By "
             "processor time: of all threads.",
             "",
-            *rates_table({name: build_backbone({"architecture": name}) for name in ROWS}, beton, folder),
+            *rates_table(
+                {name: build_backbone(LibraryBackbone(architecture=name).settings()) for name in ROWS}, beton, folder
+            ),
         ]
 
 

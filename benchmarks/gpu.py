@@ -22,6 +22,8 @@ from benchmarks.photographs import HEIGHT, WIDTH, make_photographs, write_photog
 from benchmarks.timing import medians_side_by_side
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.backbones.build import build_backbone
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
+from workflow_scripts.timecat.config.backbones import LibraryBackbone
 from workflow_scripts.timecat.config.data_sets import PhotoTransform
 from workflow_scripts.timecat.config.pretrain import Pretrain
 from workflow_scripts.timecat.features import memory
@@ -53,7 +55,9 @@ def recipe(**options) -> Recipe:
 class Training:
     """A pretraining run on photographs, step by step as the stage does it, and a bare loop on tensors on the device."""
 
-    def __init__(self, backbone: dict, beton: Path, options: dict, batch: int, size: int, device: str, workers: int):
+    def __init__(
+        self, backbone: BackboneSettings, beton: Path, options: dict, batch: int, size: int, device: str, workers: int
+    ):
         self.beton, self.batch, self.device, self.workers = beton, batch, device, workers
         self.transform = PhotoTransform(size=size).settings()
         self.recipe = recipe(batch_size=batch, **options)
@@ -137,7 +141,7 @@ class Sizes:
 TRAINING, EXTRACTION = Sizes(batch=256), Sizes(batch=500)
 
 
-def training_table(backbone: dict, beton: Path, device: str, workers=1, sizes=TRAINING) -> list[str]:
+def training_table(backbone: BackboneSettings, beton: Path, device: str, workers=1, sizes=TRAINING) -> list[str]:
     """Images per second of each variant of the recipe, and its share of the bare loop; peak memory of a step of ours."""
     lines = ["| training | bare loop, images/s | train_step fed by FFCV, images/s | **share** | peak memory, GB |"]
     lines.append("|---|---|---|---|---|")
@@ -156,9 +160,11 @@ def training_rates(compared: Training, steps: int, repeats: int) -> tuple[float,
     return images / seconds["bare"], images / seconds["ours"], peak
 
 
-def extraction_table(backbone: dict, beton: Path, folder: Path, device: str, workers=1, sizes=EXTRACTION) -> list[str]:
+def extraction_table(
+    backbone: BackboneSettings, beton: Path, folder: Path, device: str, workers=1, sizes=EXTRACTION
+) -> list[str]:
     """Images per second of an extraction, file written, and of the bare model on tensors on the device."""
-    name = backbone["architecture"]
+    name = backbone.architecture
     compared = Comparison(build_backbone(backbone), beton, sizes.number, sizes.batch, sizes.size, device, workers)
     peak = peak_gigabytes(device, lambda: compared.write(folder / "made.npy"))
     found = compared.rates(folder, sizes.repeats)
@@ -186,7 +192,8 @@ def probe_table(
         synchronise(device)
 
     def begin():
-        fits.extend(StackedHeads(weight, weight_decays, device=device) for _ in range(2))
+        options = {"momentum": 0.9, "batch_norm": True, "device": device}
+        fits.extend(StackedHeads(weight, weight_decays, **options) for _ in range(2))
         train(1)
 
     peak = peak_gigabytes(device, begin)
@@ -228,7 +235,7 @@ def measure(
 ):
     """All tables."""
     beton, workers = write_photographs(make_photographs(folder, files)), usable_workers(1000)
-    block = {"architecture": backbone}
+    block = LibraryBackbone(architecture=backbone).settings()
     tables = [
         training_table(block, beton, device, workers, training),
         extraction_table(block, beton, folder, device, workers, extraction),

@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from benchmarks.timing import machine
 from tests.support.studies import ROOT
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
+from workflow_scripts.timecat.config.backbones import LibraryBackbone, SmallResidual
 from workflow_scripts.timecat.config.data_sets import Transform as TransformBlock
 from workflow_scripts.timecat.config.pretrain import Pretrain
 from workflow_scripts.timecat.images.datasets.registry import read_split
@@ -27,7 +29,8 @@ from workflow_scripts.timecat.runtime import torch_settings
 
 PAGE = ROOT / "docs/recipe.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-SMALL, LARGE = {"architecture": "small_residual", "width": 8, "blocks": 3}, {"architecture": "resnet18"}
+SMALL = SmallResidual(architecture="small_residual").settings()
+LARGE = LibraryBackbone(architecture="resnet18").settings()
 SIZE, CLASSES, SEED = 32, 16, 2
 STEPS, LARGE_STEPS, UNTIMED, LAST = 300, 12, 2, 20
 ROWS = {"train": 8192, "evaluation": 2000}
@@ -91,7 +94,7 @@ class Result:
     seconds: list[float] = dataclasses.field(default_factory=list)
 
 
-def train_all(backbone: dict, options: dict, steps: int, train: Split) -> dict[str, Result]:
+def train_all(backbone: BackboneSettings, options: dict, steps: int, train: Split) -> dict[str, Result]:
     """All options, step by step in turn."""
     results = {}
     for name, (_, keys, seed) in options.items():

@@ -18,6 +18,7 @@ import time
 
 from benchmarks.timing import machine, seconds_of
 from tests.support.studies import ROOT
+from workflow_scripts.timecat.config.backbones import Backbone, LibraryBackbone, SmallRegnet, SmallResidual, SmallVit
 from workflow_scripts.timecat.runtime.command import log
 
 PAGE = ROOT / "docs/reproducibility.md"
@@ -37,17 +38,10 @@ SETTINGS = [
 ]
 ROUNDS = 3
 BACKBONES = {
-    "residual8": {"architecture": "small_residual", "width": 8, "blocks": 3},
-    "vit48": {"architecture": "small_vit", "patch": 7, "width": 48, "depth": 3, "heads": 4},
-    "regnet32": {
-        "architecture": "small_regnet",
-        "stem": 16,
-        "widths": [16, 32],
-        "depths": [1, 2],
-        "group_width": 8,
-        "squeeze_excite": True,
-    },
-    "resnet18": {"architecture": "resnet18"},
+    "residual8": SmallResidual(architecture="small_residual", width=8, blocks=3),
+    "vit48": SmallVit(architecture="small_vit", patch=7, width=48, depth=3, heads=4),
+    "regnet32": SmallRegnet(architecture="small_regnet", stem=16, depths=[1, 2]),
+    "resnet18": LibraryBackbone(architecture="resnet18"),
 }
 SIZE, CLASSES, BATCH = 28, 16, 128
 STEPS, IMAGES, CROPS = 12, 512, 300_000
@@ -117,23 +111,23 @@ def timed_steps(step, steps: int) -> float:
     return statistics.median(times[2:])
 
 
-def training_steps(backbone: dict) -> tuple[str, float]:
+def training_steps(backbone: Backbone) -> tuple[str, float]:
     """Pretraining steps on one batch."""
     from workflow_scripts.timecat.config.pretrain import Pretrain
     from workflow_scripts.timecat.pretraining import training
 
     recipe = Pretrain(seeds=[2], batch_size=BATCH, warmup_steps=3, batch_norm_batches=3).recipe()
-    run = training.start_run(backbone, CLASSES, recipe, 2, "cpu", SIZE)
+    run = training.start_run(backbone.settings(), CLASSES, recipe, 2, "cpu", SIZE)
     images, labels = images_and_labels(BATCH)
     seconds = timed_steps(lambda: training.train_step(run, images, labels, recipe, transform()), STEPS)
     return digest_of(run.model.state_dict().values()), seconds
 
 
-def untrained(backbone: dict):
+def untrained(backbone: Backbone):
     """The backbone as it is before training, in evaluation mode."""
     from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 
-    return initial_classifier(backbone, CLASSES, 2, SIZE).eval().backbone
+    return initial_classifier(backbone.settings(), CLASSES, 2, SIZE).eval().backbone
 
 
 def features_of(network, images, batch_size: int):
@@ -148,7 +142,7 @@ def features_of(network, images, batch_size: int):
     return torch.from_numpy(np.concatenate([extractor.features(part) for part in images.split(batch_size)]))
 
 
-def extraction(backbone: dict) -> tuple[str, float]:
+def extraction(backbone: Backbone) -> tuple[str, float]:
     """Features of IMAGES images."""
     images, _ = images_and_labels(IMAGES)
     network, found = untrained(backbone), []

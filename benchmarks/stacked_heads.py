@@ -62,7 +62,8 @@ def both_heads(features: int, classes: int, count: int):
     labels = torch.randint(classes, (BATCH,), generator=generator)
     weight = 0.01 * torch.randn(classes, features, generator=generator)
     grid = np.geomspace(GRID[0], GRID[-1], count).tolist()
-    return heads.StackedHeads(weight, grid), heads_reference.ReferenceHeads(weight, grid), batch, labels
+    ours = heads.StackedHeads(weight, grid, momentum=0.9, batch_norm=True)
+    return ours, heads_reference.ReferenceHeads(weight, grid), batch, labels
 
 
 def train(head, steps: int, batch, labels) -> None:

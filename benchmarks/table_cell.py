@@ -114,7 +114,7 @@ class Bench:
     def pretrain(self, rows: int) -> float:
         """Write the weights of a short pretraining; returns the evaluation accuracy of its own classifier."""
         settings, beton = self.study.config.pretrain.recipe(), self.folder / "pretraining.beton"
-        backbone = self.config["backbones"][self.config["backbone"]]
+        backbone = self.study.config.backbones[self.config["backbone"]].settings()
         run, done = training.start_run(backbone, CLASSES, settings, 2, "cpu"), 0
         for size, steps in self.pretraining.items():
             transform = replace(self.transform, size=size)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.checkpoints import importing
 from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.runtime import command
@@ -15,7 +16,9 @@ def main() -> None:
     parser.add_argument("--source", required=True, help="name of the source data set")
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--step", required=True, type=int)
-    parser.add_argument("--backbone", required=True, type=command.json_value, help="the backbone's block of the config")
+    parser.add_argument(
+        "--backbone", required=True, type=json_of(BackboneSettings), help="the backbone's block of the config"
+    )
     parser.add_argument("--image-size", required=True, type=int, help="side of the source's images, pixels")
     parser.add_argument("--publication", required=True, type=json_of(Publication), help="which file it is")
     parser.add_argument("--sha256", nargs="?", default="", const="", help="what the file must be, or nothing")

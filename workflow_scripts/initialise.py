@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.pretraining import untrained
 from workflow_scripts.timecat.pretraining.recipe import Beginning
@@ -15,7 +16,9 @@ def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--source", required=True, help="name of the source data set")
     parser.add_argument("--seed", required=True, type=int)
-    parser.add_argument("--backbone", required=True, type=command.json_value, help="the backbone's block of the config")
+    parser.add_argument(
+        "--backbone", required=True, type=json_of(BackboneSettings), help="the backbone's block of the config"
+    )
     parser.add_argument("--beginning", required=True, type=json_of(Beginning), help="keys of the block pretrain")
     parser.add_argument("--transform", required=True, type=json_of(Transform))
     parser.add_argument("--train", required=True, type=Path, help=".beton")

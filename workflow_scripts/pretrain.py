@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.pretraining import job
 from workflow_scripts.timecat.pretraining.recipe import Recipe
@@ -16,7 +17,9 @@ def main() -> None:
     parser.add_argument("--source", required=True, help="name of the source data set")
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--step", required=True, type=int, help="the milestone")
-    parser.add_argument("--backbone", required=True, type=command.json_value, help="the backbone's block of the config")
+    parser.add_argument(
+        "--backbone", required=True, type=json_of(BackboneSettings), help="the backbone's block of the config"
+    )
     parser.add_argument("--recipe", required=True, type=json_of(Recipe))
     parser.add_argument("--transform", required=True, type=json_of(Transform))
     parser.add_argument("--train", required=True, type=Path, help=".beton")

@@ -3,7 +3,8 @@
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.probing.groups import groups_of
 from workflow_scripts.timecat.probing.readers import read_index_table
-from workflow_scripts.timecat.runtime.command import json_value, log, log_start_up, run
+from workflow_scripts.timecat.runtime.command import log, log_start_up, run
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.tables.figures.spurious import spurious_figure
 from workflow_scripts.timecat.tables.options import PREDICTIONS, table_parser, write_figure
 from workflow_scripts.timecat.tables.spurious import measure, spurious_records, spurious_rows, spurious_table
@@ -15,7 +16,9 @@ def main() -> None:
     """Read the command line and write all outputs."""
     command = table_parser(__doc__, ("csv", "markdown", "svg"), predictions=PREDICTIONS)
     command.add_argument("--indices", nargs="+", required=True, metavar="PARQUET", help="evaluation, one per data set")
-    command.add_argument("--groups", type=json_value, required=True, metavar="JSON", help="columns that make groups")
+    command.add_argument(
+        "--groups", type=json_of(list[str]), required=True, metavar="JSON", help="columns that make groups"
+    )
     given = command.parse_args()
 
     log_start_up()

@@ -7,6 +7,7 @@ what `probe` writes: one Parquet of metrics and one of the selected heads' predi
 import os
 from pathlib import Path
 
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.backbones.start import Start
 from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.images.transform import Transform
@@ -23,7 +24,9 @@ def main() -> None:
     parser.add_argument("--data-set", required=True)
     parser.add_argument("--replicates", required=True, type=json_of(list[list[int]]), help="[[seed, ...], ...]")
     parser.add_argument("--weights", nargs="*", default=[], type=Path, help="finetune: of all members, in that order")
-    parser.add_argument("--backbone", required=True, type=command.json_value, help="direct: its block of the config")
+    parser.add_argument(
+        "--backbone", required=True, type=json_of(BackboneSettings | None), help="direct: its block of the config"
+    )
     parser.add_argument(
         "--initialisation", required=True, type=json_of(Start | None), help="direct: the recipe's keys of it"
     )

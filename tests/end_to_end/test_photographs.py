@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from tests.support.images import draw_folder, draw_image_folder, draw_inaturalist, real_images
-from tests.support.studies import StudyFolder, values_of
-from workflow_scripts.timecat.config.arms import BESIDE_TABLE_2
+from tests.support.studies import BESIDE_TABLE_2, StudyFolder, values_of
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
+from workflow_scripts.timecat.config.backbones import AnyBackbone
 from workflow_scripts.timecat.config.pretrain import Pretrain
 from workflow_scripts.timecat.config.probe import Probe
 from workflow_scripts.timecat.config.transfer import Transfer
@@ -10,6 +14,10 @@ from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.pretraining.recipe import Recipe
 from workflow_scripts.timecat.probing.protocol import Protocol
 from workflow_scripts.timecat.transfer.settings import OnRows
+
+
+def backbone(architecture: str = "small_residual", **values: Any) -> BackboneSettings:
+    return TypeAdapter(AnyBackbone).validate_python({"architecture": architecture} | values).settings()
 
 
 def recipe(**values: Any) -> Recipe:

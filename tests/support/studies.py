@@ -10,12 +10,14 @@ from pathlib import Path
 
 import yaml
 
+from workflow_scripts.timecat.config.arms import OTHER_TABLES, TABLES
 from workflow_scripts.timecat.config.reading import with_shared_data_sets
 from workflow_scripts.timecat.runtime.forkserver import client
 from workflow_scripts.timecat.runtime.forkserver import server as forkserver
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "config/tiny.yaml"
+BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "grid")  # all blocks of tables that a study can do without
 
 
 def values_of(config: str) -> dict:

@@ -7,29 +7,31 @@ import pyarrow
 
 from workflow_scripts.timecat.probing.files import write_table
 from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.tables.model import Arm, DataSet, Style
-from workflow_scripts.timecat.tables.options import parsed_as
+from workflow_scripts.timecat.tables.parameters import ArmOfNetworks
 from workflow_scripts.timecat.tables.reading import selected_values
 
 
 def arm_of(**described) -> Arm:
-    """Return an arm as a stage parses it."""
-    return parsed_as(Arm)(json.dumps(described))
+    """Return an arm as a stage parses it, probed where nothing else is said, with its network where that is described."""
+    kind = ArmOfNetworks if "settings" in described else Arm
+    return json_of(kind)(json.dumps({"transfer": "probe"} | described))
 
 
 def arms_of(described: list[dict]) -> list[Arm]:
-    """Return arms as a stage parses them."""
-    return parsed_as(list[Arm])(json.dumps(described))
+    """Return arms as arm_of does."""
+    return [arm_of(**arm) for arm in described]
 
 
 def data_sets_of(described: list[dict]) -> list[DataSet]:
     """Return data sets as a stage parses them."""
-    return parsed_as(list[DataSet])(json.dumps(described))
+    return json_of(list[DataSet])(json.dumps(described))
 
 
 def style_of(described: dict) -> Style:
     """Return the style of a figure as a stage parses it."""
-    return parsed_as(Style)(json.dumps(described))
+    return json_of(Style)(json.dumps(described))
 
 
 def write_predictions_of(path: Path, probe: pyarrow.Table, rows: int = 400) -> None:

@@ -6,8 +6,7 @@ import re
 import pytest
 import yaml
 
-from tests.support.studies import StudyFolder, jobs_of, values_of
-from workflow_scripts.timecat.config.arms import BESIDE_TABLE_2
+from tests.support.studies import BESIDE_TABLE_2, StudyFolder, jobs_of, values_of
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.study.study import Study

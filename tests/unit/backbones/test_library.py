@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from workflow_scripts.timecat.backbones import build as backbones
-from workflow_scripts.timecat.backbones import catalogue, library
+from workflow_scripts.timecat.backbones import library
+from workflow_scripts.timecat.backbones.settings import LibrarySettings
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.errors import UserError
 
@@ -29,8 +30,8 @@ FAMILIES = {
 COMPUTED = ("resnet18", "regnet_y_400mf", "squeezenet1_1", "mobilenet_v3_small")
 
 
-def build(name: str, size: int | None = None, **settings) -> nn.Module:
-    return backbones.build_backbone({"architecture": name, **settings}, size)
+def build(name: str, size: int | None = None, width: int = 1) -> nn.Module:
+    return backbones.build_backbone(LibrarySettings(architecture=name, width=width), size)
 
 
 def library_model(name: str, size: int) -> nn.Module:
@@ -131,7 +132,7 @@ def test_a_size_that_an_architecture_cannot_take_is_refused():
 
 def test_a_vision_transformer_keeps_its_size(tmp_path):
     """It travels with the weights, for the network cannot be rebuilt without; another size is refused."""
-    settings = {"architecture": "vit_b_32", "width": 1}
+    settings = LibrarySettings(architecture="vit_b_32", width=1)
     with torch.device("meta"):
         assert build("vit_b_32").image_size == library.DEFAULT_SIZE
     model = backbones.Classifier(backbones.build_backbone(settings, 64), 3).eval()
@@ -176,8 +177,8 @@ def test_the_embedded_study_does_not_import_torchvision(root):
         "from workflow_scripts.timecat.checkpoints import files\n"
         "from workflow_scripts.timecat.pretraining import training\n"
         "from workflow_scripts.timecat.backbones.build import build_backbone\n"
-        "build_backbone({'architecture': 'small_residual', 'width': 4, 'blocks': 2})\n"
+        "from workflow_scripts.timecat.backbones.settings import SmallResidualSettings\n"
+        "build_backbone(SmallResidualSettings(architecture='small_residual', width=4, blocks=2))\n"
         "assert 'torchvision' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
-    assert catalogue.SMALL_RESIDUAL in backbones.ARCHITECTURES

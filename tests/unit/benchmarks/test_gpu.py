@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from benchmarks import gpu, photographs
+from tests.support.settings import backbone
 from workflow_scripts.timecat.pretraining import training
 from workflow_scripts.timecat.runtime import devices, torch_settings
 
-BACKBONE = {"architecture": "resnet18"}
+BACKBONE = backbone("resnet18")
 
 
 @pytest.fixture(scope="module")

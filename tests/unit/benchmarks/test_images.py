@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from benchmarks import extraction, loader, photographs, rates
+from tests.support.settings import backbone
 from workflow_scripts.timecat.backbones.build import build_backbone
 from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, usable_workers
 from workflow_scripts.timecat.runtime import torch_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding")
-SMALL = {"architecture": "small_residual", "width": 4, "blocks": 2}
+SMALL = backbone(width=4, blocks=2)
 
 
 @pytest.fixture(scope="module")

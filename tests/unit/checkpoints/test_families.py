@@ -1,37 +1,33 @@
 """Other families: small transformers and RegNets, and published files of SwAV, SimSiam, SEER and ViT through the stage."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 import yaml
 from torchvision.models import get_model
 
+from tests.support import settings as made
 from tests.support.studies import ROOT
 from tests.unit.backbones.test_catalogue import message
 from tests.unit.checkpoints.test_import_checkpoint import imported, refusal  # noqa: F401 (a fixture)
 from workflow_scripts.timecat.artifacts.digests import file_sha256
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.backbones.sizes import counted
 from workflow_scripts.timecat.checkpoints.files import read_backbone, read_description, write_weights
 from workflow_scripts.timecat.checkpoints.names import layers_of, renamed
 from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.errors import UserError
 
-VIT = {"architecture": "small_vit", "patch": 7, "width": 8, "depth": 2, "heads": 2}
-REGNET = {
-    "architecture": "small_regnet",
-    "stem": 8,
-    "widths": [8, 16],
-    "depths": [1, 2],
-    "group_width": 4,
-    "squeeze_excite": True,
-}
-RESNET = {"architecture": "resnet18", "width": 1}
+VIT = made.backbone("small_vit", patch=7, width=8, depth=2, heads=2)
+REGNET = made.backbone("small_regnet", stem=8, widths=[8, 16], depths=[1, 2], group_width=4)
+RESNET = made.backbone("resnet18")
 SIZE, CLASSES = 28, 5
 
 
-def trained(settings: dict) -> torch.nn.Module:
+def trained(settings: BackboneSettings) -> torch.nn.Module:
     """A network in evaluation mode whose tensors are not as they were initialised."""
     torch.manual_seed(4)
     network = build_backbone(settings, SIZE).train()
@@ -50,11 +46,11 @@ def assert_same(one, other) -> None:
 # --- architectures ---
 
 
-@pytest.mark.parametrize("settings", [VIT, REGNET, REGNET | {"squeeze_excite": False}])
+@pytest.mark.parametrize("settings", [VIT, REGNET, replace(REGNET, squeeze_excite=False)])
 def test_small_networks_have_their_features_and_are_kept(settings, tmp_path):
     network = trained(settings)
     assert network(torch.randn(3, 3, SIZE, SIZE)).shape == (3, network.dimension)
-    assert network.dimension == (16 if "widths" in settings else 8)
+    assert network.dimension == (16 if settings.architecture == "small_regnet" else 8)
     write_weights(tmp_path / "w", Classifier(network, 3).eval(), {"backbone": settings, "image_size": SIZE})
     kept, _ = read_backbone(tmp_path / "w")
     assert_same(kept, network)
@@ -62,16 +58,15 @@ def test_small_networks_have_their_features_and_are_kept(settings, tmp_path):
 
 def test_at_their_size_they_are_the_large_networks():
     """Parameters that torchvision publishes, without a classifier of 1,000 classes."""
-    vit = {"architecture": "small_vit", "patch": 16, "width": 768, "depth": 12, "heads": 12}
-    regnet = {"architecture": "small_regnet", "stem": 32, "widths": [48, 104, 208, 440], "depths": [1, 3, 6, 6]}
-    regnet |= {"group_width": 8, "squeeze_excite": True}
+    vit = made.backbone("small_vit", patch=16, width=768, depth=12, heads=12)
+    regnet = made.backbone("small_regnet", stem=32, widths=[48, 104, 208, 440], depths=[1, 3, 6, 6])
     assert counted(vit, 224).parameters == 86_567_656 - 769_000
     assert counted(regnet, 224).parameters == 4_344_144 - 441_000
     with torch.device("meta"):
         ours = build_backbone(vit, 224).state_dict()
         theirs = get_model("vit_b_16").state_dict()
     assert [*ours, "heads.head.weight", "heads.head.bias"] == list(theirs)
-    regnets = [build_backbone(each).state_dict() for each in (regnet, {"architecture": "regnet_y_400mf"})]
+    regnets = [build_backbone(each).state_dict() for each in (regnet, made.backbone("regnet_y_400mf"))]
     assert [(key, value.shape) for key, value in regnets[0].items()] == [
         (key, value.shape) for key, value in regnets[1].items()
     ]
@@ -79,7 +74,7 @@ def test_at_their_size_they_are_the_large_networks():
 
 def test_a_torchvision_regnet_can_be_counted():
     """Of config/seer.yaml, for `make plan`: 145,046,770 parameters are published, with a classifier."""
-    size = counted({"architecture": "regnet_y_32gf"}, 224)
+    size = counted(made.backbone("regnet_y_32gf"), 224)
     assert (size.parameters, size.dimension) == (145_046_770 - 3713 * 1000, 3712)
 
 
@@ -225,9 +220,9 @@ def test_a_missing_and_an_unexpected_key_are_told(name, tmp_path, imported):  # 
 
 def test_all_names_of_the_full_networks_are_found():
     """RegNetY-32GF as in SEER's file, ViT-B/16 as in torchvision's and timm's."""
-    regnet = list(build_backbone({"architecture": "regnet_y_32gf"}).state_dict())
+    regnet = list(build_backbone(made.backbone("regnet_y_32gf")).state_dict())
     with torch.device("meta"):
-        transformer = list(build_backbone({"architecture": "vit_b_16"}).state_dict())
+        transformer = list(build_backbone(made.backbone("vit_b_16")).state_dict())
     for names, layout in ((regnet, classy), (transformer, old_torchvision), (transformer, timm)):
         published = [layout(name) for name in names]
         assert len(set(published) - set(names)) > len(names) / 4

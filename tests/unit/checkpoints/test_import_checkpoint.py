@@ -3,12 +3,14 @@
 import hashlib
 import json
 import tarfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from workflow_scripts.timecat.artifacts.digests import file_sha256
+from tests.support import settings as made
+from workflow_scripts.timecat.artifacts.digests import file_sha256, plain
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.checkpoints.files import read_backbone, read_description, write_weights
@@ -16,7 +18,7 @@ from workflow_scripts.timecat.checkpoints.importing import import_checkpoint
 from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.errors import UserError
 
-BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
+BACKBONE = made.backbone(width=4, blocks=2)
 CLASSES = 16
 
 
@@ -93,7 +95,7 @@ def test_a_published_file_becomes_what_pretraining_writes(model, tmp_path, impor
     digest = hashlib.sha256((tmp_path / "run0.pth").read_bytes()).hexdigest()
     description, sidecar = read_description(weights), read_sidecar(weights)
     assert description == {
-        "backbone": BACKBONE,
+        "backbone": plain(BACKBONE),
         "source": "cues",
         "seed": 2,
         "step": 80,
@@ -151,13 +153,21 @@ def test_a_step_or_seed_that_our_own_file_contradicts(model, tmp_path, imported)
     assert "states seed 550, and the config wants seed 2" in refusal(imported, tmp_path / "w")
 
 
+def test_weights_that_describe_no_backbone_are_refused(model, tmp_path):
+    write_weights(tmp_path / "w", model, {"backbone": plain(BACKBONE) | {"width": "4"}})
+    with pytest.raises(
+        UserError, match="w: what it says of its backbone is wrong .`width` is '4': .*pretrain or import"
+    ):
+        read_backbone(tmp_path / "w")
+
+
 def test_another_backbone(model, tmp_path, imported):
     torch.save(model.state_dict(), tmp_path / "w")
-    message = refusal(imported, tmp_path / "w", backbone=BACKBONE | {"blocks": 3})
+    message = refusal(imported, tmp_path / "w", backbone=replace(BACKBONE, blocks=3))
     assert (
         f"{tmp_path / 'w'} does not fit the backbone" in message and "missing keys are blocks.2.conv1.weight" in message
     )
-    assert "must be [8, 3, 3, 3]" in refusal(imported, tmp_path / "w", backbone=BACKBONE | {"width": 8})
+    assert "must be [8, 3, 3, 3]" in refusal(imported, tmp_path / "w", backbone=replace(BACKBONE, width=8))
 
 
 def test_sha256(model, tmp_path, imported):
@@ -217,7 +227,7 @@ def test_torchvisions_networks(tmp_path, imported, capfd, name, dimension, layer
     network = getattr(torchvision.models, name)(weights=None).eval()
     params = {f"_orig_mod.module.{key}": value for key, value in network.state_dict().items()}
     torch.save({"model_params": params, "global_step": 80}, tmp_path / "w")
-    backbone, description = read_backbone(imported(tmp_path / "w", backbone={"architecture": name, "width": 1}))
+    backbone, description = read_backbone(imported(tmp_path / "w", backbone=made.backbone(name)))
     network.fc = torch.nn.Identity()
     images = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
@@ -233,9 +243,7 @@ def test_a_classifier_of_another_name(tmp_path, imported):
 
     network = torchvision.models.mobilenet_v3_small(weights=None).eval()
     torch.save(network.state_dict(), tmp_path / "w")
-    backbone, description = read_backbone(
-        imported(tmp_path / "w", backbone={"architecture": "mobilenet_v3_small", "width": 1})
-    )
+    backbone, description = read_backbone(imported(tmp_path / "w", backbone=made.backbone("mobilenet_v3_small")))
     assert (backbone.dimension, description["classes"]) == (1024, 1000)
     network.classifier[3] = torch.nn.Identity()
     images = torch.randn(1, 3, 32, 32)

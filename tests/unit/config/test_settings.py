@@ -1,7 +1,9 @@
 """Each setting is defined once: a block of the config, and the dataclass without defaults that it builds for a stage."""
 
+import argparse
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from types import UnionType
@@ -10,8 +12,12 @@ from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hin
 import pytest
 from annotated_types import MaxLen, MinLen
 
+from tests.support.studies import ROOT
 from workflow_scripts.timecat.artifacts.digests import canonical_json
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
+from workflow_scripts.timecat.config.backbones import OWN_BACKBONES, Backbone, LibraryBackbone
 from workflow_scripts.timecat.config.calibration import Calibration
+from workflow_scripts.timecat.config.container import ContainerImage
 from workflow_scripts.timecat.config.counterexample import Counterexample
 from workflow_scripts.timecat.config.features import Features
 from workflow_scripts.timecat.config.heldout import Heldout
@@ -20,9 +26,11 @@ from workflow_scripts.timecat.config.probe import Probe
 from workflow_scripts.timecat.config.reweight import Reweight
 from workflow_scripts.timecat.config.transfer import DirectTransfer, Transfer
 from workflow_scripts.timecat.config.transforms import CifarTransform, PhotoTransform, Transform
+from workflow_scripts.timecat.runtime.container import BuildArguments
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.settings import settings
 
+BACKBONES = [*OWN_BACKBONES.items(), ("resnet18", LibraryBackbone)]
 OF_TRAINING = set(Pretrain.model_fields) - {"initialisation", "zero_gamma"}
 # (block, what it builds, keys of the block that no stage is told, fields that come from elsewhere)
 PAIRS = [
@@ -38,6 +46,7 @@ PAIRS = [
     (Counterexample(), Counterexample.settings, (), set(), set()),
     (Calibration(), Calibration.settings, (), {"tables"}, set()),
     *((block(), Transform.settings, (), set(), set()) for block in (Transform, PhotoTransform, CifarTransform)),
+    *((kind(architecture=name), Backbone.settings, (), {"pretrain", "checkpoints"}, set()) for name, kind in BACKBONES),
 ]
 OTHER_TYPES = {(Features, "views"): tuple[str, ...]}  # by name, and per data set
 
@@ -78,6 +87,41 @@ def test_a_stage_reads_what_the_config_wrote(block, build, arguments, untold, ad
     made = build(block, *arguments)
     assert dataclasses.fields(made) and json_of(type(made))(canonical_json(made)) == made
     hash(made)  # nothing in it can be changed
+
+
+@pytest.mark.parametrize(("name", "kind"), BACKBONES)
+def test_a_backbones_settings_are_chosen_by_its_architecture(name, kind):
+    made = kind(architecture=name).settings()
+    assert json_of(BackboneSettings)(canonical_json(made)) == made
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": "8"}, "`width` is '8': input should be a valid integer"),
+        ({"wide": 8}, "`wide` is not a key"),
+        (
+            {"architecture": "small_vit"},
+            "`patch` is missing; `depth` is missing; `heads` is missing; `blocks` is not a key",
+        ),
+        ({"architecture": 3}, "`architecture` is 3: input should be a valid string; `blocks` is not a key"),
+    ],
+)
+def test_what_is_wrong_with_a_backbones_settings_is_said(change, message):
+    told = {"architecture": "small_residual", "width": 8, "blocks": 3} | change
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^{message}$"):
+        json_of(BackboneSettings)(json.dumps(told))
+
+
+def test_the_image_is_told_what_its_definition_names():
+    told = canonical_json(ContainerImage(gpu=False).build_arguments())
+    made = json_of(BuildArguments)(told)
+    assert (made.BOOTSTRAP, made.GPU) == ("docker", "no") and json.loads(told).keys() <= arguments_of_the_definition()
+
+
+def arguments_of_the_definition():
+    text = (ROOT / "containers/timecat.def").read_text()
+    return set(re.findall(r"^    ([A-Z]+)=", text.partition("%arguments")[2].partition("%help")[0], re.MULTILINE))
 
 
 def test_a_block_has_no_twin_with_defaults():

@@ -31,7 +31,7 @@ from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.ffcv.format import describe
 from workflow_scripts.timecat.runtime import torch_settings
 
-BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
+BACKBONE = chosen.backbone(width=4, blocks=2)
 TRANSFORM = {
     "size": 28,
     "scale": [0.3, 1.0],

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from tests.support.settings import backbone
 from workflow_scripts.timecat.backbones.build import build_backbone
 from workflow_scripts.timecat.backbones.sequence_residual import one_hot, within
 from workflow_scripts.timecat.config.reading import read_config
@@ -108,9 +109,7 @@ def test_what_lies_within_a_sequence_ends_with_its_last_base():
 def test_features_do_not_depend_on_the_room_behind_a_sequence():
     """With statistics as they are after training, where nothing is zero by itself."""
     torch.manual_seed(0)
-    model = build_backbone(
-        {"architecture": "sequence_residual", "width": 4, "blocks": 2, "motif": 7, "kernel": 3}
-    ).eval()
+    model = build_backbone(backbone("sequence_residual", width=4, blocks=2, motif=7, kernel=3)).eval()
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm1d):
             torch.nn.init.normal_(layer.running_mean)
@@ -129,9 +128,7 @@ def test_zero_gamma_finds_the_branches_and_reading_backwards_is_another_sequence
     from workflow_scripts.timecat.backbones.initialisation import last_batch_norms
 
     torch.manual_seed(0)
-    model = build_backbone(
-        {"architecture": "sequence_residual", "width": 8, "blocks": 2, "motif": 9, "kernel": 5}
-    ).eval()
+    model = build_backbone(backbone("sequence_residual", width=8, blocks=2, motif=9, kernel=5)).eval()
     assert len(last_batch_norms(model)) == 2
     forwards, backwards = model(as_input(["ACCGTTGCATTGCA" * 2], 36)), model(as_input(["ACGTTACGTTGCCA" * 2], 36))
     assert not torch.allclose(forwards, backwards)

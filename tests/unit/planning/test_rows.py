@@ -1,5 +1,7 @@
 """Rows and bytes of data sets that nobody has yet, or some have; and the table of throughputs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -188,16 +190,16 @@ def test_the_tables_figures_have_sources():
 
 def test_a_speed_is_the_rows_or_derived_by_multiplications():
     table = read_throughputs(TABLE)
-    resnet50 = table.rates[0].backbone
+    resnet50 = table.rates[0].network
     here = speed(table, "v100", resnet50, 224, "float32")
     assert (here.training, here.extraction) == (356.0, 1261.0) and "NVIDIA" in here.origin
     half = speed(table, "v100", resnet50, 112, "float32")
     assert half.training == pytest.approx(4 * 356) and "derived from resnet50 at 224 px" in half.origin
-    small = table.rates[-1].backbone
+    small = table.rates[-1].network
     assert table.default_device(resnet50) == "v100" and table.default_device(small) == "cpu-core"
-    assert table.default_device(small.model_copy(update={"width": 16})) == "cpu-core"
+    assert table.default_device(replace(small, width=16)) == "cpu-core"
     # Of rows of one device, one of the same family comes before one of the same cost.
-    wide = small.model_copy(update={"width": 64})
+    wide = replace(small, width=64)
     both = table.model_copy(update={"rates": [*table.rates, table.rates[-1].model_copy(update={"device": "v100"})]})
     assert "small_residual" in speed(both, "v100", wide, 448, "float32").origin
     assert "resnet50" in speed(table, "v100", wide, 448, "float32").origin

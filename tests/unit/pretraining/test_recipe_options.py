@@ -21,9 +21,9 @@ from workflow_scripts.timecat.pretraining import recipe, training
 from workflow_scripts.timecat.pretraining.compiling import compiled
 from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batch
 
-SMALL = {"architecture": "small_residual", "width": 4, "blocks": 2}
-RESNET = {"architecture": "resnet18"}
-DROPOUT = {"architecture": "mobilenet_v3_small"}  # it draws random numbers in training
+SMALL = made.backbone(width=4, blocks=2)
+RESNET = made.backbone("resnet18")
+DROPOUT = made.backbone("mobilenet_v3_small")  # it draws random numbers in training
 RECIPE = made.recipe(
     batch_size=16,
     lr=0.01,
@@ -215,7 +215,7 @@ def test_statistics_at_a_milestone_are_of_ghost_batches():
 
 def test_statistics_draw_no_random_numbers():
     """Stochastic depth, which EfficientNets have before batch norms, is off: statistics are of what inference computes."""
-    run, _ = start({"architecture": "efficientnet_b0"})
+    run, _ = start(made.backbone("efficientnet_b0"))
     first = training.averaged_model(run, [batch(9)[0]], TRANSFORM)
     torch.manual_seed(1)
     assert same(first, training.averaged_model(run, [batch(9)[0]], TRANSFORM))
@@ -232,14 +232,14 @@ def test_what_does_not_divide_is_refused():
 
 
 @pytest.mark.parametrize(
-    "backbone", [SMALL, RESNET, {"architecture": "resnet50"}], ids=lambda settings: settings["architecture"]
+    "backbone", [SMALL, RESNET, made.backbone("resnet50")], ids=lambda settings: settings.architecture
 )
 def test_zero_gamma_makes_each_block_its_shortcut(backbone):
     run, _ = start(backbone, zero_gamma=True)
     zero = [
         name for name, value in run.model.named_parameters() if value.ndim == 1 and not value.any() and "weight" in name
     ]
-    last = "bn3" if backbone["architecture"] == "resnet50" else "bn2"
+    last = "bn3" if backbone.architecture == "resnet50" else "bn2"
     blocks = [name for name, module in run.model.named_modules() if hasattr(module, "conv2")]
     assert zero == [f"{block}.{last}.weight" for block in blocks] and blocks
     block = run.model.get_submodule(blocks[-1]).eval()
@@ -250,11 +250,11 @@ def test_zero_gamma_makes_each_block_its_shortcut(backbone):
 
 def test_zero_gamma_of_a_network_without_residual_branches_is_refused():
     with pytest.raises(UserError, match="pretrain.zero_gamma: this backbone has no residual branch"):
-        start({"architecture": "squeezenet1_1"}, zero_gamma=True)
+        start(made.backbone("squeezenet1_1"), zero_gamma=True)
 
 
 def test_lecun_normal_has_variance_one_over_fan_in_and_ends_at_two_deviations():
-    run, _ = start({"architecture": "resnext50_32x4d"}, initialisation="lecun_normal")
+    run, _ = start(made.backbone("resnext50_32x4d"), initialisation="lecun_normal")
     weights = {name: layer.weight for name, layer in run.model.named_modules() if isinstance(layer, nn.Conv2d)}
     for name in ("backbone.conv1", "backbone.layer4.2.conv1", "backbone.layer4.2.conv2"):  # the last: 32 groups
         weight = weights[name]
@@ -329,7 +329,7 @@ from workflow_scripts.timecat.pretraining.compiling import compiled
 
 torch_settings.configure(1, "cpu", compiles=True)
 assert not hasattr(torch.optim.Optimizer.zero_grad.__wrapped__, "__dynamo_disable")
-tiny = {{"architecture": "small_residual", "width": 2, "blocks": 1}}
+tiny = tests.made.backbone(width=2, blocks=1)
 present, config.cpp.cxx = config.cpp.cxx, (None, {str(tmp_path / "absent")!r})
 try:
     tests.trained(tiny, steps=1, compile=True)

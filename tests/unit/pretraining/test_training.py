@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.support import settings as made
+from workflow_scripts.timecat.artifacts.digests import plain
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.errors import UserError
@@ -17,7 +18,7 @@ from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.pretraining import batches, job, training
 from workflow_scripts.timecat.runtime import torch_settings
 
-BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
+BACKBONE = made.backbone(width=4, blocks=2)
 RECIPE = made.recipe(
     batch_size=32,
     lr=0.01,
@@ -171,7 +172,7 @@ def test_the_stages_weights_say_how_they_were_trained(beton, tmp_path):
     facts = {"seed": 2, "step": 1, "image_size": 28}
     job.write_outputs(arguments, run, average(run, beton), "run", job.Origin(params, {"train": "x"}, facts, "cpu"))
     description = files.read_description(tmp_path / "w")
-    assert description["recipe"] == params["recipe"] and description["backbone"] == BACKBONE
+    assert description["recipe"] == params["recipe"] and description["backbone"] == plain(BACKBONE)
     assert description["image_size"] == 28
     assert read_sidecar(tmp_path / "w")["params"]["recipe"] == params["recipe"]
 

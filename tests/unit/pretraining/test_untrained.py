@@ -19,7 +19,7 @@ from workflow_scripts.timecat.pretraining import training, untrained
 from workflow_scripts.timecat.pretraining.batches import Source, batch_norm_stream
 
 CUES = {"kind": "cues", "rows": {"train": 256, "evaluation": 16}}
-SMALL = {"architecture": "small_residual", "width": 4, "blocks": 2}
+SMALL = made.backbone(architecture="small_residual", width=4, blocks=2)
 SEED = 23
 TRANSFORM = made.transform(size=32)
 

@@ -46,8 +46,11 @@ def train(heads, features, labels, epochs=1, batch=64):
     return torch.stack(outcomes)
 
 
+PLAIN = {"momentum": 0.9, "batch_norm": True}
+
+
 def pair(weight_decays=WEIGHT_DECAYS, dim=33, classes=7, **options):
-    weight = initial_weight(5, classes, dim, 0.01)
+    weight, options = initial_weight(5, classes, dim, 0.01), PLAIN | options
     return StackedHeads(weight, weight_decays, **options), ReferenceHeads(weight, weight_decays, **options)
 
 
@@ -226,4 +229,4 @@ def test_initial_weight_is_a_function_of_its_key():
 
 def test_a_grid_needs_a_weight_decay():
     with pytest.raises(ValueError, match="at least one weight decay"):
-        StackedHeads(torch.zeros(3, 4), [])
+        StackedHeads(torch.zeros(3, 4), [], **PLAIN)

@@ -26,7 +26,7 @@ from workflow_scripts.timecat.probing.probe import DataSet, probe_replicate
 from workflow_scripts.timecat.runtime import torch_settings
 
 MEMBERS = [2, 550]
-BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 3}
+BACKBONE = made.backbone(width=4, blocks=3)
 TRANSFORM = {
     "size": 16,
     "scale": [0.3, 1.0],

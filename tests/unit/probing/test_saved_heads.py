@@ -63,7 +63,7 @@ def test_the_heads_of_the_test_above_are_of_different_epochs(tmp_path):
 def test_a_head_alone_gives_the_bits_that_it_gave_beside_others(classes, dim):
     """At the dimension of five real backbones, and at odd sizes: MKL rounds by where in memory a vector lies."""
     random = torch.Generator().manual_seed(0)
-    heads = StackedHeads(torch.zeros(classes, dim), [0.0] * 3)
+    heads = StackedHeads(torch.zeros(classes, dim), [0.0] * 3, momentum=0.9, batch_norm=True)
     for part in (heads.W, heads.b, heads.gamma, heads.beta, heads.running_mean):
         part.normal_(generator=random)
     features = torch.randn(65, dim, generator=random)
@@ -74,7 +74,7 @@ def test_a_head_alone_gives_the_bits_that_it_gave_beside_others(classes, dim):
 
 def stack(weight=0.0) -> StackedHeads:
     """Three heads whose weights say which head they are: weight + index."""
-    heads = StackedHeads(torch.zeros(4, 2), [0.1, 0.3, 0.2])
+    heads = StackedHeads(torch.zeros(4, 2), [0.1, 0.3, 0.2], momentum=0.9, batch_norm=True)
     for index in range(3):
         heads.W[index] = weight + index
     return heads

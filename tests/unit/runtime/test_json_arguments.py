@@ -34,6 +34,17 @@ def test_json_becomes_typed_settings():
         (Made, "{", "argument --made: not JSON: "),
         (list[list[int]], "[[1], 2]", "argument --made: `1` is 2: input should be a valid array"),
         (list[str], "3", "argument --made: 3: input should be a valid array"),
+        (
+            dict[str, int | list[int]],
+            '{"a": ["b"]}',
+            "`a` is ['b']: input should be a valid integer; `a.0` is 'b': input",
+        ),
+        (
+            dict[str, int | float],
+            '{"a": "b"}',
+            "--made: `a` is 'b': input should be a valid integer, or input should be",
+        ),
+        (tuple[int, int], "[1]", "argument --made: `1` is missing"),
     ],
 )
 def test_what_is_wrong_is_named(kind, text, message, capsys):

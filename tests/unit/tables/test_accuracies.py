@@ -27,10 +27,10 @@ from workflow_scripts.timecat.tables.model import Cell, Row, Summary, summarize
 
 ROOT = Path(__file__).parents[3]
 ARMS = [
-    {"name": "cat1", "members": 1, "steps": 450_000},
-    {"name": "cat2", "members": 2, "steps": 200_000},
-    {"name": "cat4", "members": 4, "steps": 100_000},
-    {"name": "cat_5", "members": 5, "steps": 80_000},
+    {"name": "cat1", "members": 1, "steps": 450_000, "transfer": "probe"},
+    {"name": "cat2", "members": 2, "steps": 200_000, "transfer": "probe"},
+    {"name": "cat4", "members": 4, "steps": 100_000, "transfer": "probe"},
+    {"name": "cat_5", "members": 5, "steps": 80_000, "transfer": "probe"},
 ]
 REPLICATES = {"cat1": 5, "cat2": 3, "cat4": 2, "cat_5": 1}
 DATA_SETS = [

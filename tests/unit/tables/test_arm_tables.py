@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.settings import backbone
 from tests.support.tables import arm_of, arms_of, data_sets_of, style_of, write_predictions_of
 from workflow_scripts.timecat.features.members import feature_digests
 from workflow_scripts.timecat.probing.files import write_metrics
@@ -123,7 +124,7 @@ def test_parameters_are_those_of_the_networks(table1):
 
     lines = list(csv.DictReader(io.StringIO(table1["csv"].decode())))
     for line, arm in zip(lines, ARMS):
-        own = sum(parameter.numel() for parameter in build_backbone(arm["settings"]).parameters())
+        own = sum(parameter.numel() for parameter in build_backbone(backbone(**arm["settings"])).parameters())
         assert int(line["parameters"]) == arm["members"] * own
     assert int(lines[1]["parameters"]) == pytest.approx(4 * int(lines[0]["parameters"]), rel=0.03)
 

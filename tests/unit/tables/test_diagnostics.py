@@ -16,9 +16,9 @@ from workflow_scripts.timecat.tables.diagnostics import read_cell
 from workflow_scripts.timecat.tables.figures import diagnostics as figures
 
 ARMS = [
-    {"name": "cat1", "members": 1, "steps": 450_000},
-    {"name": "cat2", "members": 2, "steps": 200_000},
-    {"name": "cat4", "members": 4, "steps": 100_000},
+    {"name": "cat1", "members": 1, "steps": 450_000, "transfer": "probe"},
+    {"name": "cat2", "members": 2, "steps": 200_000, "transfer": "probe"},
+    {"name": "cat4", "members": 4, "steps": 100_000, "transfer": "probe"},
 ]
 REPLICATES = {"cat2": 3, "cat4": 1}
 DATA_SETS = [

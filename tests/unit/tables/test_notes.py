@@ -4,12 +4,12 @@ from tests.support.studies import values_of
 from tests.support.tables import arm_of, arms_of, data_sets_of
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import TableKey
 from workflow_scripts.timecat.tables.accuracies import accuracy_table
 from workflow_scripts.timecat.tables.model import DataSet, Row, summarize
 from workflow_scripts.timecat.tables.notes import views_note
-from workflow_scripts.timecat.tables.options import parsed_as
 from workflow_scripts.timecat.tables.writers.markdown import markdown_text
 from workflow_scripts.timecat.tables.writers.tex import tex_text
 
@@ -51,7 +51,7 @@ def study(name: str) -> Study:
 
 
 def test_the_papers_study_says_how_it_differs_from_the_original_protocol():
-    columns = parsed_as(list[DataSet])(study("paper.yaml").table_params.columns(TableKey("table2")))
+    columns = json_of(list[DataSet])(study("paper.yaml").table_params.columns(TableKey("table2")))
     assert (
         views_note(columns) == " Training views of probes: 4 for ImageNet-1k and iNat18, 28 for CIFAR-100 and CIFAR-10."
     )
@@ -62,7 +62,7 @@ def test_views_of_a_data_set_for_evaluation_only_are_not_counted():
     values["data_sets"]["v2"] = {"kind": "evaluation_folder", "root": "data/v2", "probe_of": "imagenet"}
     values["data_sets"]["cifar10"]["views"] = ["center"]
     values["targets"] += ["v2"]
-    columns = parsed_as(list[DataSet])(Study(read_config(values, [])).table_params.columns(TableKey("table2")))
+    columns = json_of(list[DataSet])(Study(read_config(values, [])).table_params.columns(TableKey("table2")))
     assert [each.views for each in columns] == [4, 4, 28, "center", None]
 
 

@@ -23,6 +23,7 @@ from tests.references.reader import batches_reference
 from tests.support import settings as made
 from workflow_scripts import transfer as stage
 from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.backbones.start import Start
@@ -46,7 +47,7 @@ from workflow_scripts.timecat.transfer import training as transferring
 from workflow_scripts.timecat.transfer.network import parameter_groups, start_network
 from workflow_scripts.timecat.transfer.settings import OnRows
 
-BACKBONE = {"architecture": "small_residual", "width": 4, "blocks": 2}
+BACKBONE = made.backbone(width=4, blocks=2)
 TRANSFORM = {
     "size": 28,
     "scale": [0.3, 1.0],
@@ -438,6 +439,11 @@ def test_one_weight_decay_needs_no_second_fit(replicate):
     assert alone.selected["holdout"] == (0.5, SETTINGS["epochs"], *last)
 
 
+def test_direct_networks_need_to_be_described():
+    with pytest.raises(UserError, match="--backbone and --initialisation say what is trained from nothing"):
+        job.untrained(None, [2], 28, Start(initialisation="library", zero_gamma=False))
+
+
 # --- the stage ---
 
 
@@ -447,7 +453,7 @@ def command_line(folder: Path, output: Path, mode="finetune", **others) -> list[
         "mode": mode,
         "data-set": NAME,
         "replicates": json.dumps([[seed] for seed in SEEDS]),
-        "backbone": json.dumps(BACKBONE if mode == "direct" else None),
+        "backbone": canonical_json(BACKBONE if mode == "direct" else None),
         "initialisation": json.dumps({"initialisation": "library", "zero_gamma": True} if mode == "direct" else None),
         "settings": json.dumps(SETTINGS | others),
         "transform": json.dumps(TRANSFORM),

@@ -1,16 +1,21 @@
 """Backbones by architecture name: networks that turn images into features, and the classifier that trains them."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn import functional
 
 from workflow_scripts.timecat.backbones.backbone import Backbone
-from workflow_scripts.timecat.backbones.catalogue import OWN, RANDOM_PROJECTION
 from workflow_scripts.timecat.backbones.random_projection import RandomProjection
 from workflow_scripts.timecat.backbones.sequence_residual import SequenceResidual
+from workflow_scripts.timecat.backbones.settings import (
+    BackboneSettings,
+    LibrarySettings,
+    RandomProjectionSettings,
+    SequenceResidualSettings,
+    SmallRegnetSettings,
+    SmallResidualSettings,
+    SmallVitSettings,
+)
 
 
 class StridedPointwise(nn.Conv2d):
@@ -85,27 +90,23 @@ class Classifier(nn.Module):
         return self.fc(self.backbone(x))
 
 
-ARCHITECTURES: dict[str, Callable[..., Backbone]] = {
-    "small_residual": SmallResidual,
-    "sequence_residual": SequenceResidual,
-}
-
-
-def build_backbone(settings: Mapping[str, Any], image_size: int | None = None) -> Backbone:
-    """The network of a backbone's block of the config, freshly initialised. It has ``dimension``, its feature size.
+def build_backbone(settings: BackboneSettings, image_size: int | None = None) -> Backbone:
+    """The network that settings describe, freshly initialised. It has ``dimension``, its feature size.
 
     image_size: side of the images in pixels; architectures that are made for one size (ViT) need it, others take any.
     """
-    settings = dict(settings)
-    architecture = settings.pop("architecture")
-    if architecture in ARCHITECTURES:
-        return ARCHITECTURES[architecture](**settings)
-    if architecture == RANDOM_PROJECTION:
-        return RandomProjection(image_size=image_size, **settings)
-    if architecture in OWN:
-        from workflow_scripts.timecat.backbones.small import build_small_backbone
+    match settings:
+        case SmallResidualSettings():
+            return SmallResidual(settings.width, settings.blocks)
+        case SequenceResidualSettings():
+            return SequenceResidual(settings.width, settings.blocks, settings.motif, settings.kernel)
+        case RandomProjectionSettings():
+            return RandomProjection(settings.dimension, settings.side, image_size)
+        case SmallVitSettings() | SmallRegnetSettings():
+            from workflow_scripts.timecat.backbones.small import build_small_backbone
 
-        return build_small_backbone(architecture, image_size, **settings)
-    from workflow_scripts.timecat.backbones.library import build_library_backbone
+            return build_small_backbone(settings, image_size)
+        case LibrarySettings():
+            from workflow_scripts.timecat.backbones.library import build_library_backbone
 
-    return build_library_backbone(architecture, image_size=image_size, **settings)
+            return build_library_backbone(settings, image_size)

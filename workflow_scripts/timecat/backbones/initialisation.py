@@ -1,14 +1,13 @@
 """How a network begins: LeCun's truncated normal and residual branches that start at zero, as AlgoPerf's ResNet-50 has it."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.randomness import key
 
@@ -18,7 +17,7 @@ CLASSIFIER_STD = 0.01
 
 
 def initial_classifier(
-    backbone: Mapping[str, Any],
+    backbone: BackboneSettings,
     classes: int,
     seed: int,
     image_size: int | None = None,

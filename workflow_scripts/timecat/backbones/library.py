@@ -12,6 +12,7 @@ from torch import nn
 
 from workflow_scripts.timecat.backbones import catalogue
 from workflow_scripts.timecat.backbones.backbone import Backbone, as_backbone
+from workflow_scripts.timecat.backbones.settings import LibrarySettings
 from workflow_scripts.timecat.errors import UserError
 
 DEFAULT_SIZE = 224  # pixels; what the libraries make their models for
@@ -19,14 +20,14 @@ CLASSES = 1000  # of the classifier that is built and removed
 WITH_AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
 
 
-def build_library_backbone(architecture: str, width: int = 1, image_size: int | None = None) -> Backbone:
+def build_library_backbone(settings: LibrarySettings, image_size: int | None) -> Backbone:
     """A freshly initialised model of a library: images float32 [b, 3, s, s] to features [b, dimension].
 
-    It has ``dimension``, found by a forward pass. width: multiple of all channels of a torchvision ResNet. image_size:
-    side of its images in pixels (default: 224); some architectures are made for one size and refuse any other. UserError
-    if the architecture is unknown, does not come in that width, or cannot take images of that size.
+    It has ``dimension``, found by a forward pass. image_size: side of its images in pixels (None: 224); some architectures
+    are made for one size and refuse any other. UserError if the architecture is unknown, does not come in that width, or
+    cannot take images of that size.
     """
-    size = image_size or DEFAULT_SIZE
+    architecture, width, size = settings.architecture, settings.width, image_size or DEFAULT_SIZE
     if mistake := catalogue.mistake_in_width(architecture, width):
         raise UserError(f"backbone {architecture}: width {mistake}")
     try:

@@ -1,13 +1,14 @@
 """How large a backbone is and what an image costs in it, for `make plan`: without torch wherever that is possible."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
 
-from workflow_scripts.timecat.artifacts.digests import canonical_json
-from workflow_scripts.timecat.backbones.catalogue import RANDOM_PROJECTION, SMALL_RESIDUAL
+from workflow_scripts.timecat.backbones.settings import (
+    BackboneSettings,
+    LibrarySettings,
+    RandomProjectionSettings,
+    SmallResidualSettings,
+)
 
 TABLE_SIDE = 224  # pixels
 
@@ -29,7 +30,7 @@ class BackboneSize:
 
 
 # torchvision's ResNets at 224 px by (architecture, width); a test holds them equal to what `counted` finds.
-KNOWN: dict[tuple[str, int | None], BackboneSize] = {
+KNOWN: dict[tuple[str, int], BackboneSize] = {
     ("resnet18", 1): BackboneSize(11_176_512, 60, 9_600, 20, 512, 1_813_561_344),
     ("resnet34", 1): BackboneSize(21_284_672, 108, 17_024, 36, 512, 3_663_249_408),
     ("resnet50", 1): BackboneSize(23_508_032, 159, 53_120, 53, 2048, 4_087_136_256),
@@ -39,25 +40,16 @@ KNOWN: dict[tuple[str, int | None], BackboneSize] = {
 }
 
 
-class BackboneBlock(Protocol):
-    """A backbone's block of the config; what else it has depends on its architecture."""
-
-    @property
-    def architecture(self) -> str: ...
-
-
-def backbone_size(settings: BackboneBlock, image_size: int) -> BackboneSize:
-    """Of a backbone's block of the config at a side of its images in pixels. UserError if it cannot be made."""
-    block = vars(settings)
-    if settings.architecture == SMALL_RESIDUAL:
-        return small_residual_size(block["width"], block["blocks"], image_size)
-    if settings.architecture == RANDOM_PROJECTION:
-        weights = 3 * min(block["side"], image_size) ** 2 * block["dimension"]
-        return BackboneSize(weights, 1, 0, 0, block["dimension"], weights)
-    known = KNOWN.get((settings.architecture, block.get("width")))
+def backbone_size(settings: BackboneSettings, image_size: int) -> BackboneSize:
+    """The size of a backbone at a side of its images in pixels. UserError if it cannot be made."""
+    if isinstance(settings, SmallResidualSettings):
+        return small_residual_size(settings.width, settings.blocks, image_size)
+    if isinstance(settings, RandomProjectionSettings):
+        weights = 3 * min(settings.side, image_size) ** 2 * settings.dimension
+        return BackboneSize(weights, 1, 0, 0, settings.dimension, weights)
+    known = KNOWN.get((settings.architecture, settings.width)) if isinstance(settings, LibrarySettings) else None
     if known is None:
-        own = {key: value for key, value in block.items() if key not in ("pretrain", "checkpoints")}
-        return _counted_once(canonical_json(own), image_size)
+        return counted(settings, image_size)
     return BackboneSize(**vars(known) | {"macs": known.macs * (image_size / TABLE_SIDE) ** 2})
 
 
@@ -75,12 +67,8 @@ def small_residual_size(width: int, blocks: int, image_size: int) -> BackboneSiz
 
 
 @cache
-def _counted_once(settings: str, image_size: int) -> BackboneSize:
-    return counted(json.loads(settings), image_size)
-
-
-def counted(settings: Mapping[str, Any], image_size: int) -> BackboneSize:
-    """Of any backbone, by building it without memory and sending one image through: seconds, for torch is imported.
+def counted(settings: BackboneSettings, image_size: int) -> BackboneSize:
+    """The size of any backbone, by building it without memory and sending one image through: seconds, for torch is imported.
 
     (RegNets of torchvision are built in memory first: how wide their stages are is itself computed with tensors.)
     """
@@ -90,7 +78,7 @@ def counted(settings: Mapping[str, Any], image_size: int) -> BackboneSize:
 
     from workflow_scripts.timecat.backbones.build import build_backbone
 
-    with torch.device("cpu" if settings["architecture"].startswith("regnet_") else "meta"):
+    with torch.device("cpu" if settings.architecture.startswith("regnet_") else "meta"):
         model = build_backbone(settings, image_size).eval()
     with torch.device("meta"):
         model.to("meta")

@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.runtime.json_arguments import read_typed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,9 +42,16 @@ def read_backbone(path: PathLike) -> "tuple[Backbone, dict[str, Any]]":
     import safetensors.torch
 
     from workflow_scripts.timecat.backbones.build import build_backbone
+    from workflow_scripts.timecat.backbones.settings import BackboneSettings
 
     description = read_description(path)
-    backbone = build_backbone(description["backbone"], description.get("image_size"))
+    try:
+        settings = read_typed(BackboneSettings, canonical_json(description.get("backbone")))
+    except ValueError as error:
+        raise UserError(
+            f"{path}: what it says of its backbone is wrong ({error}); pretrain or import it again"
+        ) from None
+    backbone = build_backbone(settings, description.get("image_size"))
     prefix = "backbone."
     tensors = safetensors.torch.load_file(path)
     backbone.load_state_dict({name[len(prefix) :]: v for name, v in tensors.items() if name.startswith(prefix)})

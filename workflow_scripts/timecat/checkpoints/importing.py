@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from workflow_scripts.timecat.artifacts.digests import file_sha256
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command
@@ -22,7 +22,7 @@ class Options:
     source: str
     seed: int
     step: int
-    backbone: dict[str, Any]
+    backbone: BackboneSettings
     image_size: int
     publication: Publication
     sha256: str

@@ -42,7 +42,6 @@ OTHER_TABLES: tuple[TableBlock, ...] = (
     *GAP_TABLES,
     "spurious",
 )  # blocks that have an ArmTable's keys, and a rule of their own
-BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "grid")  # all blocks that a study can do without
 
 
 class Arm(Block):

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from workflow_scripts.timecat.backbones.catalogue import mistake_in_name, mistake_in_width
-from workflow_scripts.timecat.config.blocks import Block, PositiveInt, Text, changes_of
+from workflow_scripts.timecat.backbones.settings import (
+    LIBRARY,
+    BackboneSettings,
+    LibrarySettings,
+    RandomProjectionSettings,
+    SequenceResidualSettings,
+    SmallRegnetSettings,
+    SmallResidualSettings,
+    SmallVitSettings,
+    kind_of,
+)
+from workflow_scripts.timecat.config.blocks import Block, PositiveInt, Text, changes_of, settings_of
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
 from workflow_scripts.timecat.config.pretrain import NOT_OF_THE_RECIPE, Pretrain
 
@@ -19,6 +30,7 @@ class Backbone(Block):
     """A network, and how its pretraining differs."""
 
     HEADING: ClassVar = "any architecture"
+    told: ClassVar[type[Any]]  # the class of what stages are told
 
     pretrain: RecipeChanges | None = Field(
         None,
@@ -32,14 +44,16 @@ class Backbone(Block):
         "the top); {run} is a seed's place in pretrain.seeds there too",
     )
 
-    def settings(self) -> dict[str, Any]:
-        """What the network is, without how it is pretrained."""
-        return self.model_dump(exclude={"pretrain", "checkpoints"})
+    def settings(self) -> BackboneSettings:
+        """What stages are told: what the network is, without how it is pretrained."""
+        made: BackboneSettings = settings_of(self.told, self)
+        return made
 
 
 class SmallResidual(Backbone):
     """A small residual network for images of about 32 px."""
 
+    told = SmallResidualSettings
     architecture: Literal["small_residual"]
     width: PositiveInt = Field(8, description="channels of the first block; each block doubles them")
     blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
@@ -48,6 +62,7 @@ class SmallResidual(Backbone):
 class SequenceResidual(Backbone):
     """A small residual network in one dimension, for sequences of bases (kinds `motifs` and `sequences`)."""
 
+    told = SequenceResidualSettings
     architecture: Literal["sequence_residual"]
     width: PositiveInt = Field(8, description="channels of the stem; each block doubles them")
     blocks: PositiveInt = Field(2, description="number of blocks; each halves the length")
@@ -67,6 +82,7 @@ class SequenceResidual(Backbone):
 class SmallVit(Backbone):
     """A small vision transformer: torchvision's class, with its names of weights."""
 
+    told = SmallVitSettings
     architecture: Literal["small_vit"]
     patch: PositiveInt = Field(4, description="side of a patch in pixels; must divide the images' side")
     width: PositiveInt = Field(48, description="features of a token, and of the network; a multiple of `heads`")
@@ -83,6 +99,7 @@ class SmallVit(Backbone):
 class SmallRegnet(Backbone):
     """A small RegNet: torchvision's class, with its names of weights."""
 
+    told = SmallRegnetSettings
     architecture: Literal["small_regnet"]
     stem: PositiveInt = Field(8, description="channels of the stem, which halves the side")
     widths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
@@ -110,6 +127,7 @@ class SmallRegnet(Backbone):
 class RandomProjection(Backbone):
     """No network: a fixed random projection of the pixels. The block `floors` makes one; a study may have others."""
 
+    told = RandomProjectionSettings
     architecture: Literal["random_projection"]
     dimension: PositiveInt = Field(512, description="number of features")
     side: PositiveInt = Field(32, description="larger images are reduced to this side, in pixels")
@@ -119,7 +137,7 @@ class LibraryBackbone(Backbone):
     """Any classification model of torchvision by its name, or of timm where that is installed."""
 
     HEADING: ClassVar = "with any other architecture"
-
+    told = LibrarySettings
     architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
     width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
 
@@ -140,19 +158,12 @@ OWN_BACKBONES: dict[str, type[Backbone]] = {
     "random_projection": RandomProjection,
 }
 
-
-def backbone_kind(value: Any) -> str:
-    """Which class describes a backbone's block: a key of OWN_BACKBONES, or `library`."""
-    name = value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None)
-    return name if isinstance(name, str) and name in OWN_BACKBONES else "library"
-
-
 AnyBackbone = Annotated[
     Annotated[SmallResidual, Tag("small_residual")]
     | Annotated[SmallVit, Tag("small_vit")]
     | Annotated[SmallRegnet, Tag("small_regnet")]
     | Annotated[SequenceResidual, Tag("sequence_residual")]
     | Annotated[RandomProjection, Tag("random_projection")]
-    | Annotated[LibraryBackbone, Tag("library")],
-    Discriminator(backbone_kind),
+    | Annotated[LibraryBackbone, Tag(LIBRARY)],
+    Discriminator(kind_of),
 ]

@@ -112,7 +112,7 @@ def _check_backbone(config: "Config", name: str) -> None:
     if config.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
         raise ValueError(f"pretrain.zero_gamma: {mistake}")
     arms = [arm for arm in config.all_arms.values() if config.backbone_of(arm) == name]
-    seen = [place for arm in arms for place in (arm.source or config.source, *config.targets_of_arm(arm))]
+    seen = [place for arm in arms for place in (config.source_of(arm), *config.targets_of_arm(arm))]
     if name == config.backbone:
         seen = [config.source, *config.targets, *config.grid_targets, *seen]
     blocks = {target: config.data_sets[target] for target in dict.fromkeys(seen)}
@@ -185,7 +185,7 @@ def check_published(config: "Config") -> None:
         key = config.publication_key(name)
         own = [arm for arm in config.all_arms.values() if config.backbone_of(arm) == name and arm.milestones]
         for arm in own:
-            if (arm.source or config.source) != config.source:
+            if config.source_of(arm) != config.source:
                 raise ValueError(
                     f"arms: {arm.name!r} is pretrained on {arm.source!r}, but its backbone {name!r} is the one that `{key}` "
                     "publishes; give it a backbone of its own"

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from workflow_scripts.timecat.config.blocks import Block, FilePath
+from workflow_scripts.timecat.runtime.container import BuildArguments
 
 
 class ContainerImage(Block):
@@ -19,3 +20,7 @@ class ContainerImage(Block):
         True,
         description="whether the image holds all that a GPU's work loads; without it, it is smaller and for CPUs only",
     )
+
+    def build_arguments(self) -> BuildArguments:
+        """What the stage is told."""
+        return BuildArguments(BOOTSTRAP=self.bootstrap, BASE=self.base, GPU="yes" if self.gpu else "no")

@@ -174,6 +174,10 @@ class Config(Block):
         """The name of an arm's backbone."""
         return arm.backbone or self.backbone
 
+    def source_of(self, arm: Arm) -> str:
+        """The name of the data set that an arm is pretrained on."""
+        return arm.source or self.source
+
     def targets_of_arm(self, arm: Arm) -> list[str]:
         """The data sets that an arm is transferred to, in any table."""
         found = list(self.targets) if arm in self.arms else []

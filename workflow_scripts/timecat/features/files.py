@@ -1,4 +1,4 @@
-"""The feature files that a probe reads of each member: their names, checked before time is spent, and read as tables."""
+"""The feature files that a probe reads of each member: checked before time is spent, and read as tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,8 @@ import numpy as np
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.memory import share_memory
+from workflow_scripts.timecat.features.names import EVALUATION, HELDOUT
 from workflow_scripts.timecat.features.reader import InMemory, OnDisk
-
-EVALUATION, HELDOUT = "evaluation.center.npy", "heldout.center.npy"
-
-
-def training_file(view: str) -> str:
-    """Name of the file of a view's training features."""
-    return f"train.{view}.npy"
 
 
 def open_features(path: PathLike, rows: int) -> np.memmap:

@@ -10,6 +10,7 @@ from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_side
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
 from workflow_scripts.timecat.artifacts.unfinished import FINGERPRINT, kept_folder
 from workflow_scripts.timecat.features.extraction_settings import Extraction
+from workflow_scripts.timecat.features.names import EVALUATION, HELDOUT, training_file
 from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.runtime import command, devices, world
@@ -66,15 +67,16 @@ def extract(options: Options, processes: world.World) -> None:
     backbone, _ = read_backbone(options.weights)
     extractor = Extractor(backbone.to(device), transform, settings, device, workers, processes)
     betons = {"evaluation": options.evaluation}
-    passes = [("evaluation", CENTER, options.evaluation, np.arange(read_sidecar(options.evaluation)["rows"]))]
+    evaluated = np.arange(read_sidecar(options.evaluation)["rows"])
+    passes = [(EVALUATION, CENTER, options.evaluation, evaluated)]
     heldout = options.heldout
     for train in options.train:
         if heldout is None:
             raise ValueError("of training rows some are held out: --heldout says which")
         betons["train"] = train
         labels = describe(train).labels
-        passes.append(("heldout", CENTER, train, heldout_rows(labels, heldout.seed, heldout.fraction)))
-        passes += [("train", view, train, np.arange(len(labels))) for view in settings.views]
+        passes.append((HELDOUT, CENTER, train, heldout_rows(labels, heldout.seed, heldout.fraction)))
+        passes += [(training_file(view), view, train, np.arange(len(labels))) for view in settings.views]
     told = ("data_set", "extraction", "heldout", "transform", "torch_threads")
     params = {name: getattr(options, name) for name in told}
     inputs = {name: read_sidecar(path)["content"] for name, path in {"weights": options.weights, **betons}.items()}
@@ -89,8 +91,8 @@ def extract(options: Options, processes: world.World) -> None:
 
     if processes.leads:
         command.log_start_up()
-    for split, view, beton, rows in passes:
-        path = unfinished / f"{split}.{view}.npy"
+    for name, view, beton, rows in passes:
+        path = unfinished / name
         if processes.from_leader(path.exists()):
             if processes.leads:
                 command.log(f"{path.name} is whole already: an interrupted job wrote it")

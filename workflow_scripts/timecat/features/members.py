@@ -9,7 +9,8 @@ from workflow_scripts.timecat.artifacts.digests import array_digest
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, sidecar_path
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.features.files import EVALUATION, open_features
+from workflow_scripts.timecat.features.files import open_features
+from workflow_scripts.timecat.features.names import EVALUATION
 
 
 def by_replicate(folders: Sequence[PathLike], replicates: Sequence[Sequence[int]]) -> list[list[PathLike]]:

@@ -183,7 +183,7 @@ def _transfer(job: DagJob, planned: PlannedStudy) -> Work:
         trained=trained,
         read=read,
         image_size=planned.image_size(data_set),
-        backbone=planned.study.chains.backbone_of(planned.study.arms[arm]),
+        backbone=planned.study.config.backbone_of(planned.study.arms[arm]),
     )
 
 

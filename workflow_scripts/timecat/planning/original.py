@@ -38,7 +38,7 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
         read = images_of_cell(planned, arm, name)
         images += read
         seconds += cores * costs.reading_seconds(
-            read, planned.image_size(name), study.chains.backbone_of(study.arms[arm])
+            read, planned.image_size(name), study.config.backbone_of(study.arms[arm])
         )
         if study.arms[arm].transfer == "reweight":
             continue

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from workflow_scripts.timecat.artifacts.project import ROOT
-from workflow_scripts.timecat.backbones.catalogue import SMALL_RESIDUAL
+from workflow_scripts.timecat.backbones.settings import BackboneSettings, SmallResidualSettings
 from workflow_scripts.timecat.backbones.sizes import backbone_size
 from workflow_scripts.timecat.config.backbones import AnyBackbone
 from workflow_scripts.timecat.config.blocks import (
@@ -49,6 +49,11 @@ class Rate(Block):
     scaling: Share
     source: Text
 
+    @property
+    def network(self) -> BackboneSettings:
+        """The backbone's network."""
+        return self.backbone.settings()
+
 
 class Assumptions(Block):
     """What holds for all devices."""
@@ -81,11 +86,11 @@ class Throughputs(Block):
             seen.add(key)
         return self
 
-    def default_device(self, backbone: AnyBackbone) -> str:
+    def default_device(self, backbone: BackboneSettings) -> str:
         """The first device that has a row for the backbone, or for one of its family; else the first."""
         for is_alike in (lambda other: other == backbone, lambda other: _family(other) == _family(backbone)):
             for name in self.devices:
-                if any(rate.device == name and is_alike(rate.backbone) for rate in self.rates):
+                if any(rate.device == name and is_alike(rate.network) for rate in self.rates):
                     return name
         return next(iter(self.devices))
 
@@ -112,8 +117,8 @@ def read_throughputs(path: str | Path = TABLE) -> Throughputs:
     return table
 
 
-def speed(table: Throughputs, device: str, backbone: AnyBackbone, image_size: int, precision: str) -> Speed:
-    """Of a backbone (its block of the config) at a side in pixels: as the table has it, or derived by its cost.
+def speed(table: Throughputs, device: str, backbone: BackboneSettings, image_size: int, precision: str) -> Speed:
+    """Of a backbone at a side in pixels: as the table has it, or derived by its cost.
 
     UserError where the device is not in the table or has no row of that precision.
     """
@@ -126,18 +131,18 @@ def speed(table: Throughputs, device: str, backbone: AnyBackbone, image_size: in
             "config/throughputs.yaml, or choose another --device"
         )
     for rate in rows:
-        if (rate.backbone, rate.image_size) == (backbone, image_size):
+        if (rate.network, rate.image_size) == (backbone, image_size):
             return Speed(rate.training, rate.extraction, rate.scaling, rate.source)
-    rows = [rate for rate in rows if _family(rate.backbone) == _family(backbone)] or rows
+    rows = [rate for rate in rows if _family(rate.network) == _family(backbone)] or rows
     cost = backbone_size(backbone, image_size).macs
     ratio, nearest = min(
-        ((backbone_size(rate.backbone, rate.image_size).macs / cost, rate) for rate in rows),
+        ((backbone_size(rate.network, rate.image_size).macs / cost, rate) for rate in rows),
         key=lambda pair: max(pair[0], 1 / pair[0]),
     )
     origin = f"derived from {nearest.backbone.architecture} at {nearest.image_size} px by multiplications"
     return Speed(nearest.training * ratio, nearest.extraction * ratio, nearest.scaling, origin)
 
 
-def _family(backbone: AnyBackbone) -> bool:
+def _family(backbone: BackboneSettings) -> bool:
     """Whether a backbone is one of the project's own small networks, which other figures say little about."""
-    return backbone.architecture == SMALL_RESIDUAL
+    return isinstance(backbone, SmallResidualSettings)

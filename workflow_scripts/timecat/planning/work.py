@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.backbones.sizes import BackboneSize, backbone_size
-from workflow_scripts.timecat.config.backbones import AnyBackbone
 from workflow_scripts.timecat.config.pretrain import Pretrain
 from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
 from workflow_scripts.timecat.planning.rows import RowsOf
@@ -39,10 +39,9 @@ class PlannedStudy:
         """Side in pixels of the images as the backbone sees them."""
         return self.study.data_sets.image_size(data_set)
 
-    def backbone(self, name: str | None = None) -> AnyBackbone:
-        """A backbone's block of the config, without how it is pretrained; without a name, the study's."""
-        block = self.study.config.backbones[name or self.study.config.backbone]
-        return block.model_copy(update={"pretrain": None, "checkpoints": None})
+    def backbone(self, name: str | None = None) -> BackboneSettings:
+        """A backbone's network; without a name, the study's."""
+        return self.study.config.backbones[name or self.study.config.backbone].settings()
 
     def recipe(self, name: str) -> Pretrain:
         """The recipe that a backbone is pretrained with."""

@@ -8,6 +8,7 @@ from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.pretraining.recipe import Recipe
@@ -32,7 +33,7 @@ class Options:
     source: str
     seed: int
     step: int
-    backbone: dict[str, Any]
+    backbone: BackboneSettings
     recipe: Recipe
     transform: Transform
     train: Path

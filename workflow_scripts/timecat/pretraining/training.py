@@ -12,7 +12,7 @@ import contextlib
 import copy
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from workflow_scripts.timecat.backbones.build import Classifier
 from workflow_scripts.timecat.backbones.initialisation import initial_classifier
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.ffcv.reader import Batch
 from workflow_scripts.timecat.images.transform import Transform
@@ -59,7 +60,7 @@ class Run:
 
 
 def start_run(
-    backbone: Mapping[str, Any],
+    backbone: BackboneSettings,
     classes: int,
     recipe: Recipe,
     seed: int,

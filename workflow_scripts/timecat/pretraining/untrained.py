@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.pretraining.recipe import Beginning
 from workflow_scripts.timecat.runtime import command, devices
@@ -17,7 +17,7 @@ class Options:
 
     source: str
     seed: int
-    backbone: dict[str, Any]
+    backbone: BackboneSettings
     beginning: Beginning
     transform: Transform
     train: Path

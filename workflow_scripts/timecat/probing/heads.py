@@ -62,8 +62,8 @@ class StackedHeads:
         weight: torch.Tensor,
         weight_decays: Sequence[float],
         *,
-        momentum: float = 0.9,
-        batch_norm: bool = True,
+        momentum: float,
+        batch_norm: bool,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:

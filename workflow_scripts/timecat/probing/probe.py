@@ -21,8 +21,9 @@ import torch
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts.files import PathLike
-from workflow_scripts.timecat.features.files import EVALUATION, HELDOUT, Tables, check_features, training_file
+from workflow_scripts.timecat.features.files import Tables, check_features
 from workflow_scripts.timecat.features.memory import GATHERED_BATCHES, evaluation_chunk
+from workflow_scripts.timecat.features.names import EVALUATION, HELDOUT, training_file
 from workflow_scripts.timecat.features.reader import InMemory, Pieces, Table
 from workflow_scripts.timecat.probing.heads import StackedHeads, StepSums, initial_weight
 from workflow_scripts.timecat.probing.objective import heads_of, relative_gradients

@@ -60,7 +60,13 @@ def stacked(
 ) -> StackedHeads:
     """Solutions as heads, in the order of the weight decays."""
     batch_norm = standard.variance is not None
-    heads = StackedHeads(solutions[0].W.cpu(), weight_decays, batch_norm=batch_norm, device=device)
+    heads = StackedHeads(
+        solutions[0].W.cpu(),
+        weight_decays,
+        momentum=0.0,
+        batch_norm=batch_norm,
+        device=device,  # they take no step
+    )
     for index, solution in enumerate(solutions):
         heads.W[index].copy_(solution.W)
         heads.b[index].copy_(solution.b if batch_norm else solution.b - solution.W @ standard.mean)

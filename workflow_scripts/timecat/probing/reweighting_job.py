@@ -30,15 +30,16 @@ class Options:
 
 def run(options: Options) -> None:
     """Fit a last layer for each replicate, and write the metrics and the predictions."""
-    from workflow_scripts.timecat.features.files import EVALUATION, open_features
+    from workflow_scripts.timecat.features.files import open_features
     from workflow_scripts.timecat.features.members import by_replicate, feature_digests
+    from workflow_scripts.timecat.features.names import EVALUATION, training_file
     from workflow_scripts.timecat.probing import reweighting
     from workflow_scripts.timecat.probing.groups import groups_of
 
     command.log_start_up()
     train, evaluation = read_index_table(options.train_index), read_index_table(options.evaluation_index)
     labels, groups = train["label"].to_numpy(), groups_of(train, options.settings.groups, options.train_index)
-    truth, view = evaluation["label"].to_numpy(), f"train.{options.views[0]}.npy"
+    truth, view = evaluation["label"].to_numpy(), training_file(options.views[0])
     metrics, predictions = [], []
     for replicate, (members, own) in enumerate(
         zip(options.replicates, by_replicate(options.features, options.replicates), strict=True)

@@ -58,7 +58,8 @@ class SavedHead:
         The rows must be scored in the same pieces (memory.evaluation_chunk). On a GPU the last bits may differ:
         there a probe multiplies all of its heads at once.
         """
-        heads = StackedHeads(self.weight, [0.0], batch_norm=self.batch_norm, device=device)
+        # It takes no step: weight decay and momentum are of no account.
+        heads = StackedHeads(self.weight, [0.0], momentum=0.0, batch_norm=self.batch_norm, device=device)
         for name, value in self.tensors().items():
             if name != "weight":
                 getattr(heads, "b" if name == "bias" else name).copy_(value)

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from workflow_scripts.timecat.features.files import Tables, training_file
+from workflow_scripts.timecat.features.files import Tables
 from workflow_scripts.timecat.features.memory import evaluation_chunk
+from workflow_scripts.timecat.features.names import training_file
 from workflow_scripts.timecat.features.reader import Pieces, Table
 from workflow_scripts.timecat.probing.scoring import DataSet
 

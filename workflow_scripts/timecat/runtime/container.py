@@ -3,8 +3,9 @@
 import contextlib
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from workflow_scripts.timecat.artifacts.digests import file_sha256
 from workflow_scripts.timecat.artifacts.files import atomic_path, write_bytes
@@ -12,6 +13,7 @@ from workflow_scripts.timecat.artifacts.project import ROOT
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import command
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
+from workflow_scripts.timecat.settings import settings
 from workflow_scripts.timecat.version import VERSION
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # a proxy's, on many a cluster; the base has the file too
@@ -19,12 +21,21 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # a proxy's, on many a clus
 SQUASH = "-comp zstd -Xcompression-level 2"
 
 
+@settings
+class BuildArguments:
+    """What an image is built on: the config's block ``container``, by the names that the definition gives its arguments."""
+
+    BOOTSTRAP: str
+    BASE: str
+    GPU: Literal["yes", "no"]
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of the stage's command line, by name."""
 
     definition: Path
-    arguments: dict[str, str]
+    arguments: BuildArguments
     image: Path
     digest: Path
 
@@ -33,7 +44,7 @@ def run(options: Options) -> None:
     """Build the image, and write the digest that stands for its content."""
     if shutil.which("apptainer") is None:
         raise UserError("apptainer is not on PATH: install Apptainer 1.3 or newer, or run without --sdm apptainer")
-    told = options.arguments | {"VERSION": VERSION, "COMMIT": commit()}
+    told = asdict(options.arguments) | {"VERSION": VERSION, "COMMIT": commit()}
     # What a build that was killed has left is gigabytes.
     with sole_writer(options.image.parent, f"{options.image.name}."):
         with atomic_path(options.image) as temporary:

@@ -61,7 +61,7 @@ class Arms(Mapping[str, Arm]):
             return listed[:most]
         seeds, k = arm.seeds or self._config.pretrain.seeds, arm.members
         if self._chains.is_published(arm):
-            published = self._publications[self._chains.backbone_of(arm)]
+            published = self._publications[self._config.backbone_of(arm)]
             for step in arm.milestones:
                 seeds = [seed for seed in seeds if seed in published.seeds_at(step)]
         if arm.one_seed:
@@ -95,7 +95,7 @@ class Arms(Mapping[str, Arm]):
 
     def cell(self, arm: str, data_set: str) -> CellKey:
         """Return the cell of an arm on a data set."""
-        return CellKey(self._chains.source_of(self[arm]), data_set, arm)
+        return CellKey(self._config.source_of(self[arm]), data_set, arm)
 
     def floor_of(self, arm: Arm) -> Arm | None:
         """Return an arm untrained; None where it is not pretrained, or the study has no floors."""
@@ -137,7 +137,7 @@ class Arms(Mapping[str, Arm]):
 
     def _check_published(self, arm: Arm) -> None:
         needed = 1 if arm.one_seed else arm.members
-        published = self._publications[self._chains.backbone_of(arm)]
+        published = self._publications[self._config.backbone_of(arm)]
         for step in arm.milestones:
             published.check_arm(arm.name, step, needed, arm.listed_replicates)
         if not self.replicates(arm):

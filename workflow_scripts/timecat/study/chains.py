@@ -10,23 +10,18 @@ class Chains:
     def __init__(self, config: Config):
         self._config = config
 
-    def backbone_of(self, arm: Arm) -> str:
-        """Return the name of an arm's backbone."""
-        return arm.backbone or self._config.backbone
-
-    def source_of(self, arm: Arm) -> str:
-        """Return the name of the data set that an arm is pretrained on."""
-        return arm.source or self._config.source
-
     def trained_on(self, arm: Arm) -> tuple[str, str]:
         """Return (source, backbone): the chain that an arm's checkpoints belong to."""
-        return self.source_of(arm), self.backbone_of(arm)
+        return self._config.source_of(arm), self._config.backbone_of(arm)
 
     def is_published(self, arm: Arm) -> bool:
         """Return whether an arm's members are imported, and not pretrained."""
         if not arm.milestones:
             return False
-        return self.source_of(arm) == self._config.source and self.backbone_of(arm) in self._config.publications
+        return (
+            self._config.source_of(arm) == self._config.source
+            and self._config.backbone_of(arm) in self._config.publications
+        )
 
     def milestones_of(self, backbone: str, source: str | None = None) -> list[int]:
         """Return the steps at which a backbone on a source (default: the study's) leaves a checkpoint, ascending: those of

@@ -196,5 +196,5 @@ class Inputs:
         return [self._paths.diagnosis.at(cell).path for cell in self._tables.diagnosed_cells()]
 
     def all_tables(self, wildcards: object = None) -> list[str]:
-        """Return every table that the study has."""
+        """Return every table that the study has (Tables.names), which its diagnostics are not among."""
         return [self._paths.table.at(table=name).csv for name in self._tables.names]

@@ -8,7 +8,6 @@ from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.checkpoints.publication import Publication
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.arms import Arms
-from workflow_scripts.timecat.study.chains import Chains
 from workflow_scripts.timecat.study.data_sets import DataSets
 from workflow_scripts.timecat.study.publications import Publications
 from workflow_scripts.timecat.study.wildcards import (
@@ -26,15 +25,14 @@ from workflow_scripts.timecat.study.wildcards import (
 class Params:
     """The params of a study's stages, as functions of wildcards."""
 
-    def __init__(self, config: Config, chains: Chains, publications: Publications, arms: Arms, data_sets: DataSets):
-        self._config, self._chains, self._publications = config, chains, publications
+    def __init__(self, config: Config, publications: Publications, arms: Arms, data_sets: DataSets):
+        self._config, self._publications = config, publications
         self._arms, self._data_sets = arms, data_sets
 
     @property
     def image_arguments(self) -> str:
         """The build arguments of containers/timecat.def."""
-        image = self._config.container
-        return canonical_json({"BOOTSTRAP": image.bootstrap, "BASE": image.base, "GPU": "yes" if image.gpu else "no"})
+        return canonical_json(self._config.container.build_arguments())
 
     # --- data sets ---
 
@@ -128,13 +126,13 @@ class Params:
     def transfer_backbone(self, wildcards: HasArm) -> str:
         """Return the backbone that a direct arm trains from nothing; weights that are fine-tuned say what they are."""
         arm = self._arms[wildcards.arm]
-        settings = self._config.backbones[self._chains.backbone_of(arm)].settings()
+        settings = self._config.backbones[self._config.backbone_of(arm)].settings()
         return canonical_json(settings if arm.transfer == "direct" else None)
 
     def transfer_initialisation(self, wildcards: HasArm) -> str:
         """Return how that backbone begins."""
         arm = self._arms[wildcards.arm]
-        start = self._config.recipe_of(self._chains.backbone_of(arm)).start()
+        start = self._config.recipe_of(self._config.backbone_of(arm)).start()
         return canonical_json(start if arm.transfer == "direct" else None)
 
     def counterexample(self, wildcards: object) -> str:

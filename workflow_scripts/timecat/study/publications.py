@@ -194,7 +194,7 @@ class Publications(Mapping[str, Published]):
     """The published weights of a study by the backbone that they are of: those that an arm has."""
 
     def __init__(self, config: Config, chains: Chains, paths: Paths):
-        used = {chains.backbone_of(arm) for arm in config.all_arms.values()}
+        used = {config.backbone_of(arm) for arm in config.all_arms.values()}
         self._by_backbone = {
             name: Published(
                 block, config.pretrain.seeds, chains.milestones_of(name), paths, config.publication_key(name)

@@ -37,9 +37,9 @@ class Study:
         except UserError as error:
             where = f"{', '.join(map(str, files))}: " if files else ""
             raise UserError(f"{where}{error}") from None
-        self.tables = Tables(config, self.chains, self.arms, self.data_sets)
+        self.tables = Tables(config, self.arms, self.data_sets)
         self.patterns = patterns_of(config, self.arms, self.data_sets, self.publications)
         self.inputs = Inputs(self.paths, self.chains, self.publications, self.arms, self.data_sets, self.tables)
-        self.params = Params(config, self.chains, self.publications, self.arms, self.data_sets)
+        self.params = Params(config, self.publications, self.arms, self.data_sets)
         self.table_params = TableParams(config, self.chains, self.arms, self.data_sets, self.tables)
         self.resources = Resources(config, self.publications)

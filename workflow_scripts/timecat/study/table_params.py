@@ -65,7 +65,7 @@ class TableParams:
         """Return the rows of a table with the network of each, whose parameters the stage counts."""
         usual = self._tables.backbone(wildcards.table)
         rows = self._tables.rows(wildcards.table)
-        networks = [self._config.backbones[self._chains.backbone_of(arm)].settings() for arm in rows]
+        networks = [self._config.backbones[self._config.backbone_of(arm)].settings() for arm in rows]
         return canonical_json(
             [self._row(arm, usual) | self._solver(arm, rows) | {"settings": own} for arm, own in zip(rows, networks)]
         )
@@ -94,7 +94,7 @@ class TableParams:
         described = arm.model_dump(include={"name", "members", "steps", "transfer"})
         if arm.one_seed:
             described["one_seed"] = True
-        if (name := self._chains.backbone_of(arm)) != usual:
+        if (name := self._config.backbone_of(arm)) != usual:
             recipe = self._config.backbones[name].pretrain
             changes: dict[str, Any] = {} if recipe is None else recipe.model_dump(exclude_unset=True)
             described["backbone"] = {"name": name, "changes": changes}
@@ -121,7 +121,7 @@ class TableParams:
         """Return what an arm's published weights were pretrained on, where that is not the source."""
         if not self._chains.is_published(arm):
             return None
-        return self._config.publications[self._chains.backbone_of(arm)].pretrained_on
+        return self._config.publications[self._config.backbone_of(arm)].pretrained_on
 
     def baseline(self, wildcards: HasTable) -> str:
         """Return the arm that the others of a table are compared with."""

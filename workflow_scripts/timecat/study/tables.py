@@ -6,7 +6,6 @@ from workflow_scripts.timecat.config.arms import Arm
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.arms import Arms
-from workflow_scripts.timecat.study.chains import Chains
 from workflow_scripts.timecat.study.data_sets import DataSets
 from workflow_scripts.timecat.study.wildcards import CellKey, ReferenceKey
 
@@ -16,12 +15,14 @@ TABLE2 = "table2"
 class Tables:
     """The tables of a config by name: "table2", the blocks beside it, "grid", "calibration" and "counterexample"."""
 
-    def __init__(self, config: Config, chains: Chains, arms: Arms, data_sets: DataSets):
-        self._config, self._chains, self._arms, self._data_sets = config, chains, arms, data_sets
+    def __init__(self, config: Config, arms: Arms, data_sets: DataSets):
+        self._config, self._arms, self._data_sets = config, arms, data_sets
 
     @property
     def names(self) -> list[str]:
-        """All that the study has a block for; calibration and the counterexample have defaults for all they need."""
+        """All that the study has a block for; calibration and the counterexample have defaults for all they need.
+
+        Diagnostics are none of them: they take arms apart, and a study without an arm of several members has none."""
         grid = ["grid"] if self._config.grid is not None else []
         return [TABLE2, *self._config.tables, *grid, "calibration", "counterexample"]
 

@@ -6,20 +6,24 @@ The first three are parsed from the JSON options of a stage (`options`), which r
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 Transfer = Literal["probe", "finetune", "direct", "reweight"]
 PROBE: Transfer = "probe"
 DIRECT: Transfer = "direct"
 NO_STEPS = "–"  # what readers see in the place of steps that there are none of
 
+# A key of a recipe or of how backbones are trained -> its value, where it is changed.
+Changes: TypeAlias = dict[str, bool | int | float | str | list[int | float] | None]
+
 Key = TypeVar("Key")
 
 
 class Parsed:
-    """A dataclass that is parsed from JSON by pydantic: an unknown key is an error."""
+    """A dataclass that is read from JSON (runtime.json_arguments): an unknown key is an error, and so is text in the place
+    of a number."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class OtherBackbone(Parsed):
     """A backbone that is not the one that a table takes for granted, and the changes of its pretraining recipe."""
 
     name: str
-    changes: dict[str, Any]
+    changes: Changes
 
 
 @dataclass(frozen=True)
@@ -36,21 +40,20 @@ class Arm(Parsed):
 
     steps: one number for all members, or one for each; None for an arm that is not pretrained.
     one_seed: whether all members are of one run. backbone, pretrained_on, training: where they differ from what the table
-    takes for granted. published: percent by data set. settings: the backbone's block of the config, where a stage counts its
-    parameters; parameters: those of all members. in_table: whether an arm of the grid is a row of table 2. solver: of its probes.
-    converged: the table's arm with the same checkpoints whose probes have converged, where its own are by SGD.
+    takes for granted. published: percent by data set. parameters: those of all members, where they are counted. in_table:
+    whether an arm of the grid is a row of table 2. solver: of its probes. converged: the table's arm with the same
+    checkpoints whose probes have converged, where its own are by SGD.
     """
 
     name: str
     members: int
     steps: int | tuple[int, ...] | None
-    transfer: Transfer = PROBE
+    transfer: Transfer
     one_seed: bool = False
     backbone: OtherBackbone | None = None
     pretrained_on: str | None = None
-    training: dict[str, Any] = field(default_factory=dict)
+    training: Changes = field(default_factory=dict)
     published: dict[str, float] = field(default_factory=dict)
-    settings: dict[str, Any] | None = None
     parameters: int | None = None
     in_table: bool = False
     solver: Literal["sgd", "lbfgs"] = "sgd"

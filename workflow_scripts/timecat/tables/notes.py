@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from workflow_scripts.timecat.tables.model import NO_STEPS, PROBE, Arm, DataSet
+from workflow_scripts.timecat.tables.model import NO_STEPS, PROBE, Arm, Changes, DataSet
 from workflow_scripts.timecat.tables.table import Phrase, Term, listed
 
 # How arms are transferred, for the reader of a table.
@@ -56,7 +56,7 @@ def _kinds(arm: Arm) -> list[Phrase]:
     return kinds
 
 
-def _changes(changes: dict[str, object]) -> Term:
+def _changes(changes: Changes) -> Term:
     return Term(", ".join(f"{key} {value}" for key, value in changes.items()))
 
 

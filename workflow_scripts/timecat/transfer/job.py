@@ -4,12 +4,13 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
 from workflow_scripts.timecat.artifacts.source_code import code_fingerprint
+from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.backbones.start import Start
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout_settings import Heldout
@@ -32,7 +33,7 @@ class Options:
     data_set: str
     replicates: list[list[int]]
     weights: list[Path]
-    backbone: dict[str, Any]
+    backbone: BackboneSettings | None
     initialisation: Start | None
     settings: Settings
     transform: Transform
@@ -64,8 +65,8 @@ def run(options: Options) -> None:
 def transfer(options: Options, device: str) -> None:
     """Train, select, write."""
     from workflow_scripts.timecat.artifacts.unfinished import kept_folder
-    from workflow_scripts.timecat.probing import files as probe_files
     from workflow_scripts.timecat.probing import replicates
+    from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
     from workflow_scripts.timecat.runtime import torch_settings
     from workflow_scripts.timecat.runtime.progress import Progress
     from workflow_scripts.timecat.transfer import training
@@ -121,8 +122,8 @@ def transfer(options: Options, device: str) -> None:
         replicates.log_report(replicate, members, reports[-1])
     progress.close()
     kept.stop_watching()
-    probe_files.write_metrics(options.metrics, [row for report in reports for row in report.metrics])
-    content = probe_files.write_predictions(options.predictions, [report.predictions for report in reports])
+    write_metrics(options.metrics, [row for report in reports for row in report.metrics])
+    content = write_predictions(options.predictions, [report.predictions for report in reports])
     write_sidecar(options.predictions, content, params, inputs, device=torch_settings.device_name(device))
     shutil.rmtree(folder)
 
@@ -134,11 +135,13 @@ def finetuned(weights: Iterable[PathLike]) -> "list[Backbone]":
     return [read_backbone(path)[0].requires_grad_(True) for path in weights]
 
 
-def untrained(settings: dict[str, Any], seeds: Iterable[int], image_size: int, start: Start | None) -> "list[Backbone]":
+def untrained(
+    settings: BackboneSettings | None, seeds: Iterable[int], image_size: int, start: Start | None
+) -> "list[Backbone]":
     """The backbones that the pretraining runs of these seeds begin with."""
     from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 
-    if start is None:
-        raise ValueError("untrained backbones need to know how they start")
+    if settings is None or start is None:
+        raise UserError("direct: --backbone and --initialisation say what is trained from nothing; give both")
     how = (start.initialisation, start.zero_gamma)
     return [initial_classifier(settings, 1, seed, image_size, *how).backbone for seed in seeds]

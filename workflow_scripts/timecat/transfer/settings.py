@@ -8,7 +8,12 @@ from workflow_scripts.timecat.settings import settings
 
 @settings
 class Settings:
-    """How networks are trained: the config's block ``finetune`` or ``direct``, and ``probe.init_std``."""
+    """How networks are trained: the config's block ``finetune`` or ``direct``, and ``probe.init_std``, the one key that
+    transfers share with probes.
+
+    What no key says is as in a probe: SGD has Nesterov momentum, and batch norm, with the same constants (probing.heads),
+    stands before the linear layer, whatever ``probe.batch_norm`` says.
+    """
 
     seed: int
     epochs: int
