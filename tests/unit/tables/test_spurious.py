@@ -211,8 +211,7 @@ def test_what_a_study_tells_the_stages():
     assert made.inputs.evaluation_indices(TableKey("spurious")) == [
         f"results/data_sets/{name}/evaluation.index.parquet" for name in ("biased", "even")
     ]
-    floor = made.arms.floor_of(made.arms["again"])
-    assert made.patterns["reweighted_arm"] == f"again|{floor.name}" and made.patterns["transferred_arm"] == "(?!)"
+    assert made.patterns["reweighted_arm"] == "again" and made.patterns["transferred_arm"] == "(?!)"
     assert made.inputs.feature_folders(made.arms.cell("again", "even"))[1] == (
         "results/features/biased/small/seed2/step4/even"
     )
