@@ -6,13 +6,14 @@ import yaml
 from PIL import Image
 
 from tests.support.studies import ROOT
+from workflow_scripts.timecat.config.data_sets import CAMELYON17
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
-from workflow_scripts.timecat.planning.rows import CAMELYON17, RowsOf
+from workflow_scripts.timecat.planning.rows import RowsOf
 from workflow_scripts.timecat.planning.throughputs import read_throughputs, speed
 from workflow_scripts.timecat.study.study import Study
 
