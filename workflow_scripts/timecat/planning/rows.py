@@ -124,9 +124,10 @@ class RowsOf:
         return len(heldout_rows(labels, settings.seed, settings.fraction))
 
     def _counted(self, name: str, block: AnyDataSet) -> Rows:
-        """Of folders of image files, by listing them; no image is read."""
-        from workflow_scripts.timecat.images.datasets.folders import class_folders, image_folder_split, listed_images
+        """The rows of image files, as the reader of their kind lists them; no image is read."""
+        from workflow_scripts.timecat.images.datasets.folders import class_folders, listed_images
         from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
+        from workflow_scripts.timecat.images.datasets.registry import read_split
 
         settings = block.model_dump()
         settings["root"] = str(self.root / settings["root"])
@@ -136,7 +137,7 @@ class RowsOf:
                 paths, _ = listed_images(folder, class_folders(folder), may_lack=True)
                 images = ImageFiles(".", paths, settings["storage"])
                 return Rows(0, len(paths), 0, self[block.probe_of].classes, "counted", {"evaluation": images})
-            splits = {split: image_folder_split(settings, split) for split in ("train", "evaluation")}
+            splits = {split: read_split(settings, split) for split in ("train", "evaluation")}
         except UserError as error:
             only_evaluated = isinstance(block, EvaluationFolder)
             example = f"{name}=10000" if only_evaluated else f"{name}=50000,10000,100"
