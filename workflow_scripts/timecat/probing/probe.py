@@ -13,7 +13,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -156,7 +155,7 @@ def probe_replicate(
     }
     key = randomness.key("head", protocol.seed, replicate)
     weight = initial_weight(key, data.classes, tables.dimension, protocol.init_std)
-    options: dict[str, Any] = {"momentum": protocol.momentum, "batch_norm": protocol.batch_norm, "device": device}
+    options = protocol.head_options | {"device": device}
     heads = {fit: StackedHeads(weight, protocol.weight_decays, **options) for fit in fits}
     scores: dict[str, Epochs] = {fit: [] for fit in fits}
     best = BestHead()
