@@ -2,8 +2,8 @@
 
     python -m tests.support.closures --write
 
-writes tests/unit/artifacts/closures.json anew after a change of imports that is meant. Without --write it prints how many
-files each stage has.
+writes tests/unit/artifacts/closures.json anew after a change of imports that is meant. With and without --write it prints how
+many files each stage has, and which were added (+) and removed (-) since the snapshot.
 """
 
 import argparse
@@ -48,15 +48,24 @@ def closures() -> dict[str, list[str]]:
     return {stage: [path.removeprefix("workflow_scripts/") for path in code_of(stage)] for stage in stages()}
 
 
+def report(before: dict[str, list[str]], now: dict[str, list[str]]) -> str:
+    """Return a table of the stages' numbers of files, before and now, each stage with what it gained (+) and lost (-)."""
+    lines = [f"{'stage':25} {'snapshot':>8} {'now':>5}"]
+    for stage in sorted(before.keys() | now.keys()):
+        old, new = before.get(stage, []), now.get(stage, [])
+        lines.append(f"{stage:25} {len(old):8} {len(new):5}")
+        lines += [f"  {'+' if path in new else '-'} {path}" for path in sorted(set(old) ^ set(new))]
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Write the snapshot, or print the number of files of each stage."""
+    """Print the difference from the snapshot, and write it anew if that is asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write the snapshot anew")
-    if parser.parse_args().write:
-        SNAPSHOT.write_text(json.dumps(closures(), indent=1) + "\n")
-        return
-    for stage, files in closures().items():
-        print(f"{stage:25} {len(files)}")
+    write, now = parser.parse_args().write, closures()
+    print(report(json.loads(SNAPSHOT.read_text()), now))
+    if write:
+        SNAPSHOT.write_text(json.dumps(now, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Names of the project's modules and of what they define, as docstrings and comments mention them."""
+"""Names of the project's modules, of what they define and of its files, as docstrings, comments and pages mention them."""
 
 import ast
 import io
@@ -11,8 +11,16 @@ from tests.support.studies import ROOT
 
 FOLDERS = ("workflow_scripts", "tests", "benchmarks")
 DOTTED = re.compile(r"(?<![\w./{-])([a-z_]\w*(?:\.[A-Za-z_]\w*)+)")
-SUFFIXES = frozenset({"csv", "json", "md", "parquet", "py", "smk", "svg", "tsv", "yaml"})
-FOREIGN = {"category_id"}  # keys of files that others publish
+SUFFIXES = frozenset({"csv", "def", "json", "md", "parquet", "py", "sif", "smk", "svg", "tsv", "yaml"})
+# Keys of files that others publish, and names of other projects.
+FOREIGN = {"category_id", "retry_if_failed", "schedule_free_adamw_v2", "imagenet_resnet"}
+FOREIGN_FILES = {"uv.toml"}
+# A path without placeholders, of a kind of file that is no result; a page by its name alone may be a table's.
+FILE = re.compile(
+    r"(?<![\w./{}*<~$-])((?:\.{1,2}/)*(?:[\w.-]+/)*[a-z_][\w-]*\.(?:py|smk|yaml|toml|def|md\.j2)|(?:[\w.-]+/)+[\w-]+\.md)"
+    r"(?![\w{*]|\.\w)"
+)
+PLACES = ("benchmarks", "config", "containers", "docs", "envs", "profiles", "rules", "tests", "workflow_scripts")
 QUOTED = re.compile(r"(?<!`)`{1,2}([a-z]+(?:_[a-z0-9]+)+)`{1,2}(?!`)")
 
 
@@ -31,6 +39,26 @@ def modules() -> dict[str, list[Path]]:
 def files() -> list[Path]:
     """Return the project's Python files."""
     return sorted(set().union(*modules().values()))
+
+
+@cache
+def project_files() -> tuple[Path, ...]:
+    """Return the project's files, without results and data."""
+    inside = [path for place in PLACES for path in (ROOT / place).rglob("*") if "__pycache__" not in path.parts]
+    return tuple(path for path in [*ROOT.iterdir(), ROOT / "results/README.md", *inside] if path.is_file())
+
+
+@cache
+def ends_of_paths() -> frozenset[str]:
+    """Return the paths of the project's files from its folder, and from each folder on the way."""
+    parts = [path.relative_to(ROOT).parts for path in project_files()]
+    return frozenset("/".join(path[start:]) for path in parts for start in range(len(path)))
+
+
+def missing_files(text: str) -> list[str]:
+    """Return the files that a text names and that the project does not have."""
+    found = [re.sub(r"^(\.{1,2}/)+", "", name) for name in FILE.findall(text)]
+    return [name for name in found if name not in ends_of_paths() | FOREIGN_FILES and not name.startswith("results/")]
 
 
 def remarks(path: Path) -> list[str]:
@@ -75,7 +103,7 @@ def unknown(remark: str) -> list[str]:
     found = [name for name in QUOTED.findall(remark) if name not in known_names() | FOREIGN and name not in modules()]
     for name in DOTTED.findall(remark):
         module, _, last = name.rpartition(".")
-        if module in modules() and name not in modules():
+        if module in modules() and name not in modules() and not last.isupper():  # a placeholder: data_sets.NAME
             # The words of all modules of that name, and what a config's block of the same name may have.
             words = SUFFIXES.union(*(code_names(path) for path in modules()[module]), settings_of(module))
             if last not in words:

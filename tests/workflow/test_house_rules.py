@@ -5,6 +5,7 @@ import ast
 import collections
 import importlib
 import inspect
+import io
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import typing
 import grimp
 import pytest
 
-from tests.support import names
+from tests.support import names, pages
 from tests.support.closures import rules, stages, table_stages
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.study.paths import Files, Paths
@@ -258,10 +259,60 @@ def test_local_rules_are_those_that_write_tables():
     assert local == {name for name in names if name.startswith("tabulate")} | {"build_image", "download"}
 
 
-def test_docstrings_and_comments_name_what_exists():
-    """A module that moved, or a function that was renamed, is looked for in vain."""
-    found = {path: [name for remark in names.remarks(path) for name in names.unknown(remark)] for path in names.files()}
-    assert {str(path.relative_to(ROOT)): wrong for path, wrong in found.items() if wrong} == {}
+def texts() -> dict[str, list[str]]:
+    """Return what is said for readers, by file: pages, docstrings and comments; rules as they are."""
+    found = {path: [pages.prose(path.read_text())] for path in pages.pages()}
+    found |= {path: names.remarks(path) for path in names.files()}
+    found |= {path: re.findall(r'"""[^"]*"""|#.*', path.read_text()) for path in RULES}
+    for path in [*(path for path in names.project_files() if path.suffix in (".yaml", ".toml")), ROOT / "Makefile"]:
+        found[path] = re.findall("#.*", path.read_text())
+    return {str(path.relative_to(ROOT)): said for path, said in found.items()}
+
+
+def test_texts_name_what_exists():
+    """A module or a file that moved, or a function that was renamed, is looked for in vain."""
+    for check in (names.unknown, names.missing_files):
+        found = {file: [name for text in said for name in check(text)] for file, said in texts().items()}
+        assert {file: wrong for file, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("see study/paths.py, ../tests/conftest.py, docs/arms.md, config/tiny.yaml and page.md.j2.", []),
+        ("`paths.py`, rules/{stage}.smk, STAGE.py, results/new.yaml, metrics.json, genomics.md, *.py", []),
+        (
+            f"see study/{GONE}.py, ../{GONE}.smk and docs/{GONE}.md.",
+            [f"study/{GONE}.py", f"{GONE}.smk", f"docs/{GONE}.md"],
+        ),
+        (f"(`{GONE}.py`), {GONE}.yaml: here", [f"{GONE}.py", f"{GONE}.yaml"]),
+        ("config/paths.py", ["config/paths.py"]),
+    ],
+)
+def test_files_that_do_not_exist_are_found(text, wrong):
+    assert names.missing_files(text) == wrong
+
+
+def test_links_of_pages_lead_somewhere():
+    found = {str(path.relative_to(ROOT)): pages.broken_links(path.read_text(), path) for path in pages.pages()}
+    assert len(found) > 10 and {page: broken for page, broken in found.items() if broken} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [
+        (
+            "[a](arms.md) [b](../README.md#seeds-size-or-stopping-early) ![c](table2.svg) [d](https://example.org/x) [e](..)",
+            [],
+        ),
+        ("[a](gone.md) [b](docs/arms.md) ![c](gone.svg)", ["gone.md", "docs/arms.md", "gone.svg"]),
+        ("# Of `a_b`, and [c](arms.md)!\n# Two\n# Two\n[a](#of-a_b-and-c) [b](#two-1) [c](#two-2)", ["#two-2"]),
+        ("[a](../README.md#no-such-heading) [b](#no)", ["../README.md#no-such-heading", "#no"]),
+        ("```\n# In code\n[a](gone.md)\n```\n[b](#in-code)", ["#in-code"]),
+    ],
+)
+def test_links_that_lead_nowhere_are_found(text, broken):
+    assert pages.broken_links(text, ROOT / "docs/page.md") == broken
 
 
 @pytest.mark.parametrize(
@@ -271,24 +322,47 @@ def test_docstrings_and_comments_name_what_exists():
         ("see heads.initial_weight and heads.initial_wait", ["heads.initial_wait"]),
         ("see probing.heads and probing.head", ["probing.head"]),
         ("tests.references.heads.ReferenceHeads, tests.references.heads.Absent", ["tests.references.heads.Absent"]),
-        ("probe.lr, features.views, `limits.memory_gb`, numpy.random, prep.py, e.g. this", []),
+        ("probe.lr, features.views, `limits.memory_gb`, numpy.random, data_sets.NAME, e.g. this", []),
     ],
 )
 def test_names_that_lead_nowhere_are_found(remark, wrong):
     assert names.unknown(remark) == wrong
 
 
+def texts_of_rules(source: str) -> list[str]:
+    """Return the texts of a rules file, without its documentation. From Python 3.12 on, an f-string is several tokens."""
+    kinds = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [token.string for token in tokens if token.type in kinds and not token.string.endswith('"""')]
+
+
+def texts_of_module(source: str) -> list[str]:
+    """Return the texts of a module, without its documentation: those inside of f-strings too."""
+    nodes = list(ast.walk(ast.parse(source)))
+    documented = [node for node in nodes if isinstance(node, DEFINITIONS | ast.Module) and ast.get_docstring(node)]
+    docstrings = [node.body[0].value for node in documented]
+    return [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings
+    ]
+
+
 def test_paths_of_results_are_written_in_one_module():
-    """Rules, the study and the planner take them from study/paths.py. (Documentation in triple quotes may name them.)"""
-    package = ROOT / "workflow_scripts/timecat"
-    modules = [*(package / "study").glob("*.py"), *(package / "planning").glob("*.py")]
-    found = {}
-    for path in [*RULES, *modules]:
-        with path.open("rb") as file:
-            strings = [token.string for token in tokenize.tokenize(file.readline) if token.type == tokenize.STRING]
-        found[path.name] = [text for text in strings if "results/" in text and not text.endswith('"""')]
-    assert {name: texts for name, texts in found.items() if texts} == {}
-    assert len(found) > 40, "the files were found"
+    """Rules, stages and the library take them from study/paths.py. (Documentation may name them, so the config may.)"""
+    package = ROOT / "workflow_scripts"
+    modules = [path for path in package.rglob("*.py") if not path.is_relative_to(package / "timecat/config")]
+    found = {path: texts_of_rules(path.read_text()) for path in RULES}
+    found |= {path: texts_of_module(path.read_text()) for path in modules}
+    assert {path.name: text for path, texts in found.items() for text in texts if "results/" in text} == {}
+    assert {"tables.smk", "tabulate.py", "paths.py", "rows.py", "calibration.py"} <= {path.name for path in found}
+
+
+@pytest.mark.parametrize("text", ['"results/a.csv"', 'f"results/{table}.csv"', 'f"{root}/results/{table}.csv"'])
+def test_a_path_of_results_is_found_wherever_it_is_written(text):
+    source = f'"""Makes results/it.csv."""\n\ndef at(root, table):\n    """Return results/it.csv."""\n    return open({text})\n'
+    for texts in (texts_of_rules(source), texts_of_module(source)):
+        assert ["results/" in one for one in texts].count(True) == 1
 
 
 def test_contracts_of_rules_name_paths_that_exist():

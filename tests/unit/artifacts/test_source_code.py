@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.closures import SNAPSHOT, closures, rules, stages
+from tests.support.closures import SNAPSHOT, closures, report, rules, stages
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.artifacts import source_code
 from workflow_scripts.timecat.artifacts.source_code import NO_BYTE, PACKAGE, code_fingerprint, code_of
@@ -70,6 +70,18 @@ def test_every_rule_lists_the_code_that_it_runs():
     }
     scripts = {path.stem for path in (ROOT / PACKAGE).glob("*.py")} - {"__init__"}
     assert scripts - set(stages()) == {"build_image", "plan"}, "a script that no rule runs"
+
+
+def test_the_report_of_closures_has_a_heading_and_what_each_stage_gained_and_lost():
+    before = {"probe": ["probe.py", "timecat/a.py"], "gone": ["gone.py"], "same": ["same.py"]}
+    now = {"probe": ["probe.py", "timecat/b.py", "timecat/c.py"], "new": ["new.py"], "same": ["same.py"]}
+    assert [line.split() for line in report(before, now).splitlines()] == [
+        ["stage", "snapshot", "now"],
+        *(["gone", "1", "0"], ["-", "gone.py"]),
+        *(["new", "0", "1"], ["+", "new.py"]),
+        *(["probe", "2", "3"], ["-", "timecat/a.py"], ["+", "timecat/b.py"], ["+", "timecat/c.py"]),
+        ["same", "1", "1"],
+    ]
 
 
 @pytest.mark.parametrize("stage", stages())

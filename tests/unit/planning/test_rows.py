@@ -8,14 +8,16 @@ import yaml
 from PIL import Image
 
 from tests.support.studies import ROOT
+from workflow_scripts.timecat.config.data_sets import CAMELYON17
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
-from workflow_scripts.timecat.planning.rows import CAMELYON17, RowsOf
+from workflow_scripts.timecat.planning.rows import RowsOf
 from workflow_scripts.timecat.planning.throughputs import read_throughputs, speed
+from workflow_scripts.timecat.planning.work import PlannedStudy
 from workflow_scripts.timecat.study.study import Study
 
 TINY = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
@@ -82,6 +84,24 @@ def test_folders_are_counted_where_they_are(tmp_path):
     assert rows(block | {"fraction": 0.5}, root=tmp_path)[0] == 2 + 1, "of three, and of two"
     only = {"kind": "evaluation_folder", "root": "photos/val", "probe_of": "cues_tiny"}
     assert rows(only, root=tmp_path) == (0, 0, 2, 16, "counted")
+
+
+def test_every_kind_is_counted_by_its_own_reader(tmp_path):
+    lines = ["img_filename,y,place,split", "1.jpg,0,1,0", "2.jpg,1,1,0", "3.jpg,1,0,1", "4.jpg,0,0,2"]
+    (tmp_path / "metadata.csv").write_text("\n".join(lines))
+    block = {"kind": "waterbirds", "root": str(tmp_path)}
+    assert rows(block) == (2, 0, 1, 2, "counted")
+    assert rows(block | {"train_split": "val"})[0] == 1
+    with pytest.raises(UserError, match="its rows are not known .*there is no .*list_attr_celeba.csv"):
+        rows({"kind": "celeba", "root": str(tmp_path / "nowhere")})
+
+
+@pytest.mark.parametrize(
+    ("kind", "guess"), [("image_folder", True), ("celeba", True), ("imagenet", False), ("camelyon17", False)]
+)
+def test_sizes_that_are_published_are_no_guess(kind, guess):
+    made = study(it={"kind": kind, "root": "x"})
+    assert PlannedStudy(made, RowsOf(made, {"it": (100, 10, 5)})).sizes_are_a_guess("it") == guess
 
 
 def test_what_is_not_there_can_be_stated(tmp_path):

@@ -81,7 +81,7 @@ def test_other_backbones_are_counted(tmp_path):
 def test_operations_of_heads_are_those_of_their_products(tmp_path):
     """A training step and an evaluation of all heads, as torch counts them."""
     heads, classes, dim, rows = 6, 100, 512, 256
-    stacked = StackedHeads(torch.zeros(classes, dim), [1e-4] * heads)
+    stacked = StackedHeads(torch.zeros(classes, dim), [1e-4] * heads, momentum=0.9, batch_norm=True)
     features, labels = torch.randn(rows, dim), torch.zeros(rows, dtype=torch.int64)
     with FlopCounterMode(display=False) as training:
         stacked.train_step(features, labels, 0.1)

@@ -15,7 +15,7 @@ from tests.support.probes import data_set, feature_folders, write_index
 from workflow_scripts import probe as stage
 from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.features.files import EVALUATION, training_file
+from workflow_scripts.timecat.features.names import EVALUATION, training_file
 from workflow_scripts.timecat.features.reader import OnDisk
 from workflow_scripts.timecat.probing import job, lbfgs, regression
 from workflow_scripts.timecat.probing.probe import Machine, probe_replicate

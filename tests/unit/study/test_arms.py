@@ -220,7 +220,7 @@ def test_published_weights_are_of_the_studys_backbone_and_the_others_are_pretrai
         checkpoints={"path": "https://example.org/{run}_{step}", "runs": {8: [0, 1, 2]}},
         table1={"arms": [{"name": "wide", "members": 1, "steps": 6, "backbone": "wide"}]},
     )
-    assert (made.patterns["imported_backbone"], made.patterns["pretrained_backbone"]) == ("small", "wide|plain|pixels")
+    assert (made.patterns["imported_backbone"], made.patterns["pretrained_backbone"]) == ("small", "wide|plain")
     assert study().patterns["imported_backbone"] == "(?!)"
     assert [seed for (seed, _), *_ in checkpoints("copies", made)] == [1, 2, 3], "as the files exist"
     assert checkpoints("mixed", made) == [[(1, 8), (2, 4)]]
@@ -237,7 +237,7 @@ def test_other_backbones_may_be_published_each_in_its_own_files(tmp_path):
     values["backbones"]["wide"]["checkpoints"] = block
     values["backbones"]["plain"]["checkpoints"] = {"path": "https://example.org/plain{seed}.pt"}
     made = Study(read_config(values, []))
-    assert (made.patterns["imported_backbone"], made.patterns["pretrained_backbone"]) == ("wide|plain", "small|pixels")
+    assert (made.patterns["imported_backbone"], made.patterns["pretrained_backbone"]) == ("wide|plain", "small")
     w = CheckpointKey("cues", "wide", 2, 6)
     assert made.inputs.published_file(w) == f"{tmp_path}/1.pt" and made.resources.step_tolerance(w) == 3, (
         "the second of its arms' seeds"
@@ -359,7 +359,7 @@ MISTAKES = {
     "unknown backbone": (
         "steps: 6, backbone: wide",
         "steps: 6, backbone: wider",
-        "`arms`: 'wide' is of backbone 'wider', which is not one of the backbones (small, wide, plain, pixels).",
+        "`arms`: 'wide' is of backbone 'wider', which is not one of the backbones (small, wide, plain).",
     ),
     "direct with one seed": (
         "{name: copies, members: 3, steps: 8,",

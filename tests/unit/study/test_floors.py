@@ -36,6 +36,7 @@ table1:
     - {name: tuned, members: 1, steps: 8, transfer: finetune}
     - {name: direct, members: 1, transfer: direct}
 ceiling: {arm: direct}
+floors: {}
 """
 TABLE2, TABLE1 = TableKey("table2"), TableKey("table1")
 

@@ -1,6 +1,8 @@
 """The typed config of data sets: what each kind is read from, how it is stored, and how its images become inputs."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -54,6 +56,33 @@ LATER = {"title", "transform", "views", "weight_decays", "download"}  # keys tha
 OF_THE_OTHER = {"train": {"evaluation_split", "evaluation"}, "evaluation": {"fraction", "balanced", "train_split"}}
 
 
+@dataclass(frozen=True)
+class KnownRows:
+    """The rows of a data set that are known without its files. by_class: training rows of each class, where these are known.
+    origin: where the numbers are from."""
+
+    train: int
+    evaluation: int
+    classes: int
+    origin: Literal["config", "published"]
+    by_class: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class KnownImage:
+    """The typical image of a data set, known without its files: its sides in pixels; and mean bytes, where it is published as
+    JPEG."""
+
+    width: int
+    height: int
+    jpeg: int | None = None
+
+    @classmethod
+    def square(cls, side: int) -> Self:
+        """A square of pixels."""
+        return cls(side, side)
+
+
 class AnyKind(Block):
     """What may be asked of the block of a data set, whatever its kind."""
 
@@ -64,8 +93,23 @@ class AnyKind(Block):
 
     @property
     def number_of_classes(self) -> int | None:
-        """The number of classes, where the config says it."""
+        """The number of classes, where it is known without the files."""
         return None
+
+    @property
+    def known_rows(self) -> KnownRows | None:
+        """Its rows, where they are known without the files (`make plan`)."""
+        return None
+
+    @property
+    def known_image(self) -> KnownImage | None:
+        """Its typical image, where it is known without the files (`make plan`)."""
+        return None
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether its reader lists image files without reading them, so that `make plan` may count them."""
+        return False
 
     def of_split(self, split: str) -> dict[str, Any]:
         """What makes the images of one split and how they are stored; what is done with them later, what only the other
@@ -116,9 +160,12 @@ class WithRows(AnyKind):
         rows: Rows
 
     @property
-    def made_side(self) -> int:
-        """The side of its square images, in pixels."""
-        return 32
+    def known_rows(self) -> KnownRows:
+        return KnownRows(self.rows.train, self.rows.evaluation, self.number_of_classes or 0, "config")
+
+    @property
+    def known_image(self) -> KnownImage:
+        return KnownImage.square(32)
 
     def of_split(self, split: str) -> dict[str, Any]:
         return super().of_split(split) | {"rows": {split: getattr(self.rows, split)}}
@@ -167,12 +214,29 @@ class Shortcut(DataSet, WithRows):
         return 2
 
 
+# scikit-learn's load_digits: images of 0, of 1, and so on.
+DIGITS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+
+
 class Digits(DataSet):
     """The 1,797 scanned digits that ship with scikit-learn, enlarged to 32 x 32."""
 
     kind: Literal["digits"]
     seed: Seed = Field(1, description="draws the evaluation rows")
     evaluation_fraction: Fraction = Field(0.3333, description="share of each class that is for evaluation")
+
+    @property
+    def number_of_classes(self) -> int:
+        return len(DIGITS)
+
+    @property
+    def known_rows(self) -> KnownRows:
+        left = [count - round(count * self.evaluation_fraction) for count in DIGITS]
+        return KnownRows(sum(left), sum(DIGITS) - sum(left), len(DIGITS), "published", left)
+
+    @property
+    def known_image(self) -> KnownImage:
+        return KnownImage.square(32)
 
 
 class Images(DataSet, WithRoot):
@@ -191,6 +255,28 @@ class Images(DataSet, WithRoot):
     balanced: bool = Field(
         True, description="`fraction` is taken of every class (at least one row); false: of all rows together"
     )
+
+    @property
+    def published(self) -> tuple[int, int, int] | None:
+        """Rows for training and evaluation, and classes, of the whole as it is published."""
+        return None
+
+    @property
+    def number_of_classes(self) -> int | None:
+        return None if self.published is None else self.published[2]
+
+    @property
+    def known_rows(self) -> KnownRows | None:
+        if self.published is None:
+            return None
+        train, evaluation, classes = self.published
+        if self.fraction < 1:
+            train = max(round(train * self.fraction), classes if self.balanced else 1)
+        return KnownRows(train, evaluation, classes, "published")
+
+    @property
+    def is_listed(self) -> bool:
+        return True
 
     @property
     def draws_classes(self) -> bool:
@@ -225,11 +311,28 @@ class ImageNet(Images):
 
     kind: Literal["imagenet"]
 
+    @property
+    def published(self) -> tuple[int, int, int]:
+        return 1_281_167, 50_000, 1_000  # Russakovsky et al. 2015 (ILSVRC 2012)
+
+    @property
+    def known_image(self) -> KnownImage:
+        return KnownImage(469, 387, 115_400)  # image-net.org's archives of 147.9 and 6.7 GB
+
 
 class INaturalist18(Images):
     """iNaturalist 2018 as it is published: `train_val2018/`, `train2018.json`, `val2018.json`."""
 
     kind: Literal["inaturalist18"]
+
+    @property
+    def published(self) -> tuple[int, int, int]:
+        # Van Horn et al. 2018 (https://github.com/visipedia/inat_comp/tree/master/2018)
+        return 437_513, 24_426, 8_142
+
+    @property
+    def known_image(self) -> KnownImage:
+        return KnownImage(800, 600, 260_000)  # longest side 800 px, an archive of 120 GB for 461,939 images
 
 
 class Cifar(Images):
@@ -244,6 +347,18 @@ class Cifar(Images):
     def may_download(self) -> bool:
         return self.download
 
+    @property
+    def published(self) -> tuple[int, int, int]:
+        return 50_000, 10_000, 10 if self.kind == "cifar10" else 100  # Krizhevsky 2009
+
+    @property
+    def known_image(self) -> KnownImage:
+        return KnownImage.square(32)
+
+
+# Koh et al. 2021 (WILDS): training rows, and those of each split for evaluation.
+CAMELYON17 = {"train": 302_436, "id_val": 33_560, "val": 34_904, "test": 85_054}
+
 
 class Camelyon17(Images):
     """Camelyon17 in WILDS' layout (`metadata.csv`, `patches/`); the hospital is the group column `center`."""
@@ -252,6 +367,14 @@ class Camelyon17(Images):
     evaluation_split: Literal["id_val", "val", "test"] = Field(
         "test", description="rows for evaluation: hospitals of training (id_val), hospital 1 (val) or hospital 2 (test)"
     )
+
+    @property
+    def published(self) -> tuple[int, int, int]:
+        return CAMELYON17["train"], CAMELYON17[self.evaluation_split], 2
+
+    @property
+    def known_image(self) -> KnownImage:
+        return KnownImage.square(96)
 
 
 class SpuriousPhotos(Images):
@@ -278,6 +401,10 @@ class EvaluationFolder(WithRoot):
     broken: Literal["error", "skip"] = Field(
         "error", description="what an image that cannot be read does: stop, or be left out and listed in a file"
     )
+
+    @property
+    def is_listed(self) -> bool:
+        return True
 
 
 class Part(DataSet):
@@ -331,6 +458,10 @@ class OfSequences(DataSet):
     views: Views = Field(
         ONLY_CENTER, description="how the training rows are read: [center], since all views are the same"
     )
+
+    @property
+    def known_image(self) -> KnownImage:
+        return KnownImage.square(side_of(self.length))
 
     @model_validator(mode="after")
     def _as_it_is(self) -> Self:

@@ -2,24 +2,14 @@
 
 import os
 
-from workflow_scripts.timecat.config.data_sets import AnyDataSet, Digits, OfSequences, Part, Storage, WithRows
+from workflow_scripts.timecat.config.data_sets import AnyDataSet, KnownImage, Part, RawStorage, Storage
 from workflow_scripts.timecat.images.datasets.image_files import ImageFiles, reduced_sides
 
 # A JPEG of a photograph at quality 90 to 95, bytes per pixel: image-net.org's archives (147.9 GB for training) hold 115
 # kB for each image of about 181,000 pixels.
 JPEG_BYTES = 0.64
-# Sides and, where they are published as JPEG, mean bytes of the images of each kind. ImageNet: its archives of 147.9
-# and 6.7 GB; iNaturalist 2018: longest side 800 px, an archive of 120 GB for 461,939 images. CIFAR and Camelyon17 are
-# exact.
-PHOTOGRAPH = (500, 375, None)
-PUBLISHED = {
-    "imagenet": (469, 387, 115_400),
-    "inaturalist18": (800, 600, 260_000),
-    "cifar10": (32, 32, None),
-    "cifar100": (32, 32, None),
-    "camelyon17": (96, 96, None),
-}
-DIGITS_SIDE = 32  # pixels
+PHOTOGRAPH = KnownImage(500, 375)  # where neither the config nor files tell
+AS_MADE = RawStorage()  # of what is made here and has no block ``storage``
 SAMPLED = 64  # files whose sizes stand for all
 
 # The file format of FFCV 1.0.2: a header, then a row of a table for each image, filled up to a whole page; pages of
@@ -33,17 +23,13 @@ def image_bytes(block: AnyDataSet, images: ImageFiles | None) -> tuple[float, in
 
     images: its listed files, where they are there.
     """
-    if isinstance(block, OfSequences):
-        return 3 * block.transform.size**2, block.transform.size**2
-    if isinstance(block, WithRows | Digits):
-        side = DIGITS_SIDE if isinstance(block, Digits) else block.made_side
-        return 3 * side**2, side**2
     if isinstance(block, Part):
         raise ValueError("a part's images are stored as its whole's")
     sampled = [_of_file(images, row) for row in _sample(images)] if images is not None else []
-    sizes = sampled or [PUBLISHED.get(block.kind, PHOTOGRAPH)]
-    stored = [_stored(block.storage, *size) for size in sizes]
-    pixels = round(sum(width * height for width, height, _ in sizes) / len(sizes))
+    sizes = sampled or [block.known_image or PHOTOGRAPH]
+    storage = getattr(block, "storage", AS_MADE)
+    stored = [_stored(storage, size) for size in sizes]
+    pixels = round(sum(size.width * size.height for size in sizes) / len(sizes))
     return sum(stored) / len(stored), pixels
 
 
@@ -61,24 +47,24 @@ def _sample(images: ImageFiles) -> list[int]:
     return list(range(0, len(images), step))[:SAMPLED]
 
 
-def _of_file(images: ImageFiles, row: int) -> tuple[int, int, int | None]:
-    """Width, height, and of a JPEG its bytes. A file that is no image counts as any photograph."""
+def _of_file(images: ImageFiles, row: int) -> KnownImage:
+    """A file's image. A file that is no image counts as any photograph."""
     from PIL import Image
 
     path = os.path.join(images.root, images.names[row])
     try:
         with Image.open(path) as image:
-            return (*image.size, os.path.getsize(path) if image.format == "JPEG" else None)
+            return KnownImage(*image.size, os.path.getsize(path) if image.format == "JPEG" else None)
     except OSError:
         return PHOTOGRAPH
 
 
-def _stored(storage: Storage, width: int, height: int, jpeg: int | None) -> float:
-    """Bytes of an image as it is stored (config's block ``storage``); jpeg: bytes of the file that it comes from."""
-    sides = reduced_sides(width, height, storage.longest_side, storage.shortest_side)
+def _stored(storage: Storage, image: KnownImage) -> float:
+    """Bytes of an image as it is stored (config's block ``storage``)."""
+    sides = reduced_sides(image.width, image.height, storage.longest_side, storage.shortest_side)
     pixels = sides[0] * sides[1]
     if storage.write_mode == "raw":
         return 3 * pixels
-    if jpeg is not None and sides == (width, height):
-        return jpeg  # stored as it is
+    if image.jpeg is not None and sides == (image.width, image.height):
+        return image.jpeg  # stored as it is
     return JPEG_BYTES * pixels

@@ -54,7 +54,9 @@ def data_sets(plan: Plan) -> str:
         found, views = plan.planned.rows[name], plan.planned.study.data_sets.number_of_views(name)
         side = plan.planned.image_size(name)
         numbers = [found.train, found.heldout, found.evaluation, found.classes]
-        guess = ", images of {} x {} px".format(*PHOTOGRAPH) if plan.planned.sizes_are_a_guess(name) else ""
+        guess = (
+            f", images of {PHOTOGRAPH.width} x {PHOTOGRAPH.height} px" if plan.planned.sizes_are_a_guess(name) else ""
+        )
         rows.append([name, *(f"{number:,}" for number in numbers), str(views or "-"), str(side), found.origin + guess])
     return table(rows)
 

@@ -10,21 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workflow_scripts.timecat.artifacts.files import read_json
-from workflow_scripts.timecat.config.data_sets import (
-    AnyDataSet,
-    Camelyon17,
-    Cifar,
-    Digits,
-    EvaluationFolder,
-    ImageFolder,
-    ImageNet,
-    Images,
-    INaturalist18,
-    Part,
-    Sequences,
-    SpuriousPhotos,
-    WithRows,
-)
+from workflow_scripts.timecat.config.data_sets import AnyDataSet, EvaluationFolder
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.study.study import Study
@@ -33,19 +19,6 @@ if TYPE_CHECKING:
     from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
 
 Labels = npt.NDArray[np.integer[Any]]
-
-# Rows for training and evaluation, and classes, as published: Russakovsky et al. 2015 (ILSVRC 2012), Van Horn et al.
-# 2018 (https://github.com/visipedia/inat_comp/tree/master/2018), Krizhevsky 2009.
-PUBLISHED = {
-    "imagenet": (1_281_167, 50_000, 1_000),
-    "inaturalist18": (437_513, 24_426, 8_142),
-    "cifar10": (50_000, 10_000, 10),
-    "cifar100": (50_000, 10_000, 100),
-}
-# Koh et al. 2021 (WILDS), Camelyon17: training rows, and those of each split for evaluation; two classes.
-CAMELYON17 = {"train": 302_436, "id_val": 33_560, "val": 34_904, "test": 85_054}
-# scikit-learn's load_digits: images of 0, of 1, and so on.
-DIGITS = np.array([178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
 
 
 @dataclass(frozen=True)
@@ -92,23 +65,15 @@ class RowsOf:
             return self._stated(name, block)
         if (made := self._made(name, block)) is not None:
             return made
-        if isinstance(block, Part | Sequences):
+        if (known := block.known_rows) is not None:
+            labels = None if known.by_class is None else np.repeat(np.arange(known.classes), known.by_class)
+            heldout = self._heldout(known.train, labels)
+            return Rows(known.train, known.evaluation, heldout, known.classes, known.origin, {})
+        if not block.is_listed:
             raise UserError(
                 f"data_sets.{name}: how many rows it has is not known before it is made; state them: --rows "
                 f"{name}=50000,10000,100 (for training, evaluation; classes)"
             )
-        if isinstance(block, WithRows):
-            rows, classes = block.rows, self._classes(block) or 0
-            return Rows(rows.train, rows.evaluation, self._heldout(rows.train), classes, "config", {})
-        if isinstance(block, Digits):
-            evaluation = np.rint(DIGITS * block.evaluation_fraction).astype(int)
-            left = DIGITS - evaluation
-            labels = np.repeat(np.arange(len(left)), left)
-            return Rows(len(labels), int(evaluation.sum()), self._heldout(0, labels), len(left), "published", {})
-        if isinstance(block, Camelyon17):
-            return self._published(block, CAMELYON17["train"], CAMELYON17[block.evaluation_split], 2)
-        if isinstance(block, ImageNet | INaturalist18 | Cifar):
-            return self._published(block, *PUBLISHED[block.kind])
         return self._counted(name, block)
 
     def _made(self, name: str, block: AnyDataSet) -> Rows | None:
@@ -130,21 +95,13 @@ class RowsOf:
             if len(numbers) != 1:
                 raise UserError(f"--rows {name}: it is for evaluation only; give one number, as in {name}=10000")
             return Rows(0, numbers[0], 0, self[block.probe_of].classes, "--rows", {})
-        classes = numbers[2] if len(numbers) == 3 else self._classes(block)
+        classes = numbers[2] if len(numbers) == 3 else block.number_of_classes
         if len(numbers) not in (2, 3) or classes is None:
             raise UserError(
                 f"--rows {name}: give the rows for training and for evaluation and the number of classes, as in "
                 f"{name}=50000,10000,100"
             )
         return Rows(numbers[0], numbers[1], self._heldout(numbers[0]), classes, "--rows", {})
-
-    def _classes(self, block: AnyDataSet) -> int | None:
-        """The number of classes, where it is known without the images."""
-        known = {"digits": len(DIGITS), "camelyon17": 2}
-        known |= {kind: classes for kind, (*_, classes) in PUBLISHED.items()}
-        if block.kind in known:
-            return known[block.kind]
-        return block.number_of_classes
 
     def _sidecar(self, name: str, split: str) -> dict[str, Any] | None:
         path = self.root / self.study.paths.data_set.at(data_set=name, split=split).sidecar
@@ -166,24 +123,21 @@ class RowsOf:
             return round(rows * settings.fraction)
         return len(heldout_rows(labels, settings.seed, settings.fraction))
 
-    def _published(self, block: Images, train: int, evaluation: int, classes: int) -> Rows:
-        if block.fraction < 1:
-            train = max(round(train * block.fraction), classes if block.balanced else 1)
-        return Rows(train, evaluation, self._heldout(train), classes, "published", {})
-
-    def _counted(self, name: str, block: ImageFolder | SpuriousPhotos | EvaluationFolder) -> Rows:
-        """Of folders of image files, by listing them; no image is read."""
-        from workflow_scripts.timecat.images.datasets.folders import class_folders, image_folder_split, listed_images
+    def _counted(self, name: str, block: AnyDataSet) -> Rows:
+        """The rows of image files, as the reader of their kind lists them; no image is read."""
+        from workflow_scripts.timecat.images.datasets.folders import class_folders, listed_images
         from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
+        from workflow_scripts.timecat.images.datasets.registry import read_split
 
-        settings = block.model_dump() | {"root": str(self.root / block.root)}
+        settings = block.model_dump()
+        settings["root"] = str(self.root / settings["root"])
         try:
             if isinstance(block, EvaluationFolder):
                 folder = Path(settings["root"])
                 paths, _ = listed_images(folder, class_folders(folder), may_lack=True)
                 images = ImageFiles(".", paths, settings["storage"])
                 return Rows(0, len(paths), 0, self[block.probe_of].classes, "counted", {"evaluation": images})
-            splits = {split: image_folder_split(settings, split) for split in ("train", "evaluation")}
+            splits = {split: read_split(settings, split) for split in ("train", "evaluation")}
         except UserError as error:
             only_evaluated = isinstance(block, EvaluationFolder)
             example = f"{name}=10000" if only_evaluated else f"{name}=50000,10000,100"

@@ -131,8 +131,8 @@ class PlannedStudy:
 
     def sizes_are_a_guess(self, data_set: str) -> bool:
         """Whether images that nobody has seen are taken for photographs of PHOTOGRAPH's size."""
-        kind, found = self.study.config.data_sets[data_set].kind, self.rows[data_set]
-        return kind in ("image_folder", "evaluation_folder") and not found.images and found.origin != "sidecars"
+        block, found = self.study.config.data_sets[data_set], self.rows[data_set]
+        return block.is_listed and block.known_image is None and not found.images and found.origin != "sidecars"
 
     def pixels(self, data_set: str, split: str) -> int:
         """Of an image, before it is reduced."""

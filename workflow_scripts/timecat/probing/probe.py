@@ -159,7 +159,7 @@ def probe_replicate(
     }
     key = randomness.key("head", protocol.seed, replicate)
     weight = initial_weight(key, data.classes, tables.dimension, protocol.init_std)
-    options: dict[str, Any] = {"momentum": protocol.momentum, "batch_norm": protocol.batch_norm, "device": device}
+    options = protocol.head_options | {"device": device}
     heads = {fit: StackedHeads(weight, protocol.weight_decays, **options) for fit in fits}
     scores: dict[str, Epochs] = {fit: [] for fit in fits}
     best = BestHead()

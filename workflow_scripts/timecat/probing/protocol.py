@@ -1,7 +1,7 @@
 """How the heads of a probe are trained, as the stage is told it. Without NumPy and torch, for the config."""
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.settings import settings
@@ -28,6 +28,11 @@ class Protocol:
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch counted from 0."""
         return self.lr * self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
+
+    @property
+    def head_options(self) -> dict[str, Any]:
+        """What the heads are told of it (the keyword arguments of heads.StackedHeads)."""
+        return {"momentum": self.momentum, "batch_norm": self.batch_norm}
 
 
 @settings
