@@ -12,7 +12,7 @@ import torch
 
 from tests.unit.pretraining.test_training import BACKBONE, TRANSFORM
 from workflow_scripts.timecat.images import views
-from workflow_scripts.timecat.pretraining import batches, compiling, recipe, training
+from workflow_scripts.timecat.pretraining import batch_norm_statistics, batches, compiling, recipe, training
 from workflow_scripts.timecat.runtime import torch_settings, world
 
 SEED, STEPS = 2, 6
@@ -39,6 +39,7 @@ def main(processes: world.World) -> None:
     torch.set_default_dtype(torch.float64)
     training.compiled = functools.partial(compiling.compiled, backend="aot_eager")  # in seconds, and without rounding
     training.normalise = lambda images, transform: views.normalise(images, transform).double()
+    batch_norm_statistics.normalise = training.normalise
     _, output, cases, beton, rows = sys.argv[1:]
     processes.connect()
     made = {name: train(processes, case, beton, int(rows)) for name, case in json.loads(cases).items()}

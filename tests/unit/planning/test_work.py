@@ -7,6 +7,7 @@ import torch
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.support.settings import backbone
 from tests.support.studies import values_of
 from workflow_scripts.timecat.backbones.sizes import KNOWN, counted, small_residual_size
 from workflow_scripts.timecat.config.model import Config
@@ -52,12 +53,12 @@ def paper(tmp_path_factory) -> Plan:
 
 @pytest.mark.parametrize("name", KNOWN, ids=str)
 def test_the_table_of_backbones_is_what_is_counted(name):
-    assert counted({"architecture": name[0], "width": name[1]}, 224) == KNOWN[name]
+    assert counted(backbone(name[0], width=name[1]), 224) == KNOWN[name]
 
 
 @pytest.mark.parametrize("width, blocks, side", [(8, 3, 28), (4, 2, 32), (16, 3, 33), (5, 1, 7)])
 def test_a_small_residual_network_is_what_is_counted(width, blocks, side):
-    settings = {"architecture": "small_residual", "width": width, "blocks": blocks}
+    settings = backbone(width=width, blocks=blocks)
     assert small_residual_size(width, blocks, side) == counted(settings, side)
 
 

@@ -103,7 +103,7 @@ def test_a_projection_needs_the_size_of_the_images():
 def test_the_size_of_a_projection_is_known_without_torch(image_size):
     block = Block(architecture="random_projection", dimension=100)
     network = RandomProjection(block.dimension, block.side, image_size)
-    size = backbone_size(block, image_size)
+    size = backbone_size(block.settings(), image_size)
     assert size.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert (size.dimension, size.tensors, size.norms) == (network.dimension, 1, 0)
 
