@@ -3,8 +3,8 @@ Networks as they are initialised: step 0 of a seed, for floors and for arms with
 
 Input   a data set (.beton and sidecar): its training images give batch norm its statistics. It is the source; of published
         networks whose source is no target, the first target.
-Output  results/checkpoints/{source}/{backbone}/seed{seed}/step0.safetensors  the weights that pretraining begins with, and
-                                                                              batch-norm statistics
+Output  results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors  the weights that pretraining begins with,
+                                                                                   and batch-norm statistics; step is 0
         and its sidecar. It is no milestone: no chain begins with this file.
 """
 

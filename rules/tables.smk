@@ -112,9 +112,6 @@ rule tabulate_arms:
         " --probes {input.probes:q}"
         " --predictions {input.predictions:q}"
         " --cells {params.cells:q}"
-        " --references {input.references:q}"
-        " --reference-cells {params.references:q}"
-        " --ceilings {params.ceilings:q}"
         " --arms {params.arms:q}"
         " --data-sets {params.data_sets:q}"
         " --style {params.style:q}"
@@ -124,6 +121,9 @@ rule tabulate_arms:
         " --markdown {output.markdown:q}"
         " --tex {output.tex:q}"
         " --svg {output.svg:q}"
+        " --references {input.references:q}"
+        " --reference-cells {params.references:q}"
+        " --ceilings {params.ceilings:q}"
         " 2> {log:q}"
 
 

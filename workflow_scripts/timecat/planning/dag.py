@@ -81,7 +81,7 @@ def read_dag(config: str | Path, targets: Sequence[str], results: str = Paths().
     config = Path(config).absolute()
     with tempfile.TemporaryDirectory() as temporary, _process_restored():
         # Of results elsewhere nothing is hidden: the graph has their jobs all the same.
-        hidden = {Path(results).parts[0], ".snakemake"}
+        hidden = {results, ".snakemake"}
         folder = Path.cwd()
         os.chdir(_mirror(folder, Path(temporary), hidden))
         return _read(config, targets, partial(_from_folder, folder=folder, temporary=Path(temporary).resolve()))
