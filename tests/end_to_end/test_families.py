@@ -2,12 +2,19 @@
 
 import csv
 import io
+import json
 
 import torch
 
 from tests.unit.checkpoints.test_families import REGNET, VIT, seer, trained, vit
+from workflow_scripts.timecat.artifacts.digests import canonical_json
 
 ELSEWHERE = "images of Instagram"
+
+
+def block_of(network) -> dict:
+    """A network as a config has it."""
+    return json.loads(canonical_json(network))
 
 
 def with_families(folder):
@@ -15,9 +22,9 @@ def with_families(folder):
 
     def change(values: dict) -> None:
         values["backbones"] |= {
-            "seer": REGNET
+            "seer": block_of(REGNET)
             | {"checkpoints": {"path": f"{folder}/seer.torch", "ignored": ["fc.*"], "pretrained_on": ELSEWHERE}},
-            "vit": VIT | {"checkpoints": {"path": f"{folder}/run{{run}}.pth", "ignored": ["heads.head.*"]}},
+            "vit": block_of(VIT) | {"checkpoints": {"path": f"{folder}/run{{run}}.pth", "ignored": ["heads.head.*"]}},
         }
         values["families"] = {
             "arms": [
