@@ -33,13 +33,34 @@ def said(text: str) -> list[str]:
     return [line for line in lines if line.strip("()[]{},\"'") and not (line.endswith(":") and " " not in line)]
 
 
-def test_no_run_of_six_lines_stands_twice_in_the_rules():
+def repeated_runs(texts: dict[str, str]) -> list[str]:
+    """Return a sentence for each run of RUN lines that stands more than once in these rules files (texts by name)."""
     places = collections.defaultdict(list)
-    for path in RULES:
-        lines = said(path.read_text())
+    for name, text in texts.items():
+        lines = said(text)
         for start in range(len(lines) - RUN + 1):
-            places[tuple(lines[start : start + RUN])].append(path.name)
-    assert {lines: names for lines, names in places.items() if len(names) > 1} == {}
+            places[tuple(lines[start : start + RUN])].append(name)
+    return [
+        f"{' and '.join(found)} have these {RUN} lines in common; write them once, as a name in the Snakefile that rules unpack"
+        " (as TRAIN_LABELS or ONE_GPU) or as a method of the study's inputs or params:\n  " + "\n  ".join(run)
+        for run, found in places.items()
+        if len(found) > 1
+    ]
+
+
+def test_no_run_of_six_lines_stands_twice_in_the_rules():
+    assert not (found := repeated_runs({path.name: path.read_text() for path in RULES})), "\n".join(found)
+
+
+def test_a_repeated_run_is_named_with_its_lines_and_a_remedy():
+    lines = "".join(f"    {name}={name},\n" for name in "abcdef")
+    (sentence,) = repeated_runs({"one.smk": lines + "    g=1,\n", "two.smk": f"rule two:\n{lines}", "three.smk": ""})
+    assert sentence.startswith("one.smk and two.smk have these 6 lines in common; write them once")
+    assert "(as TRAIN_LABELS or ONE_GPU)" in sentence and sentence.endswith(
+        "  a=a,\n  b=b,\n  c=c,\n  d=d,\n  e=e,\n  f=f,"
+    )
+    assert {"TRAIN_LABELS = {", "ONE_GPU = {"} <= set((ROOT / "Snakefile").read_text().splitlines()), "the examples"
+    assert repeated_runs({"one.smk": lines[:-10], "two.smk": lines[:-10]}) == [], "fewer lines"
 
 
 def test_complexity_arguments_and_relative_imports_are_gated():

@@ -6,7 +6,8 @@ import pytest
 
 from workflow_scripts.timecat.config import reference
 from workflow_scripts.timecat.config.backbones import AnyBackbone
-from workflow_scripts.timecat.config.data_sets import AnyDataSet, DataSet, Images, RawStorage, Rows, Storage
+from workflow_scripts.timecat.config.blocks import Block
+from workflow_scripts.timecat.config.data_sets import AnyDataSet, DataSet, Images, RawStorage, Rows, Storage, WithRows
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.config.transforms import CifarTransform, SequenceTransform
 from workflow_scripts.timecat.images.datasets.registry import READERS
@@ -22,12 +23,17 @@ def test_every_block_has_its_section(union):
     assert missing == set() and len(set(sections)) == len(sections)
 
 
+def kinds_of(block: type[Block]) -> tuple[str, ...]:
+    """Return the kinds of data sets that a block is of."""
+    return get_args(block.model_fields["kind"].annotation)
+
+
 def test_every_kind_is_in_one_heading_and_has_a_reader():
     blocks = reference.blocks_in(AnyDataSet)
-    kinds = [kind for block in blocks for kind in get_args(block.model_fields["kind"].annotation)]
+    kinds = [kind for block in blocks for kind in kinds_of(block)]
     headings = {block: title for title, block in reference.sections().items()}
     for block in blocks:
-        for kind in get_args(block.model_fields["kind"].annotation):
+        for kind in kinds_of(block):
             assert f"`{kind}`" in headings[block].replace("kind: ", "`"), kind
     assert set(kinds) == {*READERS, "part", "evaluation_folder"}
 
@@ -35,7 +41,10 @@ def test_every_kind_is_in_one_heading_and_has_a_reader():
 def test_headings_follow_from_the_blocks():
     headings = {block: title for title, block in reference.sections().items()}
     assert headings[DataSet] == "`data_sets.NAME`, any kind but `evaluation_folder`"
-    assert headings[Rows] == "`data_sets.NAME.rows` with `kind: cues`, `shortcut` or `motifs`"
+    made = [kind for block in headings if issubclass(block, WithRows) for kind in kinds_of(block)]
+    assert len(made) > 2
+    *others, last = (f"`{kind}`" for kind in made)
+    assert headings[Rows] == f"`data_sets.NAME.rows` with `kind: {', '.join(others)[1:]} or {last}"
     assert headings[RawStorage] == "`data_sets.NAME.storage` with `kind: cifar10` or `cifar100`"
     assert headings[CifarTransform] == "`data_sets.NAME.transform` with `kind: cifar10` or `cifar100`"
     assert headings[SequenceTransform] == "`data_sets.NAME.transform`, any kind that has sequences"
