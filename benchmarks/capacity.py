@@ -238,8 +238,8 @@ def page(lines: Sequence[Line]) -> list[str]:
         *table,
         "",
         "All lines have the same network and the same probes, and those of equal steps the same recipe and number of images. So as far "
-        f'as "{GLYPHS}" lies above "{CLASS}" at equal steps, it is not room in the features that the latter lacks, but a reason to '
-        "learn the other families. It says nothing of what can be learned from the class alone: four independent labels tell more.",
+        f'as "{GLYPHS}" lies above "{CLASS}" at equal steps, the latter does not lack room in its features. What it lacks, these lines '
+        "do not tell apart: its images show glyphs that agree with the class, and its one label says less than four.",
         "",
         f"Largest relative gradient of a probe: {max(each.gradient for each in probes):.0e}. Probes whose weight decay is the "
         f"first or the last of the grid ({min(WEIGHT_DECAYS):g} to {max(WEIGHT_DECAYS):g}): {len(edge)} of {len(probes)}{which}.",
