@@ -7,7 +7,18 @@ package has a ``section()``, which measures and returns its lines of the page.
 import argparse
 from pathlib import Path
 
-from benchmarks import converged, dry_run, embedded_study, extraction, gpu, growth, loader, stacked_heads, table_cell
+from benchmarks import (
+    capacity,
+    converged,
+    dry_run,
+    embedded_study,
+    extraction,
+    gpu,
+    growth,
+    loader,
+    stacked_heads,
+    table_cell,
+)
 from benchmarks.timing import machine
 from workflow_scripts.timecat.runtime.command import log
 
@@ -17,6 +28,7 @@ SECTIONS = {
     "table_cell": table_cell,
     "stacked_heads": stacked_heads,
     "converged": converged,
+    "capacity": capacity,
     "extraction": extraction,
     "loader": loader,
     "growth": growth,
