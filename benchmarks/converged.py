@@ -89,7 +89,7 @@ def probed(features, data, protocol) -> Found:
 
 
 def by_scikit_learn(features, data, dtype) -> Found:
-    """The same fits and the same selection by scikit-learn."""
+    """Fit and select as `probed` does, by scikit-learn."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 

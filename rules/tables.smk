@@ -220,7 +220,6 @@ rule tabulate_grid:
     params:
         cells=of_table(study.table_params.cells, "grid"),
         references=of_table(study.table_params.references, "grid"),
-        ceilings=of_table(study.table_params.known_ceilings, "grid"),
         arms=study.table_params.grid_rows,
         data_sets=of_table(study.table_params.columns, "grid"),
         style=study.table_params.style,
@@ -229,7 +228,6 @@ rule tabulate_grid:
         " --cells {params.cells:q}"
         " --references {input.references:q}"
         " --reference-cells {params.references:q}"
-        " --ceilings {params.ceilings:q}"
         " --probes {input.probes:q}"
         " --arms {params.arms:q}"
         " --data-sets {params.data_sets:q}"

@@ -19,7 +19,7 @@ def main() -> None:
 
     log_start_up()
     probes = read_probes(given.probes, given.cells, given.arms, given.data_sets)
-    references = read_references(given.references, given.reference_cells, given.ceilings)
+    references = read_references(given.references, given.reference_cells, known={})
     rows = with_floors(accuracy_rows(probes, given.arms, given.data_sets), references)
     convergence = convergence_of(probes, given.arms, given.data_sets)
     write_figure(given.svg, lambda: grid_figure(rows, given.data_sets, given.style))

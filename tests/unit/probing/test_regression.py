@@ -64,7 +64,7 @@ def content(probe):
 
 @pytest.mark.parametrize(("views", "batch_norm"), [(1, True), (2, True), (1, False)])
 def test_equals_scikit_learn(folders, data, views, batch_norm):
-    """Of each weight decay: the loss, and what is predicted and how surely; both fits."""
+    """Return loss, predicted classes and their probabilities by fit and weight decay."""
     features = np.vstack([side_by_side(folders, training_file(view)) for view in VIEWS[:views]])
     evaluation, heldout = side_by_side(folders, EVALUATION), side_by_side(folders, "heldout.center.npy")
     for penalty in GRID:

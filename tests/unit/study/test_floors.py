@@ -122,6 +122,12 @@ def test_a_table_is_measured_against_floors_projection_and_ceiling_on_its_transf
     ]
 
 
+def test_the_grid_shows_floors_alone_and_nothing_else_is_made_for_it():
+    made = study(grid={"members": [1, 2]})
+    assert {key.kind for key in made.tables.references("grid")} == {"floor"}
+    assert {key.arm for key in made.tables.references("grid")} == {arm.name for arm in made.tables.rows("grid")}
+
+
 def test_a_known_ceiling_takes_the_place_of_the_arm():
     made = study(ceiling={"arm": "direct", "known": {"digits": 97.5}})
     assert all(key.kind != "ceiling" for key in made.tables.references("table2"))

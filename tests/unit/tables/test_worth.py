@@ -12,7 +12,7 @@ from tests.support.tables import arms_of, data_sets_of
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.contrasts import contrast
 from workflow_scripts.timecat.tables.accuracies import accuracy_records, accuracy_rows, accuracy_table
-from workflow_scripts.timecat.tables.contrasts import NOTHING
+from workflow_scripts.timecat.tables.contrasts import NOTHING, contrast_records
 from workflow_scripts.timecat.tables.model import Reference
 from workflow_scripts.timecat.tables.reading import read_cell, selected_accuracies, selected_replicates
 from workflow_scripts.timecat.tables.worth import (
@@ -173,6 +173,17 @@ def test_the_csv_has_floor_projection_ceiling_and_verdict(tmp_path):
     assert float(first["far_floor"]) == pytest.approx(10, abs=1) and float(second["far_holdout_floor"]) < 12
     assert (first["far_projection"], first["far_ceiling"], first["far_verdict"]) == ("9.00", "95.00", "informative")
     assert second["far_holdout_verdict"] == "informative"
+
+
+def test_the_long_form_has_contrasts_of_floors_without_p_values(tmp_path):
+    _, targets = worth(tmp_path)
+    found = NOTHING.with_targets(targets)
+    lines = list(csv.DictReader(io.StringIO(csv_text(contrast_records(found.rows)))))
+    assert [(line["kind"], line["arm"]) for line in lines if line["selection"] == SHOWN] == [
+        ("floor", "cat1"),
+        *((kind, "cat2") for kind in ("floor", "floor_gain", "excess")),
+    ]
+    assert all(line["low"] and line["high"] and line["p"] == line["p_holm"] == "" for line in lines)
 
 
 def test_readers_see_floors_beside_accuracies_and_the_sentence_on_a_target(tmp_path):

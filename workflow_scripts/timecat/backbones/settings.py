@@ -13,7 +13,7 @@ from workflow_scripts.timecat.settings import settings
 
 @settings
 class SmallResidualSettings:
-    """Of build.SmallResidual."""
+    """The settings of build.SmallResidual."""
 
     architecture: Literal["small_residual"]
     width: int
@@ -22,7 +22,7 @@ class SmallResidualSettings:
 
 @settings
 class SequenceResidualSettings:
-    """Of sequence_residual.SequenceResidual."""
+    """The settings of sequence_residual.SequenceResidual."""
 
     architecture: Literal["sequence_residual"]
     width: int
@@ -56,7 +56,7 @@ class SmallRegnetSettings:
 
 @settings
 class RandomProjectionSettings:
-    """Of random_projection.RandomProjection. side: pixels."""
+    """The settings of random_projection.RandomProjection. side: pixels."""
 
     architecture: Literal["random_projection"]
     dimension: int

@@ -166,8 +166,8 @@ class ArmTable(Block):
     backbone: Name | None = Field(None, description="the backbone of its own arms (default: the study's backbone)")
     replicates: Design | None = Field(
         None,
-        description="how the replicates of its own arms are made of their seeds, where backbones are not trained on the target "
-        "(default: `replicates.design`)",
+        description="the design of its own arms' replicates (default: `replicates.design`); arms that train backbones on the "
+        "target keep disjoint ones",
     )
     targets: Targets | None = Field(
         None, description="its data sets, in the order of its columns (default: the study's targets)"

@@ -98,12 +98,12 @@ class AnyKind(Block):
 
     @property
     def known_rows(self) -> KnownRows | None:
-        """Its rows, where they are known without the files (`make plan`)."""
+        """The rows, where `make plan` can know them without the files."""
         return None
 
     @property
     def known_image(self) -> KnownImage | None:
-        """Its typical image, where it is known without the files (`make plan`)."""
+        """The typical image, where `make plan` can know it without the files."""
         return None
 
     @property

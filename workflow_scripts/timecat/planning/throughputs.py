@@ -118,7 +118,7 @@ def read_throughputs(path: str | Path = TABLE) -> Throughputs:
 
 
 def speed(table: Throughputs, device: str, backbone: BackboneSettings, image_size: int, precision: str) -> Speed:
-    """Of a backbone at a side in pixels: as the table has it, or derived by its cost.
+    """Return a backbone's speed at a side in pixels: as the table has it, or derived from its cost.
 
     UserError where the device is not in the table or has no row of that precision.
     """

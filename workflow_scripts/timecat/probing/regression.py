@@ -60,13 +60,8 @@ def stacked(
 ) -> StackedHeads:
     """Solutions as heads, in the order of the weight decays."""
     batch_norm = standard.variance is not None
-    heads = StackedHeads(
-        solutions[0].W.cpu(),
-        weight_decays,
-        momentum=0.0,
-        batch_norm=batch_norm,
-        device=device,  # they take no step
-    )
+    # Momentum is of no account: they take no step.
+    heads = StackedHeads(solutions[0].W.cpu(), weight_decays, momentum=0.0, batch_norm=batch_norm, device=device)
     for index, solution in enumerate(solutions):
         heads.W[index].copy_(solution.W)
         heads.b[index].copy_(solution.b if batch_norm else solution.b - solution.W @ standard.mean)

@@ -87,7 +87,7 @@ class Tables:
 
     def references(self, table: str) -> list[ReferenceKey]:
         """Return what the cells of a table are measured against, on its transfer targets: the floor of each arm, the
-        projection of the pixels, the ceiling."""
+        projection of the pixels, the ceiling. The grid shows floors alone."""
         rows, targets = self.rows(table), self.transfer_targets(table)
         found = [
             ReferenceKey("floor", arm.name, self._arms.cell(floor.name, target))
@@ -95,6 +95,8 @@ class Tables:
             if (floor := self._arms.floor_of(arm)) is not None
             for target in targets
         ]
+        if table == "grid":
+            return found
         if (projection := self._arms.projection) is not None:
             found += [ReferenceKey("projection", "", self._arms.cell(projection.name, target)) for target in targets]
         ceiling = self._config.ceiling

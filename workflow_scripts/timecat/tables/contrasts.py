@@ -37,14 +37,13 @@ from workflow_scripts.timecat.tables.table import (
     section_of,
     table_of,
 )
-from workflow_scripts.timecat.tables.worth import Target
+from workflow_scripts.timecat.tables.worth import Accuracies, Target
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 Place: TypeAlias = tuple[str, str, str]  # names of arm and data set, and selection
-Accuracies: TypeAlias = Mapping[Place, Sequence[Replicate]]
 Hits: TypeAlias = (
     "Mapping[Place, npt.NDArray[np.bool_]]"  # whether each replicate is right on each row [replicates, rows]
 )
@@ -67,6 +66,11 @@ class ContrastRow:
     contrast: Contrast
     row_error: float | None = None
     p_holm: float | None = None
+
+    @property
+    def p(self) -> float | None:
+        """The p-value of a gain; None of other kinds, which are no hypotheses of the study."""
+        return self.contrast.p if self.kind == GAIN else None
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def worth_rows(targets: Iterable[Target], baseline: str) -> list[ContrastRow]:
     """Return the contrasts that say what accuracies are worth.
 
     Kinds: `floor`, an arm minus the arm untrained; `floor_gain`, the arm untrained minus the baseline untrained; `excess`,
-    the gain minus that of untrained networks. They have no p-values: they are no hypotheses of the study.
+    the gain minus that of untrained networks.
     """
     found = []
     for target in targets:
@@ -192,7 +196,7 @@ def contrast_records(rows: Sequence[ContrastRow]) -> Table:
         Column("", ("selection",), lambda row: Text(row.selection)),
         Column("", ("baseline",), lambda row: Text(row.baseline)),
         Column("", ("mean", "low", "high", "se", "df"), lambda row: Numbers(_estimate(row.contrast), ".3f")),
-        Column("", ("p", "p_holm"), lambda row: Numbers((row.contrast.p, row.p_holm), ".4g")),
+        Column("", ("p", "p_holm"), lambda row: Numbers((row.p, row.p_holm), ".4g")),
         Column("", ("seeds",), lambda row: Count(row.contrast.seeds)),
         Column("", ("replicates",), lambda row: Count(row.contrast.replicates)),
         Column("", ("row_se",), lambda row: Numbers((row.row_error,), ".3f")),

@@ -49,16 +49,16 @@ def accuracies_parser(description: str, outputs: Iterable[str], arms: type[Arm] 
     command = table_parser(description, outputs, arms=arms, probes=PROBES, predictions=PREDICTIONS)
     command.add_argument("--baseline", required=True, help="the arm that the others are compared with")
     add_references(command)
+    meaning = "ceilings that others have measured, percent by data set"
+    command.add_argument("--ceilings", type=json_of(dict[str, float]), default={}, metavar="JSON", help=meaning)
     return command
 
 
 def add_references(command: argparse.ArgumentParser) -> None:
-    """Add the options of what a table's cells are measured against: untrained arms, a projection of pixels, ceilings."""
+    """Add the options of the cells that those of a table are measured against."""
     command.add_argument("--references", nargs="*", default=[], metavar="PARQUET", help="one per cell of these")
     meaning = '[{"kind", "arm", "data_set", "members"}, ...], in the order of the files'
     command.add_argument("--reference-cells", type=json_of(list[Reference]), default=[], metavar="JSON", help=meaning)
-    meaning = "ceilings that others have measured, percent by data set"
-    command.add_argument("--ceilings", type=json_of(dict[str, float]), default={}, metavar="JSON", help=meaning)
 
 
 def write_figure(path: str, draw: Callable[[], bytes]) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow
 
-    from workflow_scripts.timecat.tables.contrasts import Accuracies, Hits
+    from workflow_scripts.timecat.tables.contrasts import Hits
+    from workflow_scripts.timecat.tables.worth import Accuracies
 
 Probes: TypeAlias = "Mapping[tuple[str, str], pyarrow.Table]"  # by (arm, data set)
 

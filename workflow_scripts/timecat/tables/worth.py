@@ -50,7 +50,7 @@ class Comparison:
     """An arm on a target. accuracy, floor: percent.
 
     above_floor: trained minus untrained. gain, floor_gain: arm minus baseline, trained and untrained; excess: the first minus
-    the second; all None for the baseline.
+    the second, taken as independent of it; all None for the baseline.
     """
 
     arm: Arm
@@ -82,7 +82,7 @@ class Target:
         """The verdict of the rule `level`."""
         if self.ceiling is None or not self.comparisons:
             return "unknown"
-        found = []
+        found: list[Verdict] = []
         for each in self.comparisons:
             if each.above_floor.interval is None:
                 found.append("unknown")
@@ -95,7 +95,7 @@ class Target:
     @property
     def by_gain(self) -> Verdict:
         """The verdict of the rule `gain`."""
-        found = []
+        found: list[Verdict] = []
         for each in self.comparisons:
             if each.gain is None or each.floor_gain is None or each.excess is None:
                 continue
@@ -117,9 +117,9 @@ def worth_of(targets: Iterable[Target], data_set: DataSet) -> Target | None:
     return next((target for target in shown if target.data_set.name == data_set.name), None)
 
 
-def _least_bad(found: Iterable[str]) -> Verdict:
+def _least_bad(found: Iterable[Verdict]) -> Verdict:
     order: tuple[Verdict, ...] = ("informative", "unknown", "undecided", "uninformative")
-    return min((each for each in order if each in set(found)), key=order.index)
+    return min(found, key=order.index)
 
 
 def read_references(
