@@ -1,4 +1,4 @@
-"""Can 64 features hold all four families of glyphs? The network of saturated.yaml, pretrained on the glyphs themselves.
+"""Can 64 features hold all four families of glyphs? The network of config.yaml, pretrained on the glyphs themselves.
 
 ``python -m benchmarks.run capacity`` (ten minutes, one core). One network learns four linear classifiers of its features, a
 family each, with the study's recipe. Its frozen features are then probed for each family as those of a network that learned
@@ -34,7 +34,7 @@ from workflow_scripts.timecat.pretraining.recipe import Recipe
 from workflow_scripts.timecat.runtime import torch_settings
 from workflow_scripts.timecat.runtime.command import log
 
-STUDY = ROOT / "config/saturated.yaml"
+STUDY = ROOT / "config/config.yaml"
 SEEDS = 3  # the study's first ones
 LONGER = 4  # times cat1's steps: is it size or time that a network lacks?
 TARGETS = [f"cue{family}" for family in range(FAMILIES)]
@@ -227,7 +227,7 @@ def page(lines: Sequence[Line]) -> list[str]:
         "## Capacity of the embedded study's network",
         "",
         "Measured by `python -m benchmarks.run capacity`, outside of all tables: can the 64 features of one network of "
-        f'`config/saturated.yaml` hold what its targets ask for? The network of the lines "{GLYPHS}" has four linear classifiers '
+        f'`config/config.yaml` hold what its targets ask for? The network of the lines "{GLYPHS}" has four linear classifiers '
         "of its features, one for each family of glyphs, and is trained by the study's recipe on as many images of the targets' kind, "
         "which no probe sees. Then the frozen features are probed on the study's targets: logistic regression (scikit-learn, to "
         f"convergence, weight decay chosen on held-out training rows), top-1 in percent, mean ± standard deviation of "

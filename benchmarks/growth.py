@@ -92,6 +92,7 @@ def study_config(scale: Scale, images: int = 1, checkpoints: int = 1, arms: int 
         "backbones": {"small": {"architecture": "small_residual", "width": scale.width, "blocks": 3}},
         "pretrain": {"seeds": seeds, "batch_size": 64, "batch_norm_batches": 4},
         "arms": rows,
+        "floors": None,  # untrained networks would grow with each axis too
         "probe": {"epochs": scale.epochs, "lr": 0.1},
     }
 

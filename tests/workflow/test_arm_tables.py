@@ -51,41 +51,56 @@ def test_table_2_has_the_jobs_and_commands_that_it_has_alone(fresh, name):
 
 
 def test_the_jobs_of_the_embedded_tables(fresh):
-    """Fifteen seeds reach all four milestones; three wide networks and three of the six plain ones go on to step 360."""
-    values, targets = values_of("config/config.yaml"), 2
-    jobs = jobs_of(dry_run(fresh, values, "results/table2.csv", *TABLES))
-    extracted = {360: 15, 80: 15, 160: 15, 64: 15, "wide": 3 + 3, "plain": 3 + 6}
-    of_digits = {360: 15, 160: 14, 80: 12, 64: 15}  # which table 2 alone has
+    """Six seeds reach all four milestones; three wide networks reach two of them, and so do three plain ones."""
+    jobs = jobs_of(dry_run(fresh, values_of("config/config.yaml"), "results/table2.csv", *TABLES))
+    wide, plain = 3 * 2, 3 * 2  # checkpoints
+    trained = {"cues": 6 * 4 + wide + plain, "cue0": 6 * 4 + wide + plain, "cue1": 6 * 4, "digits": 6 * 4}
+    untrained = {"cue0": 6 + 3 + 3, "cue1": 6, "digits": 6}  # the source has no floor
+    projected = {"cue0": 1, "cue1": 1, "digits": 1}
+    # Of 20 cells of the grid, four are arms of table 2 and one is the ensemble.
+    arms = {"cues": 4 + 2 + 9 + 15, "cue0": 4 + 2 + 9 + 15, "cue1": 4, "digits": 4}
+    # The same networks untrained: arms of 1, 2, 4 and 5 members, three in the grid, one wide, two plain; again with sgd; copies.
+    floors = {"cue0": 4 + 1 + 1 + 2 + 4 + 1, "cue1": 4, "digits": 4}
     assert jobs == {
-        "write_dataset": 2 * (targets + 1),
-        "pretrain": 15 * 4 + 2 * 3 + 6 + 3,
-        "extract_features": sum(extracted.values()) * targets + sum(of_digits.values()),
-        "probe": (4 + 2 + 5 + 5 * 4 - 5) * targets + 4,  # five cells of the grid are rows of table 2 and table 1
+        "write_dataset": 2 * 4,
+        "initialise": 6 + 3 + 3 + 1,
+        "pretrain": 6 * 4 + wide + plain,
+        "transfer": 3,  # the ceiling, of each target that is not the source
+        "extract_features": sum(map(sum_of, (trained, untrained, projected))),
+        "probe": sum(map(sum_of, (arms, floors, projected))),
         "tabulate": 1,
         "tabulate_arms": 2,
         "tabulate_grid": 1,
     }
 
 
+def sum_of(counts: dict[str, int]) -> int:
+    return sum(counts.values())
+
+
 def test_the_jobs_of_the_embedded_families(fresh):
-    """Six seeds of each: short runs of all, of which three go on; the residual networks' are those of table 2."""
+    """Three seeds of each; the residual networks are those of table 2, which have its first milestone too."""
     jobs = jobs_of(dry_run(fresh, values_of("config/config.yaml"), "results/families.csv"))
-    assert jobs["pretrain"] == 15 * 4 + 2 * (6 + 3)
-    assert jobs["extract_features"] == (15 + 14 + 2 * (3 + 6)) * 3
-    assert (jobs["probe"], jobs["tabulate_arms"]) == (6 * 3, 1)
+    assert (jobs["initialise"], jobs["pretrain"]) == (3 * 3 + 1, 3 * (3 + 2 + 2))
+    assert jobs["extract_features"] == 3 * 3 * 2 * 2 + 3 * 3 + 1
+    assert (jobs["probe"], jobs["tabulate_arms"]) == (6 * 2 + 6 + 1, 1)
 
 
 @pytest.mark.parametrize("name", ["swav", "simsiam", "seer", "vit"])
 def test_the_published_families_need_one_file_each(fresh, name):
+    """And a network as it is initialised and a projection of the pixels, for floors of the three targets."""
     jobs = jobs_of(fresh.snakemake("-n", "--", "results/families.csv", config=f"config/{name}.yaml"))
     made = {"download": 1, "import_checkpoint": 1, "write_dataset": 8, "extract_features": 4, "probe": 4}
-    assert jobs == made | {"tabulate_arms": 1}
+    floors = {"initialise": 2, "extract_features": 4 + 2 * 3, "probe": 4 + 2 * 3}
+    assert jobs == made | floors | {"tabulate_arms": 1}
 
 
 def test_the_published_families_have_a_table_together(fresh):
     """Beside nine networks of the authors' release, from one archive; what a study of one file makes serves here too."""
     dry = dry_run(fresh, values_of("config/families.yaml"), "results/families.csv")
-    made = {"download": 5, "import_checkpoint": 9 + 4, "write_dataset": 8, "extract_features": 13 * 4, "probe": 6 * 4}
+    made = {"download": 5, "import_checkpoint": 9 + 4, "write_dataset": 8}
+    # Five seeds of the release's network, four of the others and the projection; six arms and the projection.
+    made |= {"initialise": 10, "extract_features": 13 * 4 + 10 * 3, "probe": 6 * 4 + 7 * 3}
     assert jobs_of(dry) == made | {"tabulate_arms": 1}
     together = commands(dry)
     for name in ("swav", "simsiam", "seer", "vit"):
@@ -110,12 +125,12 @@ def test_the_papers_tables_need_no_data_to_be_shown(fresh):
 def test_what_each_job_is_told(fresh):
     dry = dry_run(fresh, values_of("config/config.yaml"), *TABLES)
     trained = [line for line in commands(dry) if "workflow_scripts.pretrain " in line]
-    (wide,) = [line for line in trained if "residual16/seed2/step80.safetensors" in line]
+    (wide,) = [line for line in trained if "residual16/seed2/step360.safetensors" in line]
     assert '"width":16' in wide and '"label_smoothing":0.1' in wide and '"pretrain"' not in wide
-    (plain,) = [line for line in trained if "plain8/seed2/step160.safetensors" in line]
+    (plain,) = [line for line in trained if "plain8/seed2/step720.safetensors" in line]
     assert '"width":8' in plain and '"label_smoothing":0.0' in plain and "--previous  --" in plain
     (probe,) = [line for line in commands(dry) if "cues/cue0/snapshots.parquet" in line and ".probe " in line]
-    folders = [f"results/features/cues/residual8/seed2/step{step}/cue0" for step in (64, 80, 160, 360)]
+    folders = [f"results/features/cues/residual8/seed2/step{step}/cue0" for step in (288, 360, 720, 1620)]
     assert f"--features {' '.join(folders)} results/features/cues/residual8/seed550" in probe
     assert "--replicates '[[2,2,2,2],[550,550,550,550]," in probe
 
@@ -133,12 +148,13 @@ def test_with_published_weights_other_backbones_are_pretrained(fresh):
 
 
 def test_every_arm_of_the_embedded_study_has_three_replicates_and_a_thousand_rows():
-    """The grid and calibration have table 2's seeds: three groups of five."""
+    """The grid and calibration have table 2's seeds. The ceiling is no arm of a table, and is of one network."""
     study = Study(Config.model_validate(values_of("config/config.yaml")))
     arms = [arm for table in study.config.tables for arm in study.tables.rows(table)] + list(study.config.arms)
     for arm in arms:
         assert len(study.arms.replicates(arm)) >= 3, arm.name
-    assert len(study.config.pretrain.seeds) // max(study.config.grid.members) >= 3
+    for arm in study.arms.grid.values():
+        assert len(study.arms.replicates(arm)) > max(study.config.grid.members), arm.name
     targets = {name for table in ("table2", *study.config.tables, "grid") for name in study.tables.targets(table)}
     for name in targets:
         classes = None

@@ -109,7 +109,8 @@ def test_the_papers_study_takes_the_release_by_its_commented_block_alone(fresh):
     assert jobs == {
         "write_dataset": 2 * 4,
         "import_checkpoint": CHECKPOINTS,
-        "extract_features": 4 * CHECKPOINTS,
-        "probe": 4 * 4,
+        "initialise": 5 + 1,  # floors: of five seeds, and the projection
+        "extract_features": 4 * CHECKPOINTS + 3 * (5 + 1),
+        "probe": 4 * 4 + 3 * (4 + 1),
         "tabulate": 1,
     }

@@ -37,20 +37,27 @@ def test_the_default_study_is_the_embedded_one_and_its_jobs_are_as_designed(fres
     jobs = jobs_of(fresh.snakemake("-n", config=None))
     values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     targets, seeds, arms = len(values["targets"]), len(values["pretrain"]["seeds"]), values["arms"]
-    checkpoints = sum(seeds // arm["members"] * arm["members"] for arm in arms)
+    checkpoints, others = (
+        seeds * len(arms),
+        targets - 1,
+    )  # every seed is in a replicate of each arm; the source has no floor
     assert jobs == {
         "write_dataset": 2 * targets,
-        "pretrain": seeds * len(arms),
-        "extract_features": checkpoints * targets,
-        "probe": len(arms) * targets,
+        "initialise": seeds + 1,
+        "pretrain": checkpoints,
+        "transfer": others,
+        "extract_features": checkpoints * targets + (seeds + 1) * others,
+        "probe": len(arms) * targets + (len(arms) + 1) * others,
         "tabulate": 1,
     }
 
 
 def test_the_papers_study_is_complete_and_needs_no_data_to_be_shown(fresh):
-    """Its table 2: 5 seeds with a checkpoint at each of 4 steps; 5, 4, 4 and 5 of them are read on 4 data sets."""
+    """Its table 2: 5 seeds with a checkpoint at each of 4 steps; 5, 4, 4 and 5 of them are read on 4 data sets. Five
+    untrained networks and a projection of the pixels are floors of the other three."""
     jobs = jobs_of(fresh.snakemake("-n", config="config/paper.yaml"))
-    expected = {"write_dataset": 2 * 4, "pretrain": 5 * 4, "extract_features": (5 + 4 + 4 + 5) * 4, "probe": 4 * 4}
+    expected = {"write_dataset": 2 * 4, "pretrain": 5 * 4, "initialise": 5 + 1}
+    expected |= {"extract_features": (5 + 4 + 4 + 5) * 4 + (5 + 1) * 3, "probe": 4 * 4 + (4 + 1) * 3}
     assert {rule: jobs[rule] for rule in expected} == expected
     assert not (fresh.path / "data").exists()
 

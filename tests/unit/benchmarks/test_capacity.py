@@ -23,7 +23,7 @@ STEPS, SEED = 3, 2
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory) -> capacity.Bench:
     """A study of a smaller network on fewer images, for a few steps."""
-    values = values_of("config/saturated.yaml")
+    values = values_of("config/config.yaml")
     values["backbones"]["residual8"] |= {"width": 4, "blocks": 2}
     values["pretrain"] |= {"batch_size": 32, "batch_norm_batches": 2}
     values["arms"][0]["steps"] = STEPS

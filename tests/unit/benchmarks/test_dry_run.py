@@ -13,7 +13,7 @@ from workflow_scripts.timecat.study.study import Study
 def test_the_larger_studies_are_valid_and_as_large_as_is_said(seeds, arms):
     values = yaml.safe_load((ROOT / dry_run.PAPER).read_text())
     study = Study(read_config(dry_run.larger(values, seeds, arms), []))
-    assert len(study.config.pretrain.seeds) == seeds and len(study.arms) == 4 * arms
+    assert len(study.config.pretrain.seeds) == seeds and len(study.arms) - len(study.arms.floors) == 4 * arms
     assert len(study.chains.milestones) == 4 * arms, "each arm has checkpoints of its own"
 
 
@@ -21,5 +21,10 @@ def test_commands_list_the_jobs_of_their_studies(tmp_path):
     folder = StudyFolder.fresh(tmp_path / "study")
     listed = [dry_run.jobs(folder, *command) for command in dry_run.commands(folder, seeds=10, arms=2).values()]
     # Of the paper's study: 8 of data, 5 seeds x 4 steps, 18 checkpoints x 4 targets, 4 arms x 4 targets, the table. Ten
-    # seeds make 10 + 10 + 8 + 10 checkpoints that are read.
-    assert listed == [0, 0, 8 + 5 * 4 + 18 * 4 + 4 * 4 + 1, 8 + 10 * 4 + 38 * 4 + 4 * 4 + 1, 8 + 2 * (20 + 72 + 16) + 1]
+    # seeds make 10 + 10 + 8 + 10 checkpoints that are read. Floors: a network for each seed and the projection, read on the three
+    # targets that are not the source, where 4 untrained arms and the projection are probed. Arms that differ in steps share them.
+    floors, of_ten_seeds = 6 + 6 * 3 + 5 * 3, 11 + 11 * 3 + 5 * 3
+    assert listed[:2] == [0, 0]
+    assert listed[2] == 8 + 5 * 4 + 18 * 4 + 4 * 4 + 1 + floors
+    assert listed[3] == 8 + 10 * 4 + 38 * 4 + 4 * 4 + 1 + of_ten_seeds
+    assert listed[4] == 8 + 2 * (20 + 72 + 16) + 1 + floors

@@ -58,7 +58,7 @@ def study(checkpoints: dict, **changes) -> Study:
 
 
 def replicates(made: Study) -> dict:
-    return {name: made.arms.replicates(arm) for name, arm in made.arms.items()}
+    return {name: made.arms.replicates(made.arms[name]) for name in made.config.all_arms}
 
 
 def wildcards(seed, step, **others):

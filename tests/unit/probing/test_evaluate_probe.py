@@ -223,13 +223,15 @@ def wildcards(data_set: str) -> CellKey:
 
 
 def test_every_path_has_one_rule(study, root):
+    probed_floors = [name for name, floor in study.arms.floors.items() if floor.transfer == "probe"]
+    assert len(probed_floors) == 3 and len(study.arms.floors) == 4, "of cat1, cat3 and tuned, and the projection"
     patterns = {name: study.patterns[name] for name in ("data_set", "probed", "evaluated", "arm", "probed_arm")}
     assert patterns == {
         "data_set": "cues_tiny|sketch",
         "probed": "cues_tiny",
         "evaluated": "sketch",
-        "arm": "cat1|cat3|tuned",
-        "probed_arm": "cat1|cat3",
+        "arm": "|".join(["cat1", "cat3", "tuned", *study.arms.floors]),
+        "probed_arm": "|".join(["cat1", "cat3", *probed_floors]),
     }
     plain = Study(Config.model_validate(yaml.safe_load((root / "config/tiny.yaml").read_text())))
     assert not re.fullmatch(plain.patterns["evaluated"], "") and not re.fullmatch(

@@ -359,7 +359,7 @@ MISTAKES = {
     "unknown backbone": (
         "steps: 6, backbone: wide",
         "steps: 6, backbone: wider",
-        "`arms`: 'wide' is of backbone 'wider', which is not one of the backbones (small, wide, plain).",
+        "`arms`: 'wide' is of backbone 'wider', which is not one of the backbones (small, wide, plain, pixels).",
     ),
     "direct with one seed": (
         "{name: copies, members: 3, steps: 8,",

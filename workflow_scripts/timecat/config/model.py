@@ -84,7 +84,7 @@ class Config(Block):
         None, description="worst groups where a feature is spurious (section 4.2 of the paper)"
     )
     floors: Floors | None = Field(
-        None, description="what untrained networks reach, in the tables of accuracies (default: tables have no floors)"
+        Floors(), description="what untrained networks reach, beside each arm; null: no floors"
     )
     ceiling: Ceiling | None = Field(None, description="what can be reached on each target")
     reweight: Reweight = Field(Reweight(), description="how arms with `transfer: reweight` are trained")

@@ -48,7 +48,7 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
     transfers = [job for job in jobs if job.rule == "transfer"]
     images += sum(job.work.trained + job.work.read for job in transfers)
     seconds += sum(costs.device_seconds(job) for job in transfers)
-    kept = {"weights": sum(job.work.bytes.get("weights", 0) for job in jobs)}
+    kept = {"weights": sum(job.work.bytes.get("weights", 0) for job in jobs if job.rule != "initialise")}
     return Original(images, seconds, kept, _pretrained_apart(planned, jobs))
 
 

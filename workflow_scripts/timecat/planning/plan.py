@@ -19,10 +19,16 @@ TABLE2 = "table2"
 ALL = "all"  # every table that has no sequences
 
 
+def after_pretraining(jobs: list[Job]) -> list[Job]:
+    """Return the jobs that are no pretraining."""
+    return [job for job in jobs if job.rule != "pretrain"]
+
+
 @dataclass(frozen=True)
 class Plan:
     """A planned study. config: its file. tables: names of those that it is of. jobs: all, in an order in which they can
-    run. left: those that are still to be run. order: the names of all rules, as the Snakefile orders them."""
+    run. left: those that are still to be run. order: the names of all rules, as the Snakefile orders them. fresh: the jobs if
+    probes had a fresh view of each training image in every epoch, as in the original procedure; None where they have."""
 
     config: str
     tables: tuple[str, ...]
@@ -32,6 +38,7 @@ class Plan:
     left: list[Job]
     costs: Costs
     original: Original
+    fresh: list[Job] | None
 
     @property
     def rules(self) -> list[str]:
@@ -42,7 +49,7 @@ class Plan:
     @property
     def after_pretraining(self) -> list[Job]:
         """What is left once checkpoints are there. Writing data sets is ours alone, and takes no GPU."""
-        return [job for job in self.jobs if job.rule != "pretrain"]
+        return after_pretraining(self.jobs)
 
     def left_with(self, *rules: str) -> list[Job]:
         """The jobs that are left once all jobs of these rules have run, and no other."""
@@ -81,7 +88,25 @@ def make_plan(
         left=waiting,
         costs=costs,
         original=original_procedure(planned, jobs, costs),
+        fresh=_with_fresh_views(planned, graph.needed_for(targets)),
     )
+
+
+def _with_fresh_views(planned: PlannedStudy, needed: list[DagJob]) -> list[Job] | None:
+    """Plan the same jobs with as many views as probes have epochs. None where no data set has fewer, save those of one view
+    that is always the same."""
+    config, data_sets = planned.study.config, planned.study.data_sets
+    epochs = config.probe.epochs
+    counts = {name: data_sets.number_of_views(name) for name in dict.fromkeys(name for _, name in cells_of(needed))}
+    fewer = {name for name, count in counts.items() if isinstance(count, int) and count < epochs}
+    if not fewer:
+        return None
+    blocks = {
+        name: block.model_copy(update={"views": epochs}) if name in fewer else block
+        for name, block in config.data_sets.items()
+    }
+    study = Study(config.model_copy(update={"data_sets": blocks}))
+    return planned_jobs(needed, PlannedStudy(study, planned.rows))
 
 
 def read_study(config: str | Path) -> Study:

@@ -7,7 +7,7 @@ from workflow_scripts.timecat.planning.costs import Costs
 from workflow_scripts.timecat.planning.devices import OnDevices, saturation, wall_clock_table
 from workflow_scripts.timecat.planning.images import PHOTOGRAPH
 from workflow_scripts.timecat.planning.jobs import KINDS, Job
-from workflow_scripts.timecat.planning.plan import TABLE2, Plan
+from workflow_scripts.timecat.planning.plan import TABLE2, Plan, after_pretraining
 from workflow_scripts.timecat.planning.text import WIDTH, count, duration, ratio, size, table
 
 # What goes on where it was stopped, and how else its jobs become shorter.
@@ -89,25 +89,33 @@ def disk(plan: Plan) -> str:
 
 
 def against_the_original(plan: Plan) -> str:
-    """The whole study here and by the original procedure, and how many times the one is of the other."""
-    after, costs, original = plan.after_pretraining, plan.costs, plan.original
-    images = sum(job.work.trained + job.work.read for job in after)
-    seconds = sum(costs.device_seconds(job) for job in after)
-    rows = [["after pretraining", "original procedure", "here", "ratio"]]
-    rows.append(["images through backbones", count(original.images), count(images), ratio(original.images, images)])
-    rows.append(_times(f"{costs.unit} time", original.seconds, seconds, costs))
+    """The whole study here and by the original procedure, and how many times the one is of the other: as the config says, and
+    with a fresh view of each training image in every epoch, as the original procedure has."""
+    rows = [["after pretraining", "original procedure", "here", "ratio"], *_against(plan, plan.jobs)]
+    if plan.fresh is not None:
+        rows[0] += ["fresh views", "ratio"]
+        rows[1:] = [row + fresh[2:] for row, fresh in zip(rows[1:], _against(plan, plan.fresh))]
     pretraining = [job for job in plan.jobs if job.rule == "pretrain"]
-    if pretraining:
-        apart, chained = original.pretrained_apart, sum(job.work.trained for job in pretraining)
-        ours = sum(costs.device_seconds(job) for job in pretraining)
-        rows.append(_times(f"{costs.unit} time with pretraining", original.seconds + ours, seconds + ours, costs))
-    theirs, mine = (sum(values.values()) for values in (original.bytes, _bytes(plan.jobs)))
-    rows.append(["disk beside the image files", size(theirs), size(mine), "-"])
     if not pretraining:
         return table(rows)
+    apart, chained = plan.original.pretrained_apart, sum(job.work.trained for job in pretraining)
     more = [["pretraining", "checkpoints apart", "in chains", "ratio"]]
     more.append(["images, forward and backward", count(apart), count(chained), ratio(apart, chained)])
     return f"{table(rows)}\n\n{table(more)}"
+
+
+def _against(plan: Plan, jobs: list[Job]) -> list[list[str]]:
+    """Jobs of the whole study beside the original procedure, a row for each kind of cost."""
+    costs, original, after = plan.costs, plan.original, after_pretraining(jobs)
+    images = sum(job.work.trained + job.work.read for job in after)
+    seconds = sum(costs.device_seconds(job) for job in after)
+    rows = [["images through backbones", count(original.images), count(images), ratio(original.images, images)]]
+    rows.append(_times(f"{costs.unit} time", original.seconds, seconds, costs))
+    if len(after) < len(jobs):
+        ours = sum(costs.device_seconds(job) for job in jobs if job.rule == "pretrain")
+        rows.append(_times(f"{costs.unit} time with pretraining", original.seconds + ours, seconds + ours, costs))
+    theirs, mine = (sum(values.values()) for values in (original.bytes, _bytes(jobs)))
+    return [*rows, ["disk beside the image files", size(theirs), size(mine), "-"]]
 
 
 def _tables(plan: Plan) -> str:
@@ -134,6 +142,11 @@ def notes(plan: Plan) -> str:
         "k backbones x weight decays x epochs x (rows + evaluation rows) images for every arm, replicate and data "
         "set; it keeps no features and no copies of the images, which is what the disk buys here."
     )
+    if plan.fresh is not None:
+        lines.append(
+            'It has a fresh view of each training image in every epoch; "fresh views" is this workflow with as many views '
+            "(`views`: as many as `probe.epochs`)."
+        )
     if too_long := _too_long(plan):
         lines.append(too_long)
     return "\n".join(textwrap.fill(line, WIDTH) for line in lines)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from workflow_scripts.timecat.backbones.catalogue import RANDOM_PROJECTION
 from workflow_scripts.timecat.config.arms import GAP_TABLES, TABLES, TRAINED
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.arms import Arms
@@ -25,7 +26,11 @@ def patterns_of(config: Config, arms: Arms, data_sets: DataSets, publications: P
         "probed": [name for name in config.data_sets if name not in evaluated],
         "backbone": config.backbones,
         "imported_backbone": publications,
-        "pretrained_backbone": [name for name in config.backbones if name not in publications],
+        "pretrained_backbone": [
+            name
+            for name, backbone in config.backbones.items()
+            if name not in publications and backbone.architecture != RANDOM_PROJECTION
+        ],
         "milestone": [r"[1-9]\d*"],
         "table": TABLES,
         "gap_table": GAP_TABLES,
