@@ -9,11 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.images import drawn, save, settings_of
+from tests.support.images import drawn, read_split, save, settings_of
 from tests.support.tables import arms_of, data_sets_of, style_of
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.probing.groups import groups_of
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import TableKey
