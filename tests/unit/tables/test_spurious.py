@@ -214,4 +214,4 @@ def test_what_a_study_tells_the_stages():
     assert made.inputs.feature_folders(made.arms.cell("again", "even"))[1] == (
         "results/features/biased/small/seed2/step4/even"
     )
-    assert "results/spurious.csv" in made.inputs.all_tables()
+    assert "results/spurious.csv" in made.inputs.tables_with_a_block()

@@ -65,7 +65,7 @@ def _one_of(*kinds: Any) -> Any:
 
 # Settings of any kind, as the stage reads them. The types are made of READERS at run time: to mypy they are any type.
 _WHOLES = tuple({reader.settings: None for reader in READERS.values()})  # of what a part may be of
-_PART: Any = parts.PartSettings[_one_of(*_WHOLES)]  # type: ignore[misc]
+_PART: Any = parts.PartSettings[_one_of(*_WHOLES)]  # type: ignore[misc]  # made at run time
 SETTINGS: Any = _one_of(*_WHOLES, _PART, evaluation_folders.EvaluationFolderSettings)
 
 
