@@ -85,7 +85,7 @@ def write_split(options: Options) -> None:
 
 
 def with_download(settings: DataSetSettings, allowed: bool) -> DataSetSettings:
-    """Settings of a data set that say whether an archive may be fetched, or whose whole's say so, where there is one."""
+    """Settings of a data set, or of the whole in those of a part, that say whether an archive may be fetched."""
     if isinstance(settings, PartSettings):
         return replace(settings, of=with_download(settings.of, allowed))
     has_archive = any(field.name == "download" for field in fields(settings))

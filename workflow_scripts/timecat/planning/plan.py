@@ -100,7 +100,7 @@ def targets_of(study: Study, tables: Sequence[str]) -> list[str]:
 
 
 def _graph_of(study: Study, config: str | Path, tables: Sequence[str]) -> tuple[Dag, tuple[str, ...]]:
-    """Return a graph that has the tables, and their names, with ALL spelled out. UserError for one that the study does not have."""
+    """Return a graph that has the tables, and their names, with ALL spelled out. UserError for one that is not the study's."""
     if set(tables) <= set(study.tables.names):  # the graph of these alone is smaller
         return read_dag(config, targets_of(study, tables), study.paths.root), tuple(tables)
     graph = read_dag(config, [EVERY_TABLE], study.paths.root)

@@ -20,8 +20,7 @@ class Tables:
 
     @property
     def names(self) -> list[str]:
-        """All that the study has a block for. Others, which have defaults for all they need, are added to all_arms by the files of
-        their rules (FURTHER_TABLES).
+        """All that the study has a block for. The rules of others, which need none, add them to all_arms (FURTHER_TABLES).
 
         Diagnostics are none of them: they take arms apart, and a study without an arm of several members has none."""
         grid = ["grid"] if self._config.grid is not None else []

@@ -24,8 +24,10 @@ FASTA = (".fa", ".fna", ".fasta")
 
 @settings
 class SequencesSettings(DataSetSettings):
-    """The settings of sequences in files. train, evaluation: file names below the root, or patterns such as ``*/train.fna``.
-    length: the most bases."""
+    """The settings of sequences in files.
+
+    train, evaluation: file names below the root, or patterns such as ``*/train.fna``. length: the most bases.
+    """
 
     kind: Literal["sequences"]
     root: str

@@ -1,4 +1,4 @@
-"""What the settings of all kinds of data sets have in common: how a reader is told what makes the images of one split."""
+"""What the settings of data sets of all kinds have in common: a reader's settings say what makes one split."""
 
 from typing import Literal, TypeVar
 
