@@ -55,6 +55,9 @@ ONE_GPU = {
     "runtime": study.resources.runtime,
 }
 
+# Tables that need no block of the config: a file of rules adds its own, for all_arms and `make plan`.
+FURTHER_TABLES = []
+
 
 onstart:
     scratch.link(study.config.scratch_dir, study.paths.data_sets)
@@ -95,7 +98,8 @@ rule all_arms:
     """Every table that the study has: table 2 and those of the paper's other arguments. Diagnostics, which take more jobs
     and no arm beside those of table 2, are made when their file is asked for."""
     input:
-        study.inputs.all_tables,
+        study.inputs.tables_with_a_block,
+        lambda wildcards: FURTHER_TABLES,
 
 
 include: "rules/build_image.smk"

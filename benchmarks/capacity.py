@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.converged import relative_gradient
+from tests.support.images import read_split
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.backbones.build import Classifier
 from workflow_scripts.timecat.backbones.settings import BackboneSettings
@@ -23,7 +24,7 @@ from workflow_scripts.timecat.config.data_sets import Cues
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.config.reading import load_unique, read_config
 from workflow_scripts.timecat.holdout import heldout_rows
-from workflow_scripts.timecat.images.datasets.cues import CLASSES, FAMILIES, cues_split
+from workflow_scripts.timecat.images.datasets.cues import CLASSES, FAMILIES
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.images.transform import Transform
@@ -109,7 +110,7 @@ class Bench:
 
     def write(self, name: str, block: Cues, split: str, rows: int) -> Labelled:
         """Write images of a data set; labels [rows, FAMILIES + 1] are the glyphs that each shows, and its label."""
-        made = cues_split(block.model_dump() | {"rows": {split: rows}}, split)
+        made = read_split(block.of_split("train") | {"rows": {split: rows}}, split)
         beton = self.folder / f"{name}.beton"
         numbered = dataclasses.replace(made, labels=np.arange(rows))
         write_beton(beton, numbered, {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90})

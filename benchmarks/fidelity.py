@@ -11,6 +11,7 @@ import importlib.metadata
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import sklearn.datasets
@@ -22,32 +23,29 @@ from workflow_scripts.timecat.checkpoints import files as checkpoints
 from workflow_scripts.timecat.config.data_sets import CifarTransform, PhotoTransform
 from workflow_scripts.timecat.images import views
 from workflow_scripts.timecat.images.datasets.image_files import ImageFiles, files_below
+from workflow_scripts.timecat.images.datasets.settings import StorageSettings
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.ffcv.format import describe
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.runtime import torch_settings
 
-WHOLE = {"longest_side": None, "shortest_side": None}
-STORED = {  # how images are stored: the config's block, and whether JPEG data is kept as by default
-    "pixels": ({"write_mode": "raw", "quality": 100} | WHOLE, True),
-    "JPEG kept": ({"write_mode": "jpg", "quality": 95} | WHOLE, True),
-    "JPEG anew, quality 95": ({"write_mode": "jpg", "quality": 95} | WHOLE, False),
-    "JPEG anew, quality 90": ({"write_mode": "jpg", "quality": 90} | WHOLE, False),
+
+def as_stored(write_mode: Literal["jpg", "raw"], quality: int, longest: int | None = None, shortest: int | None = None):
+    """How images are stored: sides as they are, or reduced."""
+    return StorageSettings(write_mode=write_mode, longest_side=longest, shortest_side=shortest, quality=quality)
+
+
+STORED = {  # how images are stored, and whether JPEG data is kept as by default
+    "pixels": (as_stored("raw", 100), True),
+    "JPEG kept": (as_stored("jpg", 95), True),
+    "JPEG anew, quality 95": (as_stored("jpg", 95), False),
+    "JPEG anew, quality 90": (as_stored("jpg", 90), False),
 }
 REDUCED = {
-    "longest side 500, JPEG 95": (
-        {"write_mode": "jpg", "quality": 95, "longest_side": 500, "shortest_side": None},
-        True,
-    ),
-    "shortest side 256, pixels": (
-        {"write_mode": "raw", "quality": 100, "longest_side": None, "shortest_side": 256},
-        True,
-    ),
-    "shortest side 256, JPEG 95": (
-        {"write_mode": "jpg", "quality": 95, "longest_side": None, "shortest_side": 256},
-        True,
-    ),
+    "longest side 500, JPEG 95": (as_stored("jpg", 95, longest=500), True),
+    "shortest side 256, pixels": (as_stored("raw", 100, shortest=256), True),
+    "shortest side 256, JPEG 95": (as_stored("jpg", 95, shortest=256), True),
 }
 KEY = views.view_key(0, "fidelity", 0)
 OTHER_KEY = views.view_key(0, "fidelity", 1)
@@ -141,7 +139,7 @@ def stored_inputs(images: ImageSet, how: tuple, interpolation: str, key, folder:
     storage, keep = how
     files = ImageFiles(images.root, images.rows(key), storage)
     split = Split(files if keep else _Decoded(files), np.zeros(len(files), np.int64), ["any"], files.names)
-    encoding = {"write_mode": storage["write_mode"], "max_resolution": None, "jpeg_quality": storage["quality"]}
+    encoding = {"write_mode": storage.write_mode, "max_resolution": None, "jpeg_quality": storage.quality}
     path, transform = folder / "images.beton", replace(images.transform, interpolation=interpolation)
     write_beton(path, split, encoding, 2)
     found = [batch for _, batch, _ in batches(path, np.arange(len(split)), 32, transform, key, 2)]

@@ -14,12 +14,12 @@ import torch
 from torch.nn import functional
 
 from benchmarks.timing import machine
+from tests.support.images import read_split
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.config.backbones import LibraryBackbone, SmallResidual
 from workflow_scripts.timecat.config.data_sets import Transform as TransformBlock
 from workflow_scripts.timecat.config.pretrain import Pretrain
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.views import Transform, normalise
 from workflow_scripts.timecat.pretraining import training
@@ -73,7 +73,9 @@ def transform() -> Transform:
 
 def images_of(split: str) -> Split:
     """The made images, as they are: no crops."""
-    return read_split({"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "label": "class"}, split)
+    return read_split(
+        {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "components": None, "label": "class"}, split
+    )
 
 
 def batch(split: Split, step: int) -> tuple[torch.Tensor, torch.Tensor]:

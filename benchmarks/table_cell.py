@@ -19,12 +19,12 @@ import torch
 from benchmarks.embedded_study import START_UP
 from benchmarks.processes import process, side_by_side
 from benchmarks.timing import seconds_of
-from tests.support.images import settings_of, write_data_set
+from tests.support.images import read_split, settings_of, write_data_set
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.holdout import heldout_rows
-from workflow_scripts.timecat.images.datasets.cues import CLASSES, cues_split
+from workflow_scripts.timecat.images.datasets.cues import CLASSES
 from workflow_scripts.timecat.images.ffcv.format import describe
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
@@ -36,7 +36,7 @@ from workflow_scripts.timecat.runtime import torch_settings
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import CellKey
 
-CUES = {"kind": "cues", "seed": 1, "agreement": 0.9, "label": "class"}
+CUES = {"kind": "cues", "seed": 1, "agreement": 0.9, "components": None, "label": "class"}
 # Of the paper's proportions (CIFAR has a fifth as many evaluation rows as training rows), and the original protocol but
 # for the learning rate: 8 steps an epoch, where the paper's probes take 195 and more.
 CONFIG = {
@@ -98,7 +98,7 @@ class Bench:
         self.transform = self.study.config.data_sets["cues"].transform.settings()
         for split in ("train", "evaluation"):
             write_data_set("cues", split, settings_of(split, **config["data_sets"]["cues"]), folder)
-        split = cues_split(CUES | {"rows": {"pretraining": pretraining_rows}}, "pretraining")
+        split = read_split(CUES | {"rows": {"pretraining": pretraining_rows}}, "pretraining")
         storage = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
         write_beton(folder / "pretraining.beton", split, storage, 2)
         self.weights = folder / "weights.safetensors"

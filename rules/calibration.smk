@@ -14,6 +14,8 @@ No part of the table: it is made when results/calibration.csv is asked for.
 
 calibration = paths.table.at(table="calibration")
 
+FURTHER_TABLES.append(calibration.csv)
+
 
 rule calibration:
     """All arms on all targets, seconds of work: one job."""

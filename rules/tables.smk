@@ -25,6 +25,8 @@ grid = paths.table.at(table="grid")
 diagnostics = paths.table.at(table="diagnostics")
 counterexample = paths.table.at(table="counterexample")
 
+FURTHER_TABLES.append(counterexample.csv)
+
 
 rule tabulate:
     """Table 2: mean, standard deviation and number of replicates, both selections."""

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from workflow_scripts.timecat.images import writing
+from workflow_scripts.timecat.images.datasets.registry import SETTINGS
 from workflow_scripts.timecat.runtime import command
+from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
@@ -11,7 +13,7 @@ def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--name", required=True)
     parser.add_argument("--split", required=True, choices=("train", "evaluation"))
-    parser.add_argument("--settings", required=True, type=command.json_value, help="the data set's block of the config")
+    parser.add_argument("--settings", required=True, type=json_of(SETTINGS), help="the data set's block of the config")
     parser.add_argument("--download", choices=("true", "false"), default="false", help="whether CIFAR may be fetched")
     parser.add_argument("--probed-sidecar", nargs="*", default=[], help="of the data set whose probe is evaluated")
     parser.add_argument("--probed-index", nargs="*", default=[], help="its evaluation index")

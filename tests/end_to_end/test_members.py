@@ -6,10 +6,10 @@ import io
 import numpy as np
 import pyarrow.parquet as pq
 
+from tests.support.images import read_split
 from tests.support.studies import StudyFolder
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.images import writing
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 
@@ -37,7 +37,14 @@ def test_diagnostics_follow_the_table_and_re_run_nothing_of_it(study):
 
 def write_evaluation_only(study: StudyFolder, name: str, classes: list[int]) -> Split:
     """Other images of some classes of cues_tiny, as a data set that has only an evaluation split."""
-    settings = {"kind": "cues", "seed": 1, "rows": {"evaluation": 300}, "agreement": 0.9, "label": "class"}
+    settings = {
+        "kind": "cues",
+        "seed": 1,
+        "rows": {"evaluation": 300},
+        "agreement": 0.9,
+        "components": None,
+        "label": "class",
+    }
     everything = read_split(settings, "evaluation")
     rows = np.flatnonzero(np.isin(everything.labels, classes))
     sources = [everything.sources[row] for row in rows]

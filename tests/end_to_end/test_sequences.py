@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from tests.support.images import read_split
 from tests.support.studies import StudyFolder, jobs_of
-from workflow_scripts.timecat.images.datasets.registry import read_split
 
 CONFIG = "config/dna.yaml"
 WANTED = "results/genomics.csv"

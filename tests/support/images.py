@@ -10,6 +10,7 @@ import os
 import pickle
 import sys
 import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from PIL import Image
 from tests.support.studies import ROOT, TINY
 from workflow_scripts import write_dataset
 from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.images.datasets import registry
+from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import SplitKey
 
@@ -154,9 +157,15 @@ def settings_of(split: str, **block) -> dict:
     values["data_sets"] |= own | {"it": block}
     study = Study(read_config(values, []))
     wildcards = SplitKey("it", split)
-    return json.loads(study.params.data_set(wildcards)) | {
-        "download": study.resources.may_download(wildcards) == "true"
-    }
+    told = json.loads(study.params.data_set(wildcards))
+    if not hasattr(study.config.data_sets["it"], "download"):
+        return told
+    return told | {"download": study.resources.may_download(wildcards) == "true"}
+
+
+def read_split(told: Mapping, split: str, probed_classes: Sequence[str | None] | None = None) -> Split:
+    """One split, from what the rule tells the stage of it, as a dict."""
+    return registry.read_split(registry.as_settings(told), split, probed_classes)
 
 
 def write_data_set(name: str, split: str, settings: dict, folder: Path, workers: int = 1, probed: Path | None = None):

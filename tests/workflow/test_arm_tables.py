@@ -6,9 +6,9 @@ import re
 import pytest
 import yaml
 
+from tests.support.images import read_split
 from tests.support.studies import BESIDE_TABLE_2, StudyFolder, jobs_of, values_of
 from workflow_scripts.timecat.config.model import Config
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import SplitKey
 

@@ -34,6 +34,33 @@ def test_all_tables_are_those_without_sequences(fresh):
     assert "(table2, table1, controls, families, gap, spurious, grid, counterexample)" in text.splitlines()[0]
 
 
+def test_a_table_that_a_rule_adds_is_planned_and_made_with_all_others(tmp_path):
+    """A table without a block: what is said of it stands beside its rule, and nowhere else."""
+    study = StudyFolder.fresh(tmp_path / "study")
+    rule = """
+lines = paths.table.at(table="lines")
+
+FURTHER_TABLES.append(lines.csv)
+
+
+rule tabulate_lines:
+    input:
+        table2.csv,
+    output:
+        lines.csv,
+    shell:
+        "wc -l < {input} > {output}"
+"""
+    study.append("rules/tables.smk", rule)
+    assert "tabulate_lines" in study.snakemake("-n", "--", "all_arms").stdout
+    for options in (["--table", "all"], ["--table", "lines"], ["--table", "lines", "--table", "table2"]):
+        text = plan("--configfile", "config/tiny.yaml", *options, cwd=study.path).stdout
+        assert "lines" in text.splitlines()[0] and re.search(r"^tabulate_lines +1 +1 ", text, re.MULTILINE)
+    refused = plan("--configfile", "config/tiny.yaml", "--table", "line", cwd=study.path, check=False)
+    assert refused.returncode == 1 and "'line' is not one of the study's tables (table2, " in refused.stderr
+    assert "counterexample, lines, calibration); correct it" in refused.stderr
+
+
 def test_table_1_of_the_paper_costs_more_than_twice_table_2(fresh):
     """A wide network's step is four of a plain one's, and three of them are trained; nothing is counted twice."""
     tables = {}

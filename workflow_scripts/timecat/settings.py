@@ -4,19 +4,30 @@ Defaults, descriptions and checks of a setting are in one place, the block of th
 (config.blocks.settings_of). A stage gets them as JSON on its command line (runtime.json_arguments).
 """
 
-from dataclasses import MISSING, dataclass, fields
-from typing import TypeVar, dataclass_transform
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, dataclass_transform
 
 Class = TypeVar("Class")
 
+# The only default that a field may have: the config leaves the key out where it decides nothing, so that a change of it
+# re-runs nothing. Such a field is never null in the config; a key that may be null there has no default here.
+LEFT_OUT = None
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def settings(cls: type[Class]) -> type[Class]:
-    """Make a class of settings: a frozen dataclass, by keyword alone. TypeError if a field has a default of its own."""
+    """Make a class of settings: a frozen dataclass, by keyword alone. TypeError if a field has a default but LEFT_OUT."""
     made = dataclass(frozen=True, kw_only=True)(cls)
-    for field in fields(made):  # type: ignore[arg-type]  # mypy takes what dataclass() returns for any class
-        if field.default is not MISSING or field.default_factory is not MISSING:
-            raise TypeError(f"{cls.__name__}.{field.name} has a default; defaults belong to the config's block")
+    for each in fields(made):  # type: ignore[arg-type]  # mypy takes what dataclass() returns for any class
+        if each.default not in (MISSING, LEFT_OUT) or each.default_factory is not MISSING:
+            raise TypeError(f"{cls.__name__}.{each.name} has a default; defaults belong to the config's block")
     # How pydantic reads the class from JSON: no further keys, and no text where a number is wanted.
     made.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[attr-defined]  # pydantic looks for it
     return made
+
+
+def told(value: Any) -> dict[str, Any]:
+    """Return settings as the dict that a stage was told: without the keys that were left out, in settings within too."""
+    found = [(each.name, getattr(value, each.name), each.default) for each in fields(value)]
+    kept = {name: given for name, given, default in found if given is not LEFT_OUT or default is not LEFT_OUT}
+    return {name: told(given) if is_dataclass(given) else given for name, given in kept.items()}

@@ -6,9 +6,10 @@ import torch
 from torch.nn import functional
 
 from benchmarks import capacity
+from tests.support.images import read_split
 from tests.support.studies import values_of
 from workflow_scripts.timecat.config.reading import read_config
-from workflow_scripts.timecat.images.datasets.cues import CLASSES, FAMILIES, cues_split
+from workflow_scripts.timecat.images.datasets.cues import CLASSES, FAMILIES
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.images.views import normalise
@@ -61,12 +62,12 @@ def test_labels_are_of_the_image_beside_them(bench):
     target = bench.block("cue0")
     for images, split, rows in ((bench.train, "train", 200), (bench.evaluation, "evaluation", 100)):
         for family, name in enumerate(capacity.TARGETS):  # the study's targets, each with its own block
-            made = cues_split(bench.block(name).of_split(split), split)
+            made = read_split(bench.block(name).of_split(split), split)
             np.testing.assert_array_equal(images.labels[:, family], made.labels)
         ((numbers, pixels, stored),) = batches(images.beton, range(rows), rows, bench.transform, None)
         np.testing.assert_array_equal(numbers, stored)
         np.testing.assert_array_equal(pixels, made.images[:, 2:30, 2:30])
-    made = cues_split(target.model_dump() | {"rows": {"pretraining": 200}}, "pretraining")
+    made = read_split(target.of_split("train") | {"rows": {"pretraining": 200}}, "pretraining")
     shown = np.stack([made.groups[name] for name in capacity.TARGETS], axis=1)
     np.testing.assert_array_equal(bench.learned[capacity.GLYPHS].labels, shown)
 
@@ -87,7 +88,7 @@ def test_the_class_is_learned_as_the_study_learns_it(bench, tmp_path):
     block = bench.block("cues")
     write_beton(
         tmp_path / "train.beton",
-        cues_split(block.of_split("train"), "train"),
+        read_split(block.of_split("train"), "train"),
         {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90},
     )
     source = Source(tmp_path / "train.beton", block.rows.train)

@@ -6,19 +6,23 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import pytest
 from annotated_types import MaxLen, MinLen
 
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.backbones.settings import BackboneSettings
+from workflow_scripts.timecat.config import reference
 from workflow_scripts.timecat.config.backbones import OWN_BACKBONES, Backbone, LibraryBackbone
 from workflow_scripts.timecat.config.calibration import Calibration
 from workflow_scripts.timecat.config.container import ContainerImage
 from workflow_scripts.timecat.config.counterexample import Counterexample
+from workflow_scripts.timecat.config.data_sets import AnyDataSet, Digits, ImageFolder, Part, RawStorage, Storage
 from workflow_scripts.timecat.config.features import Features
 from workflow_scripts.timecat.config.heldout import Heldout
 from workflow_scripts.timecat.config.pretrain import NOT_OF_THE_RECIPE, Pretrain
@@ -26,9 +30,13 @@ from workflow_scripts.timecat.config.probe import Probe
 from workflow_scripts.timecat.config.reweight import Reweight
 from workflow_scripts.timecat.config.transfer import DirectTransfer, Transfer
 from workflow_scripts.timecat.config.transforms import CifarTransform, PhotoTransform, Transform
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.images.datasets.file_splits import split_rows
+from workflow_scripts.timecat.images.datasets.registry import SETTINGS, as_settings
+from workflow_scripts.timecat.images.datasets.settings import StorageSettings
 from workflow_scripts.timecat.runtime.container import BuildArguments
 from workflow_scripts.timecat.runtime.json_arguments import json_of
-from workflow_scripts.timecat.settings import settings
+from workflow_scripts.timecat.settings import LEFT_OUT, settings, told
 
 BACKBONES = [*OWN_BACKBONES.items(), ("resnet18", LibraryBackbone)]
 OF_TRAINING = set(Pretrain.model_fields) - {"initialisation", "zero_gamma"}
@@ -137,3 +145,104 @@ def test_the_config_is_read_without_libraries_for_arrays():
     code = "import sys; import workflow_scripts.timecat.config.reading; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy", "pandas", "sklearn", "pyarrow"} & set(loaded)
+
+
+# --- data sets: the config says what makes a split (`of_split`), and a reader has a class for it ---
+
+KINDS = {
+    kind: block for block in reference.blocks_in(AnyDataSet) for kind in get_args(block.model_fields["kind"].annotation)
+}
+NEVER_TOLD = {"title", "transform", "views", "weight_decays"}
+FEW = {"fraction": 0.5}  # with it, the keys are told that draw rows
+# What each kind has to be told, and what is told or left out with it.
+BLOCKS = {
+    "rows": {"rows": {"train": 3, "evaluation": 2}},
+    "root": {"root": "data"},
+    "length": {"length": 50},
+    "train": {"train": ["*.fna"], "evaluation": ["test.fna"]},
+    "probe_of": {"probe_of": "cues"},
+    "of": {"of": "whole", "where": {"class_name": ["a", 1]}},
+}
+VARIANTS = ({}, FEW, {"classes": 2}, {"classes": ["b", "a"]}, {"components": 3}, {"balanced_by": ["class_name"]})
+MAPPINGS = {"rows": Mapping[str, int], "where": Mapping[str, tuple[str | int, ...]]}
+
+
+def variants(kind: str):
+    """The blocks of a kind with what it needs and, where it has them, keys that say which others are told."""
+    block = KINDS[kind]
+    needs = {key: value for name, keys in BLOCKS.items() if name in block.model_fields for key, value in keys.items()}
+    for further in VARIANTS:
+        if further.keys() <= block.model_fields.keys():
+            yield block(kind=kind, **needs, **further)
+
+
+def told_of(block, split: str) -> list[dict]:
+    """What the stage is told of a split; of a part, as a part of image files and as one of made images."""
+    if not isinstance(block, Part):
+        return [block.of_split(split)]
+    wholes = ImageFolder(kind="image_folder", root="data", **FEW), Digits(kind="digits")
+    return [block.of_whole(whole.of_split(split), split) for whole in wholes]
+
+
+def all_told(kind: str) -> list[dict]:
+    return [each for block in variants(kind) for split in ("train", "evaluation") for each in told_of(block, split)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_data_set_and_its_readers_settings_agree(kind):
+    made = type(as_settings(all_told(kind)[0]))
+    of_block = {name: each for name, each in KINDS[kind].model_fields.items() if name not in NEVER_TOLD}
+    given = {each.name for each in dataclasses.fields(made) if each.default is not LEFT_OUT}
+    types = get_type_hints(made)
+    # A part's `of` is the whole's settings, where the block has a name; how it is stored is the whole's too.
+    if kind == "part":
+        assert types.pop("storage") == StorageSettings | None and types.pop("broken") == Literal["error", "skip"] | None
+        del types["of"], of_block["of"]
+    for name, each in of_block.items():
+        wanted = MAPPINGS.get(name, plain(each.annotation, each.metadata))
+        if isinstance(wanted, type) and issubclass(wanted, Storage):
+            wanted = StorageSettings
+        assert types.pop(name) == (wanted if name in given else wanted | None), name
+    assert not types
+    assert given == set.intersection(*map(set, all_told(kind))), "the others are left out of one block or the other"
+    assert {name for told in all_told(kind) for name in told} | {"download"} >= {
+        each.name for each in dataclasses.fields(made)
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_stage_knows_what_the_config_left_out(kind):
+    for told_values in all_told(kind):
+        text = canonical_json(told_values)
+        assert canonical_json(told(json_of(SETTINGS)(text))) == text
+
+
+def test_storage_has_the_blocks_keys():
+    for block in (Storage, RawStorage):
+        fields = {name: plain(each.annotation, each.metadata) for name, each in block.model_fields.items()}
+        assert get_type_hints(StorageSettings) == fields
+
+
+def test_a_key_that_is_left_out_is_said_where_it_is_needed():
+    made = as_settings({key: value for key, value in all_told("image_folder")[0].items() if key != "fraction"})
+    with pytest.raises(UserError, match="the settings of the data set lack `fraction`, which this split needs; add it"):
+        split_rows(np.zeros(3), made, "train")
+    assert len(split_rows(np.zeros(3), made, "evaluation")) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "cue"}, "`kind` is 'cue': it must be one of "),
+        ({"components": "two"}, "`components` is 'two': input should be a valid integer"),
+        ({"title": "Cues"}, "`title` is not a key"),
+    ],
+)
+def test_what_is_wrong_with_a_data_sets_settings_is_said(change, message):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^{message}"):
+        json_of(SETTINGS)(canonical_json(all_told("cues")[0] | change))
+
+
+def test_a_null_is_no_default():
+    with pytest.raises(argparse.ArgumentTypeError, match="^`components` is missing$"):
+        json_of(SETTINGS)(canonical_json({k: v for k, v in all_told("cues")[0].items() if k != "components"}))

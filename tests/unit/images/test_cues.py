@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+from tests.support.images import read_split
 from workflow_scripts.timecat.images.datasets import cues
 from workflow_scripts.timecat.images.datasets.digits import evaluation_rows
-from workflow_scripts.timecat.images.datasets.registry import read_split
 
 
 def split(label="class", name="train", seed=1, agreement=0.9, rows=4000):
     settings = {"kind": "cues", "seed": seed, "rows": {name: rows}, "agreement": agreement, "label": label}
+    settings["components"] = None
     return read_split(settings, name)
 
 

@@ -14,6 +14,7 @@ from tests.support.images import (
     draw_folder,
     draw_image_folder,
     draw_inaturalist,
+    read_split,
     settings_of,
     write_data_set,
 )
@@ -21,13 +22,11 @@ from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import read_image_file
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import SplitKey
 
 SPLITS = ("train", "evaluation")
-WHOLE = {"longest_side": None, "shortest_side": None}
 
 
 def index_of(beton: Path) -> dict[str, list]:
@@ -41,7 +40,7 @@ def written(folder: Path, split: str, probed: Path | None = None, workers: int =
 
 
 def same_pixels(beton, row: int, file: Path, tolerance: float = 0.0) -> bool:
-    difference = read_image(beton, row).astype(int) - read_image_file(file, WHOLE).astype(int)
+    difference = read_image(beton, row).astype(int) - read_image_file(file).astype(int)
     return np.abs(difference).mean() <= tolerance
 
 

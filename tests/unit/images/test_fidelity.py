@@ -9,10 +9,9 @@ import sklearn.datasets
 import torch
 
 from tests.support import settings as made
-from tests.support.images import draw_folder, drawn, real_images, save, settings_of, write_data_set
+from tests.support.images import draw_folder, drawn, read_split, real_images, save, settings_of, write_data_set
 from tests.support.torchvision_pipeline import as_input, center_view, opened, random_view, random_view_horizontal_first
 from workflow_scripts.timecat.images import views
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.format import describe
 from workflow_scripts.timecat.images.ffcv.reader import batches
 

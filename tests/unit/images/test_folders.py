@@ -1,22 +1,28 @@
 """Folders of image files: which rows they give, in which order, with which labels, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.images import read_split
 from workflow_scripts.timecat.config.data_sets import ImageFolder
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets import folders
 from workflow_scripts.timecat.images.datasets.file_splits import subset_rows
 from workflow_scripts.timecat.images.datasets.image_files import read_image_file, reduced_sides
-from workflow_scripts.timecat.images.datasets.registry import read_split
-
-WHOLE = {"longest_side": None, "shortest_side": None}
+from workflow_scripts.timecat.images.datasets.registry import as_settings
 
 
-def settings(root, **changes) -> dict:
-    """The block of the config, as the stage gets it."""
-    return ImageFolder(kind="image_folder", root=str(root), **changes).model_dump()
+def settings(root, split="train", **changes) -> dict:
+    """What the stage is told."""
+    return ImageFolder(kind="image_folder", root=str(root), **changes).of_split(split)
+
+
+def without_classes(told: dict) -> dict:
+    """The settings of a kind that has no key ``classes``."""
+    return {key: value for key, value in told.items() if key != "classes"}
 
 
 @pytest.fixture
@@ -38,7 +44,11 @@ def test_rows_go_class_by_class_in_the_order_of_names(folder):
     assert split.sources[:2] == ["train/ant/00.png", "train/ant/01.png"]
     image, label = split[7]
     assert label == 1 and image.shape == (9, 9, 3) and image[0, 0].tolist() == [1, 3, 10]
-    assert read_split(settings(folder), "evaluation").sources == ["val/ant/00.png", "val/bee/00.png", "val/newt/00.png"]
+    assert read_split(settings(folder, "evaluation"), "evaluation").sources == [
+        "val/ant/00.png",
+        "val/bee/00.png",
+        "val/newt/00.png",
+    ]
 
 
 def test_files_that_are_no_images_and_hidden_folders_are_passed_over(folder):
@@ -54,7 +64,7 @@ def test_files_that_are_no_images_and_hidden_folders_are_passed_over(folder):
 def test_classes_by_name_and_by_number(folder):
     chosen = read_split(settings(folder, classes=["newt", "bee"]), "train")
     assert chosen.class_names == ["bee", "newt"] and set(chosen.labels.tolist()) == {0, 1} and len(chosen) == 14
-    assert len(read_split(settings(folder, classes=["newt", "bee"]), "evaluation")) == 2
+    assert len(read_split(settings(folder, "evaluation", classes=["newt", "bee"]), "evaluation")) == 2
     drawn = {tuple(read_split(settings(folder, classes=2, subset_seed=seed), "train").class_names) for seed in range(9)}
     assert len(drawn) > 1 and all(len(names) == 2 and list(names) == sorted(names) for names in drawn)
 
@@ -62,19 +72,19 @@ def test_classes_by_name_and_by_number(folder):
 @pytest.mark.parametrize("balanced", [True, False])
 def test_a_fraction_is_drawn_by_its_seed(balanced):
     labels = np.repeat(np.arange(5), [100, 100, 100, 50, 3])
-    values = {"fraction": 0.1, "balanced": balanced, "subset_seed": 0}
+    values = as_settings(settings("any", fraction=0.1, balanced=balanced))
     rows = subset_rows(labels, values)
     assert rows.tolist() == sorted(set(rows.tolist()))
     if balanced:
         assert np.bincount(labels[rows]).tolist() == [10, 10, 10, 5, 1]
     else:
         assert len(rows) == 35
-    assert not np.array_equal(rows, subset_rows(labels, values | {"subset_seed": 1})[: len(rows)])
+    assert not np.array_equal(rows, subset_rows(labels, replace(values, subset_seed=1))[: len(rows)])
 
 
 def test_a_fraction_is_of_training_rows_only(folder):
     assert len(read_split(settings(folder, fraction=0.5), "train")) == 2 + 3 + 5
-    assert len(read_split(settings(folder, fraction=0.5), "evaluation")) == 3
+    assert len(read_split(settings(folder, "evaluation", fraction=0.5), "evaluation")) == 3
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "CMYK", "P", "1", "I;16"])
@@ -82,7 +92,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     suffix = "tif" if mode in ("CMYK", "I;16") else "png"
     path = tmp_path / f"image.{suffix}"
     Image.new(mode, (6, 4)).save(path)
-    image = read_image_file(path, WHOLE)
+    image = read_image_file(path)
     assert image.shape == (4, 6, 3) and image.dtype == np.uint8
     wanted = np.asarray(Image.open(path).convert("RGB"))
     assert np.array_equal(image, wanted)
@@ -106,7 +116,7 @@ def test_sides_are_reduced_and_never_enlarged(longest, shortest, wanted):
     ("break_it", "changes", "words"),
     [
         (lambda root: None, {"root": "nowhere"}, ("nowhere/train", "`root`")),
-        (lambda root: None, {"classes": 4}, ("3 classes", "`classes` asks for 4", "lower it")),
+        (lambda root: None, {"classes": 4, "subset_seed": 0}, ("3 classes", "`classes` asks for 4", "lower it")),
         (lambda root: None, {"classes": ["ant", "elk"]}, ("'elk'", "`classes`", "correct it")),
         (lambda root: (root / "train/void").mkdir(), {}, ("void has no images",)),
         (lambda root: (root / "val/elk").mkdir(), {}, ("elk is not a class",)),
@@ -116,15 +126,16 @@ def test_sides_are_reduced_and_never_enlarged(longest, shortest, wanted):
 def test_what_is_wrong_is_said_in_one_sentence(folder, break_it, changes, words):
     break_it(folder)
     with pytest.raises(UserError) as caught:
-        read_split(settings(folder) | changes, "evaluation")
-        read_split(settings(folder) | changes, "train")
+        for split in ("evaluation", "train"):
+            told = settings(folder, split) | changes
+            read_split(without_classes(told) if "kind" in changes else told, split)
     assert all(word in str(caught.value) for word in words), caught.value
     assert "\n" not in str(caught.value)
 
 
 def test_an_imagenet_whose_val_lacks_a_class_is_refused(folder, monkeypatch):
     monkeypatch.setattr(folders, "IMAGENET_CLASSES", 3)
-    whole = settings(folder) | {"kind": "imagenet"}
+    whole = without_classes(settings(folder, "evaluation")) | {"kind": "imagenet"}
     assert len(read_split(whole, "evaluation")) == 3
     (folder / "val/bee/00.png").unlink()
     with pytest.raises(UserError, match="val/bee has no images"):

@@ -1,6 +1,7 @@
 """JPEG files are stored as they are where that is right, and broken images are refused or left out, never read as black."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from tests.support.images import drawn, save
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import BrokenImage, ImageFiles, Jpeg, read_image_file
+from workflow_scripts.timecat.images.datasets.settings import StorageSettings
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.ffcv import writer
 from workflow_scripts.timecat.images.ffcv.format import JPEG, describe, read_image
@@ -16,7 +18,7 @@ from workflow_scripts.timecat.images.ffcv.writer import content_digest, write_be
 
 from ffcv.reader import Reader  # isort: skip
 
-STORAGE = {"write_mode": "jpg", "longest_side": 500, "shortest_side": None, "quality": 95}
+STORAGE = StorageSettings(write_mode="jpg", longest_side=500, shortest_side=None, quality=95)
 ENCODING = {"write_mode": "jpg", "max_resolution": None, "jpeg_quality": 95}
 
 
@@ -104,7 +106,7 @@ def test_a_reader_of_ffcvs_own_opens_what_was_kept(tmp_path):
     ],
 )
 def test_other_files_are_decoded_and_encoded_anew(tmp_path, name, options, storage):
-    path, storage = save(tmp_path / "in" / name, smooth(), **options), STORAGE | storage
+    path, storage = save(tmp_path / "in" / name, smooth(), **options), replace(STORAGE, **storage)
     write_beton(tmp_path / "a.beton", split_of(path.parent, storage), ENCODING)
     wanted = read_image_file(path, storage)
     found = read_image(describe(tmp_path / "a.beton"), 0)
@@ -116,7 +118,9 @@ def test_other_files_are_decoded_and_encoded_anew(tmp_path, name, options, stora
 def test_raw_keeps_pixels_and_no_jpeg(tmp_path):
     path = save(tmp_path / "in/a.jpg", smooth())
     write_beton(
-        tmp_path / "a.beton", split_of(path.parent, STORAGE | {"write_mode": "raw"}), ENCODING | {"write_mode": "raw"}
+        tmp_path / "a.beton",
+        split_of(path.parent, replace(STORAGE, write_mode="raw")),
+        ENCODING | {"write_mode": "raw"},
     )
     assert np.array_equal(read_image(describe(tmp_path / "a.beton"), 0), read_image_file(path, STORAGE))
 
@@ -153,7 +157,7 @@ def test_a_broken_image_is_an_error_that_names_it_and_the_remedy(tmp_path, kind,
     for good in ("a.jpg", "c.png"):
         save(tmp_path / "in" / good, smooth())
     break_it(save(tmp_path / "in" / name, smooth()))
-    split = split_of(tmp_path / "in", STORAGE | {"write_mode": write_mode})
+    split = split_of(tmp_path / "in", replace(STORAGE, write_mode=write_mode))
     with pytest.raises(UserError) as caught:
         write_beton(tmp_path / "a.beton", split, ENCODING | {"write_mode": write_mode}, 2)
     message = str(caught.value)

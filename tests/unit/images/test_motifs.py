@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from tests.support.images import read_split
 from workflow_scripts.timecat.images.datasets import motifs
-from workflow_scripts.timecat.images.datasets.registry import read_split
 
 LENGTH = 100
 

@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from tests.support.images import draw_camelyon, draw_inaturalist, settings_of, write_data_set
+from tests.support.images import draw_camelyon, draw_inaturalist, read_split, settings_of, write_data_set
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
@@ -87,8 +87,6 @@ def test_a_part_has_the_wholes_rows_and_labels_of_its_own(folder, split):
 
 
 def test_of_each_group_as_many_rows_as_the_rarest_has():
-    from workflow_scripts.timecat.images.datasets.registry import read_split
-
     whole, part = (read_split(settings(name, "train"), "train") for name in ("cues", "even"))
     assert set(np.bincount(part.labels)) == {np.bincount(whole.labels).min()}
     again, other = (
@@ -120,8 +118,6 @@ def test_a_parts_classes_are_those_of_its_training_rows():
 
 def test_a_part_by_domain(tmp_path):
     """Hospitals of Camelyon17: those that train have evaluation rows of their own where the whole's are of `id_val`."""
-    from workflow_scripts.timecat.images.datasets.registry import read_split
-
     rows = [{"center": hospital, "split": split} for hospital in (0, 3, 4) for split in (0, 0, 1, 1)]
     root = draw_camelyon(tmp_path / "camelyon", [*rows, {"center": 2, "split": 0}])
     block = {"kind": "part", "where": {"center": [3]}, "balanced_by": []}
@@ -135,8 +131,6 @@ def test_a_part_by_domain(tmp_path):
 
 def test_a_part_by_superclass(tmp_path):
     """The folder that a class's folder lies in, where classes are named by paths."""
-    from workflow_scripts.timecat.images.datasets.registry import read_split
-
     root = draw_inaturalist(tmp_path / "inat", ["Plantae/9", "Aves/10", "Aves/9"], ["Aves/9", "Plantae/9", "Aves/10"])
     block = {"kind": "part", "where": {"superclass": ["Aves"]}, "balanced_by": []}
     block["of"] = settings_of("train", kind="inaturalist18", root=str(root))
@@ -163,8 +157,6 @@ def test_a_part_by_superclass(tmp_path):
     ],
 )
 def test_mistakes_of_parts_are_said(name, split, changes, message):
-    from workflow_scripts.timecat.images.datasets.registry import read_split
-
     with pytest.raises(UserError, match=message.replace("`", ".")):
         read_split(settings(name, split) | changes, split, ["class01", "class03"])
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 import yaml
 
+from tests.support.images import read_split
 from tests.support.settings import backbone
 from workflow_scripts.timecat.backbones.build import build_backbone
 from workflow_scripts.timecat.backbones.sequence_residual import one_hot, within
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images import views
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.datasets.sequence_images import SequenceImages
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.ffcv.writer import write_beton

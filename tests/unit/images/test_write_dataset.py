@@ -7,14 +7,21 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from tests.support.images import write_data_set
+from tests.support.images import read_split, write_data_set
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.images import writing
-from workflow_scripts.timecat.images.datasets.registry import read_split
+from workflow_scripts.timecat.images.datasets import registry
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.images.ffcv.format import describe, read_image
 
-SETTINGS = {"kind": "cues", "seed": 1, "rows": {"train": 230, "evaluation": 50}, "agreement": 0.9, "label": "class"}
+SETTINGS = {
+    "kind": "cues",
+    "seed": 1,
+    "rows": {"train": 230, "evaluation": 50},
+    "agreement": 0.9,
+    "components": None,
+    "label": "class",
+}
 
 
 def small_split(**changes) -> Split:
@@ -121,7 +128,7 @@ def spoil(monkeypatch, **changes) -> None:
     """Make the stage read splits in which ``changes`` (a function of the split each) are made."""
 
     def read(settings, name, probed_classes):
-        split = read_split(settings, name, probed_classes)
+        split = registry.read_split(settings, name, probed_classes)
         return dataclasses.replace(split, **{key: change(split) for key, change in changes.items()})
 
     monkeypatch.setattr(writing, "read_split", read)

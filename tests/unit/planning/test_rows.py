@@ -7,12 +7,12 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.support.images import read_split
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.config.data_sets import CAMELYON17
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout import heldout_rows
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
 from workflow_scripts.timecat.planning.rows import RowsOf
@@ -137,7 +137,7 @@ def test_what_is_not_there_can_be_stated(tmp_path):
 def test_a_beton_is_as_large_as_said(tmp_path, storage):
     photographs(tmp_path)
     block = study(it={"kind": "image_folder", "root": str(tmp_path), "storage": storage}).config.data_sets["it"]
-    split = read_split(block.model_dump(), "train")
+    split = read_split(block.of_split("train"), "train")
     mean, pixels = image_bytes(block, split.images)
     assert pixels == 60 * 40
     settings = {"write_mode": block.storage.write_mode, "max_resolution": None, "jpeg_quality": 95}

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tests.support import settings as made
+from tests.support.images import read_split
 from workflow_scripts.timecat.artifacts.digests import plain
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.pretraining import batches, job, training
 from workflow_scripts.timecat.runtime import torch_settings
@@ -36,7 +36,14 @@ ROWS = 150  # four whole batches per epoch, and a rest that is left out
 
 @pytest.fixture(scope="module")
 def beton(tmp_path_factory):
-    settings = {"kind": "cues", "seed": 1, "rows": {"train": ROWS}, "agreement": 0.9, "label": "class"}
+    settings = {
+        "kind": "cues",
+        "seed": 1,
+        "rows": {"train": ROWS},
+        "agreement": 0.9,
+        "components": None,
+        "label": "class",
+    }
     path = tmp_path_factory.mktemp("data") / "train.beton"
     write_beton(path, read_split(settings, "train"), {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90})
     torch_settings.configure(1)

@@ -11,13 +11,13 @@ import torch
 
 from tests.references.original_procedure import Images, _whole_batches, original_procedure
 from tests.support import settings as made
+from tests.support.images import read_split
 from workflow_scripts import extract_features
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.backbones.build import Classifier, build_backbone
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.holdout import heldout_rows
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.format import describe
 from workflow_scripts.timecat.images.ffcv.reader import batches
 from workflow_scripts.timecat.images.ffcv.writer import write_beton

@@ -1,8 +1,10 @@
 """A wrong value of a JSON option is a sentence that names the option and the key."""
 
 import argparse
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import Field
 
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.settings import settings
@@ -14,6 +16,18 @@ class Made:
     rates: tuple[float, ...]
 
 
+@settings
+class One:
+    kind: Literal["one"]
+
+
+@settings
+class Two:
+    kind: Literal["two", "deux"]
+    of: One
+
+
+EITHER = Annotated[One | Two, Field(discriminator="kind")]
 GOOD = '{"seed": 3, "rates": [1, 0.5]}'
 
 
@@ -45,6 +59,10 @@ def test_json_becomes_typed_settings():
             "--made: `a` is 'b': input should be a valid integer, or input should be",
         ),
         (tuple[int, int], "[1]", "argument --made: `1` is missing"),
+        (EITHER, "{}", "argument --made: `kind` is missing"),
+        (EITHER, '{"kind": "three"}', "argument --made: `kind` is 'three': it must be one of 'one', 'two', 'deux'"),
+        (EITHER, '{"kind": "deux", "of": {}}', "argument --made: `of.kind` is missing"),
+        (list[EITHER], '[{"kind": "3"}]', "argument --made: `0.kind` is '3': it must be one of 'one', 'two'"),
     ],
 )
 def test_what_is_wrong_is_named(kind, text, message, capsys):

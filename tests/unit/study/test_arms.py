@@ -482,11 +482,11 @@ def test_a_plan_is_of_each_backbone_with_its_own_recipe():
     assert PlannedStudy(study(), RowsOf(study())).recipe("plain").label_smoothing == 0.0
 
 
-def test_all_arms_are_all_tables_that_the_study_has():
+def test_all_arms_are_all_tables_that_the_study_has_a_block_for():
     def tables(made: Study) -> list[str]:
-        return [path.removeprefix("results/").removesuffix(".csv") for path in made.inputs.all_tables()]
+        return [path.removeprefix("results/").removesuffix(".csv") for path in made.inputs.tables_with_a_block()]
 
-    assert tables(study()) == ["table2", "table1", "controls", "grid", "calibration", "counterexample"]
-    assert tables(study(table1=None, grid=None)) == ["table2", "controls", "calibration", "counterexample"]
+    assert tables(study()) == ["table2", "table1", "controls", "grid"]
+    assert tables(study(table1=None, grid=None)) == ["table2", "controls"]
     gap = {"source": "digits", "arms": [{"name": "alone", "members": 1, "transfer": "direct"}]}
     assert "gap" in tables(study(gap=gap))

@@ -157,10 +157,12 @@ def test_the_stage(command_line, tmp_path, monkeypatch):
 
 def test_mixtures_of_cues():
     """In a component its own family always shows the class, and another one as often as `agreement` and chance say."""
-    from workflow_scripts.timecat.images.datasets.cues import CLASSES, cues_split
+    from dataclasses import replace
 
-    settings = {"seed": 1, "rows": {"train": 3000}, "agreement": 0.5, "label": "class"}
-    mixture = cues_split(settings | {"components": 3}, "train")
+    from workflow_scripts.timecat.images.datasets.cues import CLASSES, CuesSettings, cues_split
+
+    settings = CuesSettings(kind="cues", seed=1, rows={"train": 3000}, agreement=0.5, components=None, label="class")
+    mixture = cues_split(replace(settings, components=3), "train")
     component = mixture.groups["component"]
     assert np.all(np.bincount(component) > 900) and len(np.bincount(component)) == 3
     for family in range(4):

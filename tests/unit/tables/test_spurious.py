@@ -9,11 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.images import drawn, save, settings_of
+from tests.support.images import drawn, read_split, save, settings_of
 from tests.support.tables import arms_of, data_sets_of, style_of
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.probing.groups import groups_of
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import TableKey
@@ -215,4 +214,4 @@ def test_what_a_study_tells_the_stages():
     assert made.inputs.feature_folders(made.arms.cell("again", "even"))[1] == (
         "results/features/biased/small/seed2/step4/even"
     )
-    assert "results/spurious.csv" in made.inputs.all_tables()
+    assert "results/spurious.csv" in made.inputs.tables_with_a_block()

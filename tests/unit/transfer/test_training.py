@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from tests.references.reader import batches_reference
 from tests.support import settings as made
+from tests.support.images import read_split
 from workflow_scripts import transfer as stage
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.artifacts.digests import canonical_json
@@ -32,7 +33,6 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.extraction import Extractor
 from workflow_scripts.timecat.features.extraction_settings import Extraction
 from workflow_scripts.timecat.holdout_settings import Heldout
-from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.images.views import normalise, view_key
 from workflow_scripts.timecat.pretraining import training
@@ -83,7 +83,7 @@ def folder(tmp_path_factory) -> Path:
     """A data set of both splits with indices, and the weights of two members; sidecars beside them."""
     folder = tmp_path_factory.mktemp("data")
     torch_settings.configure(1)
-    settings = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "label": "class"}
+    settings = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "components": None, "label": "class"}
     for name in ROWS:
         split = read_split(settings, name)
         storage = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}

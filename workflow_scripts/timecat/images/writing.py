@@ -1,16 +1,19 @@
 """Write one split of one data set with what goes beside it: what the stage `write_dataset` runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.files import PathLike, atomic_path, write_bytes
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
+from workflow_scripts.timecat.images.datasets.parts import PartSettings
 from workflow_scripts.timecat.images.datasets.registry import read_split
+from workflow_scripts.timecat.images.datasets.settings import DataSetSettings, StorageSettings
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.runtime import command
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
+from workflow_scripts.timecat.settings import told
 
 RAW = {"write_mode": "raw", "quality": 100}  # how made images are stored, which the config does not say
 WHERE = ("root",)  # where the images are; what they are is in the content: a folder that moved is the same
@@ -22,7 +25,7 @@ class Options:
 
     name: str
     split: str
-    settings: dict[str, Any]
+    settings: DataSetSettings
     download: str
     probed_sidecar: list[str]
     probed_index: list[str]
@@ -53,7 +56,8 @@ def write_split(options: Options) -> None:
         inputs = {"probed_classes": digest(probed_classes)}
     split = read_split(with_download(settings, options.download == "true"), options.split, probed_classes)
     command.log(f"{name}: {len(split)} images listed")
-    storage = settings.get("storage", RAW)
+    stored: StorageSettings | None = getattr(settings, "storage", None)  # made images have none
+    storage = RAW if stored is None else told(stored)
     progress = Progress(len(split), name, "images")
     written = write_beton(
         options.beton,
@@ -62,7 +66,7 @@ def write_split(options: Options) -> None:
         {"write_mode": storage["write_mode"], "max_resolution": None, "jpeg_quality": storage["quality"]},
         options.workers,
         lambda done, total: progress.advance(done - progress.done),
-        skip_broken=settings.get("broken") == "skip",
+        skip_broken=getattr(settings, "broken", None) == "skip",
     )
     progress.close()
     write_skipped(options.skipped, split, written.broken)
@@ -73,21 +77,24 @@ def write_split(options: Options) -> None:
     write_sidecar(
         options.beton,
         content=digest([written.content, index_digest]),
-        params=without_places(settings) | {"storage": storage, "split": options.split},
+        params=without_places(told(settings)) | {"storage": storage, "split": options.split},
         inputs=inputs,
         facts={"data_set": options.name, "rows": len(split), "classes": len(split.class_names)},
     )
     command.log(f"{name}: {len(split)} images of {len(split.class_names)} classes")
 
 
-def with_download(settings: dict[str, Any], allowed: bool) -> dict[str, Any]:
-    """Settings of a data set, and of the whole that it may be a part of, that say whether an archive may be fetched."""
-    told = settings | {"download": allowed}
-    return told | {"of": with_download(settings["of"], allowed)} if "of" in settings else told
+def with_download(settings: DataSetSettings, allowed: bool) -> DataSetSettings:
+    """Settings of a data set, or of the whole in those of a part, that say whether an archive may be fetched."""
+    if isinstance(settings, PartSettings):
+        return replace(settings, of=with_download(settings.of, allowed))
+    has_archive = any(field.name == "download" for field in fields(settings))
+    changes: dict[str, Any] = {"download": allowed} if has_archive else {}
+    return replace(settings, **changes)
 
 
 def without_places(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings less WHERE, and likewise those of the whole."""
+    """What the stage was told less WHERE, and likewise of the whole."""
     kept = {key: value for key, value in settings.items() if key not in WHERE}
     return kept | {"of": without_places(kept["of"])} if "of" in kept else kept
 

@@ -72,7 +72,9 @@ class Dag:
 
 
 def read_dag(config: str | Path, targets: Sequence[str], results: str = Paths().root) -> Dag:
-    """Return the jobs that make ``targets`` (files) where nothing is made yet, for the study in the file ``config``.
+    """Return the jobs that make ``targets`` where nothing is made yet, for the study in the file ``config``.
+
+    targets: files, or rules without output; the job of such a rule comes after all that it needs.
 
     results: the folder that the study's results are in. Neither data nor results are read or written. Relative paths of the
     config start from the current folder. While this runs, the process has another current folder, so call it from one
@@ -166,7 +168,7 @@ def _check_private(workflow: Any) -> None:
 
 def _jobs(workflow: Any, targets: Sequence[str], path_of: Callable[[str], str]) -> list[DagJob]:
     """Snakemake's jobs as ours, from the targets on, depth first. path_of: an input's path, for whoever reads the graph."""
-    maker = {str(path): job for job in workflow.dag.jobs for path in job.output}
+    maker = {str(path): job for job in workflow.dag.jobs for path in job.output or [job.rule.name]}
     made: dict[Any, DagJob] = {}
 
     def visit(job: Any) -> DagJob:

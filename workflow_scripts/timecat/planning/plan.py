@@ -17,6 +17,7 @@ from workflow_scripts.timecat.study.study import Study
 
 TABLE2 = "table2"
 ALL = "all"  # every table that has no sequences
+EVERY_TABLE = "all_arms"  # the rule that makes every table
 
 
 def after_pretraining(jobs: list[Job]) -> list[Job]:
@@ -71,9 +72,8 @@ def make_plan(
     study's results and data are looked for. tables: names, or ALL. UserError for what is wrong with any of it.
     """
     study = read_study(config)
-    names = _named_tables(study, tables)
     planned = PlannedStudy(study, RowsOf(study, given, root))
-    graph = read_dag(config, targets_of(study, names), study.paths.root)
+    graph, names = _graph_of(study, config, tables)
     names = _countable(study, graph, names, leave_out=list(tables) == [ALL])
     targets = targets_of(study, names)
     jobs = planned_jobs(graph.needed_for(targets), planned)
@@ -124,15 +124,18 @@ def targets_of(study: Study, tables: Sequence[str]) -> list[str]:
     return [study.paths.table.at(table=name).csv for name in tables]
 
 
-def _named_tables(study: Study, tables: Sequence[str]) -> tuple[str, ...]:
-    """Return the tables with ALL spelled out. UserError for one that the study does not have."""
-    known = study.tables.names
+def _graph_of(study: Study, config: str | Path, tables: Sequence[str]) -> tuple[Dag, tuple[str, ...]]:
+    """Return a graph that has the tables, and their names, with ALL spelled out. UserError for one that is not the study's."""
+    if set(tables) <= set(study.tables.names):  # the graph of these alone is smaller
+        return read_dag(config, targets_of(study, tables), study.paths.root), tuple(tables)
+    graph = read_dag(config, [EVERY_TABLE], study.paths.root)
+    known = tuple(Path(path).stem for path in graph.jobs[-1].inputs)
     if list(tables) == [ALL]:
-        return tuple(known)
+        return graph, known
     for name in tables:
         if name not in known:
             raise UserError(f"--table: {name!r} is not one of the study's tables ({', '.join(known)}); correct it")
-    return tuple(tables)
+    return graph, tuple(tables)
 
 
 def _countable(study: Study, graph: Dag, tables: tuple[str, ...], leave_out: bool) -> tuple[str, ...]:

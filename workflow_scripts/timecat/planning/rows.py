@@ -125,19 +125,20 @@ class RowsOf:
 
     def _counted(self, name: str, block: AnyDataSet) -> Rows:
         """The rows of image files, as the reader of their kind lists them; no image is read."""
+        from workflow_scripts.timecat.images.datasets.evaluation_folders import EvaluationFolderSettings
         from workflow_scripts.timecat.images.datasets.folders import class_folders, listed_images
         from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
-        from workflow_scripts.timecat.images.datasets.registry import read_split
+        from workflow_scripts.timecat.images.datasets.registry import as_settings, read_split
 
-        settings = block.model_dump()
-        settings["root"] = str(self.root / settings["root"])
+        block = block.in_folder(str(self.root))
+        settings = {split: as_settings(block.of_split(split)) for split in ("train", "evaluation")}
         try:
-            if isinstance(block, EvaluationFolder):
-                folder = Path(settings["root"])
+            if isinstance(only := settings["evaluation"], EvaluationFolderSettings):
+                folder = Path(only.root)
                 paths, _ = listed_images(folder, class_folders(folder), may_lack=True)
-                images = ImageFiles(".", paths, settings["storage"])
-                return Rows(0, len(paths), 0, self[block.probe_of].classes, "counted", {"evaluation": images})
-            splits = {split: read_split(settings, split) for split in ("train", "evaluation")}
+                images = ImageFiles(".", paths, only.storage)
+                return Rows(0, len(paths), 0, self[only.probe_of].classes, "counted", {"evaluation": images})
+            splits = {split: read_split(told, split) for split, told in settings.items()}
         except UserError as error:
             only_evaluated = isinstance(block, EvaluationFolder)
             example = f"{name}=10000" if only_evaluated else f"{name}=50000,10000,100"

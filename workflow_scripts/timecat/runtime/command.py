@@ -1,15 +1,13 @@
-"""What every stage's command line shares: JSON-valued options, one clear sentence for a user's mistake, log lines."""
+"""What every stage's command line shares: its parser, one clear sentence for a user's mistake, log lines."""
 
 import argparse
 import errno
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from workflow_scripts.timecat.artifacts import project
 from workflow_scripts.timecat.errors import UserError
@@ -19,16 +17,8 @@ MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # disk full,
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """An argument parser for a stage; add JSON-valued options with ``type=json_value``."""
+    """An argument parser for a stage; add JSON-valued options with ``type=json_of(TYPE)`` (json_arguments)."""
     return argparse.ArgumentParser(description=description, allow_abbrev=False)
-
-
-def json_value(text: str) -> Any:
-    """argparse type: any JSON value."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
 
 
 def log(message: str) -> None:

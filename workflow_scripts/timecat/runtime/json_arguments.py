@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-# What pydantic calls a key that is not there, and one that is none.
+# What pydantic calls a key that is not there, one that is none, and a union's key that names none of its types.
 MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+UNKNOWN_KIND = ("union_tag_not_found", "union_tag_invalid")
 
 
 def json_of(kind: "TypeForm[Value]") -> Callable[[str], Value]:
@@ -60,6 +61,11 @@ def _sentence(detail: Any, value: Any) -> tuple[str, str]:
         return f"`{_dotted([*place, detail['loc'][-1]])}` is", "missing"
     if detail["type"] in UNKNOWN:
         return f"`{_dotted(place)}` is", "not a key"
+    if detail["type"] in UNKNOWN_KIND:  # of a union whose types a key tells apart
+        key = _dotted([*place, detail["ctx"]["discriminator"].strip("'")])
+        if "tag" not in detail["ctx"]:
+            return f"`{key}` is", "missing"
+        return f"`{key}` is {detail['ctx']['tag']!r}:", f"it must be one of {detail['ctx']['expected_tags']}"
     shown = f"{detail['input']!r}:"
     return f"`{_dotted(place)}` is {shown}" if place else shown, f"{detail['msg'][0].lower()}{detail['msg'][1:]}"
 

@@ -195,6 +195,6 @@ class Inputs:
         """Return the diagnostics of every cell of Tables.diagnosed_cells."""
         return [self._paths.diagnosis.at(cell).path for cell in self._tables.diagnosed_cells()]
 
-    def all_tables(self, wildcards: object = None) -> list[str]:
-        """Return every table that the study has (Tables.names), which its diagnostics are not among."""
+    def tables_with_a_block(self, wildcards: object = None) -> list[str]:
+        """Return every table that the study has a block for (Tables.names)."""
         return [self._paths.table.at(table=name).csv for name in self._tables.names]

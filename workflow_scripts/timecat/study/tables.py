@@ -20,11 +20,11 @@ class Tables:
 
     @property
     def names(self) -> list[str]:
-        """All that the study has a block for; calibration and the counterexample have defaults for all they need.
+        """All that the study has a block for. The rules of others, which need none, add them to all_arms (FURTHER_TABLES).
 
         Diagnostics are none of them: they take arms apart, and a study without an arm of several members has none."""
         grid = ["grid"] if self._config.grid is not None else []
-        return [TABLE2, *self._config.tables, *grid, "calibration", "counterexample"]
+        return [TABLE2, *self._config.tables, *grid]
 
     def rows(self, table: str) -> list[Arm]:
         """Return the arms of a table, in order. UserError where the study has no such table."""

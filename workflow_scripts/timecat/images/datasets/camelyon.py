@@ -8,13 +8,15 @@ wilds.datasets.camelyon17_dataset.
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
+from workflow_scripts.timecat.images.datasets.settings import SubsetSettings, needed
 from workflow_scripts.timecat.images.datasets.split import Split
+from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
 CLASS_NAMES = ["normal", "tumor"]
 GROUPS = ("center", "slide", "node")
@@ -23,11 +25,19 @@ EVALUATION_CENTERS = {"val": 1, "test": 2}  # hospitals that no training row com
 TRAINING, VALIDATION = 0, 1  # values of the column split
 
 
-def camelyon_split(settings: dict[str, Any], split: str) -> Split:
-    """One split, rows in the order of ``metadata.csv``; settings: the config's block of the data set."""
-    path = Path(settings["root"]) / "metadata.csv"
+@settings
+class CamelyonSettings(SubsetSettings):
+    """The settings of Camelyon17."""
+
+    kind: Literal["camelyon17"]
+    evaluation_split: Literal["id_val", "val", "test"] | None = LEFT_OUT
+
+
+def camelyon_split(settings: CamelyonSettings, split: str) -> Split:
+    """One split, rows in the order of ``metadata.csv``."""
+    path = Path(settings.root) / "metadata.csv"
     patients, columns = read_metadata(path)
-    wanted = "train" if split == "train" else settings["evaluation_split"]
+    wanted = "train" if split == "train" else needed(settings.evaluation_split, "evaluation_split")
     rows = np.flatnonzero(rows_of_split(columns, wanted))
     if not len(rows):
         raise UserError(f"{path} has no row of the split {wanted}; download the data set again")

@@ -10,12 +10,16 @@ With ``components`` the data set is a mixture of them. In each, another family a
 with probability ``agreement``: whoever has all the features reads every component, whoever has one reads its own.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Literal
 
 import numpy as np
 
+from workflow_scripts.timecat.images.datasets.settings import DataSetSettings
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.settings import settings
 
 FAMILIES = 4
 CLASSES = 16
@@ -26,6 +30,18 @@ MARGIN = 2  # a glyph stays this far from the border of its quadrant: wholly ins
 STROKES = 3
 CONTRAST = (0.6, 1.0)
 NOISE = 0.15  # standard deviation, where black is 0 and full contrast 1
+
+
+@settings
+class CuesSettings(DataSetSettings):
+    """The settings of ``cues``. rows: split -> number."""
+
+    kind: Literal["cues"]
+    seed: int
+    rows: Mapping[str, int] = field(hash=False)
+    agreement: float
+    components: int | None
+    label: Literal["class", "cue0", "cue1", "cue2", "cue3"]
 
 
 def glyphs(seed: int) -> np.ndarray:
@@ -52,21 +68,20 @@ def _draw_glyph(random: np.random.Generator) -> np.ndarray:
     return glyph
 
 
-def cues_split(settings: dict[str, Any], split: str) -> Split:
-    """One split of ``cues``. settings: seed, rows (split -> number), agreement, label ("class" or "cue0".."cue3"),
-    components (None or their number).
+def cues_split(settings: CuesSettings, split: str) -> Split:
+    """One split of ``cues``.
 
     The images of cue0 to cue3 are the same for a given seed: only their labels differ.
     """
-    rows, target = settings["rows"][split], settings["label"]
-    random = np.random.default_rng(key("cues", "images", settings["seed"], split, target == "class"))
+    rows, target = settings.rows[split], settings.label
+    random = np.random.default_rng(key("cues", "images", settings.seed, split, target == "class"))
     groups = {}
     classes = random.integers(0, CLASSES, rows)
     shown = random.integers(0, CLASSES, (rows, FAMILIES))
     if target == "class":
-        agrees = random.random((rows, FAMILIES)) < settings["agreement"]
-        if settings.get("components"):
-            component = random.integers(0, settings["components"], rows)
+        agrees = random.random((rows, FAMILIES)) < settings.agreement
+        if settings.components:
+            component = random.integers(0, settings.components, rows)
             agrees[np.arange(rows), component] = True
             groups["component"] = component.astype(np.int64)
         shown = np.where(agrees, classes[:, None], shown)
@@ -74,7 +89,7 @@ def cues_split(settings: dict[str, Any], split: str) -> Split:
     else:
         labels = shown[:, int(target.removeprefix("cue"))]
     return Split(
-        images=render(shown, glyphs(settings["seed"]), random),
+        images=render(shown, glyphs(settings.seed), random),
         labels=labels.astype(np.int64),
         class_names=[f"glyph{number:02d}" if target != "class" else f"class{number:02d}" for number in range(CLASSES)],
         sources=[f"made:{split}:{row}" for row in range(rows)],

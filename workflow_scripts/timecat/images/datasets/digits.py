@@ -3,23 +3,34 @@
 Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository (1998); its test set.
 """
 
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
+from workflow_scripts.timecat.images.datasets.settings import DataSetSettings
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.sampling import rows_of_each_class
+from workflow_scripts.timecat.settings import settings
 
 SIDE = 32  # pixels
 
 
-def digits_split(settings: dict[str, Any], split: str) -> Split:
-    """One split of ``digits``. settings: seed, evaluation_fraction (class-stratified, the same for every use)."""
+@settings
+class DigitsSettings(DataSetSettings):
+    """The settings of ``digits``. evaluation_fraction: class-stratified, the same for every use."""
+
+    kind: Literal["digits"]
+    seed: int
+    evaluation_fraction: float
+
+
+def digits_split(settings: DigitsSettings, split: str) -> Split:
+    """One split of ``digits``."""
     from sklearn.datasets import load_digits
 
     scans = load_digits()
-    evaluation = evaluation_rows(scans.target, settings["seed"], settings["evaluation_fraction"])
+    evaluation = evaluation_rows(scans.target, settings.seed, settings.evaluation_fraction)
     rows = np.flatnonzero(evaluation if split == "evaluation" else ~evaluation)
     return Split(
         images=enlarge(scans.images[rows]),

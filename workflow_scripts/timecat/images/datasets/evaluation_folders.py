@@ -7,7 +7,7 @@ of its classes: the labels that occur are the classes that predictions have to b
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -15,25 +15,37 @@ from workflow_scripts.timecat.artifacts.files import PathLike, read_json
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
 from workflow_scripts.timecat.images.datasets.folders import class_folders, listed_images
+from workflow_scripts.timecat.images.datasets.settings import FileSettings
 from workflow_scripts.timecat.images.datasets.split import Split
+from workflow_scripts.timecat.settings import settings
 
 NAMED = 3  # unknown folders that an error names; the rest it counts
 
 
-def evaluation_folder_split(settings: dict[str, Any], split: str, probed_classes: Sequence[str | None] | None) -> Split:
-    """The split for evaluation, folder by folder in the order of their names; settings: the config's block.
+@settings
+class EvaluationFolderSettings(FileSettings):
+    """The settings of a folder for evaluation only."""
+
+    kind: Literal["evaluation_folder"]
+    probe_of: str
+
+
+def evaluation_folder_split(
+    settings: EvaluationFolderSettings, split: str, probed_classes: Sequence[str | None] | None
+) -> Split:
+    """The split for evaluation, folder by folder in the order of their names.
 
     probed_classes: the class names of the data set ``probe_of``, by label (see probed_class_names); they are this split's
     too. Where no folder has such a name and all have numbers, as in ImageNet-V2, the numbers are the labels.
     """
-    root = Path(settings["root"])
+    root = Path(settings.root)
     if split != "evaluation":
         raise UserError(
             f"{root} is for evaluation only (`kind: evaluation_folder`): it has no split {split}; remove it "
             "from what is asked for"
         )
     if probed_classes is None:
-        raise ValueError(f"labels of {root} are those of {settings['probe_of']}, whose class names are missing")
+        raise ValueError(f"labels of {root} are those of {settings.probe_of}, whose class names are missing")
     numbers = {name: label for label, name in enumerate(probed_classes) if name is not None}
     folders = class_folders(root)
     if not set(folders) & set(numbers) and all(name.isdecimal() for name in folders):
@@ -42,7 +54,7 @@ def evaluation_folder_split(settings: dict[str, Any], split: str, probed_classes
     if unknown:
         more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
         raise UserError(
-            f"{root} has folders that are no class of which {settings['probe_of']} has evaluation images: {', '.join(unknown[:NAMED])}{more}; rename "
+            f"{root} has folders that are no class of which {settings.probe_of} has evaluation images: {', '.join(unknown[:NAMED])}{more}; rename "
             "or remove them"
         )
     paths, positions = listed_images(root, folders, may_lack=False)

@@ -1,13 +1,13 @@
 """What all data sets of images share: rows of a fraction of the training split, and a split made of listed files."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
+from workflow_scripts.timecat.images.datasets.settings import FileSettings, SubsetSettings, needed
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.sampling import rows_of_each_class
 
@@ -16,19 +16,19 @@ def split_of_files(
     names: list[str],
     labels: npt.ArrayLike,
     class_names: Sequence[str | None],
-    settings: dict[str, Any],
+    settings: FileSettings,
     split: str,
     groups: Mapping[str, np.ndarray] | None = None,
 ) -> Split:
     """The split of image files at ``names`` (paths below the data set's root), less what ``fraction`` leaves out.
 
-    labels: int [files]. groups: further columns of the index, name -> array [files]. settings: the config's block.
+    labels: int [files]. groups: further columns of the index, name -> array [files].
     """
     labels = np.asarray(labels, np.int64)
     rows = split_rows(labels, settings, split)
     names = [names[row] for row in rows]
     return Split(
-        images=ImageFiles(settings["root"], names, settings["storage"]),
+        images=ImageFiles(settings.root, names, settings.storage),
         labels=labels[rows],
         class_names=class_names,
         sources=names,
@@ -36,16 +36,18 @@ def split_of_files(
     )
 
 
-def split_rows(labels: np.ndarray, settings: dict[str, Any], split: str) -> np.ndarray:
+def split_rows(labels: np.ndarray, settings: FileSettings, split: str) -> np.ndarray:
     """The rows of a split that are used, ascending: of the training split those that ``fraction`` asks for."""
-    return subset_rows(labels, settings) if split == "train" else np.arange(len(labels))
+    if split == "train" and isinstance(settings, SubsetSettings):
+        return subset_rows(labels, settings)
+    return np.arange(len(labels))
 
 
-def subset_rows(labels: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
+def subset_rows(labels: np.ndarray, settings: SubsetSettings) -> np.ndarray:
     """The training rows that ``fraction`` asks for, ascending: of each class (at least one), or of all together."""
-    fraction = settings["fraction"]
+    fraction = needed(settings.fraction, "fraction")
     if fraction == 1:
         return np.arange(len(labels))
-    key = randomness.key("fraction", settings["subset_seed"])
-    classes = labels if settings["balanced"] else np.zeros_like(labels)
+    key = randomness.key("fraction", needed(settings.subset_seed, "subset_seed"))
+    classes = labels if needed(settings.balanced, "balanced") else np.zeros_like(labels)
     return rows_of_each_class(key, classes, lambda counts: np.maximum(np.rint(counts * fraction), 1).astype(np.int64))

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -10,27 +10,46 @@ from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
 from workflow_scripts.timecat.images.datasets.image_files import files_below
+from workflow_scripts.timecat.images.datasets.settings import SubsetSettings, needed
 from workflow_scripts.timecat.images.datasets.split import Split
+from workflow_scripts.timecat.settings import settings
 
 SPLIT_FOLDERS = {"train": "train", "evaluation": "val"}
 IMAGENET_CLASSES = 1000
 
 
-def image_folder_split(settings: dict[str, Any], split: str) -> Split:
-    """One split of ``root/train/CLASS/*`` and ``root/val/CLASS/*``; settings: the config's block of the data set.
+@settings
+class ImageFolderSettings(SubsetSettings):
+    """The settings of any folder. classes: their names, or how many; None for all."""
+
+    kind: Literal["image_folder"]
+    classes: int | tuple[str, ...] | None
+
+
+@settings
+class ImageNetSettings(SubsetSettings):
+    """The settings of ImageNet-1k."""
+
+    kind: Literal["imagenet"]
+
+
+def image_folder_split(settings: ImageFolderSettings | ImageNetSettings, split: str) -> Split:
+    """One split of ``root/train/CLASS/*`` and ``root/val/CLASS/*``.
 
     Classes are numbered in the order of their names, those of ``train`` alone: both splits share their numbers.
     """
-    root = Path(settings["root"])
-    names = chosen_classes(class_folders(root / SPLIT_FOLDERS["train"]), settings)
-    if settings["kind"] == "imagenet" and len(names) != IMAGENET_CLASSES:
+    root, is_imagenet = Path(settings.root), isinstance(settings, ImageNetSettings)
+    names = class_folders(root / SPLIT_FOLDERS["train"])
+    if isinstance(settings, ImageFolderSettings):
+        names = chosen_classes(names, settings)
+    if is_imagenet and len(names) != IMAGENET_CLASSES:
         raise UserError(
             f"{root / 'train'} has {len(names)} classes, and ImageNet-1k has {IMAGENET_CLASSES}; correct `root`, or use "
             "`kind: image_folder` for a part of it"
         )
     folder = root / SPLIT_FOLDERS[split]
-    paths, labels = listed_images(folder, names, may_lack=split == "evaluation" and settings["kind"] != "imagenet")
-    if split == "evaluation" and settings.get("classes") is None:
+    paths, labels = listed_images(folder, names, may_lack=split == "evaluation" and not is_imagenet)
+    if split == "evaluation" and (isinstance(settings, ImageNetSettings) or settings.classes is None):
         unknown = sorted(set(class_folders(folder)) - set(names))
         if unknown:
             raise UserError(f"{folder / unknown[0]} is not a class of {root / 'train'}; remove it or add it there")
@@ -47,16 +66,17 @@ def class_folders(folder: Path) -> list[str]:
     return names
 
 
-def chosen_classes(names: list[str], settings: dict[str, Any]) -> list[str]:
+def chosen_classes(names: list[str], settings: ImageFolderSettings) -> list[str]:
     """The classes that ``classes`` asks for, sorted: those listed, or so many by a hash of their names."""
-    wanted = settings.get("classes")
+    wanted = settings.classes
     if wanted is None:
         return names
-    where = f"{settings['root']} has {len(names)} classes"
+    where = f"{settings.root} has {len(names)} classes"
     if isinstance(wanted, int):
         if wanted > len(names):
             raise UserError(f"{where}, and the config's `classes` asks for {wanted}; lower it")
-        return sorted(sorted(names, key=lambda name: randomness.key("subset", settings["subset_seed"], name))[:wanted])
+        seed = needed(settings.subset_seed, "subset_seed")
+        return sorted(sorted(names, key=lambda name: randomness.key("subset", seed, name))[:wanted])
     missing = sorted(set(wanted) - set(names))
     if missing:
         raise UserError(f"{where}, and {missing[0]!r} of the config's `classes` is not one of them; correct it")

@@ -7,13 +7,14 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.images.datasets.settings import StorageSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -44,19 +45,19 @@ class Jpeg:
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """uint8 [height, width, 3]; BrokenImage if Pillow cannot read it either."""
-        return read_image_file(self.path, {"longest_side": None, "shortest_side": None})
+        return read_image_file(self.path)
 
 
 class ImageFiles:
     """A sequence of images that are read from files when they are indexed.
 
     Each is a uint8 array [height, width, 3], or with ``write_mode: jpg`` a Jpeg where its file needs no change. names:
-    paths below root. storage: the config's block; longest_side and shortest_side (pixels, or None) bound what is larger,
+    paths below root. Sides that are larger than longest_side and shortest_side of ``storage`` are reduced to them,
     by Pillow's bilinear filter as torchvision's Resize does it; nothing is enlarged. BrokenImage for a file that cannot
     be read.
     """
 
-    def __init__(self, root: PathLike, names: list[str], storage: dict[str, Any]) -> None:
+    def __init__(self, root: PathLike, names: list[str], storage: StorageSettings) -> None:
         self.root, self.names, self.storage = root, names, storage
 
     def __len__(self) -> int:
@@ -64,7 +65,7 @@ class ImageFiles:
 
     def __getitem__(self, row: int) -> npt.NDArray[np.uint8] | Jpeg:
         path = os.path.join(self.root, self.names[row])
-        if self.storage["write_mode"] == "jpg":
+        if self.storage.write_mode == "jpg":
             return read_unchanged_jpeg(path, self.storage) or read_image_file(path, self.storage)
         return read_image_file(path, self.storage)
 
@@ -72,7 +73,7 @@ class ImageFiles:
 class ImageArrays:
     """The same of images that are in memory, uint8 [rows, height, width, 3]: reduced when they are indexed."""
 
-    def __init__(self, images: npt.NDArray[np.uint8], storage: dict[str, Any]) -> None:
+    def __init__(self, images: npt.NDArray[np.uint8], storage: StorageSettings) -> None:
         self.images, self.storage = images, storage
 
     def __len__(self) -> int:
@@ -84,8 +85,11 @@ class ImageArrays:
         return np.asarray(_reduced(Image.fromarray(self.images[row]), self.storage))
 
 
-def read_image_file(path: PathLike, storage: dict[str, Any]) -> npt.NDArray[np.uint8]:
-    """One image file, uint8 [height, width, 3]; see ImageFiles. Alpha is dropped and EXIF ignored, as torchvision does."""
+def read_image_file(path: PathLike, storage: StorageSettings | None = None) -> npt.NDArray[np.uint8]:
+    """One image file, uint8 [height, width, 3]; see ImageFiles. Alpha is dropped and EXIF ignored, as torchvision does.
+
+    storage: None for sides as they are.
+    """
     from PIL import Image
 
     try:
@@ -93,10 +97,10 @@ def read_image_file(path: PathLike, storage: dict[str, Any]) -> npt.NDArray[np.u
             image = file.convert("RGB")
     except Exception as error:  # noqa: BLE001 (Pillow raises anything on damaged files)
         raise BrokenImage(path, _reason(error)) from None
-    return np.asarray(_reduced(image, storage))
+    return np.asarray(image if storage is None else _reduced(image, storage))
 
 
-def read_unchanged_jpeg(path: PathLike, storage: dict[str, Any]) -> Jpeg | None:
+def read_unchanged_jpeg(path: PathLike, storage: StorageSettings) -> Jpeg | None:
     """The file, if it is a JPEG of a mode and of sides that are stored as they are; its data is not decoded here."""
     from PIL import Image
 
@@ -107,7 +111,7 @@ def read_unchanged_jpeg(path: PathLike, storage: dict[str, Any]) -> Jpeg | None:
             unchanged = file.format == "JPEG" and file.mode in KEPT_MODES
     except Exception as error:  # noqa: BLE001
         raise BrokenImage(path, _reason(error)) from None
-    sides = reduced_sides(width, height, storage["longest_side"], storage["shortest_side"])
+    sides = reduced_sides(width, height, storage.longest_side, storage.shortest_side)
     return Jpeg(str(path), data, height, width) if unchanged and sides == (width, height) else None
 
 
@@ -122,11 +126,11 @@ def _reason(error: Exception) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
 
 
-def _reduced(image: "PillowImage", storage: dict[str, Any]) -> "PillowImage":
-    """A Pillow image within the bounds of the config's block ``storage``."""
+def _reduced(image: "PillowImage", storage: StorageSettings) -> "PillowImage":
+    """A Pillow image within the bounds of ``storage``."""
     from PIL import Image
 
-    sides = reduced_sides(image.width, image.height, storage["longest_side"], storage["shortest_side"])
+    sides = reduced_sides(image.width, image.height, storage.longest_side, storage.shortest_side)
     return image if sides == image.size else image.resize(sides, Image.Resampling.BILINEAR)
 
 

@@ -7,18 +7,27 @@ Source: https://github.com/visipedia/inat_comp/tree/master/2018.
 
 import json
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Literal
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
+from workflow_scripts.timecat.images.datasets.settings import SubsetSettings
 from workflow_scripts.timecat.images.datasets.split import Split
+from workflow_scripts.timecat.settings import settings
 
 LISTS = {"train": "train2018.json", "evaluation": "val2018.json"}
 
 
-def inaturalist_split(settings: dict[str, Any], split: str) -> Split:
-    """One split; settings: the config's block of the data set. Rows are in the order of the list."""
-    root = Path(settings["root"])
+@settings
+class INaturalistSettings(SubsetSettings):
+    """The settings of iNaturalist 2018."""
+
+    kind: Literal["inaturalist18"]
+
+
+def inaturalist_split(settings: INaturalistSettings, split: str) -> Split:
+    """One split; rows are in the order of the list."""
+    root = Path(settings.root)
     class_names = sorted({_directory(name) for name in listed_files(root / LISTS["train"])})
     numbers = {name: label for label, name in enumerate(class_names)}
     names = listed_files(root / LISTS[split])

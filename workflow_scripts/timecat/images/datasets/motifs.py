@@ -8,13 +8,17 @@ together, ``TASK:0`` or ``TASK:1``; a part with ``where: {task: [TASK]}`` is the
 - ``ordered``: two motifs of seven bases, one before the other; without: the same two the other way round.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Literal
 
 import numpy as np
 
 from workflow_scripts.timecat.images.datasets.sequence_images import BASES, SequenceImages
+from workflow_scripts.timecat.images.datasets.settings import DataSetSettings
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.settings import settings
 
 TASKS = ("single", "spaced", "ordered")
 LENGTHS = {"single": (0.8, 0.9), "spaced": (0.85, 0.95), "ordered": (0.9, 1.0)}  # shares of `length`
@@ -22,6 +26,16 @@ GC = {"single": 0.4, "spaced": 0.5, "ordered": 0.6}  # share of G and C in the b
 SIZES = {"single": (10, 0), "spaced": (6, 6), "ordered": (7, 7)}  # bases of each task's motifs
 DEGENERATE = 4  # bases of `single`'s motif that are one of two
 GAP = {"spaced": (3, 9), "ordered": (2, 13)}  # bases between the two, the last excluded
+
+
+@settings
+class MotifsSettings(DataSetSettings):
+    """The settings of ``motifs``. rows: split -> number. length: bases of the longest."""
+
+    kind: Literal["motifs"]
+    seed: int
+    rows: Mapping[str, int] = field(hash=False)
+    length: int
 
 
 def motifs(seed: int) -> dict[str, list[list[str]]]:
@@ -38,11 +52,11 @@ def motifs(seed: int) -> dict[str, list[list[str]]]:
     return found
 
 
-def motifs_split(settings: dict[str, Any], split: str) -> Split:
-    """One split of ``motifs``. settings: seed, rows (split -> number), length (bases of the longest)."""
-    rows, length = settings["rows"][split], settings["length"]
-    alphabet = motifs(settings["seed"])
-    random = np.random.default_rng(key("motifs", "sequences", settings["seed"], split))
+def motifs_split(settings: MotifsSettings, split: str) -> Split:
+    """One split of ``motifs``."""
+    rows, length = settings.rows[split], settings.length
+    alphabet = motifs(settings.seed)
+    random = np.random.default_rng(key("motifs", "sequences", settings.seed, split))
     tasks, classes = random.permutation(np.arange(rows) % len(TASKS)), random.integers(0, 2, rows)
     sequences = [
         _sequence(TASKS[task], bool(has), length, alphabet[TASKS[task]], random)

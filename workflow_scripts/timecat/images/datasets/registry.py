@@ -1,12 +1,16 @@
-"""The kinds of data sets: each module beside this one turns a block of the config into one split, in data set order.
+"""The kinds of data sets: each module beside this one turns the settings of a kind into one split, in data set order.
 
 A split is a ``Split``: the images (uint8 [rows, height, width, 3] or anything with ``__len__`` and ``__getitem__`` that
 gives one such image), the labels, the class names and what the index says of each row.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar, Union
 
+from pydantic import Field
+
+from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.images.datasets import (
     camelyon,
     cifar,
@@ -21,36 +25,64 @@ from workflow_scripts.timecat.images.datasets import (
     shortcut,
     spurious_photos,
 )
+from workflow_scripts.timecat.images.datasets.settings import DataSetSettings
 from workflow_scripts.timecat.images.datasets.split import Split
+from workflow_scripts.timecat.runtime.json_arguments import read_typed
 
-# Kind -> what reads one split, given the data set's block of the config and the split's name. A reader imports libraries that
-# take seconds to load (torchvision, scikit-learn) when it is called.
-READERS: dict[str, Callable[[dict[str, Any], str], Split]] = {
-    "camelyon17": camelyon.camelyon_split,
-    "celeba": spurious_photos.celeba_split,
-    "cifar10": cifar.cifar_split,
-    "cifar100": cifar.cifar_split,
-    "cues": cues.cues_split,
-    "digits": digits.digits_split,
-    "image_folder": folders.image_folder_split,
-    "imagenet": folders.image_folder_split,
-    "inaturalist18": inaturalist.inaturalist_split,
-    "motifs": motifs.motifs_split,
-    "sequences": sequences.sequences_split,
-    "shortcut": shortcut.shortcut_split,
-    "waterbirds": spurious_photos.waterbirds_split,
+Kind = TypeVar("Kind", bound=DataSetSettings)
+
+
+@dataclass(frozen=True)
+class Reader(Generic[Kind]):
+    """How a kind of data set is read: its settings, and what reads one split, given them and the split's name."""
+
+    settings: type[Kind]
+    read: Callable[[Kind, str], Split]
+
+
+# A reader imports libraries that take seconds to load (torchvision, scikit-learn) when it is called.
+READERS: dict[str, Reader[Any]] = {
+    "camelyon17": Reader(camelyon.CamelyonSettings, camelyon.camelyon_split),
+    "celeba": Reader(spurious_photos.SpuriousPhotosSettings, spurious_photos.celeba_split),
+    "cifar10": Reader(cifar.CifarSettings, cifar.cifar_split),
+    "cifar100": Reader(cifar.CifarSettings, cifar.cifar_split),
+    "cues": Reader(cues.CuesSettings, cues.cues_split),
+    "digits": Reader(digits.DigitsSettings, digits.digits_split),
+    "image_folder": Reader(folders.ImageFolderSettings, folders.image_folder_split),
+    "imagenet": Reader(folders.ImageNetSettings, folders.image_folder_split),
+    "inaturalist18": Reader(inaturalist.INaturalistSettings, inaturalist.inaturalist_split),
+    "motifs": Reader(motifs.MotifsSettings, motifs.motifs_split),
+    "sequences": Reader(sequences.SequencesSettings, sequences.sequences_split),
+    "shortcut": Reader(shortcut.ShortcutSettings, shortcut.shortcut_split),
+    "waterbirds": Reader(spurious_photos.SpuriousPhotosSettings, spurious_photos.waterbirds_split),
 }
 
 
-def read_split(settings: dict[str, Any], split: str, probed_classes: Sequence[str | None] | None = None) -> Split:
-    """Return the split ("train" or "evaluation") of the data set that ``settings`` (its block of the config) describes.
+def _one_of(*kinds: Any) -> Any:
+    """Return the type of any of these settings, told apart by ``kind``."""
+    return Annotated[Union[kinds], Field(discriminator="kind")]  # noqa: UP007 (of a tuple)
+
+
+# Settings of any kind, as the stage reads them. The types are made of READERS at run time: to mypy they are any type.
+_WHOLES = tuple({reader.settings: None for reader in READERS.values()})  # of what a part may be of
+_PART: Any = parts.PartSettings[_one_of(*_WHOLES)]  # type: ignore[misc]  # made at run time
+SETTINGS: Any = _one_of(*_WHOLES, _PART, evaluation_folders.EvaluationFolderSettings)
+
+
+def as_settings(told: Mapping[str, Any]) -> DataSetSettings:
+    """Return the settings of a data set from what the config says of one split; ValueError if a key is wrong."""
+    found: DataSetSettings = read_typed(SETTINGS, canonical_json(told))
+    return found
+
+
+def read_split(settings: DataSetSettings, split: str, probed_classes: Sequence[str | None] | None = None) -> Split:
+    """Return the split ("train" or "evaluation") of the data set that ``settings`` describe.
 
     probed_classes: class names, by label, of the data set whose probe is evaluated, for folders for evaluation only; for a
     part's rows for evaluation, of its training rows.
     """
-    kind = settings["kind"]
-    if kind == "part":
-        return parts.part_split(read_split(settings["of"], split), settings, split, probed_classes)
-    if kind == "evaluation_folder":
+    if isinstance(settings, parts.PartSettings):
+        return parts.part_split(read_split(settings.of, split), settings, split, probed_classes)
+    if isinstance(settings, evaluation_folders.EvaluationFolderSettings):
         return evaluation_folders.evaluation_folder_split(settings, split, probed_classes)
-    return READERS[kind](settings, split)
+    return READERS[settings.kind].read(settings, split)

@@ -6,29 +6,44 @@ together, ``TASK:LABEL``; a part with ``where: {task: [TASK]}`` is a task alone.
 """
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.sequence_images import NO_BASE, SequenceImages, codes_of
+from workflow_scripts.timecat.images.datasets.settings import DataSetSettings, needed
 from workflow_scripts.timecat.images.datasets.split import Split
+from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
 Row = tuple[str, str, str, str]  # where it is, sequence, label, task
 FASTA = (".fa", ".fna", ".fasta")
 
 
-def sequences_split(settings: dict[str, Any], split: str) -> Split:
+@settings
+class SequencesSettings(DataSetSettings):
+    """The settings of sequences in files.
+
+    train, evaluation: file names below the root, or patterns such as ``*/train.fna``. length: the most bases.
+    """
+
+    kind: Literal["sequences"]
+    root: str
+    train: tuple[str, ...]
+    evaluation: tuple[str, ...] | None = LEFT_OUT
+    length: int
+
+
+def sequences_split(settings: SequencesSettings, split: str) -> Split:
     """One split, files in the order of their names and rows as they stand there.
 
-    settings: root, train or evaluation (file names below it, or patterns such as ``*/train.fna``), length (the most bases).
     Classes are those of the training rows, sorted: task by task, labels that are whole numbers as numbers. UserError, with
     file and row, for what is missing, too long or no base.
     """
-    trained = _read(settings, "train")
-    found = trained if split == "train" else _read(settings, "evaluation")
+    trained = _read(settings, "train", settings.train)
+    found = trained if split == "train" else _read(settings, "evaluation", needed(settings.evaluation, "evaluation"))
     names = sorted(
         {(task, label) for *_, label, task in trained}, key=lambda name: (name[0], _number(name[1]), name[1])
     )
@@ -40,7 +55,7 @@ def sequences_split(settings: dict[str, Any], split: str) -> Split:
                 "the row out"
             )
     return Split(
-        images=SequenceImages([sequence for _, sequence, *_ in found], settings["length"]),
+        images=SequenceImages([sequence for _, sequence, *_ in found], settings.length),
         labels=np.array([numbers[task, label] for *_, label, task in found], np.int64),
         class_names=[f"{task}:{label}" for task, label in names],
         sources=[where for where, *_ in found],
@@ -55,10 +70,10 @@ def _number(label: str) -> float:
     return int(label) if label.isdecimal() else np.inf
 
 
-def _read(settings: dict[str, Any], split: str) -> list[tuple[str, str, str, str]]:
+def _read(settings: SequencesSettings, split: str, names: Sequence[str]) -> list[tuple[str, str, str, str]]:
     """(where it stands, sequence, label, task) of every row of a split, each sequence checked."""
-    root, length, found = Path(settings["root"]), settings["length"], []
-    for path in _files(root, settings[split], split):
+    root, length, found = Path(settings.root), settings.length, []
+    for path in _files(root, names, split):
         rows = list(_parquet_rows(path) if path.suffix == ".parquet" else _fasta_rows(path))
         if not rows:
             raise UserError(f"{path} has no sequence; mend it, or take it out of `{split}`")
@@ -68,7 +83,7 @@ def _read(settings: dict[str, Any], split: str) -> list[tuple[str, str, str, str
     return found
 
 
-def _files(root: Path, names: list[str], split: str) -> list[Path]:
+def _files(root: Path, names: Sequence[str], split: str) -> list[Path]:
     """The files that names and patterns mean, each once, sorted."""
     found = set()
     for name in names:

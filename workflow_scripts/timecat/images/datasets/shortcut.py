@@ -6,29 +6,43 @@ training rows. In the rows for evaluation it says nothing, so that all four grou
 network sees the core cue at once, with sixteen none does. The counterpart of Waterbirds (section 4.2 of the paper).
 """
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Literal
 
 import numpy as np
 
 from workflow_scripts.timecat.images.datasets.cues import CLASSES, FAMILIES, glyphs, render
+from workflow_scripts.timecat.images.datasets.settings import DataSetSettings
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.randomness import key
+from workflow_scripts.timecat.settings import settings
 
 CORE_GLYPHS = 6
 LIGHTER = 24  # grey levels
 PLACES = ("dark", "light")
 
 
-def shortcut_split(settings: dict[str, Any], split: str) -> Split:
-    """One split. settings: seed, rows (split -> number), agreement (of training rows)."""
-    rows = settings["rows"][split]
-    random = np.random.default_rng(key("shortcut", "images", settings["seed"], split))
+@settings
+class ShortcutSettings(DataSetSettings):
+    """The settings of ``shortcut``. rows: split -> number. agreement: of training rows."""
+
+    kind: Literal["shortcut"]
+    seed: int
+    rows: Mapping[str, int] = field(hash=False)
+    agreement: float
+
+
+def shortcut_split(settings: ShortcutSettings, split: str) -> Split:
+    """One split of ``shortcut``."""
+    rows = settings.rows[split]
+    random = np.random.default_rng(key("shortcut", "images", settings.seed, split))
     shown = random.integers(0, CLASSES, (rows, FAMILIES))
     shown[:, 0] = random.integers(0, CORE_GLYPHS, rows)
     labels = (shown[:, 0] >= CORE_GLYPHS // 2).astype(np.int64)
-    agrees = random.random(rows) < (settings["agreement"] if split == "train" else 0.5)
+    agrees = random.random(rows) < (settings.agreement if split == "train" else 0.5)
     place = np.where(agrees, labels, 1 - labels)
-    images = render(shown, glyphs(settings["seed"]), random)
+    images = render(shown, glyphs(settings.seed), random)
     lighter = np.minimum(images, 255 - LIGHTER) + LIGHTER
     return Split(
         images=np.where(place[:, None, None, None] == 1, lighter, images).astype(np.uint8),

@@ -8,15 +8,26 @@ CelebA, whose own lists are ``list_attr_celeba.csv`` and ``list_eval_partition.c
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.file_splits import split_of_files
+from workflow_scripts.timecat.images.datasets.settings import SubsetSettings, needed
 from workflow_scripts.timecat.images.datasets.split import Split
+from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
 SPLITS = {"train": "0", "val": "1", "test": "2"}
+
+
+@settings
+class SpuriousPhotosSettings(SubsetSettings):
+    """The settings of Waterbirds and CelebA."""
+
+    kind: Literal["waterbirds", "celeba"]
+    train_split: Literal["train", "val"] | None = LEFT_OUT
+    evaluation_split: Literal["val", "test"] | None = LEFT_OUT
 
 
 @dataclass(frozen=True)
@@ -48,16 +59,16 @@ CELEBA = Layout(
 )
 
 
-def waterbirds_split(settings: dict[str, Any], split: str) -> Split:
-    """One split of Waterbirds; settings: the config's block. Rows are in the order of ``metadata.csv``."""
-    path = Path(settings["root"]) / "metadata.csv"
+def waterbirds_split(settings: SpuriousPhotosSettings, split: str) -> Split:
+    """One split of Waterbirds. Rows are in the order of ``metadata.csv``."""
+    path = Path(settings.root) / "metadata.csv"
     rows = read_list(path, (WATERBIRDS.file, WATERBIRDS.label, WATERBIRDS.group, "split"))
     return _split(path, rows, [row["split"] for row in rows], WATERBIRDS, settings, split)
 
 
-def celeba_split(settings: dict[str, Any], split: str) -> Split:
+def celeba_split(settings: SpuriousPhotosSettings, split: str) -> Split:
     """One split of CelebA: blond or not, men or not. From ``metadata.csv`` if it is there, else from CelebA's own lists."""
-    root = Path(settings["root"])
+    root = Path(settings.root)
     columns = (CELEBA.file, CELEBA.label, CELEBA.group)
     path = root / "metadata.csv"
     if path.exists():
@@ -91,10 +102,17 @@ def read_list(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
 
 
 def _split(
-    path: Path, rows: list[dict[str, str]], parts: list[str], layout: Layout, settings: dict[str, Any], split: str
+    path: Path,
+    rows: list[dict[str, str]],
+    parts: list[str],
+    layout: Layout,
+    settings: SpuriousPhotosSettings,
+    split: str,
 ) -> Split:
     """The rows of one split. parts: "0", "1" or "2" of each row."""
-    wanted = SPLITS[settings["train_split" if split == "train" else "evaluation_split"]]
+    train, evaluation = settings.train_split, settings.evaluation_split
+    used = needed(train, "train_split") if split == "train" else needed(evaluation, "evaluation_split")
+    wanted = SPLITS[used]
     rows = [row for row, part in zip(rows, parts, strict=True) if part.strip() == wanted]
     if not rows:
         raise UserError(f"{path} has no row of the split that is {wanted}; download it again")
@@ -104,7 +122,7 @@ def _split(
         if unknown is not None:
             raise UserError(f"{path}: {name} is {unknown!r} in a row; it must be one of {', '.join(layout.values)}")
         numbers[name] = np.array([layout.values[row[name].strip()] for row in rows])
-    folder = Path(settings["root"]) / layout.folder
+    folder = Path(settings.root) / layout.folder
     inside = layout.folder if layout.folder != "." and folder.is_dir() else "."
     return split_of_files(
         [str(Path(inside) / row[layout.file].strip()) for row in rows],
