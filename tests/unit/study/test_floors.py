@@ -58,7 +58,7 @@ def test_a_floor_is_its_arm_at_step_0_with_the_same_seeds():
     made = study()
     found = floor(made, "cat2")
     assert (found.members, found.steps, found.transfer) == (2, 0, "probe")
-    assert made.arms.checkpoints_of(found) == [
+    assert made.arms.checkpoints_of(found, "digits") == [
         [CheckpointKey("cues", "small", seed, 0) for seed in replicate] for replicate in ((1, 2), (3, 4))
     ]
 
