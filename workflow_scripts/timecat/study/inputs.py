@@ -158,8 +158,16 @@ class Inputs:
         """Return the metrics of every cell that those are measured against, in the order of Tables.references."""
         return [self.cell_files(key.cell).metrics for key in self._tables.references(wildcards.table)]
 
-    def predictions(self, wildcards: HasTable) -> list[str]:
+    def reference_predictions(self, wildcards: HasTable) -> list[str]:
         """Return the predictions of the same cells."""
+        return [self.cell_files(key.cell).predictions for key in self._tables.references(wildcards.table)]
+
+    def reference_predictions_sidecars(self, wildcards: HasTable) -> list[str]:
+        """Return the sidecars of those predictions."""
+        return [self.cell_files(key.cell).predictions_sidecar for key in self._tables.references(wildcards.table)]
+
+    def predictions(self, wildcards: HasTable) -> list[str]:
+        """Return the predictions of every cell of a table, in the order of Tables.cells."""
         return [self.cell_files(cell).predictions for cell in self._tables.cells(wildcards.table)]
 
     def predictions_sidecars(self, wildcards: HasTable) -> list[str]:
