@@ -192,7 +192,7 @@ def check_published(config: "Config") -> None:
         for arm in own:
             if (source := config.shared_source_of(arm)) != config.source:
                 raise ValueError(
-                    f"arms: {arm.name!r} is pretrained on {source or 'each target'!r}, but its backbone {name!r} is the one that `{key}` "
+                    f"arms: {arm.name!r} is pretrained on {repr(source) if source else 'each target'}, but its backbone {name!r} is the one that `{key}` "
                     "publishes; give it a backbone of its own"
                 )
             if unknown := [seed for seed in arm.seeds or [] if seed not in config.pretrain.seeds]:
