@@ -35,7 +35,7 @@ gap:
 OWN = {"name": "own", "members": 1, "steps": 6, "pretrained_on": "target"}
 PAIR = {"name": "pair", "members": 2, "steps": 4, "pretrained_on": "target", "transfer": "finetune"}
 DIRECT = {"name": "alone", "members": 1, "transfer": "direct"}
-FOLDER = {"kind": "evaluation_folder", "path": "images", "probe_of": "part0"}
+FOLDER = {"kind": "evaluation_folder", "root": "images", "probe_of": "part0"}
 
 
 def study(*arms, **changes) -> Study:
@@ -119,8 +119,11 @@ def test_it_stands_for_no_cell_of_the_grid_and_is_like_no_other_arm():
             "'own' is pretrained on each target, but its backbone 'small' is the one that `checkpoints` publishes",
         ),
         (
-            OWN,
-            {"data_sets": yaml.safe_load(STUDY)["data_sets"] | {"part1": FOLDER}},
+            PAIR,
+            {
+                "data_sets": yaml.safe_load(STUDY)["data_sets"] | {"part1": FOLDER},
+                "gap": {"targets": ["part1"], "arms": [OWN, DIRECT]},
+            },
             "'own' has `pretrained_on: target`, and 'part1' has no training rows; take that data set out",
         ),
     ],
