@@ -17,6 +17,7 @@ from workflow_scripts.timecat.tables.figures import arms as arms_figure
 from workflow_scripts.timecat.tables.gap import MEAN
 from workflow_scripts.timecat.tables.model import Row, Summary
 from workflow_scripts.timecat.tables.spurious import AVERAGE, WORST, column_name
+from workflow_scripts.timecat.tables.worth import Comparison, Target
 
 STYLE = style_of({"width_per_panel": 2.4, "height": 2.6})
 DATA_SETS = data_sets_of([{"name": "own", "title": "Own", "in_distribution": True}])
@@ -76,6 +77,25 @@ def test_of_worst_groups(bars):
     bars.clear()
     spurious.spurious_figure(found[:1], DATA_SETS, STYLE, Comparisons("cat1", (), frozenset()))
     assert bars == [STD] * 4, "an arm alone is compared with nothing"
+
+
+def test_targets_that_say_nothing_are_marked_in_figures_of_gaps_and_worst_groups(monkeypatch):
+    from matplotlib.axes import Axes
+
+    said = []
+    monkeypatch.setattr(Axes, "set_title", lambda self, text, **looks: said.append(text))
+    monkeypatch.setattr(Axes, "set_yticks", lambda self, places, labels: said.extend(labels))
+    column = replace(DATA_SETS[0], name=column_name("own", WORST), title="Own: worst group", in_distribution=False)
+    flat = Contrast(0.1, 0.01, 4.0, 5, 5, "t")
+    for each, draw in ((column, spurious.spurious_figure), (DATA_SETS[0], gap.gap_figure)):
+        target = Target(each, "holdout", (Comparison(ARMS[0], 20.0, 20.0, flat),), None, 90.0)
+        assert target.verdict == "uninformative"
+        compared = Comparisons("cat1", (), frozenset(), [target])
+        columns = [column_name("own", AVERAGE), column.name, "own"]
+        found = [Row(ARMS[0], 3, {(name, "holdout"): Summary(50.0, STD, 3) for name in columns})]
+        title = ("accuracy (%)",) if draw is gap.gap_figure else ()
+        draw(found, DATA_SETS, *title, STYLE, compared)
+    assert "trained on\nOwn\n(worst group: uninformative)" in said and "Own\n(uninformative)" in said
 
 
 def test_of_gaps(bars):

@@ -10,8 +10,8 @@ from workflow_scripts.timecat.tables.figures.drawing import (
     ZERO_LINE,
     constrained_figure,
     ends_of,
+    floor_handles,
     svg_of,
-    worth_handles,
 )
 from workflow_scripts.timecat.tables.gap import MEAN
 from workflow_scripts.timecat.tables.model import DIRECT, AccuracyRow, Arm, DataSet, Style
@@ -34,7 +34,7 @@ OWN_LOOKS = [
 ]  # of arms that are trained on a component alone
 LINE = 0.19  # inches of height of an arm on a component
 DODGE = 0.7  # share of a component's height that its arms take
-WHAT = {GAIN: "direct training", ON_TARGET: "pretraining on it"}  # what is subtracted, by kind of contrast
+KINDS = (GAIN, ON_TARGET)  # of contrasts, a panel for each that there is
 
 
 def gap_figure(
@@ -45,7 +45,7 @@ def gap_figure(
     import matplotlib
 
     looks = _looks([row.arm for row in rows])
-    kinds = [kind for kind in WHAT if any(row.kind == kind for row in compared.rows)]
+    kinds = [kind for kind in KINDS if any(row.kind == kind for row in compared.rows)]
     size = 1.35 * style.width_per_panel * (1 + len(kinds)), LINE * len(rows) * len(columns) + 1.2
     with matplotlib.rc_context(SETTINGS):
         figure = constrained_figure(size, w_pad=0.06)
@@ -70,9 +70,9 @@ def gap_figure(
         left.set_xlabel(f"{metric_title}\nbars: one standard deviation")
         for kind, panel in zip(kinds, others):
             panel.axvline(0, **ZERO_LINE)
-            panel.set_xlabel(f"minus {_baselines(compared, kind)}\n{WHAT[kind]} (points; bars: 95 % interval)")
+            panel.set_xlabel(f"minus {_baselines(compared, kind)} (points)\nbars: 95 % interval, where there is one")
         handles = [_handle(row.arm.name, looks[row.arm.name]) for row in rows]
-        handles += [handle for handle in worth_handles(compared.targets) if handle.get_label() != "ceiling"]
+        handles += floor_handles(compared.targets)
         figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(handles)), frameon=False)
         return svg_of(figure, "Direct or transferred")
 

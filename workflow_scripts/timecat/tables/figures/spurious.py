@@ -10,12 +10,13 @@ from workflow_scripts.timecat.tables.figures.drawing import (
     ZERO_LINE,
     constrained_figure,
     ends_of,
+    floor_handles,
     svg_of,
-    worth_handles,
 )
 from workflow_scripts.timecat.tables.model import AccuracyRow, DataSet, Style
 from workflow_scripts.timecat.tables.predicted import SELECTION
-from workflow_scripts.timecat.tables.spurious import AVERAGE, WORST, column_name
+from workflow_scripts.timecat.tables.spurious import AVERAGE, TITLES, WORST, column_name
+from workflow_scripts.timecat.tables.worth import WARNINGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def spurious_figure(
         for number, data_set in enumerate(data_sets):
             _draw(panels[0, number], rows, data_set, _of_accuracy)
             _draw_floors(panels[0, number], rows, data_set)
-            panels[0, number].set_title(f"trained on\n{data_set.title}")
+            panels[0, number].set_title(f"trained on\n{data_set.title}{_warning(data_set, compared)}")
             panels[0, number].set_xlabel("accuracy (%)")
             for panel in panels[1:, number]:
                 panel.axvline(0, **ZERO_LINE)
@@ -59,9 +60,20 @@ def spurious_figure(
         said = "; of contrasts: 95 % interval, where there is one" if others else ""
         figure.supxlabel(f"bars: one standard deviation{said}", fontsize=8)
         handles = [Line2D([], [], linestyle="none", **look) for look in LOOKS.values()]
-        handles += worth_handles(compared.targets)
+        handles += floor_handles(compared.targets)
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
         return svg_of(figure, "Average and worst group's accuracy")
+
+
+def _warning(data_set: DataSet, compared: Comparisons) -> str:
+    """Return which quantities on a data set say nothing, each on a line of its own."""
+    titles = {column_name(data_set.name, quantity): title for quantity, title in TITLES.items()}
+    found = [
+        f"\n({titles[target.data_set.name]}: {WARNINGS[target.verdict]})"
+        for target in compared.targets
+        if target.selection == SELECTION and target.data_set.name in titles and target.verdict in WARNINGS
+    ]
+    return "".join(found)
 
 
 Point = tuple[float, tuple[float, float]]  # a value, and how far its bar reaches below and above it
