@@ -183,6 +183,12 @@ def test_gaps_and_spurious_features_are_measured_against_floors_and_projection()
     )
 
 
+def test_a_ceiling_in_accuracy_is_none_of_a_table_with_another_metric():
+    made = study(gap={"targets": ["digits"], "metric": "mcc", "arms": ["cat1", "direct"]})
+    assert {key.kind for key in made.tables.references("table2")} == {"floor", "projection", "ceiling"}
+    assert {key.kind for key in made.tables.references("gap")} == {"floor", "projection"}
+
+
 def floor_of_reweighted(made: Study) -> str:
     found = floor(made, "again")
     assert found.transfer == "reweight" and found.steps == 0

@@ -113,6 +113,7 @@ def test_it_stands_for_no_cell_of_the_grid_and_is_like_no_other_arm():
             "pretrained_on`: an arm with `transfer: direct` is not pretrained; remove the key",
         ),
         (OWN | {"pretrained_on": "digits"}, {}, "pretrained_on"),
+        (OWN | {"source": "digits"}, {}, "source`: 'own' is pretrained on each target itself; remove the key"),
         (
             OWN,
             {"checkpoints": {"path": "{run}_{step}.pt"}, "gap": {"targets": ["part0"], "arms": [DIRECT]}},

@@ -162,6 +162,22 @@ def test_the_error_over_rows_of_the_mean_is_that_of_independent_components(cells
     assert errors["mean"] == pytest.approx(np.hypot(errors["a"], errors["b"]) / 2, rel=0.005)
 
 
+def test_components_of_different_sizes_bear_alike_on_their_mean(tmp_path, monkeypatch):
+    """50 rows and 200: the mean's error is half the root of the sum of their squares, whatever their sizes."""
+    cells = Cells(tmp_path)
+    for component, rows in (("a", 50), ("b", 200)):
+        cells.labels = np.arange(rows) % 2
+        for arm, percent in (("long", 60.0), ("alone", 80.0), ("own", 70.0)):
+            cells.add(arm, component, {(1,): percent})
+        cells.add("two", component, {(1, 2): 75.0})
+    text = made(cells, monkeypatch)["contrasts"]
+    errors = {
+        line["data_set"]: float(line["row_se"]) for line in lines_of(text, kind="gain", arm="long", selection="holdout")
+    }
+    assert errors["a"] == pytest.approx(2 * errors["b"], rel=0.02)
+    assert errors["mean"] == pytest.approx(np.hypot(errors["a"], errors["b"]) / 2, rel=0.02)
+
+
 def test_the_error_over_rows_of_matthews_correlation_is_the_jackknifes(cells, monkeypatch):
     text = made(cells, monkeypatch, metric="mcc")["contrasts"]
     rows, labels = len(cells.labels), cells.labels

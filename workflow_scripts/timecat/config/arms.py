@@ -60,8 +60,8 @@ class Arm(Block):
     )
     pretrained_on: Literal["source", "target"] = Field(
         "source",
-        description="`target`: its members are pretrained on each target itself, by the same recipe and for the same steps, and "
-        "`source` has no meaning. Beside an arm that is pretrained on the source, such an arm differs in the data alone",
+        description="`target`: its members are pretrained on each target itself, by the same recipe and for the same steps. Beside an "
+        "arm that is pretrained on the source, such an arm differs in the data alone",
     )
     backbone: Name | None = Field(
         None, description="a key of `backbones` (default: its table's, else the study's backbone)"
@@ -141,6 +141,12 @@ class Arm(Block):
             raise ValueError(
                 f"solver: {self.name!r} has `transfer: {self.transfer}`, which has no probe; remove the key, or choose probe"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _source_where_shared(self) -> Self:
+        if self.pretrained_on == "target" and self.source is not None:
+            raise ValueError(f"source: {self.name!r} is pretrained on each target itself; remove the key")
         return self
 
     @model_validator(mode="after")
