@@ -7,6 +7,7 @@ from workflow_scripts.timecat.tables.contrasts import contrast_records
 from workflow_scripts.timecat.tables.figures.gap import gap_figure
 from workflow_scripts.timecat.tables.gap import (
     MEAN,
+    component_targets,
     gap_comparisons,
     gap_records,
     gap_table,
@@ -45,7 +46,7 @@ def main() -> None:
     write_bytes(given.markdown, markdown_text(gap_table(rows, columns, title, compared)).encode())
     write_bytes(given.contrasts, csv_text(contrast_records(compared.rows)).encode())
     write_bytes(given.csv, csv_text(gap_records(rows, columns, given.metric, compared)).encode())
-    log_verdicts(compared.targets)
+    log_verdicts(component_targets(compared))
     log(f"{len(given.arms)} arms on {len(given.data_sets)} components: {given.csv}")
 
 

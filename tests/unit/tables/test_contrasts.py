@@ -111,6 +111,12 @@ def test_means_that_are_level_with_the_best_are_bold_and_those_without_an_interv
 def test_notes_say_which_arms_have_no_interval_and_which_are_two_samples():
     found = said(compared())
     assert found[1:] == ["cat5: no interval over seeds (one replicate)."]
+    level = [Replicate(seeds, 50.0) for seeds in SINGLE]
+    accuracies = {("cat1", name, "paper"): level for name in ("home", "away")} | {("cat2", "home", "paper"): level}
+    accuracies["cat2", "away", "paper"] = replicates(SINGLE, 60)
+    hits = {place: np.zeros((6, ROWS), bool) for place in accuracies}
+    alike = comparisons(accuracies, hits, ARMS[:2], DATA_SETS, "cat1")
+    assert said(alike)[1:] == ["cat2 on home: no interval over seeds (all replicates are equal)."]
     other = said(compared(cat2=replicates([(7, 8), (9, 10), (11, 12)], 60)))
     assert "cat2 and cat1 share too few seeds for pairs and are compared as two samples." in other
 

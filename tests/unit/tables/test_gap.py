@@ -246,6 +246,7 @@ def test_a_component_on_which_untrained_networks_are_as_good_is_marked(cells, mo
     found = made(cells, monkeypatch)
     assert {line["verdict"] for line in lines_of(found["csv"])} == {"uninformative"}
     assert "**part a** is uninformative: trained networks are at most" in found["markdown"]
+    assert "**mean** is" not in found["markdown"], "it is no target"
     assert "part b is uninformative" in capfd.readouterr().err
 
 

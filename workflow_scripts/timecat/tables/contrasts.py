@@ -321,11 +321,24 @@ def contrast_notes(
             "an interval: ± the standard error over evaluation rows alone, which says nothing of other seeds.",
         )
     ]
-    for reason, names in _arms_by(gains, lambda row: row.contrast.reason).items():
-        notes.append((*listed(names), f": no interval over seeds ({reason})."))
+    notes += _without_interval(gains)
     unpaired = _arms_by(gains, lambda row: row.baseline if row.contrast.method == UNPAIRED else "")
     said = " share too few seeds for pairs and are compared as two samples."
     return (*notes, *((*listed(names), " and ", Term(baseline), said) for baseline, names in unpaired.items()))
+
+
+def _without_interval(rows: Sequence[ContrastRow]) -> list[Phrase]:
+    """Return a sentence for each reason why arms have no interval, and for each arm that lacks it on some data sets alone."""
+    everywhere, somewhere = dict[str, list[str]](), list[Phrase]()
+    for reason, names in _arms_by(rows, lambda row: row.contrast.reason).items():
+        said = f": no interval over seeds ({reason})."
+        for name in names:
+            own = {row.data_set: row.contrast.reason == reason for row in rows if row.arm.name == name}
+            if all(own.values()):
+                everywhere.setdefault(said, []).append(name)
+            else:
+                somewhere.append((Term(name), " on ", *listed(each for each, lacks in own.items() if lacks), said))
+    return [*((*listed(names), said) for said, names in everywhere.items()), *somewhere]
 
 
 def _arms_by(rows: Iterable[ContrastRow], reason: Callable[[ContrastRow], str]) -> dict[str, list[str]]:

@@ -53,7 +53,7 @@ from workflow_scripts.timecat.tables.table import (
     section_of,
     table_of,
 )
-from workflow_scripts.timecat.tables.worth import References, reference_notes, target_notes, targets_of
+from workflow_scripts.timecat.tables.worth import References, Target, reference_notes, target_notes, targets_of
 
 MEAN = DataSet("mean", "mean", in_distribution=False)  # the column of means over components
 FAMILY = "all contrasts of a selection, those of the mean included"
@@ -215,13 +215,18 @@ def gap_table(
         tuple(section for section in sections if section is not None),
         caption=(f"{metric_title}, mean ± standard deviation over n replicates; published figures in parentheses.",),
         column_notes=(
-            *reference_notes(compared.targets),
-            *target_notes(compared.targets),
+            *reference_notes(component_targets(compared)),
+            *target_notes(component_targets(compared)),
             *_baseline_notes(compared),
             *contrast_notes(compared, FAMILY),
         ),
         row_notes=arm_notes(row.arm for row in rows),
     )
+
+
+def component_targets(compared: Comparisons) -> list[Target]:
+    """Return what numbers on components are worth; the mean over them is no target."""
+    return [target for target in compared.targets if target.data_set != MEAN]
 
 
 def _column(column: DataSet) -> Column[AccuracyRow]:
