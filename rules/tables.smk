@@ -12,7 +12,7 @@ Tables: what is measured, put together. Each takes seconds and computes nothing 
 Input   the metrics or predictions of every cell (arm on data set) of the table, whose arms the config lists; diagnostics of
         cells; the counterexample's networks.
 Output  results/{table}.csv              one line per arm (and per data set, or selection, where there are many figures)
-        results/{table}.contrasts.csv    each arm minus the baseline, with its interval; of tables of accuracies
+        results/{table}.contrasts.csv    each arm minus the baseline, with its interval
         results/{table}.md, .tex, .svg   the same for readers, and the figure; not all tables have all
         results/metrics.parquet          everything of table 2, in long form
 
@@ -131,14 +131,19 @@ rule tabulate_arms:
 
 rule tabulate_gap:
     """A table of gaps: the metric of each arm on each component of the mixture that backbones were pretrained on, and on
-    their mean, and how far it stays behind direct training (95 % interval over replicates).
+    their mean, minus that of direct training.
     """
     input:
         code=code_of("tabulate_gap"),
+        probes=study.inputs.metrics,
+        references=study.inputs.references,
+        reference_predictions=ancient(study.inputs.reference_predictions),
+        reference_sidecars=study.inputs.reference_predictions_sidecars,
         predictions=ancient(study.inputs.predictions),
         predictions_sidecars=study.inputs.predictions_sidecars,
     output:
         csv=paths.table.csv,
+        contrasts=paths.table.contrasts,
         markdown=paths.table.markdown,
         svg=paths.table.svg,
     log:
@@ -150,33 +155,48 @@ rule tabulate_gap:
     localrule: True
     params:
         cells=study.table_params.cells,
+        references=study.table_params.references,
         arms=study.table_params.rows,
         data_sets=study.table_params.columns,
         metric=study.table_params.metric,
         style=study.table_params.style,
     shell:
         "python -m workflow_scripts.tabulate_gap"
+        " --probes {input.probes:q}"
         " --predictions {input.predictions:q}"
+        " --references {input.references:q}"
+        " --reference-predictions {input.reference_predictions:q}"
+        " --reference-cells {params.references:q}"
         " --cells {params.cells:q}"
         " --arms {params.arms:q}"
         " --data-sets {params.data_sets:q}"
         " --metric {params.metric}"
         " --style {params.style:q}"
         " --csv {output.csv:q}"
+        " --contrasts {output.contrasts:q}"
         " --markdown {output.markdown:q}"
         " --svg {output.svg:q}"
         " 2> {log:q}"
 
 
 rule tabulate_spurious:
-    """The table of worst groups: mean and deviation over replicates, both selections, and published figures."""
+    """The table of worst groups: mean and deviation over replicates, both selections, published figures, and contrasts."""
     input:
         code=code_of("tabulate_spurious"),
+        probes=of_table(study.inputs.metrics, "spurious"),
+        references=of_table(study.inputs.references, "spurious"),
+        reference_predictions=ancient(
+            of_table(study.inputs.reference_predictions, "spurious")
+        ),
+        reference_sidecars=of_table(
+            study.inputs.reference_predictions_sidecars, "spurious"
+        ),
         predictions=ancient(of_table(study.inputs.predictions, "spurious")),
         predictions_sidecars=of_table(study.inputs.predictions_sidecars, "spurious"),
         indices=ancient(of_table(study.inputs.evaluation_indices, "spurious")),
     output:
         csv=spurious.csv,
+        contrasts=spurious.contrasts,
         markdown=spurious.markdown,
         svg=spurious.svg,
     log:
@@ -186,19 +206,27 @@ rule tabulate_spurious:
     localrule: True
     params:
         cells=of_table(study.table_params.cells, "spurious"),
+        references=of_table(study.table_params.references, "spurious"),
+        baseline=of_table(study.table_params.baseline, "spurious"),
         arms=of_table(study.table_params.rows, "spurious"),
         data_sets=of_table(study.table_params.columns, "spurious"),
         groups=study.table_params.groups,
         style=study.table_params.style,
     shell:
         "python -m workflow_scripts.tabulate_spurious"
+        " --probes {input.probes:q}"
         " --predictions {input.predictions:q}"
+        " --references {input.references:q}"
+        " --reference-predictions {input.reference_predictions:q}"
+        " --reference-cells {params.references:q}"
+        " --baseline {params.baseline}"
         " --indices {input.indices:q}"
         " --cells {params.cells:q}"
         " --arms {params.arms:q}"
         " --data-sets {params.data_sets:q}"
         " --groups {params.groups:q}"
         " --style {params.style:q}"
+        " --contrasts {output.contrasts:q}"
         " --csv {output.csv:q}"
         " --markdown {output.markdown:q}"
         " --svg {output.svg:q}"

@@ -1,4 +1,4 @@
-"""A table of gaps for real: parts of a mixture, an arm that is pretrained on it, and one that is trained on a part alone."""
+"""A table of gaps for real: parts of a mixture, an arm that is pretrained on it, and those that are trained on a part alone."""
 
 import csv
 import io
@@ -68,14 +68,53 @@ def test_the_table(made):
     found = {(line["method"], line["component"]) for line in lines}
     assert found == {(arm, part) for arm in ("mixed", "alone") for part in ("part0", "part1", "mean")}
     for line in lines:
-        assert line["replicates"] == "2" and (line["gap"] == "") == (line["method"] == "alone")
-        if line["gap"]:
-            assert float(line["gap_low"]) <= float(line["gap"]) <= float(line["gap_high"])
+        assert line["replicates"] == "2" and (line["minus_direct"] == "") == (line["method"] == "alone")
+        if line["minus_direct"]:
+            if line["minus_direct_low"]:
+                assert (
+                    float(line["minus_direct_low"]) <= float(line["minus_direct"]) <= float(line["minus_direct_high"])
+                )
             (direct,) = (
                 other
                 for other in lines
                 if (other["method"], other["component"], other["selection"])
                 == ("alone", line["component"], line["selection"])
             )
-            assert float(line["gap"]) == pytest.approx(float(direct["mcc"]) - float(line["mcc"]), abs=0.002)
+            assert float(line["minus_direct"]) == pytest.approx(float(line["mcc"]) - float(direct["mcc"]), abs=0.002)
     assert "Matthews" in study.read("results/gap.md").decode()
+    contrasts = list(csv.DictReader(io.StringIO(study.read("results/gap.contrasts.csv").decode())))
+    assert {(line["kind"], line["arm"], line["baseline"]) for line in contrasts} == {("gain", "mixed", "alone")}
+    assert {line["seeds"] for line in contrasts} == {"2"}
+
+
+def with_own(values: dict) -> None:
+    values["gap"]["arms"].append({"name": "own", "members": 1, "steps": 2, "pretrained_on": "target"})
+
+
+def test_an_arm_that_is_pretrained_on_each_part_runs_nothing_of_others_again(made, tmp_path):
+    study, *_ = made
+    study = study.copy(tmp_path / "study")
+    before, checkpoints = study.read("results/gap.csv").decode(), study.checkpoints()
+    study.change_config(with_own)
+    # Two seeds on each of two parts.
+    assert study.run("--", "results/gap.csv") == {"pretrain": 4, "extract_features": 4, "probe": 2, "tabulate_gap": 1}
+    assert checkpoints.items() <= study.checkpoints().items()
+    after = study.read("results/gap.csv").decode().splitlines()
+    assert set(before.splitlines()) <= set(after), "the lines of other arms stay as they are"
+    assert sum(line.startswith("own,probe,1,2,2,") for line in after) == 6
+    assert pq.read_table(study.path / "results/probes/part1/part1/own.parquet")["members"].to_pylist()[0] == [2]
+    assert (study.path / "results/checkpoints/part1/residual4/seed550/step2.safetensors").exists()
+    assert "own: pretrained on each target itself" in study.read("results/gap.md").decode().replace("*", "")
+
+    study.change_config(lambda values: values.update(floors={"projection": 16}))
+    # The mixture and each part give two untrained networks their statistics, and the projection is one more.
+    assert study.run("--", "results/gap.csv") == {
+        "initialise": 3 * 2 + 1,
+        "extract_features": 2 * 2 + 2 * 2 + 2,
+        "probe": 2 * 3,
+        "tabulate_gap": 1,
+    }
+    lines = list(csv.DictReader(io.StringIO(study.read("results/gap.csv").decode())))
+    for line in lines:
+        assert (line["floor"] == "") == (line["method"] == "alone") and line["projection"] and line["ceiling"]
+    assert study.run("-n", "--", "results/gap.csv") == {}

@@ -38,9 +38,22 @@ def test_worst_groups(finished, tmp_path):
     assert len(lines) == 4
     for line in lines.values():
         assert 0 <= float(line["worst_group"]) <= float(line["average"]) <= 100 and line["replicates"] == "1"
+    contrasts = list(csv.DictReader(io.StringIO(study.read("results/spurious.contrasts.csv").decode())))
+    places = {(line["arm"], line["baseline"], line["data_set"], line["no_interval_because"]) for line in contrasts}
+    assert places == {
+        ("reweighted", "probed", f"even.{quantity}", "one replicate") for quantity in ("average", "worst_group")
+    }
     metrics = pq.read_table(study.path / "results/reweightings/biased/even/reweighted.parquet").to_pylist()
     assert [row["selection"] for row in metrics] == ["paper", "holdout"]
     assert float(lines["reweighted", "holdout"]["average"]) == round(metrics[0]["top1"], 3)
     assert study.run("--", "results/spurious.csv") == {}
     study.change_config(lambda values: values["reweight"].update(seed=1))
     assert study.run("--", "results/spurious.csv") == {"reweight": 1, "tabulate_spurious": 1}
+    before = study.read("results/spurious.csv").decode().splitlines()
+    study.change_config(lambda values: values.update(floors={"projection": None}))
+    jobs = study.run("--", "results/spurious.csv")
+    assert jobs == {"initialise": 1, "extract_features": 1, "probe": 1, "reweight": 1, "tabulate_spurious": 1}
+    after = list(csv.DictReader(io.StringIO(study.read("results/spurious.csv").decode())))
+    own = before[0].split(",")
+    assert [",".join(line[key] for key in own) for line in after] == before[1:], "floors change no other field"
+    assert all(line["worst_group_floor"] and line["average_floor"] for line in after)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow
 
 from workflow_scripts.timecat.probing.files import write_table
@@ -45,3 +46,64 @@ def write_predictions_of(path: Path, probe: pyarrow.Table, rows: int = 400) -> N
                 for row in range(rows)
             ]
     write_table(path, pyarrow.Table.from_pylist(lines))
+
+
+class Cells:
+    """Cells of a table in a folder, as stages leave them, and the options of a command line that name them.
+
+    Rows are of class 0 and 1 in turn, and a share of them is right, the first ones.
+    """
+
+    def __init__(self, folder: Path, rows: int = 200, shift: int = 0):
+        """shift: rows that are right under selection `paper` beside those that are right under `holdout`."""
+        self.folder, self.labels, self.shift = folder, np.arange(rows) % 2, shift
+        self.cells: list[dict] = []
+        self.references: list[dict] = []
+
+    def add(
+        self, arm: str, data_set: str, replicates: dict[tuple[int, ...], float | list[int]], kind: str = ""
+    ) -> None:
+        """Write a cell of an arm, or what others are measured against (kind). replicates: percent that is right, or whether
+        each row is, by the seeds of each."""
+        stem = self.folder / ".".join(filter(None, (kind, arm, data_set)))
+        metrics, predictions = [], []
+        for number, (seeds, right) in enumerate(replicates.items()):
+            line = {"replicate": number, "members": list(seeds), "weight_decay": 0.1, "epoch": 1}
+            for fit, split in (("full", "evaluation"), ("nine_tenths", "heldout")):
+                metrics.append(line | {"fit": fit, "split": split, "top1": 50.0, "top5": 100.0, "loss": 1.0})
+            for selection in SELECTIONS:
+                predictions += self._lines(number, selection, right)
+        predictions.sort(key=lambda line: list(SELECTIONS).index(line["selection"]))
+        write_table(Path(f"{stem}.metrics"), pyarrow.Table.from_pylist(metrics))
+        write_table(Path(f"{stem}.predictions"), pyarrow.Table.from_pylist(predictions))
+        cell = {"arm": arm, "data_set": data_set, "files": str(stem)}
+        if kind:
+            self.references.append(cell | {"kind": kind, "members": len(next(iter(replicates)))})
+        else:
+            self.cells.append(cell)
+
+    def _lines(self, number: int, selection: str, right: float | list[int]) -> list[dict]:
+        n_rows = len(self.labels)
+        if isinstance(right, list):
+            hits = np.array(right, bool)
+        else:
+            more = self.shift if selection == "paper" else 0
+            hits = np.arange(n_rows) < round(n_rows * right / 100) + more
+        said = np.where(hits, self.labels, 1 - self.labels)
+        return [
+            {"selection": selection, "replicate": number, "row": row, "label": int(label), "predicted": int(predicted)}
+            for row, (label, predicted) in enumerate(zip(self.labels, said))
+        ]
+
+    @property
+    def options(self) -> list[str]:
+        """The options of a command line that name all cells and files."""
+        told = []
+        for cells, name, files, predictions in (
+            (self.cells, "cells", "probes", "predictions"),
+            (self.references, "reference-cells", "references", "reference-predictions"),
+        ):
+            described = [{key: value for key, value in cell.items() if key != "files"} for cell in cells]
+            told += [f"--{name}", json.dumps(described), f"--{files}", *(f"{cell['files']}.metrics" for cell in cells)]
+            told += [f"--{predictions}", *(f"{cell['files']}.predictions" for cell in cells)]
+        return told

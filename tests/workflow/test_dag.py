@@ -46,6 +46,7 @@ def every_stage() -> dict:
     values["arms"] += [
         {"name": "tuned", "members": 3, "steps": 8, "transfer": "finetune"},
         {"name": "scratch", "members": 1, "transfer": "direct"},
+        {"name": "own", "members": 1, "steps": 8, "pretrained_on": "target"},
     ]
     return values
 

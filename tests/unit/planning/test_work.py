@@ -142,6 +142,25 @@ def test_views_grids_and_center_count(tmp_path):
     assert next(iter(jobs(plan_of(values, tmp_path), "extract_features").values())).work.read == 5 * 600 + 260
 
 
+def test_pretraining_on_each_target_counts_there(tmp_path):
+    """Three seeds of five steps on each of two targets; on the source they are on the way to other milestones."""
+    values = read("tiny")
+    values["data_sets"]["other"] = {"kind": "cues", "label": "cue0", "rows": {"train": 600, "evaluation": 200}}
+    values["targets"].append("other")
+    before = plan_of(values, tmp_path)
+    values["arms"].append({"name": "own", "members": 1, "steps": 5, "pretrained_on": "target"})
+    plan = plan_of(values, tmp_path)
+
+    def trained(found: Plan, source: str) -> int:
+        own = (job for job in found.jobs if job.rule == "pretrain" and job.dag.wildcards["source"] == source)
+        return sum(job.work.trained for job in own)
+
+    assert trained(before, "other") == 0 and trained(plan, "other") == 3 * 5 * 64
+    assert trained(plan, "cues_tiny") == trained(before, "cues_tiny") + 2 * (5 - 4) * 64
+    assert plan.original.pretrained_apart == before.original.pretrained_apart + 2 * 3 * 5 * 64
+    assert len(jobs(plan, "probe")) == len(jobs(before, "probe")) + 2
+
+
 def test_all_kinds_of_stages_are_planned(tmp_path):
     values = read("tiny")
     values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "x", "probe_of": "cues_tiny"}

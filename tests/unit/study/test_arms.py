@@ -51,7 +51,9 @@ def study(text: str = STUDY, **changes) -> Study:
 def checkpoints(name: str, made: Study | None = None) -> list[list[tuple[int, int]]]:
     """Return (seed, step) of each member of each replicate."""
     made = made or study()
-    return [[(key.seed, key.step) for key in replicate] for replicate in made.arms.checkpoints_of(made.arms[name])]
+    return [
+        [(key.seed, key.step) for key in replicate] for replicate in made.arms.checkpoints_of(made.arms[name], "digits")
+    ]
 
 
 def test_the_members_of_each_kind_of_arm():

@@ -58,7 +58,7 @@ def test_a_floor_is_its_arm_at_step_0_with_the_same_seeds():
     made = study()
     found = floor(made, "cat2")
     assert (found.members, found.steps, found.transfer) == (2, 0, "probe")
-    assert made.arms.checkpoints_of(found) == [
+    assert made.arms.checkpoints_of(found, "digits") == [
         [CheckpointKey("cues", "small", seed, 0) for seed in replicate] for replicate in ((1, 2), (3, 4))
     ]
 
@@ -126,6 +126,85 @@ def test_the_grid_shows_floors_alone_and_nothing_else_is_made_for_it():
     made = study(grid={"members": [1, 2]})
     assert {key.kind for key in made.tables.references("grid")} == {"floor"}
     assert {key.arm for key in made.tables.references("grid")} == {arm.name for arm in made.tables.rows("grid")}
+
+
+OTHERS = """
+data_sets:
+  mixture: {kind: cues, components: 2, rows: {train: 100, evaluation: 50}}
+  part: {kind: part, of: mixture, where: {component: [0]}}
+  biased: {kind: shortcut, rows: {train: 100, evaluation: 50}}
+  even: {kind: part, of: biased, balanced_by: [class_name, place]}
+  motifs: {kind: motifs, length: 60, rows: {train: 100, evaluation: 50}}
+  single: {kind: part, of: motifs, where: {task: [single]}}
+backbones:
+  sequence: {architecture: sequence_residual}
+gap:
+  source: mixture
+  targets: [part]
+  arms: [{name: mixed, members: 1, steps: 8}, {name: alone, members: 1, transfer: direct}]
+spurious:
+  source: biased
+  targets: [biased, even]
+  arms: [{name: probed, members: 1, steps: 8}, {name: again, members: 1, steps: 8, transfer: reweight}]
+genomics:
+  source: motifs
+  backbone: sequence
+  targets: [single]
+  arms: [{name: dna, members: 1, steps: 8}, {name: dna_alone, members: 1, transfer: direct}]
+"""
+
+
+def with_others(**changes) -> Study:
+    """The study with tables whose metrics are of predictions."""
+    values, others = yaml.safe_load(STUDY), yaml.safe_load(OTHERS)
+    for name in ("data_sets", "backbones"):
+        others[name] = values[name] | others[name]
+    return study(**others | changes)
+
+
+def test_gaps_and_spurious_features_are_measured_against_floors_and_projection():
+    made = with_others()
+    found = {
+        table: [(key.kind, key.arm, key.cell.data_set) for key in made.tables.references(table)]
+        for table in ("gap", "spurious", "genomics")
+    }
+    assert found["gap"] == [("floor", "mixed", "part"), ("projection", "", "part")]
+    assert found["spurious"] == [
+        *(("floor", arm, name) for arm in ("probed", "again") for name in ("biased", "even")),
+        *(("projection", "", name) for name in ("biased", "even")),
+    ], "the source counts where features of it are spurious"
+    assert found["genomics"] == [("floor", "dna", "single")], "sequences have no pixels"
+    floor = floor_of_reweighted(made)
+    assert made.inputs.reference_predictions(TableKey("spurious"))[3] == (
+        f"results/reweightings/biased/even/{floor}.predictions.parquet"
+    )
+    assert made.inputs.reference_predictions_sidecars(TableKey("spurious"))[3].endswith(
+        f"even/{floor}.predictions.parquet.json"
+    )
+
+
+def test_a_ceiling_in_accuracy_is_none_of_a_table_with_another_metric():
+    made = study(gap={"targets": ["digits"], "metric": "mcc", "arms": ["cat1", "direct"]})
+    assert {key.kind for key in made.tables.references("table2")} == {"floor", "projection", "ceiling"}
+    assert {key.kind for key in made.tables.references("gap")} == {"floor", "projection"}
+
+
+def floor_of_reweighted(made: Study) -> str:
+    found = floor(made, "again")
+    assert found.transfer == "reweight" and found.steps == 0
+    return found.name
+
+
+def test_without_floors_they_are_measured_against_nothing():
+    made = with_others(floors=None)
+    for table in ("gap", "spurious", "genomics"):
+        assert made.tables.references(table) == [] == made.inputs.reference_predictions(TableKey(table))
+
+
+def test_the_table_of_worst_groups_has_a_baseline():
+    assert with_others().table_params.baseline(TableKey("spurious")) == "probed"
+    block = yaml.safe_load(OTHERS)["spurious"]
+    assert with_others(spurious=block | {"baseline": "again"}).table_params.baseline(TableKey("spurious")) == "again"
 
 
 def test_a_known_ceiling_takes_the_place_of_the_arm():

@@ -11,6 +11,7 @@ from workflow_scripts.timecat.measures.contrasts import Contrast, Replicate
 from workflow_scripts.timecat.study.wildcards import TableKey
 from workflow_scripts.timecat.tables.contrasts import (
     GAIN,
+    ON_TARGET,
     ContrastRow,
     adjusted,
     best_arms,
@@ -68,7 +69,7 @@ def test_every_arm_but_the_baseline_has_a_row_for_each_data_set():
     assert all(row.row_error > 0 for row in found.rows)
 
 
-def test_holms_adjustment_is_within_a_kind_and_selection_and_leaves_the_source_out():
+def test_holms_adjustment_is_within_a_selection_and_leaves_the_source_out():
     def row(kind, data_set, selection, mean):
         return ContrastRow(kind, ARMS[1], data_set, selection, "cat1", Contrast(mean, 1.0, 5.0, 6, 6, "t"))
 
@@ -83,6 +84,16 @@ def test_holms_adjustment_is_within_a_kind_and_selection_and_leaves_the_source_o
     p = [each.contrast.p for each in rows]
     found = [each.p_holm for each in adjusted(rows, DATA_SETS)]
     assert found == [None, pytest.approx(max(2 * p[2], p[1])), pytest.approx(2 * p[2]), p[3], p[4], None]
+
+
+def test_all_hypotheses_of_a_selection_are_one_family():
+    """A table that compares its arms with two baselines tests twice as much."""
+    rows = [
+        ContrastRow(kind, ARMS[1], "away", "paper", baseline, Contrast(mean, 1.0, 5.0, 6, 6, "t"))
+        for kind, baseline, mean in ((GAIN, "cat1", 3.0), (ON_TARGET, "own", 4.0))
+    ]
+    first, second = adjusted(rows, DATA_SETS)
+    assert second.p_holm == pytest.approx(2 * second.p) and first.p_holm == pytest.approx(max(first.p, 2 * second.p))
 
 
 def test_means_that_are_level_with_the_best_are_bold_and_those_without_an_interval_are_not():
@@ -100,6 +111,12 @@ def test_means_that_are_level_with_the_best_are_bold_and_those_without_an_interv
 def test_notes_say_which_arms_have_no_interval_and_which_are_two_samples():
     found = said(compared())
     assert found[1:] == ["cat5: no interval over seeds (one replicate)."]
+    level = [Replicate(seeds, 50.0) for seeds in SINGLE]
+    accuracies = {("cat1", name, "paper"): level for name in ("home", "away")} | {("cat2", "home", "paper"): level}
+    accuracies["cat2", "away", "paper"] = replicates(SINGLE, 60)
+    hits = {place: np.zeros((6, ROWS), bool) for place in accuracies}
+    alike = comparisons(accuracies, hits, ARMS[:2], DATA_SETS, "cat1")
+    assert said(alike)[1:] == ["cat2 on home: no interval over seeds (all replicates are equal)."]
     other = said(compared(cat2=replicates([(7, 8), (9, 10), (11, 12)], 60)))
     assert "cat2 and cat1 share too few seeds for pairs and are compared as two samples." in other
 

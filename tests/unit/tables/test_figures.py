@@ -11,12 +11,13 @@ from tests.unit.counterexample.test_runs import SMALL, made_up
 from workflow_scripts.timecat.measures.calibration import Measured
 from workflow_scripts.timecat.measures.contrasts import Contrast
 from workflow_scripts.timecat.probing.selection import SELECTIONS
-from workflow_scripts.timecat.tables.contrasts import GAIN, Comparisons, ContrastRow
+from workflow_scripts.timecat.tables.contrasts import GAIN, ON_TARGET, Comparisons, ContrastRow
 from workflow_scripts.timecat.tables.figures import accuracies, calibration, counterexample, gap, grid, spurious
 from workflow_scripts.timecat.tables.figures import arms as arms_figure
-from workflow_scripts.timecat.tables.gap import GapRow
-from workflow_scripts.timecat.tables.model import Interval, Row, Summary
-from workflow_scripts.timecat.tables.spurious import QUANTITIES
+from workflow_scripts.timecat.tables.gap import MEAN
+from workflow_scripts.timecat.tables.model import Row, Summary
+from workflow_scripts.timecat.tables.spurious import AVERAGE, WORST, column_name
+from workflow_scripts.timecat.tables.worth import Comparison, Target
 
 STYLE = style_of({"width_per_panel": 2.4, "height": 2.6})
 DATA_SETS = data_sets_of([{"name": "own", "title": "Own", "in_distribution": True}])
@@ -66,17 +67,50 @@ def test_of_contrasts(bars):
 
 
 def test_of_worst_groups(bars):
-    spread = rows([(quantity, selection) for quantity in QUANTITIES for selection in SELECTIONS])
-    spurious.spurious_figure(spread, DATA_SETS, STYLE)
-    assert bars == [STD] * 4
+    """Accuracies above, and below them the contrast with the baseline."""
+    columns = [column_name("own", quantity) for quantity in (AVERAGE, WORST)]
+    found = [Row(arm, 3, {(column, "holdout"): Summary(50.0, STD, 3) for column in columns}) for arm in ARMS]
+    gain = Contrast(2.0, 0.5, 4.0, 5, 5, "t")
+    gains = [ContrastRow(GAIN, ARMS[1], column, "holdout", "cat1", gain) for column in columns]
+    spurious.spurious_figure(found, DATA_SETS, STYLE, Comparisons("cat1", gains, frozenset()))
+    assert bars == [STD] * 8 + [pytest.approx((gain.interval[1] - gain.interval[0]) / 2)] * 4
+    bars.clear()
+    spurious.spurious_figure(found[:1], DATA_SETS, STYLE, Comparisons("cat1", (), frozenset()))
+    assert bars == [STD] * 4, "an arm alone is compared with nothing"
+
+
+def test_targets_that_say_nothing_are_marked_in_figures_of_gaps_and_worst_groups(monkeypatch):
+    from matplotlib.axes import Axes
+
+    said = []
+    monkeypatch.setattr(Axes, "set_title", lambda self, text, **looks: said.append(text))
+    monkeypatch.setattr(Axes, "set_yticks", lambda self, places, labels: said.extend(labels))
+    column = replace(DATA_SETS[0], name=column_name("own", WORST), title="Own: worst group", in_distribution=False)
+    flat = Contrast(0.1, 0.01, 4.0, 5, 5, "t")
+    for each, draw in ((column, spurious.spurious_figure), (DATA_SETS[0], gap.gap_figure)):
+        target = Target(each, "holdout", (Comparison(ARMS[0], 20.0, 20.0, flat),), None, 90.0)
+        assert target.verdict == "uninformative"
+        compared = Comparisons("cat1", (), frozenset(), [target])
+        columns = [column_name("own", AVERAGE), column.name, "own"]
+        found = [Row(ARMS[0], 3, {(name, "holdout"): Summary(50.0, STD, 3) for name in columns})]
+        title = ("accuracy (%)",) if draw is gap.gap_figure else ()
+        draw(found, DATA_SETS, *title, STYLE, compared)
+    assert "trained on\nOwn\n(worst group: uninformative)" in said and "Own\n(uninformative)" in said
 
 
 def test_of_gaps(bars):
-    summaries = dict.fromkeys(SELECTIONS, Summary(50.0, STD, 3))
-    gaps = dict.fromkeys(SELECTIONS, Interval(4.0, 1.5, 6.75))
-    found = [GapRow(ARMS[0], component, summaries, gaps) for component in ("own", "mean")]
-    gap.gap_figure(found, DATA_SETS, "accuracy (%)", STYLE)
-    assert bars == [STD, STD, 2.5, 2.75] * 2
+    columns, direct = [*DATA_SETS, MEAN], replace(ARMS[0], name="alone", steps=None, transfer="direct")
+    summaries = {(column.name, "holdout"): Summary(50.0, STD, 3) for column in columns}
+    gain = Contrast(2.0, 0.5, 4.0, 5, 5, "t")
+    gaps = [ContrastRow(GAIN, ARMS[0], column.name, "holdout", "alone", gain) for column in columns]
+    found = [Row(arm, 3, summaries) for arm in (ARMS[0], direct)]
+    half = pytest.approx((gain.interval[1] - gain.interval[0]) / 2)
+    gap.gap_figure(found, columns, "accuracy (%)", STYLE, Comparisons("alone", gaps, frozenset()))
+    assert bars == [STD, STD, half, half, STD, STD] * 2
+    bars.clear()
+    more = [replace(row, kind=ON_TARGET) for row in gaps]
+    gap.gap_figure(found, columns, "accuracy (%)", STYLE, Comparisons("alone", [*gaps, *more], frozenset()))
+    assert bars == [STD, STD, half, half, half, half, STD, STD] * 2, "a panel more, of the other kind"
 
 
 def test_of_calibration(bars):
@@ -103,3 +137,28 @@ def test_the_grid_says_them_in_its_cells():
         for std in (STD, None)
     )
     assert grid.grid_figure(with_deviation, DATA_SETS, STYLE) != grid.grid_figure(without, DATA_SETS, STYLE)
+
+
+def test_the_grid_has_floors_in_a_column_of_their_own(monkeypatch):
+    """Of each number of members once, with the most replicates; and nothing where there are none."""
+    from matplotlib.axes import Axes
+
+    texts, write = [], Axes.text
+    monkeypatch.setattr(
+        Axes, "text", lambda self, x, y, text, **looks: (texts.append((x, text)), write(self, x, y, text, **looks))[1]
+    )
+    arms = [replace(arm, steps=steps) for arm in ARMS for steps in (4, 8)]
+    summaries = {("own", selection): Summary(50.0, STD, 3) for selection in SELECTIONS}
+
+    def floors(arm, n):
+        return {("own", selection): Summary(10.0 * arm.members + n, 0.5, n) for selection in SELECTIONS}
+
+    def left() -> list[str]:
+        return [text for x, text in texts if x < 0]
+
+    without = [Row(arm, 3, summaries) for arm in arms]
+    plain = grid.grid_figure(without, DATA_SETS, STYLE)
+    assert left() == []
+    grid.grid_figure([replace(row, floors=floors(row.arm, row.arm.steps)) for row in without], DATA_SETS, STYLE)
+    assert left() == ["18.0", "± 0.5", "28.0", "± 0.5"] * 2
+    assert grid.grid_figure(without, DATA_SETS, STYLE) == plain

@@ -1,4 +1,4 @@
-"""Tables of gaps: metrics of predictions, direct minus transferred, intervals, and what is written of them."""
+"""Tables of gaps: metrics of predictions, what is compared, floors and ceilings, and what is written of them."""
 
 import csv
 import io
@@ -6,153 +6,317 @@ import json
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_ind, ttest_rel
 
-from tests.support.tables import arm_of, arms_of, data_sets_of
+from tests.support.tables import Cells, arm_of, arms_of
 from workflow_scripts import tabulate_gap
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.measures.contrasts import Replicate, contrast, holm
+from workflow_scripts.timecat.measures.metrics import matthews_correlation
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import TableKey
 from workflow_scripts.timecat.tables import gap
 from workflow_scripts.timecat.tables.figures.gap import _looks
-from workflow_scripts.timecat.tables.model import Interval
-from workflow_scripts.timecat.tables.writers.csv import csv_text
-from workflow_scripts.timecat.tables.writers.markdown import short_markdown_text
 
 ARMS = [
     {"name": "long", "members": 1, "steps": 8, "transfer": "probe", "published": {"a": 81.5}},
-    {"name": "four", "members": 4, "steps": 2, "transfer": "probe"},
+    {"name": "two", "members": 2, "steps": 4, "transfer": "probe"},
     {"name": "alone", "members": 1, "steps": None, "transfer": "direct"},
+    {"name": "own", "members": 1, "steps": 8, "transfer": "probe", "on_target": True},
 ]
 COMPONENTS = [{"name": name, "title": f"part {name}", "in_distribution": False, "views": 1} for name in "ab"]
-PERCENT = {  # replicate by replicate
-    ("long", "a"): [70, 80, 75],
-    ("long", "b"): [50, 60, 55],
-    ("four", "a"): [90],
-    ("four", "b"): [70],
-    ("alone", "a"): [95, 100],
-    ("alone", "b"): [65, 70],
+SEEDS = [(1,), (2,), (3,), (4,)]
+# Seeds differ by ten points and more, and each arm's difference from `alone` by one or two.
+ALONE = {"a": [60, 70, 80, 90], "b": [50, 70, 60, 80]}
+DIFFERENCES = {
+    "long": {"a": [-9, -11, -10, -10], "b": [-20, -19, -17, -20]},
+    "own": {"a": [-1, 1, 0.5, -0.5], "b": [-3, -5, -4, -4]},
 }
 
 
-def both(values) -> dict[str, list[float]]:
-    """The same under both selections, but for a shift."""
-    return {"paper": [value + 1.0 for value in values], "holdout": [float(value) for value in values]}
-
-
-def rows(values=PERCENT) -> dict:
-    made = gap.gap_rows({cell: both(own) for cell, own in values.items()}, arms_of(ARMS), ["a", "b"])
-    return {(row.arm.name, row.component): row for row in made}
-
-
-def test_the_gap_is_direct_minus_transferred_with_welchs_interval():
-    row = rows()["long", "a"]
-    assert row.gaps["holdout"].mean == pytest.approx(97.5 - 75) == row.gaps["paper"].mean
-    expected = ttest_ind([95, 100], [70, 80, 75], equal_var=False).confidence_interval(0.95)
-    assert (row.gaps["holdout"].low, row.gaps["holdout"].high) == pytest.approx((expected.low, expected.high))
-    assert rows()["alone", "a"].gaps == {}, "of the direct arm itself there is none"
-    assert rows()["four", "a"].gaps["holdout"] == Interval(7.5, None, None), "one replicate has no spread"
-
-
-def test_replicates_that_agree_have_a_gap_without_width():
-    assert gap.welch([5.0, 5.0], [3.0, 3.0]) == Interval(2.0, 2.0, 2.0)
-
-
-def test_the_mean_over_components_is_taken_replicate_by_replicate():
-    summary = rows()["long", "mean"].summaries["holdout"]
-    assert (summary.mean, summary.std, summary.n) == (65, 5, 3)
-    expected = ttest_ind([80, 85], [60, 70, 65], equal_var=False).confidence_interval(0.95)
-    own = rows()["long", "mean"].gaps["holdout"]
-    assert (own.mean, own.low, own.high) == pytest.approx((17.5, expected.low, expected.high))
-
-
-def test_an_arm_is_compared_with_direct_training_of_its_own_size():
-    arms, four = arms_of(ARMS), arm_of(name="alone4", members=4, steps=None, transfer="direct")
-    assert gap.reference_of(arms[1], [*arms, four]).name == "alone4"
-    assert gap.reference_of(arms[0], [*arms, four]).name == "alone"
-    assert gap.reference_of(arms[1], arms).name == "alone"
-    with pytest.raises(UserError, match="needs an arm with .transfer: direct."):
-        gap.reference_of(arms[0], arms[:2])
-
-
-def test_replicates_must_be_the_same_on_all_components():
-    with pytest.raises(UserError, match=r"arm 'long' has \[2, 3\] replicates on different components"):
-        rows(PERCENT | {("long", "b"): [50, 60]})
-
-
-def test_the_csv_has_a_line_for_each_arm_component_and_selection():
-    lines = list(csv.DictReader(io.StringIO(csv_text(gap.gap_records(list(rows().values()), "mcc")))))
-    assert len(lines) == 3 * 3 * 2
-    first = next(line for line in lines if line["selection"] == "holdout")
-    assert (first["method"], first["component"], first["mcc"], first["mcc_std"]) == ("long", "a", "75.000", "5.000")
-    assert (first["gap"], first["mcc_published"], first["replicates"]) == ("22.500", "81.5", "3")
-    alone = next(line for line in lines if line["method"] == "alone")
-    assert first["compared_with"] == "alone"
-    assert alone["gap"] == alone["steps_per_member"] == alone["compared_with"] == "" and alone["transfer"] == "direct"
-
-
-def test_the_table_for_readers():
-    table = gap.gap_table(rows().values(), data_sets_of(COMPONENTS), "top-1 accuracy (%)")
-    text = short_markdown_text(table)
-    lines = text.splitlines()
-    assert lines[0] == "| method | members × steps | n | part a | part b | mean | gap (95 %) |"
-    assert lines[2].startswith("| long | 1 × 8 | 3 | 75.00 ± 5.00 (81.5) | 55.00 ± 5.00 | 65.00 ± 5.00 | +17.50 (")
-    assert lines[3] == "| four | 4 × 2 | 1 | 90.00 | 70.00 | 80.00 | +2.50 |"
-    assert lines[4].endswith("| 82.50 ± 3.54 |  |") and "Welch" in text and "direct, that is" in text
-    assert "Gap: direct (`alone`) minus transferred" in text
-
-
-def test_direct_arms_look_alike_in_colour_and_not_in_shape():
-    arms = [*ARMS, {"name": "shorter", "members": 1, "steps": None, "transfer": "direct"}]
-    looks = _looks(arms_of(arms))
-    assert len(set(looks.values())) == len(arms) and looks["alone"][1] != looks["shorter"][1]
+def values(arm: str, component: str) -> list[float]:
+    direct = ALONE[component]
+    return [x + d for x, d in zip(direct, DIFFERENCES.get(arm, {}).get(component, [0] * len(direct)))]
 
 
 @pytest.fixture
-def command_line(tmp_path) -> list[str]:
-    """Of the stage, on predictions that it finds."""
-    paths, cells = [], []
-    for (arm, component), values in PERCENT.items():
-        columns = {"selection": [], "replicate": [], "label": [], "predicted": []}
-        for selection in ("paper", "holdout"):
-            for replicate, percent in enumerate(values):
-                columns["selection"] += [selection] * 20
-                columns["replicate"] += [replicate] * 20
-                columns["label"] += [row % 2 for row in range(20)]
-                columns["predicted"] += [(row % 2) ^ (row >= percent // 5) for row in range(20)]
-        paths.append(str(tmp_path / f"{arm}.{component}.parquet"))
-        pq.write_table(pa.table(columns), paths[-1])
-        cells.append({"arm": arm, "data_set": component})
-    options = {"cells": cells, "arms": ARMS, "data-sets": COMPONENTS, "style": {"width_per_panel": 2, "height": 2}}
-    outputs = {"metric": "accuracy", **{name: tmp_path / f"gap.{name}" for name in ("csv", "markdown", "svg")}}
-    told = [text for name, value in options.items() for text in (f"--{name}", json.dumps(value))]
-    return [
-        *told,
-        *(text for name, value in outputs.items() for text in (f"--{name}", str(value))),
-        "--predictions",
-        *paths,
-    ]
+def cells(tmp_path) -> Cells:
+    """Four replicates of single networks, and one of two members."""
+    made = Cells(tmp_path, shift=1)
+    for arm in ("long", "alone", "own"):
+        for component in "ab":
+            made.add(arm, component, dict(zip(SEEDS, values(arm, component))))
+    for component in "ab":
+        made.add("two", component, {(1, 2): 75.0})
+    return made
 
 
-def test_the_stage(command_line, tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["tabulate_gap", *command_line])
+def with_floors(cells: Cells, floors=(20.0, 21.0, 20.5, 19.5)) -> Cells:
+    for component in "ab":
+        for arm in ("long", "own"):
+            cells.add(arm, component, dict(zip(SEEDS, floors)), kind="floor")
+        cells.add("", component, {(1,): 33.0}, kind="projection")
+    return cells
+
+
+def made(cells: Cells, monkeypatch, metric: str = "accuracy") -> dict[str, str]:
+    """What the stage writes, by what it is."""
+    told = {"arms": ARMS, "data-sets": COMPONENTS, "style": {"width_per_panel": 2, "height": 2}}
+    outputs = {name: cells.folder / f"gap.{name}" for name in ("csv", "contrasts", "markdown", "svg")}
+    options = [text for name, value in told.items() for text in (f"--{name}", json.dumps(value))]
+    options += [text for name, path in outputs.items() for text in (f"--{name}", str(path))]
+    monkeypatch.setattr("sys.argv", ["tabulate_gap", *cells.options, *options, "--metric", metric])
     tabulate_gap.main()
-    lines = list(csv.DictReader((tmp_path / "gap.csv").open()))
-    made = {(line["method"], line["component"]): line for line in lines}
-    assert (made["four", "a"]["accuracy"], made["four", "mean"]["accuracy"]) == ("90.000", "80.000")
-    assert (made["long", "a"]["accuracy"], made["long", "a"]["accuracy_std"]) == ("75.000", "5.000")
-    svg = (tmp_path / "gap.svg").read_bytes()
+    return {name: path.read_text() for name, path in outputs.items()}
+
+
+def lines_of(text: str, **wanted: str) -> list[dict[str, str]]:
+    found = csv.DictReader(io.StringIO(text))
+    return [line for line in found if all(line[key] == value for key, value in wanted.items())]
+
+
+def line_of(text: str, **wanted: str) -> dict[str, str]:
+    (found,) = lines_of(text, **wanted)
+    return found
+
+
+# --- contrasts ---
+
+
+def test_a_gap_is_the_arm_minus_direct_training_of_the_same_seeds(cells, monkeypatch):
+    """Ten points, known to half a point although seeds are ten points apart: SciPy's paired t says the same."""
+    line = line_of(made(cells, monkeypatch)["contrasts"], kind="gain", arm="long", data_set="a", selection="holdout")
+    assert (line["mean"], line["baseline"], line["interval"], line["seeds"]) == ("-10.000", "alone", "t", "4")
+    expected = ttest_rel(values("long", "a"), ALONE["a"])
+    ends = expected.confidence_interval(0.95)
+    assert (float(line["low"]), float(line["high"])) == pytest.approx((ends.low, ends.high), abs=1e-3)
+    assert float(line["p"]) == pytest.approx(expected.pvalue, rel=1e-3)
+    assert ends.high - ends.low < 3
+
+
+def test_contrasts_are_the_contrast_modules_on_each_component_and_on_the_mean(cells, monkeypatch):
+    text = made(cells, monkeypatch)["contrasts"]
+    for arm, kind, baseline in (("long", "gain", "alone"), ("own", "gain", "alone"), ("long", "on_target", "own")):
+        for component in ("a", "b", "mean"):
+            own, other = (
+                [
+                    Replicate(seeds, value)
+                    for seeds, value in zip(
+                        SEEDS,
+                        np.mean([values(name, each) for each in "ab"], axis=0)
+                        if component == "mean"
+                        else values(name, component),
+                    )
+                ]
+                for name in (arm, baseline)
+            )
+            expected = contrast(own, other)
+            line = line_of(text, kind=kind, arm=arm, data_set=component, selection="holdout")
+            assert line["baseline"] == baseline
+            found = [float(line[key]) for key in ("mean", "low", "high", "se")]
+            assert found == pytest.approx([expected.mean, *expected.interval, expected.error], abs=6e-4)
+
+
+def test_arms_that_share_no_seeds_are_two_samples(tmp_path, monkeypatch):
+    cells = Cells(tmp_path)
+    others = [(5,), (6,), (7,)]
+    for component in "ab":
+        cells.add("long", component, dict(zip(others, (70.0, 71.0, 75.0))))
+        cells.add("alone", component, dict(zip(SEEDS, ALONE[component])))
+        cells.add("own", component, dict(zip(SEEDS, ALONE[component])))
+        cells.add("two", component, {(1, 2): 75.0})
+    found = made(cells, monkeypatch)
+    line = line_of(found["contrasts"], kind="gain", arm="long", data_set="a", selection="holdout")
+    expected = ttest_ind([70, 71, 75], ALONE["a"], equal_var=False)
+    ends = expected.confidence_interval(0.95)
+    assert line["interval"] == "unpaired"
+    assert (float(line["low"]), float(line["high"])) == pytest.approx((ends.low, ends.high), abs=1e-3)
+    assert "**long** and **alone** share too few seeds for pairs" in found["markdown"]
+
+
+def test_an_arm_with_too_few_seeds_has_the_error_of_rows_alone_and_a_sentence_says_so(cells, monkeypatch):
+    found = made(cells, monkeypatch)
+    line = line_of(found["contrasts"], kind="gain", arm="two", data_set="a", selection="holdout")
+    assert line["low"] == line["p"] == "" and line["no_interval_because"] == "one replicate"
+    assert float(line["row_se"]) > 0
+    assert "**two**: no interval over seeds (one replicate)." in found["markdown"]
+
+
+def test_p_values_are_adjusted_over_all_contrasts_of_a_selection(cells, monkeypatch):
+    text = made(cells, monkeypatch)["contrasts"]
+    lines = [line for line in lines_of(text, selection="holdout") if line["p"]]
+    assert len(lines) == 3 * 3, "long and own minus alone, and long minus own; on two components and on their mean"
+    expected = holm([float(line["p"]) for line in lines])
+    assert [float(line["p_holm"]) for line in lines] == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_error_over_rows_of_the_mean_is_that_of_independent_components(cells, monkeypatch):
+    text = made(cells, monkeypatch)["contrasts"]
+    errors = {
+        line["data_set"]: float(line["row_se"]) for line in lines_of(text, kind="gain", arm="long", selection="holdout")
+    }
+    assert errors["mean"] == pytest.approx(np.hypot(errors["a"], errors["b"]) / 2, rel=0.005)
+
+
+def test_components_of_different_sizes_bear_alike_on_their_mean(tmp_path, monkeypatch):
+    """50 rows and 200: the mean's error is half the root of the sum of their squares, whatever their sizes."""
+    cells = Cells(tmp_path)
+    for component, rows in (("a", 50), ("b", 200)):
+        cells.labels = np.arange(rows) % 2
+        for arm, percent in (("long", 60.0), ("alone", 80.0), ("own", 70.0)):
+            cells.add(arm, component, {(1,): percent})
+        cells.add("two", component, {(1, 2): 75.0})
+    text = made(cells, monkeypatch)["contrasts"]
+    errors = {
+        line["data_set"]: float(line["row_se"]) for line in lines_of(text, kind="gain", arm="long", selection="holdout")
+    }
+    assert errors["a"] == pytest.approx(2 * errors["b"], rel=0.02)
+    assert errors["mean"] == pytest.approx(np.hypot(errors["a"], errors["b"]) / 2, rel=0.02)
+
+
+def test_the_error_over_rows_of_matthews_correlation_is_the_jackknifes(cells, monkeypatch):
+    text = made(cells, monkeypatch, metric="mcc")["contrasts"]
+    rows, labels = len(cells.labels), cells.labels
+
+    def correlations(percents: list[float]) -> np.ndarray:
+        """The mean over replicates, without each row in turn."""
+        said = [np.where(np.arange(rows) < round(rows * percent / 100), labels, 1 - labels) for percent in percents]
+        kept = [np.arange(rows) != row for row in range(rows)]
+        return np.array([np.mean([matthews_correlation(labels[k], each[k]) for each in said]) for k in kept])
+
+    differences = correlations(values("long", "a")) - correlations(ALONE["a"])
+    jackknife = np.sqrt((rows - 1) / rows * ((differences - differences.mean()) ** 2).sum())
+    line = line_of(text, kind="gain", arm="long", data_set="a", selection="holdout")
+    assert float(line["row_se"]) == pytest.approx(jackknife, rel=0.02)
+
+
+def test_an_arm_is_compared_with_direct_training_of_its_own_size():
+    arms, four = arms_of(ARMS), arm_of(name="alone2", members=2, steps=None, transfer="direct")
+    names = {kind: arm.name for kind, arm in gap.baselines_of(arms[1], [*arms, four]).items()}
+    assert names == {"gain": "alone2", "on_target": "own"}
+    assert gap.baselines_of(arms[1], arms)["gain"].name == "alone"
+    with pytest.raises(UserError, match="needs an arm with .transfer: direct."):
+        gap.baselines_of(arms[0], arms[:2])
+
+
+def test_an_arm_is_compared_with_one_that_is_pretrained_on_the_target_for_as_many_steps():
+    arms = arms_of(ARMS)
+    short = arm_of(name="own_short", members=1, steps=4, on_target=True)
+    assert gap.baselines_of(arms[0], [*arms[:3], short, arms[3]])["on_target"].name == "own"
+    assert gap.baselines_of(arms[3], arms) == {"gain": arms[2]}, "and that one with direct training"
+    assert gap.baselines_of(arms[2], arms) == {}
+
+
+def test_replicates_must_be_the_same_on_all_components(cells, monkeypatch):
+    cells.cells = [cell for cell in cells.cells if (cell["arm"], cell["data_set"]) != ("long", "b")]
+    cells.add("long", "b", {(2,): 50, (1,): 60, (3,): 55, (4,): 50})
+    with pytest.raises(UserError, match="arm 'long' has other replicates on some components than on others"):
+        made(cells, monkeypatch)
+
+
+# --- floors and ceilings ---
+
+
+def test_floors_projection_and_ceiling_stand_beside_the_metric(cells, monkeypatch):
+    found = made(with_floors(cells), monkeypatch)
+    line = line_of(found["csv"], method="long", component="a", selection="holdout")
+    assert (line["floor"], line["projection"], line["verdict"]) == ("20.250", "33.000", "informative")
+    best = max(np.mean(ALONE["a"]), np.mean(values("own", "a")))
+    assert float(line["ceiling"]) == pytest.approx(best), "the best of the arms that are trained on the component alone"
+    mean = line_of(found["csv"], method="own", component="mean", selection="holdout")
+    assert (mean["floor"], mean["projection"]) == ("20.250", "33.000")
+    direct = line_of(found["csv"], method="alone", component="a", selection="holdout")
+    assert direct["floor"] == "" and direct["ceiling"] == line["ceiling"]
+    assert "(81.5, floor 20.2)" in found["markdown"] and "33.0 % on part a" in found["markdown"]
+
+
+def test_a_component_on_which_untrained_networks_are_as_good_is_marked(cells, monkeypatch, capfd):
+    """Trained networks lie one point above their floors on average, direct training ten points above those."""
+    cells = Cells(cells.folder)
+    for component in "ab":
+        cells.add("alone", component, dict(zip(SEEDS, (85, 86, 84, 85))))
+        cells.add("two", component, {(1, 2): 75.0})
+        for arm in ("long", "own"):
+            cells.add(arm, component, dict(zip(SEEDS, (60, 61, 60, 61))))
+            cells.add(arm, component, dict(zip(SEEDS, (60, 60, 60.5, 60.5))), kind="floor")
+    found = made(cells, monkeypatch)
+    assert {line["verdict"] for line in lines_of(found["csv"])} == {"uninformative"}
+    assert "**part a** is uninformative: trained networks are at most" in found["markdown"]
+    assert "**mean** is" not in found["markdown"], "it is no target"
+    assert "part b is uninformative" in capfd.readouterr().err
+
+
+def test_without_floors_nothing_is_said_of_them(cells, monkeypatch):
+    found = made(cells, monkeypatch)
+    assert not {"floor", "projection", "ceiling", "verdict"} & lines_of(found["csv"])[0].keys()
+    assert "loor" not in found["markdown"] and "eiling" not in found["markdown"]
+
+
+# --- what is written ---
+
+
+def test_the_csv_has_a_line_for_each_arm_component_and_selection(cells, monkeypatch):
+    text = made(cells, monkeypatch)["csv"]
+    assert len(lines_of(text)) == 4 * 3 * 2
+    line = line_of(text, method="long", component="a", selection="holdout")
+    assert (line["accuracy"], line["replicates"], line["accuracy_published"]) == ("65.000", "4", "81.5")
+    assert (line["minus_direct"], line["compared_with"]) == ("-10.000", "alone")
+    assert float(line["minus_direct_low"]) < -10 < float(line["minus_direct_high"])
+    mean = line_of(text, method="long", component="mean", selection="paper")
+    assert float(mean["accuracy"]) == pytest.approx((65 + 46) / 2 + 0.5), "a row more of 200 is right"
+    alone = line_of(text, method="alone", component="a", selection="holdout")
+    assert alone["minus_direct"] == alone["steps_per_member"] == alone["compared_with"] == ""
+
+
+def test_the_table_for_readers(cells, monkeypatch):
+    lines = made(cells, monkeypatch)["markdown"].splitlines()
+    assert "| method | members × steps | n | part a | part b | mean |" in lines
+    assert "| long | 1 × 8 | 4 | 65.00 ± 12.68 (81.5) | 46.00 ± 12.73 | 55.50 ± 12.06 |" in lines
+    text = "\n".join(lines)
+    assert "the arm minus direct training (alone), in points" in text
+    assert "the arm minus pretraining on the component itself (own), in points" in text
+    assert "| own | 4 | 4 | +0.00 (" in text and "| two | 2 | 1 | " in text
+    assert "**own** has those of the arms that are pretrained on the mixture" in text
+    assert "**own**: pretrained on each target itself" in text and "direct, that is" in text
+
+
+def test_arms_that_are_trained_on_a_component_look_alike_in_colour_and_not_in_shape():
+    arms = [*ARMS, {"name": "shorter", "members": 1, "steps": None, "transfer": "direct"}]
+    looks = _looks(arms_of(arms))
+    assert len(set(looks.values())) == len(arms) and looks["alone"][1] != looks["shorter"][1]
+    assert all(looks[name][0].startswith("0.") for name in ("alone", "own", "shorter"))
+
+
+def test_the_bytes_of_the_figure_are_a_function_of_its_content(cells, monkeypatch):
+    svg = made(with_floors(cells), monkeypatch)["svg"]
     ElementTree.fromstring(svg)
-    tabulate_gap.main()
-    assert (tmp_path / "gap.svg").read_bytes() == svg
-    path = tmp_path / "long.a.parquet"
-    pq.write_table(pq.read_table(path).slice(0, 60), path)  # one selection alone
+    assert made(cells, monkeypatch)["svg"] == svg
+
+
+def test_predictions_that_do_not_go_together_are_refused(cells, monkeypatch):
+    path = cells.folder / "long.a.predictions"
+    whole = pq.read_table(path)
+    pq.write_table(whole.slice(0, whole.num_rows // 2), path)
     with pytest.raises(UserError, match=f"{path}: has no row of selection holdout; delete it and run again"):
-        tabulate_gap.main()
+        made(cells, monkeypatch)
+    pq.write_table(whole.filter(pc.field("replicate") > 0), path)
+    with pytest.raises(UserError, match=f"{path}: has 3 replicates, its metrics 4, of selection paper"):
+        made(cells, monkeypatch)
+    place = whole.column_names.index("row")
+    pq.write_table(whole.set_column(place, "row", pc.add(whole["row"], 1)), path)
+    with pytest.raises(UserError, match="its rows are not those of other arms on 'a'"):
+        made(cells, monkeypatch)
+
+
+def test_as_many_files_as_cells_are_wanted(cells, monkeypatch):
+    options = with_floors(cells).options
+    monkeypatch.setattr(Cells, "options", options[: options.index("--reference-predictions")])
+    with pytest.raises(UserError, match="--reference-predictions names 0 files and --reference-cells 6 cells"):
+        made(cells, monkeypatch)
 
 
 def test_mixtures_of_cues():

@@ -2,24 +2,26 @@
 
 import csv
 import io
+import json
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import ttest_rel
 
 from tests.support.images import drawn, read_split, save, settings_of
-from tests.support.tables import arms_of, data_sets_of, style_of
+from tests.support.tables import Cells
+from workflow_scripts import tabulate_spurious
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.measures.contrasts import holm
 from workflow_scripts.timecat.probing.groups import groups_of
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import TableKey
 from workflow_scripts.timecat.tables import spurious
-from workflow_scripts.timecat.tables.figures.spurious import spurious_figure
-from workflow_scripts.timecat.tables.writers.csv import csv_text
-from workflow_scripts.timecat.tables.writers.markdown import short_markdown_text
+from workflow_scripts.timecat.tables.predicted import Predicted
 
 
 def test_the_shortcut_agrees_in_training_and_says_nothing_afterwards():
@@ -129,52 +131,139 @@ def test_an_image_that_celebas_partition_lacks_is_said(tmp_path):
 ARMS = [
     {"name": "probed", "members": 1, "steps": 4, "transfer": "probe", "published": {"birds": 74.9}},
     {"name": "again", "members": 1, "steps": 4, "transfer": "reweight"},
+    {"name": "two", "members": 2, "steps": 2, "transfer": "probe"},
 ]
-DATA_SETS = data_sets_of([{"name": "birds", "title": "birds", "in_distribution": True, "views": 1}])
-ROWS = np.arange(8)
-GROUPS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
-HITS = {"probed": [[1, 1, 1, 1, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1, 0, 0]], "again": [[1] * 8, [1] * 8]}
+BIRDS = {"name": "birds", "title": "birds", "in_distribution": True, "views": 1}
+PLACES = ["land"] * 20 + ["water"] * 20  # of rows whose labels are 0 and 1 in turn: four groups of ten
+SEEDS = [(1,), (2,), (3,)]
+# How many of ten rows are right in each group, (0, land), (1, land), (0, water), (1, water), of three replicates.
+RIGHT = {"probed": [(9, 9, 1, 9), (9, 9, 3, 9), (9, 2, 8, 9)], "again": [(8, 8, 6, 8), (8, 8, 8, 7), (8, 7, 8, 8)]}
+FLOORS = {
+    "probed": [(5, 5, 0, 5), (5, 5, 1, 5), (5, 5, 0, 5)],
+    "again": [(5, 5, 1, 5), (5, 5, 0, 5), (5, 5, 1, 5)],
+}
 
 
-def written(folder, arm: str):
-    columns = {"selection": [], "replicate": [], "row": [], "label": [], "predicted": []}
-    for selection in ("paper", "holdout"):
-        for replicate, hits in enumerate(HITS[arm]):
-            columns["selection"] += [selection] * 8
-            columns["replicate"] += [replicate] * 8
-            columns["row"] += ROWS.tolist()
-            columns["label"] += [1] * 8
-            columns["predicted"] += hits
-    path = folder / f"{arm}.parquet"
-    pq.write_table(pa.table(columns), path)
-    return path
+def hits(right: tuple[int, ...]) -> list[int]:
+    """Whether each row is right: of each group the first rows."""
+    first, second, third, fourth = ([i < number for i in range(10)] for number in right)
+    return np.ravel([list(zip(first, second)), list(zip(third, fourth))]).astype(int).tolist()
 
 
 @pytest.fixture
-def rows(tmp_path):
-    measured = {(name, "birds"): spurious.measure(written(tmp_path, name), ROWS, GROUPS) for name in HITS}
-    return spurious.spurious_rows(measured, arms_of(ARMS), DATA_SETS)
+def cells(tmp_path) -> Cells:
+    made = Cells(tmp_path, rows=40)
+    for arm, right in RIGHT.items():
+        made.add(arm, "birds", {seeds: hits(each) for seeds, each in zip(SEEDS, right)})
+    made.add("two", "birds", {(1, 2): hits((9, 9, 5, 9))})
+    return made
 
 
-def test_worst_groups(rows, tmp_path):
-    worst = rows[0].summaries["birds", "worst_group", "holdout"]
-    assert (worst.mean, worst.n) == (25.0, 2) and worst.std == pytest.approx(50 / np.sqrt(2))
-    assert rows[0].summaries["birds", "average", "paper"].mean == pytest.approx(100 * 13 / 16)
-    with pytest.raises(UserError, match="rows of replicate 0, selection paper, are not the data set's"):
-        spurious.measure(tmp_path / "again.parquet", ROWS[::-1], GROUPS)
+def made(cells: Cells, monkeypatch) -> dict[str, str]:
+    """What the stage writes, by what it is."""
+    index = {"row": range(40), "label": cells.labels, "place": PLACES}
+    pq.write_table(pa.table({name: list(values) for name, values in index.items()}), cells.folder / "index.parquet")
+    told = {"arms": ARMS, "data-sets": [BIRDS], "style": {"width_per_panel": 2, "height": 2}, "groups": ["place"]}
+    outputs = {name: cells.folder / f"spurious.{name}" for name in ("csv", "contrasts", "markdown", "svg")}
+    options = [text for name, value in told.items() for text in (f"--{name}", json.dumps(value))]
+    options += [text for name, path in outputs.items() for text in (f"--{name}", str(path))]
+    options += ["--indices", str(cells.folder / "index.parquet"), "--baseline", "probed"]
+    monkeypatch.setattr("sys.argv", ["tabulate_spurious", *cells.options, *options])
+    tabulate_spurious.main()
+    return {name: path.read_text() for name, path in outputs.items()}
 
 
-def test_what_is_written(rows):
-    lines = list(csv.DictReader(io.StringIO(csv_text(spurious.spurious_records(rows, DATA_SETS)))))
-    assert len(lines) == 4 and lines[0]["worst_group"] == "25.000" and lines[0]["worst_group_published"] == "74.9"
-    assert (lines[2]["method"], lines[2]["transfer"], lines[2]["average"]) == ("again", "reweight", "100.000")
-    text = short_markdown_text(spurious.spurious_table(rows, DATA_SETS))
-    assert "| probed | 1 × 4 | 2 | 81.25 ± 8.84 | 25.00 ± 35.36 (74.9) |" in text.splitlines()
-    assert "deep feature reweighting" in text
-    style = style_of({"width_per_panel": 2, "height": 2})
-    svg = spurious_figure(rows, DATA_SETS, style)
-    ElementTree.fromstring(svg)
-    assert svg == spurious_figure(rows, DATA_SETS, style)
+def lines_of(text: str, **wanted: str) -> list[dict[str, str]]:
+    found = csv.DictReader(io.StringIO(text))
+    return [line for line in found if all(line[key] == value for key, value in wanted.items())]
+
+
+def worst(right: list[tuple[int, ...]]) -> list[float]:
+    return [10.0 * min(each) for each in right]
+
+
+def test_worst_groups(cells, monkeypatch):
+    lines = lines_of(made(cells, monkeypatch)["csv"], selection="holdout")
+    probed, again, _ = lines
+    assert (probed["method"], probed["worst_group"], probed["worst_group_published"]) == ("probed", "20.000", "74.9")
+    assert float(probed["worst_group_std"]) == pytest.approx(10)
+    assert float(probed["average"]) == pytest.approx(100 * np.mean(RIGHT["probed"]) / 10, abs=1e-3)
+    assert (again["transfer"], again["replicates"], again["worst_group"]) == ("reweight", "3", "66.667")
+
+
+def test_contrasts_of_both_quantities_are_paired_by_seeds(cells, monkeypatch):
+    text = made(cells, monkeypatch)["contrasts"]
+    averages = {arm: [100 * np.mean(each) / 10 for each in right] for arm, right in RIGHT.items()}
+    for quantity, own, base in (
+        ("worst_group", worst(RIGHT["again"]), worst(RIGHT["probed"])),
+        ("average", averages["again"], averages["probed"]),
+    ):
+        (line,) = lines_of(text, arm="again", data_set=f"birds.{quantity}", selection="holdout")
+        expected = ttest_rel(own, base)
+        ends = expected.confidence_interval(0.95)
+        found = [float(line[key]) for key in ("mean", "low", "high", "p")]
+        difference = float(np.mean(own) - np.mean(base))
+        assert found == pytest.approx([difference, ends.low, ends.high, expected.pvalue], abs=1e-3)
+    lines = [line for line in lines_of(text, selection="holdout") if line["p"]]
+    assert {line["arm"] for line in lines} == {"again"}, "two has one replicate"
+    expected = holm([float(line["p"]) for line in lines])
+    assert [float(line["p_holm"]) for line in lines] == pytest.approx(expected, rel=1e-3), (
+        "home counts, both quantities"
+    )
+
+
+def test_the_error_over_rows_of_a_worst_group_is_that_of_its_rows(cells, monkeypatch):
+    """Ten rows of forty, five of them right in `two`; the baseline's replicates within its seeds have one and three."""
+    (line,) = lines_of(
+        made(cells, monkeypatch)["contrasts"], arm="two", data_set="birds.worst_group", selection="holdout"
+    )
+    assert line["low"] == "" and line["mean"] == "30.000"
+    differences = np.arange(10) < 5, (np.arange(10) < 1) / 2 + (np.arange(10) < 3) / 2
+    error = 100 * (differences[0] - differences[1]).std() / np.sqrt(10)
+    assert float(line["row_se"]) == pytest.approx(error, rel=0.02)
+
+
+def test_influences_on_the_worst_group_are_those_on_a_mean_of_its_rows():
+    groups = np.repeat([0, 1], [10, 30])
+    right = np.concatenate([np.arange(10) < 4, np.arange(30) < 20])
+    influences = spurious.worst_group_influences(right, groups)
+    assert influences.sum() == pytest.approx(0) and not influences[10:].any()
+    assert influences.std() / np.sqrt(40) == pytest.approx(right[:10].std() / np.sqrt(10))
+
+
+def test_floors_stand_beside_both_quantities(cells, monkeypatch):
+    for arm, right in FLOORS.items():
+        cells.add(arm, "birds", {seeds: hits(each) for seeds, each in zip(SEEDS, right)}, kind="floor")
+    cells.add("", "birds", {(1,): hits((5, 5, 2, 5))}, kind="projection")
+    found = made(cells, monkeypatch)
+    probed = lines_of(found["csv"], selection="holdout")[0]
+    assert (probed["worst_group_floor"], probed["worst_group_projection"]) == ("3.333", "20.000")
+    assert float(probed["average_floor"]) == pytest.approx(100 * np.mean(FLOORS["probed"]) / 10, abs=1e-3)
+    assert probed["worst_group_ceiling"] == "" and probed["worst_group_verdict"] == "informative"
+    assert "(74.9, floor 3.3)" in found["markdown"] and "20.0 % on birds: worst group" in found["markdown"]
+    kinds = {line["kind"] for line in lines_of(found["contrasts"])}
+    assert kinds == {"gain", "floor", "floor_gain", "excess"}
+
+
+def test_what_is_written(cells, monkeypatch):
+    found = made(cells, monkeypatch)
+    lines = lines_of(found["csv"])
+    assert len(lines) == 3 * 2 and not any("floor" in key for key in lines[0])
+    text = found["markdown"]
+    assert "| method | members × steps | n | birds: average | birds: worst group |" in text.splitlines()
+    assert "| probed | 1 × 4 | 3 | 71.67 ± 2.89 | 20.00 ± 10.00 (74.9) |" in text.splitlines()
+    assert "accuracy minus that of probed, in points" in text and "loor" not in text
+    assert "**two**: no interval over seeds (one replicate)." in text
+    assert "takes that group as known" in text and "deep feature reweighting" in text
+    ElementTree.fromstring(found["svg"])
+    assert made(cells, monkeypatch)["svg"] == found["svg"]
+
+
+def test_predictions_of_other_rows_are_refused():
+    groups = {"birds": (np.arange(40)[::-1], np.zeros(40, int))}
+    predicted = Predicted(np.arange(40), np.zeros(40, int), np.zeros(40, int))
+    with pytest.raises(UserError, match="predictions on 'birds' are not of the rows of its index"):
+        spurious.measure_by(groups)("birds", predicted)
 
 
 def test_groups_are_the_label_with_the_columns():

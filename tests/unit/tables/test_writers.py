@@ -19,7 +19,7 @@ from workflow_scripts.timecat.tables.table import (
     table_of,
 )
 from workflow_scripts.timecat.tables.writers.csv import csv_text
-from workflow_scripts.timecat.tables.writers.markdown import markdown_text, short_markdown_text
+from workflow_scripts.timecat.tables.writers.markdown import markdown_text
 from workflow_scripts.timecat.tables.writers.tex import tex_text
 
 
@@ -76,20 +76,6 @@ def test_markdown():
         "| c | **60.00** ± 0.50 |  |",
         "",
         "- Weights of R&D\\_2.",
-    ]
-
-
-def test_short_markdown():
-    assert short_markdown_text(TABLE).splitlines() == [
-        "| na_me | top % 1 | gap |",
-        "|---|---:|---:|",
-        "| a_1 | 50.00 ± 1.50 | +2.00 (+1.00 to +3.00) |",
-        "| b\\|2 | **60.00** | -1.00 |",
-        "| c | **60.00** ± 0.50 |  |",
-        "",
-        "Mean ± deviation over n.",
-        "`na_me` is a name.",
-        "Weights of R&D_2.",
     ]
 
 

@@ -58,6 +58,11 @@ class Arm(Block):
         None,
         description="the data set that its members are pretrained on (default: its table's, else the study's source)",
     )
+    pretrained_on: Literal["source", "target"] = Field(
+        "source",
+        description="`target`: its members are pretrained on each target itself, by the same recipe and for the same steps. Beside an "
+        "arm that is pretrained on the source, such an arm differs in the data alone",
+    )
     backbone: Name | None = Field(
         None, description="a key of `backbones` (default: its table's, else the study's backbone)"
     )
@@ -139,9 +144,17 @@ class Arm(Block):
         return self
 
     @model_validator(mode="after")
+    def _source_where_shared(self) -> Self:
+        if self.pretrained_on == "target" and self.source is not None:
+            raise ValueError(f"source: {self.name!r} is pretrained on each target itself; remove the key")
+        return self
+
+    @model_validator(mode="after")
     def _steps_where_pretrained(self) -> Self:
         if self.transfer == "direct" and self.steps is not None:
             raise ValueError("steps: an arm with `transfer: direct` is not pretrained; remove the key")
+        if self.transfer == "direct" and self.pretrained_on == "target":
+            raise ValueError("pretrained_on: an arm with `transfer: direct` is not pretrained; remove the key")
         if self.transfer == "direct" and self.one_seed:
             raise ValueError("one_seed: an arm with `transfer: direct` has no checkpoints to share; remove the key")
         if self.transfer != "direct" and self.steps is None:

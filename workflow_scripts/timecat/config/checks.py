@@ -112,7 +112,7 @@ def _check_backbone(config: "Config", name: str) -> None:
     if config.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
         raise ValueError(f"pretrain.zero_gamma: {mistake}")
     arms = [arm for arm in config.all_arms.values() if config.backbone_of(arm) == name]
-    seen = [place for arm in arms for place in (config.source_of(arm), *config.targets_of_arm(arm))]
+    seen = [place for arm in arms for place in (*config.sources_of(arm), *config.targets_of_arm(arm))]
     if name == config.backbone:
         seen = [config.source, *config.targets, *config.grid_targets, *seen]
     blocks = {target: config.data_sets[target] for target in dict.fromkeys(seen)}
@@ -141,6 +141,11 @@ def check_evaluation_folders(config: "Config") -> None:
             )
     for arm in config.all_arms.values():
         only = [name for name in config.targets_of_arm(arm) if name not in trainable]
+        if arm.pretrained_on == "target" and only:
+            raise ValueError(
+                f"arms: {arm.name!r} has `pretrained_on: target`, and {only[0]!r} has no training rows; take that data set out "
+                "of `targets`, or the arm out"
+            )
         if arm.transfer != "probe" and only:
             raise ValueError(
                 f"arms: {arm.name!r} has `transfer: {arm.transfer}`, which leaves no probe to read {only[0]!r} with; "
@@ -185,9 +190,9 @@ def check_published(config: "Config") -> None:
         key = config.publication_key(name)
         own = [arm for arm in config.all_arms.values() if config.backbone_of(arm) == name and arm.milestones]
         for arm in own:
-            if config.source_of(arm) != config.source:
+            if (source := config.shared_source_of(arm)) != config.source:
                 raise ValueError(
-                    f"arms: {arm.name!r} is pretrained on {arm.source!r}, but its backbone {name!r} is the one that `{key}` "
+                    f"arms: {arm.name!r} is pretrained on {repr(source) if source else 'each target'}, but its backbone {name!r} is the one that `{key}` "
                     "publishes; give it a backbone of its own"
                 )
             if unknown := [seed for seed in arm.seeds or [] if seed not in config.pretrain.seeds]:

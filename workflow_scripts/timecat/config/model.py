@@ -174,9 +174,18 @@ class Config(Block):
         """The name of an arm's backbone."""
         return arm.backbone or self.backbone
 
-    def source_of(self, arm: Arm) -> str:
-        """The name of the data set that an arm is pretrained on."""
-        return arm.source or self.source
+    def source_of(self, arm: Arm, target: str) -> str:
+        """The name of the data set that an arm is pretrained on before it is transferred to a target."""
+        return self.shared_source_of(arm) or target
+
+    def shared_source_of(self, arm: Arm) -> str | None:
+        """The name of the data set that an arm is pretrained on for all targets; None where that is each target itself."""
+        return None if arm.pretrained_on == "target" else arm.source or self.source
+
+    def sources_of(self, arm: Arm) -> list[str]:
+        """The names of all data sets that an arm is pretrained on."""
+        shared = self.shared_source_of(arm)
+        return self.targets_of_arm(arm) if shared is None else [shared]
 
     def targets_of_arm(self, arm: Arm) -> list[str]:
         """The data sets that an arm is transferred to, in any table."""

@@ -48,7 +48,7 @@ OTHER_SECTIONS: dict[str, type[Block]] = {
     "`arms`, a list of": arms.Arm,
     "`replicates`": replicates.Replicates,
     "`table1`, `controls`, `families`, `gap`, `genomics` and `spurious`": arms.ArmTable,
-    "`table1`, `controls` and `families`, besides": arms.AccuracyTable,
+    "`table1`, `controls`, `families` and `spurious`, besides": arms.AccuracyTable,
     "`gap` and `genomics`, besides": gap.GapTable,
     "`spurious`": spurious.SpuriousTable,
     "`floors`": floors.Floors,

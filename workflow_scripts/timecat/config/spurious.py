@@ -1,7 +1,7 @@
 """The typed config of the table of worst groups, where a feature is spurious (section 4.2): the block `spurious`."""
 
-from workflow_scripts.timecat.config.arms import ArmTable
+from workflow_scripts.timecat.config.arms import AccuracyTable
 
 
-class SpuriousTable(ArmTable):
+class SpuriousTable(AccuracyTable):
     """Arms on data sets whose index has the columns `reweight.groups`: average and worst group's accuracy."""

@@ -77,7 +77,12 @@ def _pretrained_apart(planned: PlannedStudy, jobs: list[Job]) -> int:
     study = planned.study
     if not any(job.rule == "pretrain" for job in jobs):
         return 0
-    names = dict.fromkeys(arm for arm, _ in cells_of(job.dag for job in jobs))
-    arms = [arm for arm in map(study.arms.__getitem__, names) if arm.milestones and not study.chains.is_published(arm)]
-    checkpoints = {member for arm in arms for replicate in study.arms.checkpoints_of(arm) for member in replicate}
+    cells = [(study.arms[arm], data_set) for arm, data_set in cells_of(job.dag for job in jobs)]
+    checkpoints = {
+        member
+        for arm, data_set in cells
+        if arm.milestones and not study.chains.is_published(arm)
+        for replicate in study.arms.checkpoints_of(arm, data_set)
+        for member in replicate
+    }
     return sum(member.step * planned.recipe(member.backbone).batch_size for member in checkpoints)

@@ -96,7 +96,7 @@ class PlannedStudy:
         A training step of heads.StackedHeads has one forward and one back, an evaluation one. A search by L-BFGS has both
         for all rows of all views, SEARCHES times for a weight decay and fit, and the products of features with one another.
         """
-        rows, width = self.rows[data_set], self._width(arm)
+        rows, width = self.rows[data_set], self._width(arm, data_set)
         trained, evaluated = 2 * rows.train - rows.heldout, rows.evaluation + rows.heldout
         of_a_row = 2 * self.weight_decays(data_set) * rows.classes * width
         if self.study.arms.solver(self.study.arms[arm]) == "lbfgs":
@@ -109,14 +109,14 @@ class PlannedStudy:
     def evaluation_operations(self, arm: str, data_set: str) -> float:
         """Of both selected heads of each replicate, read on a data set for evaluation only."""
         rows = self.rows[data_set]
-        return len(self._replicates(arm)) * 2 * 2.0 * rows.classes * self._width(arm) * rows.evaluation
+        return len(self._replicates(arm)) * 2 * 2.0 * rows.classes * self._width(arm, data_set) * rows.evaluation
 
     def _replicates(self, arm: str) -> list[list[int]]:
         return self.study.arms.replicates(self.study.arms[arm])
 
-    def _width(self, arm: str) -> int:
+    def _width(self, arm: str, data_set: str) -> int:
         """Features of one replicate, side by side."""
-        source, backbone = self.study.chains.trained_on(self.study.arms[arm])
+        source, backbone = self.study.chains.trained_on(self.study.arms[arm], data_set)
         return self.study.arms[arm].members * self.size(source, backbone).dimension
 
     # --- disk, in bytes ---
@@ -172,7 +172,7 @@ class PlannedStudy:
 
     def heads_bytes(self, arm: str, data_set: str) -> float:
         """Of an arm's selected heads on a data set: two for each replicate (saved_heads)."""
-        width, classes = self._width(arm), self.rows[data_set].classes
+        width, classes = self._width(arm, data_set), self.rows[data_set].classes
         numbers = classes * (width + 1) + (4 * width if self.study.config.probe.batch_norm else 0)
         return len(self._replicates(arm)) * (2 * FLOAT * numbers + HEADS_TABLE)
 

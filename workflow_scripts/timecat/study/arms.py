@@ -75,9 +75,10 @@ class Arms(Mapping[str, Arm]):
             case _:
                 return designs.disjoint(seeds, k)[:most]
 
-    def checkpoints_of(self, arm: Arm) -> list[list[CheckpointKey]]:
-        """Return the checkpoint of each member of each replicate of an arm that is pretrained."""
-        chain = self._chains.trained_on(arm)
+    def checkpoints_of(self, arm: Arm, target: str) -> list[list[CheckpointKey]]:
+        """Return the checkpoint of each member of each replicate of an arm that is pretrained, as it is transferred to a
+        target."""
+        chain = self._chains.trained_on(arm, target)
         return [
             [CheckpointKey(*chain, seed, step) for seed, step in zip(replicate, arm.all_steps, strict=True)]
             for replicate in self.replicates(arm)
@@ -89,13 +90,17 @@ class Arms(Mapping[str, Arm]):
 
     def are_alike(self, arm: Arm, other: Arm) -> bool:
         """Return whether two arms are of the same checkpoints, replicate by replicate, as far as both have replicates."""
-        if self._chains.trained_on(arm) != self._chains.trained_on(other):
+        if self._chains.shared_by(arm) != self._chains.shared_by(other):
             return False
-        return all(own == its for own, its in zip(self.checkpoints_of(arm), self.checkpoints_of(other)))
+        return all(own == its for own, its in zip(self._members(arm), self._members(other)))
+
+    def _members(self, arm: Arm) -> list[list[tuple[int, int]]]:
+        """Return seed and step of each member of each replicate."""
+        return [list(zip(replicate, arm.all_steps, strict=True)) for replicate in self.replicates(arm)]
 
     def cell(self, arm: str, data_set: str) -> CellKey:
         """Return the cell of an arm on a data set."""
-        return CellKey(self._config.source_of(self[arm]), data_set, arm)
+        return CellKey(self._config.source_of(self[arm], data_set), data_set, arm)
 
     def floor_of(self, arm: Arm) -> Arm | None:
         """Return an arm untrained; None where it is not pretrained, or the study has no floors."""
@@ -128,11 +133,11 @@ class Arms(Mapping[str, Arm]):
     def _stands_for(self, arm: Arm, cell: Arm, most: int | None) -> bool:
         """Return whether an arm of a table is the probe of a cell of the grid: of the same features, replicate by
         replicate; it may have more replicates where the grid itself has ``most``."""
-        if arm.transfer != "probe" or self._chains.trained_on(arm) != self._chains.trained_on(cell):
+        if arm.transfer != "probe" or self._chains.shared_by(arm) != self._chains.shared_by(cell):
             return False
         if self.solver(arm) != self._config.probe.solver:
             return False
-        found, wanted = self.checkpoints_of(arm), self.checkpoints_of(cell)
+        found, wanted = self._members(arm), self._members(cell)
         return found == wanted or (most is not None and found[: len(wanted)] == wanted)
 
     def _check_published(self, arm: Arm) -> None:

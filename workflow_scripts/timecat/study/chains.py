@@ -10,16 +10,21 @@ class Chains:
     def __init__(self, config: Config):
         self._config = config
 
-    def trained_on(self, arm: Arm) -> tuple[str, str]:
-        """Return (source, backbone): the chain that an arm's checkpoints belong to."""
-        return self._config.source_of(arm), self._config.backbone_of(arm)
+    def trained_on(self, arm: Arm, target: str) -> tuple[str, str]:
+        """Return (source, backbone): the chain that an arm's checkpoints belong to where it is transferred to a target."""
+        return self._config.source_of(arm, target), self._config.backbone_of(arm)
+
+    def shared_by(self, arm: Arm) -> tuple[str | None, str]:
+        """Return (source, backbone), the chain of an arm's checkpoints for all targets; source is None where that is each
+        target itself."""
+        return self._config.shared_source_of(arm), self._config.backbone_of(arm)
 
     def is_published(self, arm: Arm) -> bool:
         """Return whether an arm's members are imported, and not pretrained."""
         if not arm.milestones:
             return False
         return (
-            self._config.source_of(arm) == self._config.source
+            self._config.shared_source_of(arm) == self._config.source
             and self._config.backbone_of(arm) in self._config.publications
         )
 
@@ -27,8 +32,8 @@ class Chains:
         """Return the steps at which a backbone on a source (default: the study's) leaves a checkpoint, ascending: those of
         its arms, and for the study's source and backbone those of pretrain.milestones and grid.steps."""
         chain = (source or self._config.source, backbone)
-        arms = [arm for arm in self._config.all_arms.values() if self.trained_on(arm) == chain]
-        steps = {step for arm in arms for step in arm.milestones}
+        arms = [arm for arm in self._config.all_arms.values() if self._config.backbone_of(arm) == backbone]
+        steps = {step for arm in arms if chain[0] in self._config.sources_of(arm) for step in arm.milestones}
         if chain == (self._config.source, self._config.backbone):
             steps |= set(self._config.pretrain.milestones)
             steps |= set(self._config.grid.steps or [] if self._config.grid else [])

@@ -41,7 +41,7 @@ class Floors:
         return [replicate for replicate in replicates if own.issuperset(replicate)]
 
     def _name(self, kind: str, floor: Arm) -> str:
-        chain = self._chains.trained_on(floor)
+        chain = self._chains.shared_by(floor)
         of_the_chain_or_said_elsewhere = {"name", "source", "backbone", "published", "one_seed"}
         identity = digest([chain, floor.model_dump(exclude=of_the_chain_or_said_elsewhere, exclude_defaults=True)])
         return f"{kind}.{chain[1]}.x{floor.members}.{identity[:DIGITS]}"

@@ -96,22 +96,21 @@ class Inputs:
     def member_weights(self, wildcards: HasMembers) -> list[str]:
         """Return the weights of an arm's members for fine-tuning, replicate after replicate; none where training is from
         nothing."""
-        return [files.weights for files in self._weights(wildcards.arm)]
+        return [files.weights for files in self._weights(wildcards)]
 
     def member_weights_sidecars(self, wildcards: HasMembers) -> list[str]:
         """Return the sidecars of those weights."""
-        return [files.weights_sidecar for files in self._weights(wildcards.arm)]
+        return [files.weights_sidecar for files in self._weights(wildcards)]
 
-    def _weights(self, arm: str) -> list[WeightsFiles]:
-        return (
-            []
-            if self._arms[arm].transfer == "direct"
-            else [self._paths.checkpoint.at(key) for key in self._members(arm)]
-        )
+    def _weights(self, wildcards: HasMembers) -> list[WeightsFiles]:
+        if self._arms[wildcards.arm].transfer == "direct":
+            return []
+        return [self._paths.checkpoint.at(key) for key in self._members(wildcards)]
 
-    def _members(self, arm: str) -> list[CheckpointKey]:
-        """Return the checkpoints of an arm, replicate after replicate, member after member."""
-        return [member for replicate in self._arms.checkpoints_of(self._arms[arm]) for member in replicate]
+    def _members(self, wildcards: HasMembers) -> list[CheckpointKey]:
+        """Return the checkpoints of an arm on a data set, replicate after replicate, member after member."""
+        replicates = self._arms.checkpoints_of(self._arms[wildcards.arm], wildcards.data_set)
+        return [member for replicate in replicates for member in replicate]
 
     # --- features and heads ---
 
@@ -126,7 +125,7 @@ class Inputs:
     def _features(self, wildcards: HasMembers) -> list[SidecarFiles]:
         return [
             self._paths.features.at(FeaturesKey(**vars(member), data_set=wildcards.data_set))
-            for member in self._members(wildcards.arm)
+            for member in self._members(wildcards)
         ]
 
     def heads(self, wildcards: HasCell) -> str:
@@ -159,8 +158,16 @@ class Inputs:
         """Return the metrics of every cell that those are measured against, in the order of Tables.references."""
         return [self.cell_files(key.cell).metrics for key in self._tables.references(wildcards.table)]
 
-    def predictions(self, wildcards: HasTable) -> list[str]:
+    def reference_predictions(self, wildcards: HasTable) -> list[str]:
         """Return the predictions of the same cells."""
+        return [self.cell_files(key.cell).predictions for key in self._tables.references(wildcards.table)]
+
+    def reference_predictions_sidecars(self, wildcards: HasTable) -> list[str]:
+        """Return the sidecars of those predictions."""
+        return [self.cell_files(key.cell).predictions_sidecar for key in self._tables.references(wildcards.table)]
+
+    def predictions(self, wildcards: HasTable) -> list[str]:
+        """Return the predictions of every cell of a table, in the order of Tables.cells."""
         return [self.cell_files(cell).predictions for cell in self._tables.cells(wildcards.table)]
 
     def predictions_sidecars(self, wildcards: HasTable) -> list[str]:

@@ -100,6 +100,8 @@ class TableParams:
             described["backbone"] = {"name": name, "changes": changes}
         if other := self._pretrained_on(arm):
             described["pretrained_on"] = other
+        if arm.pretrained_on == "target":
+            described["on_target"] = True
         if arm.training is not None and (training := arm.training.model_dump(exclude_unset=True)):
             described["training"] = training
         if arm.published:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from workflow_scripts.timecat.config.arms import Arm
+from workflow_scripts.timecat.config.arms import OTHER_TABLES, Arm
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.arms import Arms
@@ -80,14 +80,14 @@ class Tables:
     # --- floors and ceilings ---
 
     def transfer_targets(self, table: str) -> list[str]:
-        """Return the data sets of a table that arms are transferred to: all but the source. One for evaluation only is no
-        target itself; it is read with a probe."""
-        source = self.source(table)
+        """Return the data sets of a table that arms are transferred to: all but the source, which counts where features of it
+        are spurious. One for evaluation only is no target itself; it is read with a probe."""
+        source = "" if table == "spurious" else self.source(table)
         return [name for name in self.targets(table) if name != source and not self._data_sets.is_for_evaluation(name)]
 
     def references(self, table: str) -> list[ReferenceKey]:
         """Return what the cells of a table are measured against, on its transfer targets: the floor of each arm, the
-        projection of the pixels, the ceiling. The grid shows floors alone."""
+        projection of the pixels, the ceiling. The grid shows floors alone; tables with other metrics have no such ceiling."""
         rows, targets = self.rows(table), self.transfer_targets(table)
         found = [
             ReferenceKey("floor", arm.name, self._arms.cell(floor.name, target))
@@ -98,9 +98,10 @@ class Tables:
         if table == "grid":
             return found
         if (projection := self._arms.projection) is not None:
-            found += [ReferenceKey("projection", "", self._arms.cell(projection.name, target)) for target in targets]
+            images = [target for target in targets if not self._config.has_sequences(target)]
+            found += [ReferenceKey("projection", "", self._arms.cell(projection.name, target)) for target in images]
         ceiling = self._config.ceiling
-        if ceiling is not None and ceiling.arm_name is not None:
+        if table not in OTHER_TABLES and ceiling is not None and ceiling.arm_name is not None:
             measured = [target for target in targets if target in self._config.ceiling_targets]
             found += [ReferenceKey("ceiling", "", self._arms.cell(ceiling.arm_name, target)) for target in measured]
         return found

@@ -1,8 +1,8 @@
 """Contrasts of a table: each arm minus its baseline, in long form, and what readers are shown of them.
 
 A row is of a kind, an arm, a data set and a selection. Kind `gain` is the arm's accuracy minus the baseline's; rows of other
-kinds can stand beside it. Holm's adjustment is made within a kind and selection, over all data sets but those that backbones
-were pretrained on.
+kinds can stand beside it. Holm's adjustment is made within a selection, over all hypotheses of the table (TESTED) on all data
+sets but those that backbones were pretrained on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,11 +44,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Place: TypeAlias = tuple[str, str, str]  # names of arm and data set, and selection
-Hits: TypeAlias = (
-    "Mapping[Place, npt.NDArray[np.bool_]]"  # whether each replicate is right on each row [replicates, rows]
-)
+# Whether each replicate is right on each row [replicates, rows], or the influence of the row on another metric.
+Hits: TypeAlias = "Mapping[Place, npt.NDArray[np.bool_]] | Mapping[Place, npt.NDArray[np.float64]]"
 
 GAIN = "gain"
+ON_TARGET = "on_target"  # an arm minus one that is pretrained on the target itself
+TESTED = (GAIN, ON_TARGET)  # the hypotheses of a study; rows of other kinds have no p-value
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class ContrastRow:
 
     @property
     def p(self) -> float | None:
-        """The p-value of a gain; None of other kinds, which are no hypotheses of the study."""
-        return self.contrast.p if self.kind == GAIN else None
+        """The p-value of a hypothesis of the study; None of other kinds."""
+        return self.contrast.p if self.kind in TESTED else None
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,11 @@ class Comparisons:
 
     def gain(self, arm: str, data_set: str, selection: str) -> ContrastRow | None:
         """Return the contrast of an arm with the baseline; None of the baseline itself."""
-        where = GAIN, arm, data_set, selection
+        return self.of_kind(GAIN, arm, data_set, selection)
+
+    def of_kind(self, kind: str, arm: str, data_set: str, selection: str) -> ContrastRow | None:
+        """Return the contrast of a kind of an arm; None where there is none."""
+        where = kind, arm, data_set, selection
         return next((row for row in self.rows if (row.kind, row.arm.name, row.data_set, row.selection) == where), None)
 
 
@@ -128,7 +133,7 @@ def comparisons(
     """Return what a table compares. accuracies, hits: of every arm on every data set, under all selections."""
     selections = dict.fromkeys(selection for _, _, selection in accuracies)
     rows = [
-        _gain(accuracies, hits, arm, (data_set.name, selection), baseline)
+        contrast_row(accuracies, hits, arm, (data_set.name, selection), baseline)
         for selection in selections
         for arm in arms
         if arm.name != baseline
@@ -143,20 +148,25 @@ def comparisons(
     return Comparisons(baseline, adjusted(rows, data_sets), frozenset(best))
 
 
-def _gain(accuracies: Accuracies, hits: Hits, arm: Arm, where: tuple[str, str], baseline: str) -> ContrastRow:
+def contrast_row(
+    accuracies: Accuracies, hits: Hits, arm: Arm, where: tuple[str, str], baseline: str, kind: str = GAIN
+) -> ContrastRow:
+    """Return the contrast of an arm with a baseline. where: data set and selection."""
     own, others = (arm.name, *where), (baseline, *where)
     found = pairs([each.seeds for each in accuracies[own]], [each.seeds for each in accuracies[others]])
     error = row_error(hits[own], hits[others], found)
-    return ContrastRow(GAIN, arm, *where, baseline, contrast(accuracies[own], accuracies[others]), error)
+    return ContrastRow(kind, arm, *where, baseline, contrast(accuracies[own], accuracies[others]), error)
 
 
 def adjusted(rows: Sequence[ContrastRow], data_sets: Iterable[DataSet]) -> list[ContrastRow]:
-    """Return rows with p-values that are adjusted for their number, within each kind and selection; none on the source."""
+    """Return rows with p-values that are adjusted for their number, within each selection: those of hypotheses together, and
+    those of each other kind; none on the source."""
     sources = {data_set.name for data_set in data_sets if data_set.in_distribution}
     families: dict[tuple[str, str], dict[int, float]] = {}
     for i, row in enumerate(rows):
         if row.contrast.p is not None and row.data_set not in sources:
-            families.setdefault((row.kind, row.selection), {})[i] = row.contrast.p
+            family = "" if row.kind in TESTED else row.kind
+            families.setdefault((family, row.selection), {})[i] = row.contrast.p
     found = {i: p for family in families.values() for i, p in zip(family, holm(list(family.values())))}
     return [replace(row, p_holm=found.get(i)) for i, row in enumerate(rows)]
 
@@ -262,11 +272,14 @@ def _range(numbers: list[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def contrast_section(found: Comparisons, data_sets: Sequence[DataSet], selection: str) -> Section | None:
-    """Return the gains under a selection for readers: a line per arm, a column per data set; None of a single arm."""
+def contrast_section(
+    found: Comparisons, data_sets: Sequence[DataSet], selection: str, kind: str = GAIN, meaning: str = ""
+) -> Section | None:
+    """Return the contrasts of a kind under a selection for readers: a line per arm, a column per data set; None where there is
+    none. meaning: what they are (default: of accuracies and the table's baseline)."""
     by_arm: dict[str, dict[str, ContrastRow]] = {}
     for row in found.rows:
-        if (row.kind, row.selection) == (GAIN, selection):
+        if (row.kind, row.selection) == (kind, selection):
             by_arm.setdefault(row.arm.name, {})[row.data_set] = row
     if not by_arm:
         return None
@@ -277,7 +290,8 @@ def contrast_section(found: Comparisons, data_sets: Sequence[DataSet], selection
         Column("n", (), lambda line: Text(line.replicates)),
     ]
     columns += [_of_data_set(data_set) for data_set in data_sets]
-    section = section_of(columns, lines, "contrasts", selection, f"accuracy minus that of {found.baseline}, in points")
+    meaning = meaning or f"accuracy minus that of {found.baseline}, in points"
+    section = section_of(columns, lines, "contrasts", selection, meaning)
     return replace(section, columns=tuple(columns))
 
 
@@ -290,24 +304,41 @@ def _of_data_set(data_set: DataSet) -> Column[_Line]:
     )
 
 
-def contrast_notes(found: Comparisons) -> tuple[Phrase, ...]:
-    """Return what a reader has to know of contrasts: how intervals are made, and which arms have none or are not paired."""
-    gains = [row for row in found.rows if row.kind == GAIN]
+def contrast_notes(
+    found: Comparisons, family: str = "all arms and targets of a selection, the source left out"
+) -> tuple[Phrase, ...]:
+    """Return what a reader has to know of contrasts: how intervals are made, and which arms have none or are not paired.
+
+    family: what p-values are adjusted over."""
+    gains = [row for row in found.rows if row.kind in TESTED]
     if not gains:
         return ()
     notes: list[Phrase] = [
         (
             "Contrasts are paired by seeds: an arm's replicate minus the baseline's mean over its seeds, so that they can differ "
             "from the difference of two means. In parentheses: 95 % interval over seeds (delete-one-seed jackknife, t), and p of "
-            "the same t, adjusted by Holm's method over all arms and targets of a selection, the source left out. Without "
+            f"the same t, adjusted by Holm's method over {family}. Without "
             "an interval: ± the standard error over evaluation rows alone, which says nothing of other seeds.",
         )
     ]
-    for reason, names in _arms_by(gains, lambda row: row.contrast.reason).items():
-        notes.append((*listed(names), f": no interval over seeds ({reason})."))
-    unpaired = _arms_by(gains, lambda row: "two samples" if row.contrast.method == UNPAIRED else "")
-    said = " and ", Term(found.baseline), " share too few seeds for pairs and are compared as two samples."
-    return (*notes, *((*listed(names), *said) for names in unpaired.values()))
+    notes += _without_interval(gains)
+    unpaired = _arms_by(gains, lambda row: row.baseline if row.contrast.method == UNPAIRED else "")
+    said = " share too few seeds for pairs and are compared as two samples."
+    return (*notes, *((*listed(names), " and ", Term(baseline), said) for baseline, names in unpaired.items()))
+
+
+def _without_interval(rows: Sequence[ContrastRow]) -> list[Phrase]:
+    """Return a sentence for each reason why arms have no interval, and for each arm that lacks it on some data sets alone."""
+    everywhere, somewhere = dict[str, list[str]](), list[Phrase]()
+    for reason, names in _arms_by(rows, lambda row: row.contrast.reason).items():
+        said = f": no interval over seeds ({reason})."
+        for name in names:
+            own = {row.data_set: row.contrast.reason == reason for row in rows if row.arm.name == name}
+            if all(own.values()):
+                everywhere.setdefault(said, []).append(name)
+            else:
+                somewhere.append((Term(name), " on ", *listed(each for each, lacks in own.items() if lacks), said))
+    return [*((*listed(names), said) for said, names in everywhere.items()), *somewhere]
 
 
 def _arms_by(rows: Iterable[ContrastRow], reason: Callable[[ContrastRow], str]) -> dict[str, list[str]]:

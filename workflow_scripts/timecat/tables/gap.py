@@ -1,217 +1,260 @@
-"""Direct or transferred? How far each transferred arm stays behind direct training, component by component.
+"""Direct or transferred? Each transferred arm minus direct training, component by component.
 
 Section 2 of the paper (Yang, Zhang, Bottou 2025) compares a network pretrained on a mixture, and transferred to one of its
-components, with the same network trained on that component alone. The gap is the metric of direct training minus that of
-the arm: positive where something was lost in pretraining.
+components, with the same network trained on that component alone. The gap is the metric of the arm minus that of direct
+training: negative where transfer stays behind. A direct arm has another optimiser and another length than pretraining. An arm
+that is pretrained on each component itself has not: what is left between it and an arm of as many members and steps that is
+pretrained on the mixture is due to the data.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from os import PathLike
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.measures.metrics import METRICS
-from workflow_scripts.timecat.probing.readers import read_predictions
+from workflow_scripts.timecat.measures.contrasts import Replicate
+from workflow_scripts.timecat.measures.metrics import INFLUENCES, METRICS
 from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.tables.accuracies import MEANINGS
 from workflow_scripts.timecat.tables.columns import BUDGET, METHOD, REPLICATES, SELECTED_BY, TOTAL_STEPS, TRANSFER
-from workflow_scripts.timecat.tables.model import DIRECT, Arm, DataSet, Interval, Summary, summarize
+from workflow_scripts.timecat.tables.contrasts import (
+    GAIN,
+    ON_TARGET,
+    Comparisons,
+    Place,
+    adjusted,
+    contrast_notes,
+    contrast_row,
+    contrast_section,
+)
+from workflow_scripts.timecat.tables.model import DIRECT, AccuracyRow, Arm, DataSet, Interval
 from workflow_scripts.timecat.tables.notes import arm_notes
+from workflow_scripts.timecat.tables.predicted import (
+    SELECTION,
+    Floats,
+    Measure,
+    Measurement,
+    Measurements,
+    Predicted,
+    Record,
+    mean_of,
+    shown,
+    worth_columns,
+)
 from workflow_scripts.timecat.tables.table import (
     Column,
     Difference,
-    Measured,
+    Phrase,
+    Section,
     Table,
-    Term,
     Text,
     listed,
     section_of,
     table_of,
 )
+from workflow_scripts.timecat.tables.worth import References, Target, reference_notes, target_notes, targets_of
 
-Values = dict[str, list[float]]  # selection -> replicate by replicate
-
-MEAN = "mean"  # what the mean over components is called where they have names
-LEVEL = 0.95  # of intervals
-SELECTION = "holdout"  # which readers and the figure are shown: it does not look at the evaluation split
-COLUMNS = ("selection", "replicate", "label", "predicted")
+MEAN = DataSet("mean", "mean", in_distribution=False)  # the column of means over components
+FAMILY = "all contrasts of a selection, those of the mean included"
 
 
-@dataclass(frozen=True)
-class GapRow:
-    """An arm on a component (or MEAN): Summary and gap by selection; no gap of a direct arm itself.
+def measure_by(metric: str) -> Measure:
+    """Return how a metric is measured on a component."""
 
-    A gap is direct minus transferred. reference: the name of the direct arm that it is compared with; "" of a direct arm.
+    def measure(component: str, found: Predicted) -> dict[str, Measurement]:
+        own = found.labels, found.predicted
+        return {component: Measurement(METRICS[metric](*own), INFLUENCES[metric](*own))}
+
+    return measure
+
+
+# --- means over components ---
+
+
+def with_means(found: Measurements, arms: Iterable[Arm], components: Sequence[str]) -> Measurements:
+    """Return measurements with those of the mean over components.
+
+    It is taken replicate by replicate, since one replicate is of the same seeds on all of them. UserError where it is not.
     """
+    values, influences = dict(found.values), dict(found.influences)
+    for arm in arms:
+        for selection in SELECTIONS:
+            places = [(arm.name, component, selection) for component in components]
+            place = arm.name, MEAN.name, selection
+            values[place] = _mean([found.values[each] for each in places], arm.name)
+            influences[place] = _influences_on_mean([found.influences[each] for each in places])
+    return Measurements(values, influences)
 
-    arm: Arm
-    component: str
-    summaries: dict[str, Summary]
-    gaps: dict[str, Interval]
-    reference: str = ""
 
-
-def read_values(path: str | PathLike[str], metric: str) -> Values:
-    """Return the metric of one arm's predictions on one component, in percent."""
-    columns = read_predictions(path, COLUMNS)
-    values = {}
+def references_with_means(found: References, components: Sequence[str]) -> References:
+    """Return what cells are measured against, that of the mean over components included where all of them have it."""
+    floors, projections = dict(found.floors), dict(found.projections)
     for selection in SELECTIONS:
-        chosen = columns["selection"] == selection
-        if not chosen.any():
-            raise UserError(f"{path}: has no row of selection {selection}; delete it and run again")
-        replicates = np.unique(columns["replicate"][chosen])
-        own = [chosen & (columns["replicate"] == replicate) for replicate in replicates]
-        values[selection] = [METRICS[metric](columns["label"][rows], columns["predicted"][rows]) for rows in own]
-    return values
+        for arm in {name for name, _, _ in found.floors}:
+            own = [found.floors.get((arm, component, selection)) for component in components]
+            if all(each is not None for each in own):
+                floors[arm, MEAN.name, selection] = _mean([each for each in own if each is not None], arm)
+        levels = [found.projections.get((component, selection)) for component in components]
+        if all(each is not None for each in levels):
+            projections[MEAN.name, selection] = float(np.mean([each for each in levels if each is not None]))
+    return References(floors, projections, found.ceilings)
 
 
-def welch(direct: list[float], transferred: list[float]) -> Interval:
-    """Return the mean difference and Welch's interval for it, for replicates of two arms that are independent.
-
-    (Where arms share seeds, a direct network starts from the weights that the pretrained one started from, and nothing else
-    is common; that is neglected.) Source: Welch 1947, with Satterthwaite's degrees of freedom.
-    """
-    both = summarize(direct), summarize(transferred)
-    difference = both[0].mean - both[1].mean
-    stds = [one.std for one in both if one.std is not None]
-    if len(stds) < 2:
-        return Interval(difference, None, None)
-    shares = [std**2 / one.n for std, one in zip(stds, both)]
-    error = math.sqrt(sum(shares))
-    if error == 0:
-        return Interval(difference, difference, difference)
-    from scipy.stats import t
-
-    freedom = sum(shares) ** 2 / sum(share**2 / (one.n - 1) for share, one in zip(shares, both))
-    half = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
-    return Interval(difference, difference - half, difference + half)
+def _mean(components: Sequence[Sequence[Replicate]], arm: str) -> list[Replicate]:
+    """Return the mean over components of each replicate."""
+    if len({tuple(each.seeds for each in own) for own in components}) > 1:
+        raise UserError(f"arm {arm!r} has other replicates on some components than on others; run it anew")
+    return [
+        Replicate(replicates[0].seeds, float(np.mean([each.accuracy for each in replicates])))
+        for replicates in zip(*components, strict=True)
+    ]
 
 
-def reference_of(arm: Arm, arms: Sequence[Arm]) -> Arm:
-    """Return the direct arm that an arm is compared with: of as many members where there is one, else the first."""
+def _influences_on_mean(components: Sequence[Floats]) -> Floats:
+    """Return the influence of each row of all components on their mean [replicates, rows of all]."""
+    rows = sum(own.shape[1] for own in components)
+    return np.concatenate([own * rows / (len(components) * own.shape[1]) for own in components], axis=1)
+
+
+# --- what is compared ---
+
+
+def baselines_of(arm: Arm, arms: Sequence[Arm]) -> dict[str, Arm]:
+    """Return what an arm is compared with, by kind of contrast: a direct arm (GAIN), and one that is pretrained on each
+    component itself (ON_TARGET). A direct arm is compared with none, and one of the second kind with the first alone."""
     direct = [other for other in arms if other.transfer == DIRECT]
+    own = [other for other in arms if other.on_target]
     if not direct:
         raise UserError("a table of gaps needs an arm with `transfer: direct`; add one to its block of the config")
-    return next((other for other in direct if other.members == arm.members), direct[0])
+    if arm.transfer == DIRECT:
+        return {}
+    if arm.on_target or not own:
+        return {GAIN: _like(arm, direct)}
+    return {GAIN: _like(arm, direct), ON_TARGET: _like(arm, own)}
 
 
-def gap_rows(values: Mapping[tuple[str, str], Values], arms: Sequence[Arm], components: Sequence[str]) -> list[GapRow]:
-    """Return what the table says: arm after arm, each on all components and then on their MEAN.
+def _like(arm: Arm, others: Sequence[Arm]) -> Arm:
+    """Return the other arm of as many members and steps; else of as many members; else the first."""
+    alike = [other for other in others if other.members == arm.members]
+    return next((other for other in alike if other.steps == arm.steps), [*alike, *others][0])
 
-    values: by (arm's name, component). The mean over components is taken replicate by replicate, since one replicate is of
-    the same checkpoints on all of them.
+
+def gap_comparisons(
+    found: Measurements, arms: Sequence[Arm], columns: Sequence[DataSet], references: References
+) -> Comparisons:
+    """Return the contrasts of all arms, and what numbers are worth. columns: components and MEAN.
+
+    The ceiling of a component is the best mean of the arms that are trained on it alone, where there are floors.
     """
-    values = dict(values)
-    for arm in arms:
-        own = [values[arm.name, component] for component in components]
-        counts = {len(of[selection]) for of in own for selection in SELECTIONS}
-        if len(counts) > 1:
-            raise UserError(f"arm {arm.name!r} has {sorted(counts)} replicates on different components; run it anew")
-        values[arm.name, MEAN] = {
-            selection: np.mean([of[selection] for of in own], axis=0).tolist() for selection in SELECTIONS
-        }
-    rows = []
-    for arm in arms:
-        reference = reference_of(arm, arms)
-        for component in (*components, MEAN):
-            transferred, direct = values[arm.name, component], values[reference.name, component]
-            summaries = {name: summarize(transferred[name]) for name in SELECTIONS}
-            if arm.transfer == DIRECT:
-                rows.append(GapRow(arm, component, summaries, {}))
-            else:
-                gaps = {name: welch(direct[name], transferred[name]) for name in SELECTIONS}
-                rows.append(GapRow(arm, component, summaries, gaps, reference.name))
-    return rows
-
-
-def gap_records(rows: Iterable[GapRow], metric: str) -> Table:
-    """Return the table for a CSV: a line for each arm, component and selection."""
-    columns: list[Column[_Record]] = [
-        *(METHOD, TRANSFER, BUDGET, TOTAL_STEPS),
-        Column("", ("component",), lambda record: Text(record.row.component)),
-        *(SELECTED_BY, REPLICATES),
-        Column("", (metric, f"{metric}_std"), lambda record: Measured(record.summary, ".3f")),
-        Column(
-            "",
-            ("gap", "gap_low", "gap_high"),
-            lambda record: Difference(record.row.gaps.get(record.selection), ".3f"),
-        ),
-        Column("", ("compared_with",), lambda record: Text(record.row.reference)),
-        Column("", (f"{metric}_published",), lambda record: Text(record.arm.published_on(record.row.component))),
+    baselines = {arm.name: baselines_of(arm, arms) for arm in arms}
+    rows = [
+        contrast_row(found.values, found.influences, arm, (column.name, selection), baseline.name, kind)
+        for selection in SELECTIONS
+        for kind in (GAIN, ON_TARGET)
+        for arm in arms
+        if (baseline := baselines[arm.name].get(kind)) is not None
+        for column in columns
     ]
-    return table_of(columns, [_Record(row, selection) for row in rows for selection in row.summaries])
+    direct = next(arm.name for arm in arms if arm.transfer == DIRECT)
+    compared = Comparisons(direct, adjusted(rows, columns), frozenset())
+    if references.floors or references.projections:
+        references = replace(references, ceilings=_ceilings(found, arms, columns))
+    return compared.with_targets(targets_of(found.values, arms, columns, references, direct))
 
 
-@dataclass(frozen=True)
-class _Record:
-    """A row under one selection."""
-
-    row: GapRow
-    selection: str
-
-    @property
-    def arm(self) -> Arm:
-        return self.row.arm
-
-    @property
-    def summary(self) -> Summary:
-        return self.row.summaries[self.selection]
-
-    @property
-    def replicates(self) -> int:
-        return self.summary.n
+def _ceilings(found: Measurements, arms: Iterable[Arm], columns: Iterable[DataSet]) -> dict[tuple[str, str], float]:
+    own = [arm.name for arm in arms if arm.transfer == DIRECT or arm.on_target]
+    places: list[Place] = [(own[0], column.name, selection) for column in columns for selection in SELECTIONS]
+    return {place[1:]: max(mean_of(found.values[arm, *place[1:]]) for arm in own) for place in places}
 
 
-@dataclass(frozen=True)
-class _OnComponents:
-    """An arm's rows by component, under SELECTION."""
-
-    by_component: dict[str, GapRow]
-
-    @property
-    def mean(self) -> GapRow:
-        return self.by_component[MEAN]
-
-    @property
-    def arm(self) -> Arm:
-        return self.mean.arm
-
-    @property
-    def replicates(self) -> int:
-        return self.mean.summaries[SELECTION].n
-
-    def measured(self, component: str) -> Measured:
-        """Return the metric on a component, with the published figure."""
-        summary = self.by_component[component].summaries[SELECTION]
-        return Measured(summary, aside=self.arm.published_on(component))
+# --- what is written ---
 
 
-def gap_table(rows: Iterable[GapRow], data_sets: Iterable[DataSet], metric_title: str) -> Table:
-    """Return the table for readers: selection `holdout`, a row for each arm, a column for each component."""
-    by_arm: dict[str, dict[str, GapRow]] = {}
-    for row in rows:
-        by_arm.setdefault(row.arm.name, {})[row.component] = row
-    lines = [_OnComponents(of) for of in by_arm.values()]
-    columns: list[Column[_OnComponents]] = [METHOD, replace(BUDGET, align="left"), REPLICATES]
-    columns += [_component(each.name, each.title) for each in data_sets]
-    columns.append(_component(MEAN, "mean"))
-    columns.append(Column("gap (95 %)", (), lambda line: Difference(line.mean.gaps.get(SELECTION))))
-    references = listed(dict.fromkeys(line.mean.reference for line in lines if line.mean.reference))
+def gap_records(rows: Iterable[AccuracyRow], columns: Sequence[DataSet], metric: str, compared: Comparisons) -> Table:
+    """Return the table for a CSV: a line for each arm, component (or MEAN) and selection."""
+
+    def gap(record: Record) -> Difference:
+        found = compared.gain(record.arm.name, record.data_set, record.selection)
+        if found is None:
+            return Difference(None)
+        ends = found.contrast.interval or (None, None)
+        return Difference(Interval(found.contrast.mean, *ends), ".3f")
+
+    def baseline(record: Record) -> Text:
+        found = compared.gain(record.arm.name, record.data_set, record.selection)
+        return Text("" if found is None else found.baseline)
+
+    fields: list[Column[Record]] = [
+        *(METHOD, TRANSFER, BUDGET, TOTAL_STEPS),
+        Column("", ("component",), lambda record: Text(record.data_set)),
+        *(SELECTED_BY, REPLICATES),
+        Column("", (metric, f"{metric}_std"), lambda record: record.measured(record.data_set)),
+        *worth_columns(compared.targets, "", lambda record: record.data_set),
+        Column("", ("minus_direct", "minus_direct_low", "minus_direct_high"), gap),
+        Column("", ("compared_with",), baseline),
+        Column("", (f"{metric}_published",), lambda record: Text(record.arm.published_on(record.data_set))),
+    ]
+    records = [Record(row, column.name, selection) for row in rows for column in columns for selection in SELECTIONS]
+    return table_of(fields, records)
+
+
+def gap_table(
+    rows: Sequence[AccuracyRow], columns: Sequence[DataSet], metric_title: str, compared: Comparisons
+) -> Table:
+    """Return the table for readers: selection `holdout`, a row for each arm, a column for each component, and contrasts."""
+    heads: list[Column[AccuracyRow]] = [METHOD, replace(BUDGET, align="left"), REPLICATES]
+    heads += [_column(each) for each in columns]
+    sections = [
+        section_of(heads, rows, "selection", SELECTION, MEANINGS[SELECTION]),
+        *(_contrasts(compared, columns, kind) for kind in (GAIN, ON_TARGET)),
+    ]
     return Table(
-        tuple(columns),
-        (section_of(columns, lines),),
-        caption=(
-            f"{metric_title}, mean ± standard deviation over n replicates, selection ",
-            *(Term(SELECTION), "; published figures in parentheses."),
-        ),
+        tuple(heads),
+        tuple(section for section in sections if section is not None),
+        caption=(f"{metric_title}, mean ± standard deviation over n replicates; published figures in parentheses.",),
         column_notes=(
-            ("Gap: direct (", *references, ") minus transferred, mean over components, with Welch's 95 % interval."),
+            *reference_notes(component_targets(compared)),
+            *target_notes(component_targets(compared)),
+            *_baseline_notes(compared),
+            *contrast_notes(compared, FAMILY),
         ),
-        row_notes=arm_notes(line.arm for line in lines),
+        row_notes=arm_notes(row.arm for row in rows),
     )
 
 
-def _component(name: str, title: str) -> Column[_OnComponents]:
-    return Column(title, (), lambda line: line.measured(name))
+def component_targets(compared: Comparisons) -> list[Target]:
+    """Return what numbers on components are worth; the mean over them is no target."""
+    return [target for target in compared.targets if target.data_set != MEAN]
+
+
+def _column(column: DataSet) -> Column[AccuracyRow]:
+    return Column(column.title, (), lambda row: shown(row, column.name, row.arm.published_on(column.name)))
+
+
+def _contrasts(compared: Comparisons, columns: Sequence[DataSet], kind: str) -> Section | None:
+    names = ", ".join(_baselines(compared, kind))
+    what = {GAIN: "direct training", ON_TARGET: "pretraining on the component itself"}[kind]
+    return contrast_section(compared, columns, SELECTION, kind, f"the arm minus {what} ({names}), in points")
+
+
+def _baselines(compared: Comparisons, kind: str) -> list[str]:
+    return list(dict.fromkeys(row.baseline for row in compared.rows if row.kind == kind))
+
+
+def _baseline_notes(compared: Comparisons) -> tuple[Phrase, ...]:
+    """Return what readers are told of an arm that is pretrained on each component itself, where there is one."""
+    names = _baselines(compared, ON_TARGET)
+    if not names:
+        return ()
+    return (
+        (
+            *(
+                "Direct training has another optimiser and length than pretraining. ",
+                *listed(names),
+                " has those of the",
+            ),
+            " arms that are pretrained on the mixture, and differs from one with as many members and steps in the data alone.",
+        ),
+    )

@@ -40,9 +40,10 @@ class Arm(Parsed):
 
     steps: one number for all members, or one for each; None for an arm that is not pretrained.
     one_seed: whether all members are of one run. backbone, pretrained_on, training: where they differ from what the table
-    takes for granted. published: percent by data set. parameters: those of all members, where they are counted. in_table:
-    whether an arm of the grid is a row of table 2. solver: of its probes. converged: the table's arm with the same
-    checkpoints whose probes have converged, where its own are by SGD.
+    takes for granted. on_target: whether members are pretrained on each target itself. published: percent by data set.
+    parameters: those of all members, where they are counted. in_table: whether an arm of the grid is a row of table 2.
+    solver: of its probes. converged: the table's arm with the same checkpoints whose probes have converged, where its own are
+    by SGD.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Arm(Parsed):
     one_seed: bool = False
     backbone: OtherBackbone | None = None
     pretrained_on: str | None = None
+    on_target: bool = False
     training: Changes = field(default_factory=dict)
     published: dict[str, float] = field(default_factory=dict)
     parameters: int | None = None

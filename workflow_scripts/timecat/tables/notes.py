@@ -43,6 +43,8 @@ def _kinds(arm: Arm) -> list[Phrase]:
         kinds.append((f"{what}; total steps are those of that run",))
     if arm.solver == "lbfgs":
         kinds.append(("probes are logistic regressions to convergence",))
+    if arm.on_target:
+        kinds.append(("pretrained on each target itself, by the recipe and for the steps of the others",))
     if arm.training:
         kinds.append(("trained with ", _changes(arm.training)))
     if arm.backbone:

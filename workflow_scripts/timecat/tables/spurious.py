@@ -1,18 +1,20 @@
 """Spurious features: average and worst group's accuracy of every arm, on data sets with groups, over replicates.
 
-A group is a label and a value of each group column of the evaluation index. The average is over all evaluation rows.
+A group is a label and a value of each group column of the evaluation index. The average is over all evaluation rows. Both
+quantities on a data set are columns of their own, which are called `{data set}.{quantity}`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from os import PathLike
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.measures.metrics import accuracy, accuracy_influences
 from workflow_scripts.timecat.probing.groups import group_accuracies
-from workflow_scripts.timecat.probing.readers import read_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
+from workflow_scripts.timecat.tables.accuracies import MEANINGS
 from workflow_scripts.timecat.tables.columns import (
     BUDGET,
     DATA_SET,
@@ -22,112 +24,131 @@ from workflow_scripts.timecat.tables.columns import (
     TOTAL_STEPS,
     TRANSFER,
 )
-from workflow_scripts.timecat.tables.model import Arm, DataSet, Row, Summary, summarize
+from workflow_scripts.timecat.tables.contrasts import Comparisons, contrast_notes, contrast_section
+from workflow_scripts.timecat.tables.model import AccuracyRow, DataSet
 from workflow_scripts.timecat.tables.notes import arm_notes
-from workflow_scripts.timecat.tables.table import Column, Measured, Table, Term, Text, section_of, table_of
+from workflow_scripts.timecat.tables.predicted import (
+    SELECTION,
+    Floats,
+    Measure,
+    Measurement,
+    Predicted,
+    Record,
+    shown,
+    worth_columns,
+)
+from workflow_scripts.timecat.tables.table import Column, Phrase, Table, Text, Value, section_of, table_of
+from workflow_scripts.timecat.tables.worth import reference_notes, target_notes
 
 AVERAGE, WORST = "average", "worst_group"
-QUANTITIES = (AVERAGE, WORST)
-SELECTION = "holdout"  # which readers and the figure are shown: it does not look at the evaluation split
-COLUMNS = ("selection", "replicate", "row", "label", "predicted")
+TITLES = {AVERAGE: "average", WORST: "worst group"}
+FAMILY = "all contrasts of a selection, of averages and of worst groups"
 
-SpuriousRow = Row[tuple[str, str, str]]  # by (data set's name, quantity, selection)
-Measurements = dict[tuple[str, str], list[float]]  # by (quantity, selection): percent, replicate by replicate
+Groups = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # row number and group of each evaluation row of an index
 
 
-def measure(path: str | PathLike[str], rows: np.ndarray, groups: np.ndarray) -> Measurements:
-    """Return what is measured of one arm's predictions on one data set.
-
-    rows, groups: row number and group of each evaluation row, in the index's order.
-    """
-    columns = read_predictions(path, COLUMNS)
-    found: Measurements = {(quantity, selection): [] for quantity in QUANTITIES for selection in SELECTIONS}
-    for selection in SELECTIONS:
-        for replicate in np.unique(columns["replicate"]):
-            chosen = (columns["selection"] == selection) & (columns["replicate"] == replicate)
-            if not np.array_equal(columns["row"][chosen], rows):
-                raise UserError(
-                    f"{path}: rows of replicate {replicate}, selection {selection}, are not the data set's; delete it and "
-                    "run again"
-                )
-            hits = columns["label"][chosen] == columns["predicted"][chosen]
-            found[AVERAGE, selection].append(100.0 * float(hits.mean()))
-            found[WORST, selection].append(float(group_accuracies(hits, groups).min()))
-    return found
+def column_name(data_set: str, quantity: str) -> str:
+    """Return what the column of a quantity on a data set is called."""
+    return f"{data_set}.{quantity}"
 
 
-def spurious_rows(
-    measured: Mapping[tuple[str, str], Measurements], arms: Iterable[Arm], data_sets: Sequence[DataSet]
-) -> list[SpuriousRow]:
-    """Return what the table says of each arm. measured: by (arm's name, data set's name)."""
-    rows = []
-    for arm in arms:
-        summaries, replicates = {}, 0
-        for data_set in data_sets:
-            for (quantity, selection), values in measured[arm.name, data_set.name].items():
-                summaries[data_set.name, quantity, selection] = summarize(values)
-                replicates = len(values)
-        rows.append(Row(arm, replicates, summaries))
-    return rows
-
-
-@dataclass(frozen=True)
-class _Record:
-    """An arm on a data set under one selection."""
-
-    row: SpuriousRow
-    data_set: str
-    selection: str
-
-    @property
-    def arm(self) -> Arm:
-        return self.row.arm
-
-    @property
-    def replicates(self) -> int:
-        return self.row.replicates
-
-    def summary(self, quantity: str) -> Summary:
-        return self.row.summaries[self.data_set, quantity, self.selection]
-
-
-def spurious_records(rows: Iterable[SpuriousRow], data_sets: Sequence[DataSet]) -> Table:
-    """Return the table for a CSV: a line for each arm, data set and selection."""
-    columns: list[Column[_Record]] = [
-        *(METHOD, TRANSFER, BUDGET, TOTAL_STEPS, DATA_SET, SELECTED_BY, REPLICATES),
-        Column("", (AVERAGE, f"{AVERAGE}_std"), lambda record: Measured(record.summary(AVERAGE), ".3f")),
-        Column("", (WORST, f"{WORST}_std"), lambda record: Measured(record.summary(WORST), ".3f")),
-        Column("", (f"{WORST}_published",), lambda record: Text(record.arm.published_on(record.data_set))),
+def columns_of(data_sets: Iterable[DataSet]) -> list[DataSet]:
+    """Return the columns of a table. None is left out of Holm's adjustment: where a feature is spurious at home, home counts."""
+    return [
+        replace(
+            each,
+            name=column_name(each.name, quantity),
+            title=f"{each.title}: {title}",
+            in_distribution=False,
+            views=None,
+        )
+        for each in data_sets
+        for quantity, title in TITLES.items()
     ]
-    records = [_Record(row, data_set.name, name) for row in rows for data_set in data_sets for name in SELECTIONS]
+
+
+def measure_by(groups: Mapping[str, Groups]) -> Measure:
+    """Return how both quantities are measured on a data set. groups: by its name."""
+
+    def measure(data_set: str, found: Predicted) -> dict[str, Measurement]:
+        rows, codes = groups[data_set]
+        if not np.array_equal(found.rows, rows):
+            raise UserError(f"predictions on {data_set!r} are not of the rows of its index; delete them and run again")
+        own = found.labels, found.predicted
+        hits = found.labels == found.predicted
+        worst = Measurement(float(group_accuracies(hits, codes).min()), worst_group_influences(hits, codes))
+        return {
+            column_name(data_set, AVERAGE): Measurement(accuracy(*own), accuracy_influences(*own)),
+            column_name(data_set, WORST): worst,
+        }
+
+    return measure
+
+
+def worst_group_influences(hits: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]) -> Floats:
+    """Return the influences of rows (measures.metrics) on the worst group's accuracy. Which group that is counts as known."""
+    in_worst = groups == int(group_accuracies(hits, groups).argmin())
+    deviations = hits - hits[in_worst].mean()
+    influences: Floats = np.where(in_worst, deviations * len(hits) / in_worst.sum(), 0.0)
+    return influences
+
+
+def spurious_records(rows: Iterable[AccuracyRow], data_sets: Sequence[DataSet], compared: Comparisons) -> Table:
+    """Return the table for a CSV: a line for each arm, data set and selection."""
+    columns: list[Column[Record]] = [*(METHOD, TRANSFER, BUDGET, TOTAL_STEPS, DATA_SET, SELECTED_BY, REPLICATES)]
+    for quantity in TITLES:
+        columns += _fields(quantity, compared)
+    columns.append(Column("", (f"{WORST}_published",), lambda record: Text(record.arm.published_on(record.data_set))))
+    records = [Record(row, data_set.name, name) for row in rows for data_set in data_sets for name in SELECTIONS]
     return table_of(columns, records)
 
 
-def spurious_table(rows: Sequence[SpuriousRow], data_sets: Iterable[DataSet]) -> Table:
-    """Return the table for readers: selection `holdout`, a row for each arm; of each data set average and worst group."""
-    columns: list[Column[SpuriousRow]] = [METHOD, replace(BUDGET, align="left"), REPLICATES]
+def _fields(quantity: str, compared: Comparisons) -> list[Column[Record]]:
+    """Return the fields of a quantity: mean, deviation, and what they are measured against."""
+
+    def column(record: Record) -> str:
+        return column_name(record.data_set, quantity)
+
+    measured: Column[Record] = Column("", (quantity, f"{quantity}_std"), lambda record: record.measured(column(record)))
+    return [measured, *worth_columns(compared.targets, f"{quantity}_", column)]
+
+
+def spurious_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], compared: Comparisons) -> Table:
+    """Return the table for readers: selection `holdout`, a row for each arm; of each data set average and worst group, and
+    contrasts of both."""
+    columns: list[Column[AccuracyRow]] = [METHOD, replace(BUDGET, align="left"), REPLICATES]
     for data_set in data_sets:
-        columns += [_average(data_set), _worst(data_set)]
+        columns += [_column(data_set, quantity) for quantity in TITLES]
+    sections = [
+        section_of(columns, rows, "selection", SELECTION, MEANINGS[SELECTION]),
+        contrast_section(compared, columns_of(data_sets), SELECTION),
+    ]
     return Table(
         tuple(columns),
-        (section_of(columns, rows),),
+        tuple(section for section in sections if section is not None),
         caption=(
-            "Accuracy in percent, mean ± standard deviation over n replicates, selection ",
-            *(Term(SELECTION), "; published figures, of worst groups, in parentheses."),
+            "Accuracy in percent, mean ± standard deviation over n replicates; published figures, of worst groups, in "
+            "parentheses.",
+        ),
+        column_notes=(
+            *reference_notes(compared.targets),
+            *target_notes(compared.targets),
+            *contrast_notes(compared, FAMILY),
+            *_worst_notes(compared),
         ),
         row_notes=arm_notes(row.arm for row in rows),
     )
 
 
-def _average(data_set: DataSet) -> Column[SpuriousRow]:
-    key = data_set.name, AVERAGE, SELECTION
-    return Column(f"{data_set.title}: average", (), lambda row: Measured(row.summaries[key]))
+def _column(data_set: DataSet, quantity: str) -> Column[AccuracyRow]:
+    def value(row: AccuracyRow) -> Value:
+        published = row.arm.published_on(data_set.name) if quantity == WORST else ""
+        return shown(row, column_name(data_set.name, quantity), published)
+
+    return Column(f"{data_set.title}: {TITLES[quantity]}", (), value)
 
 
-def _worst(data_set: DataSet) -> Column[SpuriousRow]:
-    key = data_set.name, WORST, SELECTION
-    return Column(
-        f"{data_set.title}: worst group",
-        (),
-        lambda row: Measured(row.summaries[key], aside=row.arm.published_on(data_set.name)),
-    )
+def _worst_notes(compared: Comparisons) -> tuple[Phrase, ...]:
+    if all(row.contrast.interval is not None for row in compared.rows):
+        return ()
+    return (("The error of a worst group's accuracy over evaluation rows takes that group as known.",),)

@@ -212,7 +212,7 @@ def reference_notes(targets: Sequence[Target]) -> tuple[Phrase, ...]:
     """Return what readers are told of floors, projections and ceilings; nothing where there is none."""
     notes: list[Phrase] = []
     if any(target.comparisons for target in targets):
-        notes.append(("Floor: the mean accuracy of the arm untrained, its networks as they are initialised.",))
+        notes.append(("Floor: the mean of the arm untrained, its networks as they are initialised.",))
     for what, name in (
         ("A probe on a random projection of the pixels reaches ", "projection"),
         ("Ceilings, what can be reached: ", "ceiling"),
@@ -255,7 +255,7 @@ def _of_level(target: Target) -> Phrase:
     return (
         f"trained networks are at most {_interval_text(compared.above_floor)} points above untrained ones (",
         Term(compared.arm.name),
-        f"), whose accuracy is {compared.floor:.1f} %; the ceiling is {target.ceiling:.1f} %.",
+        f"), which reach {compared.floor:.1f} %; the ceiling is {target.ceiling:.1f} %.",
     )
 
 

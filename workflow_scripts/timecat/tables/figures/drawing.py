@@ -152,6 +152,14 @@ def worth_handles(targets: Sequence[Target]) -> "list[Line2D]":
     return handles
 
 
+def floor_handles(targets: Sequence[Target]) -> "list[Line2D]":
+    """Return what a legend shows of floors that are single marks, where there are any."""
+    from matplotlib.lines import Line2D
+
+    has_floors = any(target.comparisons for target in targets)
+    return [Line2D([], [], label="floor (untrained)", **FLOOR | {"linestyle": "none"})] if has_floors else []
+
+
 def short_steps(arm: Arm) -> str:
     """Return steps of each member as an axis shows them; the first and the last where they differ."""
     steps = arm.steps

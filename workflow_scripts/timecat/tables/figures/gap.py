@@ -1,11 +1,22 @@
-"""The figure of a table of gaps: each arm on each component, and how far it stays behind direct training."""
+"""The figure of a table of gaps: each arm on each component, and each minus the arms that are trained on the component alone."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from workflow_scripts.timecat.tables.figures.drawing import SETTINGS, constrained_figure, svg_of
-from workflow_scripts.timecat.tables.gap import MEAN, SELECTION, GapRow
-from workflow_scripts.timecat.tables.model import DIRECT, Arm, DataSet, Interval, Style
+from workflow_scripts.timecat.tables.contrasts import GAIN, ON_TARGET, Comparisons
+from workflow_scripts.timecat.tables.figures.drawing import (
+    FLOOR,
+    SETTINGS,
+    ZERO_LINE,
+    constrained_figure,
+    ends_of,
+    floor_handles,
+    svg_of,
+)
+from workflow_scripts.timecat.tables.gap import MEAN
+from workflow_scripts.timecat.tables.model import DIRECT, AccuracyRow, Arm, DataSet, Style
+from workflow_scripts.timecat.tables.predicted import SELECTION
+from workflow_scripts.timecat.tables.worth import WARNINGS, worth_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,56 +26,79 @@ Look = tuple[str, str]  # colour and marker
 
 # Okabe and Ito's colours, distinct to the colour-blind; shapes tell apart what colours do not.
 LOOKS = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P")]
-DIRECT_LOOKS = [("0.25", "x"), ("0.55", "P"), ("0.25", "d")]
+OWN_LOOKS = [
+    ("0.25", "X"),
+    ("0.55", "P"),
+    ("0.25", "d"),
+    ("0.55", "o"),
+]  # of arms that are trained on a component alone
 LINE = 0.19  # inches of height of an arm on a component
 DODGE = 0.7  # share of a component's height that its arms take
+KINDS = (GAIN, ON_TARGET)  # of contrasts, a panel for each that there is
 
 
-def gap_figure(rows: Sequence[GapRow], data_sets: Sequence[DataSet], metric_title: str, style: Style) -> bytes:
-    """Return the SVG: arms for each component; left the metric (bars: one standard deviation), right the gap (95 %)."""
+def gap_figure(
+    rows: Sequence[AccuracyRow], columns: Sequence[DataSet], metric_title: str, style: Style, compared: Comparisons
+) -> bytes:
+    """Return the SVG: arms for each component; left the metric (bars: one standard deviation), then the contrasts by kind (bars:
+    95 % intervals). columns: components and MEAN."""
     import matplotlib
 
-    arms = list({row.arm.name: row.arm for row in rows}.values())
-    titles = {each.name: each.title for each in data_sets} | {MEAN: "mean of all"}
-    looks = _looks(arms)
-    height = LINE * len(arms) * len(titles) + 1.2
+    looks = _looks([row.arm for row in rows])
+    kinds = [kind for kind in KINDS if any(row.kind == kind for row in compared.rows)]
+    size = 1.35 * style.width_per_panel * (1 + len(kinds)), LINE * len(rows) * len(columns) + 1.2
     with matplotlib.rc_context(SETTINGS):
-        figure = constrained_figure((1.35 * style.width_per_panel * 2, height), w_pad=0.06)
-        left, right = figure.subplots(1, 2, sharey=True)
-        right.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-        order = [arm.name for arm in arms]
-        for row in rows:
-            middle = list(titles).index(row.component)
-            place = middle + DODGE * ((order.index(row.arm.name) + 0.5) / len(arms) - 0.5)
-            look = looks[row.arm.name]
-            summary = row.summaries[SELECTION]
-            _point(left, summary.mean, (summary.std or 0.0,) * 2, place, look)
-            if (gap := row.gaps.get(SELECTION)) is not None:
-                _point(right, gap.mean, _ends(gap), place, look)
-        for panel in (left, right):
-            panel.axhspan(len(titles) - 1.5, len(titles) - 0.5, color="#F1F1EC", zorder=-1)
+        figure = constrained_figure(size, w_pad=0.06)
+        left, *others = figure.subplots(1, 1 + len(kinds), sharey=True, squeeze=False)[0]
+        for middle, column in enumerate(columns):
+            for number, row in enumerate(rows):
+                place = middle + DODGE * ((number + 0.5) / len(rows) - 0.5)
+                look = looks[row.arm.name]
+                summary = row.summaries[column.name, SELECTION]
+                _point(left, summary.mean, (summary.std or 0.0,) * 2, place, look)
+                if (floor := row.floors.get((column.name, SELECTION))) is not None:
+                    left.plot([floor.mean], [place], **FLOOR | {"linestyle": "none", "color": look[0]})
+                for kind, panel in zip(kinds, others):
+                    found = compared.of_kind(kind, row.arm.name, column.name, SELECTION)
+                    if found is not None:
+                        _point(panel, found.contrast.mean, ends_of(found.contrast), place, look)
+        for panel in (left, *others):
+            _shade_mean(panel, columns)
             panel.tick_params(axis="y", length=0)
-        left.set_yticks(range(len(titles)), list(titles.values()))
-        left.set_ylim(len(titles) - 0.5, -0.5)
+        left.set_yticks(range(len(columns)), [_title(column, compared) for column in columns])
+        left.set_ylim(len(columns) - 0.5, -0.5)
         left.set_xlabel(f"{metric_title}\nbars: one standard deviation")
-        right.set_xlabel("gap: direct minus transferred (points)\nbars: 95 % interval")
-        handles = [_handle(arm.name, looks[arm.name]) for arm in arms]
-        figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(arms)), frameon=False)
+        for kind, panel in zip(kinds, others):
+            panel.axvline(0, **ZERO_LINE)
+            panel.set_xlabel(f"minus {_baselines(compared, kind)} (points)\nbars: 95 % interval, where there is one")
+        handles = [_handle(row.arm.name, looks[row.arm.name]) for row in rows]
+        handles += floor_handles(compared.targets)
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(handles)), frameon=False)
         return svg_of(figure, "Direct or transferred")
 
 
-def _ends(gap: Interval) -> tuple[float, float]:
-    """Return how far an interval reaches below and above its mean."""
-    if gap.low is None or gap.high is None:
-        return 0.0, 0.0
-    return gap.mean - gap.low, gap.high - gap.mean
+def _title(column: DataSet, compared: Comparisons) -> str:
+    """Return what a component is called, and where its numbers say nothing."""
+    if column == MEAN:
+        return "mean of all"
+    worth = worth_of(compared.targets, column)
+    return column.title + (f"\n({WARNINGS[worth.verdict]})" if worth is not None and worth.verdict in WARNINGS else "")
+
+
+def _baselines(compared: Comparisons, kind: str) -> str:
+    return ", ".join(dict.fromkeys(row.baseline for row in compared.rows if row.kind == kind))
+
+
+def _shade_mean(panel: "Axes", columns: Sequence[DataSet]) -> None:
+    """Set the mean apart, and each component from the next."""
+    panel.axhspan(len(columns) - 1.5, len(columns) - 0.5, color="#F1F1EC", zorder=-1)
 
 
 def _looks(arms: Sequence[Arm]) -> dict[str, Look]:
-    """Return colour and marker of each arm, by name: grey ones are direct."""
+    """Return colour and marker of each arm, by name: grey ones are trained on a component alone."""
     looks: dict[str, Look] = {}
-    for wanted, own in ((True, DIRECT_LOOKS), (False, LOOKS)):
-        names = [arm.name for arm in arms if (arm.transfer == DIRECT) is wanted]
+    for wanted, own in ((True, OWN_LOOKS), (False, LOOKS)):
+        names = [arm.name for arm in arms if (arm.transfer == DIRECT or arm.on_target) is wanted]
         looks |= {name: own[number % len(own)] for number, name in enumerate(names)}
     return looks
 

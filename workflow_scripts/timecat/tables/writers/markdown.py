@@ -20,20 +20,6 @@ def markdown_text(table: Table) -> str:
     return "\n".join(parts)
 
 
-def short_markdown_text(table: Table) -> str:
-    """Return a table of one section, and below it a line for the caption and for each of the notes.
-
-    Text stands as it is but for what would end a cell, and terms look like code.
-    """
-    (section,) = table.sections
-    rules = "".join("---|" if column.align == "left" else "---:|" for column in table.columns)
-    lines = [_line([column.title.replace("|", "\\|") for column in table.columns]), f"|{rules}"]
-    lines += [_line([_cell(*cell, escape=False) for cell in row]) for row in table.shown(section)]
-    said = (table.caption, *table.column_notes, *table.row_notes)
-    lines += ["", *(phrase_text(each, str, lambda word: f"`{word}`", str) for each in said)]
-    return "\n".join(lines) + "\n"
-
-
 def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -42,8 +28,8 @@ def _lines(table: Table, section: Section) -> list[str]:
     return [_line([_cell(*cell) for cell in row]) for row in table.shown(section)]
 
 
-def _cell(shown: Shown, bold: bool, escape: bool = True) -> str:
-    text = escaped(shown.text, _SPECIAL) if escape else shown.text.replace("|", "\\|")
+def _cell(shown: Shown, bold: bool) -> str:
+    text = escaped(shown.text, _SPECIAL)
     text = f"**{text}**" if bold else text
     spread = f" ± {shown.spread}" if shown.spread else ""
     return text + spread + (f" ({shown.aside})" if shown.aside else "")
