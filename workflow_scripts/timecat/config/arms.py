@@ -18,7 +18,7 @@ from workflow_scripts.timecat.config.blocks import (
     changes_of,
     repeated,
 )
-from workflow_scripts.timecat.config.probe import Solver
+from workflow_scripts.timecat.config.probe import Reduce, Solver
 from workflow_scripts.timecat.config.replicates import Design
 from workflow_scripts.timecat.config.transfer import Transfer
 
@@ -68,6 +68,11 @@ class Arm(Block):
     )
     solver: Solver | None = Field(
         None, description="with `transfer: probe`: how its probes are trained (default: probe.solver)"
+    )
+    reduce: Reduce | None = Field(
+        None,
+        description="with `transfer: probe`: the concatenated features are reduced before the probe, such as {method: pca, "
+        "dimensions: 64}, to compare arms at one width. It costs a probe and nothing else (default: as they are)",
     )
     training: TransferChanges | None = Field(
         None,
@@ -131,11 +136,12 @@ class Arm(Block):
         return self
 
     @model_validator(mode="after")
-    def _solver_where_probed(self) -> Self:
-        if self.solver is not None and self.transfer != "probe":
-            raise ValueError(
-                f"solver: {self.name!r} has `transfer: {self.transfer}`, which has no probe; remove the key, or choose probe"
-            )
+    def _probe_where_probed(self) -> Self:
+        for key in ("solver", "reduce"):
+            if getattr(self, key) is not None and self.transfer != "probe":
+                raise ValueError(
+                    f"{key}: {self.name!r} has `transfer: {self.transfer}`, which has no probe; remove the key, or choose probe"
+                )
         return self
 
     @model_validator(mode="after")
