@@ -75,10 +75,7 @@ class SmallResidual(Backbone):
         ends = [*usual[:-1], last_width or usual[-1]]
         begins = [width, *ends]
         self.blocks = nn.Sequential(
-            *(
-                ResidualBlock(begin, end, stride=2, between=between)
-                for begin, end, between in zip(begins, ends, usual)
-            )
+            *(ResidualBlock(begin, end, stride=2, between=between) for begin, end, between in zip(begins, ends, usual))
         )
         self.dimension = ends[-1]
         # Channels last in memory: on a CPU its convolutions take two thirds of the time.

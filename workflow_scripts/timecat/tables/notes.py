@@ -17,6 +17,11 @@ MODES = {
 }
 
 
+# How features are reduced, and what an accuracy on reduced features says.
+REDUCED_BY = {"pca": "principal components", "random": "random directions"}
+LOWER_BOUND = "a lower bound on what the features hold at that width, for another choice of directions may hold more"
+
+
 def arm_notes(arms: Iterable[Arm]) -> tuple[Phrase, ...]:
     """Return a sentence for each way in which arms are transferred, where not all are probed, and for what an arm is made
     of, where that is not a run for each member."""
@@ -43,6 +48,8 @@ def _kinds(arm: Arm) -> list[Phrase]:
         kinds.append((f"{what}; total steps are those of that run",))
     if arm.solver == "lbfgs":
         kinds.append(("probes are logistic regressions to convergence",))
+    if arm.reduce is not None:
+        kinds.append((f"features reduced to {arm.reduce.dimensions} {REDUCED_BY[arm.reduce.method]}; {LOWER_BOUND}",))
     if arm.training:
         kinds.append(("trained with ", _changes(arm.training)))
     if arm.backbone:
