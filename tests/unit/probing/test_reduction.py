@@ -22,6 +22,7 @@ from workflow_scripts.timecat.measures.members import diagnose_head
 from workflow_scripts.timecat.probing import reduction
 from workflow_scripts.timecat.probing.heads import BN_EPS
 from workflow_scripts.timecat.probing.probe import Machine, probe_replicate
+from workflow_scripts.timecat.probing.projection import Projection
 from workflow_scripts.timecat.probing.protocol import (
     Protocol,
     ReducedProtocol,
@@ -31,7 +32,7 @@ from workflow_scripts.timecat.probing.protocol import (
     any_protocol,
     reduction_of,
 )
-from workflow_scripts.timecat.probing.reduction import Projection, fitted, random_matrix
+from workflow_scripts.timecat.probing.reduction import fitted, random_matrix
 from workflow_scripts.timecat.probing.regression import regress_replicate
 from workflow_scripts.timecat.probing.saved_heads import HeadsFile
 

@@ -27,8 +27,9 @@ from workflow_scripts.timecat.features.names import EVALUATION, HELDOUT, trainin
 from workflow_scripts.timecat.features.reader import InMemory, Pieces, Table
 from workflow_scripts.timecat.probing.heads import StackedHeads, StepSums, initial_weight
 from workflow_scripts.timecat.probing.objective import heads_of, relative_gradients
+from workflow_scripts.timecat.probing.projection import Projection
 from workflow_scripts.timecat.probing.protocol import Protocol, Regression, reduction_of
-from workflow_scripts.timecat.probing.reduction import Projection, check_dimensions, fitted
+from workflow_scripts.timecat.probing.reduction import check_dimensions, fitted
 from workflow_scripts.timecat.probing.saved_heads import BestHead, SavedHead, saved_head
 from workflow_scripts.timecat.probing.scoring import DataSet, Epochs, Report, Scores, gathered, report, row_scores
 from workflow_scripts.timecat.probing.training_rows import TrainingRows

@@ -14,44 +14,21 @@ tests.references.reduction does both with NumPy and scikit-learn; tests hold the
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.memory import RESERVED_BYTES
 from workflow_scripts.timecat.probing.heads import BN_EPS
+from workflow_scripts.timecat.probing.projection import Projection
 from workflow_scripts.timecat.probing.protocol import Reduction
 
 if TYPE_CHECKING:
     from workflow_scripts.timecat.probing.training_rows import Piece
 
 PIECE = 5_000  # rows of a piece at most, about: a group of batches (features.memory)
-
-
-@dataclass(frozen=True)
-class Projection:
-    """What reduces features: μ and σ² of their columns [columns], and M [D, columns]; float32."""
-
-    mean: torch.Tensor
-    variance: torch.Tensor
-    matrix: torch.Tensor
-
-    @property
-    def dimension(self) -> int:
-        """The dimensions that are left, D."""
-        return len(self.matrix)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Features float32 [rows, columns] reduced to [rows, D]."""
-        return F.linear(F.batch_norm(x, self.mean, self.variance, training=False, eps=BN_EPS), self.matrix)
-
-    def on(self, device: torch.device | str) -> "Projection":
-        """The projection on a device."""
-        return Projection(**{name: value.to(device) for name, value in vars(self).items()})
 
 
 def check_dimensions(reduction: Reduction, columns: int, rows: int, where: str) -> None:

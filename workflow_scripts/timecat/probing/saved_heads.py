@@ -25,7 +25,7 @@ from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.heads import BN_EPS, StackedHeads
-from workflow_scripts.timecat.probing.reduction import Projection
+from workflow_scripts.timecat.probing.projection import Projection
 from workflow_scripts.timecat.probing.selection import Selected, paper_order
 
 if TYPE_CHECKING:
