@@ -63,6 +63,28 @@ def _kinds(arm: Arm) -> list[Phrase]:
     return kinds
 
 
+def cost_notes(arms: Sequence[Arm], baseline: str) -> tuple[Phrase, ...]:
+    """Return what pretraining costs in arms whose networks are not the baseline's, where multiply-adds are counted."""
+    base = next((arm for arm in arms if arm.name == baseline), None)
+    if base is None or not base.macs or not base.total_steps:
+        return ()
+    notes: list[Phrase] = []
+    for arm in arms:
+        if not arm.macs or not arm.total_steps or arm.macs == base.macs:
+            continue
+        step = arm.macs / base.macs
+        notes.append(
+            (
+                *(
+                    Term(arm.name),
+                    f": {arm.macs / 1e6:.2f}M multiply-adds for an image in a network, {step:.2f} × those of ",
+                ),
+                *(Term(base.name), f"; × steps {step * arm.total_steps / base.total_steps:.2f} × as many."),
+            )
+        )
+    return tuple(notes)
+
+
 def _changes(changes: Changes) -> Term:
     return Term(", ".join(f"{key} {value}" for key, value in changes.items()))
 

@@ -157,18 +157,21 @@ def width_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], found
 
 
 def _reduction_notes(found: Comparisons) -> tuple[Phrase, ...]:
-    return (
-        (
-            "The columns of all members are standardised and projected on the first principal components, or on random "
-            "directions. The projection is fitted to the training rows without those held out, in the first view, and every arm "
-            f"takes the same path, the baseline too. An accuracy at a width is {LOWER_BOUND}.",
-        ),
+    compared: tuple[Phrase, ...] = (
         (
             "Contrasts are with ",
             Term(found.baseline),
             " reduced to the same width by the same method, and in the last column with all of its features. There is none where "
             "the baseline has fewer features.",
         ),
+    )
+    return (
+        (
+            "The columns of all members are standardised and projected on the first principal components, or on random "
+            "directions. The projection is fitted to the training rows without those held out, in the first view, and every arm "
+            f"takes the same path, the baseline too. An accuracy at a width is {LOWER_BOUND}.",
+        ),
+        *(compared if found.rows else ()),
         *((f"Selection {name}: {meaning}.",) for name, meaning in MEANINGS.items()),
     )
 
