@@ -157,7 +157,7 @@ def test_readers_see_a_line_per_arm_and_method_and_a_column_per_width(rows, comp
     assert text.count(head) == 2 * 2 * 2, "selections, data sets, accuracies and contrasts"
     assert "a lower bound on what the features hold at that width" in text
     (section,) = re.findall(r"\*\*Selection `holdout on Away`\*\*: accuracy\.\n\n(.*?)\n\n", text, re.DOTALL)
-    lines = [line.strip("| ").split(" | ") for line in section.splitlines()[2:]]
+    lines = [line[2:-2].split(" | ") for line in section.splitlines()[2:]]
     assert [line[:3] for line in lines] == [
         ["cat1", "1 × 8", "principal components"],
         ["cat1", "1 × 8", "random directions"],

@@ -162,7 +162,7 @@ def _reduction_notes(found: Comparisons) -> tuple[Phrase, ...]:
             "Contrasts are with ",
             Term(found.baseline),
             " reduced to the same width by the same method, and in the last column with all of its features. There is none where "
-            "the baseline has fewer features.",
+            "the baseline has fewer features. All widths and methods are one family of p.",
         ),
     )
     return (

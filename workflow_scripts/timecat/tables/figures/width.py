@@ -31,7 +31,7 @@ MARKERS = "os^Dv<>"
 DASHES: dict[str, Any] = {"pca": "-", "random": (0, (3, 2))}
 WHOLE: dict[str, Any] = {"marker": "*", "markersize": 9, "markerfacecolor": "white", "linestyle": "none"}
 FLOOR: dict[str, Any] = {"linestyle": ":", "linewidth": 1.0, "alpha": 0.75}
-DODGE = 0.06  # of a doubling: how far curves stand apart where they have bars
+DODGE = 0.09  # of a doubling: how far curves stand apart where they have bars
 
 
 def width_figure(
@@ -55,22 +55,23 @@ def width_figure(
                 _draw_contrasts(below, curves, data_set, compared)
                 if number % columns == 0:
                     below.set_ylabel(f"minus {compared.baseline} at the same width\n(points)")
+        said = f"\nbars: 95 % interval, where there is one; stars: minus {compared.baseline} with all of its features"
         figure.supxlabel(
-            f"dimensions that features are reduced to (selection {SHOWN})\nbars: 95 % interval, where there is one",
-            fontsize=8,
+            f"dimensions that features are reduced to (selection {SHOWN})" + (said if compared.rows else ""), fontsize=8
         )
         handles = _handles(curves, compared)
-        figure.legend(
-            handles=handles, loc="outside upper center", ncols=min(len(handles), 2 * columns + 1), frameon=False
-        )
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), columns + 1), frameon=False)
         return svg_of(figure, "Accuracy against dimensions")
 
 
 def _draw_accuracies(panel: "Axes", curves: Sequence[Curve], data_set: DataSet, compared: Comparisons) -> None:
     key = data_set.name, SHOWN
+    whole = {curve.arm.of: curve.rows for curve in curves if curve.method is None}
     for curve in curves:
-        points = [(width, row.summaries[key].mean) for width, row in sorted(curve.rows.items())]
-        panel.plot(*zip(*points), **_look(curve, curves))
+        # By either method nothing is lost where all dimensions are left: there a curve ends.
+        ends = {width: row for width, row in whole[curve.arm.of].items() if width not in curve.rows}
+        points = [(width, row.summaries[key].mean) for width, row in sorted((curve.rows | ends).items())]
+        panel.plot(*zip(*points), markevery=range(len(curve.rows)), **_look(curve, curves))
         floors = [(width, row.floors[key].mean) for width, row in sorted(curve.rows.items()) if key in row.floors]
         if floors and curve.method is not None:
             panel.plot(*zip(*floors), color=_look(curve, curves)["color"], **FLOOR)
@@ -84,8 +85,9 @@ def _draw_accuracies(panel: "Axes", curves: Sequence[Curve], data_set: DataSet, 
 def _draw_contrasts(panel: "Axes", curves: Sequence[Curve], data_set: DataSet, compared: Comparisons) -> None:
     panel.axhline(0, **ZERO_LINE)
     others = [curve for curve in curves if curve.arm.of != compared.baseline]
-    for number, curve in enumerate(others):
-        shift = 2 ** (DODGE * (number - (len(others) - 1) / 2))
+    apart = [curve for curve in others if curve.method is not None]
+    for curve in others:
+        shift = 2 ** (DODGE * (apart.index(curve) - (len(apart) - 1) / 2)) if curve in apart else 1.0
         found = [
             (width * shift, gain.contrast)
             for width, row in sorted(curve.rows.items())
@@ -143,7 +145,7 @@ def _handles(curves: Sequence[Curve], compared: Comparisons) -> "list[Line2D]":
     handles += [Line2D([], [], color="0.3", linestyle=DASHES[name], label=REDUCED_BY[name]) for name in methods]
     handles.append(Line2D([], [], color="0.3", label="all features", **WHOLE))
     if any(row.floors for curve in curves for row in curve.rows.values()):
-        handles.append(Line2D([], [], color="0.3", label="floor (untrained, principal components)", **FLOOR))
+        handles.append(Line2D([], [], color="0.3", label="floor (untrained)", **FLOOR))
     if any(target.ceiling is not None for target in compared.targets):
         handles.append(Line2D([], [], label="ceiling", **CEILING))
     return handles
