@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,10 +17,11 @@ from tests.support.probes import data_set, feature_folders, write_index
 from workflow_scripts import evaluate_probe, probe
 from workflow_scripts.timecat.artifacts.digests import canonical_json
 from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.features import memory as job_memory
 from workflow_scripts.timecat.features import reader
 from workflow_scripts.timecat.features.names import EVALUATION, HELDOUT, training_file
 from workflow_scripts.timecat.measures.members import diagnose_head
-from workflow_scripts.timecat.probing import reduction
+from workflow_scripts.timecat.probing import job, reduction
 from workflow_scripts.timecat.probing.heads import BN_EPS
 from workflow_scripts.timecat.probing.probe import Machine, probe_replicate
 from workflow_scripts.timecat.probing.projection import Projection
@@ -226,6 +228,19 @@ def test_a_gpu_has_room_for_the_projection():
     ):
         reduction.room_beside(16 * 10**9, reduced(), 20480)
     reduction.room_beside(16 * 10**9, reduced("random"), 20480)
+
+
+def test_a_probe_of_reduced_features_asks_for_less_of_a_gpu(folders, data, monkeypatch):
+    """Heads of 7 features and the projection fit where heads of 23 do not."""
+    given = SimpleNamespace(features=folders, replicates=[SEEDS])
+    monkeypatch.setattr(job_memory, "RESERVED_BYTES", 0)
+    needed = {dimension: job_memory.device_bytes(len(GRID), data.classes, dimension, 256, 700) for dimension in (7, 23)}
+    total = (needed[7] + needed[23]) // 2 + reduction.PIECE * 23 * 8
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=total))
+    job.check_device("cuda", given, data, sgd("random"))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=total // 2))
+    with pytest.raises(UserError, match="x 7 features"):
+        job.check_device("cuda", given, data, sgd("random"))
 
 
 # --- files ---
