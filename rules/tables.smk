@@ -234,21 +234,21 @@ rule tabulate_width:
         style=study.table_params.style,
     shell:
         "python -m workflow_scripts.tabulate_width"
+        " --arms {params.arms:q}"
         " --baseline {params.baseline}"
+        " --cells {params.cells:q}"
         " --probes {input.probes:q}"
         " --predictions {input.predictions:q}"
-        " --cells {params.cells:q}"
-        " --arms {params.arms:q}"
+        " --reference-cells {params.references:q}"
+        " --references {input.references:q}"
+        " --ceilings {params.ceilings:q}"
         " --data-sets {params.data_sets:q}"
-        " --style {params.style:q}"
         " --csv {output.csv:q}"
+        " --style {params.style:q}"
         " --contrasts {output.contrasts:q}"
+        " --svg {output.svg:q}"
         " --markdown {output.markdown:q}"
         " --tex {output.tex:q}"
-        " --svg {output.svg:q}"
-        " --references {input.references:q}"
-        " --reference-cells {params.references:q}"
-        " --ceilings {params.ceilings:q}"
         " 2> {log:q}"
 
 
