@@ -5,6 +5,7 @@ Tables: what is measured, put together. Each takes seconds and computes nothing 
     tabulate_arms            the tables of arms beside it: table 1, its controls, other families of networks
     tabulate_gap             direct or transferred? of images (`gap`) and of genomic sequences (`genomics`)
     tabulate_spurious        average and worst group's accuracy where a feature is spurious
+    tabulate_width           accuracy against dimensions: features reduced to each of several widths
     tabulate_grid            every number of members at every number of steps
     tabulate_diagnostics     what the members of each arm contribute
     tabulate_counterexample  what the counterexample's networks keep and probes on their features solve
@@ -21,6 +22,7 @@ Only table 2 is made by default; the others are made when a file of them is aske
 
 table2 = paths.table.at(table="table2")
 spurious = paths.table.at(table="spurious")
+width = paths.table.at(table="width")
 grid = paths.table.at(table="grid")
 diagnostics = paths.table.at(table="diagnostics")
 counterexample = paths.table.at(table="counterexample")
@@ -230,6 +232,53 @@ rule tabulate_spurious:
         " --csv {output.csv:q}"
         " --markdown {output.markdown:q}"
         " --svg {output.svg:q}"
+        " 2> {log:q}"
+
+
+rule tabulate_width:
+    """Accuracy against dimensions, a line per arm and width; each is compared with the baseline reduced in the same way."""
+    input:
+        code=code_of("tabulate_width"),
+        probes=of_table(study.inputs.metrics, "width"),
+        references=of_table(study.inputs.references, "width"),
+        predictions=ancient(of_table(study.inputs.predictions, "width")),
+        predictions_sidecars=of_table(study.inputs.predictions_sidecars, "width"),
+    output:
+        csv=width.csv,
+        contrasts=width.contrasts,
+        markdown=width.markdown,
+        tex=width.tex,
+        svg=width.svg,
+    log:
+        paths.log("tabulate_width"),
+    benchmark:
+        paths.benchmark("tabulate_width")
+    localrule: True
+    params:
+        cells=of_table(study.table_params.cells, "width"),
+        references=of_table(study.table_params.references, "width"),
+        ceilings=of_table(study.table_params.known_ceilings, "width"),
+        arms=study.table_params.width_rows,
+        baseline=of_table(study.table_params.baseline, "width"),
+        data_sets=of_table(study.table_params.columns, "width"),
+        style=study.table_params.style,
+    shell:
+        "python -m workflow_scripts.tabulate_width"
+        " --arms {params.arms:q}"
+        " --baseline {params.baseline}"
+        " --cells {params.cells:q}"
+        " --probes {input.probes:q}"
+        " --predictions {input.predictions:q}"
+        " --reference-cells {params.references:q}"
+        " --references {input.references:q}"
+        " --ceilings {params.ceilings:q}"
+        " --data-sets {params.data_sets:q}"
+        " --csv {output.csv:q}"
+        " --style {params.style:q}"
+        " --contrasts {output.contrasts:q}"
+        " --svg {output.svg:q}"
+        " --markdown {output.markdown:q}"
+        " --tex {output.tex:q}"
         " 2> {log:q}"
 
 

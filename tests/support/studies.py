@@ -17,7 +17,7 @@ from workflow_scripts.timecat.runtime.forkserver import server as forkserver
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "config/tiny.yaml"
-BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "grid")  # all blocks of tables that a study can do without
+BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "width", "grid")  # all blocks of tables that a study can do without
 
 
 def values_of(config: str) -> dict:

@@ -6,8 +6,9 @@ import sys
 import pytest
 import torch
 
+from tests.support.settings import backbone
 from tests.support.studies import ROOT
-from workflow_scripts.timecat.backbones.build import SmallResidual, StridedPointwise
+from workflow_scripts.timecat.backbones.build import SmallResidual, StridedPointwise, build_backbone
 
 # In a process of its own: where oneDNN writes past a buffer, the process ends, or the gradient is wrong.
 TRAINS = """
@@ -54,6 +55,23 @@ def test_no_pointwise_convolution_of_the_small_network_is_strided():
     layers = [layer for layer in SmallResidual(4, 3).modules() if isinstance(layer, torch.nn.Conv2d)]
     assert sum(isinstance(layer, StridedPointwise) for layer in layers) == 3
     assert all(layer.stride == (1, 1) for layer in layers if layer.kernel_size == (1, 1))
+
+
+def test_a_wider_last_block_is_the_usual_one_with_more_maps_at_its_end():
+    """And of the usual width it is the usual network: the same parameters, drawn in the same order."""
+    made = []
+    for last in (None, 16, 40):
+        torch.manual_seed(0)
+        made.append(SmallResidual(4, 3, last))
+    usual, same, wider = (model.state_dict() for model in made)
+    assert usual.keys() == same.keys() == wider.keys()
+    assert all(torch.equal(usual[name], same[name]) for name in usual)
+    other = {name for name in usual if usual[name].shape != wider[name].shape}
+    assert all(name.startswith(("blocks.2.conv2", "blocks.2.bn2", "blocks.2.shortcut")) for name in other)
+    assert wider["blocks.2.conv1.weight"].shape[0] == 16 and made[2].dimension == 40
+    assert made[2](torch.rand(2, 3, 32, 32)).shape == (2, 40)
+    settings = backbone(width=4, blocks=3, last_width=40)
+    assert build_backbone(settings).dimension == 40
 
 
 def test_narrow_networks_train_on_every_cpu():

@@ -16,9 +16,9 @@ from annotated_types import MaxLen, MinLen
 
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.artifacts.digests import canonical_json
-from workflow_scripts.timecat.backbones.settings import BackboneSettings
+from workflow_scripts.timecat.backbones.settings import BackboneSettings, WideEndedSettings
 from workflow_scripts.timecat.config import reference
-from workflow_scripts.timecat.config.backbones import OWN_BACKBONES, Backbone, LibraryBackbone
+from workflow_scripts.timecat.config.backbones import OWN_BACKBONES, LibraryBackbone, SmallResidual
 from workflow_scripts.timecat.config.calibration import Calibration
 from workflow_scripts.timecat.config.container import ContainerImage
 from workflow_scripts.timecat.config.counterexample import Counterexample
@@ -26,7 +26,7 @@ from workflow_scripts.timecat.config.data_sets import AnyDataSet, Digits, ImageF
 from workflow_scripts.timecat.config.features import Features
 from workflow_scripts.timecat.config.heldout import Heldout
 from workflow_scripts.timecat.config.pretrain import NOT_OF_THE_RECIPE, Pretrain
-from workflow_scripts.timecat.config.probe import Probe
+from workflow_scripts.timecat.config.probe import Probe, Reduce
 from workflow_scripts.timecat.config.reweight import Reweight
 from workflow_scripts.timecat.config.transfer import DirectTransfer, Transfer
 from workflow_scripts.timecat.config.transforms import CifarTransform, PhotoTransform, Transform
@@ -39,6 +39,7 @@ from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.settings import LEFT_OUT, settings, told
 
 BACKBONES = [*OWN_BACKBONES.items(), ("resnet18", LibraryBackbone)]
+WIDE = SmallResidual(architecture="small_residual", last_width=24)
 OF_TRAINING = set(Pretrain.model_fields) - {"initialisation", "zero_gamma"}
 # (block, what it builds, keys of the block that no stage is told, fields that come from elsewhere)
 PAIRS = [
@@ -54,9 +55,17 @@ PAIRS = [
     (Counterexample(), Counterexample.settings, (), set(), set()),
     (Calibration(), Calibration.settings, (), {"tables"}, set()),
     *((block(), Transform.settings, (), set(), set()) for block in (Transform, PhotoTransform, CifarTransform)),
-    *((kind(architecture=name), Backbone.settings, (), {"pretrain", "checkpoints"}, set()) for name, kind in BACKBONES),
+    (Reduce(method="pca", dimensions=3), Reduce.settings, (), set(), set()),
+    *(
+        (kind(architecture=name), kind.settings, (), {"pretrain", "checkpoints", "last_width"}, set())
+        for name, kind in BACKBONES
+    ),
+    (WIDE, SmallResidual.settings, (), {"pretrain", "checkpoints"}, set()),
 ]
-OTHER_TYPES = {(Features, "views"): tuple[str, ...]}  # by name, and per data set
+OTHER_TYPES = {
+    (Features, "views"): tuple[str, ...],  # by name, and per data set
+    (SmallResidual, "last_width"): int,  # told only where there is one
+}
 
 
 def plain(annotation, metadata=()):
@@ -101,6 +110,17 @@ def test_a_stage_reads_what_the_config_wrote(block, build, arguments, untold, ad
 def test_a_backbones_settings_are_chosen_by_its_architecture(name, kind):
     made = kind(architecture=name).settings()
     assert json_of(BackboneSettings)(canonical_json(made)) == made
+
+
+def test_a_last_width_is_told_only_where_there_is_one():
+    """What stages have been told of networks without one has the same digest as before there was the key."""
+    plain = canonical_json(SmallResidual(architecture="small_residual").settings())
+    assert plain == '{"architecture":"small_residual","blocks":3,"width":8}'
+    made = WIDE.settings()
+    assert json.loads(canonical_json(made)) == json.loads(plain) | {"last_width": 24}
+    assert json_of(BackboneSettings)(canonical_json(made)) == made and type(made) is WideEndedSettings
+    with pytest.raises(argparse.ArgumentTypeError, match="`last_width` is None"):
+        json_of(BackboneSettings)(plain.replace("}", ',"last_width":null}'))
 
 
 @pytest.mark.parametrize(

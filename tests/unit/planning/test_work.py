@@ -8,8 +8,15 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.support.settings import backbone
-from tests.support.studies import values_of
-from workflow_scripts.timecat.backbones.sizes import KNOWN, counted, small_residual_size
+from tests.support.studies import BESIDE_TABLE_2, values_of
+from workflow_scripts.timecat.backbones.build import build_backbone
+from workflow_scripts.timecat.backbones.sizes import (
+    KNOWN,
+    backbone_size,
+    counted,
+    known_dimension,
+    small_residual_size,
+)
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.planning.costs import usable_gpus
@@ -22,6 +29,8 @@ from workflow_scripts.timecat.planning.text import count, duration, ratio, size,
 from workflow_scripts.timecat.planning.throughputs import read_throughputs
 from workflow_scripts.timecat.pretraining.batch_shares import usable_processes
 from workflow_scripts.timecat.probing.heads import StackedHeads
+from workflow_scripts.timecat.probing.projection import Projection
+from workflow_scripts.timecat.probing.saved_heads import saved_head, write_heads
 
 TABLE = read_throughputs()
 TABLE2 = "results/table2.csv"
@@ -62,6 +71,34 @@ def test_a_small_residual_network_is_what_is_counted(width, blocks, side):
     assert small_residual_size(width, blocks, side) == counted(settings, side)
 
 
+@pytest.mark.parametrize("width, blocks, side, last", [(8, 4, 32, 256), (8, 3, 28, 7), (5, 1, 7, 11)])
+def test_a_network_with_a_wider_last_block_is_what_is_counted(width, blocks, side, last):
+    settings = backbone(width=width, blocks=blocks, last_width=last)
+    assert backbone_size(settings, side) == counted(settings, side)
+    assert backbone_size(settings, side).dimension == last
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"width": 8, "blocks": 4},
+        {"width": 8, "blocks": 4, "last_width": 24},
+        {"architecture": "small_vit", "patch": 4, "width": 24, "depth": 1, "heads": 2},
+        {"architecture": "small_regnet", "widths": [8, 24], "depths": [1, 1]},
+        {"architecture": "sequence_residual", "width": 4, "blocks": 3},
+        {"architecture": "random_projection", "dimension": 24},
+        {"architecture": "resnet50", "width": 2},
+    ],
+)
+def test_the_number_of_features_is_known_without_torch(described):
+    settings = backbone(**described)
+    assert known_dimension(settings) == build_backbone(settings, 32).dimension
+
+
+def test_where_the_number_of_features_is_not_known_that_is_said():
+    assert known_dimension(backbone("mobilenet_v3_small")) is None
+
+
 CHAIN = ("tinyimagenet", "resnet18")
 
 
@@ -95,6 +132,38 @@ def test_operations_of_heads_are_those_of_their_products(tmp_path):
     # full: 1,280 rows and 256 for evaluation; nine tenths: 1,152 rows and 128 held out.
     expected = (1280 + 1152) / rows * training.get_total_flops() + 384 / rows * evaluation.get_total_flops()
     assert found == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_a_reduced_arm_is_planned_as_a_probe_of_fewer_features_and_its_projection(tmp_path, solver):
+    """Heads of 5 features on disk, and what reduces 3 x 512 of them; the projection's operations as torch counts them."""
+    classes, columns, left = 100, 3 * 512, 5
+    arm = {"members": 3, "steps": 1, "replicates": [[2, 550, 23]], "solver": solver}
+    arms = [arm | {"name": "whole"}, arm | {"name": "few", "reduce": {"method": "pca", "dimensions": left}}]
+    values = read("photos-gpu") | {
+        "arms": arms,
+        "targets": ["cifar100"],
+        "probe": {"epochs": 2},
+    }
+    values = {key: value for key, value in values.items() if key not in BESIDE_TABLE_2}
+    planned = plan_of(values, tmp_path, given={"tinyimagenet": (999, 9, 9), "cifar100": (1280, 256, classes)}).planned
+
+    stacked = StackedHeads(torch.zeros(classes, left), [1e-4], momentum=0.9, batch_norm=solver == "sgd")
+    projection = Projection(*torch.zeros(2, columns), torch.zeros(left, columns))
+    heads = {(0, name): saved_head(stacked, 0) for name in ("paper", "holdout")}
+    write_heads(tmp_path / "heads", heads, {"classes": classes}, {0: projection})
+    assert planned.heads_bytes("few", "cifar100") == pytest.approx((tmp_path / "heads").stat().st_size, rel=0.03)
+    assert planned.heads_bytes("whole", "cifar100") > planned.heads_bytes("few", "cifar100")
+
+    with FlopCounterMode(display=False) as reduced:
+        projection(torch.zeros(1, columns))
+    # Of each epoch, or view: rows of both fits and those that they are read on; 1,152 rows of one view for the covariance.
+    passes = 2 if solver == "sgd" else len(planned.study.data_sets.view_names("cifar100"))
+    products = passes * (1280 + 1152 + 256 + 128) * reduced.get_total_flops() + 2 * 1152 * columns**2
+    of_heads = planned.probe_operations("whole", "cifar100") * left / columns
+    if solver == "lbfgs":  # that finds its coordinates from the products of features
+        of_heads -= 2 * passes * 2432 * (left * columns - left**2)
+    assert planned.probe_operations("few", "cifar100") == pytest.approx(of_heads + products, rel=1e-3)
 
 
 # --- images and disk of a study, reckoned by hand ---

@@ -15,6 +15,7 @@ from workflow_scripts.timecat.backbones.settings import (
     SmallRegnetSettings,
     SmallResidualSettings,
     SmallVitSettings,
+    WideEndedSettings,
 )
 
 
@@ -38,13 +39,17 @@ class StridedPointwise(nn.Conv2d):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left); ``stride`` in the first."""
+    """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left); ``stride`` in the first.
 
-    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
+    between: channels between the convolutions (default: width_out).
+    """
+
+    def __init__(self, width_in: int, width_out: int, stride: int, between: int | None = None) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width_in, width_out, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width_out)
-        self.conv2 = nn.Conv2d(width_out, width_out, 3, 1, 1, bias=False)
+        between = between or width_out
+        self.conv1 = nn.Conv2d(width_in, between, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(between)
+        self.conv2 = nn.Conv2d(between, width_out, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width_out)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or width_in != width_out:
@@ -59,17 +64,20 @@ class SmallResidual(Backbone):
     """A residual network for images of about 32 px: a stem, then ``blocks`` blocks that each halve the side.
 
     Block b (from 0) has ``width * 2**b`` channels; the features are the means of the last block's maps:
-    float32 [batch, width * 2**(blocks - 1)].
+    float32 [batch, width * 2**(blocks - 1)]. With a ``last_width`` the last block ends in as many channels; between its
+    convolutions it has what it has without, so that the network is the one without and more maps in its last layer.
     """
 
-    def __init__(self, width: int, blocks: int) -> None:
+    def __init__(self, width: int, blocks: int, last_width: int | None = None) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-        widths = [width] + [width * 2**block for block in range(blocks)]
+        usual = [width * 2**block for block in range(blocks)]
+        ends = [*usual[:-1], last_width or usual[-1]]
+        begins = [width, *ends]
         self.blocks = nn.Sequential(
-            *(ResidualBlock(widths[block], widths[block + 1], stride=2) for block in range(blocks))
+            *(ResidualBlock(begin, end, stride=2, between=between) for begin, end, between in zip(begins, ends, usual))
         )
-        self.dimension = widths[-1]
+        self.dimension = ends[-1]
         # Channels last in memory: on a CPU its convolutions take two thirds of the time.
         self.to(memory_format=torch.channels_last)
 
@@ -96,6 +104,8 @@ def build_backbone(settings: BackboneSettings, image_size: int | None = None) ->
     image_size: side of the images in pixels; architectures that are made for one size (ViT) need it, others take any.
     """
     match settings:
+        case WideEndedSettings():
+            return SmallResidual(settings.width, settings.blocks, settings.last_width)
         case SmallResidualSettings():
             return SmallResidual(settings.width, settings.blocks)
         case SequenceResidualSettings():

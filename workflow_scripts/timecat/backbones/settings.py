@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag
 
-from workflow_scripts.timecat.backbones.catalogue import OWN
+from workflow_scripts.timecat.backbones.catalogue import OWN, SMALL_RESIDUAL
 from workflow_scripts.timecat.settings import settings
 
 
@@ -18,6 +18,13 @@ class SmallResidualSettings:
     architecture: Literal["small_residual"]
     width: int
     blocks: int
+
+
+@settings
+class WideEndedSettings(SmallResidualSettings):
+    """The same with a last block of another width."""
+
+    last_width: int
 
 
 @settings
@@ -72,12 +79,23 @@ class LibrarySettings:
 
 
 LIBRARY = "library"  # what stands for all architectures that are not our own
+WIDE_ENDED = "wide_ended"  # and for a small residual network with a last width
 
 
 def kind_of(described: Any) -> str:
-    """Which class describes a backbone: the name of one of our own architectures, or LIBRARY.
+    """Which class describes a backbone's settings: the name of one of our own architectures, WIDE_ENDED or LIBRARY.
 
-    described: its block of the config, its settings, or JSON of either.
+    described: its settings, or JSON of them.
+    """
+    name = architecture_of(described)
+    has_last_width = "last_width" in described if isinstance(described, dict) else hasattr(described, "last_width")
+    return WIDE_ENDED if name == SMALL_RESIDUAL and has_last_width else name
+
+
+def architecture_of(described: Any) -> str:
+    """Which block describes a backbone: the name of one of our own architectures, or LIBRARY.
+
+    described: its block of the config or its settings, or JSON of either.
     """
     name = described.get("architecture") if isinstance(described, dict) else getattr(described, "architecture", None)
     return name if name in OWN else LIBRARY
@@ -85,6 +103,7 @@ def kind_of(described: Any) -> str:
 
 BackboneSettings = Annotated[
     Annotated[SmallResidualSettings, Tag("small_residual")]
+    | Annotated[WideEndedSettings, Tag(WIDE_ENDED)]
     | Annotated[SequenceResidualSettings, Tag("sequence_residual")]
     | Annotated[SmallVitSettings, Tag("small_vit")]
     | Annotated[SmallRegnetSettings, Tag("small_regnet")]

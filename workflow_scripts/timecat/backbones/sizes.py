@@ -7,7 +7,11 @@ from workflow_scripts.timecat.backbones.settings import (
     BackboneSettings,
     LibrarySettings,
     RandomProjectionSettings,
+    SequenceResidualSettings,
+    SmallRegnetSettings,
     SmallResidualSettings,
+    SmallVitSettings,
+    WideEndedSettings,
 )
 
 TABLE_SIDE = 224  # pixels
@@ -43,7 +47,8 @@ KNOWN: dict[tuple[str, int], BackboneSize] = {
 def backbone_size(settings: BackboneSettings, image_size: int) -> BackboneSize:
     """The size of a backbone at a side of its images in pixels. UserError if it cannot be made."""
     if isinstance(settings, SmallResidualSettings):
-        return small_residual_size(settings.width, settings.blocks, image_size)
+        last_width = settings.last_width if isinstance(settings, WideEndedSettings) else None
+        return small_residual_size(settings.width, settings.blocks, image_size, last_width)
     if isinstance(settings, RandomProjectionSettings):
         weights = 3 * min(settings.side, image_size) ** 2 * settings.dimension
         return BackboneSize(weights, 1, 0, 0, settings.dimension, weights)
@@ -53,15 +58,32 @@ def backbone_size(settings: BackboneSettings, image_size: int) -> BackboneSize:
     return BackboneSize(**vars(known) | {"macs": known.macs * (image_size / TABLE_SIDE) ** 2})
 
 
-def small_residual_size(width: int, blocks: int, image_size: int) -> BackboneSize:
+def known_dimension(settings: BackboneSettings) -> int | None:
+    """The number of a backbone's features, as far as it is known without building it; None where it is not."""
+    match settings:
+        case SmallResidualSettings() | RandomProjectionSettings():
+            return backbone_size(settings, TABLE_SIDE).dimension
+        case SequenceResidualSettings():
+            return settings.width * 2**settings.blocks
+        case SmallVitSettings():
+            return settings.width
+        case SmallRegnetSettings():
+            return settings.widths[-1]
+    known = KNOWN.get((settings.architecture, settings.width))
+    return None if known is None else known.dimension
+
+
+def small_residual_size(width: int, blocks: int, image_size: int, last_width: int | None = None) -> BackboneSize:
     """Of backbones.SmallResidual, from how it is built."""
     side, channels = image_size, width
     parameters, macs, normalised, norms = 27 * width, 27 * width * side**2, width, 1
     for block in range(blocks):
-        side, before, channels = -(-side // 2), channels, width * 2**block
-        weights = 9 * before * channels + 9 * channels**2 + before * channels  # two convolutions and the shortcut's
+        side, before, between = -(-side // 2), channels, width * 2**block
+        channels = last_width if last_width and block == blocks - 1 else between
+        # Two convolutions and the shortcut's.
+        weights = 9 * before * between + 9 * between * channels + before * channels
         parameters, macs = parameters + weights, macs + weights * side**2
-        normalised, norms = normalised + 3 * channels, norms + 3
+        normalised, norms = normalised + between + 2 * channels, norms + 3
     # A batch norm of c channels has 2 c parameters and 2 c statistics; before each stands a convolution.
     return BackboneSize(parameters + 2 * normalised, 3 * norms, 2 * normalised, norms, channels, macs)
 

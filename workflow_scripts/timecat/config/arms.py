@@ -3,7 +3,7 @@
 All tables draw on one set of arms: a name means the same arm wherever it stands, and is probed once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -18,7 +18,7 @@ from workflow_scripts.timecat.config.blocks import (
     changes_of,
     repeated,
 )
-from workflow_scripts.timecat.config.probe import Solver
+from workflow_scripts.timecat.config.probe import Reduce, Solver
 from workflow_scripts.timecat.config.replicates import Design
 from workflow_scripts.timecat.config.transfer import Transfer
 
@@ -73,6 +73,11 @@ class Arm(Block):
     )
     solver: Solver | None = Field(
         None, description="with `transfer: probe`: how its probes are trained (default: probe.solver)"
+    )
+    reduce: Reduce | None = Field(
+        None,
+        description="with `transfer: probe`: the concatenated features are reduced before the probe, such as {method: pca, "
+        "dimensions: 64}, to compare arms at one width. It costs a probe and nothing else (default: as they are)",
     )
     training: TransferChanges | None = Field(
         None,
@@ -136,11 +141,12 @@ class Arm(Block):
         return self
 
     @model_validator(mode="after")
-    def _solver_where_probed(self) -> Self:
-        if self.solver is not None and self.transfer != "probe":
-            raise ValueError(
-                f"solver: {self.name!r} has `transfer: {self.transfer}`, which has no probe; remove the key, or choose probe"
-            )
+    def _probe_where_probed(self) -> Self:
+        for key in ("solver", "reduce"):
+            if getattr(self, key) is not None and self.transfer != "probe":
+                raise ValueError(
+                    f"{key}: {self.name!r} has `transfer: {self.transfer}`, which has no probe; remove the key, or choose probe"
+                )
         return self
 
     @model_validator(mode="after")
@@ -233,9 +239,15 @@ def _completed(arm: Arm, shared: dict[str, Any]) -> Arm:
     return arm.model_copy(update={key: value for key, value in shared.items() if getattr(arm, key) is None})
 
 
-def collected_arms(arms: list[Arm], tables: Mapping[str, ArmTable], ceiling: Arm | str | None = None) -> dict[str, Arm]:
-    """All arms by name, those of table 2 (``arms``) first and the ceiling's last. ValueError, beginning with the key, where a
-    name of a row stands twice in a table, means two arms, or none."""
+def collected_arms(
+    arms: list[Arm],
+    tables: Mapping[str, ArmTable],
+    ceiling: Arm | str | None = None,
+    reduced: Callable[[Mapping[str, Arm]], Iterable[Arm]] = lambda arms: (),
+) -> dict[str, Arm]:
+    """All arms by name, those of table 2 (``arms``) first, then the ceiling's and those that are made of others (``reduced``,
+    a function of them). ValueError, beginning with the key, where a name of a row stands twice in a table, means two arms, or
+    none."""
     rows = {"arms": [arm.name for arm in arms]} | {f"{name}.arms": table.names for name, table in tables.items()}
     for key, names in rows.items():
         if (name := repeated(names)) is not None:
@@ -254,12 +266,22 @@ def collected_arms(arms: list[Arm], tables: Mapping[str, ArmTable], ceiling: Arm
         raise ValueError(
             f"ceiling.arm: {ceiling.name!r} is another arm in `{place[ceiling.name]}`; give it another name"
         )
+    for arm in reduced(found):
+        if found.setdefault(arm.name, arm) != arm:
+            raise ValueError(
+                f"width: {arm.name!r} is another arm in `{place.get(arm.name, 'ceiling.arm')}`; give that one another name"
+            )
     named = [(f"{name}.arms", row) for name, table in tables.items() for row in table.names]
     named += [("ceiling.arm", ceiling)] if isinstance(ceiling, str) else []
-    for key, row in named:
-        if row not in found:
-            raise ValueError(f"{key}: {row!r} is not one of the arms ({', '.join(found)}); define it or correct it")
+    _check_named(named, found)
     return found
+
+
+def _check_named(named: Iterable[tuple[str, str]], arms: Mapping[str, Arm]) -> None:
+    """ValueError where a name (after its key) is of none of the arms."""
+    for key, row in named:
+        if row not in arms:
+            raise ValueError(f"{key}: {row!r} is not one of the arms ({', '.join(arms)}); define it or correct it")
 
 
 def check_replicates(arm: Arm, seeds: list[int], key: str) -> None:

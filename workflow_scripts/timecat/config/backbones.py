@@ -14,7 +14,8 @@ from workflow_scripts.timecat.backbones.settings import (
     SmallRegnetSettings,
     SmallResidualSettings,
     SmallVitSettings,
-    kind_of,
+    WideEndedSettings,
+    architecture_of,
 )
 from workflow_scripts.timecat.config.blocks import Block, PositiveInt, Text, changes_of, settings_of
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
@@ -57,6 +58,15 @@ class SmallResidual(Backbone):
     architecture: Literal["small_residual"]
     width: PositiveInt = Field(8, description="channels of the first block; each block doubles them")
     blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
+    last_width: PositiveInt | None = Field(
+        None,
+        description="channels that the last block ends in, which are the features (default: those of the doubling). Between its "
+        "convolutions it keeps the usual number, so that more features cost a step little",
+    )
+
+    def settings(self) -> SmallResidualSettings:
+        """What stages are told: of a last width only where there is one."""
+        return settings_of(SmallResidualSettings if self.last_width is None else WideEndedSettings, self)
 
 
 class SequenceResidual(Backbone):
@@ -165,5 +175,5 @@ AnyBackbone = Annotated[
     | Annotated[SequenceResidual, Tag("sequence_residual")]
     | Annotated[RandomProjection, Tag("random_projection")]
     | Annotated[LibraryBackbone, Tag(LIBRARY)],
-    Discriminator(kind_of),
+    Discriminator(architecture_of),
 ]

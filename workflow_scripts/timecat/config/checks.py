@@ -75,6 +75,7 @@ def check_tables(config: "Config") -> None:
     arms = config.all_arms
     named = [(f"{key}.targets", name) for key, table in config.tables.items() for name in table.targets or []]
     named += [("grid.targets", name) for name in config.grid_targets]
+    named += [("width.targets", name) for name in (config.width.targets if config.width else None) or []]
     named += [("ceiling.known", name) for name in (config.ceiling.known if config.ceiling else ())]
     named += [(f"{key}.source", table.source) for key, table in config.tables.items() if table.source]
     named += [(f"arms: source of {arm.name!r}", arm.source) for arm in arms.values() if arm.source]
@@ -166,6 +167,17 @@ def check_arms(config: "Config") -> None:
                 )
 
 
+def check_dimensions(config: "Config") -> None:
+    """That no arm is reduced to more dimensions than it has features, as far as that is known without its network."""
+    for arm in config.all_arms.values():
+        columns = config.known_columns(arm)
+        if arm.reduce is not None and columns is not None and arm.reduce.dimensions > columns:
+            raise ValueError(
+                f"arms: `reduce.dimensions` of {arm.name!r} is {arm.reduce.dimensions}, and its {arm.members} members have "
+                f"{columns} features together; lower it to {columns} or less"
+            )
+
+
 def check_weight_decays(config: "Config") -> None:
     """That a probe by L-BFGS has a minimum: without a weight decay there is none where classes can be parted."""
     grids = {
@@ -218,6 +230,7 @@ CHECKS = (  # in the order in which a mistake is reported
     check_evaluation_folders,
     check_backbones,
     check_arms,
+    check_dimensions,
     check_grid,
     check_weight_decays,
     check_published,

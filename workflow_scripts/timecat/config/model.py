@@ -5,10 +5,13 @@ their command line, as the frozen dataclass that the block builds. Reading is st
 are errors (see config.reading). Each block has the module of its name.
 """
 
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from workflow_scripts.timecat.backbones.sizes import known_dimension
 from workflow_scripts.timecat.config.arms import (
     OTHER_TABLES,
     TABLES,
@@ -39,6 +42,7 @@ from workflow_scripts.timecat.config.reweight import Reweight
 from workflow_scripts.timecat.config.spurious import SpuriousTable
 from workflow_scripts.timecat.config.table import Table
 from workflow_scripts.timecat.config.transfer import DirectTransfer, Transfer
+from workflow_scripts.timecat.config.width import WidthTable, reduced_arms
 from workflow_scripts.timecat.transfer.settings import Settings as TransferSettings
 
 
@@ -74,6 +78,9 @@ class Config(Block):
     )
     families: AccuracyTable | None = Field(
         None, description="the rows of the table of families: other architectures, other pretraining; likewise"
+    )
+    width: WidthTable | None = Field(
+        None, description="accuracy against dimensions: arms with their features reduced to each of several widths"
     )
     grid: ArmGrid | None = Field(None, description="members x steps, all of them")
     gap: GapTable | None = Field(
@@ -162,7 +169,18 @@ class Config(Block):
     @property
     def all_arms(self) -> dict[str, Arm]:
         """The arms of all tables by name, and the ceiling's (the grid's, which have none in the config, are left out)."""
-        return collected_arms(self.arms, self.tables, self.ceiling.arm if self.ceiling else None)
+        ceiling = self.ceiling.arm if self.ceiling else None
+        return collected_arms(self.arms, self.tables, ceiling, lambda arms: chain(*self.reduced_arms(arms).values()))
+
+    def reduced_arms(self, arms: Mapping[str, Arm]) -> dict[str, list[Arm]]:
+        """The arms that the block `width` makes, by the name of the whole one. arms: all others, at least."""
+        return reduced_arms(self.width, arms, self.arms, self.known_columns)
+
+    def known_columns(self, arm: Arm) -> int | None:
+        """The features of all members of an arm, if that is known without building its network."""
+        backbone = self.backbones.get(self.backbone_of(arm))
+        dimension = None if backbone is None else known_dimension(backbone.settings())
+        return None if dimension is None else arm.members * dimension
 
     @property
     def tables(self) -> dict[str, ArmTable]:
@@ -193,6 +211,8 @@ class Config(Block):
         for table in self.tables.values():
             if arm.name in table.names:
                 found += table.targets or self.targets
+        if self.width is not None and self.width.shows(arm, self.arms):
+            found += self.width.targets or self.targets
         if self.ceiling is not None and arm.name == self.ceiling.arm_name:
             found += self.ceiling_targets
         return list(dict.fromkeys(found))
@@ -205,6 +225,7 @@ class Config(Block):
             self.targets,
             *(self.tables[name].targets or [] for name in TABLES if name in self.tables),
             self.grid_targets,
+            (self.width.targets if self.width else None) or [],
         ]
         left_out = {self.source, *(self.ceiling.known if self.ceiling else ())}
         found = dict.fromkeys(name for targets in named for name in targets)

@@ -1,6 +1,6 @@
 """The typed config of probes: the block `probe`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,9 +15,31 @@ from workflow_scripts.timecat.config.blocks import (
     Seed,
     settings_of,
 )
-from workflow_scripts.timecat.probing.protocol import Protocol, Regression
+from workflow_scripts.timecat.probing.protocol import (
+    Protocol,
+    ReducedProtocol,
+    ReducedRegression,
+    Reduction,
+    Regression,
+)
 
 Solver = Literal["sgd", "lbfgs"]
+Method = Literal["pca", "random"]
+
+
+class Reduce(Block):
+    """Fewer features between backbones and probe: columns standardised, then projected. The projection is fitted to the training
+    rows without those held out, in the first view."""
+
+    method: Method = Field(
+        description="`pca`: principal components, an orthogonal basis whose signs are fixed; `random`: orthonormal random "
+        "directions, drawn by the replicate's seeds"
+    )
+    dimensions: PositiveInt = Field(description="features that are left; at most as many as all members have together")
+
+    def settings(self) -> Reduction:
+        """What the stage is told."""
+        return settings_of(Reduction, self)
 
 
 class Probe(Block):
@@ -48,9 +70,16 @@ class Probe(Block):
         "the mean cross entropy, which is scikit-learn's C = 1 / (training rows x weight decay)",
     )
 
-    def protocol(self, weight_decays: list[float] | None = None, solver: Solver | None = None) -> Protocol | Regression:
-        """What the stage is told. weight_decays: a data set's own grid, if it has one; solver: an arm's own."""
+    def protocol(
+        self, weight_decays: list[float] | None = None, solver: Solver | None = None, reduce: Reduce | None = None
+    ) -> Protocol | Regression:
+        """What the stage is told. weight_decays: a data set's own grid, if it has one; solver, reduce: an arm's own."""
         grid = weight_decays or self.weight_decays
         if (solver or self.solver) == "lbfgs":
-            return settings_of(Regression, self, solver="lbfgs", weight_decays=grid)
-        return settings_of(Protocol, self, weight_decays=grid)
+            told: dict[str, Any] = {"solver": "lbfgs", "weight_decays": grid}
+            if reduce is None:
+                return settings_of(Regression, self, **told)
+            return settings_of(ReducedRegression, self, **told, reduce=reduce.settings())
+        if reduce is None:
+            return settings_of(Protocol, self, weight_decays=grid)
+        return settings_of(ReducedProtocol, self, weight_decays=grid, reduce=reduce.settings())

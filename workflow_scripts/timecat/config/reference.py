@@ -36,6 +36,7 @@ from workflow_scripts.timecat.config import (
     spurious,
     table,
     transfer,
+    width,
 )
 from workflow_scripts.timecat.config.blocks import Block
 
@@ -46,6 +47,7 @@ OTHER_SECTIONS: dict[str, type[Block]] = {
     "`pretrain`": pretrain.Pretrain,
     "`checkpoints`": checkpoints.Checkpoints,
     "`arms`, a list of": arms.Arm,
+    "`reduce` of an arm": probe.Reduce,
     "`replicates`": replicates.Replicates,
     "`table1`, `controls`, `families`, `gap`, `genomics` and `spurious`": arms.ArmTable,
     "`table1`, `controls`, `families` and `spurious`, besides": arms.AccuracyTable,
@@ -54,6 +56,7 @@ OTHER_SECTIONS: dict[str, type[Block]] = {
     "`floors`": floors.Floors,
     "`ceiling`": floors.Ceiling,
     "`reweight`": reweight.Reweight,
+    "`width`": width.WidthTable,
     "`grid`": grid.ArmGrid,
     "`features`": features.Features,
     "`probe`": probe.Probe,

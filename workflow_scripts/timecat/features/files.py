@@ -1,7 +1,9 @@
 """The feature files that a probe reads of each member: checked before time is spent, and read as tables."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.features.memory import share_memory
 from workflow_scripts.timecat.features.names import EVALUATION, HELDOUT
-from workflow_scripts.timecat.features.reader import InMemory, OnDisk
+from workflow_scripts.timecat.features.reader import InMemory, OnDisk, Reducing
 
 
 def open_features(path: PathLike, rows: int) -> np.memmap:
@@ -53,6 +55,8 @@ class Tables:
     folders: the members', in order. files: the rows of each file, by name; they have been checked.
     """
 
+    _reduced: Reducing | None = None
+
     def __init__(self, folders: Sequence[PathLike], files: dict[str, int], memory: float) -> None:
         self._folders, self._files = folders, files
         sizes = {name: sum(member.nbytes for member in self._members(name)) for name in files}
@@ -63,11 +67,17 @@ class Tables:
         self._kept = {*kept, *(views if order[0] in kept else ())}
         self.dimension = sum(member.shape[1] for member in self._members(EVALUATION))
 
+    def reduced(self, reducing: Reducing) -> Self:
+        """The same tables, whose features are reduced when they are computed with."""
+        made = copy.copy(self)
+        made._reduced, made.dimension = reducing, reducing.dimension
+        return made
+
     def _members(self, name: str) -> list[np.memmap]:
         return [open_features(Path(folder) / name, self._files[name]) for folder in self._folders]
 
     def read(self, name: str) -> InMemory | OnDisk:
         """The table of a file, [rows, dimension]."""
         if name in self._kept:
-            return InMemory(read_features(self._folders, name, self._files[name]))
-        return OnDisk(self._members(name), self._window_bytes)
+            return InMemory(read_features(self._folders, name, self._files[name]), self._reduced)
+        return OnDisk(self._members(name), self._window_bytes, self._reduced)

@@ -22,6 +22,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -49,11 +50,33 @@ class Window:
     places: np.ndarray
 
 
-class InMemory:
+class Reducing(Protocol):
+    """What makes fewer features of some, float32 [rows, columns] to [rows, dimension]."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
+
+
+class _Widened:
+    """What is computed with: the features of a table as float32, reduced if it has ``reduced`` to reduce them."""
+
+    reduced: Reducing | None = None
+
+    def widened(self, features: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+        """Features as stored [rows, dimension], on the device, as float32 [rows, dimension or what they are reduced to].
+
+        How many rows come at once may change last bits of reduced ones: callers take the pieces that Pieces cuts."""
+        wide = features.to(device).float()
+        return wide if self.reduced is None else self.reduced(wide)
+
+
+class InMemory(_Widened):
     """A table of features [rows, dimension] as one array."""
 
-    def __init__(self, features: np.ndarray) -> None:
-        self._features = features
+    def __init__(self, features: np.ndarray, reduced: Reducing | None = None) -> None:
+        self._features, self.reduced = features, reduced
         self.rows, self.dimension = features.shape
 
     def windows(self, order: np.ndarray) -> Generator[Window, None, None]:
@@ -61,15 +84,15 @@ class InMemory:
         yield Window(self._features, order, order)
 
 
-class OnDisk:
+class OnDisk(_Widened):
     """The same of members' mapped files, [rows, d] each, in member order; windows take at most ``window_bytes``.
 
     members: as np.load(path, mmap_mode="r") gives them. All windows together stay within window_bytes, but a window has
     a row at least.
     """
 
-    def __init__(self, members: list[np.memmap], window_bytes: float) -> None:
-        self._members = members
+    def __init__(self, members: list[np.memmap], window_bytes: float, reduced: Reducing | None = None) -> None:
+        self._members, self.reduced = members, reduced
         self._dtype = np.result_type(*members)
         self.rows, self.dimension = len(members[0]), sum(member.shape[1] for member in members)
         self._window_rows = max(1, int(window_bytes) // (WINDOWS * self.dimension * self._dtype.itemsize))

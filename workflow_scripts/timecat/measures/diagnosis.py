@@ -45,7 +45,7 @@ def replicate_rows(
     from workflow_scripts.timecat.measures.members import diagnose_head
     from workflow_scripts.timecat.probing.selection import SELECTIONS
 
-    description = heads.replicates[replicate]
+    description, projection = heads.replicates[replicate], heads.projection(replicate)
     seeds = description["members"]
 
     def row(
@@ -66,7 +66,8 @@ def replicate_rows(
     rows = []
     for selection in SELECTIONS:
         rows.append(row("accuracy", description["heads"][selection]["top1"], selection))
-        found = diagnose_head(heads.head(replicate, selection), features, labels, device)
+        head = heads.head(replicate, selection).before(projection)
+        found = diagnose_head(head, features, labels, device)
         for quantity, values in asdict(found).items():
             rows += [row(quantity, value, selection, member) for member, value in enumerate(values)]
     cka = linear_cka(features, device)

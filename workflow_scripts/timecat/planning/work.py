@@ -104,6 +104,14 @@ class PlannedStudy:
             operations = of_a_row * ((2.0 * SEARCHES + 1) * trained + evaluated) + 2.0 * trained * width**2
         else:
             operations = self.study.config.probe.epochs * of_a_row * (2.0 * trained + evaluated)
+        if (dimensions := self._reduced_to(arm)) is not None:
+            # A projection of every row that is read, and the covariance of those in the first view that are not held out.
+            columns, views = self._columns(arm, data_set), len(self.study.data_sets.view_names(data_set))
+            passes = (
+                views if self.study.arms.solver(self.study.arms[arm]) == "lbfgs" else self.study.config.probe.epochs
+            )
+            read = passes * (2 * rows.train - rows.heldout + evaluated)
+            operations += 2.0 * columns * (dimensions * read + columns * (rows.train - rows.heldout))
         return len(self._replicates(arm)) * operations
 
     def evaluation_operations(self, arm: str, data_set: str) -> float:
@@ -115,6 +123,15 @@ class PlannedStudy:
         return self.study.arms.replicates(self.study.arms[arm])
 
     def _width(self, arm: str, data_set: str) -> int:
+        """Features of one replicate as its heads see them: side by side, or what they are reduced to."""
+        return self._reduced_to(arm) or self._columns(arm, data_set)
+
+    def _reduced_to(self, arm: str) -> int | None:
+        """What features of an arm are reduced to; None where they are not."""
+        reduce = self.study.arms[arm].reduce
+        return None if reduce is None else reduce.dimensions
+
+    def _columns(self, arm: str, data_set: str) -> int:
         """Features of one replicate, side by side."""
         source, backbone = self.study.chains.trained_on(self.study.arms[arm], data_set)
         return self.study.arms[arm].members * self.size(source, backbone).dimension
@@ -173,8 +190,12 @@ class PlannedStudy:
     def heads_bytes(self, arm: str, data_set: str) -> float:
         """Of an arm's selected heads on a data set: two for each replicate (saved_heads)."""
         width, classes = self._width(arm, data_set), self.rows[data_set].classes
-        numbers = classes * (width + 1) + (4 * width if self.study.config.probe.batch_norm else 0)
-        return len(self._replicates(arm)) * (2 * FLOAT * numbers + HEADS_TABLE)
+        batch_norm, reduced = self.study.config.probe.batch_norm, self._reduced_to(arm) is not None
+        if reduced and self.study.arms.solver(self.study.arms[arm]) == "lbfgs":
+            batch_norm = False  # columns are standardised before they are reduced
+        numbers = classes * (width + 1) + (4 * width if batch_norm else 0)
+        projection = (width + 2) * self._columns(arm, data_set) if reduced else 0
+        return len(self._replicates(arm)) * (FLOAT * (2 * numbers + projection) + HEADS_TABLE)
 
     def _parameters(self, source: str, backbone: str) -> int:
         size = self.size(source, backbone)

@@ -80,11 +80,13 @@ def evaluate_replicate(
     """
     import numpy as np
 
+    from workflow_scripts.timecat.features.reader import InMemory
     from workflow_scripts.timecat.probing.probe import evaluate
     from workflow_scripts.timecat.probing.selection import SELECTIONS
 
-    description = heads.replicates[replicate]
-    features, truth = np.concatenate(members, axis=1), np.searchsorted(classes, labels)
+    description, projection = heads.replicates[replicate], heads.projection(replicate)
+    features = InMemory(np.concatenate(members, axis=1), None if projection is None else projection.on(device))
+    truth = np.searchsorted(classes, labels)
     metrics: list[dict[str, Any]] = []
     columns: dict[str, list[np.ndarray]] = {
         name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")

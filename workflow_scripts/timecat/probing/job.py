@@ -9,7 +9,7 @@ from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
-from workflow_scripts.timecat.probing.protocol import Protocol, Regression
+from workflow_scripts.timecat.probing.protocol import Protocol, Regression, reduction_of
 from workflow_scripts.timecat.probing.replicates import log_report, read_data_set
 from workflow_scripts.timecat.runtime import command, devices
 
@@ -69,6 +69,7 @@ def run(options: Options) -> None:
             options.heads,
             {(number, name): head for number, probe in enumerate(probes) for name, head in probe.heads.items()},
             describe_heads(options, probes, data.classes, len(data.evaluation_labels)),
+            {number: probe.projection for number, probe in enumerate(probes)},
         ),
     }
     params = {
@@ -92,15 +93,20 @@ def check_device(device: str, options: Options, data: "DataSet", protocol: Proto
     from workflow_scripts.timecat.features import memory
     from workflow_scripts.timecat.features.members import evaluation_features
     from workflow_scripts.timecat.probing import regression
+    from workflow_scripts.timecat.probing.reduction import room_beside
 
     total = torch.cuda.get_device_properties(0).total_memory
     for members in evaluation_features(options.features, options.replicates, len(data.evaluation_labels)):
-        sizes = len(protocol.weight_decays), data.classes, sum(features.shape[1] for features in members)
+        columns = sum(features.shape[1] for features in members)
+        left, dimension = total, columns
+        if (reduction := reduction_of(protocol)) is not None:
+            left, dimension = room_beside(total, reduction, columns), reduction.dimensions
+        sizes = len(protocol.weight_decays), data.classes, dimension
         if isinstance(protocol, Regression):
-            regression.check_device(total, *sizes)
+            regression.check_device(left, *sizes)
             continue
         memory.check_device(
-            total,
+            left,
             *sizes,
             protocol.batch_size,
             len(data.train_labels),

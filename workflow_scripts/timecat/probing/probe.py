@@ -27,10 +27,13 @@ from workflow_scripts.timecat.features.names import EVALUATION, HELDOUT, trainin
 from workflow_scripts.timecat.features.reader import InMemory, Pieces, Table
 from workflow_scripts.timecat.probing.heads import StackedHeads, StepSums, initial_weight
 from workflow_scripts.timecat.probing.objective import heads_of, relative_gradients
-from workflow_scripts.timecat.probing.protocol import Protocol
+from workflow_scripts.timecat.probing.projection import Projection
+from workflow_scripts.timecat.probing.protocol import Protocol, Regression, reduction_of
+from workflow_scripts.timecat.probing.reduction import check_dimensions, fitted
 from workflow_scripts.timecat.probing.saved_heads import BestHead, SavedHead, saved_head
 from workflow_scripts.timecat.probing.scoring import DataSet, Epochs, Report, Scores, gathered, report, row_scores
 from workflow_scripts.timecat.probing.training_rows import TrainingRows
+from workflow_scripts.timecat.runtime import command
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Probe(Report):
-    """The results of one replicate, and its selected heads by selection."""
+    """The results of one replicate, its selected heads by selection, and what reduces its features before them."""
 
     heads: dict[str, SavedHead]
+    projection: Projection | None = None
 
 
 def file_rows(data: DataSet, views: Sequence[str]) -> dict[str, int]:
@@ -89,7 +93,7 @@ def train_epoch(
             for fit in heads:
                 for x, rows in pieces[fit].of(window, wanted[fit]):
                     group = groups[fit].pop(0)
-                    steps[fit] += _train_group(heads[fit], x, on_host.index_select(0, rows), group, lr)
+                    steps[fit] += _train_group(heads[fit], view, x, on_host.index_select(0, rows), group, lr)
     scores = {}
     for fit, own in steps.items():
         # [H, steps], and the sum along the contiguous steps: the order of its additions does not depend on H.
@@ -100,10 +104,11 @@ def train_epoch(
 
 
 def _train_group(
-    heads: StackedHeads, features: torch.Tensor, labels: torch.Tensor, group: list[slice], lr: float
+    heads: StackedHeads, table: Table, features: torch.Tensor, labels: torch.Tensor, group: list[slice], lr: float
 ) -> list[StepSums]:
-    """One step for each batch (a slice) of a group of consecutive batches; features [rows of the group, D]."""
-    x, y = features.to(heads.W.device).float(), labels.to(heads.W.device)
+    """One step for each batch (a slice) of a group of consecutive batches; features [rows of the group, D] as the table has
+    them."""
+    x, y = table.widened(features, heads.W.device), labels.to(heads.W.device)
     starts = [slice(batch.start - group[0].start, batch.stop - group[0].start) for batch in group]
     return [heads.train_step(x[here], y[here], lr) for here in starts]
 
@@ -122,15 +127,17 @@ def evaluate(
     parts = []
     with closing(table.windows(np.arange(N))) as windows:
         for window in windows:
-            parts += [_score_chunk(heads, x, on_host.index_select(0, rows), device) for x, rows in pieces.of(window)]
+            parts += [
+                _score_chunk(heads, table, x, on_host.index_select(0, rows), device) for x, rows in pieces.of(window)
+            ]
     return gathered(parts)
 
 
 def _score_chunk(
-    heads: StackedHeads, features: torch.Tensor, labels: torch.Tensor, device: torch.device | str
+    heads: StackedHeads, table: Table, features: torch.Tensor, labels: torch.Tensor, device: torch.device | str
 ) -> list[torch.Tensor]:
     """row_scores of a piece; what it takes of the device's memory is let go of before the next piece comes."""
-    return row_scores(heads.logits(features.to(device).float()), labels.to(device))
+    return row_scores(heads.logits(table.widened(features, device)), labels.to(device))
 
 
 def probe_replicate(
@@ -152,7 +159,7 @@ def probe_replicate(
     check_features(folders, files)
     rows = np.arange(len(data.train_labels))
     fits = {fit: np.isin(rows, own) for fit, own in data.fits().items()}  # whether a fit trains on a row
-    tables = Tables(folders, files, machine.memory)
+    tables, projection = reduced_tables(Tables(folders, files, machine.memory), protocol, members, views, data, device)
     evaluated = {
         "full": ("evaluation", tables.read(EVALUATION), data.evaluation_labels),
         "nine_tenths": ("heldout", tables.read(HELDOUT), data.train_labels[data.heldout]),
@@ -195,7 +202,30 @@ def probe_replicate(
     gradients |= {(own, protocol.epochs): float(each) for own, each in zip(protocol.weight_decays, at_ends)}
     metrics = with_gradients(found.metrics, gradients)
     last = saved_head(heads["full"], list(protocol.weight_decays).index(found.selected["holdout"].weight_decay))
-    return Probe(**vars(found) | {"metrics": metrics}, heads={"paper": paper, "holdout": last})
+    return Probe(**vars(found) | {"metrics": metrics}, heads={"paper": paper, "holdout": last}, projection=projection)
+
+
+def reduced_tables(
+    tables: Tables,
+    protocol: Protocol | Regression,
+    members: Sequence[int],
+    views: Sequence[str],
+    data: DataSet,
+    device: torch.device | str,
+) -> tuple[Tables, Projection | None]:
+    """The tables of a replicate as its probe reads them, and what reduces them if they are reduced.
+
+    UserError where they have fewer columns than they are to be reduced to."""
+    reduction = reduction_of(protocol)
+    if reduction is None:
+        return tables, None
+    fitted_to = np.isin(np.arange(len(data.train_labels)), data.fits()["nine_tenths"])
+    check_dimensions(reduction, tables.dimension, int(fitted_to.sum()), f"seeds {', '.join(map(str, members))}")
+    rows = TrainingRows(tables, views[:1], fitted_to, data, device)
+    projection, share = fitted(reduction, rows, members)
+    told = "" if share is None else f", which hold {100 * share:.1f} % of the variance"
+    command.log(f"{reduction.method}: {reduction.dimensions} of {tables.dimension} dimensions{told}")
+    return tables.reduced(projection), projection
 
 
 def with_gradients(metrics: list[dict[str, Any]], gradients: Mapping[tuple[float, int], float]) -> list[dict[str, Any]]:

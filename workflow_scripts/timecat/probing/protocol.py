@@ -8,6 +8,14 @@ from workflow_scripts.timecat.settings import settings
 
 
 @settings
+class Reduction:
+    """How the features of a replicate are reduced before its probe (see reduction): to how many dimensions, and by what."""
+
+    method: Literal["pca", "random"]
+    dimensions: int
+
+
+@settings
 class Protocol:
     """How heads are trained by SGD: the config's block ``probe``, with the data set's own grid if it has one.
 
@@ -47,12 +55,32 @@ class Regression:
     weight_decays: tuple[float, ...]
 
 
+@settings
+class ReducedProtocol(Protocol):
+    """The same on features that are reduced."""
+
+    reduce: Reduction
+
+
+@settings
+class ReducedRegression(Regression):
+    """The same on features that are reduced; batch_norm says nothing, for their columns are standardised before."""
+
+    reduce: Reduction
+
+
+def reduction_of(protocol: Protocol | Regression) -> Reduction | None:
+    """How features are reduced; None where they stay as they are."""
+    return protocol.reduce if isinstance(protocol, ReducedProtocol | ReducedRegression) else None
+
+
 def any_protocol(text: str) -> Protocol | Regression:
-    """An argparse type: JSON of either; that of a Protocol has no key ``solver``."""
+    """An argparse type: JSON of any of them. That of a Protocol has no key ``solver``, and only reduced ones have ``reduce``."""
     try:
         given = json.loads(text)
     except json.JSONDecodeError:
         given = None  # json_of says what is wrong
-    if isinstance(given, dict) and "solver" in given:
-        return json_of(Regression)(text)
-    return json_of(Protocol)(text)
+    has = given if isinstance(given, dict) else {}
+    if "solver" in has:
+        return json_of(ReducedRegression if "reduce" in has else Regression)(text)
+    return json_of(ReducedProtocol if "reduce" in has else Protocol)(text)

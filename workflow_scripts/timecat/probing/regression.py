@@ -3,7 +3,8 @@
 Features are standardised as batch norm does it, x̂ = (x - μ) / sqrt(σ² + 1e-5), with the mean and the (biased) variance of the
 fit's own training rows in all views; without ``batch_norm`` they stay as they are. The training rows of all views are
 stacked: what SGD's passes over views have in expectation is here one objective (lbfgs), the same for each weight decay but
-for the penalty, and on W alone. There is nothing random.
+for the penalty, and on W alone. There is nothing random. Reduced features (reduction) are standardised before they are
+reduced and not after: the penalty weighs the same directions alike, and W is what it could be, in fewer directions.
 
 Heads, files and selections are those of probing.probe, with γ = 1, β = 0 and a single epoch. The fit to nine tenths comes
 first, and that to all rows begins near where it ended: nothing of the held-out rows reaches the heads that are read on them.
@@ -22,8 +23,15 @@ from workflow_scripts.timecat.features.memory import RESERVED_BYTES, evaluation_
 from workflow_scripts.timecat.probing.heads import StackedHeads
 from workflow_scripts.timecat.probing.lbfgs import HISTORY, Solution, Solver
 from workflow_scripts.timecat.probing.objective import heads_of, normalised, relative_gradients
-from workflow_scripts.timecat.probing.probe import Machine, Probe, evaluate, file_rows, with_gradients
-from workflow_scripts.timecat.probing.protocol import Regression
+from workflow_scripts.timecat.probing.probe import (
+    Machine,
+    Probe,
+    evaluate,
+    file_rows,
+    reduced_tables,
+    with_gradients,
+)
+from workflow_scripts.timecat.probing.protocol import Regression, reduction_of
 from workflow_scripts.timecat.probing.saved_heads import saved_head
 from workflow_scripts.timecat.probing.scoring import DataSet, Epochs, Scores, gathered, report, row_scores
 from workflow_scripts.timecat.probing.training_rows import Piece, TrainingRows
@@ -84,7 +92,8 @@ class Fits:
     def fit(self, name: str, rows: TrainingRows) -> tuple[StackedHeads, Scores]:
         """The heads of a fit and their scores on its training rows; searches begin where those of the fit before ended."""
         decays = self._protocol.weight_decays
-        standard = standardisation(rows, self._protocol.batch_norm)
+        # Columns are standardised once: those of reduced features before they are reduced.
+        standard = standardisation(rows, self._protocol.batch_norm and reduction_of(self._protocol) is None)
 
         def made() -> Iterator[Piece]:
             return ((standard(x), labels) for x, labels in rows)
@@ -123,9 +132,12 @@ def regress_replicate(
     """
     files = file_rows(data, views)
     check_features(folders, files)
-    sizes = len(protocol.weight_decays), data.classes
-    room, left = _memory(machine, folders, files, len(views) * len(data.train_labels), sizes)
-    tables = Tables(folders, files, left)
+    reduction = reduction_of(protocol)
+    dimension = Tables(folders, files, 0).dimension if reduction is None else reduction.dimensions
+    sizes = len(protocol.weight_decays), data.classes, dimension
+    room, left = _memory(machine, len(views) * len(data.train_labels), sizes)
+    whole = Tables(folders, files, left)
+    tables, projection = reduced_tables(whole, protocol, members, views, data, machine.device)
     evaluated = {
         "nine_tenths": ("heldout", HELDOUT, data.train_labels[data.heldout]),
         "full": ("evaluation", EVALUATION, data.evaluation_labels),
@@ -151,7 +163,7 @@ def regress_replicate(
     found = report(replicate, members, data, decays, in_order, where, block="probe")
     metrics = with_gradients(found.metrics, {(decay, 1): float(each) for decay, each in zip(decays, gradients)})
     selected = {name: saved_head(heads, decays.index(each.weight_decay)) for name, each in found.selected.items()}
-    return Probe(**vars(found) | {"metrics": metrics}, heads=selected)
+    return Probe(**vars(found) | {"metrics": metrics}, heads=selected, projection=projection)
 
 
 def device_bytes(heads: int, classes: int, dim: int) -> int:
@@ -177,16 +189,13 @@ def check_device(total: int, heads: int, classes: int, dim: int) -> None:
         )
 
 
-def _memory(
-    machine: Machine, folders: Sequence[PathLike], files: dict[str, int], rows: int, heads: tuple[int, int]
-) -> tuple[float, float]:
+def _memory(machine: Machine, rows: int, sizes: tuple[int, int, int]) -> tuple[float, float]:
     """Bytes for the standardised rows of a fit, none where they do not fit; and bytes of features as stored.
 
-    rows: of all views. heads: weight decays and classes.
+    rows: of all views. sizes: weight decays, classes, dimension.
     """
-    dimension = Tables(folders, files, 0).dimension
     if machine.device == "cuda":
         total = torch.cuda.get_device_properties(0).total_memory
-        return 0.9 * (total - RESERVED_BYTES - device_bytes(*heads, dimension)), machine.memory
-    whole = 4 * rows * dimension
+        return 0.9 * (total - RESERVED_BYTES - device_bytes(*sizes)), machine.memory
+    whole = 4 * rows * sizes[2]
     return (whole, machine.memory - whole) if 2 * whole <= machine.memory else (0, machine.memory)

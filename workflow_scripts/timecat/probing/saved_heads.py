@@ -1,7 +1,8 @@
 """The selected heads of a probe as a file: enough to read them on other images and to take them apart.
 
 One safetensors file per (data set, arm). Of head (replicate, selection), float32: `{replicate}.{selection}.weight`
-[C, D] and `.bias` [C]; with batch norm also `.gamma`, `.beta`, `.running_mean` and `.running_var` [D]. The description
+[C, D] and `.bias` [C]; with batch norm also `.gamma`, `.beta`, `.running_mean` and `.running_var` [D]. Where features are
+reduced before heads (reduction), of each replicate `{replicate}.reduction.mean`, `.variance` and `.matrix`. The description
 (metadata) says of each replicate its members' seeds and dimensions, in the order of the features, and of each head its
 weight decay, epoch and evaluation top-1:
 
@@ -11,8 +12,9 @@ weight decay, epoch and evaluation top-1:
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -23,10 +25,14 @@ from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.heads import BN_EPS, StackedHeads
+from workflow_scripts.timecat.probing.projection import Projection
 from workflow_scripts.timecat.probing.selection import Selected, paper_order
 
 if TYPE_CHECKING:
     from workflow_scripts.timecat.probing.scoring import Scores
+
+
+REDUCTION = "reduction"  # what stands in the place of a selection in names of a projection's tensors
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,17 @@ class SavedHead:
         rows = torch.as_tensor(classes)
         return SavedHead(**self.tensors() | {"weight": self.weight[rows], "bias": self.bias[rows]})
 
+    def before(self, projection: Projection | None) -> "SavedHead":
+        """The head on features that are not reduced yet, with the same logits but for rounding: the projection becomes part of W,
+        and what standardises columns becomes its batch norm."""
+        if projection is None:
+            return self
+        W, bias = self.weight * self.scale, self.bias
+        if self.running_mean is not None and self.beta is not None:
+            bias = bias + self.weight @ self.beta - W @ self.running_mean
+        mean, variance, ones = projection.mean, projection.variance, torch.ones_like(projection.mean)
+        return SavedHead(W @ projection.matrix, bias, ones, torch.zeros_like(ones), mean, variance)
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Its tensors by name, without those that it lacks."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -123,12 +140,25 @@ class BestHead:
         return self.head
 
 
-def write_heads(path: PathLike, heads: dict[tuple[int, str], SavedHead], description: dict[str, Any]) -> str:
-    """Write heads by (replicate, selection), with their description as metadata; return the digest of the content."""
+def write_heads(
+    path: PathLike,
+    heads: Mapping[tuple[int, str], SavedHead],
+    description: dict[str, Any],
+    projections: Mapping[int, Projection | None] = MappingProxyType({}),
+) -> str:
+    """Write heads by (replicate, selection), with their description as metadata; return the digest of the content.
+
+    projections: what reduces the features of a replicate, if they are reduced."""
     tensors = {
         f"{replicate}.{selection}.{name}": value
         for (replicate, selection), head in heads.items()
         for name, value in head.tensors().items()
+    }
+    tensors |= {
+        f"{replicate}.{REDUCTION}.{name}": value.cpu()
+        for replicate, projection in projections.items()
+        if projection is not None
+        for name, value in vars(projection).items()
     }
     return digest([description, write_tensors(path, tensors, description)])
 
@@ -153,13 +183,20 @@ class HeadsFile:
         return found
 
     def head(self, replicate: int, selection: str) -> SavedHead:
-        """The head that a selection takes of a replicate."""
+        """The head that a selection takes of a replicate: on its features as they are reduced, if they are."""
+        return SavedHead(**self._tensors(f"{replicate}.{selection}."))
+
+    def projection(self, replicate: int) -> Projection | None:
+        """What reduces the features of a replicate before its heads; None where nothing does."""
+        tensors = self._tensors(f"{replicate}.{REDUCTION}.")
+        return Projection(**tensors) if tensors else None
+
+    def _tensors(self, prefix: str) -> dict[str, torch.Tensor]:
         import safetensors
 
-        prefix = f"{replicate}.{selection}."
         with safetensors.safe_open(self._path, "pt") as file:
             names = [name for name in file.keys() if name.startswith(prefix)]
-            return SavedHead(**{name.removeprefix(prefix): file.get_tensor(name) for name in names})
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
 
     def check(self, replicates: list[list[int]], dimensions: list[list[int]]) -> None:
         """UserError unless the heads are of these replicates: seeds and dimension of every member."""

@@ -49,5 +49,5 @@ class TrainingRows:
                 for window in windows:
                     for x, numbers in pieces.of(window):
                         labels = self._labels.index_select(0, numbers)
-                        yield x.to(self._device).float(), labels.to(self._device)
+                        yield table.widened(x, self._device), labels.to(self._device)
             del table  # a view may fill most of the memory

@@ -89,8 +89,8 @@ class Arms(Mapping[str, Arm]):
         return (arm.solver or self._config.probe.solver) if arm.transfer == "probe" else None
 
     def are_alike(self, arm: Arm, other: Arm) -> bool:
-        """Return whether two arms are of the same checkpoints, replicate by replicate, as far as both have replicates."""
-        if self._chains.shared_by(arm) != self._chains.shared_by(other):
+        """Return whether two arms are of the same features, replicate by replicate, as far as both have replicates."""
+        if arm.reduce != other.reduce or self._chains.shared_by(arm) != self._chains.shared_by(other):
             return False
         return all(own == its for own, its in zip(self._members(arm), self._members(other)))
 
@@ -133,7 +133,7 @@ class Arms(Mapping[str, Arm]):
     def _stands_for(self, arm: Arm, cell: Arm, most: int | None) -> bool:
         """Return whether an arm of a table is the probe of a cell of the grid: of the same features, replicate by
         replicate; it may have more replicates where the grid itself has ``most``."""
-        if arm.transfer != "probe" or self._chains.shared_by(arm) != self._chains.shared_by(cell):
+        if arm.transfer != "probe" or arm.reduce or self._chains.shared_by(arm) != self._chains.shared_by(cell):
             return False
         if self.solver(arm) != self._config.probe.solver:
             return False

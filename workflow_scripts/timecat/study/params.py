@@ -109,7 +109,8 @@ class Params:
     def probe(self, wildcards: HasMembers) -> str:
         """Return how the probe of an arm on a data set is trained."""
         own_grid = self._config.with_training_rows(wildcards.data_set).weight_decays
-        return canonical_json(self._config.probe.protocol(own_grid, self._arms[wildcards.arm].solver))
+        arm = self._arms[wildcards.arm]
+        return canonical_json(self._config.probe.protocol(own_grid, arm.solver, arm.reduce))
 
     def reweight(self, wildcards: object) -> str:
         """Return how the last layer is trained again on balanced groups."""

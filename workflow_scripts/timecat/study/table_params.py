@@ -3,6 +3,7 @@
 Functions read the wildcard {table}; a rule that makes one table and has no such wildcard asks by ``of_table``.
 """
 
+import json
 from typing import Any
 
 from workflow_scripts.timecat.artifacts.digests import canonical_json
@@ -12,8 +13,8 @@ from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.arms import Arms
 from workflow_scripts.timecat.study.chains import Chains
 from workflow_scripts.timecat.study.data_sets import DataSets
-from workflow_scripts.timecat.study.tables import TABLE2, Tables
-from workflow_scripts.timecat.study.wildcards import CellKey, HasTable
+from workflow_scripts.timecat.study.tables import TABLE2, WIDTH, Tables
+from workflow_scripts.timecat.study.wildcards import CellKey, HasTable, TableKey
 
 
 class TableParams:
@@ -81,6 +82,11 @@ class TableParams:
             ]
         )
 
+    def width_rows(self, wildcards: object) -> str:
+        """Return the rows of accuracy against dimensions, as rows_with_networks; `of`: the name of the whole arm."""
+        rows = json.loads(self.rows_with_networks(TableKey(WIDTH)))
+        return canonical_json([row | {"of": arm.name} for row, (_, arm) in zip(rows, self._tables.width_rows())])
+
     def calibrated_rows(self, wildcards: object) -> str:
         """Return the rows of all tables that are calibrated, table 2's first."""
         names = dict.fromkeys(cell.arm for cell in self._tables.calibrated_cells())
@@ -102,6 +108,8 @@ class TableParams:
             described["pretrained_on"] = other
         if arm.pretrained_on == "target":
             described["on_target"] = True
+        if arm.reduce is not None:
+            described["reduce"] = arm.reduce.model_dump()
         if arm.training is not None and (training := arm.training.model_dump(exclude_unset=True)):
             described["training"] = training
         if arm.published:

@@ -9,7 +9,7 @@ from workflow_scripts.timecat.study.arms import Arms
 from workflow_scripts.timecat.study.data_sets import DataSets
 from workflow_scripts.timecat.study.wildcards import CellKey, ReferenceKey
 
-TABLE2 = "table2"
+TABLE2, WIDTH = "table2", "width"
 
 
 class Tables:
@@ -23,19 +23,19 @@ class Tables:
         """All that the study has a block for. The rules of others, which need none, add them to all_arms (FURTHER_TABLES).
 
         Diagnostics are none of them: they take arms apart, and a study without an arm of several members has none."""
-        grid = ["grid"] if self._config.grid is not None else []
-        return [TABLE2, *self._config.tables, *grid]
+        others = [name for name in (WIDTH, "grid") if getattr(self._config, name) is not None]
+        return [TABLE2, *self._config.tables, *others]
 
     def rows(self, table: str) -> list[Arm]:
         """Return the arms of a table, in order. UserError where the study has no such table."""
         if table == TABLE2:
             return self._config.arms
-        if table == "grid":
-            if self._config.grid is None:
+        if table in (WIDTH, "grid"):
+            if getattr(self._config, table) is None:
                 raise UserError(
-                    "the study has no block `grid`; add it to the config (`grid: {}` will do), or ask for less"
+                    f"the study has no block `{table}`; add it to the config (`{table}: {{}}` will do), or ask for less"
                 )
-            return list(self._arms.grid.values())
+            return [arm for arm, _ in self.width_rows()] if table == WIDTH else list(self._arms.grid.values())
         block = self._config.tables.get(table)
         if block is None:
             raise UserError(
@@ -43,9 +43,15 @@ class Tables:
             )
         return [self._arms[name] for name in block.names]
 
+    def width_rows(self) -> list[tuple[Arm, Arm]]:
+        """Return the rows of accuracy against dimensions: whole arms, each followed by what is made of it; and of which whole
+        arm each is."""
+        made = self._config.reduced_arms(self._arms)
+        return [(arm, self._arms[name]) for name, reduced in made.items() for arm in (self._arms[name], *reduced)]
+
     def targets(self, table: str) -> list[str]:
         """Return the data sets of a table, in the order of its columns."""
-        block = self._config.grid if table == "grid" else self._config.tables.get(table)
+        block = getattr(self._config, table) if table in (WIDTH, "grid") else self._config.tables.get(table)
         return (block.targets if block is not None else None) or self._config.targets
 
     def data_sets(self, table: str) -> list[str]:
@@ -63,10 +69,11 @@ class Tables:
         return (block.backbone if block is not None else None) or self._config.backbone
 
     def baseline(self, table: str) -> str:
-        """Return the name of the arm that the others of a table are compared with: as the config says, else its first."""
-        block = self._config.tables.get(table)
-        named = self._config.baseline if table == TABLE2 else getattr(block, "baseline", None)
-        return named or self.rows(table)[0].name
+        """Return the name of the arm that the others of a table are compared with: as the config says, else its first. Of
+        accuracy against dimensions it is table 2's, as far as it is there."""
+        block, rows = self._config.tables.get(table), [arm.name for arm in self.rows(table)]
+        named = self._config.baseline if table in (TABLE2, WIDTH) else getattr(block, "baseline", None)
+        return named if named in rows else rows[0]
 
     def cells(self, table: str) -> list[CellKey]:
         """Return the cells of a table, arm by arm."""
@@ -87,12 +94,14 @@ class Tables:
 
     def references(self, table: str) -> list[ReferenceKey]:
         """Return what the cells of a table are measured against, on its transfer targets: the floor of each arm, the
-        projection of the pixels, the ceiling. The grid shows floors alone; tables with other metrics have no such ceiling."""
+        projection of the pixels, the ceiling. The grid shows floors alone; accuracy against dimensions those of whole arms and
+        of principal components; tables with other metrics have no such ceiling."""
         rows, targets = self.rows(table), self.transfer_targets(table)
         found = [
             ReferenceKey("floor", arm.name, self._arms.cell(floor.name, target))
             for arm in rows
             if (floor := self._arms.floor_of(arm)) is not None
+            if table != WIDTH or arm.reduce is None or arm.reduce.method == "pca"
             for target in targets
         ]
         if table == "grid":

@@ -272,6 +272,11 @@ def _range(numbers: list[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
+def shown_contrast(row: ContrastRow | None) -> Value:
+    """Return what a table has of a contrast; nothing where there is none."""
+    return Text("") if row is None else Compared(row)
+
+
 def contrast_section(
     found: Comparisons, data_sets: Sequence[DataSet], selection: str, kind: str = GAIN, meaning: str = ""
 ) -> Section | None:

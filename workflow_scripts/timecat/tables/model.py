@@ -35,15 +35,24 @@ class OtherBackbone(Parsed):
 
 
 @dataclass(frozen=True)
+class Reduction(Parsed):
+    """How an arm's features are reduced before its probe: by principal components or at random, to so many dimensions."""
+
+    method: Literal["pca", "random"]
+    dimensions: int
+
+
+@dataclass(frozen=True)
 class Arm(Parsed):
     """A row of a table: ``members`` checkpoints at ``steps`` each.
 
     steps: one number for all members, or one for each; None for an arm that is not pretrained.
     one_seed: whether all members are of one run. backbone, pretrained_on, training: where they differ from what the table
     takes for granted. on_target: whether members are pretrained on each target itself. published: percent by data set.
-    parameters: those of all members, where they are counted. in_table: whether an arm of the grid is a row of table 2.
-    solver: of its probes. converged: the table's arm with the same checkpoints whose probes have converged, where its own are
-    by SGD.
+    parameters: those of all members, where they are counted. macs: multiply-adds of an image's forward pass in the network of a
+    member, likewise. in_table: whether an arm of the grid is a row of table 2. solver: of its probes. converged: the table's arm
+    with the same checkpoints whose probes have converged, where its own are by SGD. reduce: how its features are reduced, if they
+    are.
     """
 
     name: str
@@ -57,9 +66,11 @@ class Arm(Parsed):
     training: Changes = field(default_factory=dict)
     published: dict[str, float] = field(default_factory=dict)
     parameters: int | None = None
+    macs: float | None = None
     in_table: bool = False
     solver: Literal["sgd", "lbfgs"] = "sgd"
     converged: str | None = None
+    reduce: Reduction | None = None
 
     @property
     def single_steps(self) -> int | None:

@@ -17,6 +17,11 @@ MODES = {
 }
 
 
+# How features are reduced, and what an accuracy on reduced features says.
+REDUCED_BY = {"pca": "principal components", "random": "random directions"}
+LOWER_BOUND = "a lower bound on what the features hold at that width, for another choice of directions may hold more"
+
+
 def arm_notes(arms: Iterable[Arm]) -> tuple[Phrase, ...]:
     """Return a sentence for each way in which arms are transferred, where not all are probed, and for what an arm is made
     of, where that is not a run for each member."""
@@ -45,6 +50,8 @@ def _kinds(arm: Arm) -> list[Phrase]:
         kinds.append(("probes are logistic regressions to convergence",))
     if arm.on_target:
         kinds.append(("pretrained on each target itself, by the recipe and for the steps of the others",))
+    if arm.reduce is not None:
+        kinds.append((f"features reduced to {arm.reduce.dimensions} {REDUCED_BY[arm.reduce.method]}; {LOWER_BOUND}",))
     if arm.training:
         kinds.append(("trained with ", _changes(arm.training)))
     if arm.backbone:
@@ -56,6 +63,28 @@ def _kinds(arm: Arm) -> list[Phrase]:
     if arm.published:
         kinds.append(("published figures are of their authors' data, recipe and probe, as the config states them",))
     return kinds
+
+
+def cost_notes(arms: Sequence[Arm], baseline: str) -> tuple[Phrase, ...]:
+    """Return what pretraining costs in arms whose networks are not the baseline's, where multiply-adds are counted."""
+    base = next((arm for arm in arms if arm.name == baseline), None)
+    if base is None or not base.macs or not base.total_steps:
+        return ()
+    notes: list[Phrase] = []
+    for arm in arms:
+        if not arm.macs or not arm.total_steps or arm.macs == base.macs:
+            continue
+        step = arm.macs / base.macs
+        notes.append(
+            (
+                *(
+                    Term(arm.name),
+                    f": {arm.macs / 1e6:.2f}M multiply-adds for an image in a network, {step:.2f} × those of ",
+                ),
+                *(Term(base.name), f"; × steps {step * arm.total_steps / base.total_steps:.2f} × as many."),
+            )
+        )
+    return tuple(notes)
 
 
 def _changes(changes: Changes) -> Term:

@@ -1,4 +1,4 @@
-"""The number of parameters of an arm, for tables that show it."""
+"""How large the networks of an arm are, for tables that say so."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,8 +15,9 @@ class ArmOfNetworks(Arm):
 
 
 def with_parameters(arms: Iterable[ArmOfNetworks], image_size: int) -> list[Arm]:
-    """Return arms with the number of parameters of all their members' backbones, without classifiers."""
+    """Return arms with the number of parameters of all their members' backbones, and multiply-adds of one; without
+    classifiers."""
     from workflow_scripts.timecat.backbones.sizes import backbone_size
 
     sizes = [(arm, backbone_size(arm.settings, image_size)) for arm in arms]
-    return [replace(arm, parameters=arm.members * size.parameters) for arm, size in sizes]
+    return [replace(arm, parameters=arm.members * size.parameters, macs=size.macs) for arm, size in sizes]

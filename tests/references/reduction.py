@@ -1,0 +1,50 @@
+"""The plain twin of `reduction`: scikit-learn's PCA, and Gram-Schmidt row by row, in float64 on whole arrays."""
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+
+from workflow_scripts.timecat import randomness
+from workflow_scripts.timecat.probing.heads import BN_EPS
+
+
+class ReferenceReduction:
+    """Fitted to features [rows, columns]; ``members``: the replicate's seeds."""
+
+    def __init__(self, features, method, dimensions, members=()):
+        features = np.asarray(features, np.float64)
+        self.mean, self.std = features.mean(0), np.sqrt(features.var(0) + BN_EPS)
+        if method == "pca":
+            self.model = PCA(dimensions, svd_solver="full").fit(self.standardised(features))
+            self.matrix = fixed_signs(self.model.components_)
+        else:
+            self.matrix = orthonormal(gaussian(dimensions, features.shape[1], members))
+
+    def standardised(self, features):
+        """What is projected."""
+        return (np.asarray(features, np.float64) - self.mean) / self.std
+
+    def __call__(self, features):
+        """Features reduced, [rows, dimensions]."""
+        return self.standardised(features) @ self.matrix.T
+
+
+def fixed_signs(components):
+    """Components with the loading of largest size positive."""
+    return np.array([row if row[np.argmax(np.abs(row))] > 0 else -row for row in components])
+
+
+def gaussian(dimensions, columns, members):
+    """The Gaussian rows of a replicate, the first ones of as many as there are columns."""
+    generator = torch.Generator().manual_seed(randomness.key("reduce", *members) >> 1)
+    return torch.randn(dimensions, columns, generator=generator, dtype=torch.float64).numpy()
+
+
+def orthonormal(rows):
+    """Rows made orthonormal, one after the other (Gram-Schmidt, twice for rounding)."""
+    found = []
+    for row in rows:
+        for other in found + found:
+            row = row - (row @ other) * other
+        found.append(row / np.linalg.norm(row))
+    return np.array(found)

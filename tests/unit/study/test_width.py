@@ -1,0 +1,168 @@
+"""Arms with reduced features: what a config may say of them, the block `width`, and what stays as it is."""
+
+import json
+
+import pytest
+import yaml
+
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import CellKey, TableKey
+
+STUDY = """
+backbone: small
+source: cues
+targets: [cues, digits]
+data_sets:
+  cues: {kind: cues, rows: {train: 100, evaluation: 50}}
+  digits: {kind: digits}
+backbones:
+  small: {architecture: small_residual, width: 4, blocks: 3}
+  wide: {architecture: small_residual, width: 4, blocks: 3, last_width: 40}
+pretrain: {seeds: [1, 2, 3, 4, 5], batch_size: 64}
+arms:
+  - {name: cat1, members: 1, steps: 8}
+  - {name: cat2, members: 2, steps: 4}
+controls:
+  targets: [digits]
+  arms:
+    - cat1_pca16
+    - cat2_pca16
+    - {name: own, members: 2, steps: 4, reduce: {method: random, dimensions: 3}, solver: lbfgs}
+    - {name: wide, members: 1, steps: 8, backbone: wide}
+width: {dimensions: [4, 16, 32], targets: [digits]}
+grid: {members: [1, 2], steps: [4, 8]}
+"""
+WIDTH = TableKey("width")
+
+
+def study(**changes) -> Study:
+    values = yaml.safe_load(STUDY) | changes
+    return Study(read_config({key: value for key, value in values.items() if value != "absent"}, []))
+
+
+def without() -> Study:
+    """The same study without anything that is reduced."""
+    return study(width="absent", controls="absent")
+
+
+def protocol(made: Study, arm: str) -> dict:
+    return json.loads(made.params.probe(CellKey("cues", "digits", arm)))
+
+
+def test_rows_are_whole_arms_and_what_is_made_of_each_as_far_as_it_has_features():
+    made = study()
+    ones = ["cat1", "cat1_pca4", "cat1_pca16", "cat1_random4", "cat1_random16"]  # 16 features
+    twos = ["cat2", *(f"cat2_{method}{width}" for method in ("pca", "random") for width in (4, 16, 32))]
+    assert [arm.name for arm in made.tables.rows("width")] == ones + twos
+    rows = json.loads(made.table_params.width_rows(None))
+    assert [row["of"] for row in rows] == ["cat1"] * 5 + ["cat2"] * 7
+    assert rows[2]["reduce"] == {"method": "pca", "dimensions": 16} and "reduce" not in rows[0]
+    assert rows[2]["settings"] == {"architecture": "small_residual", "width": 4, "blocks": 3}
+    assert made.tables.targets("width") == ["digits"] and made.tables.baseline("width") == "cat1"
+    assert made.tables.cells("width")[1] == CellKey("cues", "digits", "cat1_pca4")
+    assert "width" in made.tables.names and "width" not in without().tables.names
+
+
+def test_a_reduced_arm_is_its_checkpoints_replicates_and_another_probe():
+    made = study()
+    arm, whole = made.arms["cat2_pca16"], made.arms["cat2"]
+    assert made.arms.checkpoints_of(arm) == made.arms.checkpoints_of(whole)
+    cells = [CellKey("cues", "digits", name) for name in ("cat2", "cat2_pca16", "own")]
+    files = [made.inputs.cell_files(cell).metrics for cell in cells]
+    assert files == [f"results/probes/cues/digits/{name}.parquet" for name in ("cat2", "cat2_pca16", "own")]
+    assert len({tuple(made.inputs.feature_folders(cell)) for cell in cells}) == 1
+    assert protocol(made, "cat2_pca16") == protocol(made, "cat2") | {"reduce": {"method": "pca", "dimensions": 16}}
+    own = protocol(made, "own")
+    assert own["reduce"] == {"method": "random", "dimensions": 3} and own["solver"] == "lbfgs"
+
+
+def test_what_other_arms_are_told_is_what_it_was_before_there_were_reductions():
+    made, before = study(), without()
+    for arm in ("cat1", "cat2"):
+        cell = CellKey("cues", "digits", arm)
+        assert made.params.probe(cell) == before.params.probe(cell) and "reduce" not in made.params.probe(cell)
+        assert made.inputs.feature_folders(cell) == before.inputs.feature_folders(cell)
+    assert made.table_params.rows(TableKey("table2")) == before.table_params.rows(TableKey("table2"))
+    assert made.table_params.grid_rows(None) == before.table_params.grid_rows(None)
+
+
+def test_no_reduced_arm_stands_for_a_cell_of_the_grid():
+    """Nor is the converged probe of a reduced arm that of a whole one."""
+    reduced = {"name": "pairs", "members": 2, "steps": 4, "reduce": {"method": "pca", "dimensions": 3}}
+    made = study(arms=[{"name": "cat1", "members": 1, "steps": 8}, reduced], width="absent", controls="absent")
+    assert made.arms.grid[2, 4].name == "grid2x4"
+    both = [{"name": "cat2", "members": 2, "steps": 4}, reduced | {"solver": "lbfgs"}]
+    (row, _) = json.loads(study(arms=both, width="absent", controls="absent").table_params.rows(TableKey("table2")))
+    assert "converged" not in row
+
+
+def test_the_floor_of_a_reduced_arm_is_reduced_likewise():
+    made = study(floors={"projection": None})
+    floor, whole = (made.arms.floor_of(made.arms[name]) for name in ("cat2_pca16", "cat2"))
+    assert floor.all_steps == [0, 0] and floor.reduce == made.arms["cat2_pca16"].reduce
+    assert floor.name != whole.name and made.arms[floor.name] == floor
+    assert protocol(made, floor.name)["reduce"] == {"method": "pca", "dimensions": 16}
+    measured = {key.arm for key in made.tables.references("width")}
+    assert measured == {"cat1", "cat1_pca4", "cat1_pca16", "cat2", "cat2_pca4", "cat2_pca16", "cat2_pca32"}
+    assert {key.arm for key in made.tables.references("controls")} >= {"own", "cat1_pca16"}
+
+
+def test_width_may_name_its_arms_methods_and_another_baseline():
+    made = study(width={"arms": ["wide", "cat2"], "methods": ["pca"], "dimensions": [40]}, baseline="cat2", controls={
+        "arms": [{"name": "wide", "members": 1, "steps": 8, "backbone": "wide"}]
+    })  # fmt: skip
+    assert [arm.name for arm in made.tables.rows("width")] == ["wide", "wide_pca40", "cat2"]
+    assert made.tables.baseline("width") == "cat2" and made.tables.targets("width") == ["cues", "digits"]
+    assert study(baseline="cat2", width={"arms": ["cat1"]}, controls="absent").tables.baseline("width") == "cat1"
+
+
+def test_arms_without_a_probe_are_left_out_of_width():
+    arms = yaml.safe_load(STUDY)["arms"] + [{"name": "tuned", "members": 1, "steps": 8, "transfer": "finetune"}]
+    assert not any("tuned" in arm.name for arm in study(arms=arms).tables.rows("width"))
+
+
+def test_targets_of_width_alone_are_looked_at():
+    made = study(targets=["cues"], ceiling={"arm": {"name": "direct", "members": 1, "transfer": "direct"}})
+    assert "digits" in made.config.targets_of_arm(made.arms["cat2_pca16"])
+    assert "digits" in made.config.targets_of_arm(made.arms["cat2"])
+    assert made.config.targets_of_arm(made.arms["wide"]) == ["digits"], "of controls"
+    assert made.config.ceiling_targets == ["digits"]
+
+
+PCA3 = {"method": "pca", "dimensions": 3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": {"targets": ["cue9"]}}, "`width.targets`: 'cue9' is not one of the data sets"),
+        ({"width": {"arms": ["cat9"]}}, "`width.arms`: 'cat9' is not one of the arms"),
+        ({"width": {"arms": ["own"]}}, "`width.arms`: 'own' has no probe on all of its features; leave it out"),
+        ({"width": {"dimensions": [16, 8]}}, r"width.dimensions.* is not ascending; write \[8, 16\]"),
+        ({"width": {"methods": ["ica"]}}, "width.methods"),
+        ({"width": "absent"}, "`controls.arms`: 'cat1_pca16' is not one of the arms"),
+        (
+            {"arms": [{"name": "cat1", "members": 1, "steps": 8}, {"name": "cat1_pca4", "members": 1, "steps": 2}]},
+            "`width`: 'cat1_pca4' is another arm in `arms`; give that one another name",
+        ),
+        (
+            {"arms": [{"name": "x", "members": 2, "steps": 8, "reduce": {"method": "pca", "dimensions": 33}}]},
+            "`reduce.dimensions` of 'x' is 33, and its 2 members have 32 features together; lower it to 32 or less",
+        ),
+        (
+            {"arms": [{"name": "x", "members": 2, "steps": 8, "transfer": "finetune", "reduce": PCA3}]},
+            "reduce`: 'x' has `transfer: finetune`, which has no probe; remove the key, or choose probe",
+        ),
+        ({"arms": [{"name": "x", "members": 2, "steps": 8, "reduce": {"method": "pca"}}]}, "dimensions"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(changes, message):
+    with pytest.raises(UserError, match=message):
+        study(**({"controls": "absent"} if "arms" in changes else {}) | changes)
+
+
+def test_a_study_without_the_block_says_what_to_add():
+    with pytest.raises(UserError, match="the study has no block `width`; add it to the config"):
+        without().tables.rows("width")
