@@ -80,7 +80,7 @@ def test_of_gaps(bars):
 
 
 def test_of_calibration(bars):
-    one = Measured(*[50.0] * 10, worst_group="", worst_segment="")
+    one = Measured(*[50.0] * 13, worst_group="", worst_segment="")
     other = replace(one, ece=52.0)
     measured = {(arm.name, "own"): dict.fromkeys(SELECTIONS, [one, other]) for arm in ARMS}
     calibration.calibration_figure(measured, ARMS, DATA_SETS, STYLE)
