@@ -89,7 +89,7 @@ def test_of_calibration(bars):
 
 def test_of_the_counterexample(bars):
     settings = replace(SMALL, grid=2, networks=["gates"], weight_decays=[0.0], lrs=[0.1])
-    setting = made_up("gates", 1, 1, 10)
+    setting = made_up("gates", 1, 1, 4)
     setting.dimensions[:, 1] = 2  # one of two seeds keeps one feature
     counterexample.counterexample_figure([setting], settings)
     assert 100 / 2**0.5 in [pytest.approx(bar) for bar in bars]
