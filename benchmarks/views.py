@@ -105,12 +105,12 @@ class Images(NamedTuple):
 
 def section() -> list[str]:
     """Lines of the page, of networks that are pretrained for it."""
-    config = read_config(load_unique(str(ROOT / CONFIG)), [CONFIG])
+    config = read_config(load_unique(str(ROOT / CONFIG)), [CONFIG])  # what Snakemake reads without --configfile
     with tempfile.TemporaryDirectory() as name:
         study = StudyFolder.fresh(Path(name) / "study")
         paths = [str(path.relative_to(study.path)) for path in checkpoints(study.path, config).values()]
         study.snakemake("--", *paths, config=None, timeout=7200)
-        return page(measure(config, study.path), config)
+        return page(measure(config, study.path), config, CONFIG)
 
 
 def checkpoints(folder: Path, config: Config) -> dict[int, Path]:
@@ -238,8 +238,8 @@ def cost(variant: Sequence[Probed], fresh: Sequence[Probed], selection: str) -> 
     return Cost(contrast(own, other), rows)
 
 
-def page(lines: Sequence[Line], config: Config) -> list[str]:
-    """Return the section: the table, and what it bounds."""
+def page(lines: Sequence[Line], config: Config, name: str) -> list[str]:
+    """Return the section: the table, and what it bounds. name: of the config's file."""
     networks = {line.costs["holdout"].contrast.replicates for line in lines if line.members == 1}
     table = [
         f"| {line.data_set} | {line.members} | {line.variant} | {line.rows:,} | {line.fresh:.2f} | {_cells(line)} |"
@@ -249,7 +249,7 @@ def page(lines: Sequence[Line], config: Config) -> list[str]:
         TITLE,
         "",
         f"Measured by `python -m benchmarks.views` on {machine()} Probes (SGD, {config.probe.epochs} epochs, rate {config.probe.lr:g}) on "
-        f"the features of {max(networks)} networks of `{CONFIG}` after {config.arms[0].all_steps[0]:,} steps, and on {max(networks) // 2} "
+        f"the features of {max(networks)} networks of `{name}` after {config.arms[0].all_steps[0]:,} steps, and on {max(networks) // 2} "
         "concatenated pairs of them. Accuracy minus that of a fresh view in each epoch, in points, with its 95 % interval over "
         "seeds and, after ±, the standard error over evaluation rows. At most: the largest loss in an interval that adds both "
         f"variances. Made images: {ROWS['train']:,} for training.",
@@ -301,7 +301,7 @@ def main() -> None:
     parser.add_argument("--config", default=CONFIG, help="its config")
     given = parser.parse_args()
     config = read_config(load_unique(given.config), [given.config])
-    PAGE.write_text(replaced(PAGE.read_text(), page(measure(config, given.made), config)))
+    PAGE.write_text(replaced(PAGE.read_text(), page(measure(config, given.made), config, given.config)))
 
 
 if __name__ == "__main__":
