@@ -178,7 +178,11 @@ def test_the_exact_line_is_the_papers_claim(made):
 def test_one_seed_has_no_deviation():
     (setting, *_) = run_all(replace(SMALL, seeds=1, steps=2, probe_steps=2))
     line = list(csv.DictReader(io.StringIO(csv_text(counterexample_records([setting], GRID)))))[1]
-    assert line["seeds"] == "1" and line["solved_std"] == line["solved_low"] == line["solved_high"] == "" and line["solved"]
+    assert (
+        line["seeds"] == "1"
+        and line["solved_std"] == line["solved_low"] == line["solved_high"] == ""
+        and line["solved"]
+    )
 
 
 @pytest.mark.parametrize("decay", [0.05, 0.1])
