@@ -30,7 +30,7 @@ COLUMNS = {
     "calibration": (
         "Calibration",
         ["method", "data_set", "selection", "replicates"],
-        ["accuracy", "ece", "ece_calibrated", "worst_group_accuracy", "mce_sigma", "mce_sigma_calibrated"],
+        ["accuracy", "ece", "ece_calibrated", "worst_group_accuracy", "mce_sigma", "mce_p", "mce_sigma_calibrated"],
     ),
     "counterexample": (
         "The counterexample",

@@ -18,6 +18,7 @@ from benchmarks import (
     loader,
     stacked_heads,
     table_cell,
+    views,
 )
 from benchmarks.timing import machine
 from workflow_scripts.timecat.runtime.command import log
@@ -26,6 +27,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs/benchmarks.md"
 SECTIONS = {
     "embedded_study": embedded_study,
     "table_cell": table_cell,
+    "views": views,
     "stacked_heads": stacked_heads,
     "converged": converged,
     "capacity": capacity,

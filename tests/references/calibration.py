@@ -34,6 +34,15 @@ def sigma_reference(p) -> float:
     return math.sqrt(math.fsum(one * (1 - one) for one in p)) / len(p)
 
 
+def p_of_range_reference(x: float) -> float:
+    """The probability that a standard Brownian motion's range is at least x: one less its distribution (Feller 1951)."""
+    below = 0.0
+    for k in range(400):
+        square = (k + 0.5) ** 2
+        below += (8 / x**2 + 2 / (square * math.pi**2)) * math.exp(-2 * square * math.pi**2 / x**2)
+    return 1 - below
+
+
 def segments_reference(rows: int, columns: dict[str, list], minimum_rows: int, depth: int) -> dict[str, list[int]]:
     """Name -> positions of rows of every segment. columns: of each grouping, the group of every row."""
     segments = {"all rows": list(range(rows))}

@@ -8,18 +8,40 @@ another version:
 """
 
 import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tests.unit.measures import test_calibration as held
 
+if TYPE_CHECKING:
+    from mcgrad.metrics import MulticalibrationError
 
-def mcgrad_figures(depth: int, minimum_rows: int) -> tuple[int, float, float, float]:
-    """Return number of segments, ECCE of all rows in σ, MCE_σ and MCE_abs of the example, as MCGrad computes them."""
-    return _error(depth, minimum_rows)[:4]
+
+def mcgrad_figures(depth: int, minimum_rows: int) -> tuple[int, float, float, float, float, float]:
+    """Return number of segments, ECCE of all rows in σ, MCE_σ, MCE_abs and both p of the example, as MCGrad computes them."""
+    error = _error(*held.example(), depth, minimum_rows, values=100)
+    found = error.global_ecce_sigma, error.mce_sigma, error.mce, error.global_ecce_pvalue, error.mce_pvalue
+    return len(error.segments_ecce), *found
 
 
 def mcgrad_detectable() -> float:
     """Return the minimum detectable error of the example, as MCGrad computes it."""
-    return _error(1, 10)[4]
+    return _error(*held.example(), 1, 10, values=100).mde
+
+
+def mcgrad_merged(values: int) -> tuple[int, float]:
+    """Return number of segments and MCE_σ of many_values(), at most so many values of its column apart."""
+    p, y, value = held.many_values()
+    error = _error(p, y, {"many": value}, 1, 5, values)
+    return len(error.segments_ecce), error.mce_sigma
+
+
+def mcgrad_p(x: float) -> float:
+    """Return the p-value of an ECCE in σ, as MCGrad computes it."""
+    from mcgrad.metrics import ecce_pvalue_from_sigma
+
+    return float(ecce_pvalue_from_sigma(x))
 
 
 def mcgrad_ece(bins: int) -> float:
@@ -30,29 +52,32 @@ def mcgrad_ece(bins: int) -> float:
     return float(adaptive_calibration_error(y, p, num_bins=bins))
 
 
-def _error(depth: int, minimum_rows: int) -> tuple[int, float, float, float, float]:
+def _error(
+    p: np.ndarray, y: np.ndarray, columns: dict[str, np.ndarray], depth: int, minimum_rows: int, values: int
+) -> "MulticalibrationError":
     import pandas as pd
     from mcgrad.metrics import MulticalibrationError
 
-    p, y, columns = held.example()
-    error = MulticalibrationError(
+    return MulticalibrationError(
         pd.DataFrame({"p": p, "y": y, **columns}),
         label_column="y",
         score_column="p",
         categorical_segment_columns=list(columns) if depth else None,
         max_depth=depth,
-        max_values_per_segment_feature=100,
+        max_values_per_segment_feature=values,
         min_samples_per_segment=minimum_rows,
         max_n_segments=None,
         precision_dtype="float64",
     )
-    return len(error.segments_ecce), error.global_ecce_sigma, error.mce_sigma, error.mce, error.mde
 
 
 def main() -> int:
     """Print every figure beside the one that the tests hold; return 1 if any differs."""
     pairs = {f"{key}": (mcgrad_figures(*key), figures) for key, figures in held.MCGRAD.items()}
     pairs["detectable"] = ((mcgrad_detectable(),), (held.MCGRAD_DETECTABLE,))
+    pairs["each value"] = (mcgrad_merged(100), held.MCGRAD_UNCAPPED)
+    pairs["three values"] = (mcgrad_merged(3), held.MCGRAD_CAPPED)
+    pairs |= {f"p of {x}": ((mcgrad_p(x),), (p,)) for x, p in held.MCGRAD_P.items()}
     pairs["ece"] = ((mcgrad_ece(6),), (held.MCGRAD_ECE,))
     for name, (computed, figures) in pairs.items():
         print(f"{name}: MCGrad {computed}, tests {figures}")

@@ -17,6 +17,7 @@ from workflow_scripts.timecat.counterexample.exact import (
     optimum,
     simplex,
     solved,
+    untied,
 )
 
 
@@ -54,6 +55,15 @@ def test_the_simplex_is_whole():
     assert len(mixtures) == len({tuple(row) for row in mixtures.tolist()}) == 8 * 7 * 6 / 6
     assert (mixtures.sum(1) == 5).all() and (mixtures >= 0).all()
     assert (masses(mixtures).sum(1) == 20).all()
+
+
+@pytest.mark.parametrize("grid", [1, 2, 3, 4, 7, 8])
+def test_mixtures_for_which_both_features_are_as_good_are_left_out(grid):
+    mixtures = simplex(grid)
+    first, second = np.abs(mixtures[:, 0] - mixtures[:, 1]), np.abs(mixtures[:, 2] - mixtures[:, 3])
+    assert untied(grid).tolist() == mixtures[first != second].tolist()
+    assert (len(untied(grid)) == len(mixtures)) == (grid % 2 == 1)  # an odd grid has no tie
+    assert len(untied(8)) / len(simplex(8)) == pytest.approx(0.727, abs=1e-3)
 
 
 def test_each_distribution_is_half_of_each_class_and_leaves_one_point_out():

@@ -3,11 +3,13 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import kstest
 from sklearn.calibration import calibration_curve
 
 from tests.references.calibration import (
     ecce_reference,
     ece_reference,
+    p_of_range_reference,
     segments_reference,
     sigma_reference,
     worst_group_reference,
@@ -59,7 +61,9 @@ def test_equals_the_plain_twin(minimum_rows, depth, bins):
         "confidence": 100 * sum(p) / 600,
         "ece": 100 * ece_reference(p, y, bins),
         "ecce_sigma": ecce_reference(p, y) / sigma,
+        "ecce_p": p_of_range_reference(ecce_reference(p, y) / sigma),
         "mce_sigma": mce_sigma,
+        "mce_p_unadjusted": p_of_range_reference(mce_sigma),
         "mce_abs": 100 * mce_sigma * sigma,
         "minimum_detectable": 500 * sigma,
     }
@@ -72,13 +76,62 @@ def test_equals_the_plain_twin(minimum_rows, depth, bins):
 
 
 # What MCGrad 0.1.5 (MIT; tests/references/mcgrad_figures.py computes it anew) says of example():
-# depth, least rows -> segments, ECCE of all rows in σ, MCE_σ, MCE_abs; minimum detectable error; ECE.
+# depth, least rows -> segments, ECCE of all rows in σ, MCE_σ, MCE_abs, p of all rows, p of the worst segment; minimum
+# detectable error; ECE.
 MCGRAD = {
-    (0, 10): (1, 3.0417784589497177, 3.0417784589497177, 0.05418992565443598),
-    (1, 10): (9, 3.0417784589497177, 3.4244607527999933, 0.0610074915399462),
-    (2, 10): (30, 3.0417784589497177, 4.417154974973118, 0.07869254875996613),
-    (3, 10): (48, 3.0417784589497177, 4.417154974973118, 0.07869254875996613),
-    (3, 40): (33, 3.0417784589497177, 4.417154974973118, 0.07869254875996613),
+    (0, 10): (
+        1,
+        3.0417784589497177,
+        3.0417784589497177,
+        0.05418992565443598,
+        0.009407387413362112,
+        0.009407387413362112,
+    ),
+    (1, 10): (
+        9,
+        3.0417784589497177,
+        3.4244607527999933,
+        0.0610074915399462,
+        0.009407387413362112,
+        0.002464083203627676,
+    ),
+    (2, 10): (
+        30,
+        3.0417784589497177,
+        4.417154974973118,
+        0.07869254875996613,
+        0.009407387413362112,
+        4.0003411080791196e-05,
+    ),
+    (3, 10): (
+        48,
+        3.0417784589497177,
+        4.417154974973118,
+        0.07869254875996613,
+        0.009407387413362112,
+        4.0003411080791196e-05,
+    ),
+    (3, 40): (
+        33,
+        3.0417784589497177,
+        4.417154974973118,
+        0.07869254875996613,
+        0.009407387413362112,
+        4.0003411080791196e-05,
+    ),
+}
+# Of many_values(), each value a segment, and with MCGrad's cap of 3 values: segments, MCE_σ.
+MCGRAD_UNCAPPED, MCGRAD_CAPPED = (9, 4.445824394711559), (4, 2.6656714880105374)
+# Its p of these errors in σ; it never says less than 2.2e-16.
+MCGRAD_P = {
+    0.25: 1.0,
+    0.7: 0.9992753191379756,
+    1.0: 0.9366354120795494,
+    1.6: 0.42741916397945123,
+    2.5: 0.04967273618182466,
+    3.5: 0.0018610326118073672,
+    5.0: 2.2932125749441923e-06,
+    7.0: 1.0238587755395656e-11,
 }
 MCGRAD_DETECTABLE = 0.08907605597474541
 MCGRAD_ECE = 0.05249269012942463  # of 6 bins; it rounds their edges to three digits, which moves no row there
@@ -89,12 +142,72 @@ def test_mcgrad_says_the_same(depth, minimum_rows):
     p, y, columns = example()
     segments = make_segments(600, as_groupings(columns), minimum_rows, depth)
     found = measured(p, y, segments)
-    own = len(segments.sizes), found.ecce_sigma, found.mce_sigma, found.mce_abs / 100
-    assert own == pytest.approx(MCGRAD[depth, minimum_rows], rel=1e-10)
+    own = len(segments.sizes), found.ecce_sigma, found.mce_sigma, found.mce_abs / 100, found.ecce_p
+    assert own == pytest.approx(MCGRAD[depth, minimum_rows][:-1], rel=1e-10)
+    assert found.mce_p_unadjusted == pytest.approx(MCGRAD[depth, minimum_rows][-1], rel=1e-10)
     assert found.minimum_detectable / 100 == pytest.approx(MCGRAD_DETECTABLE, rel=1e-10)
     if depth > 1:
         assert found.worst_segment == "a=1 & b=0"
     assert measured(p, y, segments, bins=6).ece / 100 == pytest.approx(MCGRAD_ECE, rel=1e-10)
+
+
+def many_values():
+    """p, y and a grouping of eight values, each more frequent than the one before; the second alone is miscalibrated."""
+    p = 0.3 + 0.699 * drawn("p")
+    value = np.sqrt(64 * drawn("many")).astype(int)
+    return p, (drawn("y") < p - 0.5 * (value == 1)).astype(float), value
+
+
+def test_no_value_is_merged_with_others_as_mcgrad_does_by_default():
+    """MCGrad keeps the two most frequent values of a column and merges the rest, which hides the one that is wrong."""
+    p, y, value = many_values()
+    merged = np.where(value < 6, 0, value - 5)
+    for codes, segments_and_error in ((value, MCGRAD_UNCAPPED), (merged, MCGRAD_CAPPED)):
+        segments = make_segments(600, as_groupings({"many": codes}), 5, 1)
+        found = measured(p, y, segments)
+        assert (len(segments.sizes), found.mce_sigma) == pytest.approx(segments_and_error, rel=1e-10)
+        assert (found.worst_segment == "many=1" and found.mce_p_unadjusted < 0.01) == (codes is value)
+
+
+def test_the_p_of_a_range_is_the_plain_twins_and_mcgrads():
+    """The twin sums another series, from below; both say 1 of what is never seen and lose nothing where they are small."""
+    for x in np.linspace(0.05, 6, 120):
+        assert calibration.p_of_range(x) == pytest.approx(p_of_range_reference(x), rel=1e-9, abs=1e-14)
+    for x, p in MCGRAD_P.items():
+        assert calibration.p_of_range(x) == pytest.approx(p, rel=1e-9, abs=1e-15)
+    assert calibration.p_of_range(0.0) == 1 and calibration.p_of_range(float("inf")) == 0
+    assert 0 < calibration.p_of_range(20.0) < 1e-80  # where MCGrad stops at 2.2e-16
+
+
+def of_simulations(number: int, rows: int, off: float = 0.0, draws: int = 39):
+    """What is measured of labels drawn from the probabilities, less off in one of three groups, again and again.
+
+    Each time rows have other numbers, so that the draws of `measure` are others as well.
+    """
+    generator = np.random.default_rng(16)
+    p, group = 0.2 + 0.7 * generator.random(rows), np.arange(rows) % 3
+    segments = make_segments(rows, as_groupings({"group": group, "half": np.arange(rows) // 3 % 2}), 10, 2)
+    labels = [generator.random(rows) < p - off * (group == 1) for _ in range(number)]
+    numbers = np.arange(number * rows).reshape(number, rows)
+    return [measure(p, y.astype(float), own, segments, 5, draws) for y, own in zip(labels, numbers)]
+
+
+def test_p_values_are_uniform_under_perfect_calibration():
+    """ECCE's in the limit of many rows; MCE's for any number; MCGrad's p of an MCE is not, as 12 segments have it."""
+    assert kstest([one.ecce_p for one in of_simulations(400, 3000, draws=1)], "uniform").pvalue > 0.01
+    many = of_simulations(300, 300)
+    spread = [one.mce_p - (number % 10 + 0.5) / 400 for number, one in enumerate(many)]  # between the steps of 1 / 40
+    assert kstest(spread, "uniform").pvalue > 0.01
+    assert np.mean([one.mce_p <= 0.05 for one in many]) == pytest.approx(0.05, abs=0.035)
+    assert np.mean([one.mce_p_unadjusted <= 0.05 for one in many]) > 0.15
+    assert len({one.mce_p for one in many}) == 40 and min(one.mce_p for one in many) == 1 / 40
+
+
+def test_p_values_are_small_where_a_group_is_miscalibrated():
+    """A third of the rows is too confident; the p of all rows notices less than that of the segments."""
+    many = of_simulations(60, 900, off=0.15)
+    assert np.mean([one.mce_p == 1 / 40 for one in many]) > 0.9
+    assert np.median([one.mce_p_unadjusted for one in many]) < 0.001 < np.median([one.ecce_p for one in many])
 
 
 @pytest.mark.parametrize("bins", [1, 5, 6, 15, 40])
@@ -131,7 +244,7 @@ def test_the_order_of_rows_does_not_count():
     one = measure(p, y, ROWS, make_segments(600, as_groupings(columns), 40, 2), 15, 3)
     two = measure(p[order], y[order], ROWS[order], make_segments(600, of, 40, 2), 15, 3)
     numbers = [{name: value for name, value in vars(of).items() if isinstance(value, float)} for of in (one, two)]
-    assert len(numbers[0]) == 10 and numbers[0] == pytest.approx(numbers[1], rel=1e-10)
+    assert len(numbers[0]) == 13 and numbers[0] == pytest.approx(numbers[1], rel=1e-10)
     assert (one.worst_group, one.worst_segment) == (two.worst_group, two.worst_segment)
 
 

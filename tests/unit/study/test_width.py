@@ -68,7 +68,7 @@ def test_rows_are_whole_arms_and_what_is_made_of_each_as_far_as_it_has_features(
 def test_a_reduced_arm_is_its_checkpoints_replicates_and_another_probe():
     made = study()
     arm, whole = made.arms["cat2_pca16"], made.arms["cat2"]
-    assert made.arms.checkpoints_of(arm) == made.arms.checkpoints_of(whole)
+    assert made.arms.checkpoints_of(arm, "cue0") == made.arms.checkpoints_of(whole, "cue0")
     cells = [CellKey("cues", "digits", name) for name in ("cat2", "cat2_pca16", "own")]
     files = [made.inputs.cell_files(cell).metrics for cell in cells]
     assert files == [f"results/probes/cues/digits/{name}.parquet" for name in ("cat2", "cat2_pca16", "own")]

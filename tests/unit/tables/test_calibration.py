@@ -163,7 +163,8 @@ def test_the_tables_are_of_each_replicate_and_of_all(made):
                 assert [one["worst_group"], one["worst_segment"]] == [found.worst_group, found.worst_segment]
                 assert found.worst_group.startswith("place=")
                 for quantity in calibration.QUANTITIES:
-                    assert one[quantity] == f"{getattr(found, quantity):.3f}"
+                    form = ".3g" if quantity in calibration.P_VALUES else ".3f"
+                    assert one[quantity] == format(getattr(found, quantity), form)
 
 
 def test_what_stands_beside_the_numbers(made):

@@ -114,7 +114,7 @@ def test_of_gaps(bars):
 
 
 def test_of_calibration(bars):
-    one = Measured(*[50.0] * 10, worst_group="", worst_segment="")
+    one = Measured(*[50.0] * 13, worst_group="", worst_segment="")
     other = replace(one, ece=52.0)
     measured = {(arm.name, "own"): dict.fromkeys(SELECTIONS, [one, other]) for arm in ARMS}
     calibration.calibration_figure(measured, ARMS, DATA_SETS, STYLE)
@@ -123,7 +123,7 @@ def test_of_calibration(bars):
 
 def test_of_the_counterexample(bars):
     settings = replace(SMALL, grid=2, networks=["gates"], weight_decays=[0.0], lrs=[0.1])
-    setting = made_up("gates", 1, 1, 10)
+    setting = made_up("gates", 1, 1, 4)
     setting.dimensions[:, 1] = 2  # one of two seeds keeps one feature
     counterexample.counterexample_figure([setting], settings)
     assert 100 / 2**0.5 in [pytest.approx(bar) for bar in bars]

@@ -10,7 +10,8 @@ class Features(Block):
     """What is extracted from each checkpoint."""
 
     views: Views = Field(
-        1, description="augmented passes over the training rows (28 is the original protocol), or [center] for none"
+        1,
+        description="augmented passes over the training rows (28, one for each epoch of a probe, is the original), or [center] for none",
     )
     dtype: Dtype = Field("float16", description="number format of the files")
     batch_size: PositiveInt = Field(500, description="images per forward pass")

@@ -43,11 +43,11 @@ class Reduce(Block):
 
 
 class Probe(Block):
-    """The probe: batch norm and a linear layer on frozen, concatenated features. Defaults: the original protocol."""
+    """The probe: batch norm and a linear layer on frozen, concatenated features. Defaults: the paper's for CIFAR (docs/recipe.md)."""
 
     solver: Solver = Field(
         "sgd",
-        description="`sgd`: the original protocol, for as many epochs; `lbfgs`: multinomial logistic regression to "
+        description="`sgd`: trained as in the original, for as many epochs; `lbfgs`: multinomial logistic regression to "
         "convergence, on standardised features of all views, to which only `batch_norm` and `weight_decays` apply. An arm may "
         "choose another one",
     )

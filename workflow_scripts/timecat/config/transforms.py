@@ -10,7 +10,7 @@ from workflow_scripts.timecat.images.transform import Transform as TransformSett
 
 
 class Transform(Block):
-    """How a stored image becomes a network's input. Defaults: the paper's protocol for CIFAR, at 28 px."""
+    """How a stored image becomes a network's input. Defaults: crops as the paper has for CIFAR, at 28 px; no flips."""
 
     size: PositiveInt = Field(28, description="side of the network's input, in pixels")
     scale: list[Share] = Field(

@@ -4,7 +4,8 @@ Two features x1, x2 and four points: positives at (1, 0) and (-1, 0), negatives 
 distributions puts 1/2 on one point and 1/4 on both points of the other class. One feature is enough for each: x1 for the
 first two, which keep one positive, x2 for the others, which keep one negative. A classifier is linear in the features that
 it uses, with a bias, and no such classifier is right on all four points: the best one gives up the point of least mass.
-(Reconstructed from the paper's text.) Masses are whole numbers here, so that a tie is a tie.
+(Reconstructed from the paper's text.) Masses are whole numbers here, so that a tie is a tie. The paper's argument leaves out mixtures
+for which both features are equally good; so do the networks and tables, which take `untied`.
 """
 
 import itertools
@@ -36,6 +37,12 @@ class Optimum:
 def simplex(grid: int) -> np.ndarray:
     """All mixtures of the four distributions in steps of 1 / grid: int64 [M, 4], rows that sum to grid, in order."""
     return np.array([row for row in itertools.product(range(grid + 1), repeat=4) if sum(row) == grid])
+
+
+def untied(grid: int) -> np.ndarray:
+    """The mixtures of simplex(grid) whose best classifiers use one and the same feature, in order: int64 [M, 4]."""
+    mixtures = simplex(grid)
+    return mixtures[optimum(mixtures).feature != TIE]
 
 
 def masses(mixtures: npt.ArrayLike) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workflow_scripts.timecat.artifacts.files import PathLike
-from workflow_scripts.timecat.counterexample.exact import QUARTERS, optimum, simplex
+from workflow_scripts.timecat.counterexample.exact import QUARTERS, optimum, untied
 from workflow_scripts.timecat.counterexample.settings import Settings
 from workflow_scripts.timecat.errors import UserError
 
@@ -39,7 +39,7 @@ class Setting:
 
 def runs_table(settings_found: Iterable[Setting], grid: int) -> "pyarrow.Table":
     """Return a pyarrow table with a row for every network: setting, mixture (in parts of grid), seed, what became of it."""
-    mixtures = simplex(grid)
+    mixtures = untied(grid)
     best = optimum(mixtures)
     parts = []
     for setting in settings_found:
@@ -55,7 +55,7 @@ def runs_table(settings_found: Iterable[Setting], grid: int) -> "pyarrow.Table":
 
 def together_table(settings_found: Iterable[Setting], grid: int) -> "pyarrow.Table":
     """Return a pyarrow table with a row for every probe on the concatenated features of a group of seeds."""
-    mixtures = simplex(grid)
+    mixtures = untied(grid)
     parts = []
     for setting in settings_found:
         shape = setting.solved_together.shape[1:]
@@ -72,7 +72,7 @@ def read_settings_found(runs: PathLike, together: PathLike, settings: Settings) 
     is not of these settings.
     """
     kinds = list(itertools.product(settings.networks, settings.weight_decays, settings.lrs))
-    mixtures = len(simplex(settings.grid))
+    mixtures = len(untied(settings.grid))
     of_runs = _read(runs, len(kinds), (mixtures, settings.seeds))
     of_groups = _read(together, len(kinds), (mixtures, settings.seeds // settings.members))
     found = []

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from workflow_scripts.timecat.counterexample.exact import IS_POSITIVE, QUARTERS, masses, simplex
+from workflow_scripts.timecat.counterexample.exact import IS_POSITIVE, QUARTERS, masses, untied
 from workflow_scripts.timecat.counterexample.files import Setting
 from workflow_scripts.timecat.counterexample.networks import (
     Networks,
@@ -26,7 +26,7 @@ def run_all(settings: Settings) -> Iterator[Setting]:
     Every seed sees the same rows of a mixture, in its own order, which is the same for all settings and mixtures; so are its
     initial weights for all networks of a kind.
     """
-    mixtures, seeds = simplex(settings.grid), range(settings.seeds)
+    mixtures, seeds = untied(settings.grid), range(settings.seeds)
     on_mixtures = _counts("order", mixtures, settings.steps, settings)
     pure = settings.grid * np.eye(len(QUARTERS), dtype=int)
     on_components = _counts("probe order", pure, settings.probe_steps, settings)

@@ -22,7 +22,7 @@ from workflow_scripts.timecat.tables.table import Column, Count, Measured, Numbe
 if TYPE_CHECKING:
     import pyarrow
 
-# Columns of both files: percent, or units of σ where the name ends with _sigma or _sigma_calibrated.
+# Columns of both files: percent, or units of σ where the name ends with _sigma or _sigma_calibrated, or a p-value (P_VALUES).
 QUANTITIES = (
     "accuracy",
     "confidence",
@@ -30,11 +30,16 @@ QUANTITIES = (
     "ece_calibrated",
     "worst_group_accuracy",
     "ecce_sigma",
+    "ecce_p",
     "mce_sigma",
+    "mce_p",
+    "mce_p_unadjusted",
     "mce_sigma_calibrated",
     "mce_abs",
     "minimum_detectable",
 )
+# Means over replicates are no p-values; twice a mean is one, whatever replicates share (Vovk and Wang 2020).
+P_VALUES = ("ecce_p", "mce_p", "mce_p_unadjusted")
 # By selection, replicate by replicate.
 Measurements = dict[str, list[measures.Measured]]
 COLUMNS = ("selection", "replicate", "row", "label", "predicted", "probability")
@@ -166,7 +171,16 @@ def calibration_records(
 
 
 def _quantity(name: str) -> Column[_Record]:
-    return Column("", (name, f"{name}_std"), lambda record: Measured(_summary(record.measured, name), ".3f"))
+    return Column("", (name, f"{name}_std"), lambda record: Measured(_summary(record.measured, name), _form(name)))
+
+
+def _form(name: str) -> str:
+    """Return how a quantity is printed. A p-value may be small, and 0.000 would say that it is zero."""
+    return ".3g" if name in P_VALUES else ".3f"
+
+
+def _single(name: str) -> "Column[_OfReplicate]":
+    return Column("", (name,), lambda line: Numbers((getattr(line.measured, name),), _form(name)))
 
 
 @dataclass(frozen=True)
@@ -185,7 +199,7 @@ def replicate_records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[
     columns: list[Column[_OfReplicate]] = [
         *(METHOD, DATA_SET, SELECTED_BY),
         Column("", ("replicate",), lambda line: Count(line.replicate)),
-        Column("", QUANTITIES, lambda line: Numbers(tuple(getattr(line.measured, name) for name in QUANTITIES), ".3f")),
+        *map(_single, QUANTITIES),
         Column("", ("worst_group",), lambda line: Text(line.measured.worst_group)),
         Column("", ("worst_segment",), lambda line: Text(line.measured.worst_segment)),
     ]

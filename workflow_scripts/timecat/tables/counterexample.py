@@ -1,20 +1,23 @@
 """What results/counterexample.csv says (a line for the exact optimum, then one per setting), and the Parquet of every network."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workflow_scripts.timecat.counterexample.exact import QUARTERS, TIE, optimum, simplex, solved
+from workflow_scripts.timecat.counterexample.exact import QUARTERS, optimum, solved, untied
 from workflow_scripts.timecat.tables.model import Summary, summarize
 from workflow_scripts.timecat.tables.table import Column, Count, Measured, Numbers, Table, Text, table_of
 
 if TYPE_CHECKING:
     from workflow_scripts.timecat.counterexample.files import Setting
 
-# Percent, or of the four distributions (solved...); each of the first ones with its deviation over seeds.
+# Percent, or of the four distributions (solved...); each of the first ones with its deviation over seeds and the 95 % interval of
+# its mean over seeds. Mixtures are all there are on the grid, no sample.
 WITH_DEVIATION = ("keeps_none", "keeps_one", "keeps_more", "solved", "solved_together", "error")
+LEVEL = 0.95  # of intervals
 EACH = tuple(f"solved{number + 1}" for number in range(len(QUARTERS)))
 WITHOUT = ("optimal_feature", "seeds_differ", "solved_of_one", "direct", "diverged", *EACH)
 
@@ -51,7 +54,7 @@ def by_seed(setting: "Setting") -> dict[str, Summary | None]:
 def over_all(setting: "Setting", mixtures: np.ndarray) -> dict[str, float | None]:
     """Return for each of WITHOUT a setting's mean over networks, None where there are none that it could be of.
 
-    optimal_feature: of those that keep one feature, how many keep the one of the best classifier, where there is no tie.
+    optimal_feature: of those that keep one feature, how many keep the one of the best classifier.
     seeds_differ: mixtures in which some seeds keep x1 alone and others x2 alone. solved_of_one: the number of distributions
     that probes solve on networks that keep one feature. direct: networks trained on one distribution alone whose probe solves
     that one. solved1 to solved4: networks whose probe solves that distribution (P1, P2 of one feature, P3, P4 of the other).
@@ -61,7 +64,7 @@ def over_all(setting: "Setting", mixtures: np.ndarray) -> dict[str, float | None
     alone = [(keeps_one & (setting.feature == feature)).any(1) for feature in (1, 2)]
     pure = [(np.asarray(mixtures)[:, number] == np.sum(mixtures[0])).argmax() for number in range(len(QUARTERS))]
     return {
-        "optimal_feature": _mean(100 * (setting.feature == best)[keeps_one & (best != TIE)]),
+        "optimal_feature": _mean(100 * (setting.feature == best)[keeps_one]),
         "seeds_differ": _mean(100 * (alone[0] & alone[1])),
         "solved_of_one": _mean(setting.solved.sum(0)[keeps_one]),
         "direct": _mean(100 * np.stack([setting.solved[number, mixture] for number, mixture in enumerate(pure)])),
@@ -76,9 +79,9 @@ def _mean(values: np.ndarray | Sequence[np.ndarray]) -> float | None:
 
 def exact_line(grid: int) -> Line:
     """Return what the best classifiers do: of each mixture, the one that takes the fewest features."""
-    mixtures = simplex(grid)
+    mixtures = untied(grid)
     best = optimum(mixtures)
-    probed = [solved((feature,) if size == 1 else (1, 2)) for feature, size in zip(_either(best.feature), best.size)]
+    probed = [solved((feature,)) for feature in best.feature.tolist()]
     number = np.sum(probed, 1)
     with_deviation = {
         "keeps_none": _mean(100 * (best.size == 0)),
@@ -97,14 +100,9 @@ def exact_line(grid: int) -> Line:
     return Line("exact", len(mixtures), summaries, means)
 
 
-def _either(feature: np.ndarray) -> np.ndarray:
-    """Return a feature for each mixture: where both are equally good, the first one stands for either."""
-    return np.where(feature == TIE, 1, feature)
-
-
 def counterexample_records(settings_found: Iterable["Setting"], grid: int) -> Table:
     """Return counterexample.csv: a line for the exact optimum, then one per setting, in order."""
-    mixtures = simplex(grid)
+    mixtures = untied(grid)
     lines = [
         Line(
             setting.network,
@@ -123,7 +121,7 @@ def counterexample_records(settings_found: Iterable["Setting"], grid: int) -> Ta
         Column("", ("lr",), lambda line: Text("" if line.lr is None else str(line.lr))),
         Column("", ("mixtures",), lambda line: Count(line.mixtures)),
         Column("", ("seeds",), lambda line: Count(line.seeds)),
-        *map(_with_deviation, WITH_DEVIATION),
+        *(column(name) for name in WITH_DEVIATION for column in (_with_deviation, _interval)),
         Column("", WITHOUT, lambda line: Numbers(tuple(line.means.get(name) for name in WITHOUT), ".2f")),
     ]
     return table_of(columns, [exact_line(grid), *lines])
@@ -131,3 +129,17 @@ def counterexample_records(settings_found: Iterable["Setting"], grid: int) -> Ta
 
 def _with_deviation(name: str) -> Column[Line]:
     return Column("", (name, f"{name}_std"), lambda line: Measured(line.summaries.get(name)))
+
+
+def _interval(name: str) -> Column[Line]:
+    return Column("", (f"{name}_low", f"{name}_high"), lambda line: Numbers(_ends(line.summaries.get(name)), ".2f"))
+
+
+def _ends(summary: Summary | None) -> tuple[float | None, float | None]:
+    """Return the ends of the t interval of a mean over seeds; None where there is one value."""
+    from scipy.special import stdtrit
+
+    if summary is None or summary.std is None:
+        return None, None
+    reach = float(stdtrit(summary.n - 1, 0.5 + LEVEL / 2)) * summary.std / math.sqrt(summary.n)
+    return summary.mean - reach, summary.mean + reach

@@ -1,7 +1,8 @@
 """The figure of the counterexample: the feature that is best and those that are kept, over the mixtures; what a probe solves.
 
 What is best depends on two differences alone, l1 - l2 and l3 - l4, so the simplex is drawn as the square of these: each cell
-is the mean over all mixtures with these differences, and over seeds.
+is the mean over all mixtures with these differences, and over seeds. Where both are as large, a mixture is left out and its cell
+is empty.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workflow_scripts.timecat.counterexample.exact import TIE, optimum, simplex
+from workflow_scripts.timecat.counterexample.exact import optimum, untied
 from workflow_scripts.timecat.counterexample.settings import Settings
 from workflow_scripts.timecat.tables.counterexample import by_seed
 from workflow_scripts.timecat.tables.figures.drawing import SETTINGS, constrained_figure, svg_of
@@ -55,15 +56,13 @@ def counterexample_figure(settings_found: Sequence["Setting"], settings: Setting
 
     networks, decays = settings.networks, settings.weight_decays
     shown = decays[len(decays) // 2], settings.lrs[0]
-    mixtures = simplex(settings.grid)
+    mixtures = untied(settings.grid)
     n_columns = 1 + len(networks)
     with matplotlib.rc_context(SETTINGS):
         figure = constrained_figure((WIDTH * n_columns, sum(HEIGHTS)))
         panels = figure.subplots(3, n_columns, squeeze=False, height_ratios=HEIGHTS)
         best = optimum(mixtures).feature[:, None]
-        shares = {"one: x1": best == 1, "one: x2": best == 2}
-        shares = {name: share + 0.5 * (best == TIE) for name, share in shares.items()}
-        _draw_map(panels[0, 0], shares, mixtures, "best classifier (exact)")
+        _draw_map(panels[0, 0], {"one: x1": best == 1, "one: x2": best == 2}, mixtures, "best classifier (exact)")
         panels[0, 0].set_ylabel("$\\lambda_3 - \\lambda_4$")
         for column, network in enumerate(networks, 1):
             own = [setting for setting in settings_found if setting.network == network]
@@ -144,7 +143,7 @@ def _explain(above: "Axes", below: "Axes", settings: Settings, shown: tuple[floa
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    either = {"one: either (tie, seeds differ)": np.mean([COLOURS["one: x1"], COLOURS["one: x2"]], 0)}
+    either = {"one: either (seeds differ)": np.mean([COLOURS["one: x1"], COLOURS["one: x2"]], 0)}
     patches = [Patch(facecolor=colour, edgecolor="0.6", label=name) for name, colour in (COLOURS | either).items()]
     above.legend(
         handles=patches,
