@@ -11,6 +11,7 @@ from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 def with_target(values: dict) -> None:
     values["data_sets"]["other"] = {"kind": "cues", "label": "cue0", "rows": {"train": 200, "evaluation": 100}}
     values["targets"].append("other")
+    values["floors"] = None
 
 
 def with_floors(values: dict) -> None:

@@ -24,6 +24,7 @@ def with_gap(values: dict) -> None:
         ],
     }
     values["direct"] = {"epochs": 1, "lr_milestones": [1]}
+    values["floors"] = None
 
 
 @pytest.fixture(scope="module")

@@ -63,14 +63,17 @@ def test_the_table_is_made_once(made):
     assert jobs == {
         "write_dataset": 4,
         "pretrain": 1,
-        "extract_features": 1,
-        "probe": 1,
+        "initialise": 1,
+        "extract_features": 2,
+        "probe": 2,
         "transfer": 1,
         "tabulate_gap": 1,
     }
     assert study.run("--", WANTED, config=CONFIG) == {}
     lines = list(csv.DictReader(io.StringIO(study.read(WANTED).decode())))
     assert {"cat1", "alone"} <= {line["method"] for line in lines}
+    floors = {line["method"]: (line["floor"], line["projection"]) for line in lines}
+    assert floors["cat1"][0] and floors["cat1"][1] == "" == floors["alone"][0], "sequences have no pixels"
     assert study.read("results/genomics.svg").startswith(b"<?xml")
 
 

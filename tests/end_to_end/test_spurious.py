@@ -17,6 +17,7 @@ def with_shortcut(values: dict) -> None:
         "arms": [arm | {"name": "probed"}, arm | {"name": "reweighted", "transfer": "reweight"}],
     }
     values["reweight"] = {"c": [1.0, 0.1], "resamples": 2}
+    values["floors"] = None
 
 
 def test_worst_groups(finished, tmp_path):

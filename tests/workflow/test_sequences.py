@@ -25,13 +25,14 @@ def test_the_tables_jobs_are_as_designed(fresh, config):
     seeds = len(several.get("seeds") or values["pretrain"]["seeds"])
     assert len(single.get("seeds") or table["seeds"]) == 3 and direct["transfer"] == "direct"
     assert seeds == 3 * several["members"]
-    # The three networks of the long run go on from short runs of the same seeds.
+    # The three networks of the long run go on from short runs of the same seeds. Floors are of those seeds, untrained.
     checkpoints = seeds + 3
     assert jobs == {
         "write_dataset": 2 * (1 + targets),
         "pretrain": checkpoints,
-        "extract_features": checkpoints * targets,
-        "probe": 2 * targets,
+        "initialise": seeds,
+        "extract_features": (checkpoints + seeds) * targets,
+        "probe": 2 * 2 * targets,
         "transfer": targets,
         "tabulate_gap": 1,
     }

@@ -19,19 +19,21 @@ def fresh(tmp_path_factory) -> StudyFolder:
 
 @pytest.mark.parametrize(("name", "group"), STUDIES.items())
 def test_jobs_of_a_study_of_photographs(fresh, name, group):
-    """12 seeds at the short run's steps, of which 3 go on; three kinds of training rows."""
+    """12 seeds at the short run's steps, of which 3 go on; three kinds of training rows. Floors of four arms, of as many untrained
+    networks; and a projection of the pixels."""
     dry = fresh.snakemake("-n", "-p", "--", WANTED, config=f"config/{name}.yaml")
     assert jobs_of(dry) == {
         "write_dataset": 2 * 3,
         "pretrain": 12 + 3,
-        "extract_features": (12 + 3) * 3,
-        "probe": 2 * 3,
-        "reweight": 2 * 3,
+        "initialise": 12 + 1,
+        "extract_features": (12 + 3 + 12 + 1) * 3,
+        "probe": (2 + 2 + 1) * 3,
+        "reweight": (2 + 2) * 3,
         "transfer": 3,
         "tabulate_spurious": 1,
     }
     reweighted = re.findall(r"python -m workflow_scripts.reweight (.*)", dry.stdout)
-    assert len(reweighted) == 6 and all(f'"groups":["{group}"]' in line for line in reweighted)
+    assert len(reweighted) == 12 and all(f'"groups":["{group}"]' in line for line in reweighted)
     (of_validation,) = [
         line
         for line in re.findall(r"python -m workflow_scripts.write_dataset (.*)", dry.stdout)

@@ -213,7 +213,7 @@ def test_views_grids_and_center_count(tmp_path):
 
 def test_pretraining_on_each_target_counts_there(tmp_path):
     """Three seeds of five steps on each of two targets; on the source they are on the way to other milestones."""
-    values = read("tiny")
+    values = read("tiny") | {"floors": None}
     values["data_sets"]["other"] = {"kind": "cues", "label": "cue0", "rows": {"train": 600, "evaluation": 200}}
     values["targets"].append("other")
     before = plan_of(values, tmp_path)
