@@ -53,7 +53,7 @@ def data(tmp_path_factory) -> Path:
     """A folder with both splits of a small data set and the weights of a backbone, sidecars beside them."""
     folder = tmp_path_factory.mktemp("data")
     torch_settings.configure(1)
-    settings = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "label": "class"}
+    settings = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "components": None, "label": "class"}
     for split in ROWS:
         write_data_set("small", split, settings, folder)
     torch.manual_seed(0)
