@@ -258,7 +258,8 @@ def page(lines: Sequence[Line], config: Config, name: str) -> list[str]:
         "|---|---:|---|---:|---:|---|---:|---|---:|",
         *table,
         "",
-        *(verdict(lines, name) for name in VARIANTS if name != FRESH),
+        *(verdict(lines, name) for name, variant in VARIANTS.items() if name != FRESH and variant.batch_size is None),
+        *(spread(lines, name) for name, variant in VARIANTS.items() if variant.batch_size is not None),
     ]
 
 
@@ -283,6 +284,15 @@ def verdict(lines: Sequence[Line], variant: str) -> str:
         f"- {variant}: a loss of more than {BOUND:g} points is excluded, under both selections, on {len(bounded)} of {len(own)} lines "
         f"(networks in parentheses): {which}. The largest loss that is not excluded anywhere is {most:.2f} points, on {worst.data_set} "
         f"({worst.members})."
+    )
+
+
+def spread(lines: Sequence[Line], variant: str) -> str:
+    """Return the sentence that says between what and what a variant changes accuracies."""
+    changes = [found.contrast.mean for line in lines if line.variant == variant for found in line.costs.values()]
+    return (
+        f"- {variant}: {min(changes):+.2f} to {max(changes):+.2f} points. An epoch has more steps at the same rate, so probes that stop after "
+        "so few epochs get further; where probes converge within them, this says nothing."
     )
 
 

@@ -70,6 +70,8 @@ def test_lines_differ_in_views_or_batch_alone(study, fewer, monkeypatch):
         120,
     ) and protocol.epochs == config.probe.epochs
     text = "\n".join(views.page(lines, config, "config/tiny.yaml"))
+    changes = [cost.contrast.mean for line in lines if line.variant == "batch" for cost in line.costs.values()]
+    assert f"- batch: {min(changes):+.2f} to {max(changes):+.2f} points." in text and "- 1 view: a loss of more than 0.5" in text
     assert text.count("| cue0 |") == 4 and "4 networks of `config/tiny.yaml` after 12 steps" in text
 
 
