@@ -280,7 +280,8 @@ def page(found: dict) -> list[str]:
         f"are at most {apart:.2f} points apart (features are stored as",
         f"float16). With `views: 1` they differ by {short.best(decay) - original.best(decay):+.2f} points at that weight "
         f"decay; another seed of the probe alone moves it by {found['noise']:.2f} (standard",
-        f"deviation of {SEEDS} seeds), and one evaluation image is {100 / found['rows']['evaluation']:.2f}.",
+        f"deviation of {SEEDS} seeds), and one evaluation image is {100 / found['rows']['evaluation']:.2f}. So this one run does not say "
+        "what one view costs; the next section does.",
     ]
 
 

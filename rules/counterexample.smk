@@ -2,10 +2,10 @@
 The counterexample (section 3 of the paper): two features, four points, four distributions that one feature solves each.
 
 Exact, by enumeration: the best linear classifier of every mixture of the four, the one feature that it takes, and which of
-the four a probe on that feature solves. Measured: networks of each of `networks` are trained by cross-entropy on every
-mixture, with every weight decay and learning rate, from every seed; how many features they keep, and how many of the four a
-probe then solves, on one network and on the concatenated features of `members` seeds. All seeds see the same rows; initial
-weights and order are theirs. A network keeps as many features as its hidden layer, at the four points, has singular values
+the four a probe on that feature solves. (Mixtures for which both are equally good are left out.) Measured: networks of each
+of `networks` are trained by cross-entropy on every mixture, with every weight decay and learning rate, from every seed; how
+many features they keep, and how many of the four a probe then solves, on one network and on the concatenated features of
+`members` seeds. All seeds see the same rows; initial weights and order are theirs. A network keeps as many features as its hidden layer, at the four points, has singular values
 of at least `threshold` times the greatest; a probe solves a distribution if it ends without an error on its points.
 
 Input   none: the points are the paper's.

@@ -1,6 +1,7 @@
 """The benchmark of views at small scale: what each line compares is as it says, and what is known of a loss. No accuracy is tested."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,15 @@ def study(tmp_path_factory):
         torch.manual_seed(seed)
         write_weights(path, Classifier(build_backbone(backbone), 16), {"backbone": vars(backbone)})
     return config, folder
+
+
+def test_the_study_has_what_is_measured():
+    config = read_config(values_of(views.CONFIG), [])
+    assert set(views.DATA_SETS) <= set(config.data_sets) and len(config.pretrain.seeds) >= views.SEEDS
+    paths = [str(path) for path in views.checkpoints(Path("there"), config).values()]
+    assert (
+        paths[0] == "there/results/checkpoints/cues/residual8/seed2/step360.safetensors" and len(paths) == views.SEEDS
+    )
 
 
 @pytest.fixture
@@ -70,6 +80,11 @@ def test_lines_differ_in_views_or_batch_alone(study, fewer, monkeypatch):
         120,
     ) and protocol.epochs == config.probe.epochs
     text = "\n".join(views.page(lines, config, "config/tiny.yaml"))
+    changes = [cost.contrast.mean for line in lines if line.variant == "batch" for cost in line.costs.values()]
+    assert (
+        f"- batch: {min(changes):+.2f} to {max(changes):+.2f} points." in text
+        and "- 1 view: a loss of more than 0.5" in text
+    )
     assert text.count("| cue0 |") == 4 and "4 networks of `config/tiny.yaml` after 12 steps" in text
 
 
