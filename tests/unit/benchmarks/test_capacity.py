@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from benchmarks import capacity
 from tests.support.images import read_split
-from tests.support.studies import values_of
+from tests.support.studies import BESIDE_TABLE_2, values_of
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.images.datasets.cues import CLASSES, FAMILIES
 from workflow_scripts.timecat.images.ffcv.reader import batches
@@ -24,7 +24,7 @@ STEPS, SEED = 3, 2
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory) -> capacity.Bench:
     """A study of a smaller network on fewer images, for a few steps."""
-    values = values_of("config/config.yaml")
+    values = {key: value for key, value in values_of("config/config.yaml").items() if key not in BESIDE_TABLE_2}
     values["backbones"]["residual8"] |= {"width": 4, "blocks": 2}
     values["pretrain"] |= {"batch_size": 32, "batch_norm_batches": 2}
     values["arms"][0]["steps"] = STEPS
