@@ -1,7 +1,7 @@
 """Every table of the embedded study, from nothing: how long it takes, and docs/arms.md with what it says.
 
-``python -m benchmarks.arms`` runs it and writes the page, its figures, and the README's table 2 and figure; ``--made FOLDER
---minutes M`` takes a folder in which `snakemake --cores 2 -- all_arms` has been run, instead.
+``python -m benchmarks.arms`` runs it and writes the page, its figures, and the README's table 2 and figure; ``--made FOLDER``
+takes a folder in which `snakemake --cores 2 -- all_arms` has been run, instead, in so many ``--minutes`` if it was one run.
 """
 
 import argparse
@@ -20,6 +20,7 @@ PAGES = {
     "table2": "Table 2: the budget divided",
     "table1": "Table 1: seeds or size",
     "controls": "Controls",
+    "width": "Accuracy against dimensions",
     "gap": "Direct or transferred",
     "families": "Other networks",
     "spurious": "Spurious features",
@@ -38,16 +39,18 @@ COLUMNS = {
         ["keeps_one", "solved", "solved_together", "error"],
     ),
 }
+ONE_RUN = "one run of `snakemake --cores 2 -- all_arms` in an empty folder"
+MADE = "`snakemake --cores 2 -- all_arms`, in several runs beside other work"
 FIGURES = [*PAGES, *COLUMNS]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--made", type=Path, help="a folder in which all tables are made")
-    parser.add_argument("--minutes", type=float, help="what that took")
+    parser.add_argument("--minutes", type=float, help="what that took, if it was one run on a quiet machine")
     given = parser.parse_args()
-    if (given.made is None) != (given.minutes is None):
-        parser.error("--made and --minutes go together")
+    if given.made is None and given.minutes is not None:
+        parser.error("--minutes goes with --made")
     if given.made:
         write(StudyFolder(given.made), given.minutes)
         return
@@ -57,7 +60,7 @@ def main() -> None:
         write(study, seconds / 60)
 
 
-def write(study: StudyFolder, minutes: float) -> None:
+def write(study: StudyFolder, minutes: float | None) -> None:
     """The page, its figures, and the README's table of a finished study."""
     PAGE.write_text(page(study, minutes))
     for name in FIGURES:
@@ -65,14 +68,17 @@ def write(study: StudyFolder, minutes: float) -> None:
     show_in_readme(study)
 
 
-def page(study: StudyFolder, minutes: float) -> str:
+def page(study: StudyFolder, minutes: float | None) -> str:
     """docs/arms.md."""
     rules, seconds = jobs_by_rule(study)
+    counted = ", ".join(f"{number} {rule}" for rule, number in rules.items())
+    took = (
+        "How long one run takes was not measured:" if minutes is None else f"That run took **{minutes:.1f} minutes**:"
+    )
     parts = [
         "# Every table of the embedded study",
-        "Written by `python -m benchmarks.arms` from one run of `snakemake --cores 2 -- all_arms` in an empty folder, on "
-        f"{machine()} That run took **{minutes:.1f} minutes**: {sum(rules.values())} jobs, {seconds:.0f} s of jobs together "
-        f"({', '.join(f'{number} {rule}' for rule, number in rules.items())}). Means and deviations in the README's "
+        f"Written by `python -m benchmarks.arms` from {MADE if minutes is None else ONE_RUN}, on {machine()} {took} "
+        f"{sum(rules.values())} jobs, {seconds:.0f} s of jobs together ({counted}). Means and deviations in the README's "
         "sections on arms are from here, unless it says otherwise; a test looks for each. On a CPU with other "
         "vector instructions the same study has other last bits, and with them other networks.",
     ]

@@ -57,7 +57,14 @@ def test_the_study_on_photographs(photographs, tmp_path):
 
     study, config = study_of("config/photos.yaml", tmp_path / "study", smaller)
     # Floors of the target: two networks, the projection, and a probe of each arm.
-    jobs = {"write_dataset": 4, "pretrain": 2, "initialise": 3, "extract_features": 4 + 3, "probe": 4 + 3, "tabulate": 1}
+    jobs = {
+        "write_dataset": 4,
+        "pretrain": 2,
+        "initialise": 3,
+        "extract_features": 4 + 3,
+        "probe": 4 + 3,
+        "tabulate": 1,
+    }
     assert study.run(config=config) == jobs
     rows = table(study)
     assert [rows[arm]["replicates"] for arm in ("cat1", "cat2")] == ["2", "1"]
@@ -106,7 +113,11 @@ def test_the_papers_study_on_small_images_in_its_layouts(photographs, tmp_path):
     study, config = study_of("config/paper.yaml", tmp_path / "study", smaller)
     jobs = study.run(config=config)
     made = {"write_dataset": 6, "pretrain": 2, "extract_features": 6, "probe": 6, "tabulate": 1}
-    floors = {"initialise": 3, "extract_features": 6 + 3 * 2, "probe": 6 + 3 * 2}  # of both targets that are not the source
+    floors = {
+        "initialise": 3,
+        "extract_features": 6 + 3 * 2,
+        "probe": 6 + 3 * 2,
+    }  # of both targets that are not the source
     assert jobs == made | floors
     assert set(table(study)) == {"cat1", "cat2"}
     note = "Training views of probes: 1 for ImageNet-1k, 2 for iNat18, 3 for CIFAR-100."

@@ -51,26 +51,40 @@ def test_table_2_has_the_jobs_and_commands_that_it_has_alone(fresh, name):
 
 
 def test_the_jobs_of_the_embedded_tables(fresh):
-    """Six seeds reach all four milestones; three wide networks reach two of them, and so do three plain ones."""
-    jobs = jobs_of(dry_run(fresh, values_of("config/config.yaml"), "results/table2.csv", *TABLES))
-    wide, plain = 3 * 2, 3 * 2  # checkpoints
-    trained = {"cues": 6 * 4 + wide + plain, "cue0": 6 * 4 + wide + plain, "cue1": 6 * 4, "digits": 6 * 4}
-    untrained = {"cue0": 6 + 3 + 3, "cue1": 6, "digits": 6}  # the source has no floor
+    """Six seeds reach all four milestones; three wide networks two of them, three plain ones too, and six of 256 features two."""
+    jobs = jobs_of(dry_run(fresh, values_of("config/config.yaml"), "results/table2.csv", "results/width.csv", *TABLES))
+    study, wide, plain, features = 6 * 4, 3 * 2, 3 * 2, 6 * 2  # checkpoints
+    # cue1 is no target of table 1, which alone has the wide networks' longer runs.
+    trained = {"cues": study + wide + plain + features, "digits": study}
+    trained |= {"cue0": trained["cues"], "cue1": trained["cues"] - 3}
+    untrained = {"cue0": 6 + 3 + 3 + 6, "cue1": 6 + 3 + 3 + 6, "digits": 6}  # the source has no floor
     projected = {"cue0": 1, "cue1": 1, "digits": 1}
+    controls, dimensions = (
+        4 + 2 + 5 + 4,
+        2 * (4 + 3 * 5),
+    )  # without its reduced arms, all of which `width` has; cat1 has 4 widths
     # Of 20 cells of the grid, four are arms of table 2 and one is the ensemble.
-    arms = {"cues": 4 + 2 + 9 + 15, "cue0": 4 + 2 + 9 + 15, "cue1": 4, "digits": 4}
-    # The same networks untrained: arms of 1, 2, 4 and 5 members, three in the grid, one wide, two plain; again with sgd; copies.
-    floors = {"cue0": 4 + 1 + 1 + 2 + 4 + 1, "cue1": 4, "digits": 4}
+    arms = {
+        "cues": controls + 8 + 2 + 15,
+        "cue0": controls + dimensions + 2 + 15,
+        "cue1": controls + dimensions,
+        "digits": 4,
+    }
+    # The same networks untrained: arms of 1, 2, 4 and 5 members; with sgd; copies; plain, wide and of 256 features; reduced ones,
+    # of which random directions have a floor in `controls` alone; and three members, in the grid.
+    floors = {"cue1": 4 + 4 + 1 + 2 + 1 + 1 + (4 + 3 * 5) + 4, "digits": 4}
+    floors["cue0"] = floors["cue1"] + 1
     assert jobs == {
         "write_dataset": 2 * 4,
-        "initialise": 6 + 3 + 3 + 1,
-        "pretrain": 6 * 4 + wide + plain,
+        "initialise": 6 + 3 + 3 + 6 + 1,
+        "pretrain": study + wide + plain + features,
         "transfer": 3,  # the ceiling, of each target that is not the source
         "extract_features": sum(map(sum_of, (trained, untrained, projected))),
         "probe": sum(map(sum_of, (arms, floors, projected))),
         "tabulate": 1,
         "tabulate_arms": 2,
         "tabulate_grid": 1,
+        "tabulate_width": 1,
     }
 
 

@@ -323,7 +323,7 @@ def test_links_of_pages_lead_somewhere():
     ("text", "broken"),
     [
         (
-            "[a](arms.md) [b](../README.md#seeds-size-or-stopping-early) ![c](table2.svg) [d](https://example.org/x) [e](..)",
+            "[a](arms.md) [b](../README.md#seeds-size-or-width) ![c](table2.svg) [d](https://example.org/x) [e](..)",
             [],
         ),
         ("[a](gone.md) [b](docs/arms.md) ![c](gone.svg)", ["gone.md", "docs/arms.md", "gone.svg"]),
