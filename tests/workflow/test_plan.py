@@ -31,7 +31,7 @@ def test_all_tables_are_those_without_sequences(fresh):
     rows = [word for part, numbers in PARTS.items() for word in ("--rows", f"{part}={','.join(map(str, numbers))}")]
     given = rows[: 2 * 3]  # of the embedded study's parts
     text = plan("--configfile", "config/config.yaml", "--table", "all", *given, cwd=fresh.path).stdout
-    assert "(table2, table1, controls, families, gap, spurious, grid, counterexample)" in text.splitlines()[0]
+    assert "(table2, table1, controls, families, gap, spurious, width, grid, counterexample)" in text.splitlines()[0]
 
 
 def test_a_table_that_a_rule_adds_is_planned_and_made_with_all_others(tmp_path):

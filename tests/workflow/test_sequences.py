@@ -21,18 +21,19 @@ def test_the_tables_jobs_are_as_designed(fresh, config):
     table = values["genomics"]
     rows = [next((arm for arm in values["arms"] if arm["name"] == row), row) for row in table["arms"]]
     targets = len(table.get("targets") or values["targets"])
-    single, several, direct = rows
+    single, several, direct, *own = rows
+    assert direct["transfer"] == "direct" and all(arm["pretrained_on"] == "target" for arm in own)
     seeds = len(several.get("seeds") or values["pretrain"]["seeds"])
-    assert len(single.get("seeds") or table["seeds"]) == 3 and direct["transfer"] == "direct"
-    assert seeds == 3 * several["members"]
-    # The three networks of the long run go on from short runs of the same seeds. Floors are of those seeds, untrained.
-    checkpoints = seeds + 3
+    long = len(single.get("seeds") or table.get("seeds") or values["pretrain"]["seeds"])
+    # Long runs go on from short ones of the same seeds. Floors are of all seeds, untrained. Networks that are pretrained on each task
+    # itself are read on that task alone, and so are their floors.
+    checkpoints, alone = seeds + long, len(own) * seeds * targets
     assert jobs == {
         "write_dataset": 2 * (1 + targets),
-        "pretrain": checkpoints,
-        "initialise": seeds,
-        "extract_features": (checkpoints + seeds) * targets,
-        "probe": 2 * 2 * targets,
+        "pretrain": checkpoints + alone,
+        "initialise": seeds + alone,
+        "extract_features": (checkpoints + seeds) * targets + 2 * alone,
+        "probe": 2 * (2 + len(own)) * targets,
         "transfer": targets,
         "tabulate_gap": 1,
     }
