@@ -5,7 +5,7 @@ import re
 from benchmarks import arms
 from tests.support.studies import ROOT, StudyFolder
 
-PAIR = re.compile(r"(\d+\.\d+) ± (\d+\.\d+)")
+PAIR = re.compile(r"(\d+\.\d+)\*{0,2} ± (\d+\.\d+)")  # bold or not
 
 
 def test_a_csv_becomes_a_table(tmp_path):
