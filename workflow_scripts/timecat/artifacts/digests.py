@@ -6,15 +6,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.timecat.artifacts.files import PathLike
+from workflow_scripts.timecat.settings import told
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 def _as_plain(value: object) -> dict[str, Any]:
-    """A dataclass as a dict, for json.dumps."""
+    """A dataclass as a dict, for json.dumps; settings without the keys that were left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        return told(value)
     raise TypeError(f"{type(value).__name__} is neither JSON nor a dataclass")
 
 

@@ -15,7 +15,6 @@ from workflow_scripts.timecat.backbones.settings import (
     SmallRegnetSettings,
     SmallResidualSettings,
     SmallVitSettings,
-    WideEndedSettings,
 )
 
 
@@ -104,10 +103,8 @@ def build_backbone(settings: BackboneSettings, image_size: int | None = None) ->
     image_size: side of the images in pixels; architectures that are made for one size (ViT) need it, others take any.
     """
     match settings:
-        case WideEndedSettings():
-            return SmallResidual(settings.width, settings.blocks, settings.last_width)
         case SmallResidualSettings():
-            return SmallResidual(settings.width, settings.blocks)
+            return SmallResidual(settings.width, settings.blocks, settings.last_width)
         case SequenceResidualSettings():
             return SequenceResidual(settings.width, settings.blocks, settings.motif, settings.kernel)
         case RandomProjectionSettings():

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag
 
-from workflow_scripts.timecat.backbones.catalogue import OWN, SMALL_RESIDUAL
-from workflow_scripts.timecat.settings import settings
+from workflow_scripts.timecat.backbones.catalogue import OWN
+from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
 
 @settings
@@ -18,13 +18,7 @@ class SmallResidualSettings:
     architecture: Literal["small_residual"]
     width: int
     blocks: int
-
-
-@settings
-class WideEndedSettings(SmallResidualSettings):
-    """The same with a last block of another width."""
-
-    last_width: int
+    last_width: int | None = LEFT_OUT
 
 
 @settings
@@ -79,21 +73,10 @@ class LibrarySettings:
 
 
 LIBRARY = "library"  # what stands for all architectures that are not our own
-WIDE_ENDED = "wide_ended"  # and for a small residual network with a last width
 
 
 def kind_of(described: Any) -> str:
-    """Which class describes a backbone's settings: the name of one of our own architectures, WIDE_ENDED or LIBRARY.
-
-    described: its settings, or JSON of them.
-    """
-    name = architecture_of(described)
-    has_last_width = "last_width" in described if isinstance(described, dict) else hasattr(described, "last_width")
-    return WIDE_ENDED if name == SMALL_RESIDUAL and has_last_width else name
-
-
-def architecture_of(described: Any) -> str:
-    """Which block describes a backbone: the name of one of our own architectures, or LIBRARY.
+    """Which class describes a backbone: the name of one of our own architectures, or LIBRARY.
 
     described: its block of the config or its settings, or JSON of either.
     """
@@ -103,7 +86,6 @@ def architecture_of(described: Any) -> str:
 
 BackboneSettings = Annotated[
     Annotated[SmallResidualSettings, Tag("small_residual")]
-    | Annotated[WideEndedSettings, Tag(WIDE_ENDED)]
     | Annotated[SequenceResidualSettings, Tag("sequence_residual")]
     | Annotated[SmallVitSettings, Tag("small_vit")]
     | Annotated[SmallRegnetSettings, Tag("small_regnet")]

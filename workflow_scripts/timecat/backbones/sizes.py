@@ -11,7 +11,6 @@ from workflow_scripts.timecat.backbones.settings import (
     SmallRegnetSettings,
     SmallResidualSettings,
     SmallVitSettings,
-    WideEndedSettings,
 )
 
 TABLE_SIDE = 224  # pixels
@@ -47,8 +46,7 @@ KNOWN: dict[tuple[str, int], BackboneSize] = {
 def backbone_size(settings: BackboneSettings, image_size: int) -> BackboneSize:
     """The size of a backbone at a side of its images in pixels. UserError if it cannot be made."""
     if isinstance(settings, SmallResidualSettings):
-        last_width = settings.last_width if isinstance(settings, WideEndedSettings) else None
-        return small_residual_size(settings.width, settings.blocks, image_size, last_width)
+        return small_residual_size(settings.width, settings.blocks, image_size, settings.last_width)
     if isinstance(settings, RandomProjectionSettings):
         weights = 3 * min(settings.side, image_size) ** 2 * settings.dimension
         return BackboneSize(weights, 1, 0, 0, settings.dimension, weights)

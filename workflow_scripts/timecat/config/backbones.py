@@ -14,8 +14,7 @@ from workflow_scripts.timecat.backbones.settings import (
     SmallRegnetSettings,
     SmallResidualSettings,
     SmallVitSettings,
-    WideEndedSettings,
-    architecture_of,
+    kind_of,
 )
 from workflow_scripts.timecat.config.blocks import Block, PositiveInt, Text, changes_of, settings_of
 from workflow_scripts.timecat.config.checkpoints import Checkpoints
@@ -63,10 +62,6 @@ class SmallResidual(Backbone):
         description="channels that the last block ends in, which are the features (default: those of the doubling). Between its "
         "convolutions it keeps the usual number, so that more features cost a step little",
     )
-
-    def settings(self) -> SmallResidualSettings:
-        """What stages are told: of a last width only where there is one."""
-        return settings_of(SmallResidualSettings if self.last_width is None else WideEndedSettings, self)
 
 
 class SequenceResidual(Backbone):
@@ -175,5 +170,5 @@ AnyBackbone = Annotated[
     | Annotated[SequenceResidual, Tag("sequence_residual")]
     | Annotated[RandomProjection, Tag("random_projection")]
     | Annotated[LibraryBackbone, Tag(LIBRARY)],
-    Discriminator(architecture_of),
+    Discriminator(kind_of),
 ]

@@ -1,6 +1,6 @@
 """The typed config of probes: the block `probe`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,13 +15,7 @@ from workflow_scripts.timecat.config.blocks import (
     Seed,
     settings_of,
 )
-from workflow_scripts.timecat.probing.protocol import (
-    Protocol,
-    ReducedProtocol,
-    ReducedRegression,
-    Reduction,
-    Regression,
-)
+from workflow_scripts.timecat.probing.protocol import Protocol, Reduction, Regression
 
 Solver = Literal["sgd", "lbfgs"]
 Method = Literal["pca", "random"]
@@ -74,12 +68,10 @@ class Probe(Block):
         self, weight_decays: list[float] | None = None, solver: Solver | None = None, reduce: Reduce | None = None
     ) -> Protocol | Regression:
         """What the stage is told. weight_decays: a data set's own grid, if it has one; solver, reduce: an arm's own."""
-        grid = weight_decays or self.weight_decays
+        own = {
+            "weight_decays": weight_decays or self.weight_decays,
+            "reduce": None if reduce is None else reduce.settings(),
+        }
         if (solver or self.solver) == "lbfgs":
-            told: dict[str, Any] = {"solver": "lbfgs", "weight_decays": grid}
-            if reduce is None:
-                return settings_of(Regression, self, **told)
-            return settings_of(ReducedRegression, self, **told, reduce=reduce.settings())
-        if reduce is None:
-            return settings_of(Protocol, self, weight_decays=grid)
-        return settings_of(ReducedProtocol, self, weight_decays=grid, reduce=reduce.settings())
+            return settings_of(Regression, self, solver="lbfgs", **own)
+        return settings_of(Protocol, self, **own)

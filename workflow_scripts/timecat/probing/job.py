@@ -9,7 +9,7 @@ from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
 from workflow_scripts.timecat.holdout_settings import Heldout
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
-from workflow_scripts.timecat.probing.protocol import Protocol, Regression, reduction_of
+from workflow_scripts.timecat.probing.protocol import Protocol, Regression
 from workflow_scripts.timecat.probing.replicates import log_report, read_data_set
 from workflow_scripts.timecat.runtime import command, devices
 
@@ -99,7 +99,7 @@ def check_device(device: str, options: Options, data: "DataSet", protocol: Proto
     for members in evaluation_features(options.features, options.replicates, len(data.evaluation_labels)):
         columns = sum(features.shape[1] for features in members)
         left, dimension = total, columns
-        if (reduction := reduction_of(protocol)) is not None:
+        if (reduction := protocol.reduce) is not None:
             left, dimension = room_beside(total, reduction, columns), reduction.dimensions
         sizes = len(protocol.weight_decays), data.classes, dimension
         if isinstance(protocol, Regression):

@@ -28,7 +28,7 @@ from workflow_scripts.timecat.features.reader import InMemory, Pieces, Table
 from workflow_scripts.timecat.probing.heads import StackedHeads, StepSums, initial_weight
 from workflow_scripts.timecat.probing.objective import heads_of, relative_gradients
 from workflow_scripts.timecat.probing.projection import Projection
-from workflow_scripts.timecat.probing.protocol import Protocol, Regression, reduction_of
+from workflow_scripts.timecat.probing.protocol import Protocol, Regression
 from workflow_scripts.timecat.probing.reduction import check_dimensions, fitted
 from workflow_scripts.timecat.probing.saved_heads import BestHead, SavedHead, saved_head
 from workflow_scripts.timecat.probing.scoring import DataSet, Epochs, Report, Scores, gathered, report, row_scores
@@ -216,7 +216,7 @@ def reduced_tables(
     """The tables of a replicate as its probe reads them, and what reduces them if they are reduced.
 
     UserError where they have fewer columns than they are to be reduced to."""
-    reduction = reduction_of(protocol)
+    reduction = protocol.reduce
     if reduction is None:
         return tables, None
     fitted_to = np.isin(np.arange(len(data.train_labels)), data.fits()["nine_tenths"])

@@ -4,7 +4,7 @@ import json
 from typing import Any, Literal
 
 from workflow_scripts.timecat.runtime.json_arguments import json_of
-from workflow_scripts.timecat.settings import settings
+from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
 
 @settings
@@ -32,6 +32,7 @@ class Protocol:
     batch_norm: bool
     init_std: float
     weight_decays: tuple[float, ...]
+    reduce: Reduction | None = LEFT_OUT
 
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch counted from 0."""
@@ -47,40 +48,20 @@ class Protocol:
 class Regression:
     """How heads are fitted until they have converged: the same block with ``solver: lbfgs``.
 
-    batch_norm: standardise features. weight_decays: greater than 0, for without one there may be no minimum.
+    batch_norm: standardise features, where they are not reduced, which standardises them before. weight_decays: greater than 0, for without one there may be no minimum.
     """
 
     solver: Literal["lbfgs"]
     batch_norm: bool
     weight_decays: tuple[float, ...]
-
-
-@settings
-class ReducedProtocol(Protocol):
-    """The same on features that are reduced."""
-
-    reduce: Reduction
-
-
-@settings
-class ReducedRegression(Regression):
-    """The same on features that are reduced; batch_norm says nothing, for their columns are standardised before."""
-
-    reduce: Reduction
-
-
-def reduction_of(protocol: Protocol | Regression) -> Reduction | None:
-    """How features are reduced; None where they stay as they are."""
-    return protocol.reduce if isinstance(protocol, ReducedProtocol | ReducedRegression) else None
+    reduce: Reduction | None = LEFT_OUT
 
 
 def any_protocol(text: str) -> Protocol | Regression:
-    """An argparse type: JSON of any of them. That of a Protocol has no key ``solver``, and only reduced ones have ``reduce``."""
+    """An argparse type: JSON of either. That of a Protocol has no key ``solver``."""
     try:
         given = json.loads(text)
     except json.JSONDecodeError:
         given = None  # json_of says what is wrong
-    has = given if isinstance(given, dict) else {}
-    if "solver" in has:
-        return json_of(ReducedRegression if "reduce" in has else Regression)(text)
-    return json_of(ReducedProtocol if "reduce" in has else Protocol)(text)
+    is_regression = isinstance(given, dict) and "solver" in given
+    return json_of(Regression)(text) if is_regression else json_of(Protocol)(text)

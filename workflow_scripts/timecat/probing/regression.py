@@ -31,7 +31,7 @@ from workflow_scripts.timecat.probing.probe import (
     reduced_tables,
     with_gradients,
 )
-from workflow_scripts.timecat.probing.protocol import Regression, reduction_of
+from workflow_scripts.timecat.probing.protocol import Regression
 from workflow_scripts.timecat.probing.saved_heads import saved_head
 from workflow_scripts.timecat.probing.scoring import DataSet, Epochs, Scores, gathered, report, row_scores
 from workflow_scripts.timecat.probing.training_rows import Piece, TrainingRows
@@ -93,7 +93,7 @@ class Fits:
         """The heads of a fit and their scores on its training rows; searches begin where those of the fit before ended."""
         decays = self._protocol.weight_decays
         # Columns are standardised once: those of reduced features before they are reduced.
-        standard = standardisation(rows, self._protocol.batch_norm and reduction_of(self._protocol) is None)
+        standard = standardisation(rows, self._protocol.batch_norm and self._protocol.reduce is None)
 
         def made() -> Iterator[Piece]:
             return ((standard(x), labels) for x, labels in rows)
@@ -132,7 +132,7 @@ def regress_replicate(
     """
     files = file_rows(data, views)
     check_features(folders, files)
-    reduction = reduction_of(protocol)
+    reduction = protocol.reduce
     dimension = Tables(folders, files, 0).dimension if reduction is None else reduction.dimensions
     sizes = len(protocol.weight_decays), data.classes, dimension
     room, left = _memory(machine, len(views) * len(data.train_labels), sizes)
