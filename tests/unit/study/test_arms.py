@@ -1,31 +1,27 @@
 """Arms of other backbones, recipes, seeds and steps: what a config may say of them, and which checkpoints they are made of."""
 
-import copy
 import json
 
 import pytest
 import yaml
 
+from tests.support.small_study import ARMS, DATA_SETS, study_of
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import CellKey, CheckpointKey, TableKey
 
-STUDY = """
-backbone: small
-source: cues
-targets: [cues, digits]
-data_sets:
-  cues: {kind: cues, rows: {train: 100, evaluation: 50}}
-  digits: {kind: digits}
+STUDY = (
+    DATA_SETS
+    + """
 backbones:
   small: {architecture: small_residual}
   wide: {architecture: small_residual, width: 16}
   plain: {architecture: small_residual, pretrain: {label_smoothing: 0.0, ghost_batch: 16}}
 pretrain: {seeds: [1, 2, 3, 4, 5], batch_size: 64, milestones: [2]}
-arms:
-  - {name: cat1, members: 1, steps: 8}
-  - {name: cat2, members: 2, steps: 4}
+"""
+    + ARMS
+    + """
 table1:
   seeds: [1, 2, 3, 4, 5, 6, 7, 8, 9]
   arms:
@@ -40,12 +36,11 @@ controls:
     - {name: plain, members: 2, steps: 3, backbone: plain}
 grid: {members: [1, 2]}
 """
+)
 
 
 def study(text: str = STUDY, **changes) -> Study:
-    values = yaml.safe_load(text)
-    values.update(copy.deepcopy(changes))
-    return Study(read_config(values, []))
+    return study_of(text, **changes)
 
 
 def checkpoints(name: str, made: Study | None = None) -> list[list[tuple[int, int]]]:

@@ -5,26 +5,22 @@ import json
 import pytest
 import yaml
 
-from workflow_scripts.timecat.config.reading import read_config
+from tests.support.small_study import ABSENT, ARMS, DATA_SETS, study_of
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import CellKey, CheckpointKey, ReferenceKey, TableKey
 
-STUDY = """
-backbone: small
-source: cues
-targets: [cues, digits]
-data_sets:
-  cues: {kind: cues, rows: {train: 100, evaluation: 50}}
-  digits: {kind: digits}
+STUDY = (
+    DATA_SETS
+    + """
 backbones:
   small: {architecture: small_residual}
   wide: {architecture: small_residual, width: 16}
   plain: {architecture: small_residual, pretrain: {label_smoothing: 0.0, ghost_batch: 16}}
 pretrain: {seeds: [1, 2, 3, 4, 5], batch_size: 64}
-arms:
-  - {name: cat1, members: 1, steps: 8}
-  - {name: cat2, members: 2, steps: 4}
+"""
+    + ARMS
+    + """
 table1:
   targets: [digits]
   arms:
@@ -38,12 +34,12 @@ table1:
 ceiling: {arm: direct}
 floors: {}
 """
+)
 TABLE2, TABLE1 = TableKey("table2"), TableKey("table1")
 
 
 def study(**changes) -> Study:
-    values = yaml.safe_load(STUDY) | changes
-    return Study(read_config({key: value for key, value in values.items() if value != "absent"}, []))
+    return study_of(STUDY, **changes)
 
 
 def floor(made: Study, name: str):
@@ -94,7 +90,7 @@ def test_the_number_of_seeds_bounds_floors_but_leaves_a_replicate():
 
 def test_step_0_is_no_milestone_of_a_chain():
     arms = [{"name": "zero", "members": 1, "steps": 0}, {"name": "cat1", "members": 1, "steps": 8}]
-    made = study(arms=arms, table1="absent", ceiling="absent")
+    made = study(arms=arms, table1=ABSENT, ceiling=ABSENT)
     assert made.chains.milestones == [8]
     assert made.chains.previous_step("cues", "small", 8) is None
     assert made.inputs.previous_state(CheckpointKey("cues", "small", 1, 8)) == []
@@ -256,7 +252,7 @@ def test_published_networks_without_their_source_see_the_first_target():
 )
 def test_what_does_not_go_together_is_refused(changes, message):
     if "backbones" in changes:
-        changes |= {"table1": "absent", "ceiling": "absent"}
+        changes |= {"table1": ABSENT, "ceiling": ABSENT}
     with pytest.raises(UserError) as error:
         study(**changes)
     assert message in str(error.value)

@@ -5,21 +5,18 @@ import json
 import pytest
 import yaml
 
+from tests.support.small_study import DATA_SETS
 from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import CellKey, CheckpointKey, TableKey
 
-STUDY = """
-backbone: small
-source: cues
-targets: [cues, digits]
-data_sets:
-  cues: {kind: cues, rows: {train: 100, evaluation: 50}}
+STUDY = (
+    DATA_SETS
+    + """
   mixture: {kind: cues, components: 2, rows: {train: 100, evaluation: 50}}
   part0: {kind: part, of: mixture, where: {component: [0]}}
   part1: {kind: part, of: mixture, where: {component: [1]}}
-  digits: {kind: digits}
 backbones:
   small: {architecture: small_residual}
 pretrain: {seeds: [1, 2, 3], batch_size: 64}
@@ -32,6 +29,7 @@ gap:
     - {name: mixed, members: 1, steps: 6}
     - {name: alone, members: 1, transfer: direct}
 """
+)
 OWN = {"name": "own", "members": 1, "steps": 6, "pretrained_on": "target"}
 PAIR = {"name": "pair", "members": 2, "steps": 4, "pretrained_on": "target", "transfer": "finetune"}
 DIRECT = {"name": "alone", "members": 1, "transfer": "direct"}

@@ -5,25 +5,21 @@ import json
 import pytest
 import yaml
 
-from workflow_scripts.timecat.config.reading import read_config
+from tests.support.small_study import ABSENT, ARMS, DATA_SETS, study_of
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import CellKey, TableKey
 
-STUDY = """
-backbone: small
-source: cues
-targets: [cues, digits]
-data_sets:
-  cues: {kind: cues, rows: {train: 100, evaluation: 50}}
-  digits: {kind: digits}
+STUDY = (
+    DATA_SETS
+    + """
 backbones:
   small: {architecture: small_residual, width: 4, blocks: 3}
   wide: {architecture: small_residual, width: 4, blocks: 3, last_width: 40}
 pretrain: {seeds: [1, 2, 3, 4, 5], batch_size: 64}
-arms:
-  - {name: cat1, members: 1, steps: 8}
-  - {name: cat2, members: 2, steps: 4}
+"""
+    + ARMS
+    + """
 controls:
   targets: [digits]
   arms:
@@ -34,17 +30,17 @@ controls:
 width: {dimensions: [4, 16, 32], targets: [digits]}
 grid: {members: [1, 2], steps: [4, 8]}
 """
+)
 WIDTH = TableKey("width")
 
 
 def study(**changes) -> Study:
-    values = yaml.safe_load(STUDY) | changes
-    return Study(read_config({key: value for key, value in values.items() if value != "absent"}, []))
+    return study_of(STUDY, **changes)
 
 
 def without() -> Study:
-    """The same study without anything that is reduced."""
-    return study(width="absent", controls="absent")
+    """The study without arms that are reduced."""
+    return study(width=ABSENT, controls=ABSENT)
 
 
 def protocol(made: Study, arm: str) -> dict:
@@ -91,10 +87,10 @@ def test_what_other_arms_are_told_is_what_it_was_before_there_were_reductions():
 def test_no_reduced_arm_stands_for_a_cell_of_the_grid():
     """Nor is the converged probe of a reduced arm that of a whole one."""
     reduced = {"name": "pairs", "members": 2, "steps": 4, "reduce": {"method": "pca", "dimensions": 3}}
-    made = study(arms=[{"name": "cat1", "members": 1, "steps": 8}, reduced], width="absent", controls="absent")
+    made = study(arms=[{"name": "cat1", "members": 1, "steps": 8}, reduced], width=ABSENT, controls=ABSENT)
     assert made.arms.grid[2, 4].name == "grid2x4"
     both = [{"name": "cat2", "members": 2, "steps": 4}, reduced | {"solver": "lbfgs"}]
-    (row, _) = json.loads(study(arms=both, width="absent", controls="absent").table_params.rows(TableKey("table2")))
+    (row, _) = json.loads(study(arms=both, width=ABSENT, controls=ABSENT).table_params.rows(TableKey("table2")))
     assert "converged" not in row
 
 
@@ -115,7 +111,7 @@ def test_width_may_name_its_arms_methods_and_another_baseline():
     })  # fmt: skip
     assert [arm.name for arm in made.tables.rows("width")] == ["wide", "wide_pca40", "cat2"]
     assert made.tables.baseline("width") == "cat2" and made.tables.targets("width") == ["cues", "digits"]
-    assert study(baseline="cat2", width={"arms": ["cat1"]}, controls="absent").tables.baseline("width") == "cat1"
+    assert study(baseline="cat2", width={"arms": ["cat1"]}, controls=ABSENT).tables.baseline("width") == "cat1"
 
 
 def test_arms_without_a_probe_are_left_out_of_width():
@@ -142,7 +138,7 @@ PCA3 = {"method": "pca", "dimensions": 3}
         ({"width": {"arms": ["own"]}}, "`width.arms`: 'own' has no probe on all of its features; leave it out"),
         ({"width": {"dimensions": [16, 8]}}, r"width.dimensions.* is not ascending; write \[8, 16\]"),
         ({"width": {"methods": ["ica"]}}, "width.methods"),
-        ({"width": "absent"}, "`controls.arms`: 'cat1_pca16' is not one of the arms"),
+        ({"width": ABSENT}, "`controls.arms`: 'cat1_pca16' is not one of the arms"),
         (
             {"arms": [{"name": "cat1", "members": 1, "steps": 8}, {"name": "cat1_pca4", "members": 1, "steps": 2}]},
             "`width`: 'cat1_pca4' is another arm in `arms`; give that one another name",
@@ -160,7 +156,7 @@ PCA3 = {"method": "pca", "dimensions": 3}
 )  # fmt: skip
 def test_what_is_wrong_is_said(changes, message):
     with pytest.raises(UserError, match=message):
-        study(**({"controls": "absent"} if "arms" in changes else {}) | changes)
+        study(**({"controls": ABSENT} if "arms" in changes else {}) | changes)
 
 
 def test_a_study_without_the_block_says_what_to_add():

@@ -3,7 +3,6 @@
 Functions read the wildcard {table}; a rule that makes one table and has no such wildcard asks by ``of_table``.
 """
 
-import json
 from typing import Any
 
 from workflow_scripts.timecat.artifacts.digests import canonical_json
@@ -14,7 +13,7 @@ from workflow_scripts.timecat.study.arms import Arms
 from workflow_scripts.timecat.study.chains import Chains
 from workflow_scripts.timecat.study.data_sets import DataSets
 from workflow_scripts.timecat.study.tables import TABLE2, WIDTH, Tables
-from workflow_scripts.timecat.study.wildcards import CellKey, HasTable, TableKey
+from workflow_scripts.timecat.study.wildcards import CellKey, HasTable
 
 
 class TableParams:
@@ -64,12 +63,7 @@ class TableParams:
 
     def rows_with_networks(self, wildcards: HasTable) -> str:
         """Return the rows of a table with the network of each, whose parameters the stage counts."""
-        usual = self._tables.backbone(wildcards.table)
-        rows = self._tables.rows(wildcards.table)
-        networks = [self._config.backbones[self._config.backbone_of(arm)].settings() for arm in rows]
-        return canonical_json(
-            [self._row(arm, usual) | self._solver(arm, rows) | {"settings": own} for arm, own in zip(rows, networks)]
-        )
+        return canonical_json(self._with_networks(wildcards.table))
 
     def grid_rows(self, wildcards: object) -> str:
         """Return the grid's arms; `in_table`: whether it is a row of table 2, and so of its budget."""
@@ -84,13 +78,23 @@ class TableParams:
 
     def width_rows(self, wildcards: object) -> str:
         """Return the rows of accuracy against dimensions, as rows_with_networks; `of`: the name of the whole arm."""
-        rows = json.loads(self.rows_with_networks(TableKey(WIDTH)))
-        return canonical_json([row | {"of": arm.name} for row, (_, arm) in zip(rows, self._tables.width_rows())])
+        whole = (arm.name for _, arm in self._tables.width_rows())
+        return canonical_json([row | {"of": name} for row, name in zip(self._with_networks(WIDTH), whole)])
 
     def calibrated_rows(self, wildcards: object) -> str:
         """Return the rows of all tables that are calibrated, table 2's first."""
         names = dict.fromkeys(cell.arm for cell in self._tables.calibrated_cells())
         return canonical_json([self._row(self._arms[name], self._config.backbone) for name in names])
+
+    def _with_networks(self, table: str) -> list[dict[str, Any]]:
+        """Return what a table says of each of its rows, and their networks' settings."""
+        usual, rows = self._tables.backbone(table), self._tables.rows(table)
+        return [
+            self._row(arm, usual)
+            | self._solver(arm, rows)
+            | {"settings": self._config.backbones[self._config.backbone_of(arm)].settings()}
+            for arm in rows
+        ]
 
     def _row(self, arm: Arm, usual: str) -> dict[str, Any]:
         """Return what a table says of an arm; keys beyond the first four only where there is something to say.

@@ -1,0 +1,30 @@
+"""A small study as text, which tests of a study's structure extend, and the study that a text describes."""
+
+import copy
+from typing import Any
+
+import yaml
+
+from workflow_scripts.timecat.config.reading import read_config
+from workflow_scripts.timecat.study.study import Study
+
+DATA_SETS = """
+backbone: small
+source: cues
+targets: [cues, digits]
+data_sets:
+  cues: {kind: cues, rows: {train: 100, evaluation: 50}}
+  digits: {kind: digits}
+"""
+ARMS = """
+arms:
+  - {name: cat1, members: 1, steps: 8}
+  - {name: cat2, members: 2, steps: 4}
+"""
+ABSENT = "absent"  # the value of a block that a study is to lack
+
+
+def study_of(text: str, **changes: Any) -> Study:
+    """The study that a text in YAML describes. changes: blocks that replace those of the text, or ABSENT."""
+    values = yaml.safe_load(text) | copy.deepcopy(changes)
+    return Study(read_config({key: value for key, value in values.items() if value != ABSENT}, []))
