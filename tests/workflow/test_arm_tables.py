@@ -63,17 +63,17 @@ def test_the_jobs_of_the_embedded_tables(fresh):
         4 + 2 + 5 + 4,
         2 * (4 + 3 * 5),
     )  # without its reduced arms, all of which `width` has; cat1 has 4 widths
-    # Of 20 cells of the grid, four are arms of table 2 and one is the ensemble.
+    # Of 16 cells of the grid, four are arms of table 2 and one is the ensemble.
     arms = {
-        "cues": controls + 8 + 2 + 15,
-        "cue0": controls + dimensions + 2 + 15,
+        "cues": controls + 8 + 2 + 11,
+        "cue0": controls + dimensions + 2 + 11,
         "cue1": controls + dimensions,
         "digits": 4,
     }
     # The same networks untrained: arms of 1, 2, 4 and 5 members; with sgd; copies; plain, wide and of 256 features; reduced ones,
-    # of which random directions have a floor in `controls` alone; and three members, in the grid.
-    floors = {"cue1": 4 + 4 + 1 + 2 + 1 + 1 + (4 + 3 * 5) + 4, "digits": 4}
-    floors["cue0"] = floors["cue1"] + 1
+    # of which random directions have a floor in `controls` alone.
+    of_glyphs = 4 + 4 + 1 + 2 + 1 + 1 + (4 + 3 * 5) + 4
+    floors = {"cue0": of_glyphs, "cue1": of_glyphs, "digits": 4}
     assert jobs == {
         "write_dataset": 2 * 4,
         "initialise": 6 + 3 + 3 + 6 + 1,

@@ -215,7 +215,7 @@ def reference_notes(targets: Sequence[Target]) -> tuple[Phrase, ...]:
         notes.append(("Floor: the mean of the arm untrained, its networks as they are initialised.",))
     for what, name in (
         ("A probe on a random projection of the pixels reaches ", "projection"),
-        ("Ceilings, what can be reached: ", "ceiling"),
+        ("Ceilings (reference points, not upper limits): ", "ceiling"),
     ):
         found = [
             (target.data_set.title, value)
