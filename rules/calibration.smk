@@ -7,7 +7,6 @@ Input   the predictions that probes, evaluations and transfers have written, and
 Output  results/calibration.csv             arm, data set, selection: accuracy, expected calibration error, accuracy of the
                                             worst group, multicalibration error; mean and deviation over replicates
         results/calibration_replicates.csv  the same of each replicate, with the name of its worst group and segment
-        results/calibration.contrasts.csv   each arm minus the baseline: accuracy, both calibration errors, worst group
         results/calibration.svg             the figure
 
 No part of the table: it is made when results/calibration.csv is asked for.
@@ -33,7 +32,6 @@ rule calibration:
     output:
         csv=calibration.csv,
         replicates=paths.calibration_replicates,
-        contrasts=calibration.contrasts,
         svg=calibration.svg,
     log:
         paths.log("calibration"),
@@ -47,8 +45,6 @@ rule calibration:
         arms=study.table_params.calibrated_rows,
         drawn=len(study.config.arms),
         data_sets=study.table_params.calibrated_columns,
-        seeds=study.table_params.calibrated_seeds,
-        baseline=of_table(study.table_params.baseline, "table2"),
         settings=study.table_params.calibration,
         style=study.table_params.style,
     shell:
@@ -60,12 +56,9 @@ rule calibration:
         " --arms {params.arms:q}"
         " --drawn {params.drawn}"
         " --data-sets {params.data_sets:q}"
-        " --seeds {params.seeds:q}"
-        " --baseline {params.baseline:q}"
         " --settings {params.settings:q}"
         " --style {params.style:q}"
         " --csv {output.csv:q}"
         " --replicates {output.replicates:q}"
-        " --contrasts {output.contrasts:q}"
         " --svg {output.svg:q}"
         " 2> {log:q}"

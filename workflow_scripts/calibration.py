@@ -2,11 +2,9 @@
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
-from workflow_scripts.timecat.measures.contrasts import Seeds
 from workflow_scripts.timecat.runtime.command import log, log_start_up, run
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.tables.calibration import (
-    calibration_contrasts,
     calibration_records,
     measure_cells,
     read_evaluations,
@@ -21,7 +19,7 @@ def main() -> None:
     """Read the command line and write all outputs."""
     command = table_parser(
         __doc__,
-        ("csv", "replicates", "contrasts", "svg"),
+        ("csv", "replicates", "svg"),
         predictions=PREDICTIONS,
         evaluation_indices="one per data set",
         train_indices="of each data set's probe: one per data set",
@@ -36,14 +34,6 @@ def main() -> None:
     command.add_argument(
         "--drawn", type=int, required=True, help="how many of the arms, from the first, the figure has"
     )
-    command.add_argument(
-        "--seeds",
-        type=json_of(dict[str, list[Seeds]]),
-        required=True,
-        metavar="JSON",
-        help="by arm, the seeds of each replicate",
-    )
-    command.add_argument("--baseline", required=True, help="the arm that the others are compared with")
     given = command.parse_args()
 
     log_start_up()
@@ -55,8 +45,6 @@ def main() -> None:
     seen = [each for each in given.data_sets if any((arm.name, each.name) in measured for arm in drawn)]
     write_figure(given.svg, lambda: calibration_figure(measured, drawn, seen, given.style))
     write_bytes(given.replicates, csv_text(replicate_records(measured, given.arms, given.data_sets)).encode())
-    contrasts = calibration_contrasts(measured, given.arms, given.data_sets, given.seeds, given.baseline)
-    write_bytes(given.contrasts, csv_text(contrasts).encode())
     write_bytes(given.csv, csv_text(calibration_records(measured, given.arms, given.data_sets, segments)).encode())
     log(f"{len(given.cells)} cells: {given.csv}")
 

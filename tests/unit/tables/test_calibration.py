@@ -6,7 +6,6 @@ import json
 import statistics
 import sys
 import xml.etree.ElementTree
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +16,9 @@ from tests.references.calibration import ece_reference
 from workflow_scripts import calibration as stage
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.calibration import measure
-from workflow_scripts.timecat.measures.contrasts import Replicate, contrast
 from workflow_scripts.timecat.measures.groups import groupings, make_segments
 from workflow_scripts.timecat.randomness import key, uniform
 from workflow_scripts.timecat.tables import calibration
-from workflow_scripts.timecat.tables.model import Arm, DataSet
-from workflow_scripts.timecat.tables.writers.csv import csv_text
 
 ARMS = [
     {"name": "cat1", "members": 1, "steps": 450_000, "transfer": "probe"},
@@ -30,7 +26,6 @@ ARMS = [
     {"name": "scratch", "members": 1, "steps": None, "transfer": "direct"},
 ]
 REPLICATES = {"cat1": 3, "cat4": 1, "scratch": 2}
-SEEDS = {"cat1": [[1], [2], [3]], "cat4": [[1, 2, 3, 4]], "scratch": [[1], [2]]}
 DATA_SETS = [
     {"name": "source", "title": "Source", "in_distribution": True},
     {"name": "few", "title": "Few rows", "in_distribution": False},
@@ -98,9 +93,8 @@ def run(folder, made, predicted=None, settings=SETTINGS, data_sets=DATA_SETS, ce
     values = {"cells": cells, "arms": ARMS, "data-sets": data_sets, "settings": settings, "style": STYLE}
     line = ["stage", "--predictions", *map(str, predicted), "--evaluation-indices", *indices]
     line += ["--train-indices", *indices, *(word for k, v in values.items() for word in (f"--{k}", json.dumps(v)))]
-    line += ["--drawn", str(drawn), "--seeds", json.dumps(SEEDS), "--baseline", "cat1"]
+    line += ["--drawn", str(drawn)]
     line += ["--csv", str(made / "c.csv"), "--replicates", str(made / "r.csv"), "--svg", str(made / "c.svg")]
-    line += ["--contrasts", str(made / "d.csv")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MPLCONFIGDIR", "restored after the test")
         patch.setattr(sys, "argv", line)
@@ -203,81 +197,12 @@ def test_a_probability_that_float32_rounds_to_one_makes_no_error_infinite(folder
     assert 1000 < found["paper"][0].mce_sigma < 1e6
 
 
-def replicates_of(replicates: list[dict], arm: str, line: dict) -> list[Replicate]:
-    """The replicates of an arm with the values that a line of contrasts is of."""
-    name, _, quantity = line["data_set"].partition(".")
-    where = arm, name, line["selection"]
-    own = [one[quantity] for one in replicates if (one["method"], one["data_set"], one["selection"]) == where]
-    return [Replicate(tuple(seeds), float(value)) for seeds, value in zip(SEEDS[arm], own, strict=True)]
-
-
-def test_contrasts_are_of_the_replicates_and_their_seeds(made):
-    found, replicates = lines(made / "d.csv"), lines(made / "r.csv")
-    # Groups, and so a worst one, are on the source alone.
-    quantities = {"source": calibration.COMPARED, "few": calibration.COMPARED[:3]}
-    where = [f"{name}.{quantity}" for name, own in quantities.items() for quantity in own]
-    assert sorted((line["arm"], line["data_set"], line["selection"]) for line in found) == sorted(
-        (arm, each, selection) for arm in ("cat4", "scratch") for each in where for selection in ("paper", "holdout")
-    )
-    for line in found:
-        expected = contrast(*(replicates_of(replicates, arm, line) for arm in (line["arm"], "cat1")))
-        assert float(line["mean"]) == pytest.approx(expected.mean, abs=2e-3)
-        assert line["baseline"] == "cat1" and line["seeds"] == str(expected.seeds) and line["row_se"] == ""
-        assert (line["low"] == "") == (expected.interval is None)
-        if expected.interval is not None:
-            assert float(line["low"]) == pytest.approx(expected.interval[0], rel=0.01, abs=0.02)
-
-
-def measured_of(values) -> SimpleNamespace:
-    """What is measured of a replicate, as far as contrasts read it."""
-    return SimpleNamespace(**dict(zip(calibration.COMPARED, map(float, values), strict=True)))
-    assert any(line["low"] for line in found if line["arm"] == "scratch")
-
-
-def test_p_is_adjusted_for_each_quantity_and_not_at_home():
-    """Two arms on two targets make a family of four: the smallest p is taken four times, whatever other quantities have."""
-    random = np.random.default_rng(0)
-    seeds = {name: [(seed,) for seed in range(5)] for name in ("base", "one", "two")}
-    arms = [Arm(name=name, members=1, steps=10, transfer="probe") for name in seeds]
-    data_sets = [DataSet(name=name, title=name, in_distribution=name == "home") for name in ("home", "x", "y")]
-    measured = {
-        (arm, each.name): {"paper": [measured_of(random.random(4)) for _ in range(5)]}
-        for arm in seeds
-        for each in data_sets
-    }
-    text = csv_text(calibration.calibration_contrasts(measured, arms, data_sets, seeds, "base"))
-    found = list(csv.DictReader(io.StringIO(text)))
-    assert len(found) == 2 * 3 * 4
-    for quantity in calibration.COMPARED:
-        own = [line for line in found if line["data_set"].endswith(f".{quantity}")]
-        assert {line["p_holm"] for line in own if line["data_set"].startswith("home.")} == {""}
-        away = sorted(
-            (float(line["p"]), float(line["p_holm"])) for line in own if not line["data_set"].startswith("home.")
-        )
-        assert away[0][1] == pytest.approx(min(1, 4 * away[0][0]), rel=1e-3)
-
-
-def test_predictions_of_another_number_of_replicates_are_refused(folder, tmp_path):
-    write_predictions(
-        tmp_path / "p.parquet", {where: own for where, own in predictions("few", "cat1").items() if where[1] < 2}
-    )
-    with pytest.raises(UserError, match="arm 'cat1' on 'few' have 2 replicates, the study 3"):
-        run(
-            folder,
-            tmp_path / "made",
-            [tmp_path / "p.parquet"],
-            data_sets=DATA_SETS[1:],
-            cells=[{"arm": "cat1", "data_set": "few"}],
-            drawn=1,
-        )
-
-
 def test_svg_has_three_panels_per_data_set(made):
     svg = xml.etree.ElementTree.fromstring((made / "c.svg").read_text())
     ids = {element.get("id") for element in svg.iter()}
     assert len({name for name in ids if name and name.startswith("axes_")}) == 3 * 2
     assert "date" not in (made / "c.svg").read_text().lower()
-    assert sorted(path.name for path in made.iterdir()) == ["c.csv", "c.svg", "d.csv", "r.csv"]
+    assert sorted(path.name for path in made.iterdir()) == ["c.csv", "c.svg", "r.csv"]
 
 
 def test_more_data_sets_than_a_line_holds(folder, tmp_path):
@@ -300,7 +225,7 @@ def test_more_data_sets_than_a_line_holds(folder, tmp_path):
 
 def test_bytes_are_a_function_of_content(made, folder, tmp_path):
     run(folder, tmp_path / "again")
-    for name in ("c.csv", "d.csv", "r.csv", "c.svg"):
+    for name in ("c.csv", "r.csv", "c.svg"):
         assert (tmp_path / "again" / name).read_bytes() == (made / name).read_bytes()
 
 

@@ -1,7 +1,7 @@
 """Calibration of every arm on every target: predictions read, measured, and summarised over replicates as CSV."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,11 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures import calibration as measures
 from workflow_scripts.timecat.measures import groups
 from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
-from workflow_scripts.timecat.measures.contrasts import Replicate, Seeds, contrast
 from workflow_scripts.timecat.measures.groups import Segments
 from workflow_scripts.timecat.probing.readers import read_index_table, read_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.runtime.command import log
 from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, REPLICATES, SELECTED_BY, TOTAL_STEPS
-from workflow_scripts.timecat.tables.contrasts import GAIN, ContrastRow, adjusted, contrast_records
 from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, Cell, DataSet, Row, Summary, summarize
 from workflow_scripts.timecat.tables.table import Column, Count, Measured, Numbers, Table, Text, table_of
 
@@ -40,8 +38,6 @@ QUANTITIES = (
     "mce_abs",
     "minimum_detectable",
 )
-# Those that arms are compared by, in percent. Of all but the first and the last, less is better.
-COMPARED = ("accuracy", "ece", "ece_calibrated", "worst_group_accuracy")
 # Means over replicates are no p-values; twice a mean is one, whatever replicates share (Vovk and Wang 2020).
 P_VALUES = ("ecce_p", "mce_p", "mce_p_unadjusted")
 # By selection, replicate by replicate.
@@ -213,63 +209,3 @@ def replicate_records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[
         for number, one in enumerate(record.measured)
     ]
     return table_of(columns, lines)
-
-
-def calibration_contrasts(
-    measured: Cells,
-    arms: Iterable[Arm],
-    data_sets: Sequence[DataSet],
-    seeds: Mapping[str, Sequence[Seeds]],
-    baseline: str,
-) -> Table:
-    """Return calibration.contrasts.csv: each arm minus the baseline, on the data sets that both have, in points.
-
-    The data set's name and a quantity (COMPARED) are joined by a point, as in spurious.contrasts.csv. p-values are adjusted for
-    each quantity on its own. There is no error over evaluation rows. seeds: of each arm's replicates, by its name. UserError if
-    the predictions are of another number of replicates.
-    """
-    rows = [
-        row
-        for quantity in COMPARED
-        for row in adjusted(
-            _contrasts(measured, arms, data_sets, _of_quantity(measured, seeds, quantity), (baseline, quantity)),
-            [replace(each, name=f"{each.name}.{quantity}") for each in data_sets],
-        )
-    ]
-    return contrast_records(rows)
-
-
-def _of_quantity(
-    measured: Cells, seeds: Mapping[str, Sequence[Seeds]], quantity: str
-) -> dict[tuple[str, str, str], list[Replicate]]:
-    """Return the replicates' values of a quantity, of each cell and selection that has it."""
-    found = {}
-    for (arm, data_set), selections in measured.items():
-        for selection, own in selections.items():
-            if len(own) != len(seeds[arm]):
-                raise UserError(
-                    f"the predictions of arm {arm!r} on {data_set!r} have {len(own)} replicates, the study "
-                    f"{len(seeds[arm])}; delete them and run again"
-                )
-            values = [getattr(one, quantity) for one in own]
-            if np.isfinite(values).all():  # there may be no group
-                found[arm, data_set, selection] = list(map(Replicate, seeds[arm], values))
-    return found
-
-
-def _contrasts(
-    measured: Cells,
-    arms: Iterable[Arm],
-    data_sets: Sequence[DataSet],
-    values: Mapping[tuple[str, str, str], list[Replicate]],
-    compared: tuple[str, str],
-) -> list[ContrastRow]:
-    """Return the contrasts of arms with the baseline. compared: the baseline and the quantity."""
-    baseline, quantity = compared
-    return [
-        ContrastRow(GAIN, record.arm, f"{record.data_set}.{quantity}", record.selection, baseline, contrast(own, other))
-        for record in _records(measured, arms, data_sets)
-        if record.arm.name != baseline
-        and (own := values.get((record.arm.name, record.data_set, record.selection)))
-        and (other := values.get((baseline, record.data_set, record.selection)))
-    ]
