@@ -7,6 +7,9 @@ Input   the predictions that probes, evaluations and transfers have written, and
 Output  results/calibration.csv             arm, data set, selection: accuracy, expected calibration error, accuracy of the
                                             worst group, multicalibration error; mean and deviation over replicates
         results/calibration_replicates.csv  the same of each replicate, with the name of its worst group and segment
+        results/calibration.contrasts.csv   each arm minus the baseline, where both are on a data set, with an interval over
+                                            seeds: kinds accuracy, ece, ece_calibrated and worst_group_accuracy, each one
+                                            family of p_holm within a selection. In points; less ece is better
         results/calibration.svg             the figure
 
 No part of the table: it is made when results/calibration.csv is asked for.
@@ -32,6 +35,7 @@ rule calibration:
     output:
         csv=calibration.csv,
         replicates=paths.calibration_replicates,
+        contrasts=calibration.contrasts,
         svg=calibration.svg,
     log:
         paths.log("calibration"),
@@ -43,6 +47,8 @@ rule calibration:
     params:
         cells=of_table(study.table_params.cells, "calibration"),
         arms=study.table_params.calibrated_rows,
+        seeds=study.table_params.calibrated_seeds,
+        baseline=of_table(study.table_params.baseline, "table2"),
         drawn=len(study.config.arms),
         data_sets=study.table_params.calibrated_columns,
         settings=study.table_params.calibration,
@@ -54,11 +60,14 @@ rule calibration:
         " --train-indices {input.train_indices:q}"
         " --cells {params.cells:q}"
         " --arms {params.arms:q}"
+        " --seeds {params.seeds:q}"
+        " --baseline {params.baseline}"
         " --drawn {params.drawn}"
         " --data-sets {params.data_sets:q}"
         " --settings {params.settings:q}"
         " --style {params.style:q}"
         " --csv {output.csv:q}"
         " --replicates {output.replicates:q}"
+        " --contrasts {output.contrasts:q}"
         " --svg {output.svg:q}"
         " 2> {log:q}"

@@ -1,15 +1,17 @@
-"""Stage calibration: the predictions of all arms on all targets to tables of their calibration, and the figure."""
+"""Stage calibration: the predictions of all arms on all targets to tables of their calibration, contrasts and the figure."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
 from workflow_scripts.timecat.runtime.command import log, log_start_up, run
 from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.tables.calibration import (
+    calibration_contrasts,
     calibration_records,
     measure_cells,
     read_evaluations,
     replicate_records,
 )
+from workflow_scripts.timecat.tables.contrasts import contrast_records
 from workflow_scripts.timecat.tables.figures.calibration import calibration_figure
 from workflow_scripts.timecat.tables.options import PREDICTIONS, table_parser, write_figure
 from workflow_scripts.timecat.tables.writers.csv import csv_text
@@ -19,7 +21,7 @@ def main() -> None:
     """Read the command line and write all outputs."""
     command = table_parser(
         __doc__,
-        ("csv", "replicates", "svg"),
+        ("csv", "replicates", "contrasts", "svg"),
         predictions=PREDICTIONS,
         evaluation_indices="one per data set",
         train_indices="of each data set's probe: one per data set",
@@ -34,6 +36,14 @@ def main() -> None:
     command.add_argument(
         "--drawn", type=int, required=True, help="how many of the arms, from the first, the figure has"
     )
+    command.add_argument("--baseline", required=True, help="the arm that the others are compared with")
+    command.add_argument(
+        "--seeds",
+        type=json_of(dict[str, list[list[int]]]),
+        required=True,
+        metavar="JSON",
+        help="of each replicate, by the name of its arm: {arm: [[seed of each member, ...], ...]}",
+    )
     given = command.parse_args()
 
     log_start_up()
@@ -41,10 +51,12 @@ def main() -> None:
         given.data_sets, given.evaluation_indices, given.train_indices, given.settings
     )
     measured = measure_cells(given.cells, given.predictions, evaluations, segments, given.settings)
+    compared = calibration_contrasts(measured, given.arms, given.data_sets, given.seeds, given.baseline)
     drawn = given.arms[: given.drawn]
     seen = [each for each in given.data_sets if any((arm.name, each.name) in measured for arm in drawn)]
     write_figure(given.svg, lambda: calibration_figure(measured, drawn, seen, given.style))
     write_bytes(given.replicates, csv_text(replicate_records(measured, given.arms, given.data_sets)).encode())
+    write_bytes(given.contrasts, csv_text(contrast_records(compared)).encode())
     write_bytes(given.csv, csv_text(calibration_records(measured, given.arms, given.data_sets, segments)).encode())
     log(f"{len(given.cells)} cells: {given.csv}")
 

@@ -23,7 +23,21 @@ def test_calibration_follows_the_table_and_re_runs_nothing_of_it(study):
         assert 0 <= float(line["worst_group_accuracy"]) <= float(line["accuracy"]) and int(line["groups"]) > 30
     worst = {line["worst_group"].split("=")[0] for line in lines(study, "calibration_replicates.csv")}
     assert worst <= {"cue0", "cue1", "cue2", "cue3"}
-    before = {name: study.read(f"results/calibration{name}") for name in (".csv", ".svg", "_replicates.csv")}
+    contrasts = lines(study, "calibration.contrasts.csv")
+    assert [(line["arm"], line["baseline"], line["selection"], line["kind"]) for line in contrasts] == [
+        ("cat3", "cat1", selection, quantity)
+        for selection in ("paper", "holdout")
+        for quantity in ("accuracy", "ece", "ece_calibrated", "worst_group_accuracy")
+    ]
+    gains = {line["selection"]: line for line in lines(study, "table2.contrasts.csv") if line["kind"] == "gain"}
+    for line in contrasts:
+        if line["kind"] == "accuracy":  # of the same replicates, which that table takes from metrics
+            gain = gains[line["selection"]]
+            names = ("seeds", "replicates", "interval", "no_interval_because")
+            assert [line[name] for name in names] == [gain[name] for name in names]
+            assert float(line["mean"]) == float(gain["mean"])
+    files = (".csv", ".svg", "_replicates.csv", ".contrasts.csv")
+    before = {name: study.read(f"results/calibration{name}") for name in files}
     assert before[".svg"].startswith(b"<?xml")
 
     study.append("workflow_scripts/timecat/measures/groups.py", "\n# edited\n")

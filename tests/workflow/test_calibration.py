@@ -9,7 +9,7 @@ import yaml
 from tests.support.studies import ROOT, StudyFolder, jobs_of, values_of
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.study import Study
-from workflow_scripts.timecat.study.wildcards import TableKey
+from workflow_scripts.timecat.study.wildcards import CellKey, TableKey
 
 CONFIGS = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if path.name != "throughputs.yaml")
 WANTED = "results/calibration.csv"
@@ -89,6 +89,10 @@ def test_what_it_is_given(fresh, tmp_path):
         f"results/data_sets/{name}/evaluation.index.parquet" for name in ("cues_tiny", "sketch")
     ]
     assert told["train-indices"] == ["results/data_sets/cues_tiny/train.index.parquet"] * 2
+    assert told["baseline"] == ["cat1"] and json.loads(told["seeds"][0].strip("'")) == {
+        arm: json.loads(Study(Config.model_validate(values)).params.replicates(CellKey("cues_tiny", "cues_tiny", arm)))
+        for arm in ("cat1", "cat3")
+    }
     assert told["settings"] == ["""'{"bins":7,"depth":2,"draws":100,"minimum_rows":50}'"""]
 
     values["targets"].remove("sketch")

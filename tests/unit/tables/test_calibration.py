@@ -1,8 +1,10 @@
 """Stage calibration: what its tables and its figure say of given predictions, and what it refuses."""
 
 import csv
+import dataclasses
 import io
 import json
+import math
 import statistics
 import sys
 import xml.etree.ElementTree
@@ -11,11 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import ttest_rel
 
 from tests.references.calibration import ece_reference
+from tests.support.tables import arms_of, data_sets_of
 from workflow_scripts import calibration as stage
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures.calibration import measure
+from workflow_scripts.timecat.measures.contrasts import Replicate, contrast, holm
 from workflow_scripts.timecat.measures.groups import groupings, make_segments
 from workflow_scripts.timecat.randomness import key, uniform
 from workflow_scripts.timecat.tables import calibration
@@ -25,7 +30,8 @@ ARMS = [
     {"name": "cat4", "members": 4, "steps": 100_000, "transfer": "probe"},
     {"name": "scratch", "members": 1, "steps": None, "transfer": "direct"},
 ]
-REPLICATES = {"cat1": 3, "cat4": 1, "scratch": 2}
+SEEDS = {"cat1": [[0], [1], [2]], "cat4": [[0, 1, 2, 3]], "scratch": [[0], [1]]}
+REPLICATES = {arm: len(seeds) for arm, seeds in SEEDS.items()}
 DATA_SETS = [
     {"name": "source", "title": "Source", "in_distribution": True},
     {"name": "few", "title": "Few rows", "in_distribution": False},
@@ -91,9 +97,10 @@ def run(folder, made, predicted=None, settings=SETTINGS, data_sets=DATA_SETS, ce
     indices = [str(folder / f"{one['name']}.index.parquet") for one in data_sets]
     predicted = predicted or [folder / f"{cell['arm']}.{cell['data_set']}.parquet" for cell in cells]
     values = {"cells": cells, "arms": ARMS, "data-sets": data_sets, "settings": settings, "style": STYLE}
+    values["seeds"] = SEEDS
     line = ["stage", "--predictions", *map(str, predicted), "--evaluation-indices", *indices]
     line += ["--train-indices", *indices, *(word for k, v in values.items() for word in (f"--{k}", json.dumps(v)))]
-    line += ["--drawn", str(drawn)]
+    line += ["--drawn", str(drawn), "--baseline", "cat1", "--contrasts", str(made / "c.contrasts.csv")]
     line += ["--csv", str(made / "c.csv"), "--replicates", str(made / "r.csv"), "--svg", str(made / "c.svg")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MPLCONFIGDIR", "restored after the test")
@@ -202,7 +209,7 @@ def test_svg_has_three_panels_per_data_set(made):
     ids = {element.get("id") for element in svg.iter()}
     assert len({name for name in ids if name and name.startswith("axes_")}) == 3 * 2
     assert "date" not in (made / "c.svg").read_text().lower()
-    assert sorted(path.name for path in made.iterdir()) == ["c.csv", "c.svg", "r.csv"]
+    assert sorted(path.name for path in made.iterdir()) == ["c.contrasts.csv", "c.csv", "c.svg", "r.csv"]
 
 
 def test_more_data_sets_than_a_line_holds(folder, tmp_path):
@@ -225,7 +232,7 @@ def test_more_data_sets_than_a_line_holds(folder, tmp_path):
 
 def test_bytes_are_a_function_of_content(made, folder, tmp_path):
     run(folder, tmp_path / "again")
-    for name in ("c.csv", "r.csv", "c.svg"):
+    for name in ("c.csv", "r.csv", "c.contrasts.csv", "c.svg"):
         assert (tmp_path / "again" / name).read_bytes() == (made / name).read_bytes()
 
 
@@ -245,4 +252,106 @@ def test_what_does_not_belong_together_is_named(folder, tmp_path):
     pq.write_table(pa.table({"row": [1]}), tmp_path / "bad.parquet")
     with pytest.raises(UserError, match=r"bad\.parquet: cannot be read as an output of rule probe, .* run again"):
         run(folder, tmp_path / "made", [tmp_path / "bad.parquet", *good[1:]])
+    more = (
+        "arm 'cat4' on data set 'few': its predictions are of 2 replicates, and --seeds has 1; delete the predictions"
+    )
+    with pytest.raises(UserError, match=more):
+        run(folder, tmp_path / "made", [*good[:3], folder / "scratch.few.parquet", *good[4:]])
     assert list((tmp_path / "made").iterdir()) == []
+
+
+# --- contrasts ---
+
+PAIRED = {  # arm: seeds of its replicates
+    "cat1": [(0,), (1,), (2,), (3,)],
+    "cat2": [(0, 1), (2, 3), (0, 2), (1, 3)],
+    "wide": [(0,), (1,), (2,), (3,)],
+}
+PLACES = {"cat1": ("home", "near", "far"), "cat2": ("home", "near", "far"), "wide": ("near", "other")}
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict:
+    """What is measured of three arms, the last on fewer of the baseline's data sets; no group of rows of `far` counts."""
+    rows = np.arange(60)
+    plain = measure(np.full(60, 0.5), rows % 2, rows, make_segments(60, [], 25, 1), 3, 1)
+    found = {}
+    for arm, seeds in PAIRED.items():
+        for data_set in PLACES[arm]:
+            for selection in ("paper", "holdout"):
+                for number in range(len(seeds)):
+                    draws = 100 * uniform(key(arm, data_set, selection, number), np.arange(len(calibration.COMPARED)))
+                    changes = dict(zip(calibration.COMPARED, draws.tolist()))
+                    changes |= {"worst_group_accuracy": math.nan} if data_set == "far" else {}
+                    own = found.setdefault((arm, data_set), {}).setdefault(selection, [])
+                    own.append(dataclasses.replace(plain, **changes))
+    return found
+
+
+def contrasts_of(measured):
+    arms = arms_of([{"name": name, "members": 1, "steps": 8, "transfer": "probe"} for name in PAIRED])
+    data_sets = data_sets_of(
+        [{"name": name, "title": name, "in_distribution": name == "home"} for name in ("home", "near", "far", "other")]
+    )
+    return calibration.calibration_contrasts(measured, arms, data_sets, PAIRED, "cat1")
+
+
+def test_contrasts_are_of_each_quantity_where_an_arm_and_the_baseline_are_both_measured(measured):
+    rows = contrasts_of(measured)
+    assert [(row.selection, row.kind, row.arm.name, row.data_set) for row in rows] == [
+        (selection, quantity, arm, data_set)
+        for selection in ("paper", "holdout")
+        for quantity in ("accuracy", "ece", "ece_calibrated", "worst_group_accuracy")
+        for arm, data_sets in (("cat2", ("home", "near", "far")), ("wide", ("near",)))
+        for data_set in data_sets
+        if (quantity, data_set) != ("worst_group_accuracy", "far")  # no group counts there
+    ]
+    for row in rows:
+        own, other = (
+            [
+                Replicate(tuple(seeds), getattr(one, row.kind))
+                for seeds, one in zip(PAIRED[arm], measured[arm, row.data_set][row.selection], strict=True)
+            ]
+            for arm in (row.arm.name, "cat1")
+        )
+        assert row.baseline == "cat1" and row.contrast == contrast(own, other) and row.row_error is None
+    (found,) = (row.contrast for row in rows if (row.selection, row.kind, row.arm.name) == ("paper", "ece", "wide"))
+    values = [[one.ece for one in measured[arm, "near"]["paper"]] for arm in ("wide", "cat1")]
+    paired = ttest_rel(*values)
+    assert found.p == pytest.approx(paired.pvalue) and found.interval == pytest.approx(paired.confidence_interval())
+
+
+def test_each_quantity_is_a_family_of_p_within_a_selection_and_the_source_is_in_none(measured):
+    rows = contrasts_of(measured)
+    assert all(row.p == row.contrast.p is not None for row in rows)
+    assert all((row.p_holm is None) == (row.data_set == "home") for row in rows)
+    for selection in ("paper", "holdout"):
+        for quantity in calibration.COMPARED:
+            family = [
+                row for row in rows if (row.selection, row.kind) == (selection, quantity) and row.data_set != "home"
+            ]
+            assert len(family) == (2 if quantity == "worst_group_accuracy" else 3)
+            assert [row.p_holm for row in family] == pytest.approx(holm([row.p for row in family]))
+
+
+def test_the_file_of_contrasts_has_p_of_every_quantity_and_says_why_there_is_none(made):
+    found = lines(made / "c.contrasts.csv")
+    assert {line["kind"] for line in found} == set(calibration.COMPARED) and {line["row_se"] for line in found} == {""}
+    assert [line["arm"] for line in found[:4]] == ["cat4", "cat4", "scratch", "scratch"]
+    for line in found:
+        assert line["baseline"] == "cat1" and (line["p"] == "") == bool(line["no_interval_because"])
+        assert (line["no_interval_because"] == "one replicate") == (line["arm"] == "cat4")
+    assert all(any(line["p"] for line in found if line["kind"] == quantity) for quantity in calibration.COMPARED)
+    means = {
+        (line["method"], line["data_set"], line["selection"], line["replicate"]): line for line in lines(made / "r.csv")
+    }
+    (line,) = (
+        each
+        for each in found
+        if (each["kind"], each["arm"], each["data_set"], each["selection"]) == ("ece", "scratch", "few", "holdout")
+    )
+    differences = [
+        float(means["scratch", "few", "holdout", n]["ece"]) - float(means["cat1", "few", "holdout", n]["ece"])
+        for n in "01"
+    ]
+    assert float(line["mean"]) == pytest.approx(statistics.mean(differences), abs=2e-3)

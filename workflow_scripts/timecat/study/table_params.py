@@ -96,6 +96,11 @@ class TableParams:
             for arm in rows
         ]
 
+    def calibrated_seeds(self, wildcards: object) -> str:
+        """Return the seeds of each replicate of those rows, by the arm's name."""
+        names = dict.fromkeys(cell.arm for cell in self._tables.calibrated_cells())
+        return canonical_json({name: self._arms.replicates(self._arms[name]) for name in names})
+
     def _row(self, arm: Arm, usual: str) -> dict[str, Any]:
         """Return what a table says of an arm; keys beyond the first four only where there is something to say.
 

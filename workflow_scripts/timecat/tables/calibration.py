@@ -1,4 +1,8 @@
-"""Calibration of every arm on every target: predictions read, measured, and summarised over replicates as CSV."""
+"""Calibration of every arm on every target: predictions read, measured, and summarised over replicates as CSV.
+
+Contrasts are each arm minus the baseline, of the COMPARED quantities, where both are on a data set. They have no error over
+evaluation rows: an expected calibration error is no mean over rows.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +15,13 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.measures import calibration as measures
 from workflow_scripts.timecat.measures import groups
 from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
+from workflow_scripts.timecat.measures.contrasts import Replicate, Seeds, contrast
 from workflow_scripts.timecat.measures.groups import Segments
 from workflow_scripts.timecat.probing.readers import read_index_table, read_predictions
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.runtime.command import log
 from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, REPLICATES, SELECTED_BY, TOTAL_STEPS
+from workflow_scripts.timecat.tables.contrasts import ContrastRow, adjusted
 from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, Cell, DataSet, Row, Summary, summarize
 from workflow_scripts.timecat.tables.table import Column, Count, Measured, Numbers, Table, Text, table_of
 
@@ -38,6 +44,8 @@ QUANTITIES = (
     "mce_abs",
     "minimum_detectable",
 )
+# Quantities that arms are compared by, in points. More is better, but of ece and ece_calibrated less.
+COMPARED = ("accuracy", "ece", "ece_calibrated", "worst_group_accuracy")
 # Means over replicates are no p-values; twice a mean is one, whatever replicates share (Vovk and Wang 2020).
 P_VALUES = ("ecce_p", "mce_p", "mce_p_unadjusted")
 # By selection, replicate by replicate.
@@ -209,3 +217,56 @@ def replicate_records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[
         for number, one in enumerate(record.measured)
     ]
     return table_of(columns, lines)
+
+
+# --- contrasts ---
+
+
+class QuantityRow(ContrastRow):
+    """A contrast of a quantity, which is its kind. Each quantity is a hypothesis, and a family of p-values."""
+
+    @property
+    def p(self) -> float | None:
+        """The p-value of no difference."""
+        return self.contrast.p
+
+
+def calibration_contrasts(
+    measured: Cells,
+    arms: Sequence[Arm],
+    data_sets: Sequence[DataSet],
+    seeds: Mapping[str, Sequence[Seeds]],
+    baseline: str,
+) -> list[ContrastRow]:
+    """Return each arm minus the baseline, on every data set that has both, of every COMPARED quantity that is known there.
+
+    seeds: of each replicate, by the arm's name. UserError where predictions are of more or fewer replicates.
+    """
+    replicates = {
+        (record.arm.name, record.data_set, record.selection, quantity): _replicates(record, seeds, quantity)
+        for record in _records(measured, arms, data_sets)
+        for quantity in COMPARED
+    }
+    rows = [
+        QuantityRow(quantity, arm, data_set.name, selection, baseline, contrast(own, other))
+        for selection in SELECTIONS
+        for quantity in COMPARED
+        for arm in arms
+        if arm.name != baseline
+        for data_set in data_sets
+        if (own := replicates.get((arm.name, data_set.name, selection, quantity)))
+        and (other := replicates.get((baseline, data_set.name, selection, quantity)))
+    ]
+    return adjusted(rows, data_sets)
+
+
+def _replicates(record: _Record, seeds: Mapping[str, Sequence[Seeds]], quantity: str) -> list[Replicate]:
+    """Return a quantity of each replicate; none where it is not known, as the worst group's accuracy without groups."""
+    own = seeds[record.arm.name]
+    if len(own) != record.replicates:
+        raise UserError(
+            f"arm {record.arm.name!r} on data set {record.data_set!r}: its predictions are of {record.replicates} "
+            f"replicates, and --seeds has {len(own)}; delete the predictions and run again"
+        )
+    values = [getattr(one, quantity) for one in record.measured]
+    return [] if np.isnan(values).any() else [Replicate(tuple(each), one) for each, one in zip(own, values)]
