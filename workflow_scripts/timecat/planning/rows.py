@@ -99,14 +99,13 @@ class RowsOf:
         if train is None:
             return None
         index = self.root / self.study.paths.data_set.at(data_set=name, split="train").index
-        if not index.exists():
-            found = self._heldout(train["rows"]), None
-        else:
+        heldout, drawn = self._heldout(train["rows"]), None
+        if index.exists():
             from workflow_scripts.timecat.draws import rows_of_draws
             from workflow_scripts.timecat.probing.files import read_index
 
-            found = self._heldout_of(read_index(index)[1], rows_of_draws(index))
-        return Rows(train["rows"], evaluation["rows"], found[0], evaluation["classes"], "sidecars", {}, found[1])
+            heldout, drawn = self._heldout_of(read_index(index)[1], rows_of_draws(index))
+        return Rows(train["rows"], evaluation["rows"], heldout, evaluation["classes"], "sidecars", {}, drawn)
 
     def _stated(self, name: str, block: AnyDataSet) -> Rows:
         numbers = self.given[name]
@@ -173,17 +172,16 @@ class RowsOf:
                 f"data_sets.{name}: its rows are not known ({error}); or state them: --rows {example} (for "
                 + ("evaluation)" if only_evaluated else "training, evaluation; classes)")
             ) from None
-        labels, drawn = splits["train"].labels, splits["train"].draws
-        draws = [] if drawn is None else [np.flatnonzero(own) for own in drawn.T]
-        found = self._heldout_of(labels, draws)
+        labels, draws = splits["train"].labels, splits["train"].draws
+        heldout, drawn = self._heldout_of(labels, [] if draws is None else [np.flatnonzero(own) for own in draws.T])
         return Rows(
             len(labels),
             len(splits["evaluation"]),
-            found[0],
+            heldout,
             len(splits["train"].class_names),
             "counted",
-            {split: each.images for split, each in splits.items() if isinstance(each.images, ImageFiles)},
-            found[1],
+            {split: found.images for split, found in splits.items() if isinstance(found.images, ImageFiles)},
+            drawn,
         )
 
 

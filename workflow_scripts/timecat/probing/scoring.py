@@ -6,15 +6,17 @@ split, `nine_tenths` on train without the held-out rows and is read on those, to
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.holdout import Draw
 from workflow_scripts.timecat.probing.heads import TOP
 from workflow_scripts.timecat.probing.selection import SELECTIONS, Selected
+
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.holdout import Draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class DataSet:
     evaluation_labels: np.ndarray
     evaluation_rows: np.ndarray  # the row numbers that predictions are reported under
     heldout: np.ndarray  # training rows held out, ascending
-    draws: Sequence[Draw] = ()  # what of the training rows each replicate has, where that is not all of them
+    draws: "Sequence[Draw]" = ()  # what of the training rows each replicate has, where that is not all of them
     whole: "DataSet | None" = None  # of a draw: the data set with the rows of all draws, as files have them
     rows: np.ndarray | None = None  # of a draw: its training rows there, ascending
 
