@@ -278,10 +278,9 @@ class Images(DataSet, WithRoot):
     )
     draws: PositiveInt | None = Field(
         None,
-        description="with `fraction`: how often it is drawn, so that intervals over replicates contain the chance of the draw. "
-        "Replicate r has draw r modulo this, in every arm; draws share no row as far as there are rows. What backbones are "
-        "pretrained on has one draw, and a part has rows of the first (default: 1 for what is pretrained on, else "
-        f"{DRAWS})",
+        description="with `fraction`: how many draws of its rows there are. Replicate r has draw r modulo this, in every arm, and "
+        "draws share no row as far as there are rows. What backbones are pretrained on has one draw; a part is of the first "
+        f"(default: 1 for what is pretrained on, else {DRAWS})",
     )
 
     @model_validator(mode="after")
