@@ -31,11 +31,14 @@ def with_few(values: dict) -> None:
         {"name": name, "members": len(replicates[0]), "steps": 4, "replicates": replicates}
         for name, replicates in ARMS.items()
     ]
+    tuned = {"epochs": 1, "batch_size": 4, "least_steps": 0, "lr_milestones": []}
+    values["arms"].append(values["arms"][0] | {"name": "tuned", "transfer": "finetune", "training": tuned})
     values["heldout"] = {"fraction": 0.2}
 
 
 def metrics(study, arm: str, replicate: int) -> list[dict]:
-    rows = pq.read_table(study.path / f"results/probes/cues_tiny/few/{arm}.parquet").to_pylist()
+    (path,) = (study.path / "results").glob(f"*/cues_tiny/few/{arm}.parquet")
+    rows = pq.read_table(path).to_pylist()
     return [row for row in rows if row["replicate"] == replicate]
 
 
@@ -43,7 +46,9 @@ def metrics(study, arm: str, replicate: int) -> list[dict]:
 def test_a_replicate_has_the_same_draw_in_every_arm(study, tmp_path):
     draw_image_folder(study.path / "photos", {"ant": 30, "bee": 30, "cat": 30}, sides=(30, 30))
     study.change_config(with_few)
-    assert study.run() == {"write_dataset": 2, "extract_features": 3, "probe": 2, "tabulate": 1}
+    assert study.run() == {"write_dataset": 2, "extract_features": 3, "probe": 2, "transfer": 1, "tabulate": 1}
+    (log,) = (study.path / "results/logs/transfer").rglob("tuned.log")
+    assert "5 steps of 4 images for each network" in log.read_text(), "18 rows"
     assert (
         "Each replicate has a draw of its own of the training rows (few: 2 draws)"
         in study.read("results/table2.md").decode()
@@ -77,8 +82,8 @@ def test_a_replicate_has_the_same_draw_in_every_arm(study, tmp_path):
             wanted = probe_replicate(replicate, seeds, folders, VIEWS, own, protocol)
             assert metrics(study, arm, replicate) == wanted.metrics, (arm, replicate)
 
-    before = {arm: metrics(study, arm, 0) for arm in ARMS}
+    before = {arm: metrics(study, arm, 0) for arm in [*ARMS, "tuned"]}
     study.change_config(lambda values: values["data_sets"]["few"].update(draws=1))
-    assert study.run() == {"write_dataset": 1, "extract_features": 3, "probe": 2, "tabulate": 1}
-    assert {arm: metrics(study, arm, 0) for arm in ARMS} == before, "the first draw is what it is alone"
+    assert study.run() == {"write_dataset": 1, "extract_features": 3, "probe": 2, "transfer": 1, "tabulate": 1}
+    assert {arm: metrics(study, arm, 0) for arm in before} == before, "the first draw is what it is alone"
     assert "draw" not in study.read("results/table2.md").decode()
