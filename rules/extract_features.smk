@@ -4,8 +4,8 @@ Features: every image passes through every backbone once per view, and never aga
 Input   a checkpoint's weights and a data set (.beton files and sidecars).
 Output  results/features/{source}/{backbone}/seed{seed}/step{step}/{data_set}/
             evaluation.center.npy   [rows, dimension], rows in data set order, evaluation crop
-            heldout.center.npy      the held-out training rows, ascending, evaluation crop
-            train.{view}.npy        all training rows, one file per view
+            heldout.center.npy      the held-out training rows, of all draws, ascending, evaluation crop
+            train.{view}.npy        all training rows, of all draws, one file per view
         and a sidecar {data_set}.json beside the folder.
 
 Of a data set for evaluation only, which has no training rows, evaluation.center.npy alone.
@@ -20,6 +20,7 @@ rule extract_features:
         weights_sidecar=paths.checkpoint.weights_sidecar,
         train=ancient(study.inputs.train_beton),
         train_sidecar=study.inputs.train_sidecar,
+        train_index=ancient(study.inputs.drawn_index),
         evaluation=ancient(EVALUATION.beton),
         evaluation_sidecar=EVALUATION.sidecar,
     output:
@@ -44,6 +45,7 @@ rule extract_features:
         " --data-set {wildcards.data_set}"
         " --weights {input.weights:q}"
         " --train {input.train:q}"
+        " --train-index {input.train_index:q}"
         " --evaluation {input.evaluation:q}"
         " --extraction {params.extraction:q}"
         " --heldout {params.heldout:q}"

@@ -17,6 +17,9 @@ def main() -> None:
     parser.add_argument("--data-set", required=True)
     parser.add_argument("--weights", required=True, type=Path)
     parser.add_argument("--train", nargs="*", required=True, type=Path, help=".beton; none: only the evaluation split")
+    parser.add_argument(
+        "--train-index", nargs="*", default=[], type=Path, help=".parquet, where there are several draws of rows"
+    )
     parser.add_argument("--evaluation", required=True, type=Path, help=".beton")
     parser.add_argument("--extraction", required=True, type=json_of(Extraction), help="features block, views by name")
     parser.add_argument("--heldout", required=True, type=json_of(Heldout | None))

@@ -179,6 +179,7 @@ KINDS = {
 }
 NEVER_TOLD = {"title", "transform", "views", "weight_decays"}
 FEW = {"fraction": 0.5}  # with it, the keys are told that draw rows
+OFTEN = FEW | {"draws": 2}  # and with several draws, how many
 # What each kind has to be told, and what is told or left out with it.
 BLOCKS = {
     "rows": {"rows": {"train": 3, "evaluation": 2}},
@@ -188,7 +189,7 @@ BLOCKS = {
     "probe_of": {"probe_of": "cues"},
     "of": {"of": "whole", "where": {"class_name": ["a", 1]}},
 }
-VARIANTS = ({}, FEW, {"classes": 2}, {"classes": ["b", "a"]}, {"components": 3}, {"balanced_by": ["class_name"]})
+VARIANTS = ({}, FEW, OFTEN, {"classes": 2}, {"classes": ["b", "a"]}, {"components": 3}, {"balanced_by": ["class_name"]})
 MAPPINGS = {"rows": Mapping[str, int], "where": Mapping[str, tuple[str | int, ...]]}
 
 
@@ -252,7 +253,7 @@ def test_a_key_that_is_left_out_is_said_where_it_is_needed():
     made = as_settings({key: value for key, value in all_told("image_folder")[0].items() if key != "fraction"})
     with pytest.raises(UserError, match="the settings of the data set lack `fraction`, which this split needs; add it"):
         split_rows(np.zeros(3), made, "train")
-    assert len(split_rows(np.zeros(3), made, "evaluation")) == 3
+    assert len(split_rows(np.zeros(3), made, "evaluation")[0]) == 3
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -307,6 +309,26 @@ def test_a_whole_run_writes_the_files_it_says(data, stage, tmp_path):
         assert (tmp_path / "alone.npy").read_bytes() == made[name], name
     assert sorted(path.name for path in tmp_path.glob("small/*")) == FILES
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_of_several_draws_the_held_out_rows_of_any_are_extracted(data, stage, tmp_path, monkeypatch):
+    labels = describe(data / "train.beton").labels
+    draws = [np.arange(0, 26), np.arange(20, 40)]
+    index = {"row": np.arange(40), "draws": [[d for d, own in enumerate(draws) if row in own] for row in range(40)]}
+    pq.write_table(pa.table(index), tmp_path / "index.parquet")
+    line = command_line(data, tmp_path / "drawn")
+    monkeypatch.setattr(sys, "argv", ["extract_features", *line, "--train-index", str(tmp_path / "index.parquet")])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    extract_features.main()
+    stage(tmp_path / "small")
+    own = [rows[heldout_rows(labels[rows], seed=0, fraction=0.1)] for rows in draws]
+    held = sorted({row for rows in own for row in rows.tolist()})
+    assert held != heldout_rows(labels, seed=0, fraction=0.1).tolist()
+    backbone, _ = checkpoints.read_backbone(data / "weights")
+    extractor(backbone).write(tmp_path / "alone.npy", data / "train.beton", held, None)
+    drawn, whole = contents(tmp_path / "drawn"), contents(tmp_path / "small")
+    assert drawn["heldout.center.npy"] == (tmp_path / "alone.npy").read_bytes()
+    assert all(drawn[name] == whole[name] for name in FILES if name != "heldout.center.npy")
 
 
 def test_a_data_set_for_evaluation_only_has_one_file(data, stage, tmp_path, monkeypatch):

@@ -330,17 +330,20 @@ def test_a_fraction_of_any_kind(tmp_path, monkeypatch, block):
         return taken.sources, taken
 
     whole, everything = sources()
-    some, taken = sources(fraction=0.2)
+    some, taken = sources(fraction=0.2, draws=1)
     assert len(whole) == rows and len(some) == rows // 5 and some == [name for name in whole if name in set(some)]
     assert np.bincount(taken.labels).tolist() == [rows // 5 // classes] * classes
-    for row, name in enumerate(some):  # images, labels and groups go with their rows
-        image, label = taken[row]
+    often, drawn = sources(fraction=0.2, draws=3)
+    assert often[: len(some)] == some and len(set(often)) == 3 * rows // 5 and taken.draws is None
+    assert drawn.draws.sum(axis=0).tolist() == [rows // 5] * 3 and drawn.draws[: len(some), 0].all()
+    for split, row in [(each, row) for each in (taken, drawn) for row in range(len(each))]:
+        image, label, name = *split[row], split.sources[row]  # images, labels and groups go with their rows
         wanted, wanted_label = everything[whole.index(name)]
         assert label == wanted_label and (getattr(image, "data", image) == getattr(wanted, "data", wanted))
-        assert all(taken.groups[group][row] == everything.groups[group][whole.index(name)] for group in taken.groups)
-    assert sources(fraction=0.2)[0] == some
-    assert any(sources(fraction=0.2, subset_seed=seed)[0] != some for seed in (1, 2))
-    assert len(sources(fraction=0.25, balanced=False)[0]) == rows // 4
+        assert all(split.groups[group][row] == everything.groups[group][whole.index(name)] for group in split.groups)
+    assert sources(fraction=0.2, draws=1)[0] == some
+    assert any(sources(fraction=0.2, draws=1, subset_seed=seed)[0] != some for seed in (1, 2))
+    assert len(sources(fraction=0.25, draws=1, balanced=False)[0]) == rows // 4
     # Of training rows only, though the stage were told.
     told = settings_of("train", fraction=0.2, **block) | settings_of("evaluation", **block)
     assert read_split(told, "evaluation").sources == sources("evaluation")[0]

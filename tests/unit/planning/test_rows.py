@@ -7,7 +7,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.support.images import read_split
+from tests.support.images import draw_image_folder, read_split, write_data_set
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.config.data_sets import CAMELYON17
 from workflow_scripts.timecat.config.model import Config
@@ -15,6 +15,7 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.holdout import heldout_rows
 from workflow_scripts.timecat.images.ffcv.writer import write_beton
 from workflow_scripts.timecat.planning.images import beton_bytes, image_bytes
+from workflow_scripts.timecat.planning.original import images_of_cell, operations_of_cell
 from workflow_scripts.timecat.planning.rows import RowsOf
 from workflow_scripts.timecat.planning.throughputs import read_throughputs, speed
 from workflow_scripts.timecat.planning.work import PlannedStudy
@@ -36,13 +37,49 @@ def rows(block: dict, given=None, root=".", **others):
 def test_published_numbers_and_what_is_taken_of_them():
     assert rows({"kind": "imagenet", "root": "x"}) == (1_281_167, 128_117, 50_000, 1000, "published")
     assert rows({"kind": "inaturalist18", "root": "x"})[::2] == (437_513, 24_426, "published")
-    assert rows({"kind": "cifar100", "root": "x", "fraction": 0.1})[:4] == (5_000, 500, 10_000, 100)
-    assert rows({"kind": "imagenet", "root": "x", "fraction": 0.0001})[0] == 1000, "at least one of each class"
-    assert rows({"kind": "imagenet", "root": "x", "fraction": 0.0001, "balanced": False})[0] == 128
+    once = {"root": "x", "draws": 1}
+    assert rows(once | {"kind": "cifar100", "fraction": 0.1})[:4] == (5_000, 500, 10_000, 100)
+    assert rows(once | {"kind": "imagenet", "fraction": 0.0001})[0] == 1000, "at least one of each class"
+    assert rows(once | {"kind": "imagenet", "fraction": 0.0001, "balanced": False})[0] == 128
     # The 455,954 patches of Camelyon17 are all but the test hospital's 85,054 in training or one of two validation
     # splits.
     assert sum(CAMELYON17.values()) == 455_954
     assert rows({"kind": "camelyon17", "root": "x", "evaluation_split": "val"})[2] == 34_904
+
+
+def test_a_file_has_the_rows_of_all_draws_and_a_replicate_those_of_one(tmp_path):
+    few = {"kind": "cifar100", "root": "x", "fraction": 0.1}
+    found = RowsOf(study(it=few))["it"]
+    assert (found.train, found.heldout, found.drawn) == (25_000, 2_500, (5_000, 500)), "five draws where none is told"
+    assert (found.of_a_replicate.train, found.of_a_replicate.heldout) == (5_000, 500)
+    assert rows(few | {"fraction": 0.3, "draws": 3})[0] == 45_000
+    assert rows(few | {"fraction": 0.5, "draws": 2})[0] == rows(few | {"fraction": 0.5, "draws": 3})[0] == 50_000
+    assert rows(few | {"fraction": 0.9, "draws": 2})[0] == 49_500, "each leaves a tenth out"
+    stated = RowsOf(study(it=few | {"kind": "image_folder"}), {"it": (100, 50, 5)})["it"]
+    assert (stated.train, stated.heldout, stated.drawn) == (500, 50, (100, 10))
+    draw_image_folder(tmp_path / "photos", {"ant": 20, "bee": 10}, sides=(8, 8))
+    block = {"kind": "image_folder", "root": "photos", "fraction": 0.4, "draws": 2}
+    counted = RowsOf(study(it=block), root=tmp_path)["it"]
+    assert (counted.train, counted.heldout, counted.drawn) == (24, 4, (12, 2))
+    made = study(it=block)
+    paths = [made.paths.data_set.at(data_set="it", split=split) for split in ("train", "evaluation")]
+    for split in ("train", "evaluation"):
+        told = made.config.split_settings("it", split) | {"root": str(tmp_path / "photos")}
+        write_data_set("it", split, told, (tmp_path / paths[0].beton).parent)
+    written = RowsOf(made, root=tmp_path)["it"]
+    assert written == replace(counted, origin="sidecars", images={})
+
+
+def test_a_plan_extracts_the_rows_of_all_draws_and_trains_on_those_of_one():
+    few = {"kind": "cifar100", "root": "x", "fraction": 0.1, "views": 3}
+    often, once = (PlannedStudy(made, RowsOf(made)) for made in (study(it=few), study(it=few | {"draws": 1})))
+    assert often.extracted_rows("it") == 10_000 + 2_500 + 3 * 25_000
+    assert once.extracted_rows("it") == 10_000 + 500 + 3 * 5_000
+    assert often.rows_of("it", "train") == 25_000
+    assert often.probe_operations("cat1", "it") == once.probe_operations("cat1", "it")
+    assert often.transferred_images("cat1", "it") == once.transferred_images("cat1", "it")
+    for of_original in (images_of_cell, operations_of_cell):
+        assert of_original(often, "cat1", "it") == of_original(once, "cat1", "it")
 
 
 @pytest.mark.parametrize("fraction", [0.3333, 0.5, 0.1])
@@ -81,7 +118,7 @@ def test_folders_are_counted_where_they_are(tmp_path):
     block = {"kind": "image_folder", "root": "photos"}
     assert rows(block, root=tmp_path) == (5, 2, 2, 2, "counted")
     assert rows(block | {"classes": ["b"]}, root=tmp_path) == (2, 1, 1, 1, "counted")
-    assert rows(block | {"fraction": 0.5}, root=tmp_path)[0] == 2 + 1, "of three, and of two"
+    assert rows(block | {"fraction": 0.5, "draws": 1}, root=tmp_path)[0] == 2 + 1, "of three, and of two"
     only = {"kind": "evaluation_folder", "root": "photos/val", "probe_of": "cues_tiny"}
     assert rows(only, root=tmp_path) == (0, 0, 2, 16, "counted")
 

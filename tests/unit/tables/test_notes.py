@@ -1,5 +1,7 @@
 """The table's note says how many views of the training images the probes read."""
 
+from dataclasses import replace
+
 from tests.support.studies import values_of
 from tests.support.tables import arm_of, arms_of, data_sets_of
 from workflow_scripts.timecat.config.reading import read_config
@@ -8,8 +10,12 @@ from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import TableKey
 from workflow_scripts.timecat.tables.accuracies import accuracy_table
+from workflow_scripts.timecat.tables.contrasts import NOTHING
+from workflow_scripts.timecat.tables.gap import gap_table
 from workflow_scripts.timecat.tables.model import DataSet, Row, summarize
-from workflow_scripts.timecat.tables.notes import views_note
+from workflow_scripts.timecat.tables.notes import draws_notes, views_note
+from workflow_scripts.timecat.tables.spurious import spurious_table
+from workflow_scripts.timecat.tables.width import width_table
 from workflow_scripts.timecat.tables.writers.markdown import markdown_text
 from workflow_scripts.timecat.tables.writers.tex import tex_text
 
@@ -73,3 +79,23 @@ def test_the_note_stands_in_the_tables():
     markdown, tex = markdown_text(table), tex_text(table)
     assert "selects for itself. Training views of probes: 3 for 50% of a\\_b.\n" in markdown
     assert r" Training views of probes: 3 for 50\% of a\_b.}" in tex
+
+
+def test_readers_are_told_of_several_draws():
+    few, other = (DataSet(name, name.title(), False, draws=draws) for name, draws in (("few", 5), ("other", 1)))
+    names = ("few", "few.average", "few.worst_group")
+    summaries = {(name, selection): summarize([50.0]) for name in names for selection in SELECTIONS}
+    row = Row(arm_of(name="a", members=1, steps=2), 1, summaries)
+    tables = [
+        lambda columns: accuracy_table([row], columns),
+        lambda columns: gap_table([row], columns, "Accuracy", NOTHING),
+        lambda columns: spurious_table([row], columns, NOTHING),
+        lambda columns: width_table([], columns, NOTHING, "study"),
+    ]
+    for table in tables:
+        (said,) = [text for (text, *_) in table([few]).column_notes if "draw" in text]
+        assert said.startswith(
+            "Each replicate has a draw of its own of the training rows (Few: 5 draws), and replicate r of"
+        )
+        assert not any("draw" in text for (text, *_) in table([replace(few, draws=1)]).column_notes)
+    assert draws_notes([other]) == () and len(draws_notes([few, other])) == 1

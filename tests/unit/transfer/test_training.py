@@ -124,7 +124,7 @@ def members(folder) -> list:
 def replicate(folder, target, tmp_path):
     """Train one replicate; the report."""
 
-    def run(own: OnRows, backbones=lambda: members(folder), number=0):
+    def run(own: OnRows, backbones=lambda: members(folder), number=0, target=target):
         kept = transfer_states.Kept(tmp_path, 1e9)
         try:
             return transferring.transfer_replicate(
@@ -596,6 +596,45 @@ def test_what_a_job_of_other_settings_left_is_not_used(folder, uninterrupted, ru
     log = run_stage(tmp_path)
     assert "whole already" not in log and "continuing" not in log
     assert contents(tmp_path) == uninterrupted
+
+
+def test_a_replicate_trains_on_its_draw_as_if_it_were_the_data_set(folder, target, replicate, tmp_path):
+    """Bit for bit where crops, which are a function of rows of the file, are whole images."""
+    whole = {"scale": [1.0, 1.0], "ratio": [1.0, 1.0], "flip": 0.0}
+    labels = pq.read_table(folder / "train.index.parquet")["label"].to_numpy()
+    drawn = np.random.default_rng(0).random((len(labels), 2)) < 0.6
+    drawn[0] = [True, False]  # so that no row of the second draw has its number in the file
+    rows = np.flatnonzero(drawn[:, 1])
+    settings_of_data = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "components": None, "label": "class"}
+    split = read_split(settings_of_data, "train")
+    alone = replace(
+        split,
+        images=np.stack([split[row][0] for row in rows]),
+        labels=split.labels[rows],
+        sources=[split.sources[row] for row in rows],
+    )
+    write_beton(tmp_path / "alone.beton", alone, {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90})
+    indices = {
+        "all": {"label": labels, "draws": [np.flatnonzero(row).tolist() for row in drawn]},
+        "alone": {"label": labels[rows]},
+    }
+    reports = []
+    for name, columns in indices.items():
+        index = tmp_path / f"{name}.parquet"
+        pq.write_table(pa.table({"row": np.arange(len(columns["label"]))} | columns), index)
+        data = read_data_set(index, folder / "evaluation.index.parquet", Heldout(**HELDOUT))
+        assert data.classes == CLASSES
+        own = replace(
+            target,
+            train=tmp_path / "alone.beton" if name == "alone" else target.train,
+            data=data,
+            transform=made.transform(**TRANSFORM | whole),
+        )
+        reports.append(replicate(settings(), number=1, target=own))
+    found, wanted = reports
+    assert found.metrics == wanted.metrics and found.selected == wanted.selected
+    for name, parts in wanted.predictions.items():
+        assert all(map(np.array_equal, found.predictions[name], parts)), name
 
 
 def test_threads_that_decode_change_no_byte(target, folder):

@@ -167,6 +167,16 @@ def check_arms(config: "Config") -> None:
                 )
 
 
+def check_draws(config: "Config") -> None:
+    """That what backbones are pretrained on has one draw of its training rows."""
+    for name in sorted(config.pretrained_on):
+        if (draws := config.data_sets[name].number_of_draws) > 1:
+            raise ValueError(
+                f"data_sets.{name}.draws: backbones are pretrained on {name!r}, so that it has one draw of training rows, not "
+                f"{draws}; write `draws: 1` or remove the key"
+            )
+
+
 def check_dimensions(config: "Config") -> None:
     """That no arm is reduced to more dimensions than it has features, as far as that is known without its network."""
     for arm in config.all_arms.values():
@@ -230,6 +240,7 @@ CHECKS = (  # in the order in which a mistake is reported
     check_evaluation_folders,
     check_backbones,
     check_arms,
+    check_draws,
     check_dimensions,
     check_grid,
     check_weight_decays,

@@ -53,19 +53,35 @@ class RawStorage(Storage):
 
 
 LATER = {"title", "transform", "views", "weight_decays", "download"}  # keys that make no image
-OF_THE_OTHER = {"train": {"evaluation_split", "evaluation"}, "evaluation": {"fraction", "balanced", "train_split"}}
+OF_THE_OTHER = {
+    "train": {"evaluation_split", "evaluation"},
+    "evaluation": {"fraction", "balanced", "draws", "train_split"},
+}
+DRAWS = 5  # of a few-shot data set that is a target only
 
 
 @dataclass(frozen=True)
 class KnownRows:
-    """The rows of a data set that are known without its files. by_class: training rows of each class, where these are known.
-    origin: where the numbers are from."""
+    """The rows of a data set that are known without its files. train: of one draw of the training rows; of_all_draws: of all
+    together, where there are several. by_class: training rows of each class, where these are known. origin: where the numbers
+    are from."""
 
     train: int
     evaluation: int
     classes: int
     origin: Literal["config", "published"]
     by_class: Sequence[int] | None = None
+    of_all_draws: int | None = None
+
+
+def rows_of_all_draws(whole: int, rows: int, draws: int) -> int:
+    """The rows that are in any of several draws of so many rows of a whole: as many as the draws have together while these fit
+    into the whole without overlap, about; what further draws add is what is expected of them (sampling.rows_of_each_class)."""
+    left, fit = 1.0, whole // rows  # left: the share of the whole that no draw has
+    while draws > 0:
+        left *= 1 - min(draws, fit) * rows / whole
+        draws -= fit
+    return round(whole * (1 - left))
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,11 @@ class AnyKind(Block):
     def known_image(self) -> KnownImage | None:
         """The typical image, where `make plan` can know it without the files."""
         return None
+
+    @property
+    def number_of_draws(self) -> int:
+        """How often its training rows are drawn: replicate r has those of draw r modulo this."""
+        return 1
 
     @property
     def is_listed(self) -> bool:
@@ -255,6 +276,28 @@ class Images(DataSet, WithRoot):
     balanced: bool = Field(
         True, description="`fraction` is taken of every class (at least one row); false: of all rows together"
     )
+    draws: PositiveInt | None = Field(
+        None,
+        description="with `fraction`: how many draws of its rows there are. Replicate r has draw r modulo this, in every arm, and "
+        "draws share no row as far as there are rows. What backbones are pretrained on has one draw; a part is of the first "
+        f"(default: 1 for what is pretrained on, else {DRAWS})",
+    )
+
+    @model_validator(mode="after")
+    def _draws_of_a_fraction(self) -> Self:
+        if self.fraction == 1 and self.draws is not None:
+            raise ValueError("draws: with `fraction: 1` each replicate has all training rows; remove the key")
+        return self
+
+    @property
+    def number_of_draws(self) -> int:
+        return self.draws or 1
+
+    def with_default_draws(self, pretrained_on: bool) -> Self:
+        """The block with its number of draws, where its rows are drawn and it does not say so itself."""
+        if self.fraction == 1 or self.draws is not None:
+            return self
+        return self.model_copy(update={"draws": 1 if pretrained_on else DRAWS})
 
     @property
     def published(self) -> tuple[int, int, int] | None:
@@ -269,10 +312,12 @@ class Images(DataSet, WithRoot):
     def known_rows(self) -> KnownRows | None:
         if self.published is None:
             return None
-        train, evaluation, classes = self.published
-        if self.fraction < 1:
-            train = max(round(train * self.fraction), classes if self.balanced else 1)
-        return KnownRows(train, evaluation, classes, "published")
+        whole, evaluation, classes = self.published
+        if self.fraction == 1:
+            return KnownRows(whole, evaluation, classes, "published")
+        train = max(round(whole * self.fraction), classes if self.balanced else 1)
+        every = rows_of_all_draws(whole, train, self.number_of_draws)
+        return KnownRows(train, evaluation, classes, "published", of_all_draws=every)
 
     @property
     def is_listed(self) -> bool:
@@ -284,9 +329,10 @@ class Images(DataSet, WithRoot):
         return False
 
     def undrawn(self, split: str) -> set[str]:
+        once = {"draws"} if self.number_of_draws == 1 else set[str]()
         if split == "train" and self.fraction < 1:
-            return set()
-        return {"balanced"} if self.draws_classes else {"balanced", "subset_seed"}
+            return once
+        return once | ({"balanced"} if self.draws_classes else {"balanced", "subset_seed"})
 
 
 class ImageFolder(Images):
@@ -429,7 +475,8 @@ class Part(DataSet):
         """What makes the images of one split, from what makes the whole's, whose storage and broken files it shares."""
         drawn = {"balanced_by", "subset_seed"} if self.balanced_by else {"balanced_by"}
         own = self.model_dump(include={"kind", "where"} | (drawn if split == "train" else set()))
-        return {key: whole[key] for key in ("storage", "broken") if key in whole} | own | {"of": whole}
+        own |= {"of": {key: value for key, value in whole.items() if key != "draws"}}  # rows of the first draw
+        return {key: whole[key] for key in ("storage", "broken") if key in whole} | own
 
     @property
     def own_reading(self) -> str | None:

@@ -28,7 +28,7 @@ from workflow_scripts.timecat.config.checkpoints import Checkpoints
 from workflow_scripts.timecat.config.checks import CHECKS
 from workflow_scripts.timecat.config.container import ContainerImage
 from workflow_scripts.timecat.config.counterexample import Counterexample
-from workflow_scripts.timecat.config.data_sets import AnyDataSet, DataSet, EvaluationFolder, OfSequences, Part
+from workflow_scripts.timecat.config.data_sets import AnyDataSet, DataSet, EvaluationFolder, Images, OfSequences, Part
 from workflow_scripts.timecat.config.features import Features
 from workflow_scripts.timecat.config.floors import PIXELS, Ceiling, Floors
 from workflow_scripts.timecat.config.gap import GapTable
@@ -134,6 +134,9 @@ class Config(Block):
             self.data_sets[name] = block.in_folder(self.data_dir)
         for check in CHECKS:
             check(self)
+        for name, block in self.data_sets.items():
+            if isinstance(block, Images):
+                self.data_sets[name] = block.with_default_draws(name in self.pretrained_on)
         return self
 
     def _complete_parts(self) -> None:
@@ -204,6 +207,12 @@ class Config(Block):
         """The names of all data sets that an arm is pretrained on."""
         shared = self.shared_source_of(arm)
         return self.targets_of_arm(arm) if shared is None else [shared]
+
+    @property
+    def pretrained_on(self) -> set[str]:
+        """The names of the data sets that backbones are pretrained on, in any table."""
+        of_tables = {table.source for table in self.tables.values() if table.source}
+        return {self.source, *of_tables, *chain(*map(self.sources_of, self.all_arms.values()))}
 
     def targets_of_arm(self, arm: Arm) -> list[str]:
         """The data sets that an arm is transferred to, in any table."""

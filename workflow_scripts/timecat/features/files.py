@@ -1,7 +1,7 @@
 """The feature files that a probe reads of each member: checked before time is spent, and read as tables."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -44,22 +44,36 @@ def check_features(folders: Sequence[PathLike], files: dict[str, int]) -> None:
                 )
 
 
-def read_features(folders: Sequence[PathLike], name: str, rows: int) -> np.ndarray:
-    """The members' features side by side, in memory: [rows, sum of dims], in member order, as stored (float16)."""
-    return np.asarray(np.concatenate([open_features(Path(folder) / name, rows) for folder in folders], axis=1))
+def read_features(folders: Sequence[PathLike], name: str, rows: int, chosen: np.ndarray | None = None) -> np.ndarray:
+    """The members' features side by side, in memory: [rows, sum of dims], in member order, as stored (float16).
+
+    chosen: int64, the rows of the file that are read; None: all.
+    """
+    files = [open_features(Path(folder) / name, rows) for folder in folders]
+    return np.asarray(np.concatenate([file if chosen is None else file[chosen] for file in files], axis=1))
 
 
 class Tables:
     """The files of one replicate's members as tables: in memory, or on disk where ``memory`` (bytes) is too small.
 
-    folders: the members', in order. files: the rows of each file, by name; they have been checked.
+    folders: the members', in order. files: the rows of each file, by name; they have been checked. chosen: int64, ascending,
+    by name, those rows of a file that its table has, where these are not all.
     """
 
     _reduced: Reducing | None = None
 
-    def __init__(self, folders: Sequence[PathLike], files: dict[str, int], memory: float) -> None:
-        self._folders, self._files = folders, files
-        sizes = {name: sum(member.nbytes for member in self._members(name)) for name in files}
+    def __init__(
+        self,
+        folders: Sequence[PathLike],
+        files: dict[str, int],
+        memory: float,
+        chosen: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self._folders, self._files, self._chosen = folders, files, chosen or {}
+        sizes = {
+            name: sum(len(self._chosen.get(name, member)) * member[:1].nbytes for member in self._members(name))
+            for name in files
+        }
         views = [name for name in files if name not in (EVALUATION, HELDOUT)]
         # One view at a time is in memory. All are of one size, unless somebody has changed a file's dtype.
         order = [max(views, key=sizes.__getitem__), HELDOUT, EVALUATION]
@@ -79,5 +93,6 @@ class Tables:
     def read(self, name: str) -> InMemory | OnDisk:
         """The table of a file, [rows, dimension]."""
         if name in self._kept:
-            return InMemory(read_features(self._folders, name, self._files[name]), self._reduced)
-        return OnDisk(self._members(name), self._window_bytes, self._reduced)
+            features = read_features(self._folders, name, self._files[name], self._chosen.get(name))
+            return InMemory(features, self._reduced)
+        return OnDisk(self._members(name), self._window_bytes, self._reduced, self._chosen.get(name))

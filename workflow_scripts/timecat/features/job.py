@@ -4,6 +4,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workflow_scripts.timecat.artifacts.digests import array_digest, digest
 from workflow_scripts.timecat.artifacts.sidecars import config_digest, read_sidecar, write_sidecar
@@ -16,6 +17,10 @@ from workflow_scripts.timecat.images.transform import Transform
 from workflow_scripts.timecat.runtime import command, devices, world
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 STAGE = "extract_features"  # an unfinished folder is of its code
 MODULE = "workflow_scripts.extract_features"  # what the other processes of a job run
 
@@ -27,6 +32,7 @@ class Options:
     data_set: str
     weights: Path
     train: list[Path]
+    train_index: list[Path]
     evaluation: Path
     extraction: Extraction
     heldout: Heldout | None
@@ -54,7 +60,6 @@ def extract(options: Options, processes: world.World) -> None:
 
     from workflow_scripts.timecat.checkpoints.files import read_backbone
     from workflow_scripts.timecat.features.extraction import Extractor
-    from workflow_scripts.timecat.holdout import heldout_rows
     from workflow_scripts.timecat.images.ffcv.format import describe
     from workflow_scripts.timecat.images.views import CENTER, view_key
     from workflow_scripts.timecat.runtime import torch_settings
@@ -75,7 +80,7 @@ def extract(options: Options, processes: world.World) -> None:
             raise ValueError("of training rows some are held out: --heldout says which")
         betons["train"] = train
         labels = describe(train).labels
-        passes.append((HELDOUT, CENTER, train, heldout_rows(labels, heldout.seed, heldout.fraction)))
+        passes.append((HELDOUT, CENTER, train, heldout_of(labels, options.train_index, heldout)))
         passes += [(training_file(view), view, train, np.arange(len(labels))) for view in settings.views]
     told = ("data_set", "extraction", "heldout", "transform", "torch_threads")
     params = {name: getattr(options, name) for name in told}
@@ -113,6 +118,17 @@ def extract(options: Options, processes: world.World) -> None:
     write_sidecar(
         options.features, digest(digests), params, inputs, facts, torch_settings.device_name(device, processes.size)
     )
+
+
+def heldout_of(labels: "npt.NDArray[np.int64]", index: list[Path], heldout: Heldout) -> "npt.NDArray[np.int64]":
+    """The held-out training rows, ascending; of several draws, which the index tells, those of any."""
+    from workflow_scripts.timecat.draws import rows_of_draws
+    from workflow_scripts.timecat.holdout import heldout_of_any, heldout_rows, with_heldout
+
+    draws = [draw for path in index for draw in rows_of_draws(path)]
+    if not draws:
+        return heldout_rows(labels, heldout.seed, heldout.fraction)
+    return heldout_of_any(with_heldout(draws, labels, heldout.seed, heldout.fraction))
 
 
 def unfinished_folder(features: Path, config: str) -> Path:

@@ -88,13 +88,20 @@ class OnDisk(_Widened):
     """The same of members' mapped files, [rows, d] each, in member order; windows take at most ``window_bytes``.
 
     members: as np.load(path, mmap_mode="r") gives them. All windows together stay within window_bytes, but a window has
-    a row at least.
+    a row at least. chosen: int64, ascending, the rows of the files that the table has; None: all.
     """
 
-    def __init__(self, members: list[np.memmap], window_bytes: float, reduced: Reducing | None = None) -> None:
-        self._members, self.reduced = members, reduced
+    def __init__(
+        self,
+        members: list[np.memmap],
+        window_bytes: float,
+        reduced: Reducing | None = None,
+        chosen: np.ndarray | None = None,
+    ) -> None:
+        self._members, self.reduced, self._chosen = members, reduced, chosen
         self._dtype = np.result_type(*members)
-        self.rows, self.dimension = len(members[0]), sum(member.shape[1] for member in members)
+        self.rows = len(members[0] if chosen is None else chosen)
+        self.dimension = sum(member.shape[1] for member in members)
         self._window_rows = max(1, int(window_bytes) // (WINDOWS * self.dimension * self._dtype.itemsize))
 
     def windows(self, order: np.ndarray) -> Generator[Window, None, None]:
@@ -135,6 +142,8 @@ class OnDisk(_Widened):
         places = np.empty_like(sorting)
         places[sorting] = np.arange(len(rows))
         features, ascending = buffers[number % WINDOWS][: len(rows)], rows[sorting]
+        if self._chosen is not None:
+            ascending = self._chosen[ascending]
         step = max(1, _PART_BYTES // (self.dimension * self._dtype.itemsize))
         parts = [slice(start, start + step) for start in range(0, len(rows), step)]
         jobs = [pool.submit(_fill, features[part], ascending[part], self._members, files) for part in parts]

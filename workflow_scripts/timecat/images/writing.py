@@ -4,9 +4,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.files import PathLike, atomic_path, write_bytes
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
+from workflow_scripts.timecat.draws import COLUMN
 from workflow_scripts.timecat.images.datasets.parts import PartSettings
 from workflow_scripts.timecat.images.datasets.registry import read_split
 from workflow_scripts.timecat.images.datasets.settings import DataSetSettings, StorageSettings
@@ -100,7 +103,8 @@ def without_places(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_index(path: PathLike, split: Split) -> str:
-    """Write row, label, class_name, group columns and source of every row; return the digest of the content."""
+    """Write row, label, class_name, group columns, draws if there are several, and source of every row; return the digest of
+    the content."""
     import pyarrow
     import pyarrow.parquet
 
@@ -109,6 +113,7 @@ def write_index(path: PathLike, split: Split) -> str:
         "label": split.labels.tolist(),
         "class_name": [split.class_names[label] for label in split.labels],
         **{name: values.tolist() for name, values in split.groups.items()},
+        **({} if split.draws is None else {COLUMN: [np.flatnonzero(own).tolist() for own in split.draws]}),
         "source": split.sources,
     }
     with atomic_path(path) as temporary:

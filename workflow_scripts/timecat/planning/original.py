@@ -55,7 +55,7 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
 def images_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> int:
     """Images through backbones for all replicates of a probe's cell of a table, or of one that is reweighted, for which each
     row is read once."""
-    study, rows = planned.study, planned.rows[data_set]
+    study, rows = planned.study, planned.rows[data_set].of_a_replicate
     backbones = sum(map(len, study.arms.replicates(study.arms[arm])))
     if study.data_sets.is_for_evaluation(data_set):
         return backbones * rows.evaluation
@@ -68,7 +68,7 @@ def operations_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> float:
     """Multiplications and additions of linear heads: as a probe's, but of one fit, for there are no held-out rows."""
     if planned.study.data_sets.is_for_evaluation(data_set):
         return planned.evaluation_operations(arm, data_set) / 2
-    rows = planned.rows[data_set]
+    rows = planned.rows[data_set].of_a_replicate
     ours = 2.0 * (2 * rows.train - rows.heldout) + rows.evaluation + rows.heldout
     return planned.probe_operations(arm, data_set) * (2.0 * rows.train + rows.evaluation) / ours
 

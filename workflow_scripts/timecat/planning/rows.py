@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from workflow_scripts.timecat.artifacts.files import read_json
 from workflow_scripts.timecat.config.data_sets import AnyDataSet, EvaluationFolder
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.holdout import heldout_rows
+from workflow_scripts.timecat.holdout import heldout_of_any, heldout_rows, with_heldout
 from workflow_scripts.timecat.study.study import Study
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ Labels = npt.NDArray[np.integer[Any]]
 class Rows:
     """Rows of a data set as the study uses it, and where the figures are from. train and heldout are 0 where there is
     no training split. images: by split, the listed image files (datasets.image_files.ImageFiles), where files were
-    counted."""
+    counted. drawn: where the training rows are drawn several times, those of one draw and what is held out of them; train and
+    heldout are then the rows of all draws together, as files have them."""
 
     train: int
     evaluation: int
@@ -33,6 +34,15 @@ class Rows:
     classes: int
     origin: str
     images: Mapping[str, "ImageFiles"]
+    drawn: tuple[int, int] | None = None
+
+    @property
+    def of_a_replicate(self) -> "Rows":
+        """The rows that a replicate trains on and is evaluated with."""
+        if self.drawn is None:
+            return self
+        train, heldout = self.drawn
+        return replace(self, train=train, heldout=heldout, drawn=None)
 
 
 class RowsOf:
@@ -67,8 +77,10 @@ class RowsOf:
             return made
         if (known := block.known_rows) is not None:
             labels = None if known.by_class is None else np.repeat(np.arange(known.classes), known.by_class)
-            heldout = self._heldout(known.train, labels)
-            return Rows(known.train, known.evaluation, heldout, known.classes, known.origin, {})
+            rows = Rows(
+                known.train, known.evaluation, self._heldout(known.train, labels), known.classes, known.origin, {}
+            )
+            return rows if known.of_all_draws is None else self._of_all_draws(name, rows, known.of_all_draws)
         if not block.is_listed:
             raise UserError(
                 f"data_sets.{name}: how many rows it has is not known before it is made; state them: --rows "
@@ -86,8 +98,14 @@ class RowsOf:
         train = self._sidecar(name, "train")
         if train is None:
             return None
-        heldout = self._heldout(train["rows"], self._labels(name))
-        return Rows(train["rows"], evaluation["rows"], heldout, evaluation["classes"], "sidecars", {})
+        index = self.root / self.study.paths.data_set.at(data_set=name, split="train").index
+        heldout, drawn = self._heldout(train["rows"]), None
+        if index.exists():
+            from workflow_scripts.timecat.draws import rows_of_draws
+            from workflow_scripts.timecat.probing.files import read_index
+
+            heldout, drawn = self._heldout_of(read_index(index)[1], rows_of_draws(index))
+        return Rows(train["rows"], evaluation["rows"], heldout, evaluation["classes"], "sidecars", {}, drawn)
 
     def _stated(self, name: str, block: AnyDataSet) -> Rows:
         numbers = self.given[name]
@@ -101,20 +119,20 @@ class RowsOf:
                 f"--rows {name}: give the rows for training and for evaluation and the number of classes, as in "
                 f"{name}=50000,10000,100"
             )
-        return Rows(numbers[0], numbers[1], self._heldout(numbers[0]), classes, "--rows", {})
+        rows = Rows(numbers[0], numbers[1], self._heldout(numbers[0]), classes, "--rows", {})
+        return self._of_all_draws(name, rows, numbers[0] * block.number_of_draws)
+
+    def _of_all_draws(self, name: str, rows: Rows, train: int) -> Rows:
+        """The rows of a data set, given those of one draw and the training rows of all together."""
+        draws = self.study.data_sets.number_of_draws(name)
+        if draws == 1:
+            return rows
+        heldout = min(draws * rows.heldout, train)
+        return replace(rows, train=train, heldout=heldout, drawn=(rows.train, rows.heldout))
 
     def _sidecar(self, name: str, split: str) -> dict[str, Any] | None:
         path = self.root / self.study.paths.data_set.at(data_set=name, split=split).sidecar
         return read_json(path) if path.exists() else None
-
-    def _labels(self, name: str) -> Labels | None:
-        path = self.root / self.study.paths.data_set.at(data_set=name, split="train").index
-        if not path.exists():
-            return None
-        from workflow_scripts.timecat.probing.files import read_index
-
-        labels: Labels = read_index(path)[1]
-        return labels
 
     def _heldout(self, rows: int, labels: Labels | None = None) -> int:
         """Held-out rows: exactly where the labels are known, else their share of all rows."""
@@ -122,6 +140,14 @@ class RowsOf:
         if labels is None:
             return round(rows * settings.fraction)
         return len(heldout_rows(labels, settings.seed, settings.fraction))
+
+    def _heldout_of(self, labels: Labels, draws: list[npt.NDArray[np.int64]]) -> tuple[int, tuple[int, int] | None]:
+        """Rows.heldout and Rows.drawn of training rows with their labels. draws: rows of each, if there are several."""
+        if not draws:
+            return self._heldout(0, labels), None
+        settings = self.study.config.heldout
+        found = with_heldout(draws, labels, settings.seed, settings.fraction)
+        return len(heldout_of_any(found)), (len(found[0].rows), len(found[0].heldout))
 
     def _counted(self, name: str, block: AnyDataSet) -> Rows:
         """The rows of image files, as the reader of their kind lists them; no image is read."""
@@ -146,14 +172,16 @@ class RowsOf:
                 f"data_sets.{name}: its rows are not known ({error}); or state them: --rows {example} (for "
                 + ("evaluation)" if only_evaluated else "training, evaluation; classes)")
             ) from None
-        labels = splits["train"].labels
+        labels, draws = splits["train"].labels, splits["train"].draws
+        heldout, drawn = self._heldout_of(labels, [] if draws is None else [np.flatnonzero(own) for own in draws.T])
         return Rows(
             len(labels),
             len(splits["evaluation"]),
-            self._heldout(0, labels),
+            heldout,
             len(splits["train"].class_names),
             "counted",
             {split: found.images for split, found in splits.items() if isinstance(found.images, ImageFiles)},
+            drawn,
         )
 
 

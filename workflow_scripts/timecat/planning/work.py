@@ -80,7 +80,7 @@ class PlannedStudy:
 
     def transferred_images(self, arm: str, data_set: str) -> tuple[int, int]:
         """Images trained and read by an arm that is fine-tuned or direct, as in transferring."""
-        found, rows = self.study.arms[arm], self.rows[data_set]
+        found, rows = self.study.arms[arm], self.rows[data_set].of_a_replicate
         settings = self.study.config.transfer_settings(found).for_rows(rows.train)
         runs = sum(map(len, self.study.arms.replicates(found))) * len(settings.weight_decays) * settings.epochs
         trained, read = rows.train, rows.evaluation
@@ -96,7 +96,7 @@ class PlannedStudy:
         A training step of heads.StackedHeads has one forward and one back, an evaluation one. A search by L-BFGS has both
         for all rows of all views, SEARCHES times for a weight decay and fit, and the products of features with one another.
         """
-        rows, width = self.rows[data_set], self._width(arm, data_set)
+        rows, width = self.rows[data_set].of_a_replicate, self._width(arm, data_set)
         trained, evaluated = 2 * rows.train - rows.heldout, rows.evaluation + rows.heldout
         of_a_row = 2 * self.weight_decays(data_set) * rows.classes * width
         if self.study.arms.solver(self.study.arms[arm]) == "lbfgs":

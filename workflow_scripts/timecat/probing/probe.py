@@ -53,9 +53,18 @@ class Probe(Report):
 
 
 def file_rows(data: DataSet, views: Sequence[str]) -> dict[str, int]:
-    """The feature files that a probe reads from each member's folder -> the rows each must have."""
-    files = {EVALUATION: len(data.evaluation_labels), HELDOUT: len(data.heldout)}
-    return files | {training_file(view): len(data.train_labels) for view in views}
+    """The feature files that a probe reads from each member's folder -> the rows each must have, those of all draws."""
+    whole = data.whole or data
+    files = {EVALUATION: len(whole.evaluation_labels), HELDOUT: len(whole.heldout)}
+    return files | {training_file(view): len(whole.train_labels) for view in views}
+
+
+def chosen_rows(data: DataSet, views: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
+    """The rows that a draw has of each of those files, int64, ascending; none where it has all."""
+    if data.whole is None:
+        return {}
+    held = np.searchsorted(data.whole.heldout, data.in_file(data.heldout))
+    return {HELDOUT: held} | {training_file(view): data.in_file(np.arange(len(data.train_labels))) for view in views}
 
 
 def batches(rows: int, size: int) -> list[slice]:
@@ -151,15 +160,17 @@ def probe_replicate(
 ) -> Probe:
     """Probe one replicate: train all heads of both fits for all epochs, score them each epoch, select.
 
-    replicate: its number, from 0. members: its seeds. folders: its members' feature folders, in the same order.
+    replicate: its number, from 0, which of several draws of the training rows is its own. members: its seeds. folders: its
+    members' feature folders, in the same order.
 
     UserError when features are missing or do not fit the index, or when every head diverges.
     """
-    device, files = machine.device, file_rows(data, views)
+    device, files, data = machine.device, file_rows(data, views), data.of_replicate(replicate)
     check_features(folders, files)
     rows = np.arange(len(data.train_labels))
     fits = {fit: np.isin(rows, own) for fit, own in data.fits().items()}  # whether a fit trains on a row
-    tables, projection = reduced_tables(Tables(folders, files, machine.memory), protocol, members, views, data, device)
+    whole = Tables(folders, files, machine.memory, chosen_rows(data, views))
+    tables, projection = reduced_tables(whole, protocol, members, views, data, device)
     evaluated = {
         "full": ("evaluation", tables.read(EVALUATION), data.evaluation_labels),
         "nine_tenths": ("heldout", tables.read(HELDOUT), data.train_labels[data.heldout]),

@@ -26,6 +26,7 @@ from workflow_scripts.timecat.probing.objective import heads_of, normalised, rel
 from workflow_scripts.timecat.probing.probe import (
     Machine,
     Probe,
+    chosen_rows,
     evaluate,
     file_rows,
     reduced_tables,
@@ -130,13 +131,13 @@ def regress_replicate(
 
     UserError when features are missing or do not fit the index.
     """
-    files = file_rows(data, views)
+    files, data = file_rows(data, views), data.of_replicate(replicate)
     check_features(folders, files)
     reduction = protocol.reduce
     dimension = Tables(folders, files, 0).dimension if reduction is None else reduction.dimensions
     sizes = len(protocol.weight_decays), data.classes, dimension
     room, left = _memory(machine, len(views) * len(data.train_labels), sizes)
-    whole = Tables(folders, files, left)
+    whole = Tables(folders, files, left, chosen_rows(data, views))
     tables, projection = reduced_tables(whole, protocol, members, views, data, machine.device)
     evaluated = {
         "nine_tenths": ("heldout", HELDOUT, data.train_labels[data.heldout]),

@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 
 def read_data_set(train_index: PathLike, evaluation_index: PathLike, heldout: Heldout) -> "DataSet":
-    """scoring.DataSet of both indices; heldout: of its training rows."""
-    from workflow_scripts.timecat.holdout import heldout_rows
+    """scoring.DataSet of both indices; heldout: of its training rows, or of several draws of each."""
+    from workflow_scripts.timecat.draws import rows_of_draws
+    from workflow_scripts.timecat.holdout import heldout_of_any, heldout_rows, with_heldout
     from workflow_scripts.timecat.probing.scoring import DataSet
 
     _, train_labels = read_index(train_index)
     evaluation_rows, evaluation_labels = read_index(evaluation_index)
+    share = heldout.seed, heldout.fraction
+    draws = with_heldout(rows_of_draws(train_index), train_labels, *share)
     return DataSet(
         train_labels=train_labels,
         evaluation_labels=evaluation_labels,
         evaluation_rows=evaluation_rows,
-        heldout=heldout_rows(train_labels, heldout.seed, heldout.fraction),
+        heldout=heldout_of_any(draws) if draws else heldout_rows(train_labels, *share),
+        draws=draws,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from workflow_scripts.timecat.artifacts.digests import digest
 from workflow_scripts.timecat.artifacts.sidecars import write_sidecar
+from workflow_scripts.timecat.draws import rows_of_draws
 from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
 from workflow_scripts.timecat.probing.readers import read_index_table
 from workflow_scripts.timecat.probing.reweighting_settings import Reweighting
@@ -41,6 +42,7 @@ def run(options: Options) -> None:
     labels, groups = train["label"].to_numpy(), groups_of(train, options.settings.groups, options.train_index)
     truth, view = evaluation["label"].to_numpy(), training_file(options.views[0])
     metrics, predictions = [], []
+    draws = rows_of_draws(options.train_index) or [np.arange(len(labels))]
     for replicate, (members, own) in enumerate(
         zip(options.replicates, by_replicate(options.features, options.replicates), strict=True)
     ):
@@ -48,7 +50,9 @@ def run(options: Options) -> None:
             np.hstack([open_features(Path(folder) / name, len(rows)) for folder in own])
             for name, rows in ((view, labels), (EVALUATION, truth))
         )
-        layer = reweighting.fit_last_layer(features, labels, groups, options.settings)
+        rows = draws[replicate % len(draws)]
+        own_groups = np.unique(groups[rows], return_inverse=True)[1]  # numbered without those of other draws
+        layer = reweighting.fit_last_layer(features[rows], labels[rows], own_groups, options.settings)
         logits = layer.logits(held)
         predicted = (logits > 0).astype(np.int64)
         hits = predicted == truth

@@ -5,8 +5,8 @@ split, `nine_tenths` on train without the held-out rows and is read on those, to
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ import torch
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.heads import TOP
 from workflow_scripts.timecat.probing.selection import SELECTIONS, Selected
+
+if TYPE_CHECKING:
+    from workflow_scripts.timecat.holdout import Draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +27,35 @@ class DataSet:
     evaluation_labels: np.ndarray
     evaluation_rows: np.ndarray  # the row numbers that predictions are reported under
     heldout: np.ndarray  # training rows held out, ascending
+    draws: "Sequence[Draw]" = ()  # what of the training rows each replicate has, where that is not all of them
+    whole: "DataSet | None" = None  # of a draw: the data set with the rows of all draws, as files have them
+    rows: np.ndarray | None = None  # of a draw: its training rows there, ascending
+
+    def of_replicate(self, number: int) -> "DataSet":
+        """The data set as a replicate sees it: itself, or with the training rows of one draw as if there were no others.
+
+        number: the replicate's, from 0. Which draw it has is a function of it, so that arms are compared on the same rows.
+        """
+        if not self.draws:
+            return self
+        rows, heldout = self.draws[number % len(self.draws)]
+        held, labels = np.searchsorted(rows, heldout), self.train_labels[rows]
+        return replace(self, train_labels=labels, heldout=held, draws=(), whole=self, rows=rows)
+
+    def in_file(self, rows: np.ndarray) -> np.ndarray:
+        """Training rows of a draw (any array of them) as rows of the files, which have those of all draws."""
+        return rows if self.rows is None else self.rows[rows]
+
+    @property
+    def file_labels(self) -> np.ndarray:
+        """The labels of all rows of the files, by their rows there."""
+        return self.train_labels if self.whole is None else self.whole.train_labels
 
     @property
     def classes(self) -> int:
-        """Number of classes, C."""
+        """Number of classes, C: of all draws."""
+        if self.whole is not None:
+            return self.whole.classes
         return int(max(self.train_labels.max(), self.evaluation_labels.max())) + 1
 
     def fits(self) -> dict[str, np.ndarray]:

@@ -27,6 +27,10 @@ class DataSets:
         names = self.view_names(data_set)
         return "center" if names == ["center"] else len(names)
 
+    def number_of_draws(self, data_set: str) -> int:
+        """Return how often the training rows are drawn; of a data set for evaluation only, those that its probe is of."""
+        return self._config.with_training_rows(data_set).number_of_draws
+
     def transform(self, data_set: str) -> Transform:
         """Return how images become inputs; a data set for evaluation only has that of its ``probe_of``."""
         return self._config.with_training_rows(data_set).transform

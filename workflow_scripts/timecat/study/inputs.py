@@ -57,6 +57,12 @@ class Inputs:
         """Return the sidecar beside that."""
         return [files.sidecar for files in self._train(wildcards.data_set)]
 
+    def drawn_index(self, wildcards: HasDataSet) -> list[str]:
+        """Return the index beside those, which says in which draws a row is; none where they are all of one."""
+        if self._data_sets.number_of_draws(wildcards.data_set) == 1:
+            return []
+        return [files.index for files in self._train(wildcards.data_set)]
+
     def _train(self, data_set: str) -> list[DataSetFiles]:
         if self._data_sets.is_for_evaluation(data_set):
             return []

@@ -168,6 +168,8 @@ class TableParams:
         }
         if self._data_sets.is_for_evaluation(name):
             described["probe_of"] = self._data_sets.title(self._data_sets.probed(name))
+        if (draws := self._data_sets.number_of_draws(name)) > 1:
+            described["draws"] = draws
         return described
 
     # --- all else ---

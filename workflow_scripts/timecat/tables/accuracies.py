@@ -11,7 +11,7 @@ from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.columns import BUDGET, METHOD, REPLICATES, TOTAL_STEPS
 from workflow_scripts.timecat.tables.contrasts import NOTHING, Comparisons, contrast_notes, contrast_section
 from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, DataSet, Row, summarize
-from workflow_scripts.timecat.tables.notes import arm_notes, cost_notes, masked_notes, views_note
+from workflow_scripts.timecat.tables.notes import arm_notes, cost_notes, draws_notes, masked_notes, views_note
 from workflow_scripts.timecat.tables.reading import Probes, selected_values
 from workflow_scripts.timecat.tables.table import (
     Column,
@@ -101,6 +101,7 @@ def accuracy_table(
             *reference_notes(compared.targets),
             *target_notes(compared.targets),
             *masked_notes(data_sets),
+            *draws_notes(data_sets),
             _excess_note(rows, data_sets),
             *contrast_notes(compared),
         ),

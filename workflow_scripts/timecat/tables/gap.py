@@ -29,7 +29,7 @@ from workflow_scripts.timecat.tables.contrasts import (
     contrast_section,
 )
 from workflow_scripts.timecat.tables.model import DIRECT, AccuracyRow, Arm, DataSet, Interval
-from workflow_scripts.timecat.tables.notes import arm_notes
+from workflow_scripts.timecat.tables.notes import arm_notes, draws_notes
 from workflow_scripts.timecat.tables.predicted import (
     SELECTION,
     Floats,
@@ -217,6 +217,7 @@ def gap_table(
         column_notes=(
             *reference_notes(component_targets(compared)),
             *target_notes(component_targets(compared)),
+            *draws_notes(columns),
             *_baseline_notes(compared),
             *contrast_notes(compared, FAMILY),
         ),

@@ -110,7 +110,8 @@ class DataSet(Parsed):
     """A column of a table.
 
     views: how many views of the training images its probes read, "center" for the evaluation crop alone, None where that is
-    not known. probe_of: the title of the data set whose heads are evaluated on it, where it has no probe of its own.
+    not known. probe_of: the title of the data set whose heads are evaluated on it, where it has no probe of its own. draws: of
+    the training rows, which replicates take in turn.
     """
 
     name: str
@@ -118,6 +119,7 @@ class DataSet(Parsed):
     in_distribution: bool
     views: int | Literal["center"] | None = None
     probe_of: str | None = None
+    draws: int = 1
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,18 @@ def masked_notes(data_sets: Iterable[DataSet]) -> tuple[Phrase, ...]:
     return ((f"{note} ({'; '.join(of)}).",),)
 
 
+def draws_notes(data_sets: Iterable[DataSet]) -> tuple[Phrase, ...]:
+    """Return how replicates draw the training rows of few-shot data sets; nothing where there is none with several draws."""
+    numbers = [f"{data_set.title}: {data_set.draws} draws" for data_set in data_sets if data_set.draws > 1]
+    if not numbers:
+        return ()
+    note = (
+        f"Each replicate has a draw of its own of the training rows ({'; '.join(numbers)}), and replicate r of every arm has "
+        "the same one; where replicates are more than draws, they begin again with the first."
+    )
+    return ((note,),)
+
+
 def views_note(data_sets: Iterable[DataSet], arms: Sequence[Arm] = ()) -> str:
     """Return a sentence, after a space, on how many views of the training images the probes read; "" if that is not known.
 

@@ -26,7 +26,7 @@ from workflow_scripts.timecat.tables.columns import (
 )
 from workflow_scripts.timecat.tables.contrasts import Comparisons, contrast_notes, contrast_section
 from workflow_scripts.timecat.tables.model import AccuracyRow, DataSet
-from workflow_scripts.timecat.tables.notes import arm_notes
+from workflow_scripts.timecat.tables.notes import arm_notes, draws_notes
 from workflow_scripts.timecat.tables.predicted import (
     SELECTION,
     Floats,
@@ -133,6 +133,7 @@ def spurious_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], co
         column_notes=(
             *reference_notes(compared.targets),
             *target_notes(compared.targets),
+            *draws_notes(data_sets),
             *contrast_notes(compared, FAMILY),
             *_worst_notes(compared),
         ),

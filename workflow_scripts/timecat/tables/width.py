@@ -22,7 +22,7 @@ from workflow_scripts.timecat.tables.contrasts import (
     worth_rows,
 )
 from workflow_scripts.timecat.tables.model import AccuracyRow, DataSet, Reduction
-from workflow_scripts.timecat.tables.notes import LOWER_BOUND, REDUCED_BY, masked_notes, views_note
+from workflow_scripts.timecat.tables.notes import LOWER_BOUND, REDUCED_BY, draws_notes, masked_notes, views_note
 from workflow_scripts.timecat.tables.parameters import ArmOfNetworks
 from workflow_scripts.timecat.tables.table import (
     Budget,
@@ -150,7 +150,12 @@ def width_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], found
             *(Symbol("n"), " replicates."),
         ),
         remark=(" Each replicate selects for itself.",),
-        column_notes=(*_reduction_notes(found), *reference_notes(found.targets), *masked_notes(data_sets)),
+        column_notes=(
+            *_reduction_notes(found),
+            *reference_notes(found.targets),
+            *masked_notes(data_sets),
+            *draws_notes(data_sets),
+        ),
         row_notes=contrast_notes(found),
         background=(views_note(data_sets, [row.arm for row in rows]),),
     )

@@ -103,10 +103,10 @@ def transfer(options: Options, device: str) -> None:
 
     folder = kept_folder(options.metrics, digest([config_digest(params, inputs), code_fingerprint(STAGE)]))
     kept = Kept(folder, options.resume_seconds)
-    fits = target.data.needed_fits(settings.weight_decays)
+    fits = target.of_replicate(0).data.needed_fits(settings.weight_decays)
     runs = len(options.replicates) * len(fits) * len(settings.weight_decays)
-    spread = settings.for_rows(len(target.data.train_labels))
-    command.log(f"{spread.steps(len(target.data.train_labels))} steps of {settings.batch_size} images for each network")
+    rows = len(target.of_replicate(0).data.train_labels)
+    command.log(f"{settings.for_rows(rows).steps(rows)} steps of {settings.batch_size} images for each network")
     progress = Progress(runs * settings.epochs, f"{options.mode} on {options.data_set}", "epochs")
     job = training.Job(options.mode, kept, progress)
     command.log_start_up()

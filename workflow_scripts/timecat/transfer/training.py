@@ -51,6 +51,10 @@ class Target:
     device: str
     workers: int
 
+    def of_replicate(self, number: int) -> "Target":
+        """The target with the training rows of a replicate."""
+        return replace(self, data=self.data.of_replicate(number))
+
 
 @dataclass(frozen=True)
 class Job:
@@ -89,7 +93,7 @@ def transfer_replicate(
     backbones.
     UserError when every head diverges.
     """
-    kept, progress = job.kept, job.progress
+    kept, progress, target = job.kept, job.progress, target.of_replicate(replicate)
     scores, own = {}, settings.for_rows(len(target.data.train_labels)).of_replicate(replicate)
     for fit in target.data.needed_fits(own.weight_decays):
         runs = []
@@ -169,10 +173,12 @@ def _train_pass(
     """The same of one pass, by its number from 0 over all epochs."""
     order = randomness.permutation(randomness.key("probe", settings.seed, number), rows)[run.rows % len(rows) :]
     crop_key = view_key(settings.seed, target.name, number)
-    stream = batches(target.train, order, settings.batch_size, target.transform, crop_key, target.workers)
+    stream = batches(
+        target.train, target.data.in_file(order), settings.batch_size, target.transform, crop_key, target.workers
+    )
     with closing(stream):
         for chosen, images in _lone_row_joined(stream):
-            labels = torch.from_numpy(target.data.train_labels[chosen])
+            labels = torch.from_numpy(target.data.file_labels[chosen])
             # What a network draws in training (dropout, stochastic depth) depends on seed and step alone.
             torch.manual_seed(randomness.key("transfer", "noise", settings.seed, run.step) % 2**63)
             sums = train_step(run, images, labels, target)
@@ -226,7 +232,7 @@ def evaluate(network: Network, split: str, target: Target) -> Scores:
     if split == "evaluation":
         beton, rows, labels = target.evaluation, np.arange(len(data.evaluation_labels)), data.evaluation_labels
     else:
-        beton, rows, labels = target.train, data.heldout, data.train_labels
+        beton, rows, labels = target.train, data.in_file(data.heldout), data.file_labels
     network.eval()
     parts = []
     stream = batches(beton, rows, EVALUATION_BATCH, target.transform, None, target.workers)

@@ -41,12 +41,13 @@ def cifar_split(settings: CifarSettings, split: str) -> Split:
     except (RuntimeError, OSError) as error:
         raise UserError(_message(reader, root, download, error)) from None
     labels = np.asarray(data.targets, np.int64)
-    rows = split_rows(labels, settings, split)
+    rows, draws = split_rows(labels, settings, split)
     return Split(
         images=ImageArrays(data.data[rows], settings.storage),
         labels=labels[rows],
         class_names=list(data.classes),
         sources=[f"{kind}:{split}:{row}" for row in rows],
+        draws=draws,
     )
 
 

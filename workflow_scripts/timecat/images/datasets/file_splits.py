@@ -25,7 +25,7 @@ def split_of_files(
     labels: int [files]. groups: further columns of the index, name -> array [files].
     """
     labels = np.asarray(labels, np.int64)
-    rows = split_rows(labels, settings, split)
+    rows, draws = split_rows(labels, settings, split)
     names = [names[row] for row in rows]
     return Split(
         images=ImageFiles(settings.root, names, settings.storage),
@@ -33,21 +33,36 @@ def split_of_files(
         class_names=class_names,
         sources=names,
         groups={name: values[rows] for name, values in (groups or {}).items()},
+        draws=draws,
     )
 
 
-def split_rows(labels: np.ndarray, settings: FileSettings, split: str) -> np.ndarray:
-    """The rows of a split that are used, ascending: of the training split those that ``fraction`` asks for."""
-    if split == "train" and isinstance(settings, SubsetSettings):
-        return subset_rows(labels, settings)
-    return np.arange(len(labels))
+def split_rows(
+    labels: np.ndarray, settings: FileSettings, split: str
+) -> tuple[np.ndarray, npt.NDArray[np.bool_] | None]:
+    """The rows of a split that are used, ascending: of the training split those that ``fraction`` asks for.
+
+    Of several draws, those of the first come first, then those of the second that are not among them, and so on; and bool
+    [rows, draws] says which each row is in. So what is a function of a row's number, its crops for example, is for the first
+    draw what it is without others.
+    """
+    if split != "train" or not isinstance(settings, SubsetSettings):
+        return np.arange(len(labels)), None
+    if settings.draws is None:
+        return subset_rows(labels, settings), None
+    draws = [subset_rows(labels, settings, draw) for draw in range(settings.draws)]
+    rows, first = np.unique(np.concatenate(draws), return_index=True)
+    rows = rows[np.argsort(first)]
+    return rows, np.stack([np.isin(rows, own) for own in draws], axis=1)
 
 
-def subset_rows(labels: np.ndarray, settings: SubsetSettings) -> np.ndarray:
-    """The training rows that ``fraction`` asks for, ascending: of each class (at least one), or of all together."""
+def subset_rows(labels: np.ndarray, settings: SubsetSettings, draw: int = 0) -> np.ndarray:
+    """The training rows of a draw of ``fraction``, ascending: of each class (at least one), or of all together."""
     fraction = needed(settings.fraction, "fraction")
     if fraction == 1:
         return np.arange(len(labels))
     key = randomness.key("fraction", needed(settings.subset_seed, "subset_seed"))
     classes = labels if needed(settings.balanced, "balanced") else np.zeros_like(labels)
-    return rows_of_each_class(key, classes, lambda counts: np.maximum(np.rint(counts * fraction), 1).astype(np.int64))
+    return rows_of_each_class(
+        key, classes, lambda counts: np.maximum(np.rint(counts * fraction), 1).astype(np.int64), draw
+    )

@@ -36,11 +36,15 @@ class FileSettings(DataSetSettings):
 
 @settings
 class SubsetSettings(FileSettings):
-    """The settings of every kind of image files that has training rows, of which ``fraction`` takes some."""
+    """The settings of every kind of image files that has training rows, of which ``fraction`` takes some.
+
+    draws: how often; left out where it is once.
+    """
 
     subset_seed: int | None = LEFT_OUT
     fraction: float | None = LEFT_OUT
     balanced: bool | None = LEFT_OUT
+    draws: int | None = LEFT_OUT
 
 
 def needed(value: Value | None, key: str) -> Value:

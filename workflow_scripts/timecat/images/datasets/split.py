@@ -28,6 +28,7 @@ class Split:
     class_names: Sequence[str | None]  # by label; None: a class that has no name here (evaluation_folders)
     sources: list[str]  # where each row comes from: a file, or how it was made
     groups: dict[str, np.ndarray] = field(default_factory=dict)
+    draws: npt.NDArray[np.bool_] | None = None  # [rows, draws]: the draws that a row is in; None: all rows are one draw
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,4 +47,5 @@ class Split:
             labels=self.labels[rows],
             sources=[self.sources[row] for row in rows],
             groups={name: values[rows] for name, values in self.groups.items()},
+            draws=None if self.draws is None else self.draws[rows],
         )

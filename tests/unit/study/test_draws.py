@@ -1,0 +1,88 @@
+"""How often a few-shot data set is drawn: defaults, what stages and tables are told of it, and what is refused."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support.small_study import ARMS, DATA_SETS, study_of
+from workflow_scripts.timecat.config.data_sets import DRAWS
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.study.study import Study
+from workflow_scripts.timecat.study.wildcards import SplitKey, TableKey
+
+STUDY = (
+    DATA_SETS
+    + """
+backbones:
+  small: {architecture: small_residual}
+pretrain: {seeds: [1, 2, 3, 4, 5], batch_size: 64}
+"""
+    + ARMS
+)
+FEW = {"kind": "image_folder", "root": "photos", "fraction": 0.1}
+OTHERS = {
+    "cues": {"kind": "cues", "rows": {"train": 100, "evaluation": 50}},
+    "other": {"kind": "evaluation_folder", "root": "other", "probe_of": "few"},
+    "half": {"kind": "part", "of": "few", "where": {"class_name": ["ant", "bee"]}},
+}
+
+
+def study(few: dict | None = None, **changes) -> Study:
+    """A study with the target `few`; few: changes of its block."""
+    return study_of(STUDY, **{"targets": ["cues", "few"], "data_sets": OTHERS | {"few": FEW | (few or {})}} | changes)
+
+
+def told(made: Study, data_set: str = "few", split: str = "train") -> dict:
+    return json.loads(made.params.data_set(SplitKey(data_set, split)))
+
+
+def test_a_target_is_drawn_five_times_and_what_is_pretrained_on_once():
+    assert DRAWS == 5 and told(study())["draws"] == 5
+    assert told(study({"draws": 3}))["draws"] == 3
+    on_target = {"name": "own", "members": 1, "steps": 4, "pretrained_on": "target"}
+    arm = {"name": "of_few", "members": 1, "steps": 4, "source": "few"}
+    for changes in (
+        {"source": "few"},
+        {"arms": [on_target]},
+        {"table1": {"arms": [arm | {"name": "cat3"}]}},
+        {"table1": {"arms": ["cat1"], "source": "few"}},
+    ):
+        made = study(**changes)
+        assert made.data_sets.number_of_draws("few") == 1 and "draws" not in told(made), changes
+        with pytest.raises(
+            UserError, match=r"data_sets.few.draws`: backbones are pretrained on 'few', so that it has one"
+        ):
+            study({"draws": 2}, **changes)
+        study({"draws": 1}, **changes)
+
+
+def test_what_is_drawn_once_is_told_as_without_the_key():
+    once = told(study({"draws": 1}))
+    assert "draws" not in once and once == {key: value for key, value in told(study()).items() if key != "draws"}
+    assert "draws" not in told(study({"fraction": 1.0}))
+    with pytest.raises(
+        UserError, match="few.* with `fraction: 1` each replicate has all training rows; remove the key"
+    ):
+        study({"fraction": 1.0, "draws": 2})
+
+
+def test_a_number_of_draws_changes_what_the_training_file_is_made_of_and_nothing_else():
+    made, other = study(), study({"draws": 3})
+    assert told(made, split="evaluation") == told(other, split="evaluation")
+    assert "draws" not in told(made, split="evaluation")
+    assert told(made, "half") == told(other, "half") and "draws" not in told(made, "half")["of"]
+
+
+def test_extraction_is_told_the_index_where_there_are_several_draws():
+    def index(made: Study, data_set: str) -> list[str]:
+        return made.inputs.drawn_index(SimpleNamespace(data_set=data_set))
+
+    assert index(study(), "few") == ["results/data_sets/few/train.index.parquet"]
+    assert index(study({"draws": 1}), "few") == index(study(), "cues") == index(study(), "other") == []
+
+
+def test_tables_are_told_where_there_are_several_draws():
+    made = study(targets=["cues", "few", "other", "half"])
+    columns = json.loads(made.table_params.columns(TableKey("table2")))
+    assert [column.get("draws") for column in columns] == [None, 5, 5, None]
