@@ -110,7 +110,7 @@ class Arm(Block):
         [],
         description="other rows of its table that it is compared with beside the baseline, in tables of accuracies (table 2, "
         "`table1`, `controls`, `families`). The table reports the arm minus each of them; p-values are adjusted over these "
-        "contrasts and those with the baseline together",
+        "contrasts and those with the baseline together. Another table that names the arm has none of them",
     )
 
     @property

@@ -147,11 +147,9 @@ class TableParams:
         return {"converged": alike[0]} if alike else {}
 
     def _against(self, arm: Arm, table: str) -> dict[str, Any]:
-        """Return what an arm is compared with in a table beside its baseline; nothing where there is none. An arm that stands in
-        several tables is compared with those of its `against` that are rows of this one."""
-        baseline, rows = self._tables.baseline(table), [row.name for row in self._tables.rows(table)]
-        names = [name for name in arm.against if name in rows and baseline not in (name, arm.name)]
-        return {"against": names} if names else {}
+        """Return what an arm is compared with in a table beside its baseline: nothing in a table that names an arm of another."""
+        own = self._config.arms if table == TABLE2 else self._config.tables[table].own
+        return {"against": arm.against} if arm.against and arm in own else {}
 
     def _pretrained_on(self, arm: Arm) -> str | None:
         """Return what an arm's published weights were pretrained on, where that is not the source."""

@@ -336,21 +336,23 @@ def _of_data_set(data_set: DataSet) -> Column[_Line]:
     )
 
 
-def contrast_notes(
-    found: Comparisons, family: str = "all arms and targets of a selection, the source left out"
-) -> tuple[Phrase, ...]:
+def contrast_notes(found: Comparisons, family: str = "") -> tuple[Phrase, ...]:
     """Return what a reader has to know of contrasts: how intervals are made, and which arms have none or are not paired.
 
-    family: what p-values are adjusted over."""
+    family: what p-values are adjusted over (default: all hypotheses on targets)."""
     tested = [row for row in found.rows if row.kind in TESTED]
     if not tested:
         return ()
-    more = ", further contrasts included" if any(row.kind == AGAINST for row in tested) else ""
+    paired, more = "an arm's replicate minus the baseline's mean over its seeds", ""
+    if any(row.kind == AGAINST for row in tested):
+        paired = "a replicate of the arm with more members is compared with the other arm's mean over its seeds"
+        more = "further contrasts included, "
+    family = family or f"all arms and targets of a selection, {more}the source left out"
     notes: list[Phrase] = [
         (
-            "Contrasts are paired by seeds: an arm's replicate minus the baseline's mean over its seeds, so that they can differ "
+            f"Contrasts are paired by seeds: {paired}, so that they can differ "
             "from the difference of two means. In parentheses: 95 % interval over seeds (delete-one-seed jackknife, t), and p of "
-            f"the same t, adjusted by Holm's method over {family}{more}. Without "
+            f"the same t, adjusted by Holm's method over {family}. Without "
             "an interval: ± the standard error over evaluation rows alone, which says nothing of other seeds.",
         )
     ]
