@@ -54,7 +54,7 @@ rule tabulate:
         cells=of_table(study.table_params.cells, "table2"),
         references=of_table(study.table_params.references, "table2"),
         ceilings=of_table(study.table_params.known_ceilings, "table2"),
-        arms=of_table(study.table_params.rows, "table2"),
+        arms=of_table(study.table_params.compared_rows, "table2"),
         baseline=of_table(study.table_params.baseline, "table2"),
         data_sets=of_table(study.table_params.columns, "table2"),
         style=study.table_params.style,

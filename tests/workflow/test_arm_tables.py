@@ -60,7 +60,7 @@ def test_the_jobs_of_the_embedded_tables(fresh):
     untrained = {"cue0": 6 + 3 + 3 + 6, "cue1": 6 + 3 + 3 + 6, "digits": 6}  # the source has no floor
     projected = {"cue0": 1, "cue1": 1, "digits": 1}
     controls, dimensions = (
-        4 + 2 + 5 + 4,
+        4 + 4 + 5 + 4,
         2 * (4 + 3 * 5),
     )  # without its reduced arms, all of which `width` has; cat1 has 4 widths
     # Of 16 cells of the grid, four are arms of table 2 and one is the ensemble.
@@ -71,8 +71,8 @@ def test_the_jobs_of_the_embedded_tables(fresh):
         "digits": 4,
     }
     # The same networks untrained: arms of 1, 2, 4 and 5 members; with sgd; copies; plain, wide and of 256 features; reduced ones,
-    # of which random directions have a floor in `controls` alone.
-    of_glyphs = 4 + 4 + 1 + 2 + 1 + 1 + (4 + 3 * 5) + 4
+    # of which random directions have a floor in `controls` alone; and those of 256 features, reduced in two ways.
+    of_glyphs = 4 + 4 + 1 + 2 + 1 + 1 + (4 + 3 * 5) + 4 + 2
     floors = {"cue0": of_glyphs, "cue1": of_glyphs, "digits": 4}
     assert jobs == {
         "write_dataset": 2 * 4,
@@ -86,6 +86,22 @@ def test_the_jobs_of_the_embedded_tables(fresh):
         "tabulate_grid": 1,
         "tabulate_width": 1,
     }
+
+
+def test_another_comparison_changes_the_command_of_its_table_alone(fresh):
+    """The arm itself, what is made of it (a floor, reduced arms) and all other tables stay as they are."""
+
+    def made(**changes) -> set[str]:
+        values = values_of("config/config.yaml") | changes
+        targets = ("table2", "width", "table1", "controls", "families", "diagnostics", "calibration")
+        return set(commands(dry_run(fresh, values, *(f"results/{name}.csv" for name in targets))))
+
+    values = values_of("config/config.yaml")
+    *others, last = values["arms"]
+    before, after = made(), made(arms=[*others, last | {"against": ["cat4"]}])
+    (one,), (other,) = before - after, after - before
+    assert other == one.replace('"members":5,', '"against":["cat4"],"members":5,') != one
+    assert one.startswith("python -m workflow_scripts.tabulate ")
 
 
 def sum_of(counts: dict[str, int]) -> int:

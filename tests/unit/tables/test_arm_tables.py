@@ -50,7 +50,7 @@ WIDE = {
     "backbone": {"name": "res_16", "changes": {"label_smoothing": 0.0}},
 }
 COPIES = {"name": "copies", "members": 4, "steps": 360, "transfer": "probe", "settings": SMALL, "one_seed": True}
-SNAPSHOTS = COPIES | {"name": "snapshots", "steps": [64, 80, 160, 1360]}
+SNAPSHOTS = COPIES | {"name": "snapshots", "steps": [64, 80, 160, 1360], "against": ["original", "copies"]}
 ARMS = [ORIGINAL, WIDE, COPIES, SNAPSHOTS]
 
 
@@ -152,6 +152,27 @@ def test_markdown_and_tex_of_a_table_of_arms(table1):
     assert tex.count(r"original & 19.7k & 1 $\times$ 360 & 360 & 1 & 40.00 & 41.00 & 37.91 \\") == 2
     assert r" &  &  &  &  & \emph{in distribution} &  & \emph{published} \\" in tex
     assert r"wide: backbone res\_16, pretrained with label\_smoothing 0.0." in tex
+
+
+def test_contrasts_with_other_arms_than_the_baseline(table1):
+    """The first has one replicate; those of the last two are ten points apart, each pair of them."""
+    lines = [line for line in csv.DictReader(io.StringIO(table1["contrasts"].decode())) if line["kind"] == "against"]
+    told = [(line["arm"], line["baseline"], line["mean"]) for line in lines if line["data_set"] == "away"]
+    assert told == [("snapshots", "original", "30.000"), ("snapshots", "copies", "10.000")] * len(SELECTIONS)
+    markdown, tex = table1["markdown"].decode(), table1["tex"].decode()
+    for selection in SELECTIONS:
+        title = f"**Further contrasts `{selection}`**: accuracy minus that of the arm in the second column, in points."
+        after = markdown.split(title)[1].splitlines()[2:6]
+        assert after[0] == "| method | minus | seeds | n | Home (in distribution) | Away |"
+        assert after[1] == "| --- | --- | ---: | ---: | ---: | ---: |"
+        assert [line.rsplit(" (", 2)[0].split(" | ")[:2] for line in after[2:]] == [
+            ["| snapshots", "original"],
+            ["| snapshots", "copies"],
+        ]
+        assert rf"\multicolumn{{6}}{{l}}{{\emph{{further contrasts {selection}}}}} \\" in tex
+        assert f"Further contrasts {selection}: accuracy minus that of the arm in the second column, in points." in tex
+    assert tex.count(r"\begin{tabular}{llrrrr}") == 1
+    assert tex.count(r"snapshots & copies & 3 & 3 & +10.00") == len(SELECTIONS)
 
 
 def test_rows_of_one_table_may_have_published_figures_and_no_parameters():

@@ -7,13 +7,15 @@ from scipy.stats import ttest_rel
 from tests.support.tables import arms_of, data_sets_of
 from tests.unit.study.test_arms import study
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.measures.contrasts import Contrast, Replicate
+from workflow_scripts.timecat.measures.contrasts import Contrast, Replicate, contrast, holm, pairs, row_error
 from workflow_scripts.timecat.study.wildcards import TableKey
 from workflow_scripts.timecat.tables.contrasts import (
+    AGAINST,
     GAIN,
     ON_TARGET,
     ContrastRow,
     adjusted,
+    against_section,
     best_arms,
     comparisons,
     contrast_notes,
@@ -132,6 +134,112 @@ def test_the_section_has_a_line_for_each_arm():
     assert lower.rows[0][4].shown().text.startswith("−"), "a minus sign, which LaTeX sets as one"
     alone = comparisons({("cat1", "away", "paper"): replicates(SINGLE, 50)}, {}, ARMS[:1], DATA_SETS[1:], "cat1")
     assert contrast_section(alone, DATA_SETS, "paper") is None and said(alone) == []
+
+
+# --- arms beside the baseline ---
+
+WIDE = replicates(SINGLE, 64, draw=4)
+COMPARED = arms_of(
+    [
+        {"name": "cat1", "members": 1, "steps": 8},
+        {"name": "cat2", "members": 2, "steps": 8},
+        {"name": "wide", "members": 1, "steps": 8, "against": ["cat2"]},
+        {"name": "wider", "members": 1, "steps": 8, "against": ["wide", "cat2"]},
+    ]
+)
+
+
+def compared_beside(**changes):
+    """Comparisons of four arms, the last two with others beside the baseline."""
+    made = {
+        "cat1": replicates(SINGLE, 50, draw=1),
+        "cat2": replicates(PAIRS, 60, draw=2),
+        "wide": WIDE,
+        "wider": replicates(SINGLE, 62, draw=5),
+    } | changes
+    accuracies = {(arm, each.name, "paper"): own for arm, own in made.items() for each in DATA_SETS}
+    hits = {
+        place: np.arange(ROWS) < ROWS * np.array([each.accuracy for each in own])[:, None] / 100
+        for place, own in accuracies.items()
+    }
+    return comparisons(accuracies, hits, COMPARED, DATA_SETS, "cat1"), accuracies, hits
+
+
+def test_an_arm_is_compared_with_those_that_its_against_names():
+    found, accuracies, hits = compared_beside()
+    beside = [row for row in found.rows if row.kind == AGAINST]
+    places = [("wide", "cat2"), ("wider", "wide"), ("wider", "cat2")]
+    assert [(row.arm.name, row.baseline, row.data_set) for row in beside] == [
+        (*pair, data_set) for pair in places for data_set in ("home", "away")
+    ]
+    for row in beside:
+        own, other = ((name, row.data_set, "paper") for name in (row.arm.name, row.baseline))
+        assert row.contrast == contrast(accuracies[own], accuracies[other])
+        both = pairs([each.seeds for each in accuracies[own]], [each.seeds for each in accuracies[other]])
+        assert row.row_error == row_error(hits[own], hits[other], both)
+    wider, wide = ([each.accuracy for each in accuracies[name, "away", "paper"]] for name in ("wider", "wide"))
+    expected = ttest_rel(wider, wide)
+    assert beside[3].contrast.mean == pytest.approx(np.mean(wider) - np.mean(wide))
+    assert beside[3].p == pytest.approx(expected.pvalue)
+    gains = [row for row in found.rows if row.kind == GAIN]
+    assert {(row.arm.name, row.baseline) for row in gains} == {(name, "cat1") for name in ("cat2", "wide", "wider")}
+    assert found.gain("wide", "away", "paper").baseline == "cat1"
+
+
+def test_they_are_in_one_family_with_the_gains():
+    found, *_ = compared_beside()
+    tested = [row for row in found.rows if row.data_set == "away"]
+    assert len(tested) == 3 + 3
+    assert [row.p_holm for row in tested] == pytest.approx(holm([row.p for row in tested]))
+    assert all(row.p_holm is None for row in found.rows if row.data_set == "home")
+
+
+def test_they_have_a_section_below_with_a_line_for_each_pair():
+    found, *_ = compared_beside()
+    section = against_section(found, DATA_SETS, "paper")
+    assert [column.title for column in section.columns] == ["method", "minus", "seeds", "n", "Home", "Away"]
+    lines = [[value.shown().text for value in row] for row in section.rows]
+    assert [line[:4] for line in lines] == [
+        ["wide", "cat2", "6", "3"],
+        ["wider", "wide", "6", "6"],
+        ["wider", "cat2", "6", "3"],
+    ]
+    (second,) = (row for row in found.rows if (row.arm.name, row.baseline, row.data_set) == ("wider", "wide", "away"))
+    assert lines[1][5] == f"{second.contrast.mean:+.2f}".replace("-", "−") and lines[1][5] != lines[2][5]
+    own = contrast_section(found, DATA_SETS, "paper")
+    assert [row[0].shown().text for row in own.rows] == ["cat2", "wide", "wider"]
+    assert against_section(compared(), DATA_SETS, "paper") is None
+
+
+def test_notes_say_in_which_contrasts_an_arm_has_no_interval():
+    first = said(compared_beside()[0])[0]
+    assert "a replicate of the arm with more members is compared with" in first
+    assert "over all arms and targets of a selection, further contrasts included, the source left out" in first
+    assert (
+        "further contrasts" not in said(compared())[0]
+        and "an arm's replicate minus the baseline's" in said(compared())[0]
+    )
+    level = [Replicate(each.seeds, each.accuracy - 1) for each in WIDE]
+    (_, *notes) = said(compared_beside(wider=level)[0])
+    assert notes == ["wider minus wide: no interval over seeds (all replicates are equal)."]
+    (_, *notes) = said(compared_beside(wider=replicates([(0,)], 62))[0])
+    assert notes == ["wider: no interval over seeds (one replicate)."], "once, and not for each contrast"
+    (_, *notes) = said(compared_beside(wide=replicates([(seed,) for seed in range(7, 12)], 64))[0])
+    assert notes == [
+        "wide and cat1 share too few seeds for pairs and are compared as two samples.",
+        "wide and cat2 share too few seeds for pairs and are compared as two samples.",
+        "wider and wide share too few seeds for pairs and are compared as two samples.",
+    ]
+
+
+def test_an_arm_without_an_interval_under_one_selection_is_named_with_its_data_set():
+    """The other selection, which has one, comes last."""
+    level = [Replicate(seeds, 50.0) for seeds in SINGLE]
+    accuracies = {("cat1", "away", selection): level for selection in ("paper", "holdout")}
+    accuracies |= {("cat2", "away", "paper"): level, ("cat2", "away", "holdout"): replicates(SINGLE, 60)}
+    hits = {place: np.zeros((6, ROWS), bool) for place in accuracies}
+    found = comparisons(accuracies, hits, ARMS[:2], DATA_SETS[1:], "cat1")
+    assert said(found)[1:] == ["cat2: no interval over seeds (all replicates are equal)."]
 
 
 # --- the baseline in a config ---

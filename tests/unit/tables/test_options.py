@@ -81,7 +81,13 @@ def test_what_a_study_passes_is_parsed(name):
     tables = [TableKey(table) for table in study.config.tables]
     grid = [params.grid_rows(None)] if study.config.grid else []
     told = {
-        Arm: [params.rows(table2), params.calibrated_rows(None), *grid, *map(params.rows, tables)],
+        Arm: [
+            params.rows(table2),
+            params.compared_rows(table2),
+            params.calibrated_rows(None),
+            *grid,
+            *map(params.rows, tables),
+        ],
         ArmOfNetworks: [*map(params.rows_with_networks, tables)],
         Cell: [params.cells(table2), params.cells(TableKey("calibration")), params.diagnosed_cells(None)],
         DataSet: [params.calibrated_columns(None), *map(params.columns, tables)],

@@ -106,6 +106,12 @@ class Arm(Block):
     published: dict[Name, Percent] = Field(
         {}, description="published accuracies by data set, in percent, which tables print beside the measured ones"
     )
+    against: Annotated[list[Name], WithoutRepeats] = Field(
+        [],
+        description="other rows of its table that it is compared with beside the baseline, in tables of accuracies (table 2, "
+        "`table1`, `controls`, `families`). The table reports the arm minus each of them; p-values are adjusted over these "
+        "contrasts and those with the baseline together. Another table that names the arm has none of them",
+    )
 
     @property
     def listed_replicates(self) -> list[list[int]]:
@@ -232,6 +238,27 @@ def check_baseline(baseline: str | None, names: list[str]) -> None:
     """ValueError where a baseline is none of a table's rows."""
     if baseline is not None and baseline not in names:
         raise ValueError(f"baseline: {baseline!r} is not one of the rows ({', '.join(names)}); add it or correct it")
+
+
+def check_against(key: str, arms: Iterable[Arm], names: list[str], baseline: str) -> None:
+    """ValueError, beginning with the key, where an arm of a table is compared with none of its rows (``names``), with itself, or
+    with one that it is compared with already."""
+    compared = set[frozenset[str]]()
+    for arm in arms:
+        for other in arm.against:
+            named = f"{key}: `against` of {arm.name!r} names {other!r}, "
+            if other not in names:
+                raise ValueError(f"{named}which is not one of the rows ({', '.join(names)}); add it or correct it")
+            if other == arm.name:
+                raise ValueError(f"{named}which is the arm itself; remove it")
+            pair = frozenset((arm.name, other))
+            if baseline in pair:
+                raise ValueError(
+                    f"{named}and {baseline!r} is the baseline, which all rows are compared with; remove it"
+                )
+            if pair in compared:
+                raise ValueError(f"{named}whose own `against` has {arm.name!r}; remove one of the two")
+            compared.add(pair)
 
 
 def _completed(arm: Arm, shared: dict[str, Any]) -> Arm:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from workflow_scripts.timecat.backbones.catalogue import mistake_in_data, mistake_in_sizes, mistake_in_zero_gamma
-from workflow_scripts.timecat.config.arms import GAP_TABLES, check_replicates
+from workflow_scripts.timecat.config.arms import GAP_TABLES, TABLES, AccuracyTable, Arm, check_against, check_replicates
 from workflow_scripts.timecat.config.blocks import repeated
 from workflow_scripts.timecat.config.data_sets import EvaluationFolder
 
@@ -95,6 +95,22 @@ def check_tables(config: "Config") -> None:
             raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)})")
         if not key.endswith((".targets", ".known")) and isinstance(config.data_sets[name], EvaluationFolder):
             raise ValueError(f"{key}: {name!r} is for evaluation only; choose another data set")
+
+
+def check_comparisons(config: "Config") -> None:
+    """That arms are compared with other rows of a table that makes such comparisons."""
+    check_against("arms", config.arms, names := [arm.name for arm in config.arms], config.baseline or names[0])
+    blocks = {key: table.own for key, table in config.tables.items()}
+    if config.ceiling is not None and isinstance(config.ceiling.arm, Arm):
+        blocks["ceiling"] = [config.ceiling.arm]
+    for key, arms in blocks.items():
+        table = config.tables.get(key)
+        if key in TABLES and isinstance(table, AccuracyTable):
+            check_against(f"{key}.arms", arms, table.names, table.baseline or table.names[0])
+        elif own := [arm.name for arm in arms if arm.against]:
+            raise ValueError(
+                f"{key}: {own[0]!r} has the key `against`, which only `arms` and the blocks {', '.join(TABLES)} take; remove it"
+            )
 
 
 def check_backbones(config: "Config") -> None:
@@ -237,6 +253,7 @@ CHECKS = (  # in the order in which a mistake is reported
     check_columns,
     check_recipes,
     check_tables,
+    check_comparisons,
     check_evaluation_folders,
     check_backbones,
     check_arms,

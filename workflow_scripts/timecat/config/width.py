@@ -40,7 +40,7 @@ class WidthTable(Block):
         kept = [each for each in self.dimensions if columns is None or each <= columns]
         made = [Reduce(method=method, dimensions=each) for method in self.methods for each in kept]
         return [
-            arm.model_copy(update={"name": _name(arm.name, reduce), "reduce": reduce, "published": {}})
+            arm.model_copy(update={"name": _name(arm.name, reduce), "reduce": reduce, "published": {}, "against": []})
             for reduce in made
         ]
 

@@ -27,7 +27,13 @@ class Floors:
         if self._config.floors is None or not arm.milestones:
             return None
         floor = arm.model_copy(
-            update={"steps": 0, "seeds": None, "replicates": self._first(replicates), "published": {}}
+            update={
+                "steps": 0,
+                "seeds": None,
+                "replicates": self._first(replicates),
+                "published": {},
+                "against": [],
+            }
         )
         return floor.model_copy(update={"name": self._name("untrained", floor)})
 

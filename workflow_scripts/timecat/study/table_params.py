@@ -61,9 +61,19 @@ class TableParams:
         rows = self._tables.rows(wildcards.table)
         return canonical_json([self._row(arm, usual) | self._solver(arm, rows) for arm in rows])
 
+    def compared_rows(self, wildcards: HasTable) -> str:
+        """Return the rows of a table of accuracies: those of `rows`, with what each is compared with beside the baseline."""
+        table = wildcards.table
+        usual, rows = self._tables.backbone(table), self._tables.rows(table)
+        return canonical_json(
+            [self._row(arm, usual) | self._solver(arm, rows) | self._against(arm, table) for arm in rows]
+        )
+
     def rows_with_networks(self, wildcards: HasTable) -> str:
-        """Return the rows of a table with the network of each, whose parameters the stage counts."""
-        return canonical_json(self._with_networks(wildcards.table))
+        """Return the rows of a table, as compared_rows, with the network of each, whose parameters the stage counts."""
+        table = wildcards.table
+        told = zip(self._with_networks(table), self._tables.rows(table), strict=True)
+        return canonical_json([row | self._against(arm, table) for row, arm in told])
 
     def grid_rows(self, wildcards: object) -> str:
         """Return the grid's arms; `in_table`: whether it is a row of table 2, and so of its budget."""
@@ -135,6 +145,11 @@ class TableParams:
             other.name for other in rows if self._arms.solver(other) == "lbfgs" and self._arms.are_alike(arm, other)
         ]
         return {"converged": alike[0]} if alike else {}
+
+    def _against(self, arm: Arm, table: str) -> dict[str, Any]:
+        """Return what an arm is compared with in a table beside its baseline: nothing in a table that names an arm of another."""
+        own = self._config.arms if table == TABLE2 else self._config.tables[table].own
+        return {"against": arm.against} if arm.against and arm in own else {}
 
     def _pretrained_on(self, arm: Arm) -> str | None:
         """Return what an arm's published weights were pretrained on, where that is not the source."""

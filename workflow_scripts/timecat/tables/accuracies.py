@@ -9,7 +9,13 @@ from collections.abc import Iterable, Sequence
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.probing.selection import SELECTIONS
 from workflow_scripts.timecat.tables.columns import BUDGET, METHOD, REPLICATES, TOTAL_STEPS
-from workflow_scripts.timecat.tables.contrasts import NOTHING, Comparisons, contrast_notes, contrast_section
+from workflow_scripts.timecat.tables.contrasts import (
+    NOTHING,
+    Comparisons,
+    against_section,
+    contrast_notes,
+    contrast_section,
+)
 from workflow_scripts.timecat.tables.model import AccuracyRow, Arm, DataSet, Row, summarize
 from workflow_scripts.timecat.tables.notes import arm_notes, cost_notes, draws_notes, masked_notes, views_note
 from workflow_scripts.timecat.tables.reading import Probes, selected_values
@@ -87,7 +93,7 @@ def accuracy_table(
     sections: list[Section | None] = []
     for selection, own in columns.items():
         sections.append(section_of(own, rows, "selection", selection, MEANINGS[selection]))
-        sections.append(contrast_section(compared, data_sets, selection))
+        sections += [part(compared, data_sets, selection) for part in (contrast_section, against_section)]
     return Table(
         tuple(columns[next(iter(SELECTIONS))]),
         tuple(section for section in sections if section is not None),

@@ -1,7 +1,7 @@
 """Contrasts of a table: each arm minus its baseline, in long form, and what readers are shown of them.
 
-A row is of a kind, an arm, a data set and a selection. Kind `gain` is the arm's accuracy minus the baseline's; rows of other
-kinds can stand beside it. Holm's adjustment is made within a selection, over all hypotheses of the table (TESTED) on all data
+A row is of a kind, an arm, a data set and a selection. Kind `gain` is the arm's accuracy minus the baseline's, kind `against` its
+accuracy minus that of another arm, which its `against` names; rows of other kinds can stand beside them. Holm's adjustment is made within a selection, over all hypotheses of the table (TESTED) on all data
 sets but those that backbones were pretrained on.
 """
 
@@ -48,8 +48,9 @@ Place: TypeAlias = tuple[str, str, str]  # names of arm and data set, and select
 Hits: TypeAlias = "Mapping[Place, npt.NDArray[np.bool_]] | Mapping[Place, npt.NDArray[np.float64]]"
 
 GAIN = "gain"
+AGAINST = "against"  # an arm minus another one that its `against` names
 ON_TARGET = "on_target"  # an arm minus one that is pretrained on the target itself
-TESTED = (GAIN, ON_TARGET)  # the hypotheses of a study; rows of other kinds have no p-value
+TESTED = (GAIN, AGAINST, ON_TARGET)  # the hypotheses of a study; rows of other kinds have no p-value
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,15 @@ def comparisons(
 ) -> Comparisons:
     """Return what a table compares. accuracies, hits: of every arm on every data set, under all selections."""
     selections = dict.fromkeys(selection for _, _, selection in accuracies)
+    pairs_of = {
+        GAIN: [(arm, baseline) for arm in arms if arm.name != baseline],
+        AGAINST: [(arm, other) for arm in arms for other in arm.against],
+    }
     rows = [
-        contrast_row(accuracies, hits, arm, (data_set.name, selection), baseline)
+        contrast_row(accuracies, hits, arm, (data_set.name, selection), other, kind)
         for selection in selections
-        for arm in arms
-        if arm.name != baseline
+        for kind, compared in pairs_of.items()
+        for arm, other in compared
         for data_set in data_sets
     ]
     best = [
@@ -253,9 +258,10 @@ def _p_text(p: float) -> str:
 
 @dataclass(frozen=True)
 class _Line:
-    """The contrasts of an arm by data set, under a selection."""
+    """The contrasts of an arm with another (the name of a baseline) by data set, under a selection."""
 
     arm: Arm
+    baseline: str
     by_data_set: dict[str, ContrastRow]
 
     @property
@@ -282,22 +288,43 @@ def contrast_section(
 ) -> Section | None:
     """Return the contrasts of a kind under a selection for readers: a line per arm, a column per data set; None where there is
     none. meaning: what they are (default: of accuracies and the table's baseline)."""
-    by_arm: dict[str, dict[str, ContrastRow]] = {}
+    meaning = meaning or f"accuracy minus that of {found.baseline}, in points"
+    return _section_of(_lines(found, kind, selection), data_sets, [METHOD], ("contrasts", selection, meaning))
+
+
+def against_section(found: Comparisons, data_sets: Sequence[DataSet], selection: str) -> Section | None:
+    """Return the contrasts with other arms than the baseline for readers: a line per pair; None where there is none."""
+    heads: list[Column[_Line]] = [METHOD, Column("minus", (), lambda line: Text(line.baseline), align="left")]
+    meaning = "accuracy minus that of the arm in the second column, in points"
+    return _section_of(_lines(found, AGAINST, selection), data_sets, heads, ("further contrasts", selection, meaning))
+
+
+def _lines(found: Comparisons, kind: str, selection: str) -> list[_Line]:
+    lines: dict[tuple[str, str], _Line] = {}
     for row in found.rows:
         if (row.kind, row.selection) == (kind, selection):
-            by_arm.setdefault(row.arm.name, {})[row.data_set] = row
-    if not by_arm:
+            line = lines.setdefault((row.arm.name, row.baseline), _Line(row.arm, row.baseline, {}))
+            line.by_data_set[row.data_set] = row
+    return list(lines.values())
+
+
+def _section_of(
+    lines: Sequence[_Line],
+    data_sets: Sequence[DataSet],
+    heads: Sequence[Column[_Line]],
+    described: tuple[str, str, str],
+) -> Section | None:
+    """Return lines as a section; None where there is none. heads: columns that say what is compared; described: the section's
+    kind, name and meaning."""
+    if not lines:
         return None
-    lines = [_Line(next(iter(of.values())).arm, of) for of in by_arm.values()]
-    columns: list[Column[_Line]] = [
-        METHOD,
+    columns = [
+        *heads,
         Column("seeds", (), lambda line: Text(line.seeds)),
         Column("n", (), lambda line: Text(line.replicates)),
+        *map(_of_data_set, data_sets),
     ]
-    columns += [_of_data_set(data_set) for data_set in data_sets]
-    meaning = meaning or f"accuracy minus that of {found.baseline}, in points"
-    section = section_of(columns, lines, "contrasts", selection, meaning)
-    return replace(section, columns=tuple(columns))
+    return replace(section_of(columns, lines, *described), columns=tuple(columns))
 
 
 def _of_data_set(data_set: DataSet) -> Column[_Line]:
@@ -309,41 +336,61 @@ def _of_data_set(data_set: DataSet) -> Column[_Line]:
     )
 
 
-def contrast_notes(
-    found: Comparisons, family: str = "all arms and targets of a selection, the source left out"
-) -> tuple[Phrase, ...]:
+def contrast_notes(found: Comparisons, family: str = "") -> tuple[Phrase, ...]:
     """Return what a reader has to know of contrasts: how intervals are made, and which arms have none or are not paired.
 
-    family: what p-values are adjusted over."""
-    gains = [row for row in found.rows if row.kind in TESTED]
-    if not gains:
+    family: what p-values are adjusted over (default: all hypotheses on targets)."""
+    tested = [row for row in found.rows if row.kind in TESTED]
+    if not tested:
         return ()
+    paired, more = "an arm's replicate minus the baseline's mean over its seeds", ""
+    if any(row.kind == AGAINST for row in tested):
+        paired = "a replicate of the arm with more members is compared with the other arm's mean over its seeds"
+        more = "further contrasts included, "
+    family = family or f"all arms and targets of a selection, {more}the source left out"
     notes: list[Phrase] = [
         (
-            "Contrasts are paired by seeds: an arm's replicate minus the baseline's mean over its seeds, so that they can differ "
+            f"Contrasts are paired by seeds: {paired}, so that they can differ "
             "from the difference of two means. In parentheses: 95 % interval over seeds (delete-one-seed jackknife, t), and p of "
             f"the same t, adjusted by Holm's method over {family}. Without "
             "an interval: ± the standard error over evaluation rows alone, which says nothing of other seeds.",
         )
     ]
-    notes += _without_interval(gains)
-    unpaired = _arms_by(gains, lambda row: row.baseline if row.contrast.method == UNPAIRED else "")
+    notes += _without_interval(tested)
+    unpaired = _arms_by(tested, lambda row: row.baseline if row.contrast.method == UNPAIRED else "")
     said = " share too few seeds for pairs and are compared as two samples."
     return (*notes, *((*listed(names), " and ", Term(baseline), said) for baseline, names in unpaired.items()))
 
 
 def _without_interval(rows: Sequence[ContrastRow]) -> list[Phrase]:
-    """Return a sentence for each reason why arms have no interval, and for each arm that lacks it on some data sets alone."""
+    """Return a sentence for each reason why arms have no interval, and for each arm that lacks it in some contrasts or on some
+    data sets alone."""
     everywhere, somewhere = dict[str, list[str]](), list[Phrase]()
     for reason, names in _arms_by(rows, lambda row: row.contrast.reason).items():
         said = f": no interval over seeds ({reason})."
         for name in names:
-            own = {row.data_set: row.contrast.reason == reason for row in rows if row.arm.name == name}
-            if all(own.values()):
+            own = [row for row in rows if row.arm.name == name]
+            if all(row.contrast.reason == reason for row in own):
                 everywhere.setdefault(said, []).append(name)
             else:
-                somewhere.append((Term(name), " on ", *listed(each for each, lacks in own.items() if lacks), said))
+                somewhere += [(*where, said) for where in _places(own, reason)]
     return [*((*listed(names), said) for said, names in everywhere.items()), *somewhere]
+
+
+def _places(rows: Sequence[ContrastRow], reason: str) -> list[Phrase]:
+    """Return in which contrasts of an arm (``rows``) there is no interval for a reason, and on which data sets, where not on
+    all."""
+    pairs_of: dict[str, dict[str, bool]] = {}
+    for row in rows:
+        lacking = pairs_of.setdefault(row.baseline, {})
+        lacking[row.data_set] = lacking.get(row.data_set, False) or row.contrast.reason == reason
+    found: list[Phrase] = []
+    for baseline, lacking in pairs_of.items():
+        minus: Phrase = (" minus ", Term(baseline)) if len(pairs_of) > 1 else ()
+        names = [name for name, lacks in lacking.items() if lacks]
+        where: Phrase = (" on ", *listed(names)) if names != list(lacking) else ()
+        found += [(Term(rows[0].arm.name), *minus, *where)] if names else []
+    return found
 
 
 def _arms_by(rows: Iterable[ContrastRow], reason: Callable[[ContrastRow], str]) -> dict[str, list[str]]:

@@ -52,7 +52,7 @@ class Arm(Parsed):
     parameters: those of all members, where they are counted. macs: multiply-adds of an image's forward pass in the network of a
     member, likewise. in_table: whether an arm of the grid is a row of table 2. solver: of its probes. converged: the table's arm
     with the same checkpoints whose probes have converged, where its own are by SGD. reduce: how its features are reduced, if they
-    are.
+    are. against: the names of the table's arms that it is compared with beside the baseline.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Arm(Parsed):
     solver: Literal["sgd", "lbfgs"] = "sgd"
     converged: str | None = None
     reduce: Reduction | None = None
+    against: tuple[str, ...] = ()
 
     @property
     def single_steps(self) -> int | None:
