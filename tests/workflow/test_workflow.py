@@ -121,7 +121,7 @@ def test_a_data_set_for_evaluation_only_is_read_with_the_probe_of_another(fresh,
     assert jobs == jobs | {"extract_features": 2 * 4, "probe": 2, "evaluate_probe": 2, "tabulate": 1}
     for step in ("seed2/step12", "seed23/step4"):
         (job,) = re.findall(rf"python -m workflow_scripts.extract_features.*{step}/sketch .*", dry.stdout)
-        assert "--train  --evaluation results/data_sets/sketch/evaluation.beton" in job
+        assert re.search(r"--train +--train-index +--evaluation results/data_sets/sketch/evaluation\.beton", job)
         assert '"views":[]' in job and "--heldout null" in job and '"size":24' in job
     (job,) = re.findall(r"python -m workflow_scripts.evaluate_probe.*sketch/cat3.parquet.*", dry.stdout)
     assert "--heads results/probes/cues_tiny/cues_tiny/cat3.heads.safetensors" in job
