@@ -50,7 +50,7 @@ def test_a_replicate_has_the_same_draw_in_every_arm(study, tmp_path):
     (log,) = (study.path / "results/logs/transfer").rglob("tuned.log")
     assert "5 steps of 4 images for each network" in log.read_text(), "18 rows"
     assert (
-        "Each replicate has a draw of its own of the training rows (few: 2 draws)"
+        "Replicates train on different draws of the training rows (few: 2 draws)"
         in study.read("results/table2.md").decode()
     )
 

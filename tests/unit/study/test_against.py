@@ -61,7 +61,7 @@ def test_the_table_of_an_arm_is_told():
 
 
 def test_a_table_that_names_an_arm_of_another_is_not_told():
-    """Its rows may be the same; what it compares is a matter of its own."""
+    """It shows the arm, and makes no further comparison of it."""
     params = study().table_params
     assert told(params.rows_with_networks(TableKey("table1"))) == {}
     assert told(params.rows_with_networks(TableKey("families"))) == {}

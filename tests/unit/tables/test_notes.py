@@ -95,7 +95,7 @@ def test_readers_are_told_of_several_draws():
     for table in tables:
         (said,) = [text for (text, *_) in table([few]).column_notes if "draw" in text]
         assert said.startswith(
-            "Each replicate has a draw of its own of the training rows (Few: 5 draws), and replicate r of"
+            "Replicates train on different draws of the training rows (Few: 5 draws), and replicate r of"
         )
         assert not any("draw" in text for (text, *_) in table([replace(few, draws=1)]).column_notes)
     assert draws_notes([other]) == () and len(draws_notes([few, other])) == 1

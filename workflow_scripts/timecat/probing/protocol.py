@@ -48,7 +48,8 @@ class Protocol:
 class Regression:
     """How heads are fitted until they have converged: the same block with ``solver: lbfgs``.
 
-    batch_norm: standardise features, where they are not reduced, which standardises them before. weight_decays: greater than 0, for without one there may be no minimum.
+    batch_norm: standardise features; reduced ones are standardised before they are reduced, whatever it says. weight_decays:
+    greater than 0, for without one there may be no minimum.
     """
 
     solver: Literal["lbfgs"]

@@ -57,23 +57,19 @@ class TableParams:
 
     def rows(self, wildcards: HasTable) -> str:
         """Return the rows of a table."""
-        usual = self._tables.backbone(wildcards.table)
-        rows = self._tables.rows(wildcards.table)
-        return canonical_json([self._row(arm, usual) | self._solver(arm, rows) for arm in rows])
+        return canonical_json([row for _, row in self._described(wildcards.table)])
 
     def compared_rows(self, wildcards: HasTable) -> str:
         """Return the rows of a table of accuracies: those of `rows`, with what each is compared with beside the baseline."""
         table = wildcards.table
-        usual, rows = self._tables.backbone(table), self._tables.rows(table)
-        return canonical_json(
-            [self._row(arm, usual) | self._solver(arm, rows) | self._against(arm, table) for arm in rows]
-        )
+        return canonical_json([row | self._against(arm, table) for arm, row in self._described(table)])
 
     def rows_with_networks(self, wildcards: HasTable) -> str:
         """Return the rows of a table, as compared_rows, with the network of each, whose parameters the stage counts."""
         table = wildcards.table
-        told = zip(self._with_networks(table), self._tables.rows(table), strict=True)
-        return canonical_json([row | self._against(arm, table) for row, arm in told])
+        return canonical_json(
+            [row | self._network(arm) | self._against(arm, table) for arm, row in self._described(table)]
+        )
 
     def grid_rows(self, wildcards: object) -> str:
         """Return the grid's arms; `in_table`: whether it is a row of table 2, and so of its budget."""
@@ -89,22 +85,23 @@ class TableParams:
     def width_rows(self, wildcards: object) -> str:
         """Return the rows of accuracy against dimensions, as rows_with_networks; `of`: the name of the whole arm."""
         whole = (arm.name for _, arm in self._tables.width_rows())
-        return canonical_json([row | {"of": name} for row, name in zip(self._with_networks(WIDTH), whole)])
+        return canonical_json(
+            [row | self._network(arm) | {"of": name} for (arm, row), name in zip(self._described(WIDTH), whole)]
+        )
 
     def calibrated_rows(self, wildcards: object) -> str:
         """Return the rows of all tables that are calibrated, table 2's first."""
         names = dict.fromkeys(cell.arm for cell in self._tables.calibrated_cells())
         return canonical_json([self._row(self._arms[name], self._config.backbone) for name in names])
 
-    def _with_networks(self, table: str) -> list[dict[str, Any]]:
-        """Return what a table says of each of its rows, and their networks' settings."""
+    def _described(self, table: str) -> list[tuple[Arm, dict[str, Any]]]:
+        """Return the rows of a table, each with what the table says of it."""
         usual, rows = self._tables.backbone(table), self._tables.rows(table)
-        return [
-            self._row(arm, usual)
-            | self._solver(arm, rows)
-            | {"settings": self._config.backbones[self._config.backbone_of(arm)].settings()}
-            for arm in rows
-        ]
+        return [(arm, self._row(arm, usual) | self._solver(arm, rows)) for arm in rows]
+
+    def _network(self, arm: Arm) -> dict[str, Any]:
+        """Return the settings of an arm's network."""
+        return {"settings": self._config.backbones[self._config.backbone_of(arm)].settings()}
 
     def calibrated_seeds(self, wildcards: object) -> str:
         """Return the seeds of each replicate of those rows, by the arm's name."""

@@ -1,7 +1,8 @@
 """Contrasts of a table: each arm minus its baseline, in long form, and what readers are shown of them.
 
 A row is of a kind, an arm, a data set and a selection. Kind `gain` is the arm's accuracy minus the baseline's, kind `against` its
-accuracy minus that of another arm, which its `against` names; rows of other kinds can stand beside them. Holm's adjustment is made within a selection, over all hypotheses of the table (TESTED) on all data
+accuracy minus that of another arm, which its `against` names; there can be rows of other kinds beside them. Holm's adjustment
+is made within a selection, over all hypotheses of the table (TESTED) on all data
 sets but those that backbones were pretrained on.
 """
 

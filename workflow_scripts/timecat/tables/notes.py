@@ -106,7 +106,7 @@ def draws_notes(data_sets: Iterable[DataSet]) -> tuple[Phrase, ...]:
     if not numbers:
         return ()
     note = (
-        f"Each replicate has a draw of its own of the training rows ({'; '.join(numbers)}), and replicate r of every arm has "
+        f"Replicates train on different draws of the training rows ({'; '.join(numbers)}), and replicate r of every arm on "
         "the same one; where replicates are more than draws, they begin again with the first."
     )
     return ((note,),)
