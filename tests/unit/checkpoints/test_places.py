@@ -237,10 +237,10 @@ MISTAKES = {
     "no such scheme": ({"path": "s3://bucket/{seed}/{step}"}, ["`checkpoints.path`", "s3:// is not supported"]),
     "a URL in an archive": (
         {"path": URL, "archive": "w.tar"},
-        ["`checkpoints.path`", "with an archive it is a path inside of that"],
+        ["`checkpoints.path`", "with `archive` it must be a path inside the archive"],
     ),
     "no such run": ({"path": URL, "runs": {80000: [0, 5]}}, ["`checkpoints.runs.80000`", "no run 5", "(runs 0 to 4)"]),
-    "a run twice": ({"path": URL, "runs": {80000: [0, 0]}}, ["`checkpoints.runs.80000`", "0 stands there twice"]),
+    "a run twice": ({"path": URL, "runs": {80000: [0, 0]}}, ["`checkpoints.runs.80000`", "0 is listed twice"]),
     "a short SHA-256": ({"path": URL, "sha256": {"x": "abc"}}, ["`checkpoints.sha256.x` is 'abc'"]),
     "SHA-256 of what is not read": (
         {"path": URL, "sha256": {"https://example.org/weights/seed2-8000.pth": "0" * 64}},

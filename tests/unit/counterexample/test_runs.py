@@ -273,8 +273,8 @@ def mistake(tmp_path, block) -> str:
     [
         ({"sedes": 20}, "`counterexample.sedes` is not a key; did you mean `seeds`?"),
         ({"networks": ["gate"]}, "`counterexample.networks.0` is 'gate'; it must be 'gates', 'linear' or 'relu'"),
-        ({"networks": ["relu", "relu"]}, "`counterexample.networks`: 'relu' stands there twice; remove one"),
-        ({"lrs": [0.1, 0.2, 0.3, 0.4, 0.5]}, "`counterexample.lrs` is a list of 5, and must be of at most 4"),
+        ({"networks": ["relu", "relu"]}, "`counterexample.networks`: 'relu' is listed twice; remove one"),
+        ({"lrs": [0.1, 0.2, 0.3, 0.4, 0.5]}, "`counterexample.lrs` has 5 values and must have at most 4"),
         ({"grid": 40}, "`counterexample.grid` is 40; it must be at most 16"),
         ({"threshold": 1.5}, "`counterexample.threshold` is 1.5; it must be less than 1"),
         ({"weight_decays": ["1e-2"]}, "`counterexample.weight_decays.0` is the text '1e-2', not a number"),

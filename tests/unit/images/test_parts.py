@@ -167,7 +167,7 @@ def test_mistakes_of_parts_are_said(name, split, changes, message):
         (
             "of: cues, where",
             "of: even, where",
-            "`data_sets.low.of`: 'even' is not one of the data sets that a part can be",
+            "`data_sets.low.of`: 'even' is not one of the data sets that can have parts",
         ),
         ("targets: [low, even]", "targets: [low, odd]", "`gap.targets`: 'odd' is not one of the data sets"),
         ("source: digits", "source: digit", "`gap.source`: 'digit' is not one of the data sets"),

@@ -150,7 +150,7 @@ def test_a_part_has_the_wholes_size_and_views():
         (
             "length: 52",
             "length: 52, transform: {size: 8}",
-            "`data_sets.bases.transform`: sequences are read as they are stored; remove the key.",
+            "`data_sets.bases.transform`: sequences have no transform and a single view; remove the key.",
         ),
         (
             "length: 52",
@@ -160,7 +160,7 @@ def test_a_part_has_the_wholes_size_and_views():
         (
             "of: bases",
             "of: bases, transform: {size: 8}",
-            "`data_sets.first.transform`: sequences are read as they are stored; remove the key.",
+            "`data_sets.first.transform`: sequences have no transform and a single view; remove the key.",
         ),
         (
             "targets: [bases, first]",
@@ -171,7 +171,7 @@ def test_a_part_has_the_wholes_size_and_views():
         (
             "width: 4",
             "width: 4, motif: 8",
-            "`backbones.small.motif`: it is 8, and must be odd; 9 is near.",
+            "`backbones.small.motif`: 8 is even and must be odd; use 9, for example.",
         ),
         (
             "width: 4",

@@ -219,7 +219,7 @@ def changed(tmp_path, old: str, new: str):
         ("training: 356.0", "training: 0.0", "`rates.0.training` is 0.0; it must be greater than 0"),
         ("training: 356.0", "trainig: 356.0", "`rates.0.trainig` is not a key; did you mean `training`"),
         ("    device: v100", "    device: v1000", "`rates.0.device`: 'v1000' is not one of `devices` (v100, a100"),
-        ("  v100:\n", "  a100:\n", "`a100` stands there twice"),
+        ("  v100:\n", "  a100:\n", "`a100` appears twice"),
         (
             "precision: bf16",
             "precision: float32",

@@ -371,5 +371,5 @@ def test_mistakes_of_gaps_are_said():
     ):
         mixture = CONFIG["data_sets"]["mixture"] | {"label": "cue0"}
         read_config(CONFIG | {"data_sets": CONFIG["data_sets"] | {"mixture": mixture}}, [])
-    with pytest.raises(UserError, match="`gap`: it needs an arm with `transfer: direct`"):
+    with pytest.raises(UserError, match="`gap`: no arm has `transfer: direct`"):
         read_config(CONFIG | {"gap": {"targets": ["part"], "arms": ["cat1"]}}, [])

@@ -1,6 +1,6 @@
-"""The typed config of arms, the rows of tables, and of the tables beside table 2 (`table1`, `controls`, `families`).
+"""The typed config of arms (the rows of tables) and of the tables beside table 2 (`table1`, `controls`, `families`).
 
-All tables draw on one set of arms: a name means the same arm wherever it stands, and is probed once.
+All tables share one set of arms: a name means the same arm in every table, and each arm is probed once.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,10 +23,10 @@ from workflow_scripts.timecat.config.replicates import Design
 from workflow_scripts.timecat.config.transfer import Transfer
 
 if TYPE_CHECKING:
-    TransferChanges = Block  # made when the module is read
+    TransferChanges = Block  # the class is created at import time
 else:
     TransferChanges = changes_of(Transfer, "TransferChanges")
-TRAINED = ("finetune", "direct")  # the modes of `transfer` that train backbones, each by the block of that name
+TRAINED = ("finetune", "direct")  # values of `transfer` that train backbones; the block of that name has the settings
 
 Steps = Annotated[int, Field(ge=0)]
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
@@ -36,61 +36,65 @@ TABLES: tuple[TableBlock, ...] = (
     "table1",
     "controls",
     "families",
-)  # blocks of the config that are an ArmTable, and the names of their results
-GAP_TABLES: tuple[TableBlock, ...] = ("gap", "genomics")  # blocks that are a config.gap.GapTable
+)  # blocks whose type is ArmTable; their result files have the same names
+GAP_TABLES: tuple[TableBlock, ...] = ("gap", "genomics")  # blocks whose type is config.gap.GapTable
 OTHER_TABLES: tuple[TableBlock, ...] = (
     *GAP_TABLES,
     "spurious",
-)  # blocks that have an ArmTable's keys, and a rule of their own
+)  # blocks that have the keys of ArmTable but are made by separate rules
 
 
 class Arm(Block):
-    """A row of a table: `members` checkpoints at `steps` each, their features concatenated."""
+    """A row of a table: `members` checkpoints, each trained for `steps` steps, with their features concatenated."""
 
-    name: Name = Field(description="its name in tables and files")
-    members: PositiveInt = Field(description="number of checkpoints")
+    name: Name = Field(description="name of the arm in tables and file names")
+    members: PositiveInt = Field(description="number of checkpoints whose features are concatenated")
     steps: Steps | list[Steps] | None = Field(
         None,
-        description="optimizer steps of each, or a list with those of each member in turn (0: the network as it is "
-        "initialised); required, except with `transfer: direct`, which has none",
+        description="optimizer steps of pretraining: one number for all members, or a list with one number per member (0: "
+        "the untrained network). Required, except with `transfer: direct`, which does no pretraining",
     )
     source: Name | None = Field(
         None,
-        description="the data set that its members are pretrained on (default: its table's, else the study's source)",
+        description="data set that the members are pretrained on (default: the `source` of the arm's table, else of the study)",
     )
     pretrained_on: Literal["source", "target"] = Field(
         "source",
-        description="`target`: its members are pretrained on each target itself, by the same recipe and for the same steps. Beside an "
-        "arm that is pretrained on the source, such an arm differs in the data alone",
+        description="`source`: the members are pretrained on `source`. `target`: they are pretrained on each target itself, with "
+        "the same recipe and for the same number of steps, so that such an arm differs from the others in the data only",
     )
     backbone: Name | None = Field(
-        None, description="a key of `backbones` (default: its table's, else the study's backbone)"
+        None,
+        description="backbone of the members, a key of `backbones` (default: the `backbone` of the arm's table, else of the study)",
     )
     transfer: Literal["probe", "finetune", "direct", "reweight"] = Field(
         "probe",
-        description="`probe`: frozen backbones; `finetune`: backbones trained on as well; `direct`: backbones trained on "
-        "the target from nothing; `reweight`: frozen backbones, a last layer trained on balanced groups (block `reweight`)",
+        description="how the members are used on a target. `probe`: a linear probe on frozen backbones. `finetune`: backbones "
+        "and linear layer are trained further together (block `finetune`). `direct`: backbones are trained on the target from "
+        "random initial weights (block `direct`). `reweight`: a last layer on frozen backbones is trained on balanced groups "
+        "(block `reweight`)",
     )
     solver: Solver | None = Field(
-        None, description="with `transfer: probe`: how its probes are trained (default: probe.solver)"
+        None, description="with `transfer: probe`: how the arm's probes are trained (default: `probe.solver`)"
     )
     reduce: Reduce | None = Field(
         None,
-        description="with `transfer: probe`: the concatenated features are reduced before the probe, such as {method: pca, "
-        "dimensions: 64}, to compare arms at one width. It costs a probe and nothing else (default: as they are)",
+        description="with `transfer: probe`: reduce the concatenated features before the probe, for example {method: pca, "
+        "dimensions: 64}, to compare arms at the same width. This costs one more probe and nothing else (default: no reduction)",
     )
     training: TransferChanges | None = Field(
         None,
-        description="with `transfer: finetune` or `direct`: changes to that block for this arm, such as {epochs: 90, "
-        "lr_milestones: [30, 60, 80]}",
+        description="with `transfer: finetune` or `direct`: changes to the block of that name for this arm, for example "
+        "{epochs: 90, lr_milestones: [30, 60, 80]}",
     )
     one_seed: bool = Field(
         False,
-        description="all members of a replicate are of one seed, and each seed is a replicate: copies of one checkpoint, or "
-        "with a list of `steps` snapshots of one run",
+        description="whether all members of a replicate have the same seed. Each seed is then one replicate. The members are "
+        "copies of one checkpoint, or, with a list of `steps`, snapshots of one run",
     )
     seeds: Seeds | None = Field(
-        None, description="seeds that its replicates are made of (default: its table's `seeds`, else pretrain.seeds)"
+        None,
+        description="seeds from which the replicates are formed (default: `seeds` of the arm's table, else `pretrain.seeds`)",
     )
     replicates: (
         Annotated[
@@ -100,41 +104,44 @@ class Arm(Block):
         | None
     ) = Field(
         None,
-        description="how they are made of the seeds, as `replicates.design` says, or lists of seeds, one per replicate "
-        "(default: its table's, else the study's)",
+        description="how replicates are formed from the seeds: a value of `replicates.design`, or the replicates themselves as "
+        "lists of seeds (default: `replicates` of the arm's table, else `replicates.design`)",
     )
     published: dict[Name, Percent] = Field(
-        {}, description="published accuracies by data set, in percent, which tables print beside the measured ones"
+        {}, description="published accuracies by data set, in percent; tables print them beside the measured ones"
     )
     against: Annotated[list[Name], WithoutRepeats] = Field(
         [],
-        description="other rows of its table that it is compared with beside the baseline, in tables of accuracies (table 2, "
-        "`table1`, `controls`, `families`). The table reports the arm minus each of them; p-values are adjusted over these "
-        "contrasts and those with the baseline together. Another table that names the arm has none of them",
+        description="names of other rows with which the arm is compared in addition to the baseline, in tables of accuracies "
+        "(table 2, `table1`, `controls`, `families`). The table reports the arm minus each of these rows; p-values are adjusted "
+        "over all contrasts of the table. Only the table that defines the arm shows these comparisons",
     )
 
     @property
     def listed_replicates(self) -> list[list[int]]:
-        """The seeds of each replicate, where the config lists them; else empty."""
+        """Seeds of each replicate if the config lists them, else an empty list."""
         return self.replicates if isinstance(self.replicates, list) else []
 
     def design(self, usual: Design | None) -> Design | None:
-        """How its replicates are made of its seeds, where it does not list them: as its own key says, else as ``usual`` of its
-        table or study. None of an arm that trains backbones for each replicate, which no other key makes more expensive."""
+        """Return the design of the arm's replicates, for an arm that does not list them.
+
+        The arm's key `replicates` decides, else ``usual``, the design of its table or study. An arm that trains backbones for
+        each replicate ignores ``usual`` and gets None, so that only its own key can make it more expensive.
+        """
         if isinstance(self.replicates, str):
             return self.replicates
         return None if self.transfer in TRAINED else usual
 
     @property
     def all_steps(self) -> list[int]:
-        """Optimizer steps of each member; empty without pretraining."""
+        """Optimizer steps of each member; empty for an arm without pretraining."""
         if self.steps is None:
             return []
         return self.steps if isinstance(self.steps, list) else [self.steps] * self.members
 
     @property
     def milestones(self) -> list[int]:
-        """The steps after which its members are checkpoints of a chain, ascending: all but 0."""
+        """Steps at which the arm needs checkpoints of a pretraining chain, ascending and without 0."""
         return sorted({step for step in self.all_steps if step > 0})
 
     @model_validator(mode="after")
@@ -142,7 +149,7 @@ class Arm(Block):
         if self.training is not None and self.transfer not in TRAINED:
             raise ValueError(
                 f"training: {self.name!r} has `transfer: {self.transfer}`, which trains no backbone; remove the key, or choose "
-                "finetune or direct"
+                "`transfer: finetune` or `direct`"
             )
         return self
 
@@ -151,7 +158,8 @@ class Arm(Block):
         for key in ("solver", "reduce"):
             if getattr(self, key) is not None and self.transfer != "probe":
                 raise ValueError(
-                    f"{key}: {self.name!r} has `transfer: {self.transfer}`, which has no probe; remove the key, or choose probe"
+                    f"{key}: {self.name!r} has `transfer: {self.transfer}`, which has no probe; remove the key, or choose "
+                    "`transfer: probe`"
                 )
         return self
 
@@ -170,32 +178,36 @@ class Arm(Block):
         if self.transfer == "direct" and self.one_seed:
             raise ValueError("one_seed: an arm with `transfer: direct` has no checkpoints to share; remove the key")
         if self.transfer != "direct" and self.steps is None:
-            raise ValueError("steps: it is missing; add it (the optimizer steps of each member)")
+            raise ValueError("steps: the key is missing; add it (the optimizer steps of each member)")
         if isinstance(self.steps, list) and len(self.steps) != self.members:
             raise ValueError(
                 f"steps: {self.steps} has {len(self.steps)} numbers and {self.name!r} has {self.members} members; give one "
-                "for each, or one number for all"
+                "number per member, or a single number for all"
             )
         return self
 
 
 class ArmTable(Block):
-    """A table of arms beside table 2: its own arms, and arms of other tables by their names."""
+    """A table of arms in addition to table 2. Its rows are arms defined in the block, and names of arms of other tables."""
 
     seeds: Seeds | None = Field(
-        None, description="seeds that the replicates of its own arms are made of (default: pretrain.seeds)"
+        None,
+        description="seeds from which the replicates of arms defined in this block are formed (default: `pretrain.seeds`)",
     )
     source: Name | None = Field(
-        None, description="the data set that its own arms are pretrained on (default: the study's source)"
+        None,
+        description="data set on which arms defined in this block are pretrained (default: the `source` of the study)",
     )
-    backbone: Name | None = Field(None, description="the backbone of its own arms (default: the study's backbone)")
+    backbone: Name | None = Field(
+        None, description="backbone of arms defined in this block (default: the `backbone` of the study)"
+    )
     replicates: Design | None = Field(
         None,
-        description="the design of its own arms' replicates (default: `replicates.design`); arms that train backbones on the "
-        "target keep disjoint ones",
+        description="design of the replicates of arms defined in this block (default: `replicates.design`). Arms that train "
+        "backbones on the target keep disjoint replicates",
     )
     targets: Targets | None = Field(
-        None, description="its data sets, in the order of its columns (default: the study's targets)"
+        None, description="data sets of the table, in the order of its columns (default: the `targets` of the study)"
     )
     arms: Annotated[
         list[
@@ -205,11 +217,13 @@ class ArmTable(Block):
             ]
         ],
         Field(min_length=1),
-    ] = Field(description="the rows in order: arms as in `arms`, or names of arms that stand in another table")
+    ] = Field(
+        description="rows of the table, in order: each is an arm with the keys of `arms`, or the name of an arm of another table"
+    )
 
     @property
     def own(self) -> list[Arm]:
-        """The arms that are defined here, with the seeds, source and backbone that they are made of."""
+        """Arms that are defined in this block, completed with the block's seeds, source, backbone and design."""
         shared = {key: getattr(self, key) for key in ("seeds", "source", "backbone")}
         return [
             _completed(arm, shared | {"replicates": arm.design(self.replicates)})
@@ -219,14 +233,16 @@ class ArmTable(Block):
 
     @property
     def names(self) -> list[str]:
-        """The names of all rows."""
+        """Names of all rows, in order."""
         return [arm.name if isinstance(arm, Arm) else arm for arm in self.arms]
 
 
 class AccuracyTable(ArmTable):
-    """A table of arms whose accuracies are compared with those of a baseline."""
+    """A table of arms that are compared with a baseline arm."""
 
-    baseline: Name | None = Field(None, description="the arm that its others are compared with (default: its first)")
+    baseline: Name | None = Field(
+        None, description="name of the arm with which all other rows are compared (default: the first row)"
+    )
 
     @model_validator(mode="after")
     def _baseline_is_a_row(self) -> Self:
@@ -235,14 +251,16 @@ class AccuracyTable(ArmTable):
 
 
 def check_baseline(baseline: str | None, names: list[str]) -> None:
-    """ValueError where a baseline is none of a table's rows."""
+    """Raise ValueError if a baseline is not a row of its table."""
     if baseline is not None and baseline not in names:
         raise ValueError(f"baseline: {baseline!r} is not one of the rows ({', '.join(names)}); add it or correct it")
 
 
 def check_against(key: str, arms: Iterable[Arm], names: list[str], baseline: str) -> None:
-    """ValueError, beginning with the key, where an arm of a table is compared with none of its rows (``names``), with itself, or
-    with one that it is compared with already."""
+    """Raise ValueError if `against` of an arm names no row of its table, the arm itself, or a comparison that exists already.
+
+    key: place of the arms in the config, with which the message begins. names: the table's rows.
+    """
     compared = set[frozenset[str]]()
     for arm in arms:
         for other in arm.against:
@@ -262,7 +280,7 @@ def check_against(key: str, arms: Iterable[Arm], names: list[str], baseline: str
 
 
 def _completed(arm: Arm, shared: dict[str, Any]) -> Arm:
-    """Return an arm with what its table says where it says nothing itself."""
+    """Return an arm with its table's values for the keys that the arm leaves out."""
     return arm.model_copy(update={key: value for key, value in shared.items() if getattr(arm, key) is None})
 
 
@@ -272,31 +290,35 @@ def collected_arms(
     ceiling: Arm | str | None = None,
     reduced: Callable[[Mapping[str, Arm]], Iterable[Arm]] = lambda arms: (),
 ) -> dict[str, Arm]:
-    """All arms by name, those of table 2 (``arms``) first, then the ceiling's and those that are made of others (``reduced``,
-    a function of them). ValueError, beginning with the key, where a name of a row stands twice in a table, means two arms, or
-    none."""
+    """Return all arms by name: table 2's (``arms``), the other tables', the ceiling's and the reduced ones, in this order.
+
+    reduced: function that returns the arms made from others. Raises ValueError, beginning with the key, if a table lists a
+    name twice, if a name stands for two different arms, or if no arm has it.
+    """
     rows = {"arms": [arm.name for arm in arms]} | {f"{name}.arms": table.names for name, table in tables.items()}
     for key, names in rows.items():
         if (name := repeated(names)) is not None:
-            raise ValueError(f"{key}: {name!r} stands there twice; give each its own name or remove one")
+            raise ValueError(f"{key}: duplicate arm name {name!r}; give each arm another name or remove one")
     found = {arm.name: arm for arm in arms}
     place = dict.fromkeys(found, "arms")
     for name, table in tables.items():
         for arm in table.own:
             if found.setdefault(arm.name, arm) != arm:
                 raise ValueError(
-                    f"{name}.arms: {arm.name!r} is another arm in `{place[arm.name]}`; give it a name of its own, or write "
-                    "the name alone for the same arm"
+                    f"{name}.arms: {arm.name!r} is already the name of a different arm in `{place[arm.name]}`; give it another "
+                    "name, or write only the name to use that arm"
                 )
             place.setdefault(arm.name, f"{name}.arms")
     if isinstance(ceiling, Arm) and found.setdefault(ceiling.name, ceiling) != ceiling:
         raise ValueError(
-            f"ceiling.arm: {ceiling.name!r} is another arm in `{place[ceiling.name]}`; give it another name"
+            f"ceiling.arm: {ceiling.name!r} is already the name of a different arm in `{place[ceiling.name]}`; give it another "
+            "name"
         )
     for arm in reduced(found):
         if found.setdefault(arm.name, arm) != arm:
             raise ValueError(
-                f"width: {arm.name!r} is another arm in `{place.get(arm.name, 'ceiling.arm')}`; give that one another name"
+                f"width: {arm.name!r}, the name of a reduced arm, is also a different arm in "
+                f"`{place.get(arm.name, 'ceiling.arm')}`; rename the arm there"
             )
     named = [(f"{name}.arms", row) for name, table in tables.items() for row in table.names]
     named += [("ceiling.arm", ceiling)] if isinstance(ceiling, str) else []
@@ -305,35 +327,35 @@ def collected_arms(
 
 
 def _check_named(named: Iterable[tuple[str, str]], arms: Mapping[str, Arm]) -> None:
-    """ValueError where a name (after its key) is of none of the arms."""
+    """Raise ValueError if no arm has one of the names. named: pairs of a key of the config and a name."""
     for key, row in named:
         if row not in arms:
             raise ValueError(f"{key}: {row!r} is not one of the arms ({', '.join(arms)}); define it or correct it")
 
 
 def check_replicates(arm: Arm, seeds: list[int], key: str) -> None:
-    """ValueError where an arm cannot be made of its seeds (``seeds``, which stand at ``key`` of the config)."""
+    """Raise ValueError if the replicates of an arm cannot be formed from ``seeds``, which the config has at ``key``."""
     needed = 1 if arm.one_seed else arm.members
     if not arm.listed_replicates and needed > len(seeds):
         raise ValueError(
             f"arms: {arm.name!r} needs {needed} seeds and {key} has {len(seeds)}; add {needed - len(seeds)} or lower its "
             "members"
         )
-    # A seed that stands twice inside a replicate is allowed: copies of one checkpoint are a control.
+    # A seed may be repeated inside a replicate: copies of one checkpoint are a control.
     if (replicate := repeated(arm.listed_replicates)) is not None:
         raise ValueError(
-            f"arms: the replicate {replicate} of {arm.name!r} stands there twice and would count as two; remove one"
+            f"arms: the replicate {replicate} of {arm.name!r} is listed twice and would count twice; remove one"
         )
     for replicate in arm.listed_replicates:
         if len(replicate) != arm.members:
             raise ValueError(
-                f"arms: {arm.name!r} has {arm.members} members, its replicate {replicate} has {len(replicate)} seeds; "
+                f"arms: {arm.name!r} has {arm.members} members, but its replicate {replicate} has {len(replicate)} seeds; "
                 "list as many seeds as members"
             )
         if arm.one_seed and len(set(replicate)) > 1:
             raise ValueError(
-                f"arms: {arm.name!r} has `one_seed`, its replicate {replicate} has {len(set(replicate))}; repeat one seed, "
-                "or leave `replicates` out"
+                f"arms: {arm.name!r} has `one_seed`, but its replicate {replicate} has {len(set(replicate))} different seeds; "
+                "repeat one seed, or leave `replicates` out"
             )
         for seed in replicate:
             if seed not in seeds:

@@ -1,4 +1,4 @@
-"""The typed config of backbones: the workflow's own, and a library's."""
+"""The typed config of backbones: the workflow's small networks, and networks of torchvision and timm."""
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -21,31 +21,31 @@ from workflow_scripts.timecat.config.checkpoints import Checkpoints
 from workflow_scripts.timecat.config.pretrain import NOT_OF_THE_RECIPE, Pretrain
 
 if TYPE_CHECKING:
-    RecipeChanges = Block  # made when the module is read
+    RecipeChanges = Block  # the class is created at import time
 else:
     RecipeChanges = changes_of(Pretrain, "RecipeChanges", NOT_OF_THE_RECIPE)
 
 
 class Backbone(Block):
-    """A network, and how its pretraining differs."""
+    """A network, with optional changes to its pretraining."""
 
     HEADING: ClassVar = "any architecture"
-    told: ClassVar[type[Any]]  # the class of what stages are told
+    told: ClassVar[type[Any]]  # class of the settings that stages get
 
     pretrain: RecipeChanges | None = Field(
         None,
-        description="changes to the recipe for this backbone: any key of `pretrain` but seeds and milestones; its name then "
-        "stands for the architecture and the recipe",
+        description="changes to the pretraining recipe for this backbone: any key of `pretrain` except seeds and milestones. "
+        "The name of the backbone then stands for the architecture together with the recipe (default: the study's recipe)",
     )
 
     checkpoints: Checkpoints | None = Field(
         None,
-        description="published weights of this backbone, in the place of pretraining (of the study's backbone they stand at "
-        "the top); {run} is a seed's place in pretrain.seeds there too",
+        description="published weights of this backbone, which replace pretraining. For the study's backbone, use the top-level "
+        "block `checkpoints` instead. {run} is the position of a seed in `pretrain.seeds` here too (default: none)",
     )
 
     def settings(self) -> BackboneSettings:
-        """What stages are told: what the network is, without how it is pretrained."""
+        """Return the settings of the network that stages get, without those of its pretraining."""
         made: BackboneSettings = settings_of(self.told, self)
         return made
 
@@ -55,12 +55,13 @@ class SmallResidual(Backbone):
 
     told = SmallResidualSettings
     architecture: Literal["small_residual"]
-    width: PositiveInt = Field(8, description="channels of the first block; each block doubles them")
-    blocks: PositiveInt = Field(3, description="number of blocks; each halves the side")
+    width: PositiveInt = Field(8, description="number of channels of the first block; each further block doubles it")
+    blocks: PositiveInt = Field(3, description="number of blocks; each halves the side of the image")
     last_width: PositiveInt | None = Field(
         None,
-        description="channels that the last block ends in, which are the features (default: those of the doubling). Between its "
-        "convolutions it keeps the usual number, so that more features cost a step little",
+        description="number of output channels of the last block, which is the number of features (default: given by the "
+        "doubling). Between its convolutions the block keeps the usual number of channels, so that more features add little "
+        "to the cost of a step",
     )
 
 
@@ -69,30 +70,32 @@ class SequenceResidual(Backbone):
 
     told = SequenceResidualSettings
     architecture: Literal["sequence_residual"]
-    width: PositiveInt = Field(8, description="channels of the stem; each block doubles them")
-    blocks: PositiveInt = Field(2, description="number of blocks; each halves the length")
-    motif: PositiveInt = Field(9, description="bases that the stem sees at once, an odd number")
-    kernel: PositiveInt = Field(5, description="places that the blocks' convolutions see at once, an odd number")
+    width: PositiveInt = Field(8, description="number of channels of the stem; each block doubles it")
+    blocks: PositiveInt = Field(2, description="number of blocks; each halves the length of the sequence")
+    motif: PositiveInt = Field(9, description="kernel size of the stem's convolution in bases, an odd number")
+    kernel: PositiveInt = Field(5, description="kernel size of the blocks' convolutions, an odd number")
 
     @model_validator(mode="after")
     def _odd(self) -> Self:
         for key in ("motif", "kernel"):
             if getattr(self, key) % 2 == 0:
                 raise ValueError(
-                    f"{key}: it is {getattr(self, key)}, and must be odd; {getattr(self, key) + 1} is near"
+                    f"{key}: {getattr(self, key)} is even and must be odd; use {getattr(self, key) + 1}, for example"
                 )
         return self
 
 
 class SmallVit(Backbone):
-    """A small vision transformer: torchvision's class, with its names of weights."""
+    """A small vision transformer, built from torchvision's class and with torchvision's names of weights."""
 
     told = SmallVitSettings
     architecture: Literal["small_vit"]
-    patch: PositiveInt = Field(4, description="side of a patch in pixels; must divide the images' side")
-    width: PositiveInt = Field(48, description="features of a token, and of the network; a multiple of `heads`")
+    patch: PositiveInt = Field(4, description="side of a patch in pixels; must divide the side of the images")
+    width: PositiveInt = Field(
+        48, description="size of a token, which is the number of features; must be a multiple of `heads`"
+    )
     depth: PositiveInt = Field(4, description="number of transformer blocks")
-    heads: PositiveInt = Field(4, description="attention heads of a block")
+    heads: PositiveInt = Field(4, description="number of attention heads per block")
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
@@ -102,19 +105,22 @@ class SmallVit(Backbone):
 
 
 class SmallRegnet(Backbone):
-    """A small RegNet: torchvision's class, with its names of weights."""
+    """A small RegNet, built from torchvision's class and with torchvision's names of weights."""
 
     told = SmallRegnetSettings
     architecture: Literal["small_regnet"]
-    stem: PositiveInt = Field(8, description="channels of the stem, which halves the side")
+    stem: PositiveInt = Field(8, description="number of channels of the stem, which halves the side of the image")
     widths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
-        [16, 32], description="channels of each stage, which halves the side; multiples of `group_width`"
+        [16, 32],
+        description="number of channels of each stage, multiples of `group_width`; each stage halves the side of the image",
     )
     depths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
-        [1, 1], description="blocks of each stage, as many numbers as `widths`"
+        [1, 1], description="number of blocks of each stage; as many numbers as in `widths`"
     )
-    group_width: PositiveInt = Field(8, description="channels of a group of the grouped convolutions")
-    squeeze_excite: bool = Field(True, description="weigh channels in each block (RegNetY; without, RegNetX)")
+    group_width: PositiveInt = Field(8, description="number of channels per group of the grouped convolutions")
+    squeeze_excite: bool = Field(
+        True, description="whether blocks have squeeze-and-excitation (true: RegNetY; false: RegNetX)"
+    )
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
@@ -130,21 +136,25 @@ class SmallRegnet(Backbone):
 
 
 class RandomProjection(Backbone):
-    """No network: a fixed random projection of the pixels. The block `floors` makes one; a study may have others."""
+    """A fixed random projection of the pixels instead of a network. The block `floors` adds one; a study may define others."""
 
     told = RandomProjectionSettings
     architecture: Literal["random_projection"]
     dimension: PositiveInt = Field(512, description="number of features")
-    side: PositiveInt = Field(32, description="larger images are reduced to this side, in pixels")
+    side: PositiveInt = Field(32, description="side in pixels to which larger images are resized before the projection")
 
 
 class LibraryBackbone(Backbone):
-    """Any classification model of torchvision by its name, or of timm where that is installed."""
+    """Any classification model of torchvision, or of timm if it is installed, by its name."""
 
     HEADING: ClassVar = "with any other architecture"
     told = LibrarySettings
-    architecture: Text = Field(description="resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ...")
-    width: PositiveInt = Field(1, description="multiple of all channels (ResNets: 2 is w2)")
+    architecture: Text = Field(
+        description="name of the model in the library: resnet18, resnet50, regnet_y_400mf, vit_b_16, convnext_tiny, ..."
+    )
+    width: PositiveInt = Field(
+        1, description="factor by which all numbers of channels are multiplied (a ResNet's w2 is 2)"
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Self:

@@ -1,4 +1,4 @@
-"""What the blocks of the typed config are made of: strict models, and the types of their values."""
+"""Base class of all blocks of the typed config, types of their values, and conversion of blocks to settings of stages."""
 
 import os
 from dataclasses import fields
@@ -23,13 +23,13 @@ Value = TypeVar("Value")
 
 
 def repeated(values: list[Value]) -> Value | None:
-    """The first value that stands there twice, or None."""
+    """Return the first value that is repeated, or None."""
     return next((value for number, value in enumerate(values) if value in values[:number]), None)
 
 
 def _without_repeats(values: list[Value]) -> list[Value]:
     if (value := repeated(values)) is not None:
-        raise ValueError(f"{value!r} stands there twice; remove one")
+        raise ValueError(f"{value!r} is listed twice; remove one")
     return values
 
 
@@ -43,29 +43,29 @@ def _with_home(path: str) -> str:
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         raise ValueError(
-            f"{path!r}: there is no such home folder; correct it, or write ./{path} for a folder of that name"
+            f"{path!r}: there is no such home folder; correct the path, or write ./{path} for a folder of that name"
         )
     return expanded
 
 
 def _results_folder(path: str) -> str:
     if os.path.normpath(path) in (".", "/"):
-        raise ValueError(f"{path!r} is not a folder for results alone; name one, such as results")
+        raise ValueError(f"{path!r} would not hold results only; name a separate folder, for example results")
     if found := next((text for text in ("{", "}", "://") if text in path), None):
-        raise ValueError(f"{path!r}: there can be no {found} in it; rename the folder")
+        raise ValueError(f"{path!r}: the path must not contain {found}; rename the folder")
     return os.path.normpath(path)
 
 
 WithoutRepeats = AfterValidator(_without_repeats)
 Ascending = AfterValidator(_ascending)
-# A path may begin with `~`. What is relative is so to the working directory of the run.
+# A path may begin with `~`. Relative paths start from the working directory of the run.
 FilePath = Annotated[Text, AfterValidator(_with_home)]
 ResultsFolder = Annotated[FilePath, AfterValidator(_results_folder)]
 Grid = Annotated[list[NonNegativeFloat], Field(min_length=1), WithoutRepeats]
 
 
 class Block(BaseModel):
-    """A block of the config."""
+    """A block of the config. Unknown keys and values of the wrong type are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -75,12 +75,12 @@ SomeBlock = TypeVar("SomeBlock", bound=Block)
 
 
 def settings_of(kind: type[Settings], block: Block, **others: Any) -> Settings:
-    """The settings that a stage is told: a frozen dataclass with a block's values, and ``others`` that the block lacks or
-    that take the place of its own. Lists become tuples.
+    """Return the settings of a stage: a frozen dataclass with the values of a block. Lists become tuples.
 
-    kind: made by timecat.settings. A test holds its fields equal to the block's keys, in names and types.
+    kind: the dataclass, made by timecat.settings. A test checks that its fields equal the block's keys in names and types.
+    others: values that the block lacks, or that replace the block's.
     """
-    names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]  # mypy does not see that it is a dataclass
+    names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]  # mypy does not know that it is a dataclass
     return kind(**{name: _frozen(value) for name, value in ({n: getattr(block, n) for n in names} | others).items()})
 
 
@@ -89,8 +89,10 @@ def _frozen(value: Any) -> Any:
 
 
 def changes_of(block: type[Block], name: str, without: tuple[str, ...] = ()) -> type[Block]:
-    """A block for changes to another one: its keys but ``without``, each with its check and without its default, so that
-    what is not written stays as the other has it."""
+    """Return a block class for changes to another block: all keys except ``without``, each optional and checked as usual.
+
+    Keys that a config leaves out keep the value of the other block.
+    """
     keys: dict[str, Any] = {
         key: (Annotated[field.annotation, Field(description=field.description), *field.metadata], None)
         for key, field in block.model_fields.items()
@@ -100,7 +102,10 @@ def changes_of(block: type[Block], name: str, without: tuple[str, ...] = ()) -> 
 
 
 def changed(block: SomeBlock, changes: Block | None) -> SomeBlock:
-    """A block with changes to it (of changes_of); ValidationError where they do not go together."""
+    """Return a block with changes applied. Raises ValidationError if they do not fit together.
+
+    changes: an instance of a class that changes_of made, or None.
+    """
     if changes is None:
         return block
     return type(block).model_validate(block.model_dump() | changes.model_dump(exclude_unset=True))

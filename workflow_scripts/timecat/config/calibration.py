@@ -1,4 +1,4 @@
-"""The typed config of results/calibration.csv."""
+"""The typed config of the table of calibration, results/calibration.csv: the block `calibration`."""
 
 from typing import Annotated
 
@@ -10,22 +10,28 @@ from workflow_scripts.timecat.measures.calibration_settings import CalibrationSe
 
 
 class Calibration(Block):
-    """How well probabilities are calibrated, over all rows and over groups of them (results/calibration.csv)."""
+    """Settings of results/calibration.csv: how well probabilities are calibrated, over all rows and over groups of rows."""
 
     tables: Annotated[list[TableBlock], WithoutRepeats] | None = Field(
         None,
-        description="tables beside table 2 whose arms are measured too, each on its own targets (default: all that the study "
-        "has, so that all of their arms are made for it; the grid is left out)",
+        description="tables whose arms are measured in addition to table 2, each on the table's targets (default: all tables of "
+        "the study except the grid; all of their arms are then computed for it)",
     )
-    bins: PositiveInt = Field(15, description="bins of the expected calibration error, of equally many rows each")
-    minimum_rows: PositiveInt = Field(50, description="groups and intersections of groups with fewer rows do not count")
+    bins: PositiveInt = Field(
+        15, description="number of bins of the expected calibration error; all bins have equally many rows"
+    )
+    minimum_rows: PositiveInt = Field(
+        50, description="least number of rows of a group or an intersection of groups; smaller ones are ignored"
+    )
     depth: Annotated[int, Field(ge=0)] = Field(
-        2, description="how many groups are intersected at most (1: groups alone, 0: all rows alone)"
+        2, description="how many groups are intersected at most (1: single groups only; 0: only all rows together)"
     )
     draws: PositiveInt = Field(
-        100, description="drawings of labels from the probabilities, which say what perfect calibration would show"
+        100,
+        description="how often labels are drawn from the predicted probabilities, to estimate the error that perfectly "
+        "calibrated predictions would show",
     )
 
     def settings(self) -> CalibrationSettings:
-        """What the stage is told."""
+        """Return the settings that the stage `calibration` gets."""
         return settings_of(CalibrationSettings, self)

@@ -1,4 +1,4 @@
-"""The typed config of published weights: where they are, for which seeds and steps, and what of a file may be left out."""
+"""The typed config of published weights: the block `checkpoints`, at the top level or of a backbone."""
 
 import re
 import string
@@ -13,40 +13,45 @@ SCHEMES = ("http", "https", "file")
 
 
 class Checkpoints(Block):
-    """Published weights in the place of pretraining."""
+    """Published weights that replace pretraining."""
 
     path: FilePath = Field(
-        description="where each checkpoint is: a path or URL with {seed}, {run} (the seed's place in pretrain.seeds, from "
-        "0), {step} or {step_name}; inside `archive` if that is given"
+        description="path or URL of each checkpoint, with the placeholders {seed}, {run} (position of the seed in "
+        "`pretrain.seeds`, from 0), {step} and {step_name}; with `archive`, a path inside the archive"
     )
     step_names: dict[PositiveInt, Text | int] = Field(
-        {}, description="what {step_name} is for each step (default: the step)"
+        {}, description="value of {step_name} for each step (default: the number of the step)"
     )
-    archive: FilePath | None = Field(None, description="a .tar, .tar.gz or .zip that holds them: a path or URL")
+    archive: FilePath | None = Field(
+        None, description="path or URL of a .tar, .tar.gz or .zip file that contains the checkpoints (default: none)"
+    )
     runs: dict[PositiveInt, Annotated[list[Annotated[int, Field(ge=0)]], WithoutRepeats]] = Field(
         {},
-        description="which runs ({run}) exist for a step (default: with a local `path` and no archive those whose file "
-        "exists, otherwise all)",
+        description="for each step, the runs ({run}) that exist (default: with a local `path` and no archive, those whose file "
+        "exists; else all)",
     )
     sha256: dict[FilePath, Sha256] = Field(
-        {}, description="SHA-256 of files, by path or URL as it stands after filling in; checked when given"
+        {},
+        description="SHA-256 of files, by their path or URL with all placeholders filled in; files that have one here are checked",
     )
     ignored: list[Text] = Field(
         ["fc.weight", "fc.bias"],
-        description="keys of the published file that may be left out, as shell patterns: the classifier's (kept where its "
-        "shape fits), and what else the file holds, such as `projection_head.*`",
+        description="keys of the published file that may be left out, as shell patterns: those of the classifier (it is kept if "
+        "its shape fits) and of other parts that are not needed, such as `projection_head.*`",
     )
     pretrained_on: Text | None = Field(
         None,
-        description="what the files' networks were pretrained on, in words, if that is not the study's source: tables say so, "
-        "and a table of such networks alone has no column in distribution",
+        description="in words, what the published networks were pretrained on, if it is not the study's source. Tables print "
+        "it, and in a table that has only such networks no column counts as in-distribution (default: the study's source)",
     )
     step_tolerance: Annotated[int, Field(ge=0)] = Field(
-        0, description="by how much the step that a file itself states may differ from the config's"
+        0,
+        description="number of steps by which the step that a file records may differ from the step in the config (0: not at "
+        "all)",
     )
 
     def fill(self, seed: int, run: int, step: int) -> str:
-        """`path` with its places filled in."""
+        """Return `path` with its placeholders filled in."""
         return self.path.format(seed=seed, run=run, step=step, step_name=self.step_names.get(step, step))
 
     @model_validator(mode="after")
@@ -66,22 +71,25 @@ class Checkpoints(Block):
             scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", getattr(self, key) or "")
             if scheme and scheme[1] not in SCHEMES:
                 raise ValueError(
-                    f"{key}: {scheme[0]} is not supported ({', '.join(SCHEMES)} are); fetch the file yourself and write "
+                    f"{key}: {scheme[0]} is not supported ({', '.join(SCHEMES)} are); download the file yourself and write "
                     "its path"
                 )
             if scheme and key == "path" and self.archive is not None:
-                raise ValueError("path: with an archive it is a path inside of that; write it without a URL")
+                raise ValueError("path: with `archive` it must be a path inside the archive; write it without a URL")
         return self
 
     def check_places(self, key: str, seeds: list[int], used: list[int], steps: list[int]) -> None:
-        """ValueError where two checkpoints would be one file or a run has no seed. key: where this block stands, with which
-        the message begins. seeds: in the order of runs; used: those of them that arms are made of."""
+        """Raise ValueError if two checkpoints would be the same file, or if a run has no seed.
+
+        key: place of this block in the config, with which the message begins. seeds: all seeds, in the order of runs. used:
+        the seeds that arms use.
+        """
         for step, runs in self.runs.items():
             for run in runs:
                 if run >= len(seeds):
                     raise ValueError(
-                        f"{key}.runs.{step}: there is no run {run}, pretrain.seeds has {len(seeds)} (runs 0 to "
-                        f"{len(seeds) - 1}); add seeds or correct it"
+                        f"{key}.runs.{step}: there is no run {run}, since pretrain.seeds has {len(seeds)} seeds (runs 0 to "
+                        f"{len(seeds) - 1}); add seeds or correct the run"
                     )
         places: dict[str, tuple[int, int]] = {}
         for step in steps:
@@ -90,6 +98,6 @@ class Checkpoints(Block):
                 other = places.setdefault(place, (seed, step))
                 if other != (seed, step):
                     raise ValueError(
-                        f"{key}.path: {place!r} would be seed {other[0]} at step {other[1]} and seed {seed} at step "
+                        f"{key}.path: {place!r} would be both seed {other[0]} at step {other[1]} and seed {seed} at step "
                         f"{step}; add {{seed}} or {{run}}, or {{step}} or {{step_name}}, or correct step_names"
                     )

@@ -1,4 +1,4 @@
-"""What of a study's config has to go together across blocks. Each check raises ValueError, beginning with the key."""
+"""Checks of a study's config across its blocks. Each raises ValueError with a message that begins with the key."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from workflow_scripts.timecat.config.data_sets import EvaluationFolder
 if TYPE_CHECKING:
     from workflow_scripts.timecat.config.model import Config
 
-# What the table's columns are called: these, and for each data set its name with and without each of the endings.
+# Names of the table's columns: these, and for each data set its name alone and with each of the endings.
 TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
 TABLE_ENDINGS = (
     *("_std", "_holdout", "_published", "_floor", "_projection", "_ceiling", "_verdict"),
@@ -21,7 +21,7 @@ TABLE_ENDINGS = (
 
 
 def check_names(config: "Config") -> None:
-    """That source, targets and backbone are defined."""
+    """Check that the study's source, targets and backbone are defined."""
     for key, names in (("source", [config.source]), ("targets", config.targets)):
         for name in names:
             if name not in config.data_sets:
@@ -31,47 +31,47 @@ def check_names(config: "Config") -> None:
 
 
 def check_repeats(config: "Config") -> None:
-    """That no target and no seed stands twice."""
+    """Check that no target and no seed is listed twice."""
     for key, twice in (("targets", repeated(config.targets)), ("pretrain.seeds", repeated(config.pretrain.seeds))):
         if twice is not None:
-            raise ValueError(f"{key}: {twice!r} stands there twice; give each its own name or remove one")
+            raise ValueError(f"{key}: {twice!r} is listed twice; remove one")
 
 
 def check_columns(config: "Config") -> None:
-    """That no data set is called as one of the table's own columns."""
+    """Check that no data set has the name of another column of the table."""
     for name in config.data_sets:
         if name in TABLE_COLUMNS or name.endswith(TABLE_ENDINGS):
-            raise ValueError(f"data_sets: {name!r} is a name of the table's own columns; give it another one")
+            raise ValueError(f"data_sets: {name!r} is the name of another column of the table; rename the data set")
 
 
 def check_recipes(config: "Config") -> None:
-    """That a backbone's changes of the recipe go together with it."""
+    """Check that each backbone's changes fit the study's pretraining recipe."""
     for name in config.backbones:
         try:
             config.recipe_of(name)
-        except ValidationError as error:  # of changes that do not go together, or with the study's recipe
+        except ValidationError as error:  # changes that contradict one another or the study's recipe
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise ValueError(f"backbones.{name}.pretrain.{message}") from None
 
 
 def check_grid(config: "Config") -> None:
-    """That the grid has as many seeds as it needs."""
+    """Check that the grid has enough seeds, and with published weights only seeds that have a run."""
     if config.grid is None:
         return
     key, seeds = ("grid.seeds", config.grid.seeds) if config.grid.seeds else ("pretrain.seeds", config.pretrain.seeds)
     if config.grid.members[-1] > len(seeds):
         raise ValueError(
-            f"grid.members: {config.grid.members[-1]} of them need as many seeds, and {key} has {len(seeds)}; add "
-            f"{config.grid.members[-1] - len(seeds)} or lower it"
+            f"grid.members: {config.grid.members[-1]} members need as many seeds, but {key} has {len(seeds)}; add "
+            f"{config.grid.members[-1] - len(seeds)} or lower the number of members"
         )
     if unknown := [seed for seed in seeds if seed not in config.pretrain.seeds and config.checkpoints]:
         raise ValueError(
-            f"grid.seeds: {unknown[0]} is not in pretrain.seeds, whose places are the runs of `checkpoints`"
+            f"grid.seeds: {unknown[0]} is not in pretrain.seeds, which gives the runs of `checkpoints`; add it there or remove it"
         )
 
 
 def check_tables(config: "Config") -> None:
-    """That sources and targets of arms and tables are data sets."""
+    """Check that sources and targets of arms and tables are data sets, and that tables of gaps have a direct arm."""
     arms = config.all_arms
     named = [(f"{key}.targets", name) for key, table in config.tables.items() for name in table.targets or []]
     named += [("grid.targets", name) for name in config.grid_targets]
@@ -82,9 +82,7 @@ def check_tables(config: "Config") -> None:
     for block in GAP_TABLES:
         rows = config.tables[block].names if block in config.tables else []
         if rows and all(arms[row].transfer != "direct" for row in rows):
-            raise ValueError(
-                f"{block}: it needs an arm with `transfer: direct`, which the others are compared with; add one"
-            )
+            raise ValueError(f"{block}: no arm has `transfer: direct`, with which the others are compared; add one")
     for table in config.calibration.tables or []:
         if table not in config.tables:
             raise ValueError(
@@ -98,7 +96,7 @@ def check_tables(config: "Config") -> None:
 
 
 def check_comparisons(config: "Config") -> None:
-    """That arms are compared with other rows of a table that makes such comparisons."""
+    """Check that `against` of an arm names other rows of its table, and that its table makes such comparisons."""
     check_against("arms", config.arms, names := [arm.name for arm in config.arms], config.baseline or names[0])
     blocks = {key: table.own for key, table in config.tables.items()}
     if config.ceiling is not None and isinstance(config.ceiling.arm, Arm):
@@ -109,12 +107,13 @@ def check_comparisons(config: "Config") -> None:
             check_against(f"{key}.arms", arms, table.names, table.baseline or table.names[0])
         elif own := [arm.name for arm in arms if arm.against]:
             raise ValueError(
-                f"{key}: {own[0]!r} has the key `against`, which only `arms` and the blocks {', '.join(TABLES)} take; remove it"
+                f"{key}: {own[0]!r} has the key `against`, which only arms in `arms` and in the blocks {', '.join(TABLES)} may "
+                "have; remove it"
             )
 
 
 def check_backbones(config: "Config") -> None:
-    """That the backbones of all arms are defined, and fit the data that they are to see."""
+    """Check that the backbones of all arms are defined and fit the data sets on which they are used."""
     for name in dict.fromkeys([config.backbone, *map(config.backbone_of, config.all_arms.values())]):
         _check_backbone(config, name)
 
@@ -123,7 +122,7 @@ def _check_backbone(config: "Config", name: str) -> None:
     if name not in config.backbones:
         arm = next(arm.name for arm in config.all_arms.values() if arm.backbone == name)
         raise ValueError(
-            f"arms: {arm!r} is of backbone {name!r}, which is not one of the backbones ({', '.join(config.backbones)})"
+            f"arms: {arm!r} has the backbone {name!r}, which is not one of the backbones ({', '.join(config.backbones)})"
         )
     architecture = config.backbones[name].architecture
     if config.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
@@ -146,66 +145,66 @@ def _check_backbone(config: "Config", name: str) -> None:
 
 
 def check_evaluation_folders(config: "Config") -> None:
-    """That folders for evaluation only are read with a probe, and nothing is trained on them."""
+    """Check that each folder for evaluation only has a probe that reads it, and that nothing is trained on it."""
     trainable = [name for name, block in config.data_sets.items() if not isinstance(block, EvaluationFolder)]
     if config.source not in trainable:
         raise ValueError(f"source: {config.source!r} is for evaluation only; choose one of {', '.join(trainable)}")
     for name, block in config.data_sets.items():
         if isinstance(block, EvaluationFolder) and block.probe_of not in trainable:
             raise ValueError(
-                f"data_sets.{name}.probe_of: {block.probe_of!r} is not a data set that has a probe "
-                f"({', '.join(trainable)})"
+                f"data_sets.{name}.probe_of: {block.probe_of!r} is not a data set with a probe; choose one of "
+                f"{', '.join(trainable)}"
             )
     for arm in config.all_arms.values():
         only = [name for name in config.targets_of_arm(arm) if name not in trainable]
         if arm.pretrained_on == "target" and only:
             raise ValueError(
-                f"arms: {arm.name!r} has `pretrained_on: target`, and {only[0]!r} has no training rows; take that data set out "
-                "of `targets`, or the arm out"
+                f"arms: {arm.name!r} has `pretrained_on: target`, but {only[0]!r} has no training rows; remove that data set from "
+                "`targets`, or remove the arm"
             )
         if arm.transfer != "probe" and only:
             raise ValueError(
-                f"arms: {arm.name!r} has `transfer: {arm.transfer}`, which leaves no probe to read {only[0]!r} with; "
-                "take that data set out of `targets`, or the arm out"
+                f"arms: {arm.name!r} has `transfer: {arm.transfer}`, which makes no probe to evaluate on {only[0]!r}; "
+                "remove that data set from `targets`, or remove the arm"
             )
 
 
 def check_arms(config: "Config") -> None:
-    """That each arm can be made of its seeds, and that its published figures are of its targets."""
+    """Check that each arm has enough seeds, and that its published accuracies are for its targets."""
     for arm in config.all_arms.values():
         check_replicates(arm, arm.seeds or config.pretrain.seeds, "seeds" if arm.seeds else "pretrain.seeds")
         targets = config.targets_of_arm(arm)
         for name in arm.published:
             if name not in targets:
                 raise ValueError(
-                    f"arms: {arm.name!r} has a published figure on {name!r}, which is not one of the targets "
+                    f"arms: {arm.name!r} has a published accuracy on {name!r}, which is not one of its targets "
                     f"({', '.join(targets)}); correct the name"
                 )
 
 
 def check_draws(config: "Config") -> None:
-    """That what backbones are pretrained on has one draw of its training rows."""
+    """Check that each data set for pretraining has a single draw of its training rows."""
     for name in sorted(config.pretrained_on):
         if (draws := config.data_sets[name].number_of_draws) > 1:
             raise ValueError(
-                f"data_sets.{name}.draws: backbones are pretrained on {name!r}, so that it has one draw of training rows, not "
+                f"data_sets.{name}.draws: backbones are pretrained on {name!r}, so it must have one draw of training rows, not "
                 f"{draws}; write `draws: 1` or remove the key"
             )
 
 
 def check_dimensions(config: "Config") -> None:
-    """That no arm is reduced to more dimensions than it has features, as far as that is known without its network."""
+    """Check that no arm is reduced to more dimensions than it has features, if that is known without its network."""
     for arm in config.all_arms.values():
         columns = config.known_columns(arm)
         if arm.reduce is not None and columns is not None and arm.reduce.dimensions > columns:
             raise ValueError(
-                f"arms: `reduce.dimensions` of {arm.name!r} is {arm.reduce.dimensions}, and its {arm.members} members have "
+                f"arms: `reduce.dimensions` of {arm.name!r} is {arm.reduce.dimensions}, but its {arm.members} members have only "
                 f"{columns} features together; lower it to {columns} or less"
             )
 
 
 def check_weight_decays(config: "Config") -> None:
-    """That a probe by L-BFGS has a minimum: without a weight decay there is none where classes can be parted."""
+    """Check that L-BFGS probes have positive weight decays: without one, separable classes have no minimum."""
     grids = {
         f"data_sets.{name}.weight_decays": config.with_training_rows(name).weight_decays for name in config.data_sets
     }
@@ -213,15 +212,15 @@ def check_weight_decays(config: "Config") -> None:
     for key, grid in ({"probe.weight_decays": config.probe.weight_decays} | grids).items():
         if "lbfgs" in solvers and 0 in (grid or []):
             raise ValueError(
-                f"{key}: with `solver: lbfgs` each must be greater than 0; replace 0, by 1.0e-6 for example"
+                f"{key}: with `solver: lbfgs` each weight decay must be greater than 0; replace 0 by 1.0e-6, for example"
             )
 
 
 def check_published(config: "Config") -> None:
-    """That what is published of a backbone is of the study's source, and that each checkpoint has a file of its own."""
+    """Check that published weights are used with the study's source only, and that each checkpoint is a separate file."""
     if config.backbones[config.backbone].checkpoints is not None:
         raise ValueError(
-            f"backbones.{config.backbone}.checkpoints: it is the study's backbone; write the block `checkpoints` at the top"
+            f"backbones.{config.backbone}.checkpoints: this is the study's backbone; move the block `checkpoints` to the top level"
         )
     for name, block in config.publications.items():
         is_the_studys = name == config.backbone
@@ -230,13 +229,13 @@ def check_published(config: "Config") -> None:
         for arm in own:
             if (source := config.shared_source_of(arm)) != config.source:
                 raise ValueError(
-                    f"arms: {arm.name!r} is pretrained on {repr(source) if source else 'each target'}, but its backbone {name!r} is the one that `{key}` "
-                    "publishes; give it a backbone of its own"
+                    f"arms: {arm.name!r} is pretrained on {repr(source) if source else 'each target'}, but its backbone {name!r} has "
+                    f"published weights (`{key}`); give the arm another backbone"
                 )
             if unknown := [seed for seed in arm.seeds or [] if seed not in config.pretrain.seeds]:
                 raise ValueError(
-                    f"arms: seed {unknown[0]} of {arm.name!r} is not in pretrain.seeds, whose places are the runs of "
-                    f"`{key}`; add it there or take it out"
+                    f"arms: seed {unknown[0]} of {arm.name!r} is not in pretrain.seeds, which gives the runs of `{key}`; add it "
+                    "there or remove it"
                 )
         steps = {step for arm in own for step in arm.milestones}
         used = config.pretrain.seeds
@@ -247,7 +246,7 @@ def check_published(config: "Config") -> None:
         block.check_places(key, config.pretrain.seeds, used, sorted(steps))
 
 
-CHECKS = (  # in the order in which a mistake is reported
+CHECKS = (  # in order: the first check that fails is reported
     check_names,
     check_repeats,
     check_columns,

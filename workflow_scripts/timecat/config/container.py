@@ -7,20 +7,22 @@ from workflow_scripts.timecat.runtime.container import BuildArguments
 
 
 class ContainerImage(Block):
-    """The image in which stages run with `--profile profiles/apptainer`: what it is built on. Another base is another image,
-    in which everything is computed anew."""
+    """Base of the container image in which stages run with `--profile profiles/apptainer`. A different base gives a different
+    image, in which all results are computed again."""
 
     bootstrap: str = Field(
-        "docker", description="where `base` is from, as Apptainer's definition files say: docker, localimage"
+        "docker",
+        description="bootstrap agent of Apptainer that provides `base`: `docker` (a registry) or `localimage` (a local file)",
     )
     base: FilePath = Field(
-        "python:3.11-slim-bookworm", description="a Debian or Ubuntu with Python 3.11 or newer: an image's name or file"
+        "python:3.11-slim-bookworm",
+        description="name or file of the base image, a Debian or Ubuntu with Python 3.11 or newer",
     )
     gpu: bool = Field(
         True,
-        description="whether the image holds all that a GPU's work loads; without it, it is smaller and for CPUs only",
+        description="whether the image contains the libraries for GPUs (false: a smaller image, for CPUs only)",
     )
 
     def build_arguments(self) -> BuildArguments:
-        """What the stage is told."""
+        """Return the arguments of Apptainer's build that the stage `build_image` gets."""
         return BuildArguments(BOOTSTRAP=self.bootstrap, BASE=self.base, GPU="yes" if self.gpu else "no")

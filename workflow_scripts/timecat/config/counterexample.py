@@ -17,43 +17,51 @@ from workflow_scripts.timecat.counterexample.settings import Kind, Settings
 
 
 class Counterexample(Block):
-    """Two features, four points, four distributions: the best classifier of every mixture, and what networks keep."""
+    """The counterexample of section 3 of the paper: mixtures of four distributions over four points with two features. For
+    each mixture the best classifier is computed, and small networks are trained to see which features they keep."""
 
     grid: Annotated[int, Field(gt=0, le=16)] = Field(
         7,
-        description="mixtures of the four distributions are taken in steps of 1 / grid (their number grows with its cube); those for "
-        "which both features are equally good are left out (an odd grid has none)",
+        description="the shares of the four distributions in a mixture are multiples of 1 / grid, so that the number of mixtures "
+        "grows with the cube of grid. Mixtures for which both features are equally good are left out (an odd grid has none)",
     )
     seeds: PositiveInt = Field(
-        24, description="networks per mixture and setting, seeds 0, 1, ...: initial weights and order of rows"
+        24,
+        description="number of networks per mixture and setting, with seeds 0, 1, ..., which determine the initial weights and "
+        "the order of rows",
     )
     members: PositiveInt = Field(
-        4, description="networks whose features are concatenated for one more probe: disjoint groups of seeds"
+        4,
+        description="number of networks whose features are concatenated for a further probe; the networks are disjoint groups "
+        "of seeds",
     )
     networks: Annotated[list[Kind], Field(min_length=1), WithoutRepeats] = Field(
         ["gates", "linear", "relu"],
-        description="hidden layers: each feature behind a learned gate (u1 x1, u2 x2); `width` linear units; `width` ReLUs",
+        description="hidden layers of the networks. `gates`: each feature is multiplied by a learned gate (u1 x1, u2 x2); "
+        "`linear`: `width` linear units; `relu`: `width` ReLUs",
     )
-    width: PositiveInt = Field(8, description="hidden units of `linear` and `relu`")
+    width: PositiveInt = Field(8, description="number of hidden units of `linear` and `relu`")
     init_scale: PositiveFloat = Field(
-        1.0, description="initial weights: normal, with this over the square root of a layer's inputs"
+        1.0,
+        description="scale of the initial weights, which are normal with standard deviation init_scale / sqrt(number of inputs "
+        "of the layer)",
     )
     weight_decays: Grid = Field(
-        [0.0, 0.01, 0.03, 0.1], description="the grid; of SGD, on weights and gates, not on biases"
+        [0.0, 0.01, 0.03, 0.1], description="weight decays of SGD that are tried, on weights and gates, not on biases"
     )
     lrs: Annotated[list[PositiveFloat], Field(min_length=1, max_length=4), WithoutRepeats] = Field(
-        [0.1, 1.0], description="learning rates of SGD: small and large steps"
+        [0.1, 1.0], description="learning rates of SGD that are tried"
     )
-    steps: PositiveInt = Field(4000, description="steps of SGD")
-    batch_size: PositiveInt = Field(8, description="rows per step, of 4 x grid; probes take as many")
+    steps: PositiveInt = Field(4000, description="number of steps of SGD")
+    batch_size: PositiveInt = Field(8, description="rows per step (a data set has 4 x grid rows), also for probes")
     threshold: Fraction = Field(
         0.03,
-        description="a feature is kept whose singular value is at least this share of the greatest one (about where the "
-        "probe begins to fail)",
+        description="a feature counts as kept if its singular value is at least this share of the largest singular value "
+        "(probes begin to fail at about the default)",
     )
     probe_lr: PositiveFloat = Field(0.5, description="learning rate of the probe's SGD")
-    probe_steps: PositiveInt = Field(1000, description="steps of the probe's SGD")
+    probe_steps: PositiveInt = Field(1000, description="number of steps of the probe's SGD")
 
     def settings(self) -> Settings:
-        """What the stage is told."""
+        """Return the settings that the stage `counterexample` gets."""
         return settings_of(Settings, self)

@@ -1,4 +1,4 @@
-"""The typed config of data sets: what each kind is read from, how it is stored, and how its images become inputs."""
+"""The typed config of data sets: files of each kind, storage of its images, and their transform to inputs of a network."""
 
 import os
 from collections.abc import Sequence
@@ -33,38 +33,45 @@ Percent = Annotated[int, Field(ge=1, le=100)]
 
 
 class Storage(Block):
-    """How the images of a folder are stored. Smaller sides than the image's reduce it; nothing is ever enlarged."""
+    """How image files are stored in a .beton file. Images larger than the given sides are resized; none is enlarged."""
 
-    write_mode: Literal["jpg", "raw"] = Field("jpg", description="JPEG, or pixels as they are")
+    write_mode: Literal["jpg", "raw"] = Field(
+        "jpg", description="format of the stored images: `jpg` (JPEG) or `raw` (uncompressed pixels)"
+    )
     longest_side: PositiveInt | None = Field(
-        500, description="larger images are reduced to this longest side, in pixels"
+        500, description="longest side in pixels to which larger images are resized (null: no limit)"
     )
     shortest_side: PositiveInt | None = Field(
-        None, description="larger images are reduced to this shortest side, in pixels, as torchvision's Resize does it"
+        None,
+        description="shortest side in pixels to which larger images are resized, as by torchvision's Resize (null: no limit)",
     )
-    quality: Percent = Field(95, description="of JPEG encoding, where an image is encoded anew")
+    quality: Percent = Field(
+        95, description="JPEG quality (1 to 100) of images that have to be encoded again; other JPEG files are copied"
+    )
 
 
 class RawStorage(Storage):
-    """The same keys; small images are stored as they are."""
+    """Defaults of `storage` for small images: uncompressed pixels at their original size."""
 
     write_mode: Literal["jpg", "raw"] = Field("raw", description=Storage.model_fields["write_mode"].description)
     longest_side: PositiveInt | None = Field(None, description=Storage.model_fields["longest_side"].description)
 
 
-LATER = {"title", "transform", "views", "weight_decays", "download"}  # keys that make no image
+LATER = {"title", "transform", "views", "weight_decays", "download"}  # keys that do not affect stored images
 OF_THE_OTHER = {
     "train": {"evaluation_split", "evaluation"},
     "evaluation": {"fraction", "balanced", "draws", "train_split"},
 }
-DRAWS = 5  # of a few-shot data set that is a target only
+DRAWS = 5  # default number of draws of a few-shot data set that is a target only
 
 
 @dataclass(frozen=True)
 class KnownRows:
-    """The rows of a data set that are known without its files. train: of one draw of the training rows; of_all_draws: of all
-    together, where there are several. by_class: training rows of each class, where these are known. origin: where the numbers
-    are from."""
+    """Numbers of rows of a data set that are known without its files.
+
+    train: training rows of one draw. of_all_draws: rows that are in any draw, if there are several draws. by_class: training
+    rows of each class, if known. origin: source of the numbers.
+    """
 
     train: int
     evaluation: int
@@ -75,9 +82,12 @@ class KnownRows:
 
 
 def rows_of_all_draws(whole: int, rows: int, draws: int) -> int:
-    """The rows that are in any of several draws of so many rows of a whole: as many as the draws have together while these fit
-    into the whole without overlap, about; what further draws add is what is expected of them (sampling.rows_of_each_class)."""
-    left, fit = 1.0, whole // rows  # left: the share of the whole that no draw has
+    """Return how many of ``whole`` rows are in at least one of ``draws`` draws of ``rows`` rows each (an estimate).
+
+    Draws do not overlap while they fit into the whole; the rows that further draws add are an expected number
+    (sampling.rows_of_each_class).
+    """
+    left, fit = 1.0, whole // rows  # left: share of the rows that are in no draw
     while draws > 0:
         left *= 1 - min(draws, fit) * rows / whole
         draws -= fit
@@ -86,8 +96,10 @@ def rows_of_all_draws(whole: int, rows: int, draws: int) -> int:
 
 @dataclass(frozen=True)
 class KnownImage:
-    """The typical image of a data set, known without its files: its sides in pixels; and mean bytes, where it is published as
-    JPEG."""
+    """Typical image of a data set, known without its files.
+
+    width, height: sides in pixels. jpeg: mean number of bytes if the data set is published as JPEG files, else None.
+    """
 
     width: int
     height: int
@@ -95,59 +107,62 @@ class KnownImage:
 
     @classmethod
     def square(cls, side: int) -> Self:
-        """A square of pixels."""
+        """Return a square image with a side of ``side`` pixels."""
         return cls(side, side)
 
 
 class AnyKind(Block):
-    """What may be asked of the block of a data set, whatever its kind."""
+    """Base class of the blocks of all kinds of data sets."""
 
     @property
     def may_download(self) -> bool:
-        """Whether its files may be fetched."""
+        """Whether the files of the data set may be downloaded."""
         return False
 
     @property
     def number_of_classes(self) -> int | None:
-        """The number of classes, where it is known without the files."""
+        """Number of classes, or None if only the files tell."""
         return None
 
     @property
     def known_rows(self) -> KnownRows | None:
-        """The rows, where `make plan` can know them without the files."""
+        """Numbers of rows that `make plan` can use without the files, or None."""
         return None
 
     @property
     def known_image(self) -> KnownImage | None:
-        """The typical image, where `make plan` can know it without the files."""
+        """Typical image that `make plan` can use without the files, or None."""
         return None
 
     @property
     def number_of_draws(self) -> int:
-        """How often its training rows are drawn: replicate r has those of draw r modulo this."""
+        """Number of draws of the training rows; replicate r uses draw r modulo this number."""
         return 1
 
     @property
     def is_listed(self) -> bool:
-        """Whether its reader lists image files without reading them, so that `make plan` may count them."""
+        """Whether the reader lists image files without reading them, so that `make plan` can count them."""
         return False
 
     def of_split(self, split: str) -> dict[str, Any]:
-        """What makes the images of one split and how they are stored; what is done with them later, what only the other
-        split needs and what draws nothing is left out, so that a change of it does not write the split again."""
+        """Return the keys that determine the stored images of one split.
+
+        Left out are keys that are used later, that only the other split needs, and that draw nothing, so that a change of
+        them does not write the split again.
+        """
         return self.model_dump(exclude=LATER | OF_THE_OTHER[split] | self.undrawn(split))
 
     def undrawn(self, split: str) -> set[str]:
-        """Keys that draw nothing for a split."""
+        """Return the keys of random draws that have no effect on a split."""
         return set()
 
     def in_folder(self, folder: str | None) -> Self:
-        """The block with a `root` that is relative to a folder, if it has a root and there is a folder."""
+        """Return the block with `root` taken relative to a folder; unchanged if it has no root or the folder is None."""
         return self
 
 
 class WithRoot(AnyKind):
-    """The block of a data set whose files lie in a folder. (`root` is a field of each, in the order that its table has.)"""
+    """Base class for data sets whose files are in a folder. (Each subclass declares `root` at its place in the key table.)"""
 
     if TYPE_CHECKING:
         root: str
@@ -157,25 +172,32 @@ class WithRoot(AnyKind):
 
 
 class DataSet(AnyKind):
-    """What every data set says."""
+    """Keys of every data set that has training rows."""
 
     HEADING: ClassVar = "any kind but `evaluation_folder`"
 
-    title: str | None = Field(None, description="its name in tables and figures (default: its key)")
-    transform: Transform = Field(Transform(), description="how images become inputs, in probing and as source")
-    views: Views | None = Field(None, description="overrides features.views for this data set")
-    weight_decays: Grid | None = Field(None, description="overrides probe.weight_decays for this data set")
+    title: str | None = Field(
+        None, description="name of the data set in tables and figures (default: its key in `data_sets`)"
+    )
+    transform: Transform = Field(
+        Transform(),
+        description="crops, flips and normalisation that turn stored images into inputs, for probing and for pretraining",
+    )
+    views: Views | None = Field(None, description="views of this data set (default: `features.views`)")
+    weight_decays: Grid | None = Field(
+        None, description="weight decays of this data set's probes (default: `probe.weight_decays`)"
+    )
 
 
 class Rows(Block):
-    """Number of images of a made data set."""
+    """Numbers of images (or sequences) of a generated data set, for training (`train`) and for evaluation (`evaluation`)."""
 
     train: PositiveInt
     evaluation: PositiveInt
 
 
 class WithRows(AnyKind):
-    """The block of a made data set, with its numbers of images. (`rows` is a field of each, in the order of its table.)"""
+    """Base class for generated data sets, whose numbers of images are set in the config. (Each subclass declares `rows`.)"""
 
     if TYPE_CHECKING:
         rows: Rows
@@ -193,25 +215,32 @@ class WithRows(AnyKind):
 
 
 class Cues(DataSet, WithRows):
-    """Made images in which four families of glyphs compete to predict the class."""
+    """Generated images in which four families of glyphs compete to predict the class."""
 
     kind: Literal["cues"]
-    seed: Seed = Field(1, description="draws glyphs and images")
+    seed: Seed = Field(1, description="seed of the random glyphs and images")
     rows: Rows = Field(description="number of images per split")
-    agreement: Probability = Field(0.9, description="probability that a glyph agrees with the class (label: class)")
+    agreement: Probability = Field(
+        0.9, description="with `label: class`: probability that a glyph agrees with the class"
+    )
     components: Annotated[int, Field(ge=1, le=4)] | None = Field(
         None,
-        description="with `label: class`, the data set is a mixture of so many components, group column `component`: in the "
-        "first the glyph of family 0 always agrees with the class, in the second that of family 1, and so on",
+        description="with `label: class`: number of components of a mixture. In component 0 the glyph of family 0 always agrees "
+        "with the class, in component 1 the glyph of family 1, and so on; the group column `component` holds the component "
+        "(default: no mixture)",
     )
     label: Literal["class", "cue0", "cue1", "cue2", "cue3"] = Field(
-        "class", description="the label: the class, or the glyph of one family, all glyphs then being independent"
+        "class",
+        description="label of an image: its class, or the glyph of one family (`cue0` to `cue3`), in which case all four glyphs "
+        "are independent",
     )
 
     @model_validator(mode="after")
     def _components_of_the_class(self) -> Self:
         if self.components is not None and self.label != "class":
-            raise ValueError(f"components: with `label: {self.label}` no glyph agrees with a class; remove one of them")
+            raise ValueError(
+                f"components: with `label: {self.label}` no glyph agrees with a class; remove `components` or `label`"
+            )
         return self
 
     @property
@@ -220,14 +249,14 @@ class Cues(DataSet, WithRows):
 
 
 class Shortcut(DataSet, WithRows):
-    """Made images in which an easy cue, the background, agrees with the label nearly always; group column `place`."""
+    """Generated images whose background, an easy cue, nearly always agrees with the label. The group column is `place`."""
 
     kind: Literal["shortcut"]
-    seed: Seed = Field(1, description="draws glyphs and images")
+    seed: Seed = Field(1, description="seed of the random glyphs and images")
     rows: Rows = Field(description="number of images per split")
     agreement: Probability = Field(
         0.95,
-        description="share of the training rows whose background agrees with the label; of those for evaluation half",
+        description="share of the training rows whose background agrees with the label (in the evaluation rows it is one half)",
     )
 
     @property
@@ -240,11 +269,13 @@ DIGITS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
 
 
 class Digits(DataSet):
-    """The 1,797 scanned digits that ship with scikit-learn, enlarged to 32 x 32."""
+    """The 1,797 scanned digits that ship with scikit-learn, enlarged to 32 x 32 pixels."""
 
     kind: Literal["digits"]
-    seed: Seed = Field(1, description="draws the evaluation rows")
-    evaluation_fraction: Fraction = Field(0.3333, description="share of each class that is for evaluation")
+    seed: Seed = Field(1, description="seed of the random split into training and evaluation rows")
+    evaluation_fraction: Fraction = Field(
+        0.3333, description="share of the rows of each class that is used for evaluation"
+    )
 
     @property
     def number_of_classes(self) -> int:
@@ -261,32 +292,41 @@ class Digits(DataSet):
 
 
 class Images(DataSet, WithRoot):
-    """What every data set of image files says."""
+    """Keys of every data set of image files."""
 
     HEADING: ClassVar = "any kind that reads image files"
 
-    root: FilePath = Field(description="its folder")
-    transform: PhotoTransform = Field(PhotoTransform(), description="how images become inputs")
-    storage: Storage = Field(Storage(), description="how images are stored")
-    broken: Literal["error", "skip"] = Field(
-        "error", description="what an image that cannot be read does: stop, or be left out and listed in a file"
+    root: FilePath = Field(
+        description="folder of the data set; relative to `data_dir`, or else to the working directory"
     )
-    subset_seed: Seed = Field(0, description="draws the rows of `fraction` and the classes of `classes`")
-    fraction: Share = Field(1.0, description="share of the training rows that is used (0.01: few-shot)")
+    transform: PhotoTransform = Field(
+        PhotoTransform(), description="crops, flips and normalisation that turn stored images into inputs"
+    )
+    storage: Storage = Field(Storage(), description="format and size in which images are stored")
+    broken: Literal["error", "skip"] = Field(
+        "error",
+        description="what to do with an image that cannot be read: `error` stops the job, `skip` leaves the image out and lists "
+        "it in a file",
+    )
+    subset_seed: Seed = Field(
+        0, description="seed of the random rows of `fraction` and the random classes of `classes`"
+    )
+    fraction: Share = Field(1.0, description="share of the training rows that is used (1: all; 0.01: few-shot)")
     balanced: bool = Field(
-        True, description="`fraction` is taken of every class (at least one row); false: of all rows together"
+        True,
+        description="true: `fraction` is taken from each class (at least one row); false: from all rows together",
     )
     draws: PositiveInt | None = Field(
         None,
-        description="with `fraction`: how many draws of its rows there are. Replicate r has draw r modulo this, in every arm, and "
-        "draws share no row as far as there are rows. What backbones are pretrained on has one draw; a part is of the first "
-        f"(default: 1 for what is pretrained on, else {DRAWS})",
+        description="with `fraction`: number of random draws of the training rows. Replicate r of every arm uses draw r modulo "
+        "this number. Draws share no rows as long as there are enough rows. A data set for pretraining must have one draw; a "
+        f"`part` uses the first draw (default: 1 for data sets on which backbones are pretrained, else {DRAWS})",
     )
 
     @model_validator(mode="after")
     def _draws_of_a_fraction(self) -> Self:
         if self.fraction == 1 and self.draws is not None:
-            raise ValueError("draws: with `fraction: 1` each replicate has all training rows; remove the key")
+            raise ValueError("draws: with `fraction: 1` each replicate uses all training rows; remove the key")
         return self
 
     @property
@@ -294,14 +334,14 @@ class Images(DataSet, WithRoot):
         return self.draws or 1
 
     def with_default_draws(self, pretrained_on: bool) -> Self:
-        """The block with its number of draws, where its rows are drawn and it does not say so itself."""
+        """Return the block with the default number of draws filled in, if rows are drawn and the config sets no number."""
         if self.fraction == 1 or self.draws is not None:
             return self
         return self.model_copy(update={"draws": 1 if pretrained_on else DRAWS})
 
     @property
     def published(self) -> tuple[int, int, int] | None:
-        """Rows for training and evaluation, and classes, of the whole as it is published."""
+        """Published numbers of training rows, evaluation rows and classes of the whole data set, or None."""
         return None
 
     @property
@@ -325,7 +365,7 @@ class Images(DataSet, WithRoot):
 
     @property
     def draws_classes(self) -> bool:
-        """Whether its classes are drawn at random."""
+        """Whether the classes of the data set are drawn at random."""
         return False
 
     def undrawn(self, split: str) -> set[str]:
@@ -336,11 +376,12 @@ class Images(DataSet, WithRoot):
 
 
 class ImageFolder(Images):
-    """A folder with `train/CLASS/*` and `val/CLASS/*`."""
+    """A folder with images in `train/CLASS/*` and `val/CLASS/*`."""
 
     kind: Literal["image_folder"]
     classes: PositiveInt | Annotated[list[Text], Field(min_length=1), WithoutRepeats] | None = Field(
-        None, description="the classes that are used: their names, or how many, drawn at random (default: all)"
+        None,
+        description="classes that are used: a list of names, or a number of classes to draw at random (default: all classes)",
     )
 
     @property
@@ -353,7 +394,7 @@ class ImageFolder(Images):
 
 
 class ImageNet(Images):
-    """ImageNet-1k: `train/WNID/*` and `val/WNID/*`, exactly 1,000 classes."""
+    """ImageNet-1k, with images in `train/WNID/*` and `val/WNID/*` and exactly 1,000 classes."""
 
     kind: Literal["imagenet"]
 
@@ -367,7 +408,7 @@ class ImageNet(Images):
 
 
 class INaturalist18(Images):
-    """iNaturalist 2018 as it is published: `train_val2018/`, `train2018.json`, `val2018.json`."""
+    """iNaturalist 2018 in its published layout: `train_val2018/`, `train2018.json`, `val2018.json`."""
 
     kind: Literal["inaturalist18"]
 
@@ -382,12 +423,14 @@ class INaturalist18(Images):
 
 
 class Cifar(Images):
-    """CIFAR-10 or CIFAR-100 as torchvision reads them (md5-checked)."""
+    """CIFAR-10 or CIFAR-100 in torchvision's layout (files are checked by md5)."""
 
     kind: Literal["cifar10", "cifar100"]
-    transform: CifarTransform = Field(CifarTransform(), description="how images become inputs")
-    storage: RawStorage = Field(RawStorage(), description="how images are stored")
-    download: bool = Field(False, description="fetch the archive when it is not there")
+    transform: CifarTransform = Field(
+        CifarTransform(), description="crops, flips and normalisation that turn stored images into inputs"
+    )
+    storage: RawStorage = Field(RawStorage(), description="format and size in which images are stored")
+    download: bool = Field(False, description="whether to download the archive if it is missing")
 
     @property
     def may_download(self) -> bool:
@@ -402,16 +445,18 @@ class Cifar(Images):
         return KnownImage.square(32)
 
 
-# Koh et al. 2021 (WILDS): training rows, and those of each split for evaluation.
+# Numbers of rows of each split (Koh et al. 2021, WILDS).
 CAMELYON17 = {"train": 302_436, "id_val": 33_560, "val": 34_904, "test": 85_054}
 
 
 class Camelyon17(Images):
-    """Camelyon17 in WILDS' layout (`metadata.csv`, `patches/`); the hospital is the group column `center`."""
+    """Camelyon17 in the layout of WILDS (`metadata.csv`, `patches/`). The group column `center` holds the hospital."""
 
     kind: Literal["camelyon17"]
     evaluation_split: Literal["id_val", "val", "test"] = Field(
-        "test", description="rows for evaluation: hospitals of training (id_val), hospital 1 (val) or hospital 2 (test)"
+        "test",
+        description="rows used for evaluation: `id_val` (the hospitals of the training rows), `val` (hospital 1) or `test` "
+        "(hospital 2)",
     )
 
     @property
@@ -424,28 +469,38 @@ class Camelyon17(Images):
 
 
 class SpuriousPhotos(Images):
-    """Waterbirds (`metadata.csv`; group column `place`) or CelebA (blond or not; `metadata.csv`, or its two lists, and
-    `img_align_celeba/`; group column `male`), as they are published."""
+    """Waterbirds or CelebA in their published layouts. Waterbirds has `metadata.csv` and the group column `place`; CelebA (blond
+    or not) has `img_align_celeba/`, `metadata.csv` or its two lists, and the group column `male`."""
 
     kind: Literal["waterbirds", "celeba"]
-    train_split: Literal["train", "val"] = Field("train", description="rows for training: val is for reweighting alone")
-    evaluation_split: Literal["val", "test"] = Field("test", description="rows for evaluation")
+    train_split: Literal["train", "val"] = Field(
+        "train", description="published split used for training (`val`: for reweighting only)"
+    )
+    evaluation_split: Literal["val", "test"] = Field("test", description="published split used for evaluation")
 
 
 class EvaluationFolder(WithRoot):
-    """A folder `CLASS/*` that is evaluated with another data set's probe (ImageNet-V2, -R, -A, -Sketch).
+    """A folder with images in `CLASS/*` on which another data set's probe is evaluated (ImageNet-V2, -R, -A, -Sketch).
 
-    Its folders name classes of that data set, all or some (or number their labels, as ImageNet-V2's do); predictions are
-    masked to them.
+    Subfolders have the names of some or all classes of that data set (or the numbers of its labels, as in ImageNet-V2).
+    Predictions are restricted to these classes.
     """
 
     kind: Literal["evaluation_folder"]
-    title: str | None = Field(None, description="its name in tables and figures (default: its key)")
-    root: FilePath = Field(description="its folder")
-    probe_of: Text = Field(description="the data set whose probe is evaluated; transforms are also that data set's")
-    storage: Storage = Field(Storage(), description="how images are stored")
+    title: str | None = Field(
+        None, description="name of the data set in tables and figures (default: its key in `data_sets`)"
+    )
+    root: FilePath = Field(
+        description="folder of the data set; relative to `data_dir`, or else to the working directory"
+    )
+    probe_of: Text = Field(
+        description="name of the data set whose probe is evaluated on this folder; its transform is used, too"
+    )
+    storage: Storage = Field(Storage(), description="format and size in which images are stored")
     broken: Literal["error", "skip"] = Field(
-        "error", description="what an image that cannot be read does: stop, or be left out and listed in a file"
+        "error",
+        description="what to do with an image that cannot be read: `error` stops the job, `skip` leaves the image out and lists "
+        "it in a file",
     )
 
     @property
@@ -454,25 +509,32 @@ class EvaluationFolder(WithRoot):
 
 
 class Part(DataSet):
-    """Rows of another data set, chosen by the group columns of its index; its classes are those of its training rows."""
+    """Some rows of another data set, the whole, selected by columns of its index. Its classes are those of its training rows."""
 
     kind: Literal["part"]
-    of: Name = Field(description="the whole, another data set of this study")
+    of: Name = Field(description="name of the whole, another data set of the study")
     where: dict[Text, Annotated[list[Text | int], Field(min_length=1)]] = Field(
         {},
-        description="columns of the whole's index, `class_name`, `superclass` or a group, and the values that its rows have there",
+        description="rows to select: for each column of the whole's index (`class_name`, `superclass` or a group column), the list "
+        "of allowed values (default: all rows)",
     )
     balanced_by: Annotated[list[Text], WithoutRepeats] = Field(
-        [], description="columns: as many training rows are drawn of each combination of their values as the rarest has"
+        [],
+        description="columns of the index by which training rows are balanced: from each combination of their values as many rows "
+        "are drawn as the rarest combination has (default: no balancing)",
     )
-    subset_seed: Seed = Field(0, description="draws the rows of `balanced_by`")
-    transform: Transform | None = Field(  # type: ignore[assignment]  # None only until the config is whole (completed)
-        None, description="how images become inputs (default: the whole's)"
+    subset_seed: Seed = Field(0, description="seed of the random rows of `balanced_by`")
+    transform: Transform | None = Field(  # type: ignore[assignment]  # None only until the config is complete (completed)
+        None,
+        description="crops, flips and normalisation that turn stored images into inputs (default: the transform of the whole)",
     )
-    views: Views | None = Field(None, description="overrides features.views for this data set (default: the whole's)")
+    views: Views | None = Field(None, description="views of this data set (default: the views of the whole)")
 
     def of_whole(self, whole: dict[str, Any], split: str) -> dict[str, Any]:
-        """What makes the images of one split, from what makes the whole's, whose storage and broken files it shares."""
+        """Return the keys that determine the stored images of one split of the part.
+
+        whole: those of the same split of the whole, whose storage and treatment of broken images the part shares.
+        """
         drawn = {"balanced_by", "subset_seed"} if self.balanced_by else {"balanced_by"}
         own = self.model_dump(include={"kind", "where"} | (drawn if split == "train" else set()))
         own |= {"of": {key: value for key, value in whole.items() if key != "draws"}}  # rows of the first draw
@@ -480,11 +542,11 @@ class Part(DataSet):
 
     @property
     def own_reading(self) -> str | None:
-        """The first of its keys that says how images are read otherwise than the whole's, if there is one."""
+        """First key of the part that replaces the whole's transform or views, or None."""
         return next((key for key in ("transform", "views") if getattr(self, key) is not None), None)
 
     def completed(self, whole: DataSet) -> Self:
-        """The part with the whole's transform and views where it has none of its own."""
+        """Return the part with the whole's transform and views filled in where it sets none."""
         return self.model_copy(
             update={key: getattr(whole, key) for key in ("transform", "views") if getattr(self, key) is None}
         )
@@ -494,16 +556,18 @@ ONLY_CENTER: list[Literal["center"]] = ["center"]
 
 
 class OfSequences(DataSet):
-    """What every data set of sequences of bases says. Each is stored as an image, one pixel a base, row after row."""
+    """Keys of every data set of sequences of bases. A sequence is stored as a square image with one pixel per base, row by row."""
 
     HEADING: ClassVar = "any kind that has sequences"
 
     length: PositiveInt = Field(
-        description="the most bases of a sequence; the image is the smallest square that has room"
+        description="largest number of bases of a sequence; sequences are stored in the smallest square image that holds as many"
     )
-    transform: SequenceTransform = Field(SequenceTransform(), description="nothing to set: sequences are not augmented")
+    transform: SequenceTransform = Field(
+        SequenceTransform(), description="nothing can be set here: sequences are not augmented"
+    )
     views: Views = Field(
-        ONLY_CENTER, description="how the training rows are read: [center], since all views are the same"
+        ONLY_CENTER, description="always [center]: sequences are not augmented, so all views would be equal"
     )
 
     @property
@@ -513,20 +577,20 @@ class OfSequences(DataSet):
     @model_validator(mode="after")
     def _as_it_is(self) -> Self:
         if self.transform.model_fields_set:
-            raise ValueError("transform: sequences are read as they are stored; remove the key")
+            raise ValueError("transform: sequences have no transform and a single view; remove the key")
         if self.views != ONLY_CENTER:
             raise ValueError("views: all views of a sequence are the same; write [center] or remove the key")
         size = SequenceTransform.model_construct(size=side_of(self.length))
-        object.__setattr__(self, "transform", size)  # derived, in a block that is frozen
+        object.__setattr__(self, "transform", size)  # a derived value; the block is frozen
         return self
 
 
 class Motifs(OfSequences, WithRows):
-    """Made sequences of three tasks, each of which asks whether its own motif is there."""
+    """Generated sequences of three tasks. Each task asks whether a sequence contains the task's motif or pair of motifs."""
 
     kind: Literal["motifs"]
-    seed: Seed = Field(1, description="draws motifs and sequences")
-    rows: Rows = Field(description="number of sequences per split, of all tasks together")
+    seed: Seed = Field(1, description="seed of the random motifs and sequences")
+    rows: Rows = Field(description="number of sequences per split, all tasks together")
     length: Annotated[int, Field(ge=SHORTEST)] = Field(100, description=OfSequences.model_fields["length"].description)
 
     @property
@@ -535,17 +599,19 @@ class Motifs(OfSequences, WithRows):
 
 
 class Sequences(OfSequences, WithRoot):
-    """Sequences with label and task, in Parquet or FASTA files; a class of the whole is task and label together."""
+    """Sequences from Parquet or FASTA files, each with a label and a task. A class is a pair of task and label."""
 
     kind: Literal["sequences"]
-    root: FilePath = Field(description="its folder")
+    root: FilePath = Field(
+        description="folder of the data set; relative to `data_dir`, or else to the working directory"
+    )
     train: list[Text] = Field(
-        description="files of the training rows, below `root`, or patterns such as `*/train.fna`: `.parquet` with the columns "
-        "sequence, label and task, or FASTA (`.fa`, `.fna`, `.fasta`, each also `.gz`) whose heads are name, label and task "
-        "with bars between; the task of a row without one is its file's folder",
+        description="files with the training rows: paths below `root`, or patterns such as `*/train.fna`. Files are `.parquet` with "
+        "the columns sequence, label and task, or FASTA (`.fa`, `.fna`, `.fasta`, also with `.gz`) whose headers "
+        "have name, label and task separated by vertical bars. A row without a task takes the name of its file's folder as task",
         min_length=1,
     )
-    evaluation: list[Text] = Field(description="files of the rows for evaluation", min_length=1)
+    evaluation: list[Text] = Field(description="files with the evaluation rows, as in `train`", min_length=1)
 
 
 AnyDataSet = Annotated[

@@ -7,16 +7,17 @@ from workflow_scripts.timecat.features.extraction_settings import Dtype, Extract
 
 
 class Features(Block):
-    """What is extracted from each checkpoint."""
+    """Settings of feature extraction, the forward pass of each checkpoint over each data set."""
 
     views: Views = Field(
         1,
-        description="augmented passes over the training rows (28, one for each epoch of a probe, is the original), or [center] for none",
+        description="number of views: augmented passes over the training rows, with different crops and flips (28, one per epoch of "
+        "a probe, is the original protocol). [center]: the evaluation crop only, without augmentation",
     )
-    dtype: Dtype = Field("float16", description="number format of the files")
-    batch_size: PositiveInt = Field(500, description="images per forward pass")
-    augmentation_seed: Seed = Field(0, description="draws the crops and flips of all views")
+    dtype: Dtype = Field("float16", description="number format of feature files: `float16` or `float32`")
+    batch_size: PositiveInt = Field(500, description="number of images per forward pass")
+    augmentation_seed: Seed = Field(0, description="seed of the random crops and flips of all views")
 
     def extraction(self, views: list[str]) -> Extraction:
-        """What the stage is told. views: the names of a data set's own."""
+        """Return the settings that the stage `extract_features` gets. views: names of the data set's views."""
         return settings_of(Extraction, self, views=views)

@@ -1,4 +1,4 @@
-"""The typed config of what a number is worth: the blocks `floors` and `ceiling`."""
+"""The typed config of reference accuracies for each target: the blocks `floors` and `ceiling`."""
 
 from typing import Annotated
 
@@ -7,27 +7,28 @@ from pydantic import Discriminator, Field, Tag
 from workflow_scripts.timecat.config.arms import Arm
 from workflow_scripts.timecat.config.blocks import Block, Name, Percent, PositiveInt
 
-PIXELS = "pixels"  # the backbone that the block adds to a study's own
+PIXELS = "pixels"  # name of the backbone that the block `floors` adds to the study
 
 
 class Floors(Block):
-    """What untrained networks reach: for each arm and target the arm with its networks as they are initialised (batch-norm
-    statistics are computed on training images), and for each target a random projection of the pixels."""
+    """Floors: accuracies that need no training of backbones. For each arm and target, the same arm with untrained networks
+    (their batch-norm statistics are computed on training images); for each target, a random projection of the pixels."""
 
     seeds: PositiveInt | None = Field(
         None,
-        description="networks that the floor of an arm is made of: the first of its seeds, and at least as many as it has "
-        "members (default: all of its seeds)",
+        description="number of seeds in the floor of an arm: the first seeds of the arm, and at least as many as one replicate "
+        "has (default: all seeds of the arm)",
     )
     projection: PositiveInt | None = Field(
         512,
-        description="features of the random projection; a study that has it has a backbone `pixels`. Images of more than 32 "
-        "px are reduced to that side. null: none",
+        description="number of features of the random projection, which is the backbone `pixels` of the study. Images larger than "
+        "32 px are resized to 32 px first. null: no random projection",
     )
 
 
 class Ceiling(Block):
-    """What can be reached on each target: by one arm, such as one with `transfer: direct`, or as others have measured it."""
+    """Ceiling: the accuracy that can be reached on each target, measured with one arm (for example one with `transfer: direct`)
+    or known from elsewhere."""
 
     arm: (
         Annotated[
@@ -35,12 +36,16 @@ class Ceiling(Block):
             Discriminator(lambda value: "name" if isinstance(value, str) else "arm"),
         ]
         | None
-    ) = Field(None, description="an arm as in `arms`, or the name of one that stands in a table")
+    ) = Field(
+        None,
+        description="arm whose accuracies are the ceiling: an arm with the keys of `arms`, or the name of an arm of a table "
+        "(default: none)",
+    )
     known: dict[Name, Percent] = Field(
-        {}, description="accuracies by target, in percent, that take the place of the arm's on these targets"
+        {}, description="known ceilings by target, accuracies in percent; on these targets they replace the arm's"
     )
 
     @property
     def arm_name(self) -> str | None:
-        """The name of the arm, if there is one."""
+        """Name of the ceiling's arm, or None."""
         return self.arm.name if isinstance(self.arm, Arm) else self.arm

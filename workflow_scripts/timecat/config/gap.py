@@ -1,4 +1,4 @@
-"""The typed config of tables of gaps: what training on a component gains over transfer from the mixture (section 2)."""
+"""The typed config of tables of gaps between direct training on a component and transfer from the mixture (section 2)."""
 
 from typing import Literal
 
@@ -8,8 +8,10 @@ from workflow_scripts.timecat.config.arms import ArmTable
 
 
 class GapTable(ArmTable):
-    """Arms pretrained on a mixture (`source`), and arms with `transfer: direct`, on its components (`targets`)."""
+    """A table that compares, on the components of a mixture (`targets`), arms pretrained on the mixture (`source`) with arms
+    trained on the component only (`transfer: direct`)."""
 
     metric: Literal["accuracy", "mcc"] = Field(
-        "accuracy", description="top-1 accuracy, or Matthews' correlation coefficient, both in percent"
+        "accuracy",
+        description="metric of the table: `accuracy` (top-1) or `mcc` (Matthews correlation coefficient), both in percent",
     )

@@ -9,25 +9,30 @@ from workflow_scripts.timecat.config.blocks import Ascending, Block, PositiveInt
 
 
 class ArmGrid(Block):
-    """Every number of members at every number of steps, probed; arms of tables are used where they are the same."""
+    """Probes of every number of members at every number of steps. A cell that is equal to an arm of a table uses that arm."""
 
     members: Annotated[list[PositiveInt], Field(min_length=1), Ascending] = Field(
-        [1, 2, 3, 4, 5], description="numbers of members, ascending"
+        [1, 2, 3, 4, 5], description="numbers of members in the grid, ascending"
     )
     steps: Annotated[list[PositiveInt], Field(min_length=1), Ascending] | None = Field(
-        None, description="numbers of steps, ascending (default: all milestones of the study's backbone)"
+        None,
+        description="numbers of optimizer steps in the grid, ascending (default: all milestones of the study's backbone)",
     )
     seeds: Seeds | None = Field(
-        None, description="seeds that replicates are made of (default: pretrain.seeds, so that checkpoints exist)"
+        None,
+        description="seeds from which replicates are formed (default: `pretrain.seeds`, whose checkpoints exist already)",
     )
     replicates: PositiveInt | None = Field(
         None,
-        description="at most so many replicates of a cell, the first ones (default: as many as the seeds give; an arm of a table "
-        "that stands for a cell keeps its own)",
+        description="largest number of replicates of a cell; the first ones are used (default: all that the seeds give). A cell "
+        "that uses an arm of a table keeps all replicates of that arm",
     )
-    targets: Targets | None = Field(None, description="its data sets, a panel for each (default: the study's targets)")
+    targets: Targets | None = Field(
+        None,
+        description="data sets of the grid, with one panel of the figure for each (default: the `targets` of the study)",
+    )
 
 
 def grid_arm_name(members: int, steps: int) -> str:
-    """What an arm of the grid is called if no table has it."""
+    """Return the name of an arm of the grid that no table has."""
     return f"grid{members}x{steps}"

@@ -1,4 +1,4 @@
-"""The typed config of the held-out rows: the block `heldout`."""
+"""The typed config of held-out training rows: the block `heldout`."""
 
 from pydantic import Field
 
@@ -7,11 +7,11 @@ from workflow_scripts.timecat.holdout_settings import Heldout as HeldoutSettings
 
 
 class Heldout(Block):
-    """The training rows that selection `holdout` sets aside, class-stratified."""
+    """Training rows that the selection `holdout` sets aside to choose the weight decay, stratified by class."""
 
-    seed: Seed = Field(0, description="draws the rows")
-    fraction: Fraction = Field(0.1, description="share of each class")
+    seed: Seed = Field(0, description="seed of the random choice of held-out rows")
+    fraction: Fraction = Field(0.1, description="share of the training rows of each class that is held out")
 
     def settings(self) -> HeldoutSettings:
-        """What stages are told."""
+        """Return the settings of held-out rows that stages get."""
         return settings_of(HeldoutSettings, self)

@@ -1,4 +1,4 @@
-"""The typed config of what describes the work and the machine: the block `limits`."""
+"""The typed config of resources of jobs (workers, GPUs, memory, run time): the block `limits`."""
 
 from typing import Annotated, Self
 
@@ -8,51 +8,58 @@ from workflow_scripts.timecat.config.blocks import Block, PositiveFloat, Positiv
 
 
 class Limits(Block):
-    """What describes the work and the machine; changing it re-runs nothing and, but for GPUs, changes no bit."""
+    """Resources of jobs: intervals, workers, GPUs, memory and run time. Changing a key re-runs nothing; only the numbers of GPUs
+    and nodes can change last bits of later results."""
 
     resume_seconds: Annotated[int, Field(ge=0)] = Field(
-        120, description="how often a job that trains backbones (pretrain, transfer) saves its own resume file"
+        120,
+        description="seconds after which a job that trains backbones (pretrain, transfer) saves its state again, to resume from",
     )
     workers: PositiveInt = Field(
-        1, description="threads that decode or write images, per job (of a job on several GPUs: per GPU)"
+        1, description="number of threads per job that decode or write images (per GPU, in a job on several GPUs)"
     )
     pretrain_gpus: PositiveInt = Field(
         1,
-        description="GPUs of one pretraining job, all of one machine unless there are pretrain_nodes, which share each "
-        "batch; like another kind of GPU, another number of them changes the last bits of what is trained from then on "
-        "(and the masks of dropout, where a GPU has less than a whole batch / accumulation)",
+        description="number of GPUs of one pretraining job, which share each batch. All are on one machine unless pretrain_nodes "
+        "is set. Like a different kind of GPU, a different number changes the last bits of weights that are trained afterwards "
+        "(and the dropout masks, if a GPU gets less than batch_size / accumulation images)",
     )
     pretrain_nodes: PositiveInt = Field(
         1,
-        description="nodes of a Slurm cluster that one pretraining job is on, each with an equal part of pretrain_gpus",
+        description="number of nodes of a Slurm cluster on which one pretraining job runs; each node has an equal part of "
+        "pretrain_gpus",
     )
     extract_gpus: PositiveInt = Field(
         1,
-        description="GPUs of one extraction job, all of one machine, which share each data set's rows; not needed to keep "
-        "several busy",
+        description="number of GPUs of one extraction job, all on one machine, which share the rows of each data set. Several jobs "
+        "at a time keep several GPUs busy without it",
     )
     memory_gb: PositiveFloat = Field(
         2.0,
-        description="features that a probe keeps in memory at once (10^9 bytes; a view, the held-out and the evaluation "
-        "rows of one replicate's members); what exceeds it is read from disk as it goes",
+        description="memory for features in a probe, in GB (10^9 bytes). A probe uses one view of the training rows, the held-out "
+        "rows and the evaluation rows of all members of a replicate; features that do not fit are read from disk when needed",
     )
     pretrain_memory_mb: PositiveInt = Field(
-        2000, description="memory of a job that trains backbones, on all its GPUs together, for schedulers"
+        2000,
+        description="memory in MB that a job that trains backbones requests from a scheduler, for all of its GPUs together",
     )
     memory_mb: PositiveInt = Field(
-        2000, description="memory of any other job, for schedulers; a probe asks for memory_gb on top"
+        2000,
+        description="memory in MB that any other job requests from a scheduler; a probe requests memory_gb in addition",
     )
     runtime_minutes: PositiveInt = Field(
-        30, description="run time of a job, for schedulers; a job that is tried again (--retries) asks for more"
+        30,
+        description="run time in minutes that a job requests from a scheduler; attempt n of a job (--retries) requests n times as "
+        "much",
     )
     longest_runtime_minutes: PositiveInt = Field(
         1440,
-        description="what a job that is tried again asks for at most: the longest that the cluster's partition takes",
+        description="largest run time in minutes that a repeated attempt requests: the limit of the cluster's partition",
     )
     forkserver: bool = Field(
         False,
-        description="on one machine: jobs are forks of a process that has torch loaded, which spares each the seconds of "
-        "loading it (Snakemake's benchmarks then lack their memory and CPU time; the stages' logs have the latter)",
+        description="on one machine: whether jobs are forks of a process that has torch loaded, which saves each job the seconds of "
+        "loading it. Snakemake's benchmark files then lack memory and CPU time of jobs; the logs of stages report CPU time",
     )
 
     @model_validator(mode="after")
@@ -60,6 +67,6 @@ class Limits(Block):
         if self.pretrain_gpus % self.pretrain_nodes:
             raise ValueError(
                 f"pretrain_gpus: {self.pretrain_gpus} GPUs cannot be divided among {self.pretrain_nodes} nodes "
-                "(pretrain_nodes); give a multiple"
+                "(pretrain_nodes); use a multiple"
             )
         return self

@@ -1,4 +1,4 @@
-"""Sentences for what pydantic finds wrong in a config: each names the key, what is wrong and what to do."""
+"""Turn pydantic's errors about a config into sentences that name the key, the mistake and the remedy."""
 
 import difflib
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from workflow_scripts.timecat.config.blocks import Block
 from workflow_scripts.timecat.config.data_sets import AnyDataSet
 from workflow_scripts.timecat.config.model import Config
 
-KEY_ITSELF = "[key]"  # how pydantic ends the location of a mistake in a key, not in its value
-LONGEST_VALUE = 60  # characters of a value that a sentence repeats
+KEY_ITSELF = "[key]"  # last part of pydantic's location if the key is wrong, not its value
+LONGEST_VALUE = 60  # longer values are cut in sentences (characters)
 MUST_BE = {
     "model_type": "a block of keys (config/README.md lists them)",
     "model_attributes_type": "a block of keys (config/README.md lists them)",
@@ -30,9 +30,9 @@ SIGNS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at mo
 
 @dataclass(frozen=True)
 class Mistake:
-    """What pydantic says of a mistake, and the user's keys that lead to it.
+    """One error of pydantic, with the path of the user's keys to the wrong value.
 
-    root: the block that was read. from_command_line: whether the value comes from there.
+    root: class of the block that was read. from_command_line: whether the value was given there.
     """
 
     detail: ErrorDetails
@@ -42,19 +42,22 @@ class Mistake:
 
     @property
     def kind(self) -> str:
+        """Pydantic's type of the error, such as "missing"."""
         return self.detail["type"]
 
     @property
     def key(self) -> str:
+        """Path of the key with dots, such as "probe.epochs"."""
         return ".".join(map(str, self.path))
 
     @property
     def value(self) -> Any:
+        """Value that was refused."""
         return self.detail["input"]
 
     @property
     def shown(self) -> str:
-        """The value for a sentence."""
+        """Text of the value in a sentence, cut if it is long."""
         if self.value is None:
             return "empty"
         text = repr(self.value)
@@ -62,16 +65,17 @@ class Mistake:
 
     @property
     def context(self) -> dict[str, Any]:
+        """Pydantic's details of the error, such as bounds."""
         return self.detail.get("ctx", {})
 
     @property
     def is_of_a_key(self) -> bool:
-        """Whether the key itself is wrong, of a block whose keys are the user's."""
+        """Whether the key itself is wrong, in a block whose keys the user chooses."""
         return bool(self.detail["loc"]) and self.detail["loc"][-1] == KEY_ITSELF
 
 
 def sentence_of(mistake: Mistake) -> str:
-    """The sentence, without the file."""
+    """Return the sentence about a mistake, without the name of the file."""
     if mistake.is_of_a_key:
         return _wrong_name(mistake)
     if mistake.kind in ("float_type", "int_type", "bool_type") and isinstance(mistake.value, str):
@@ -96,8 +100,8 @@ def _text_for_a_value(mistake: Mistake) -> str:
 def _remedy_for_text(mistake: Mistake, wanted: str) -> str:
     if mistake.from_command_line and len(mistake.path) > 1:
         return (
-            "what stands in braces or brackets on the command line arrives as text: put it in a YAML file and name "
-            "that with --configfile."
+            "values in braces or brackets on the command line arrive as text: put them in a YAML file and pass it with "
+            "--configfile."
         )
     if mistake.from_command_line:
         return f"write {wanted}."
@@ -117,12 +121,12 @@ def _unknown_key(mistake: Mistake) -> str:
 
 def _missing(mistake: Mistake) -> str:
     return f"`{mistake.key}` is missing; add it" + (
-        " (config/README.md says what it means)." if mistake.root is Config else "."
+        " (config/README.md explains it)." if mistake.root is Config else "."
     )
 
 
 def _value_error(mistake: Mistake) -> str:
-    """What a check of a block says; it begins with the key where it is of the block as a whole."""
+    """Return the sentence for a ValueError of a check; if the whole block was checked, the error begins with the key."""
     if not isinstance(mistake.value, dict):
         return f"`{mistake.key}`: {mistake.context['error']}."
     prefix = f"{mistake.key}." if mistake.key else ""
@@ -146,12 +150,12 @@ def _too_long(mistake: Mistake) -> str:
 
 def _wrong_length(mistake: Mistake, bound: str, remedy: str) -> str:
     length = mistake.context["actual_length"]
-    return f"`{mistake.key}` is a list of {length}, and must be of {bound}: {remedy}."
+    return f"`{mistake.key}` has {length} values and must have {bound}: {remedy}."
 
 
 def _no_tag(mistake: Mistake) -> str:
     kind = mistake.context.get("discriminator", "kind")
-    return f"`{mistake.key}.kind` is missing; add it, one of {kind}s that config/README.md lists."
+    return f"`{mistake.key}.kind` is missing; add one of the {kind}s that config/README.md lists."
 
 
 def _unknown_tag(mistake: Mistake) -> str:
@@ -199,7 +203,10 @@ def _is_number(text: str) -> bool:
 
 
 def _yaml_number_remedy(text: str) -> str | None:
-    """YAML 1.1 reads 1e-4 as text: a float needs a dot, and its exponent a sign."""
+    """Return how to write a number that YAML 1.1 reads as text, or None if the text is no number.
+
+    YAML 1.1 reads 1e-4 as text: a float needs a dot, and its exponent needs a sign.
+    """
     if not _is_number(text):
         return None
     number = float(text)
@@ -212,7 +219,7 @@ def _yaml_number_remedy(text: str) -> str | None:
 
 
 def _allowed_keys(loc: tuple[str | int, ...], root: type[Block]) -> list[str]:
-    """The keys of the block in which pydantic found one too many."""
+    """Return the keys of the block in which pydantic found an unknown key."""
     model: type[Block] = root
     branches = _union_branches()
     for part in loc[:-1]:
@@ -226,7 +233,7 @@ def _allowed_keys(loc: tuple[str | int, ...], root: type[Block]) -> list[str]:
 
 
 def _union_branches() -> dict[str, type[Block]]:
-    """Tag, as it stands in pydantic's locations, -> block, of every union of the config."""
+    """Return the blocks of all unions of the config by their tags in pydantic's locations."""
     branches: dict[str, type[Block]] = {**OWN_BACKBONES, "library": LibraryBackbone}
     for block in AnyDataSet.__args__[0].__args__:
         branches |= dict.fromkeys(block.model_fields["kind"].annotation.__args__, block)
@@ -234,7 +241,7 @@ def _union_branches() -> dict[str, type[Block]]:
 
 
 def _model_in(annotation: Any) -> type[Block] | None:
-    """The first config block in a type annotation, or None."""
+    """Return the first config block in a type annotation, or None."""
     if isinstance(annotation, type) and issubclass(annotation, Block):
         return annotation
     for inner in getattr(annotation, "__args__", ()):

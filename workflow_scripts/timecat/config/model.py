@@ -1,8 +1,8 @@
-"""The typed config: what a study's YAML file may say, what each key means, its default, and what is refused.
+"""The typed config of a study: all keys of its YAML file with their meanings, defaults and checks.
 
-Only the Snakefile and the documentation read this module; stages get the smallest part of the config that they need on
+Only the Snakefile and the documentation use this module. Stages get the smallest part of the config that they need on
 their command line, as the frozen dataclass that the block builds. Reading is strict: unknown keys and mistyped values
-are errors (see config.reading). Each block has the module of its name.
+are errors (see config.reading). Each block is defined in the module of its name.
 """
 
 from collections.abc import Mapping
@@ -47,83 +47,110 @@ from workflow_scripts.timecat.transfer.settings import Settings as TransferSetti
 
 
 class Config(Block):
-    """A study."""
+    """Top-level keys of a study's config file."""
 
-    source: Name = Field(description="the data set that backbones are pretrained on")
+    source: Name = Field(description="data set that backbones are pretrained on, a key of `data_sets`")
     targets: list[Name] = Field(
-        description="the data sets that are probed, in the order of the table's columns", min_length=1
+        description="data sets on which arms are evaluated, keys of `data_sets`, in the order of the table's columns",
+        min_length=1,
     )
-    backbone: Name = Field(description="the backbone of the study, a key of `backbones`")
+    backbone: Name = Field(description="backbone of the study, a key of `backbones`")
     data_sets_file: FilePath | None = Field(
         None,
-        description="a YAML file whose block `data_sets` is read first, for studies that share data sets; the study's own "
-        "`data_sets` add to it or change single keys. A path that is not in the working directory is looked for in the "
-        "project's folder",
+        description="path of a YAML file with a block `data_sets`, for studies that share data sets. `data_sets` of the study adds "
+        "data sets to it or changes single keys. A path that is not in the working directory is looked up in the project's "
+        "folder (default: no such file)",
     )
-    data_sets: dict[Name, AnyDataSet] = Field(description="data sets by name", min_length=1)
+    data_sets: dict[Name, AnyDataSet] = Field(
+        description="data sets by name; required unless `data_sets_file` has all of them", min_length=1
+    )
     backbones: dict[Name, AnyBackbone] = Field(description="backbones by name", min_length=1)
-    pretrain: Pretrain = Field(description="the pretraining recipe")
-    checkpoints: Checkpoints | None = Field(None, description="published weights that take the place of pretraining")
-    arms: list[Arm] = Field(description="the rows of table 2, in order", min_length=1)
-    baseline: Name | None = Field(
-        None, description="the arm of table 2 that its others are compared with (default: the first)"
+    pretrain: Pretrain = Field(description="pretraining recipe and seeds")
+    checkpoints: Checkpoints | None = Field(
+        None,
+        description="published weights of the study's backbone, which replace pretraining (default: backbones are pretrained)",
     )
-    replicates: Replicates = Field(Replicates(), description="how seeds make the replicates of arms")
+    arms: list[Arm] = Field(description="rows of table 2, in order", min_length=1)
+    baseline: Name | None = Field(
+        None, description="name of the arm with which all other arms of table 2 are compared (default: the first arm)"
+    )
+    replicates: Replicates = Field(Replicates(), description="how replicates of arms are formed from seeds")
     table1: AccuracyTable | None = Field(
         None,
-        description="the rows of table 1: one network, one of the ensemble's size, the ensemble; parameters counted",
+        description="rows of table 1, which compares one network, one network of the ensemble's size and the ensemble, with their "
+        "numbers of parameters (default: no such table)",
     )
     controls: AccuracyTable | None = Field(
-        None, description="the rows of the table of controls: width, copies, snapshots, another recipe; likewise"
+        None,
+        description="rows of the table of controls (for example width, copies, snapshots, another recipe), with numbers of "
+        "parameters (default: no such table)",
     )
     families: AccuracyTable | None = Field(
-        None, description="the rows of the table of families: other architectures, other pretraining; likewise"
+        None,
+        description="rows of the table of families (other architectures, other pretraining), with numbers of parameters (default: "
+        "no such table)",
     )
     width: WidthTable | None = Field(
-        None, description="accuracy against dimensions: arms with their features reduced to each of several widths"
+        None,
+        description="table of accuracy against dimensions: arms whose features are reduced to several widths (default: no such "
+        "table)",
     )
-    grid: ArmGrid | None = Field(None, description="members x steps, all of them")
+    grid: ArmGrid | None = Field(
+        None, description="table of every number of members at every number of steps (default: no such table)"
+    )
     gap: GapTable | None = Field(
-        None, description="transferred from a mixture or trained on its components directly (section 2 of the paper)"
+        None,
+        description="table of transfer from a mixture against direct training on its components (section 2 of the paper; default: "
+        "no such table)",
     )
-    genomics: GapTable | None = Field(None, description="the same of genomic sequences (section 4.3 of the paper)")
+    genomics: GapTable | None = Field(
+        None,
+        description="table like `gap` for genomic sequences (section 4.3 of the paper; default: no such table)",
+    )
     spurious: SpuriousTable | None = Field(
-        None, description="worst groups where a feature is spurious (section 4.2 of the paper)"
+        None,
+        description="table of worst-group accuracies where a feature is spurious (section 4.2 of the paper; default: no such table)",
     )
     floors: Floors | None = Field(
-        Floors(), description="what untrained networks reach, beside each arm; null: no floors"
+        Floors(), description="floors of arms, reached with untrained networks and random projections (null: no floors)"
     )
-    ceiling: Ceiling | None = Field(None, description="what can be reached on each target")
-    reweight: Reweight = Field(Reweight(), description="how arms with `transfer: reweight` are trained")
-    features: Features = Field(Features(), description="what is extracted from each checkpoint")
-    probe: Probe = Field(Probe(), description="the probe")
-    finetune: Transfer = Field(Transfer(), description="how arms with `transfer: finetune` are trained")
-    direct: DirectTransfer = Field(DirectTransfer(), description="how arms with `transfer: direct` are trained")
-    heldout: Heldout = Field(Heldout(), description="the rows that selection `holdout` sets aside")
+    ceiling: Ceiling | None = Field(
+        None, description="ceiling of each target, the accuracy that can be reached (default: no ceilings)"
+    )
+    reweight: Reweight = Field(Reweight(), description="training of arms with `transfer: reweight`")
+    features: Features = Field(Features(), description="feature extraction from checkpoints")
+    probe: Probe = Field(Probe(), description="training of probes")
+    finetune: Transfer = Field(Transfer(), description="training of arms with `transfer: finetune`")
+    direct: DirectTransfer = Field(DirectTransfer(), description="training of arms with `transfer: direct`")
+    heldout: Heldout = Field(Heldout(), description="training rows that the selection `holdout` sets aside")
     counterexample: Counterexample = Field(Counterexample(), description="the counterexample (section 3 of the paper)")
-    table: Table = Field(Table(), description="how the table's figure looks")
-    calibration: Calibration = Field(Calibration(), description="how results/calibration.csv is made")
+    table: Table = Field(Table(), description="size of the figures of tables")
+    calibration: Calibration = Field(Calibration(), description="settings of results/calibration.csv")
     torch_threads: PositiveInt = Field(
         1,
-        description="threads of one job's arithmetic; can change the last bits of a number, so a change re-runs everything",
+        description="number of threads for the arithmetic of one job. Another number can change the last bits of results, so a "
+        "change re-runs everything",
     )
     limits: Limits = Field(
-        Limits(), description="what re-runs nothing: intervals, workers, memory, run time, GPUs of a job"
+        Limits(),
+        description="resources of jobs: intervals, workers, memory, run time and GPUs. Changing them re-runs nothing",
     )
     data_dir: FilePath | None = Field(
-        None, description="what the data sets' `root`s are relative to, instead of the working directory"
+        None, description="folder to which relative `root`s of data sets refer (default: the working directory)"
     )
     results_dir: ResultsFolder = Field(
         "results",
-        description="the folder of all that is made, relative to the working directory or absolute. Studies with different "
-        "folders share nothing and overwrite nothing of one another; no result depends on its name",
+        description="folder for everything that the study produces, relative to the working directory or absolute. Studies with "
+        "different folders share no files and do not overwrite one another's; no result depends on the name of the folder",
     )
     scratch_dir: FilePath | None = Field(
         None,
-        description="where the .beton files go, instead of `data_sets` in results_dir, which becomes a link to it; one "
-        "folder for each results_dir",
+        description="folder for the .beton files, for example on a faster disk; `data_sets` in results_dir becomes a link to it. "
+        "Each results_dir needs a different one (default: `data_sets` in results_dir)",
     )
-    container: ContainerImage = Field(ContainerImage(), description="the image in which stages run, where they do")
+    container: ContainerImage = Field(
+        ContainerImage(), description="container image in which stages run with `--profile profiles/apptainer`"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -140,7 +167,7 @@ class Config(Block):
         return self
 
     def _complete_parts(self) -> None:
-        """Give each part of a data set the whole's transform and views, if it has none of its own."""
+        """Fill in the whole's transform and views for each part of a data set that does not set them."""
         wholes = {
             name: block for name, block in self.data_sets.items() if not isinstance(block, Part | EvaluationFolder)
         }
@@ -149,20 +176,22 @@ class Config(Block):
                 continue
             if block.of not in wholes:
                 raise ValueError(
-                    f"data_sets.{name}.of: {block.of!r} is not one of the data sets that a part can be of "
-                    f"({', '.join(wholes)})"
+                    f"data_sets.{name}.of: {block.of!r} is not one of the data sets that can have parts "
+                    f"({', '.join(wholes)}); correct the name"
                 )
             whole = wholes[block.of]
             if isinstance(whole, OfSequences) and (key := block.own_reading):
-                raise ValueError(f"data_sets.{name}.{key}: sequences are read as they are stored; remove the key")
+                raise ValueError(
+                    f"data_sets.{name}.{key}: sequences have no transform and a single view; remove the key"
+                )
             self.data_sets[name] = block.completed(whole)
 
     def _add_pixels(self) -> None:
-        """Add the backbone that is a random projection of the pixels, where floors have one."""
+        """Add the backbone `pixels`, a random projection of the pixels, if the floors include one."""
         if self.floors is None or self.floors.projection is None:
             return
         if PIXELS in self.backbones:
-            raise ValueError(f"backbones.{PIXELS}: that is what `floors` calls a backbone; give yours another name")
+            raise ValueError(f"backbones.{PIXELS}: `floors` adds a backbone of this name; give yours another name")
         self.backbones[PIXELS] = RandomProjection(
             architecture="random_projection",
             dimension=self.floors.projection,
@@ -171,51 +200,54 @@ class Config(Block):
 
     @property
     def all_arms(self) -> dict[str, Arm]:
-        """The arms of all tables by name, and the ceiling's (the grid's, which have none in the config, are left out)."""
+        """Arms of all tables by name, and the ceiling's. Arms that only the grid has are left out."""
         ceiling = self.ceiling.arm if self.ceiling else None
         return collected_arms(self.arms, self.tables, ceiling, lambda arms: chain(*self.reduced_arms(arms).values()))
 
     def reduced_arms(self, arms: Mapping[str, Arm]) -> dict[str, list[Arm]]:
-        """The arms that the block `width` makes, by the name of the whole one. arms: all others, at least."""
+        """Return the reduced arms that the block `width` makes, by the name of the whole arm.
+
+        arms: all other arms by name, at least.
+        """
         return reduced_arms(self.width, arms, self.arms, self.known_columns)
 
     def known_columns(self, arm: Arm) -> int | None:
-        """The features of all members of an arm, if that is known without building its network."""
+        """Return the number of features of all members of an arm, or None if only the built network tells."""
         backbone = self.backbones.get(self.backbone_of(arm))
         dimension = None if backbone is None else known_dimension(backbone.settings())
         return None if dimension is None else arm.members * dimension
 
     @property
     def tables(self) -> dict[str, ArmTable]:
-        """The tables beside table 2 that the study has, by name."""
+        """Tables of the study by name, without table 2, the grid and `width`."""
         tables = {name: getattr(self, name) for name in (*TABLES, *OTHER_TABLES)}
         return {name: table for name, table in tables.items() if table is not None}
 
     def backbone_of(self, arm: Arm) -> str:
-        """The name of an arm's backbone."""
+        """Return the name of an arm's backbone."""
         return arm.backbone or self.backbone
 
     def source_of(self, arm: Arm, target: str) -> str:
-        """The name of the data set that an arm is pretrained on before it is transferred to a target."""
+        """Return the name of the data set that an arm is pretrained on before its transfer to a target."""
         return self.shared_source_of(arm) or target
 
     def shared_source_of(self, arm: Arm) -> str | None:
-        """The name of the data set that an arm is pretrained on for all targets; None where that is each target itself."""
+        """Return the name of the data set that an arm is pretrained on for all targets, or None for `pretrained_on: target`."""
         return None if arm.pretrained_on == "target" else arm.source or self.source
 
     def sources_of(self, arm: Arm) -> list[str]:
-        """The names of all data sets that an arm is pretrained on."""
+        """Return the names of all data sets that an arm is pretrained on."""
         shared = self.shared_source_of(arm)
         return self.targets_of_arm(arm) if shared is None else [shared]
 
     @property
     def pretrained_on(self) -> set[str]:
-        """The names of the data sets that backbones are pretrained on, in any table."""
+        """Names of the data sets that backbones of any table are pretrained on."""
         of_tables = {table.source for table in self.tables.values() if table.source}
         return {self.source, *of_tables, *chain(*map(self.sources_of, self.all_arms.values()))}
 
     def targets_of_arm(self, arm: Arm) -> list[str]:
-        """The data sets that an arm is transferred to, in any table."""
+        """Return the names of the data sets that an arm is transferred to in any table."""
         found = list(self.targets) if arm in self.arms else []
         for table in self.tables.values():
             if arm.name in table.names:
@@ -228,8 +260,11 @@ class Config(Block):
 
     @property
     def ceiling_targets(self) -> list[str]:
-        """The data sets that the ceiling's arm is measured on: the targets of all tables of accuracies, without the source
-        and those whose ceiling is known."""
+        """Names of the data sets that the ceiling's arm is measured on.
+
+        They are the targets of all tables of accuracies, without the source, data sets for evaluation only, and targets whose
+        ceiling is known.
+        """
         named = [
             self.targets,
             *(self.tables[name].targets or [] for name in TABLES if name in self.tables),
@@ -244,26 +279,25 @@ class Config(Block):
 
     @property
     def grid_targets(self) -> list[str]:
-        """The data sets that the grid names itself."""
+        """Names of the data sets that the block `grid` lists, or an empty list."""
         return (self.grid.targets if self.grid else None) or []
 
     def with_training_rows(self, data_set: str) -> DataSet:
-        """The block of a data set that has training rows; of one for evaluation only, that of the data set whose probe it
-        is read with."""
+        """Return the block of a data set, or for one for evaluation only, the block of the data set whose probe it uses."""
         block = self.data_sets[data_set]
         return self.with_training_rows(block.probe_of) if isinstance(block, EvaluationFolder) else block
 
     def has_sequences(self, data_set: str) -> bool:
-        """Whether a data set is of sequences, or of a part of one."""
+        """Return whether a data set consists of sequences; true also for parts of such a data set."""
         return isinstance(self.whole_of(data_set), OfSequences)
 
     def whole_of(self, data_set: str) -> AnyDataSet:
-        """The block of the data set that one is a part of, or its own."""
+        """Return the block of the data set of which one is a part, or for other kinds the data set's block itself."""
         block = self.data_sets[data_set]
         return self.data_sets[block.of] if isinstance(block, Part) else block
 
     def split_settings(self, data_set: str, split: str) -> dict[str, Any]:
-        """What makes the images of one split of a data set and how they are stored."""
+        """Return the settings that determine the stored images of one split of a data set."""
         block = self.data_sets[data_set]
         if isinstance(block, Part):
             return block.of_whole(self.split_settings(block.of, split), split)
@@ -271,23 +305,23 @@ class Config(Block):
 
     @property
     def publications(self) -> dict[str, Checkpoints]:
-        """Published weights by the backbone that they are of."""
+        """Blocks of published weights by the name of their backbone."""
         found = {} if self.checkpoints is None else {self.backbone: self.checkpoints}
         own = {name: block.checkpoints for name, block in self.backbones.items() if block.checkpoints is not None}
         return found | own
 
     def publication_key(self, backbone: str) -> str:
-        """Where the block of a backbone's published weights stands."""
+        """Return the place in the config of a backbone's published weights."""
         return "checkpoints" if backbone == self.backbone else f"backbones.{backbone}.checkpoints"
 
     def training_of(self, arm: Arm) -> Transfer:
-        """How an arm is fine-tuned or trained directly: the block of that name, with the arm's changes."""
+        """Return the block `finetune` or `direct` for an arm that is trained so, with the arm's changes."""
         return changed(self.direct if arm.transfer == "direct" else self.finetune, arm.training)
 
     def transfer_settings(self, arm: Arm) -> TransferSettings:
-        """What the stage is told of how an arm is fine-tuned or trained directly."""
+        """Return the settings that the stage `transfer` gets for an arm that is fine-tuned or trained directly."""
         return self.training_of(arm).settings(self.probe.init_std)
 
     def recipe_of(self, backbone: str) -> Pretrain:
-        """The recipe that a backbone is pretrained with: the study's, with the changes of its block."""
+        """Return the recipe that a backbone is pretrained with: the study's, with the backbone's changes."""
         return changed(self.pretrain, self.backbones[backbone].pretrain)

@@ -20,56 +20,77 @@ NOT_OF_THE_RECIPE = ("seeds", "milestones")
 
 
 class Pretrain(Block):
-    """The pretraining recipe: schedule-free AdamW (Defazio et al. 2024) on cross-entropy."""
+    """Pretraining recipe: schedule-free AdamW (Defazio et al. 2024) on the cross-entropy."""
 
     seeds: list[Seed] = Field(
-        description="one pretraining run each: fixes initialisation, order and augmentation", min_length=1
+        description="seeds of pretraining, one run for each; a seed determines the initial weights, the order of images and their "
+        "augmentation",
+        min_length=1,
     )
     milestones: list[PositiveInt] = Field(
-        [], description="steps to keep checkpoints of, beside those that arms ask for"
+        [], description="steps at which checkpoints are kept in addition to the `steps` of arms"
     )
-    batch_size: Annotated[int, Field(gt=1)] = Field(128, description="images per step")
+    batch_size: Annotated[int, Field(gt=1)] = Field(128, description="number of images per optimizer step")
     accumulation: PositiveInt = Field(
-        1, description="parts that a batch passes through the network in, to save memory; must divide it"
+        1,
+        description="number of parts in which a batch passes through the network (gradient accumulation), to save memory; must "
+        "divide batch_size",
     )
     lr: PositiveFloat = Field(0.01, description="learning rate after warm-up")
     weight_decay: NonNegativeFloat = Field(0.005, description="decoupled weight decay, on all parameters")
     betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
-        [0.9, 0.999], description="interpolation (not 0) and second-moment constants", min_length=2, max_length=2
+        [0.9, 0.999],
+        description="constants of the optimizer: interpolation (must not be 0) and second moment",
+        min_length=2,
+        max_length=2,
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(20, description="steps of linear warm-up")
-    label_smoothing: Probability = Field(0.1, description="label smoothing of the cross-entropy")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(20, description="number of steps of linear learning-rate warm-up")
+    label_smoothing: Probability = Field(0.1, description="label smoothing of the cross-entropy (0: none)")
     batch_norm_batches: PositiveInt = Field(
-        20, description="augmented training batches from which batch-norm statistics are recomputed"
+        20, description="number of augmented training batches from which batch-norm statistics are recomputed"
     )
     ghost_batch: Annotated[int, Field(gt=1)] | None = Field(
         None,
-        description="images whose statistics batch norm takes together in training (128 in the paper's recipe, the share "
-        "of one of 8 GPUs; default: a part of the batch); must divide batch_size / accumulation",
+        description="number of images over which batch norm computes statistics in training (128 in the paper's recipe, where it is "
+        "the share of one of 8 GPUs); must divide batch_size / accumulation (default: batch_size / accumulation)",
     )
     initialisation: Initialisation = Field(
-        "library", description="of convolutions: the architecture's own, or LeCun's truncated normal (AlgoPerf)"
+        "library",
+        description="initial weights of convolutions: `library` (those of the architecture) or `lecun_normal` (LeCun's truncated "
+        "normal, as in AlgoPerf)",
     )
-    zero_gamma: bool = Field(False, description="begin each residual branch of a ResNet at zero (its last batch norm)")
-    precision: Precision = Field("float32", description="of training's forward passes; all else is float32")
-    channels_last: bool = Field(False, description="memory format: faster on some devices, other last bits")
-    compile: bool = Field(False, description="torch.compile in training (never in evaluation)")
+    zero_gamma: bool = Field(
+        False,
+        description="whether the scale of the last batch norm of each residual branch of a ResNet starts at zero",
+    )
+    precision: Precision = Field(
+        "float32",
+        description="number format of forward passes in training: `float32` or `bf16`; everything else is float32",
+    )
+    channels_last: bool = Field(
+        False,
+        description="whether to use the channels-last memory format, which is faster on some devices and changes last bits of "
+        "results",
+    )
+    compile: bool = Field(
+        False, description="whether to use torch.compile in training (it is never used in evaluation)"
+    )
 
     def recipe(self) -> Recipe:
-        """What the stage is told."""
+        """Return the settings that the stage `pretrain` gets."""
         return settings_of(Recipe, self)
 
     def beginning(self) -> Beginning:
-        """What the stage is told that makes networks as they are initialised."""
+        """Return the settings that the stage `initialise` gets, which makes untrained networks."""
         return settings_of(Beginning, self, part=self.recipe().part)
 
     def start(self) -> Start:
-        """How networks begin: what a stage that trains without pretraining is told."""
+        """Return the settings of initial weights, for a stage that trains without pretraining."""
         return settings_of(Start, self)
 
     @model_validator(mode="after")
     def _interpolates(self) -> Self:
-        if self.betas[0] == 0:  # the average is reckoned back from a point between it and the iterate
+        if self.betas[0] == 0:  # the average is computed back from a point between it and the iterate
             raise ValueError("betas: the first number must be greater than 0; 0.9 is usual")
         return self
 
@@ -82,7 +103,7 @@ class Pretrain(Block):
         part = self.batch_size // self.accumulation
         if self.ghost_batch is not None and part % self.ghost_batch:
             raise ValueError(
-                f"ghost_batch: {self.ghost_batch} does not divide the {part} images that pass at once "
-                "(batch_size / accumulation); choose a divisor"
+                f"ghost_batch: {self.ghost_batch} does not divide the {part} images of one pass (batch_size / accumulation); "
+                "choose a divisor"
             )
         return self

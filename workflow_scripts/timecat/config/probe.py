@@ -22,52 +22,61 @@ Method = Literal["pca", "random"]
 
 
 class Reduce(Block):
-    """Fewer features between backbones and probe: columns standardised, then projected. The projection is fitted to the training
-    rows without those held out, in the first view."""
+    """Reduction of the features before the probe: columns are standardised and projected to fewer dimensions. The projection is
+    fitted to the first view of the training rows without the held-out rows."""
 
     method: Method = Field(
-        description="`pca`: principal components, an orthogonal basis whose signs are fixed; `random`: orthonormal random "
-        "directions, drawn by the replicate's seeds"
+        description="`pca`: principal components, as an orthonormal basis with fixed signs. `random`: orthonormal random "
+        "directions, which depend on the seeds of the replicate"
     )
-    dimensions: PositiveInt = Field(description="features that are left; at most as many as all members have together")
+    dimensions: PositiveInt = Field(
+        description="number of features after the reduction; at most the number of features of all members together"
+    )
 
     def settings(self) -> Reduction:
-        """What the stage is told."""
+        """Return the settings of the reduction that the stage `probe` gets."""
         return settings_of(Reduction, self)
 
 
 class Probe(Block):
-    """The probe: batch norm and a linear layer on frozen, concatenated features. Defaults: the paper's for CIFAR (docs/recipe.md)."""
+    """Training of a probe: batch norm and a linear layer on frozen, concatenated features. Defaults are the paper's for CIFAR
+    (docs/recipe.md)."""
 
     solver: Solver = Field(
         "sgd",
-        description="`sgd`: trained as in the original, for as many epochs; `lbfgs`: multinomial logistic regression to "
-        "convergence, on standardised features of all views, to which only `batch_norm` and `weight_decays` apply. An arm may "
-        "choose another one",
+        description="`sgd`: SGD for a fixed number of epochs, as in the original. `lbfgs`: multinomial logistic regression fitted to "
+        "convergence, on standardised features of all views; of the other keys, only `batch_norm` and `weight_decays` apply to "
+        "it. An arm can choose the other solver with its key `solver`",
     )
-    seed: Seed = Field(0, description="draws initial weights and the order of rows")
-    epochs: PositiveInt = Field(28, description="passes; pass e reads view e mod features.views")
-    batch_size: Annotated[int, Field(gt=1)] = Field(256, description="rows per step")
-    lr: PositiveFloat = Field(0.01, description="learning rate of SGD with Nesterov momentum")
-    momentum: Probability = Field(0.9, description="momentum")
+    seed: Seed = Field(0, description="seed of the initial weights and of the order of rows")
+    epochs: PositiveInt = Field(
+        28, description="number of epochs; epoch e (counted from 0) reads view e modulo the number of views"
+    )
+    batch_size: Annotated[int, Field(gt=1)] = Field(256, description="number of rows per step")
+    lr: PositiveFloat = Field(0.01, description="initial learning rate of SGD with Nesterov momentum")
+    momentum: Probability = Field(0.9, description="momentum of SGD")
     lr_milestones: Annotated[list[PositiveInt], Ascending] = Field(
-        [8, 16, 24], description="epochs after which the learning rate drops, ascending"
+        [8, 16, 24], description="epochs after which the learning rate is multiplied by lr_gamma, ascending"
     )
-    lr_gamma: PositiveFloat = Field(0.1, description="factor of each drop")
-    batch_norm: bool = Field(True, description="normalise features before the linear layer")
+    lr_gamma: PositiveFloat = Field(0.1, description="factor of the learning rate at each of lr_milestones")
+    batch_norm: bool = Field(True, description="whether to normalise features with batch norm before the linear layer")
     init_std: NonNegativeFloat = Field(
-        0.01, description="standard deviation of initial weights, also of `finetune` and `direct`"
+        0.01,
+        description="standard deviation of the initial weights of the linear layer, also in `finetune` and `direct`",
     )
     weight_decays: Grid = Field(
         [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05],
-        description="the grid; on the linear layer only. With `lbfgs` a penalty of half of it times the squared weights on "
-        "the mean cross entropy, which is scikit-learn's C = 1 / (training rows x weight decay)",
+        description="weight decays that are tried, on the linear layer only. With `solver: lbfgs`, weight decay w adds w / 2 x the "
+        "sum of squared weights to the mean cross-entropy, which is scikit-learn's C = 1 / (training rows x w)",
     )
 
     def protocol(
         self, weight_decays: list[float] | None = None, solver: Solver | None = None, reduce: Reduce | None = None
     ) -> Protocol | Regression:
-        """What the stage is told. weight_decays: a data set's own grid, if it has one; solver, reduce: an arm's own."""
+        """Return the settings that the stage `probe` gets.
+
+        weight_decays: those of the data set, or None; solver, reduce: those of the arm, or None.
+        """
         own = {
             "weight_decays": weight_decays or self.weight_decays,
             "reduce": None if reduce is None else reduce.settings(),

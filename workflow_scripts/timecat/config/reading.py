@@ -1,4 +1,4 @@
-"""Reading a study's config so that every mistake is one sentence that names the file, the key and the remedy."""
+"""Read a study's config. Every mistake becomes one sentence that names the file, the key and the remedy."""
 
 import os
 from collections.abc import Hashable
@@ -19,17 +19,17 @@ SomeBlock = TypeVar("SomeBlock", bound=Block)
 
 
 def read_config(values: dict[str, Any], files: list[str]) -> Config:
-    """The typed config of ``values`` (what Snakemake merged). Raises UserError, a sentence per mistake.
+    """Return the typed config of ``values``, which Snakemake merged. Raises UserError with a sentence per mistake.
 
-    files: the YAML files that ``values`` come from, to name the right one and to find keys that stand twice in it.
+    files: YAML files that ``values`` come from, to name the right one in messages and to find repeated keys.
     """
     return validated(Config, *with_shared_data_sets(values, files))
 
 
 def with_shared_data_sets(values: dict[str, Any], files: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Values and files with the data sets of the file that `data_sets_file` names, if it does, beneath the study's own.
+    """Return values and files of a config with the data sets of `data_sets_file` included, if the config sets it.
 
-    UserError where that file cannot be read or is something else.
+    Data sets in ``values`` take precedence. Raises UserError if the file cannot be read or has other contents.
     """
     shared = values.get("data_sets_file")
     if not isinstance(shared, str):
@@ -40,11 +40,11 @@ def with_shared_data_sets(values: dict[str, Any], files: list[str]) -> tuple[dic
     except OSError as error:
         raise UserError(
             f"{', '.join(map(str, files)) or 'config'}: `data_sets_file` is {shared!r}, which cannot be read "
-            f"({error.strerror}); correct the path, which starts from the working directory or the Snakefile's folder"
+            f"({error.strerror}); correct the path, which is relative to the working directory or the Snakefile's folder"
         ) from None
     if not isinstance(found, dict) or list(found) != ["data_sets"] or not isinstance(found["data_sets"], dict):
         raise UserError(
-            f"{shared}: it is a study's `data_sets_file`, so all that can stand there is the block `data_sets`; remove the rest"
+            f"{shared}: a study uses this file as its `data_sets_file`, so it must contain the block `data_sets` and nothing else"
         )
     own = values.get("data_sets")
     together = _laid_over(found["data_sets"], {} if own is None else own)
@@ -52,20 +52,20 @@ def with_shared_data_sets(values: dict[str, Any], files: list[str]) -> tuple[dic
 
 
 def _in_either_folder(file: str) -> str:
-    """The path of a file in the working directory, or in the project's folder if only that has it."""
+    """Return the path of a file in the working directory, or in the project's folder if only that has it."""
     of_project = path_of(file)
     return of_project if not os.path.exists(file) and os.path.exists(of_project) else file
 
 
 def _laid_over(block: Any, changes: Any) -> Any:
-    """``changes`` over ``block``, key by key where both are blocks."""
+    """Return ``block`` updated with ``changes``, key by key where both are blocks."""
     if not (isinstance(block, dict) and isinstance(changes, dict)):
         return changes
     return block | {key: _laid_over(block.get(key), change) for key, change in changes.items()}
 
 
 def validated(model: type[SomeBlock], values: dict[str, Any], files: list[str]) -> SomeBlock:
-    """``values`` as a typed block; see read_config."""
+    """Return ``values`` as a typed block. Raises UserError with a sentence per mistake (see read_config)."""
     contents = {str(file): load_unique(str(file)) for file in files}
     try:
         return model.model_validate(values)
@@ -74,7 +74,7 @@ def validated(model: type[SomeBlock], values: dict[str, Any], files: list[str]) 
     found = [(detail, _key_path(detail, values)) for detail in details]
     sentences: list[str] = []
     for detail, path in found:
-        # A value that fits no branch of a union gives an error per branch: the innermost, first one is enough.
+        # A value that fits no branch of a union gives one error per branch: the first of the innermost is enough.
         if any(len(path) < len(other) and other[: len(path)] == path for _, other in found):
             continue
         file = _file_of(detail, path, contents)
@@ -85,13 +85,13 @@ def validated(model: type[SomeBlock], values: dict[str, Any], files: list[str]) 
 
 
 def load_unique(file: str) -> Any:
-    """The values of a YAML file. UserError where a key stands twice, or where it is not YAML."""
+    """Return the contents of a YAML file. Raises UserError if a key is repeated or the file is not YAML."""
     with open(file) as stream:
         try:
             return yaml.load(stream, Loader=_UniqueKeyLoader)
         except _DuplicateKey as error:
             raise UserError(
-                f"{file}: `{error.args[0]}` stands there twice ({error.args[1]}); rename or remove one"
+                f"{file}: `{error.args[0]}` appears twice ({error.args[1]}); rename or remove one"
             ) from None
         except yaml.MarkedYAMLError as error:
             line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
@@ -100,7 +100,7 @@ def load_unique(file: str) -> Any:
             raise UserError(f"{file}: not YAML ({' '.join(str(error).split())}); correct it") from None
 
 
-MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
+MERGE = "tag:yaml.org,2002:merge"  # YAML's tag of the key `<<`
 
 
 class _DuplicateKey(Exception):
@@ -108,12 +108,12 @@ class _DuplicateKey(Exception):
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys and says nothing; this loader refuses them."""
+    """A YAML loader that refuses repeated keys. (PyYAML silently keeps the last one.)"""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
-            if key_node.tag == MERGE:  # what it brings may be given again, which is its purpose
+            if key_node.tag == MERGE:  # merged keys may be overridden, which is the purpose of `<<`
                 continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
@@ -123,7 +123,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def _key_path(detail: ErrorDetails, values: Any) -> tuple[str | int, ...]:
-    """The part of pydantic's location that is the user's keys: names of union branches are left out."""
+    """Return pydantic's location of an error as the user's keys, without the names of union branches."""
     path: list[str | int] = []
     here, loc = values, detail["loc"]
     for part in loc:
@@ -133,18 +133,22 @@ def _key_path(detail: ErrorDetails, values: Any) -> tuple[str | int, ...]:
             here = here[part]
             path.append(part)
         elif isinstance(here, dict) and part == loc[-1] and detail["type"] != "value_error":
-            path.append(part)  # a key that is missing (a block that is refused as a whole ends in a branch's name)
+            path.append(
+                part
+            )  # a missing key (the location of a block that is refused as a whole ends in a branch's name)
     return tuple(path)
 
 
 def _has(block: Any, part: str | int) -> bool:
-    """Whether a block has this key, or a list this place."""
+    """Return whether a block has this key, or a list this index."""
     return part in block if isinstance(block, dict) else isinstance(block, list) and part in range(len(block))
 
 
 def _file_of(detail: ErrorDetails, path: tuple[str | int, ...], contents: dict[str, Any]) -> str:
-    """The last file that has the longest part of the key path, or the command line if no file has that value."""
-    if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # of a block: the text begins with a key
+    """Return the last of the files that have the longest part of the key path, or the command line if none has the value."""
+    if detail["type"] == "value_error" and isinstance(
+        detail["input"], dict
+    ):  # about a block: the text begins with a key
         path = (*path, *str(detail["ctx"]["error"]).partition(": ")[0].split("."))
     best, best_depth, value_stands = "config", -1, False
     for file, here in contents.items():

@@ -1,6 +1,6 @@
-"""What is generated from the typed config: the JSON schema for editors and the table of keys in config/README.md.
+"""Generate the JSON schema for editors and the reference of keys in config/README.md from the typed config.
 
-Run ``make docs`` after a change of a block of the config; a test fails when the files drift.
+Run ``make docs`` after changing a block of the config; a test fails when the files are out of date.
 """
 
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ Owners = list[type[Block]]
 def sections() -> dict[str, type[Block]]:
     """Return the blocks of the config by their headings in config/README.md.
 
-    Those of data sets and backbones follow from the blocks: from the values of `kind` or `architecture`, or from `HEADING`.
+    Headings of data sets and backbones are derived from the values of `kind` or `architecture`, or from `HEADING`.
     """
     data_set = _union("data_sets.NAME", data_sets.AnyDataSet, data_sets)
     backbone = _union("backbones.NAME", backbones.AnyBackbone, backbones)
@@ -85,7 +85,7 @@ def sections() -> dict[str, type[Block]]:
 
 
 def _union(place: str, union: Any, module: ModuleType) -> dict[str, type[Block]]:
-    """The headings of a union's blocks and of the blocks with a HEADING that they build on, in their module's order."""
+    """Return a union's blocks and their base classes with a HEADING by their headings, in the order of their module."""
     members = blocks_in(union)
     titled = {block for member in members for block in member.__mro__ if block is member or "HEADING" in vars(block)}
     order = list(vars(module))
@@ -93,7 +93,7 @@ def _union(place: str, union: Any, module: ModuleType) -> dict[str, type[Block]]
 
 
 def _nested(place: str, owners: Mapping[str, type[Block]]) -> dict[str, type[Block]]:
-    """The headings of the blocks that are values of these blocks' keys, key by key."""
+    """Return the blocks that are values of these blocks' keys by their headings, key by key."""
     found: dict[str, dict[type[Block], Owners]] = {}
     for owner in owners.values():
         for key, field in owner.model_fields.items():
@@ -107,14 +107,17 @@ def _nested(place: str, owners: Mapping[str, type[Block]]) -> dict[str, type[Blo
 
 
 def blocks_in(annotation: Any) -> Owners:
-    """Return the blocks that a type is made of, in its order."""
+    """Return the blocks in a type annotation, in order."""
     if isinstance(annotation, type) and issubclass(annotation, Block):
         return [annotation]
     return [block for argument in get_args(annotation) for block in blocks_in(argument)]
 
 
 def _heading(place: str, blocks: Owners) -> str:
-    """A place in the config, and which blocks it is part of: those with a HEADING, and by their own names the others."""
+    """Return the heading of a place in the config: the place, and the kinds of blocks that have it.
+
+    Blocks with a HEADING are named by it, the others by their values of `kind` or `architecture`.
+    """
     said = [vars(block)["HEADING"] for block in blocks if "HEADING" in vars(block)]
     named = [block for block in blocks if "HEADING" not in vars(block)]
     names = [f"`{name}`" for block in named for name in get_args(block.model_fields[_key(block)].annotation)]
@@ -126,12 +129,12 @@ def _heading(place: str, blocks: Owners) -> str:
 
 
 def _key(block: type[Block]) -> str:
-    """The key that tells a block from the others of its union."""
+    """Return the key that distinguishes a block from the others of its union."""
     return "kind" if "kind" in block.model_fields else "architecture"
 
 
 def schema_text() -> str:
-    """The config's JSON schema, as YAML."""
+    """Return the JSON schema of the config, as YAML."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.Config.model_json_schema()}
     schema["required"].remove("data_sets")  # a study may have all of them from its data_sets_file
     schema["anyOf"] = [{"required": ["data_sets"]}, {"required": ["data_sets_file"]}]
@@ -141,9 +144,9 @@ def schema_text() -> str:
 
 
 def _told_apart(part: Any) -> Any:
-    """The schema with an if/then per value of a union's key, where a union has one.
+    """Return a schema in which each union with a discriminating key has an if/then per value of that key.
 
-    Validators ignore `discriminator`, and say of a block with one wrong key only that no branch of `oneOf` fits.
+    Validators ignore `discriminator`: for a block with one wrong key they only report that no branch of `oneOf` fits.
     """
     if isinstance(part, list):
         return [_told_apart(one) for one in part]
@@ -163,7 +166,7 @@ def _told_apart(part: Any) -> Any:
 
 
 def keys_text() -> str:
-    """A table of keys, defaults and meanings per block, as Markdown."""
+    """Return a table of keys, defaults and meanings for each block, as Markdown."""
     parts = []
     for title, block in sections().items():
         base = block.__base__
@@ -180,7 +183,7 @@ def keys_text() -> str:
 
 
 def _row(field: FieldInfo | None) -> tuple[str, str | None] | None:
-    """What tells a key from the key of the same name in the block that this one builds on."""
+    """Return default and description of a key, to find keys that differ from those of the base class; None if it has none."""
     return None if field is None else (_default(field), field.description)
 
 
@@ -193,14 +196,14 @@ def _default(field: FieldInfo) -> str:
 
 
 def readme_text(current: str) -> str:
-    """config/README.md with its generated part made anew."""
+    """Return the text of config/README.md with its generated part replaced."""
     before, rest = current.split(BEGIN)
     after = rest.split(END)[1]
     return f"{before}{BEGIN}\n\n{keys_text()}\n\n{END}{after}"
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the schema and config/README.md."""
     SCHEMA.write_text(schema_text())
     README.write_text(readme_text(README.read_text()))
 

@@ -1,4 +1,4 @@
-"""The typed config of how seeds make replicates: the block `replicates`."""
+"""The typed config of how replicates are formed from seeds: the block `replicates`."""
 
 from typing import Literal
 
@@ -10,17 +10,18 @@ Design = Literal["disjoint", "cyclic", "all"]
 
 
 class Replicates(Block):
-    """How an arm's replicates are made of its seeds, where it lists none and its table names no design."""
+    """How the replicates of an arm are formed from its seeds, if neither the arm nor its table sets `replicates`."""
 
     design: Design = Field(
         "disjoint",
-        description="`disjoint`: groups of seeds in their order, none of which shares a seed; `cyclic`: as many replicates as "
-        "seeds, each begins one seed later; `all`: every group of seeds, at most `most` of them. Replicates that share seeds "
-        "cost probes alone, because features are kept; arms that train backbones on the target stay `disjoint` unless they "
-        "say otherwise themselves",
+        description="`disjoint`: consecutive groups of seeds that share no seed. `cyclic`: as many groups as seeds, each starting "
+        "one seed later. `all`: every possible group, but at most `most`. Replicates that share seeds only cost further probes, "
+        "because features are kept. Arms that train backbones on the target use `disjoint` unless they set another design "
+        "themselves",
     )
     most: PositiveInt = Field(
         20,
-        description="with `all`: how many groups at most; of more, some are drawn in which all seeds are as frequent",
+        description="with `design: all`: largest number of groups; if there are more, groups are drawn at random such that all seeds "
+        "are about equally frequent",
     )
-    seed: Seed = Field(0, description="with `all`: draws the groups")
+    seed: Seed = Field(0, description="with `design: all`: seed of the random choice of groups")

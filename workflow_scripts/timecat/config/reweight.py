@@ -17,21 +17,25 @@ from workflow_scripts.timecat.probing.reweighting_settings import Reweighting
 
 
 class Reweight(Block):
-    """How arms with `transfer: reweight` train the last layer on balanced groups; by default as the original on validation rows.
+    """Training of arms with `transfer: reweight`: the last layer is fitted to balanced groups (deep feature reweighting). Defaults
+    are the original's for validation rows.
 
-    (On training rows it takes 10 resamples and tunes weights of the classes too, which is not done here.)
+    (On training rows, the original uses 10 resamples and also tunes weights of the classes, which is not done here.)
     """
 
     groups: Annotated[list[Text], Field(min_length=1), WithoutRepeats] = Field(
-        ["place"], description="columns of the index that make the groups, together with the label"
+        ["place"], description="columns of the index that form the groups, together with the label"
     )
     c: Annotated[list[PositiveFloat], Field(min_length=1), WithoutRepeats] = Field(
         [1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01],
-        description="inverse strengths of the L1 penalty; one is chosen by the worst group of half of the rows",
+        description="inverse strengths of the L1 penalty that are tried; the one with the best worst-group accuracy on half of the "
+        "rows is used",
     )
-    resamples: PositiveInt = Field(20, description="balanced draws whose last layers are averaged")
-    seed: Seed = Field(0, description="draws the halves and the balanced rows")
+    resamples: PositiveInt = Field(
+        20, description="number of balanced draws of the rows, whose last layers are averaged"
+    )
+    seed: Seed = Field(0, description="seed of the random halves and of the balanced draws")
 
     def settings(self) -> Reweighting:
-        """What the stage is told."""
+        """Return the settings that the stage `reweight` gets."""
         return settings_of(Reweighting, self)

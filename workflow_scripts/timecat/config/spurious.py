@@ -4,4 +4,4 @@ from workflow_scripts.timecat.config.arms import AccuracyTable
 
 
 class SpuriousTable(AccuracyTable):
-    """Arms on data sets whose index has the columns `reweight.groups`: average and worst group's accuracy."""
+    """A table of average and worst-group accuracies, on data sets whose index has the columns `reweight.groups`."""

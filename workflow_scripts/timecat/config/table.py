@@ -1,4 +1,4 @@
-"""The typed config of how the table looks: the block `table`."""
+"""The typed config of the size of figures: the block `table`."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from workflow_scripts.timecat.config.blocks import Block, PositiveFloat
 
 
 class Table(Block):
-    """How the table and its figure look."""
+    """Size of the figures of tables."""
 
-    width_per_panel: PositiveFloat = Field(2.4, description="inches")
-    height: PositiveFloat = Field(2.6, description="inches")
+    width_per_panel: PositiveFloat = Field(2.4, description="width of one panel of a figure, in inches")
+    height: PositiveFloat = Field(2.6, description="height of one panel of a figure, in inches")

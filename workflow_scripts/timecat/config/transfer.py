@@ -18,36 +18,44 @@ from workflow_scripts.timecat.transfer.settings import Settings
 
 
 class Transfer(Block):
-    """Arms with `transfer: finetune` or `direct`: backbones and linear layer trained together on the target."""
+    """Training of arms with `transfer: finetune`: pretrained backbones and a linear layer are trained together on the target."""
 
     seed: Seed = Field(
         0,
-        description="draws the linear layer's initial weights, order and augmentation: seed + r those of replicate r, from 0",
+        description="seed of the linear layer's initial weights, the order of images and their augmentation; replicate r (counted "
+        "from 0) uses seed + r",
     )
-    epochs: PositiveInt = Field(28, description="passes, each with fresh augmentation")
+    epochs: PositiveInt = Field(28, description="number of epochs, each with new random augmentation")
     batch_size: Annotated[int, Field(gt=1)] = Field(
-        256, description="images per step; all members take them at once, so memory grows with members"
+        256,
+        description="number of images per step; each image passes through all members, so memory grows with their number",
     )
-    lr: PositiveFloat = Field(0.01, description="learning rate of SGD with Nesterov momentum, for the linear layer")
-    backbone_lr: PositiveFloat = Field(0.001, description="learning rate of the backbones")
-    momentum: Probability = Field(0.9, description="momentum")
+    lr: PositiveFloat = Field(
+        0.01, description="initial learning rate of the linear layer, for SGD with Nesterov momentum"
+    )
+    backbone_lr: PositiveFloat = Field(0.001, description="initial learning rate of the backbones")
+    momentum: Probability = Field(0.9, description="momentum of SGD")
     lr_milestones: Annotated[list[PositiveInt], Ascending] = Field(
-        [8, 16, 24], description="epochs after which the learning rates drop, ascending"
+        [8, 16, 24], description="epochs after which the learning rates are multiplied by lr_gamma, ascending"
     )
-    lr_gamma: PositiveFloat = Field(0.1, description="factor of each drop")
+    lr_gamma: PositiveFloat = Field(0.1, description="factor of the learning rates at each of lr_milestones")
     least_steps: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="at least so many steps: on data sets of few rows, an epoch is as many passes as that takes (so that "
-        "arms on a small and on a large one are trained for as long)",
+        description="least number of optimizer steps of a training run. On a small data set, an epoch consists of as many passes "
+        "over the rows as this takes, so that arms on small and large data sets can be trained for equally long (0: an epoch is "
+        "one pass)",
     )
-    weight_decays: Grid = Field([0.0001], description="the grid; on all parameters but batch norm's")
+    weight_decays: Grid = Field(
+        [0.0001], description="weight decays that are tried, on all parameters except those of batch norm"
+    )
 
     def settings(self, init_std: float) -> Settings:
-        """What the stage is told. init_std: the probe's, with which the linear layer starts here too."""
+        """Return the settings that the stage `transfer` gets. init_std: the probe's, for the linear layer's initial weights."""
         return settings_of(Settings, self, init_std=init_std)
 
 
 class DirectTransfer(Transfer):
-    """The same keys, for `transfer: direct`, whose backbones start from nothing."""
+    """Training of arms with `transfer: direct`, whose backbones start from random initial weights. It has the keys of `finetune`;
+    only the defaults below differ."""
 
-    backbone_lr: PositiveFloat = Field(0.01, description="learning rate of the backbones")
+    backbone_lr: PositiveFloat = Field(0.01, description="initial learning rate of the backbones")

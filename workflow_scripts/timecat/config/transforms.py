@@ -1,4 +1,4 @@
-"""The typed config of how a stored image becomes a network's input, by kind of data set."""
+"""The typed config of transforms from a stored image to a network's input, for each kind of data set."""
 
 from typing import Self
 
@@ -10,35 +10,43 @@ from workflow_scripts.timecat.images.transform import Transform as TransformSett
 
 
 class Transform(Block):
-    """How a stored image becomes a network's input. Defaults: crops as the paper has for CIFAR, at 28 px; no flips."""
+    """Transform from a stored image to a network's input. Defaults are the paper's crops for CIFAR at 28 pixels, without flips."""
 
-    size: PositiveInt = Field(28, description="side of the network's input, in pixels")
+    size: PositiveInt = Field(28, description="side of the network's square input, in pixels")
     scale: list[Share] = Field(
         [0.8, 1.0],
-        description="smallest and largest area of a random crop, as a fraction of the image's",
+        description="smallest and largest area of a random crop, as a share of the image's area",
         min_length=2,
         max_length=2,
     )
     ratio: list[PositiveFloat] = Field(
         [0.75, 1.3333333333333333],
-        description="smallest and largest aspect ratio of a random crop",
+        description="smallest and largest aspect ratio (width / height) of a random crop",
         min_length=2,
         max_length=2,
     )
-    flip: Probability = Field(0.0, description="probability of a horizontal flip in a random view")
+    flip: Probability = Field(0.0, description="probability that a training view is flipped horizontally")
     center_ratio: Share = Field(
-        0.875, description="side of the evaluation crop over the image's short side (224/256 in the paper)"
+        0.875,
+        description="side of the evaluation crop, as a share of the image's short side (the paper's is 224 / 256 = 0.875)",
     )
     interpolation: Interpolation = Field(
         "area",
-        description="how crops are resized: `area` is FFCV's own and the fastest, but takes the nearest pixel where it "
-        "enlarges; `bilinear` and `bicubic` are torchvision's with antialias",
+        description="how crops are resized. `area`: FFCV's method, the fastest, which takes the nearest pixel when it enlarges. "
+        "`bilinear`, `bicubic`: torchvision's methods with antialiasing",
     )
     mean: list[float] = Field(
-        [0.35, 0.35, 0.35], description="per channel, of values in 0 to 1", min_length=3, max_length=3
+        [0.35, 0.35, 0.35],
+        description="mean of the red, green and blue channels that is subtracted, for pixel values from 0 to 1",
+        min_length=3,
+        max_length=3,
     )
     std: list[PositiveFloat] = Field(
-        [0.2, 0.2, 0.2], description="per channel, of values in 0 to 1", min_length=3, max_length=3
+        [0.2, 0.2, 0.2],
+        description="standard deviation of the red, green and blue channels by which inputs are divided, for pixel values from 0 to "
+        "1",
+        min_length=3,
+        max_length=3,
     )
 
     @model_validator(mode="after")
@@ -50,12 +58,12 @@ class Transform(Block):
         return self
 
     def settings(self) -> TransformSettings:
-        """What stages are told."""
+        """Return the settings of the transform that stages get."""
         return settings_of(TransformSettings, self)
 
 
 class PhotoTransform(Transform):
-    """The same keys; these are the paper's values for ImageNet and iNaturalist."""
+    """Defaults of `transform` for photographs: the paper's values for ImageNet and iNaturalist."""
 
     size: PositiveInt = Field(224, description=Transform.model_fields["size"].description)
     scale: list[Share] = Field(
@@ -72,7 +80,7 @@ class PhotoTransform(Transform):
 
 
 class CifarTransform(PhotoTransform):
-    """The same keys; these are the paper's values for CIFAR-10 and CIFAR-100."""
+    """Defaults of `transform` for CIFAR-10 and CIFAR-100: the paper's values."""
 
     scale: list[Share] = Field(
         [0.8, 1.0], description=Transform.model_fields["scale"].description, min_length=2, max_length=2
@@ -87,11 +95,11 @@ class CifarTransform(PhotoTransform):
 
 
 class SequenceTransform(Transform):
-    """How sequences become inputs: base by base as they are stored, so that there is nothing to set."""
+    """Fixed values of `transform` for sequences, which are read base by base as stored. None of them can be set."""
 
-    size: PositiveInt = Field(1, description="side of the stored image in pixels, which follows from `length`")
-    scale: list[Share] = Field([1.0, 1.0], description="the whole")
-    ratio: list[PositiveFloat] = Field([1.0, 1.0], description="the whole")
-    center_ratio: Share = Field(1.0, description="the whole")
-    mean: list[float] = Field([0.0, 0.0, 0.0], description="values stay in 0 to 1")
-    std: list[PositiveFloat] = Field([1.0, 1.0, 1.0], description="values stay in 0 to 1")
+    size: PositiveInt = Field(1, description="side of the stored image in pixels, computed from `length`")
+    scale: list[Share] = Field([1.0, 1.0], description="fixed: the whole image is used")
+    ratio: list[PositiveFloat] = Field([1.0, 1.0], description="fixed: the whole image is used")
+    center_ratio: Share = Field(1.0, description="fixed: the whole image is used")
+    mean: list[float] = Field([0.0, 0.0, 0.0], description="fixed: values stay in the range 0 to 1")
+    std: list[PositiveFloat] = Field([1.0, 1.0, 1.0], description="fixed: values stay in the range 0 to 1")

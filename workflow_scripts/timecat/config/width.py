@@ -1,4 +1,4 @@
-"""The typed config of accuracy against dimensions: the block `width`."""
+"""The typed config of the table of accuracy against dimensions: the block `width`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated
@@ -11,32 +11,37 @@ from workflow_scripts.timecat.config.probe import Method, Reduce
 
 
 class WidthTable(Block):
-    """Arms whose features are reduced to each of several dimensions: accuracy against dimensions. Each reduced arm is called
-    ARM_METHODn, such as `cat4_pca64`, and other tables may name it; it costs a probe and nothing else."""
+    """A table of accuracy against dimensions, for arms whose features are reduced to each of several dimensions. Each reduced arm
+    has a name of the form ARM_METHODn, such as `cat4_pca64`, which other tables may list; it costs one more probe."""
 
-    targets: Targets | None = Field(None, description="its data sets, a panel for each (default: the study's targets)")
+    targets: Targets | None = Field(
+        None,
+        description="data sets of the table, with one panel of the figure for each (default: the `targets` of the study)",
+    )
     arms: Annotated[list[Name], Field(min_length=1), WithoutRepeats] | None = Field(
-        None, description="names of arms that are probed on all of their features (default: those of table 2)"
+        None,
+        description="names of arms to reduce; each must have a probe on all of its features (default: all such arms of table 2)",
     )
     dimensions: Annotated[list[PositiveInt], Field(min_length=1), Ascending] = Field(
         [8, 16, 32, 64, 128],
-        description="what features are reduced to, ascending; an arm with fewer features leaves larger ones out",
+        description="numbers of dimensions after the reduction, ascending; those larger than an arm's number of features are left "
+        "out",
     )
     methods: Annotated[list[Method], Field(min_length=1), WithoutRepeats] = Field(
-        ["pca", "random"], description="how they are reduced, as `reduce` of an arm says"
+        ["pca", "random"], description="methods of reduction: `pca`, `random` or both, as for `reduce` of an arm"
     )
 
     def names(self, table2: Iterable[Arm]) -> list[str]:
-        """The names of the arms that are reduced; table2: the arms of table 2."""
+        """Return the names of the arms that are reduced. table2: the arms of table 2."""
         return self.arms or [arm.name for arm in table2 if arm.transfer == "probe" and arm.reduce is None]
 
     def shows(self, arm: Arm, table2: Iterable[Arm]) -> bool:
-        """Whether an arm is a row of the table, whole or reduced."""
+        """Return whether an arm, whole or reduced, is a row of the table."""
         names = self.names(table2)
         return arm.name in (names if arm.reduce is None else [_name(name, arm.reduce) for name in names])
 
     def reduced(self, arm: Arm, columns: int | None) -> list[Arm]:
-        """An arm by each method at each of the dimensions; columns: its features, None where that is not known."""
+        """Return an arm reduced by each method to each of the dimensions. columns: its number of features, or None."""
         kept = [each for each in self.dimensions if columns is None or each <= columns]
         made = [Reduce(method=method, dimensions=each) for method in self.methods for each in kept]
         return [
@@ -46,16 +51,18 @@ class WidthTable(Block):
 
 
 def _name(whole: str, reduce: Reduce) -> str:
-    """What a reduced arm is called."""
+    """Return the name of a reduced arm."""
     return f"{whole}_{reduce.method}{reduce.dimensions}"
 
 
 def reduced_arms(
     table: WidthTable | None, arms: Mapping[str, Arm], table2: Iterable[Arm], columns: Callable[[Arm], int | None]
 ) -> dict[str, list[Arm]]:
-    """The reduced arms of a study by the name of the whole one. arms: all others by name. columns: the features of an arm.
+    """Return the reduced arms of a study by the name of the whole arm.
 
-    ValueError where a name is of no arm, or of one that has no probe on all of its features."""
+    arms: all other arms by name. columns: function that returns an arm's number of features, or None. Raises ValueError if a
+    name belongs to no arm, or to one without a probe on all of its features.
+    """
     found = dict[str, list[Arm]]()
     for name in table.names(table2) if table else ():
         if name not in arms:
