@@ -213,7 +213,7 @@ def test_no_files(folder):
 def test_too_few_runs():
     message = refusal({"path": URL, "runs": {200000: [1]}})
     assert "'cat2' needs 2 checkpoints at step 200000 and 1 of the 5 seeds' exists" in message
-    assert "`checkpoints.runs` lists [1] for it" in message
+    assert "`checkpoints.runs` lists [1] for this step" in message
 
 
 def test_a_listed_replicate_without_a_file(folder):
@@ -332,7 +332,7 @@ def test_a_wrong_sha256_of_a_file_that_is_there_stops_before_any_job(folder):
     message = refusal({**CODE_LAYOUT, "sha256": {path: "1" * 64}})
     assert message == (
         f"`checkpoints.sha256`: {path} has {hashlib.sha256(b'80 0').hexdigest()}, and {path!r} must have {'1' * 64}; correct "
-        "the config, or remove the file and bring the right one"
+        "the config, or replace the file"
     )
     url = "https://example.org/weights/seed2-80000.pth"
     assert study({"path": URL, "sha256": {url: "1" * 64}})

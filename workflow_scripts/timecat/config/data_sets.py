@@ -183,7 +183,7 @@ class DataSet(AnyKind):
         Transform(),
         description="crops, flips and normalisation that turn stored images into inputs, for probing and for pretraining",
     )
-    views: Views | None = Field(None, description="views of this data set (default: `features.views`)")
+    views: Views | None = Field(None, description="number of views of this data set, or [center] (default: `features.views`)")
     weight_decays: Grid | None = Field(
         None, description="weight decays of this data set's probes (default: `probe.weight_decays`)"
     )
@@ -528,7 +528,7 @@ class Part(DataSet):
         None,
         description="crops, flips and normalisation that turn stored images into inputs (default: the transform of the whole)",
     )
-    views: Views | None = Field(None, description="views of this data set (default: the views of the whole)")
+    views: Views | None = Field(None, description="number of views of this data set, or [center] (default: as for the whole)")
 
     def of_whole(self, whole: dict[str, Any], split: str) -> dict[str, Any]:
         """Return the keys that determine the stored images of one split of the part.

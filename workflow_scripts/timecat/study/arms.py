@@ -1,4 +1,4 @@
-"""A study's arms: those of all its tables, and the checkpoints that each is made of."""
+"""Arms of all tables of a study, with their replicates and checkpoints."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -15,11 +15,11 @@ from workflow_scripts.timecat.study.wildcards import CellKey, CheckpointKey
 
 
 class Arms(Mapping[str, Arm]):
-    """All arms by name: of table 2, of the tables beside it, those of the grid that no table has, and all floors.
+    """All arms by name: those of table 2 and the other tables, arms of the grid that no table has, and all floors.
 
-    floors: those that the study adds itself, untrained arms and a projection of the pixels, by name.
+    floors: arms that the study adds itself (untrained arms and a projection of the pixels), by name.
 
-    UserError if published weights are too few for an arm, or an arm has the name of one of the grid's.
+    Raises UserError if published weights are too few for an arm, or if an arm has the name of a different arm of the grid.
     """
 
     def __init__(self, config: Config, chains: Chains, publications: Publications):
@@ -31,7 +31,7 @@ class Arms(Mapping[str, Arm]):
         self._by_name = config.all_arms
         for arm in self.grid.values():
             if self._by_name.setdefault(arm.name, arm) != arm:
-                raise UserError(f"`arms`: {arm.name!r} is what `grid` calls an arm of its own; give yours another name")
+                raise UserError(f"`arms`: `grid` makes another arm of the name {arm.name!r}; give yours another name")
         own = [(arm, self.replicates(arm)) for arm in self._by_name.values()]
         self.floors = {floor.name: floor for floor in self._floors.all(own)}
         self._by_name |= self.floors
@@ -47,15 +47,16 @@ class Arms(Mapping[str, Arm]):
 
     @property
     def seeds(self) -> list[int]:
-        """All seeds that an arm may be made of: the study's, then those that single arms, tables and the grid add."""
+        """Seeds of all arms: those of the study, then those that single arms, tables and the grid add."""
         added = [seed for arm in self.values() for replicate in self.replicates(arm) for seed in replicate]
         return list(dict.fromkeys([*self._config.pretrain.seeds, *added]))
 
     def replicates(self, arm: Arm, most: int | None = None) -> list[list[int]]:
-        """Return the seeds of each replicate: as listed, else groups of the arm's seeds by its design; each seed by itself,
-        once for each member, where all members are of one. most: how many at most.
+        """Return the seeds of each replicate of an arm, at most ``most`` replicates.
 
-        With published weights, of those seeds whose checkpoints exist at the arm's steps.
+        They are those that the config lists, else groups of the arm's seeds by its design; with `one_seed`, each seed is one
+        replicate, repeated for each member. With published weights, only seeds count whose checkpoints exist at the arm's
+        steps.
         """
         if listed := arm.listed_replicates:
             return listed[:most]
@@ -76,8 +77,7 @@ class Arms(Mapping[str, Arm]):
                 return designs.disjoint(seeds, k)[:most]
 
     def checkpoints_of(self, arm: Arm, target: str) -> list[list[CheckpointKey]]:
-        """Return the checkpoint of each member of each replicate of an arm that is pretrained, as it is transferred to a
-        target."""
+        """Return the checkpoint of each member of each replicate of a pretrained arm that is transferred to a target."""
         chain = self._chains.trained_on(arm, target)
         return [
             [CheckpointKey(*chain, seed, step) for seed, step in zip(replicate, arm.all_steps, strict=True)]
@@ -85,11 +85,11 @@ class Arms(Mapping[str, Arm]):
         ]
 
     def solver(self, arm: Arm) -> str | None:
-        """Return how an arm's probes are trained; None where it has none."""
+        """Return the solver of an arm's probes ("sgd" or "lbfgs"), or None for an arm without probes."""
         return (arm.solver or self._config.probe.solver) if arm.transfer == "probe" else None
 
     def are_alike(self, arm: Arm, other: Arm) -> bool:
-        """Return whether two arms are of the same features, replicate by replicate, as far as both have replicates."""
+        """Return whether two arms have the same features, replicate by replicate, as far as both have replicates."""
         if arm.reduce != other.reduce or self._chains.shared_by(arm) != self._chains.shared_by(other):
             return False
         return all(own == its for own, its in zip(self._members(arm), self._members(other)))
@@ -103,19 +103,19 @@ class Arms(Mapping[str, Arm]):
         return CellKey(self._config.source_of(self[arm], data_set), data_set, arm)
 
     def floor_of(self, arm: Arm) -> Arm | None:
-        """Return an arm untrained; None where it is not pretrained, or the study has no floors."""
+        """Return the floor of an arm, the arm untrained; None if it is not pretrained or the study has no floors."""
         return self._floors.of(arm, self.replicates(arm))
 
     @property
     def projection(self) -> Arm | None:
-        """The arm whose features are a random projection of the pixels, if the study has one."""
+        """Arm whose features are a random projection of the pixels, or None if the study has none."""
         return self._floors.projection
 
     @cached_property
     def grid(self) -> dict[tuple[int, int], Arm]:
-        """The arms of the grid by (members, steps): those of tables where they are the same, replicate by replicate.
+        """Arms of the grid by (members, steps). An arm of a table is used where it has the same replicates as the cell.
 
-        With published weights, of those pairs that have a replicate.
+        With published weights, pairs without a replicate are left out.
         """
         grid, found = self._config.grid, dict[tuple[int, int], Arm]()
         if grid is None:
@@ -131,8 +131,11 @@ class Arms(Mapping[str, Arm]):
         return found
 
     def _stands_for(self, arm: Arm, cell: Arm, most: int | None) -> bool:
-        """Return whether an arm of a table is the probe of a cell of the grid: of the same features, replicate by
-        replicate; it may have more replicates where the grid itself has ``most``."""
+        """Return whether an arm of a table can be used for a cell of the grid.
+
+        It must be a probe with the same solver and the same features, replicate by replicate. If the grid limits the number
+        of replicates (``most`` is not None), the arm may have more.
+        """
         if arm.transfer != "probe" or arm.reduce or self._chains.shared_by(arm) != self._chains.shared_by(cell):
             return False
         if self.solver(arm) != self._config.probe.solver:
@@ -148,5 +151,5 @@ class Arms(Mapping[str, Arm]):
         if not self.replicates(arm):
             raise UserError(
                 f"`arms`: {arm.name!r} needs {needed} of the seeds {arm.seeds or self._config.pretrain.seeds} with a "
-                f"published checkpoint at each of its steps, and there are fewer; change its seeds or steps"
+                f"published checkpoint at each of its steps, but fewer have one; change its seeds or steps"
             )

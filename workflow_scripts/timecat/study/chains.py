@@ -1,26 +1,28 @@
-"""Chains of checkpoints: what each arm is pretrained on, and the steps at which a chain leaves a checkpoint."""
+"""Chains of checkpoints: source and backbone of each arm's pretraining, and the steps at which checkpoints are kept."""
 
 from workflow_scripts.timecat.config.arms import Arm
 from workflow_scripts.timecat.config.model import Config
 
 
 class Chains:
-    """The chains of a config. A chain is (source, backbone); every seed has one of its own."""
+    """The chains of a config. A chain is (source, backbone): pretraining with checkpoints on the way, once for every seed."""
 
     def __init__(self, config: Config):
         self._config = config
 
     def trained_on(self, arm: Arm, target: str) -> tuple[str, str]:
-        """Return (source, backbone): the chain that an arm's checkpoints belong to where it is transferred to a target."""
+        """Return (source, backbone), the chain of an arm's checkpoints when it is transferred to a target."""
         return self._config.source_of(arm, target), self._config.backbone_of(arm)
 
     def shared_by(self, arm: Arm) -> tuple[str | None, str]:
-        """Return (source, backbone), the chain of an arm's checkpoints for all targets; source is None where that is each
-        target itself."""
+        """Return (source, backbone), the chain of an arm's checkpoints for all targets.
+
+        source is None for an arm that is pretrained on each target itself.
+        """
         return self._config.shared_source_of(arm), self._config.backbone_of(arm)
 
     def is_published(self, arm: Arm) -> bool:
-        """Return whether an arm's members are imported, and not pretrained."""
+        """Return whether an arm's members are published weights that are imported instead of pretrained."""
         if not arm.milestones:
             return False
         return (
@@ -29,8 +31,10 @@ class Chains:
         )
 
     def milestones_of(self, backbone: str, source: str | None = None) -> list[int]:
-        """Return the steps at which a backbone on a source (default: the study's) leaves a checkpoint, ascending: those of
-        its arms, and for the study's source and backbone those of pretrain.milestones and grid.steps."""
+        """Return the steps at which checkpoints of a backbone on a source (default: the study's) are kept, ascending.
+
+        They are the steps of its arms, and for the study's source and backbone also pretrain.milestones and grid.steps.
+        """
         chain = (source or self._config.source, backbone)
         arms = [arm for arm in self._config.all_arms.values() if self._config.backbone_of(arm) == backbone]
         steps = {step for arm in arms if chain[0] in self._config.sources_of(arm) for step in arm.milestones}
@@ -41,9 +45,9 @@ class Chains:
 
     @property
     def milestones(self) -> list[int]:
-        """The milestones of the study's source and backbone."""
+        """Milestones of the study's source and backbone, ascending."""
         return self.milestones_of(self._config.backbone)
 
     def previous_step(self, source: str, backbone: str, step: int) -> int | None:
-        """Return the milestone before a step; None where the chain begins."""
+        """Return the milestone before a step, or None at the start of the chain."""
         return max((found for found in self.milestones_of(backbone, source) if found < step), default=None)

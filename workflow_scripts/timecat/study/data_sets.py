@@ -1,4 +1,4 @@
-"""A study's data sets: the views of each, what tables call it, and whether it has a probe of its own."""
+"""Data sets of a study: views, titles in tables, transforms, and the data set whose probe is used."""
 
 from workflow_scripts.timecat.config.data_sets import EvaluationFolder, Part
 from workflow_scripts.timecat.config.model import Config
@@ -13,7 +13,7 @@ class DataSets:
         self._config = config
 
     def view_names(self, data_set: str) -> list[str]:
-        """Return the names of the training views: view0, view1, ... or center; none where it is for evaluation only."""
+        """Return the names of the training views (view0, view1, ... or center); none for a data set for evaluation only."""
         block = self._config.data_sets[data_set]
         if isinstance(block, EvaluationFolder):
             return []
@@ -21,18 +21,18 @@ class DataSets:
         return list(views) if isinstance(views, list) else [f"view{number}" for number in range(views)]
 
     def number_of_views(self, data_set: str) -> int | str | None:
-        """Return what tables say of the views: how many, "center", or None for a data set that is for evaluation only."""
+        """Return the number of views for tables, or "center", or None for a data set for evaluation only."""
         if self.is_for_evaluation(data_set):
             return None
         names = self.view_names(data_set)
         return "center" if names == ["center"] else len(names)
 
     def number_of_draws(self, data_set: str) -> int:
-        """Return how often the training rows are drawn; of a data set for evaluation only, those that its probe is of."""
+        """Return the number of draws of the training rows; for a data set for evaluation only, of its probe's data set."""
         return self._config.with_training_rows(data_set).number_of_draws
 
     def transform(self, data_set: str) -> Transform:
-        """Return how images become inputs; a data set for evaluation only has that of its ``probe_of``."""
+        """Return the transform from images to inputs; a data set for evaluation only has that of its ``probe_of``."""
         return self._config.with_training_rows(data_set).transform
 
     def image_size(self, data_set: str) -> int:
@@ -40,31 +40,34 @@ class DataSets:
         return self.transform(data_set).size
 
     def title(self, data_set: str) -> str:
-        """Return what tables and figures call a data set."""
+        """Return the name of a data set in tables and figures."""
         return self._config.data_sets[data_set].title or data_set
 
     def is_for_evaluation(self, data_set: str) -> bool:
-        """Return whether a data set has no training rows and no probe of its own."""
+        """Return whether a data set has no training rows, so that another data set's probe is evaluated on it."""
         return isinstance(self._config.data_sets[data_set], EvaluationFolder)
 
     def probed(self, data_set: str) -> str:
-        """Return the data set whose probe is read on this one: ``probe_of`` if it is for evaluation only, else itself."""
+        """Return the data set whose probe is evaluated on this one: its ``probe_of`` if it has one, else itself."""
         block = self._config.data_sets[data_set]
         return block.probe_of if isinstance(block, EvaluationFolder) else data_set
 
     def seen_first(self, source: str, published: bool) -> str:
-        """Return the data set whose training images an untrained network sees: the source, but for published networks, whose
-        source is perhaps not at hand, the first target that has training rows, if the source is no target."""
+        """Return the data set whose training images give the batch-norm statistics of an untrained network.
+
+        It is the source. For published networks, whose source may not be available, it is the first target with training
+        rows, unless the source is a target.
+        """
         if not published or source in self._config.targets:
             return source
         trainable = [name for name in self._config.targets if not self.is_for_evaluation(name)]
         return trainable[0] if trainable else source
 
     def numbered_by(self, data_set: str, split: str) -> SplitKey | None:
-        """Return the split that numbers the classes of another one which cannot do so itself; None where it can.
+        """Return the split whose numbering of classes another split takes over, or None if it numbers its classes itself.
 
-        A folder for evaluation only has the classes of the data set whose probe it is evaluated with; a part's rows for
-        evaluation have those of its training rows.
+        A folder for evaluation only has the classes of the data set whose probe is evaluated on it; the evaluation rows of a
+        part have the classes of its training rows.
         """
         block = self._config.data_sets[data_set]
         if isinstance(block, EvaluationFolder):

@@ -1,6 +1,6 @@
-"""Which seeds make the replicates of an arm: disjoint groups, cyclic ones, or all, of which some may be drawn.
+"""Form the replicates of an arm from seeds: disjoint groups, cyclic groups, or all groups, of which some may be drawn.
 
-Nothing here imports NumPy: the Snakefile reads this module.
+This module must not import NumPy, because the Snakefile imports it.
 """
 
 import hashlib
@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, islice
 from math import comb
 
-ATTEMPTS = 50  # at a group that is not taken, until counts may differ by one more
+ATTEMPTS = 50  # attempts at a new group before the counts of seeds may differ by one more
 
 
 def disjoint(seeds: Sequence[int], members: int) -> list[list[int]]:
-    """Return groups of seeds in their order; seeds that are left over have none."""
+    """Return consecutive groups of ``members`` seeds that share no seed; left-over seeds are in no group."""
     return [list(seeds[first : first + members]) for first in range(0, len(seeds) - members + 1, members)]
 
 
 def cyclic(seeds: Sequence[int], members: int) -> list[list[int]]:
-    """Return for each seed the group that begins with it, the first seeds following the last; one group of all seeds."""
+    """Return for each seed the group that begins with it, where the first seed follows the last.
+
+    If a group takes all seeds, there is only one.
+    """
     if members >= len(seeds):
         return disjoint(seeds, members)
     twice = [*seeds, *seeds]
@@ -25,10 +28,10 @@ def cyclic(seeds: Sequence[int], members: int) -> list[list[int]]:
 
 
 def every(seeds: Sequence[int], members: int, most: int, draw: int) -> list[list[int]]:
-    """Return all groups of seeds, each in the seeds' order; of more than ``most``, some that are drawn.
+    """Return all groups of ``members`` seeds, each in the seeds' order; if there are more than ``most``, a random choice.
 
-    Drawn groups have all seeds equally often, but for one or two. They are a pure function of the seeds and ``draw``. Where
-    most groups are kept, those to leave out are drawn, so that few draws meet a group that is taken.
+    In drawn groups all seeds are equally frequent, up to one or two. They are a pure function of the seeds and ``draw``. If
+    most groups are kept, the groups to leave out are drawn, so that draws rarely repeat a group.
     """
     number = comb(len(seeds), members)
     if number <= most:
@@ -40,7 +43,7 @@ def every(seeds: Sequence[int], members: int, most: int, draw: int) -> list[list
 
 
 def _drawn(seeds: Sequence[int], members: int, draw: int) -> Iterator[tuple[int, ...]]:
-    """Yield different groups: of the seeds that are in the fewest groups so far, those whose hash is least."""
+    """Yield different groups, each of the seeds that are in the fewest groups so far and have the smallest hashes."""
     counts, taken = dict.fromkeys(seeds, 0), set[tuple[int, ...]]()
     for number in range(comb(len(seeds), members)):
         attempt = 0
@@ -58,10 +61,10 @@ def _group(seeds: Sequence[int], members: int, order: Callable[[int], tuple[int,
 
 
 def _order(counts: dict[int, int], place: tuple[int, int, int]) -> Callable[[int], tuple[int, bytes]]:
-    """Return what sorts seeds: by how many groups they are in, then by hash.
+    """Return a sort key of seeds: the number of groups that a seed is in, then its hash.
 
-    place: the draw, the group's number and the attempt. Where the counts may allow no group but one that is taken, later
-    attempts count half of the seeds as in more groups than they are.
+    place: the draw, the group's number and the attempt. The counts may allow only groups that are taken already; therefore
+    later attempts count half of the seeds as being in more groups than they are.
     """
     more = place[2] // ATTEMPTS
 

@@ -1,4 +1,4 @@
-"""What a study's numbers are measured against: untrained arms, a random projection of the pixels, and a ceiling."""
+"""Floors of a study, against which its accuracies are judged: untrained arms and a random projection of the pixels."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,22 +8,24 @@ from workflow_scripts.timecat.config.floors import PIXELS
 from workflow_scripts.timecat.config.model import Config
 from workflow_scripts.timecat.study.chains import Chains
 
-DIGITS = 6  # of a digest in a name
+DIGITS = 6  # number of digits of the digest in an arm's name
 
 
 class Floors:
     """The floors of a config.
 
-    The floor of an arm is the arm untrained: its members at step 0, transferred as the arm is. Arms that differ in steps
-    alone have one floor. Names of such arms have a point in them, which names of the config cannot have.
+    The floor of an arm is the arm untrained: its members at step 0, transferred as the arm is. Arms that differ only in
+    steps share a floor. Names of floors contain a dot, which names in the config cannot have.
     """
 
     def __init__(self, config: Config, chains: Chains):
         self._config, self._chains = config, chains
 
     def of(self, arm: Arm, replicates: list[list[int]]) -> Arm | None:
-        """Return the floor of an arm with these replicates; None where it is not pretrained, is itself untrained, or the
-        study has no floors."""
+        """Return the floor of an arm with these replicates.
+
+        None if the arm is not pretrained, is itself untrained, or the study has no floors.
+        """
         if self._config.floors is None or not arm.milestones:
             return None
         floor = arm.model_copy(
@@ -38,8 +40,10 @@ class Floors:
         return floor.model_copy(update={"name": self._name("untrained", floor)})
 
     def _first(self, replicates: list[list[int]]) -> list[list[int]]:
-        """Return the replicates that consist of the first seeds alone: as many seeds as the config says, and as the first
-        replicate has."""
+        """Return the replicates that consist of the first seeds only.
+
+        The number of first seeds is floors.seeds, but at least the number of seeds of the first replicate.
+        """
         assert self._config.floors is not None
         seeds = list(dict.fromkeys(seed for replicate in replicates for seed in replicate))
         wanted = max(self._config.floors.seeds or len(seeds), len(set(replicates[0])))
@@ -54,7 +58,7 @@ class Floors:
 
     @property
     def projection(self) -> Arm | None:
-        """The arm whose features are a random projection of the pixels; None where the study has none."""
+        """Arm whose features are a random projection of the pixels, or None if the study has none."""
         if PIXELS not in self._config.backbones or self._config.floors is None:
             return None
         seeds = self._config.pretrain.seeds[: self._config.floors.seeds or 1]
@@ -62,7 +66,7 @@ class Floors:
         return arm.model_copy(update={"name": self._name("projected", arm)})
 
     def all(self, arms: Iterable[tuple[Arm, list[list[int]]]]) -> Iterator[Arm]:
-        """Yield the floors of arms (each with its replicates), each once, and the projection."""
+        """Yield each floor of the given arms once, then the projection. arms: pairs of an arm and its replicates."""
         found = {floor.name: floor for arm in arms if (floor := self.of(*arm)) is not None}
         if (projection := self.projection) is not None:
             found[projection.name] = projection

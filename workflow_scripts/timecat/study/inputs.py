@@ -1,4 +1,4 @@
-"""Input functions of the rules: the files that a job reads, by its wildcards."""
+"""Input functions of the rules, which return the files that a job reads from its wildcards."""
 
 from workflow_scripts.timecat.study.arms import Arms
 from workflow_scripts.timecat.study.chains import Chains
@@ -38,11 +38,11 @@ class Inputs:
     # --- data sets ---
 
     def probed_sidecar(self, wildcards: HasSplit) -> list[str]:
-        """Return the sidecar of what numbers the classes of a split, if it cannot do so itself (DataSets.numbered_by)."""
+        """Return the sidecar of the split that numbers the classes of this one, if there is one (DataSets.numbered_by)."""
         return [files.sidecar for files in self._numbering(wildcards)]
 
     def probed_index(self, wildcards: HasSplit) -> list[str]:
-        """Return the index beside that."""
+        """Return the index of the split that numbers the classes of this one, if there is one."""
         return [files.index for files in self._numbering(wildcards)]
 
     def _numbering(self, wildcards: HasSplit) -> list[DataSetFiles]:
@@ -50,15 +50,15 @@ class Inputs:
         return [] if key is None else [self._paths.data_set.at(key)]
 
     def train_beton(self, wildcards: HasDataSet) -> list[str]:
-        """Return the images that training features are of: none where a data set is for evaluation only."""
+        """Return the .beton file of the training images; none for a data set for evaluation only."""
         return [files.beton for files in self._train(wildcards.data_set)]
 
     def train_sidecar(self, wildcards: HasDataSet) -> list[str]:
-        """Return the sidecar beside that."""
+        """Return the sidecar of the training images; none for a data set for evaluation only."""
         return [files.sidecar for files in self._train(wildcards.data_set)]
 
     def drawn_index(self, wildcards: HasDataSet) -> list[str]:
-        """Return the index beside those, which says in which draws a row is; none where they are all of one."""
+        """Return the index of the training images, which holds the draws of each row; none if there is a single draw."""
         if self._data_sets.number_of_draws(wildcards.data_set) == 1:
             return []
         return [files.index for files in self._train(wildcards.data_set)]
@@ -71,41 +71,40 @@ class Inputs:
     # --- checkpoints ---
 
     def previous_state(self, wildcards: HasCheckpoint) -> list[str]:
-        """Return the training state that a milestone continues from; none at the start of the chain."""
+        """Return the training state that a milestone resumes from; none at the start of the chain."""
         step = self._chains.previous_step(wildcards.source, wildcards.backbone, int(wildcards.step))
         return [] if step is None else [self._paths.checkpoint.at(wildcards, step=str(step)).state]
 
     def previous_sidecar(self, wildcards: HasCheckpoint) -> list[str]:
-        """Return the sidecar of that state."""
+        """Return the sidecar of the training state that a milestone resumes from; none at the start of the chain."""
         step = self._chains.previous_step(wildcards.source, wildcards.backbone, int(wildcards.step))
         return [] if step is None else [self._paths.checkpoint.at(wildcards, step=str(step)).state_sidecar]
 
     def initial_images(self, wildcards: HasCheckpoint) -> str:
-        """Return the images that batch-norm statistics of a network as it is initialised are computed on."""
+        """Return the images on which batch-norm statistics of an untrained network are computed."""
         return self._paths.data_set.at(data_set=self._seen_first(wildcards), split="train").beton
 
     def initial_images_sidecar(self, wildcards: HasCheckpoint) -> str:
-        """Return the sidecar beside those."""
+        """Return the sidecar of the images on which batch-norm statistics of an untrained network are computed."""
         return self._paths.data_set.at(data_set=self._seen_first(wildcards), split="train").sidecar
 
     def _seen_first(self, wildcards: HasCheckpoint) -> str:
         return self._data_sets.seen_first(wildcards.source, wildcards.backbone in self._publications)
 
     def published_file(self, wildcards: HasRun) -> str:
-        """Return the file that a checkpoint is imported from: where it is, or where it is downloaded to."""
+        """Return the published file from which a checkpoint is imported, at its place or where it is downloaded to."""
         return self._publications[wildcards.backbone].file(int(wildcards.seed), int(wildcards.step))
 
     def published_sidecar(self, wildcards: HasRun) -> list[str]:
-        """Return the sidecar of that file if it is downloaded."""
+        """Return the sidecar of the published file of a checkpoint if it is downloaded, else none."""
         return self._publications[wildcards.backbone].sidecars(int(wildcards.seed), int(wildcards.step))
 
     def member_weights(self, wildcards: HasMembers) -> list[str]:
-        """Return the weights of an arm's members for fine-tuning, replicate after replicate; none where training is from
-        nothing."""
+        """Return the weights of an arm's members for fine-tuning, replicate after replicate; none for direct training."""
         return [files.weights for files in self._weights(wildcards)]
 
     def member_weights_sidecars(self, wildcards: HasMembers) -> list[str]:
-        """Return the sidecars of those weights."""
+        """Return the sidecars of the weights of an arm's members for fine-tuning, in the order of member_weights."""
         return [files.weights_sidecar for files in self._weights(wildcards)]
 
     def _weights(self, wildcards: HasMembers) -> list[WeightsFiles]:
@@ -121,11 +120,11 @@ class Inputs:
     # --- features and heads ---
 
     def feature_folders(self, wildcards: HasMembers) -> list[str]:
-        """Return the folders of features of an arm on a data set: replicate after replicate, member after member."""
+        """Return the feature folders of an arm on a data set, replicate after replicate, member after member."""
         return [files.path for files in self._features(wildcards)]
 
     def feature_sidecars(self, wildcards: HasMembers) -> list[str]:
-        """Return the sidecars of those folders."""
+        """Return the sidecars of the feature folders of an arm on a data set, in the order of feature_folders."""
         return [files.sidecar for files in self._features(wildcards)]
 
     def _features(self, wildcards: HasMembers) -> list[SidecarFiles]:
@@ -135,18 +134,17 @@ class Inputs:
         ]
 
     def heads(self, wildcards: HasCell) -> str:
-        """Return the heads that a data set for evaluation only is read with."""
+        """Return the saved heads that are evaluated on a data set for evaluation only."""
         return self._paths.probe.at(wildcards, data_set=self._data_sets.probed(wildcards.data_set)).heads
 
     def heads_sidecar(self, wildcards: HasCell) -> str:
-        """Return the sidecar of those heads."""
+        """Return the sidecar of the saved heads that are evaluated on a data set for evaluation only."""
         return self._paths.probe.at(wildcards, data_set=self._data_sets.probed(wildcards.data_set)).heads_sidecar
 
-    # --- tables: a function of {table}, or of no wildcard ---
+    # --- tables: functions of {table}, or of no wildcard ---
 
     def cell_files(self, cell: CellKey) -> CellFiles:
-        """Return the files of a cell: of a probe, of a probe that is read on a folder for evaluation only, or of another
-        transfer."""
+        """Return the files of a cell, which depend on how its arm is transferred: probe, evaluation, transfer or reweighting."""
         transfer = self._arms[cell.arm].transfer
         if transfer == "reweight":
             return self._paths.reweighting.at(cell)
@@ -161,15 +159,15 @@ class Inputs:
         return [self.cell_files(cell).metrics for cell in self._tables.cells(wildcards.table)]
 
     def references(self, wildcards: HasTable) -> list[str]:
-        """Return the metrics of every cell that those are measured against, in the order of Tables.references."""
+        """Return the metrics of the cells that a table's cells are compared with, in the order of Tables.references."""
         return [self.cell_files(key.cell).metrics for key in self._tables.references(wildcards.table)]
 
     def reference_predictions(self, wildcards: HasTable) -> list[str]:
-        """Return the predictions of the same cells."""
+        """Return the predictions of the cells that a table's cells are compared with, in the order of Tables.references."""
         return [self.cell_files(key.cell).predictions for key in self._tables.references(wildcards.table)]
 
     def reference_predictions_sidecars(self, wildcards: HasTable) -> list[str]:
-        """Return the sidecars of those predictions."""
+        """Return the sidecars of the files that reference_predictions returns."""
         return [self.cell_files(key.cell).predictions_sidecar for key in self._tables.references(wildcards.table)]
 
     def predictions(self, wildcards: HasTable) -> list[str]:
@@ -177,7 +175,7 @@ class Inputs:
         return [self.cell_files(cell).predictions for cell in self._tables.cells(wildcards.table)]
 
     def predictions_sidecars(self, wildcards: HasTable) -> list[str]:
-        """Return the sidecars of those predictions."""
+        """Return the sidecars of the predictions of every cell of a table."""
         return [self.cell_files(cell).predictions_sidecar for cell in self._tables.cells(wildcards.table)]
 
     def evaluation_indices(self, wildcards: HasTable) -> list[str]:
@@ -185,15 +183,15 @@ class Inputs:
         return [files.index for files in self._evaluation(wildcards.table)]
 
     def evaluation_sidecars(self, wildcards: HasTable) -> list[str]:
-        """Return the sidecars beside those indices."""
+        """Return the sidecar of the evaluation rows of each data set of a table."""
         return [files.sidecar for files in self._evaluation(wildcards.table)]
 
     def train_indices(self, wildcards: HasTable) -> list[str]:
-        """Return the index of the training rows of each one's probe: of a data set for evaluation only, of its `probe_of`."""
+        """Return the index of the training rows of the probe of each data set of a table (see DataSets.probed)."""
         return [files.index for files in self._training(wildcards.table)]
 
     def train_sidecars(self, wildcards: HasTable) -> list[str]:
-        """Return the sidecars beside those indices."""
+        """Return the sidecar of the training rows of the probe of each data set of a table."""
         return [files.sidecar for files in self._training(wildcards.table)]
 
     def _evaluation(self, table: str) -> list[DataSetFiles]:
@@ -209,5 +207,5 @@ class Inputs:
         return [self._paths.diagnosis.at(cell).path for cell in self._tables.diagnosed_cells()]
 
     def tables_with_a_block(self, wildcards: object = None) -> list[str]:
-        """Return every table that the study has a block for (Tables.names)."""
+        """Return the CSV file of every table that has a block in the config (Tables.names)."""
         return [self._paths.table.at(table=name).csv for name in self._tables.names]

@@ -1,7 +1,7 @@
-"""Params of the rules that compute: what each stage is told of the config.
+"""Params of the rules that compute, which pass settings of the config to stages.
 
 Params are canonical JSON of the smallest part of the config that the stage needs, so that a change of the config re-runs
-exactly the stages that it can affect. Those of tables are in study.table_params.
+exactly the stages that it can affect. Params of tables are in study.table_params.
 """
 
 from workflow_scripts.timecat.artifacts.digests import canonical_json
@@ -31,21 +31,21 @@ class Params:
 
     @property
     def image_arguments(self) -> str:
-        """The build arguments of containers/timecat.def."""
+        """Build arguments of containers/timecat.def, as JSON."""
         return canonical_json(self._config.container.build_arguments())
 
     # --- data sets ---
 
     def data_set(self, wildcards: HasSplit) -> str:
-        """Return what makes the images of one split and how they are stored; what is done with them later is left out."""
+        """Return the settings that determine the stored images of one split of a data set."""
         return canonical_json(self._config.split_settings(wildcards.data_set, wildcards.split))
 
     def transform(self, wildcards: HasDataSet) -> str:
-        """Return how the images of a data set become inputs."""
+        """Return the transform of a data set from images to inputs."""
         return self._transform(wildcards.data_set)
 
     def source_transform(self, wildcards: HasSource) -> str:
-        """Return the same of the data set that backbones are pretrained on."""
+        """Return the transform of the data set that backbones are pretrained on."""
         return self._transform(wildcards.source)
 
     def image_size(self, wildcards: HasSource) -> int:
@@ -58,24 +58,26 @@ class Params:
     # --- checkpoints ---
 
     def backbone(self, wildcards: HasBackbone) -> str:
-        """Return a backbone's network."""
+        """Return the settings of a backbone's network."""
         return canonical_json(self._config.backbones[wildcards.backbone].settings())
 
     def recipe(self, wildcards: HasBackbone) -> str:
-        """Return how a backbone is pretrained."""
+        """Return the recipe that a backbone is pretrained with."""
         return canonical_json(self._config.recipe_of(wildcards.backbone).recipe())
 
     def beginning(self, wildcards: HasBackbone) -> str:
-        """Return what of a backbone's recipe makes its network as it is initialised."""
+        """Return the part of a backbone's recipe that determines its untrained network."""
         return canonical_json(self._config.recipe_of(wildcards.backbone).beginning())
 
     def download_url(self, wildcards: HasDownload) -> str:
-        """Return the URL of a download, as it is."""
+        """Return the URL of a download, as plain text."""
         return self._publications.downloads[wildcards.download].urls[wildcards.download]
 
     def publication(self, wildcards: HasRun) -> str:
-        """Return what makes an imported checkpoint what it is: the file's content, which part of it, and the keys that may
-        be left out."""
+        """Return the settings that determine an imported checkpoint.
+
+        They are the SHA-256 of a local file, the path inside an archive, and the keys that may be left out.
+        """
         seed, step = int(wildcards.seed), int(wildcards.step)
         published = self._publications[wildcards.backbone]
         return canonical_json(
@@ -89,7 +91,7 @@ class Params:
     # --- features, probes, transfers ---
 
     def extraction(self, wildcards: HasDataSet) -> str:
-        """Return how features are extracted, and of which views."""
+        """Return the settings of feature extraction, with the names of the data set's views."""
         return canonical_json(self._config.features.extraction(self._data_sets.view_names(wildcards.data_set)))
 
     def views(self, wildcards: HasDataSet) -> str:
@@ -97,7 +99,7 @@ class Params:
         return canonical_json(self._data_sets.view_names(wildcards.data_set))
 
     def heldout(self, wildcards: HasDataSet) -> str:
-        """Return which training rows are held out; null of a data set that has none."""
+        """Return the settings of held-out training rows, or null for a data set without training rows."""
         if self._data_sets.is_for_evaluation(wildcards.data_set):
             return canonical_json(None)
         return canonical_json(self._config.heldout.settings())
@@ -107,35 +109,35 @@ class Params:
         return canonical_json(self._arms.replicates(self._arms[wildcards.arm]))
 
     def probe(self, wildcards: HasMembers) -> str:
-        """Return how the probe of an arm on a data set is trained."""
+        """Return the protocol by which the probe of an arm on a data set is trained."""
         own_grid = self._config.with_training_rows(wildcards.data_set).weight_decays
         arm = self._arms[wildcards.arm]
         return canonical_json(self._config.probe.protocol(own_grid, arm.solver, arm.reduce))
 
     def reweight(self, wildcards: object) -> str:
-        """Return how the last layer is trained again on balanced groups."""
+        """Return the settings by which a last layer is trained on balanced groups."""
         return canonical_json(self._config.reweight.settings())
 
     def transfer_mode(self, wildcards: HasArm) -> str:
-        """Return "finetune" or "direct", as it is."""
+        """Return "finetune" or "direct", as plain text."""
         return self._arms[wildcards.arm].transfer
 
     def transfer(self, wildcards: HasArm) -> str:
-        """Return how an arm is fine-tuned or trained directly."""
+        """Return the settings by which an arm is fine-tuned or trained directly."""
         return canonical_json(self._config.transfer_settings(self._arms[wildcards.arm]))
 
     def transfer_backbone(self, wildcards: HasArm) -> str:
-        """Return the backbone that a direct arm trains from nothing; weights that are fine-tuned say what they are."""
+        """Return the settings of the backbone of a direct arm; null for fine-tuning, whose weight files describe theirs."""
         arm = self._arms[wildcards.arm]
         settings = self._config.backbones[self._config.backbone_of(arm)].settings()
         return canonical_json(settings if arm.transfer == "direct" else None)
 
     def transfer_initialisation(self, wildcards: HasArm) -> str:
-        """Return how that backbone begins."""
+        """Return the settings of the initial weights of a direct arm; null for fine-tuning."""
         arm = self._arms[wildcards.arm]
         start = self._config.recipe_of(self._config.backbone_of(arm)).start()
         return canonical_json(start if arm.transfer == "direct" else None)
 
     def counterexample(self, wildcards: object) -> str:
-        """Return how the counterexample's networks are trained."""
+        """Return the settings of the counterexample and its networks."""
         return canonical_json(self._config.counterexample.settings())

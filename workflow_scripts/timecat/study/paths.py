@@ -1,7 +1,7 @@
-"""Where a study's files stand: each template of a path once, for rules, input functions and the planner.
+"""Paths of a study's files: one template for each path, shared by rules, input functions and the planner.
 
-Rules use a template as it is, with its wildcards: ``paths.checkpoint.weights``. Everything else fills it:
-``paths.checkpoint.at(key).weights``, or some of its wildcards only: ``paths.data_set.at(split="train").index``.
+Rules use a template with its wildcards: ``paths.checkpoint.weights``. All other code fills in the wildcards:
+``paths.checkpoint.at(key).weights``, or only some of them: ``paths.data_set.at(split="train").index``.
 """
 
 import re
@@ -16,7 +16,7 @@ CHECKPOINT = RUN + "/step{step}"
 FEATURES = CHECKPOINT + "/{data_set}"
 CELL = "{source}/{data_set}/{arm}"
 
-# What names a job of a rule in its log and benchmark, where that is not the rule's table (see Paths.log).
+# Templates that name a rule's jobs in logs and benchmarks. Rules that are not listed make one table (see Paths.log).
 JOBS = {
     "build_image": "timecat",
     "write_dataset": SPLIT,
@@ -32,7 +32,10 @@ JOBS = {
 
 
 def filled(template: str, key: object = None, **values: str) -> str:
-    """Return a template with the values of a key (or of Snakemake's wildcards) and ``values``; other wildcards stay."""
+    """Return a template filled with the values of a key (or of Snakemake's wildcards) and ``values``.
+
+    Wildcards without a value remain; ``values`` take precedence over the key.
+    """
 
     def value(wildcard: re.Match[str]) -> str:
         name = wildcard[1]
@@ -43,15 +46,15 @@ def filled(template: str, key: object = None, **values: str) -> str:
 
 @dataclass(frozen=True)
 class Files:
-    """Files that belong together: of templates, or of one key."""
+    """Paths of files that belong together, as templates or filled with the values of one key."""
 
     def at(self, key: object = None, **values: str) -> Self:
-        """Return the same files with their wildcards filled (see filled)."""
+        """Return the files with their wildcards filled in (see filled)."""
         return replace(self, **{name: filled(template, key, **values) for name, template in self._by_name().items()})
 
     @property
     def all(self) -> tuple[str, ...]:
-        """The paths of all of them."""
+        """Paths of all files."""
         return tuple(self._by_name().values())
 
     def _by_name(self) -> dict[str, str]:
@@ -60,7 +63,7 @@ class Files:
 
 @dataclass(frozen=True)
 class DataSetFiles(Files):
-    """One split of a data set."""
+    """Paths of the files of one split of a data set."""
 
     beton: str
     sidecar: str
@@ -70,7 +73,7 @@ class DataSetFiles(Files):
 
 @dataclass(frozen=True)
 class WeightsFiles(Files):
-    """The weights of a checkpoint, which an import leaves alone."""
+    """Paths of the weights of a checkpoint. An imported checkpoint has no other files."""
 
     weights: str
     weights_sidecar: str
@@ -78,7 +81,7 @@ class WeightsFiles(Files):
 
 @dataclass(frozen=True)
 class CheckpointFiles(WeightsFiles):
-    """A checkpoint as pretraining leaves it."""
+    """Paths of the files of a checkpoint that was pretrained: weights, training state and log."""
 
     state: str
     state_sidecar: str
@@ -87,21 +90,21 @@ class CheckpointFiles(WeightsFiles):
 
 @dataclass(frozen=True)
 class OneFile(Files):
-    """A file."""
+    """Path of a single file."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class SidecarFiles(OneFile):
-    """A file or folder, and its sidecar."""
+    """Paths of a file or folder and its sidecar."""
 
     sidecar: str
 
 
 @dataclass(frozen=True)
 class CellFiles(Files):
-    """What every arm leaves on a data set, however it is transferred."""
+    """Paths of the files that every arm has for a data set, for any kind of transfer."""
 
     metrics: str
     predictions: str
@@ -110,7 +113,7 @@ class CellFiles(Files):
 
 @dataclass(frozen=True)
 class ProbeFiles(CellFiles):
-    """What a probe leaves: the selected heads, too."""
+    """Paths of the files of a probe, which include the selected heads."""
 
     heads: str
     heads_sidecar: str
@@ -118,7 +121,7 @@ class ProbeFiles(CellFiles):
 
 @dataclass(frozen=True)
 class NetworksFiles(Files):
-    """The counterexample's networks: each one, and probes on the features of several together."""
+    """Paths of the results of the counterexample: of single networks, and of probes on concatenated features."""
 
     runs: str
     together: str
@@ -126,7 +129,7 @@ class NetworksFiles(Files):
 
 @dataclass(frozen=True)
 class TableFiles(Files):
-    """A table in the forms that it may have."""
+    """Paths of a table in its formats, of its figure and of its contrasts."""
 
     csv: str
     markdown: str
@@ -136,7 +139,7 @@ class TableFiles(Files):
 
 
 class Paths:
-    """The templates of all files below a study's folder of results."""
+    """Path templates of all files in a study's folder of results."""
 
     def __init__(self, root: str = "results"):
         self.root = root
@@ -144,7 +147,7 @@ class Paths:
         self.data_set = _data_set(f"{self.data_sets}/{SPLIT}")
         self.checkpoints = f"{root}/checkpoints"
         self.checkpoint = _checkpoint(f"{self.checkpoints}/{CHECKPOINT}")
-        # The SHA-256 of published weights that are local files.
+        # SHA-256 of published weights that are local files.
         self.published_digests = f"{self.checkpoints}/published.json"
         self.downloads = f"{root}/downloads"
         self.download = _with_sidecar(f"{self.downloads}/{{download}}")
@@ -162,7 +165,7 @@ class Paths:
         self.counterexample = NetworksFiles(f"{root}/counterexample.parquet", f"{root}/counterexample_together.parquet")
 
     def log(self, rule: str) -> str:
-        """Return the template of a rule's log. A rule that is not in JOBS makes one table, of its name (tabulate_NAME)."""
+        """Return the template of a rule's log. A rule that is not in JOBS makes one table, whose name follows `tabulate_`."""
         return f"{self.root}/logs/{rule}/{_job(rule)}.log"
 
     def benchmark(self, rule: str) -> str:

@@ -1,4 +1,4 @@
-"""Regular expressions of wildcards: which values each may have."""
+"""Regular expressions that constrain the values of wildcards."""
 
 import re
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ from workflow_scripts.timecat.study.arms import Arms
 from workflow_scripts.timecat.study.data_sets import DataSets
 from workflow_scripts.timecat.study.publications import Publications
 
-NOTHING = "(?!)"  # what no value matches
+NOTHING = "(?!)"  # matches no value
 
 
 def patterns_of(config: Config, arms: Arms, data_sets: DataSets, publications: Publications) -> dict[str, str]:
-    """Return the expression of each wildcard, and of those that some rules narrow."""
+    """Return the regular expression of each wildcard, and narrower ones for some rules, by name."""
 
     def arms_with(*modes: str) -> list[str]:
         return [name for name, arm in arms.items() if arm.transfer in modes]

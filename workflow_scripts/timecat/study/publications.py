@@ -1,7 +1,8 @@
-"""Where a study's published weights are: which seeds have a file at a step, what is downloaded, and what is as it was.
+"""Published weights of a study: their files, the seeds that have a file at a step, downloads and digests.
 
-A local file may be large, and Snakemake looks at the times of such files alone: a touched or copied one would make
-everything anew, features too. So its SHA-256 is what the import is told, reckoned once for each state of a file and kept.
+A local file may be large, and Snakemake only compares the modification times of large files: a touched or copied file
+would re-run everything, features included. Therefore the import gets the file's SHA-256 as a param. It is computed once for
+each state of a file and stored.
 """
 
 import contextlib
@@ -21,31 +22,32 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.study.chains import Chains
 from workflow_scripts.timecat.study.paths import Paths
 
-LISTED = 3  # file names in a sentence
+LISTED = 3  # number of file names that a message lists
 
 
 def is_remote(place: str) -> bool:
-    """Whether a path of the config is a URL that must be downloaded."""
+    """Return whether a path of the config is a URL that must be downloaded."""
     return place.startswith(("http://", "https://"))
 
 
 def local_path(place: str) -> str:
-    """A path of the config as the file system knows it: ``file:`` and ``~`` resolved."""
+    """Return a path of the config as a path of the file system, with ``file:`` and ``~`` resolved."""
     if place.startswith("file:"):
         return unquote(urlsplit(place).path)
     return str(Path(place).expanduser())
 
 
 def download_name(url: str) -> str:
-    """The file name that a URL is downloaded to: its own, after eight digits that tell equal names apart."""
+    """Return the file name for a download: the URL's file name after eight digits of a digest that tell equal names apart."""
     own = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(url).path).rpartition("/")[2]) or "file"
     return f"{digest(url.encode())[:8]}-{own}"
 
 
 class Published:
-    """The published weights of a backbone: the block ``checkpoints``, seeds in the order of their runs, and all steps.
+    """The published weights of a backbone.
 
-    paths: where downloads go, and where digests are kept. key: where the block stands in the config.
+    checkpoints: the config's block. seeds: in the order of their runs. steps: all steps that arms use. paths: templates of
+    downloads and digests. key: place of the block in the config.
     """
 
     def __init__(
@@ -56,49 +58,50 @@ class Published:
         self._check_files()
 
     def place(self, seed: int, step: int) -> str:
-        """Path or URL of a checkpoint, inside the archive if there is one."""
+        """Return the path or URL of a checkpoint; with an archive, its path inside the archive."""
         return self.checkpoints.fill(seed, self.seeds.index(seed), step)
 
     def container(self, seed: int, step: int) -> str:
-        """The path or URL that must be at hand for a checkpoint: the archive's, or its own."""
+        """Return the path or URL of the file that contains a checkpoint: the archive, or the checkpoint's file."""
         return self.checkpoints.archive or self.place(seed, step)
 
     def file(self, seed: int, step: int) -> str:
-        """The local path of that, where it is or where it is downloaded to."""
+        """Return the local path of the file that contains a checkpoint, at its place or where it is downloaded to."""
         container = self.container(seed, step)
         return self._standing_for(container)
 
     def _standing_for(self, place: str) -> str:
-        """The local path of a path or URL."""
+        """Return the local path of a path or URL."""
         if is_remote(place):
             return self.paths.download.at(download=download_name(place)).path
         return local_path(place)
 
     def is_downloaded(self, seed: int, step: int) -> bool:
+        """Return whether the file that contains a checkpoint is downloaded from a URL."""
         return is_remote(self.container(seed, step))
 
     def sidecars(self, seed: int, step: int) -> list[str]:
-        """The sidecar of that file if it is downloaded: one path, or none."""
+        """Return the sidecar of the file that contains a checkpoint if it is downloaded: one path, or none."""
         if not self.is_downloaded(seed, step):
             return []
         return [self.paths.download.at(download=download_name(self.container(seed, step))).sidecar]
 
     def member(self, seed: int, step: int) -> str | None:
-        """The checkpoint's path inside the archive; None without one."""
+        """Return the path of a checkpoint inside the archive, or None without an archive."""
         return self.place(seed, step) if self.checkpoints.archive else None
 
     @cached_property
     def urls(self) -> dict[str, str]:
-        """Name of a download's file -> URL."""
+        """URLs of all downloads by the file name of the download."""
         containers = {self.container(seed, step) for step in self.steps for seed in self.seeds_at(step)}
         return {download_name(url): url for url in sorted(containers) if is_remote(url)}
 
     # --- which exist ---
 
     def seeds_at(self, step: int) -> list[int]:
-        """The seeds that have a checkpoint at a step, in their order: as `runs` says, and those whose local file exists.
+        """Return the seeds that have a checkpoint at a step, in their order.
 
-        Of what is in an archive or behind a URL, all count that `runs` does not leave out.
+        They are the seeds in `runs` whose local file exists. For an archive or a URL, existence is not checked.
         """
         if step not in self._seeds_at:
             runs = self.checkpoints.runs.get(step, range(len(self.seeds)))
@@ -113,13 +116,13 @@ class Published:
         return self.checkpoints.archive is None and not is_remote(self.checkpoints.path)
 
     def check_arm(self, name: str, step: int, members: int, replicates: list[list[int]]) -> None:
-        """UserError if an arm cannot be made of the checkpoints that exist. replicates: those that the config lists."""
+        """Raise UserError if the existing checkpoints are too few for an arm. replicates: those that the config lists."""
         there = self.seeds_at(step)
         for seed in (seed for replicate in replicates for seed in replicate):
             if seed not in there:
                 raise UserError(
-                    f"`arms`: the replicates of {name!r} name seed {seed}, whose checkpoint at step {step} does not exist: "
-                    f"{self._what_is_missing([seed], step)}, or take the seed out"
+                    f"`arms`: the replicates of {name!r} contain seed {seed}, whose checkpoint at step {step} does not exist: "
+                    f"{self._what_is_missing([seed], step)}, or remove the seed"
                 )
         if not replicates and len(there) < members:
             missing = [seed for seed in self.seeds if seed not in there]
@@ -133,19 +136,20 @@ class Published:
         runs = self.checkpoints.runs.get(step, range(len(self.seeds)))
         names = [f"{self.file(seed, step)} (seed {seed})" for seed in seeds if self.seeds.index(seed) in runs]
         if not names or not self._existence_is_known:
-            return f"`{self.key}.runs` lists {list(runs)} for it; correct that"
+            return f"`{self.key}.runs` lists {list(runs)} for this step; correct the list"
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
         return f"no file {', '.join(names[:LISTED])}{more}; put the files there or correct `{self.key}.path`"
 
-    # --- what files must be and are ---
+    # --- expected and actual digests of files ---
 
     def expected_sha256(self, place: str | None) -> str:
-        """The SHA-256 that the config gives for a path or URL; "" if none."""
+        """Return the SHA-256 that the config gives for a path or URL, or ""."""
         return "" if place is None else self.checkpoints.sha256.get(place, "")
 
     def _check_files(self) -> None:
-        """UserError for an archive that is not there, and for a SHA-256 that is of no file of the study or of another one
-        than stands there. (Of what is yet to be downloaded or extracted, the job says so.)"""
+        """Raise UserError for a missing archive, and for an expected SHA-256 of a file that the study does not use or whose
+        content differs. (Files that are yet to be downloaded or extracted are checked by their jobs.)
+        """
         archive = self.checkpoints.archive
         if archive and not is_remote(archive) and not Path(local_path(archive)).is_file():
             raise UserError(
@@ -156,7 +160,7 @@ class Published:
             if place not in places:
                 near = difflib.get_close_matches(place, places, n=1)
                 raise UserError(
-                    f"`{self.key}.sha256`: the study reads no {place!r}; write the path or URL as it stands after filling in"
+                    f"`{self.key}.sha256`: the study reads no file {place!r}; write the path or URL with all placeholders filled in"
                     + (f", such as {near[0]!r}" if near else "")
                 )
             found = self._known_sha256(place)
@@ -164,11 +168,11 @@ class Published:
                 path = self._standing_for(place)
                 raise UserError(
                     f"`{self.key}.sha256`: {path} has {found}, and {place!r} must have {expected}; correct the config, or "
-                    "remove the file and bring the right one"
+                    "replace the file"
                 )
 
     def _known_sha256(self, place: str) -> str | None:
-        """SHA-256 of what stands for a path or URL now; None if nothing does, or if it is inside of an archive."""
+        """Return the SHA-256 of the present file of a path or URL; None if there is none or it is inside an archive."""
         if is_remote(place):
             sidecar = sidecar_path(self._standing_for(place))
             return str(read_json(sidecar)["content"]) if sidecar.exists() else None
@@ -181,7 +185,7 @@ class Published:
         return Path(self.paths.published_digests)
 
     def local_sha256(self, seed: int, step: int) -> str | None:
-        """SHA-256 of the local file that a checkpoint is read from; None if it is downloaded or does not exist."""
+        """Return the SHA-256 of the local file that contains a checkpoint; None if it is downloaded or does not exist."""
         path = Path(self.file(seed, step))
         return (
             None
@@ -191,7 +195,7 @@ class Published:
 
 
 class Publications(Mapping[str, Published]):
-    """The published weights of a study by the backbone that they are of: those that an arm has."""
+    """The published weights of a study by backbone, for the backbones that arms use."""
 
     def __init__(self, config: Config, chains: Chains, paths: Paths):
         used = {config.backbone_of(arm) for arm in config.all_arms.values()}
@@ -214,14 +218,14 @@ class Publications(Mapping[str, Published]):
 
     @property
     def downloads(self) -> dict[str, Published]:
-        """What is downloaded: the name of its file -> the publication that it is of."""
+        """Published weights that each download belongs to, by the file name of the download."""
         return {name: published for published in self.values() for name in published.urls}
 
 
 def file_sha256_kept(path: Path, known_digests: Path) -> str:
-    """Return the SHA-256 (hex) of a file, from ``known_digests`` if its size, inode and time of change are as they were.
+    """Return the SHA-256 (hex) of a file, from ``known_digests`` if its size, inode and time of change are unchanged.
 
-    That time is the kernel's own: a copy that keeps the time of its original (cp -p) still changes it.
+    The time of change (ctime) is set by the kernel: a copy that keeps the modification time (cp -p) still has another one.
     """
     found = path.stat()
     state = {"bytes": found.st_size, "inode": found.st_ino, "changed_ns": found.st_ctime_ns}
@@ -232,6 +236,6 @@ def file_sha256_kept(path: Path, known_digests: Path) -> str:
     if entry == {**state, "sha256": entry.get("sha256")}:
         return str(entry["sha256"])
     sha256 = file_sha256(path)
-    with contextlib.suppress(OSError):  # results that cannot be written to: reckoned again next time
+    with contextlib.suppress(OSError):  # the results cannot be written to: computed again next time
         write_json(known_digests, known | {str(path): {**state, "sha256": sha256}})
     return sha256

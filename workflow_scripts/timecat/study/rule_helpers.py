@@ -1,4 +1,4 @@
-"""What rules are written with: the files that a stage depends on, and resources that grow when a job is tried again."""
+"""Helpers for writing rules: the code files of a stage, and resources that grow with each attempt of a job."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,10 +11,10 @@ IMAGE_DIGEST = f"{IMAGE}.sha256"
 
 
 def code_of(in_containers: bool, local: Callable[[str], str]) -> Callable[[str], list[str]]:
-    """A function of a stage: the files of its code, and in containers that which stands for the image's content.
+    """Return a function from a stage to the files of its code, and in containers also the digest of the image.
 
-    Snakemake itself looks at an image's path only, so that another image would leave what the old one has made. local:
-    Snakemake's flag for files that are on this machine's disk wherever the results are (--default-storage-provider).
+    Snakemake compares only the path of an image, so that without the digest a changed image would re-run nothing. local:
+    Snakemake's flag for files on this machine's disk, for results in another storage (--default-storage-provider).
     """
     return partial(_inputs, local=local, image=[IMAGE_DIGEST] if in_containers else [])
 
@@ -24,7 +24,7 @@ def _inputs(stage: str, local: Callable[[str], str], image: list[str]) -> list[s
 
 
 def growing(amount: int, most: int | None = None) -> Callable[[object, int], int]:
-    """A resource that a job asks for: as many times as much as it has been tried (``--retries``), and at most ``most``."""
+    """Return a resource function: ``amount`` times the number of the attempt (``--retries``), but at most ``most``."""
 
     def asked(wildcards: object, attempt: int) -> int:
         return amount * attempt if most is None else max(amount, min(amount * attempt, most))

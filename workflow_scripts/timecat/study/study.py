@@ -1,4 +1,4 @@
-"""A study: its config, and what follows from it, in parts with one responsibility each."""
+"""A study: its config and everything that is derived from it, in parts with one responsibility each."""
 
 from collections.abc import Sequence
 
@@ -18,16 +18,16 @@ from workflow_scripts.timecat.study.tables import Tables
 
 
 class Study:
-    """A study.
+    """A study, as rules and the planner use it.
 
-    paths: where files stand. data_sets, chains, publications, arms, tables: what it consists of. patterns: which values
-    wildcards may have. inputs, params, table_params, resources: what rules ask for.
+    paths: templates of its files. data_sets, chains, publications, arms, tables: its contents. patterns: regular expressions
+    of wildcards. inputs, params, table_params, resources: functions for the directives of rules.
     """
 
     def __init__(self, config: Config, files: Sequence[object] = ()):
-        """files: of the config, for messages.
+        """Derive a study from its config. files: the config's files, for messages.
 
-        UserError if published weights are too few for an arm, or an arm has a name of the grid's.
+        Raises UserError if published weights are too few for an arm, or if an arm has the name of a different arm of the grid.
         """
         self.config, self.paths = config, Paths(config.results_dir)
         self.data_sets, self.chains = DataSets(config), Chains(config)

@@ -1,6 +1,6 @@
-"""Params of the rules that make tables: cells, rows and columns as stages are told of them.
+"""Params of the rules that make tables: descriptions of cells, rows and columns, as JSON.
 
-Functions read the wildcard {table}; a rule that makes one table and has no such wildcard asks by ``of_table``.
+Functions read the wildcard {table}. A rule that makes one table and has no such wildcard uses them through ``of_table``.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from workflow_scripts.timecat.study.wildcards import CellKey, HasTable
 
 
 class TableParams:
-    """What the stages that make tables are told, as JSON."""
+    """Params of the stages that make tables, as JSON."""
 
     def __init__(self, config: Config, chains: Chains, arms: Arms, data_sets: DataSets, tables: Tables):
         self._config, self._chains, self._arms = config, chains, arms
@@ -30,7 +30,7 @@ class TableParams:
         return _told(self._tables.cells(wildcards.table))
 
     def references(self, wildcards: HasTable) -> str:
-        """Return the cells that those of a table are measured against, in the order of its inputs."""
+        """Return the cells that a table's cells are compared with (floors, projection, ceiling), in the order of its inputs."""
         return canonical_json(
             [
                 {
@@ -44,13 +44,13 @@ class TableParams:
         )
 
     def known_ceilings(self, wildcards: HasTable) -> str:
-        """Return the ceilings that others have measured: percent by data set of a table."""
+        """Return the known ceilings of a table's data sets, in percent by data set."""
         known = self._config.ceiling.known if self._config.ceiling else {}
         targets = self._tables.transfer_targets(wildcards.table)
         return canonical_json({name: known[name] for name in targets if name in known})
 
     def diagnosed_cells(self, wildcards: object) -> str:
-        """Return the cells that are taken apart."""
+        """Return the cells of the table of diagnostics."""
         return _told(self._tables.diagnosed_cells())
 
     # --- rows ---
@@ -60,19 +60,19 @@ class TableParams:
         return canonical_json([row for _, row in self._described(wildcards.table)])
 
     def compared_rows(self, wildcards: HasTable) -> str:
-        """Return the rows of a table of accuracies: those of `rows`, with what each is compared with beside the baseline."""
+        """Return the rows of a table of accuracies: those of `rows`, with the arms in `against` of each."""
         table = wildcards.table
         return canonical_json([row | self._against(arm, table) for arm, row in self._described(table)])
 
     def rows_with_networks(self, wildcards: HasTable) -> str:
-        """Return the rows of a table, as compared_rows, with the network of each, whose parameters the stage counts."""
+        """Return the rows of a table as in compared_rows, with the network of each, whose parameters the stage counts."""
         table = wildcards.table
         return canonical_json(
             [row | self._network(arm) | self._against(arm, table) for arm, row in self._described(table)]
         )
 
     def grid_rows(self, wildcards: object) -> str:
-        """Return the grid's arms; `in_table`: whether it is a row of table 2, and so of its budget."""
+        """Return the rows of the grid. `in_table` of a row: whether it is a row of table 2, whose budget it then shares."""
         own = {arm.name for arm in self._config.arms}
         rows = self._tables.rows("grid")
         return canonical_json(
@@ -83,19 +83,19 @@ class TableParams:
         )
 
     def width_rows(self, wildcards: object) -> str:
-        """Return the rows of accuracy against dimensions, as rows_with_networks; `of`: the name of the whole arm."""
+        """Return the rows of the table `width`, each with its network. `of` of a row: the name of the whole arm."""
         whole = (arm.name for _, arm in self._tables.width_rows())
         return canonical_json(
             [row | self._network(arm) | {"of": name} for (arm, row), name in zip(self._described(WIDTH), whole)]
         )
 
     def calibrated_rows(self, wildcards: object) -> str:
-        """Return the rows of all tables that are calibrated, table 2's first."""
+        """Return the rows of all tables whose calibration is measured, table 2's first."""
         names = dict.fromkeys(cell.arm for cell in self._tables.calibrated_cells())
         return canonical_json([self._row(self._arms[name], self._config.backbone) for name in names])
 
     def _described(self, table: str) -> list[tuple[Arm, dict[str, Any]]]:
-        """Return the rows of a table, each with what the table says of it."""
+        """Return the rows of a table, each with its description."""
         usual, rows = self._tables.backbone(table), self._tables.rows(table)
         return [(arm, self._row(arm, usual) | self._solver(arm, rows)) for arm in rows]
 
@@ -104,14 +104,14 @@ class TableParams:
         return {"settings": self._config.backbones[self._config.backbone_of(arm)].settings()}
 
     def calibrated_seeds(self, wildcards: object) -> str:
-        """Return the seeds of each replicate of those rows, by the arm's name."""
+        """Return the seeds of each replicate of the rows whose calibration is measured, by the arm's name."""
         names = dict.fromkeys(cell.arm for cell in self._tables.calibrated_cells())
         return canonical_json({name: self._arms.replicates(self._arms[name]) for name in names})
 
     def _row(self, arm: Arm, usual: str) -> dict[str, Any]:
-        """Return what a table says of an arm; keys beyond the first four only where there is something to say.
+        """Return the description of an arm in a table. Keys beyond the first four are left out where they do not apply.
 
-        usual: the backbone of which it says nothing.
+        usual: the table's backbone, which is not mentioned.
         """
         described = arm.model_dump(include={"name", "members", "steps", "transfer"})
         if arm.one_seed:
@@ -133,7 +133,10 @@ class TableParams:
         return described
 
     def _solver(self, arm: Arm, rows: list[Arm]) -> dict[str, Any]:
-        """Return what a table says of how an arm's probes are trained: nothing where that is by SGD alone."""
+        """Return the description of the solver of an arm's probes in a table with these rows.
+
+        For L-BFGS it is `solver`; for SGD it is `converged`, the name of a row with the same features and L-BFGS, if any.
+        """
         if arm.transfer != "probe":
             return {}
         if self._arms.solver(arm) == "lbfgs":
@@ -144,33 +147,33 @@ class TableParams:
         return {"converged": alike[0]} if alike else {}
 
     def _against(self, arm: Arm, table: str) -> dict[str, Any]:
-        """Return what an arm is compared with in a table beside its baseline: nothing in a table that names an arm of another."""
+        """Return the arms in `against` of an arm; nothing in a table that only names the arm and does not define it."""
         own = self._config.arms if table == TABLE2 else self._config.tables[table].own
         return {"against": arm.against} if arm.against and arm in own else {}
 
     def _pretrained_on(self, arm: Arm) -> str | None:
-        """Return what an arm's published weights were pretrained on, where that is not the source."""
+        """Return the text on what an arm's published weights were pretrained on, or None if it is the source."""
         if not self._chains.is_published(arm):
             return None
         return self._config.publications[self._config.backbone_of(arm)].pretrained_on
 
     def baseline(self, wildcards: HasTable) -> str:
-        """Return the arm that the others of a table are compared with."""
+        """Return the name of a table's baseline."""
         return self._tables.baseline(wildcards.table)
 
     # --- columns ---
 
     def columns(self, wildcards: HasTable) -> str:
-        """Return the data sets of a table."""
+        """Return the columns of a table, one for each of its data sets."""
         table = wildcards.table
         return canonical_json([self._column(name, table) for name in self._tables.targets(table)])
 
     def calibrated_columns(self, wildcards: object) -> str:
-        """Return the data sets of all tables that are calibrated, each as the table that has it first describes it."""
+        """Return the columns of all tables whose calibration is measured, each as in the first table that has it."""
         return canonical_json([self._column(*found) for found in self._tables.calibrated_data_sets().items()])
 
     def _column(self, name: str, table: str) -> dict[str, Any]:
-        """Return what a table says of a data set."""
+        """Return the description of a data set in a table."""
         rows = self._tables.rows(table if table in self._config.tables else TABLE2)
         described: dict[str, Any] = {
             "name": name,
@@ -184,11 +187,11 @@ class TableParams:
             described["draws"] = draws
         return described
 
-    # --- all else ---
+    # --- other params ---
 
     def metric(self, wildcards: HasTable) -> str:
-        """Return the metric of a table of gaps, as it is."""
-        self._tables.rows(wildcards.table)  # says what is missing where the study has no such table
+        """Return the metric of a table of gaps, as plain text."""
+        self._tables.rows(wildcards.table)  # raises UserError if the study has no such table
         block = self._config.tables[wildcards.table]
         assert isinstance(block, GapTable), wildcards.table
         return block.metric
@@ -198,15 +201,15 @@ class TableParams:
         return self._data_sets.image_size(self._tables.source(wildcards.table))
 
     def groups(self, wildcards: object) -> str:
-        """Return the columns of the index that make groups."""
+        """Return the columns of the index that form groups."""
         return canonical_json(self._config.reweight.groups)
 
     def calibration(self, wildcards: object) -> str:
-        """Return how calibration is measured."""
+        """Return the settings by which calibration is measured."""
         return canonical_json(self._config.calibration.settings())
 
     def style(self, wildcards: object) -> str:
-        """Return how figures look."""
+        """Return the size of figures."""
         return canonical_json(self._config.table.model_dump())
 
 

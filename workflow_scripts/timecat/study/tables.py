@@ -1,4 +1,4 @@
-"""A study's tables: the rows, data sets and cells of each."""
+"""Tables of a study: the rows, data sets and cells of each."""
 
 from collections.abc import Iterable
 
@@ -13,39 +13,44 @@ TABLE2, WIDTH = "table2", "width"
 
 
 class Tables:
-    """The tables of a config by name: "table2", the blocks beside it, "grid", "calibration" and "counterexample"."""
+    """The tables of a config by name: "table2", the other blocks of tables, "calibration" and "counterexample"."""
 
     def __init__(self, config: Config, arms: Arms, data_sets: DataSets):
         self._config, self._arms, self._data_sets = config, arms, data_sets
 
     @property
     def names(self) -> list[str]:
-        """All that the study has a block for. The rules of others, which need none, add them to all_arms (FURTHER_TABLES).
+        """Names of the tables that have a block in the config.
 
-        Diagnostics are none of them: they take arms apart, and a study without an arm of several members has none."""
+        Tables without a block are added to all_arms by their rules (FURTHER_TABLES). Diagnostics are not, because a study
+        without an arm of several members has none.
+        """
         others = [name for name in (WIDTH, "grid") if getattr(self._config, name) is not None]
         return [TABLE2, *self._config.tables, *others]
 
     def rows(self, table: str) -> list[Arm]:
-        """Return the arms of a table, in order. UserError where the study has no such table."""
+        """Return the arms of a table, in order. Raises UserError if the study has no such table."""
         if table == TABLE2:
             return self._config.arms
         if table in (WIDTH, "grid"):
             if getattr(self._config, table) is None:
                 raise UserError(
-                    f"the study has no block `{table}`; add it to the config (`{table}: {{}}` will do), or ask for less"
+                    f"the study has no block `{table}`; add it to the config (`{table}: {{}}` will do), or do not request this "
+                    "table"
                 )
             return [arm for arm, _ in self.width_rows()] if table == WIDTH else list(self._arms.grid.values())
         block = self._config.tables.get(table)
         if block is None:
             raise UserError(
-                f"the study has no block `{table}`; add it to the config (config/README.md), or ask for less"
+                f"the study has no block `{table}`; add it to the config (config/README.md), or do not request this table"
             )
         return [self._arms[name] for name in block.names]
 
     def width_rows(self) -> list[tuple[Arm, Arm]]:
-        """Return the rows of accuracy against dimensions: whole arms, each followed by what is made of it; and of which whole
-        arm each is."""
+        """Return the rows of the table `width` as pairs of an arm and the whole arm that it is made from.
+
+        Each whole arm is followed by its reduced arms.
+        """
         made = self._config.reduced_arms(self._arms)
         return [(arm, self._arms[name]) for name, reduced in made.items() for arm in (self._arms[name], *reduced)]
 
@@ -55,22 +60,24 @@ class Tables:
         return (block.targets if block is not None else None) or self._config.targets
 
     def data_sets(self, table: str) -> list[str]:
-        """Return the data sets of a table's cells: its targets, or of "calibration" those of all its tables."""
+        """Return the data sets of a table's cells: its targets, or for "calibration" those of all its tables."""
         return list(self.calibrated_data_sets()) if table == "calibration" else self.targets(table)
 
     def source(self, table: str) -> str:
-        """Return the data set that a table's arms are pretrained on."""
+        """Return the data set that the arms defined in a table are pretrained on."""
         block = self._config.tables.get(table)
         return (block.source if block is not None else None) or self._config.source
 
     def backbone(self, table: str) -> str:
-        """Return the backbone of a table's own arms."""
+        """Return the backbone of the arms defined in a table."""
         block = self._config.tables.get(table)
         return (block.backbone if block is not None else None) or self._config.backbone
 
     def baseline(self, table: str) -> str:
-        """Return the name of the arm that the others of a table are compared with: as the config says, else its first. Of
-        accuracy against dimensions it is table 2's, as far as it is there."""
+        """Return the name of a table's baseline: the one that the config names, else the first row.
+
+        The table `width` has table 2's baseline if that is one of its rows.
+        """
         block, rows = self._config.tables.get(table), [arm.name for arm in self.rows(table)]
         named = self._config.baseline if table in (TABLE2, WIDTH) else getattr(block, "baseline", None)
         return named if named in rows else rows[0]
@@ -87,15 +94,19 @@ class Tables:
     # --- floors and ceilings ---
 
     def transfer_targets(self, table: str) -> list[str]:
-        """Return the data sets of a table that arms are transferred to: all but the source, which counts where features of it
-        are spurious. One for evaluation only is no target itself; it is read with a probe."""
+        """Return the data sets of a table that arms are transferred to: all but the source and those for evaluation only.
+
+        In the table `spurious` the source counts, because its features are the question there.
+        """
         source = "" if table == "spurious" else self.source(table)
         return [name for name in self.targets(table) if name != source and not self._data_sets.is_for_evaluation(name)]
 
     def references(self, table: str) -> list[ReferenceKey]:
-        """Return what the cells of a table are measured against, on its transfer targets: the floor of each arm, the
-        projection of the pixels, the ceiling. The grid shows floors alone; accuracy against dimensions those of whole arms and
-        of principal components; tables with other metrics have no such ceiling."""
+        """Return the cells that a table's cells are compared with, on its transfer targets.
+
+        They are the floor of each arm, the projection of the pixels and the ceiling. The grid has floors only; the table
+        `width` has floors of whole arms and of arms reduced by PCA; tables with other metrics have no ceiling.
+        """
         rows, targets = self.rows(table), self.transfer_targets(table)
         found = [
             ReferenceKey("floor", arm.name, self._arms.cell(floor.name, target))
@@ -118,23 +129,23 @@ class Tables:
     # --- calibration and diagnostics ---
 
     def calibrated(self) -> list[str]:
-        """Return the tables whose arms are calibrated, table 2 first."""
+        """Return the tables for whose arms calibration is measured, table 2 first."""
         wanted = self._config.calibration.tables
         return [TABLE2, *(self._config.tables if wanted is None else wanted)]
 
     def calibrated_cells(self) -> list[CellKey]:
-        """Return the cells of those tables, each once."""
+        """Return the cells for which calibration is measured, each once."""
         return _each_once(cell for table in self.calibrated() for cell in self.cells(table))
 
     def calibrated_data_sets(self) -> dict[str, str]:
-        """Return the data sets of those cells, each with the table that has it first."""
+        """Return the data sets for which calibration is measured, each with the first table that has it."""
         found = dict[str, str]()
         for table in self.calibrated():
             found |= {name: table for name in self.targets(table) if name not in found}
         return found
 
     def diagnosed_cells(self) -> list[CellKey]:
-        """Return the cells of table 2 that are probes with more than one member, arm by arm."""
+        """Return the cells of the table of diagnostics: those of table 2 that are probes with more than one member."""
         return [
             cell
             for cell in self.cells(TABLE2)

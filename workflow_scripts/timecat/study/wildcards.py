@@ -1,7 +1,8 @@
-"""What names one job of a rule: the wildcards that functions of a study read, and keys that stand for them elsewhere.
+"""Wildcards of jobs as protocols and keys: types of the wildcards that functions of a study read.
 
-Snakemake calls input functions and params with wildcards whose values are text. A function says by a protocol which of them
-it reads. The frozen keys have the same attributes; the study, the planner and tests use them.
+Snakemake calls input functions and params with wildcards whose values are text. The protocols state which wildcards a
+function reads. The frozen keys have the same attributes and are used where there is no job: in the study, the planner and
+tests.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ class SplitKey:
 
 @dataclass(frozen=True)
 class CheckpointKey:
-    """One seed of a chain at one step."""
+    """A checkpoint: one seed of a chain (source, backbone) at one step."""
 
     source: str
     backbone: str
@@ -41,7 +42,10 @@ class FeaturesKey(CheckpointKey):
 
 @dataclass(frozen=True)
 class CellKey:
-    """A cell of a table: an arm on a data set. source: the data set that the arm is pretrained on."""
+    """A cell of a table: an arm on a data set.
+
+    source: the data set that the arm is pretrained on.
+    """
 
     source: str
     data_set: str
@@ -50,10 +54,10 @@ class CellKey:
 
 @dataclass(frozen=True)
 class ReferenceKey:
-    """A cell that others are measured against.
+    """A cell that other cells of a table are compared with.
 
-    kind: "floor", the cell of an arm untrained; "projection", of a random projection of the pixels; "ceiling", what can be
-    reached. arm: whose floor it is; "" for those of a data set.
+    kind: "floor" (the cell of an untrained arm), "projection" (of a random projection of the pixels) or "ceiling" (of the
+    ceiling's arm). arm: name of the arm whose floor it is, or "" for a projection or ceiling, which belong to a data set.
     """
 
     kind: str
@@ -68,39 +72,39 @@ class TableKey:
     table: str
 
 
-# --- what functions read ---
+# --- protocols of wildcards ---
 
 
 class HasDataSet(Protocol):
-    """Has a data set."""
+    """Wildcards with a data set."""
 
     @property
     def data_set(self) -> str: ...
 
 
 class HasSource(Protocol):
-    """Has the data set that backbones are pretrained on."""
+    """Wildcards with the data set that backbones are pretrained on."""
 
     @property
     def source(self) -> str: ...
 
 
 class HasSplit(HasDataSet, Protocol):
-    """Has a data set and its split."""
+    """Wildcards with a data set and its split."""
 
     @property
     def split(self) -> str: ...
 
 
 class HasBackbone(Protocol):
-    """Has a backbone."""
+    """Wildcards with a backbone."""
 
     @property
     def backbone(self) -> str: ...
 
 
 class HasRun(HasBackbone, Protocol):
-    """Has a backbone, a seed and a step (text, or a number)."""
+    """Wildcards with a backbone, a seed and a step (seed and step as text or a number)."""
 
     @property
     def seed(self) -> int | str: ...
@@ -110,38 +114,38 @@ class HasRun(HasBackbone, Protocol):
 
 
 class HasCheckpoint(HasRun, HasSource, Protocol):
-    """Has all that names a checkpoint."""
+    """Wildcards that identify a checkpoint: source, backbone, seed and step."""
 
 
 class HasArm(Protocol):
-    """Has an arm."""
+    """Wildcards with an arm."""
 
     @property
     def arm(self) -> str: ...
 
 
 class HasMembers(HasArm, HasDataSet, Protocol):
-    """Has an arm and a data set."""
+    """Wildcards with an arm and a data set."""
 
 
 class HasCell(HasMembers, HasSource, Protocol):
-    """Has all that names a cell of a table."""
+    """Wildcards that identify a cell of a table: source, data set and arm."""
 
 
 class HasTable(Protocol):
-    """Has a table."""
+    """Wildcards with a table."""
 
     @property
     def table(self) -> str: ...
 
 
 class HasDownload(Protocol):
-    """Has the file name of a download."""
+    """Wildcards with the file name of a download."""
 
     @property
     def download(self) -> str: ...
 
 
 def of_table(function: Callable[[HasTable], T], table: str) -> Callable[[object], T]:
-    """Return an input function or param of {table} for a rule that makes one table and has no such wildcard."""
+    """Return an input function or param for a rule that makes one table, from a function that reads the wildcard {table}."""
     return lambda wildcards: function(TableKey(table))
