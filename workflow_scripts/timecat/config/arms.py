@@ -51,50 +51,55 @@ class Arm(Block):
     members: PositiveInt = Field(description="number of checkpoints whose features are concatenated")
     steps: Steps | list[Steps] | None = Field(
         None,
-        description="optimizer steps of pretraining: one number for all members, or a list with one number per member (0: "
-        "the untrained network). Required, except with `transfer: direct`, which does no pretraining",
+        description="optimizer steps of pretraining: one number for all members, or a list with one number per member "
+        "(0: the untrained network). Required, except with `transfer: direct`, which does no pretraining",
     )
     source: Name | None = Field(
         None,
-        description="data set that the members are pretrained on (default: the `source` of the arm's table, else of the study)",
+        description="data set that the members are pretrained on (default: the `source` of the arm's table, else of "
+        "the study)",
     )
     pretrained_on: Literal["source", "target"] = Field(
         "source",
-        description="`source`: the members are pretrained on `source`. `target`: they are pretrained on each target itself, with "
-        "the same recipe and for the same number of steps, so that such an arm differs from the others in the data only",
+        description="`source`: the members are pretrained on `source`. `target`: they are pretrained on each target "
+        "itself, with the same recipe and for the same number of steps, so that such an arm differs from the others "
+        "in the data only",
     )
     backbone: Name | None = Field(
         None,
-        description="backbone of the members, a key of `backbones` (default: the `backbone` of the arm's table, else of the study)",
+        description="backbone of the members, a key of `backbones` (default: the `backbone` of the arm's table, else "
+        "of the study)",
     )
     transfer: Literal["probe", "finetune", "direct", "reweight"] = Field(
         "probe",
-        description="how the members are used on a target. `probe`: a linear probe on frozen backbones. `finetune`: backbones "
-        "and linear layer are trained further together (block `finetune`). `direct`: backbones are trained on the target from "
-        "random initial weights (block `direct`). `reweight`: a last layer on frozen backbones is trained on balanced groups "
-        "(block `reweight`)",
+        description="how the members are used on a target. `probe`: a linear probe on frozen backbones. `finetune`: "
+        "backbones and linear layer are trained further together (block `finetune`). `direct`: backbones are trained "
+        "on the target from random initial weights (block `direct`). `reweight`: a last layer on frozen backbones is "
+        "trained on balanced groups (block `reweight`)",
     )
     solver: Solver | None = Field(
         None, description="with `transfer: probe`: how the arm's probes are trained (default: `probe.solver`)"
     )
     reduce: Reduce | None = Field(
         None,
-        description="with `transfer: probe`: reduce the concatenated features before the probe, for example {method: pca, "
-        "dimensions: 64}, to compare arms at the same width. This costs one more probe and nothing else (default: no reduction)",
+        description="with `transfer: probe`: reduce the concatenated features before the probe, for example {method: "
+        "pca, dimensions: 64}, to compare arms at the same width. This costs one more probe and nothing else "
+        "(default: no reduction)",
     )
     training: TransferChanges | None = Field(
         None,
-        description="with `transfer: finetune` or `direct`: changes to the block of that name for this arm, for example "
-        "{epochs: 90, lr_milestones: [30, 60, 80]}",
+        description="with `transfer: finetune` or `direct`: changes to the block of that name for this arm, for "
+        "example {epochs: 90, lr_milestones: [30, 60, 80]}",
     )
     one_seed: bool = Field(
         False,
-        description="whether all members of a replicate have the same seed. Each seed is then one replicate. The members are "
-        "copies of one checkpoint, or, with a list of `steps`, snapshots of one run",
+        description="whether all members of a replicate have the same seed. Each seed is then one replicate. The "
+        "members are copies of one checkpoint, or, with a list of `steps`, snapshots of one run",
     )
     seeds: Seeds | None = Field(
         None,
-        description="seeds from which the replicates are formed (default: `seeds` of the arm's table, else `pretrain.seeds`)",
+        description="seeds from which the replicates are formed (default: `seeds` of the arm's table, else "
+        "`pretrain.seeds`)",
     )
     replicates: (
         Annotated[
@@ -104,17 +109,18 @@ class Arm(Block):
         | None
     ) = Field(
         None,
-        description="how replicates are formed from the seeds: a value of `replicates.design`, or the replicates themselves as "
-        "lists of seeds (default: `replicates` of the arm's table, else `replicates.design`)",
+        description="how replicates are formed from the seeds: a value of `replicates.design`, or the replicates "
+        "themselves as lists of seeds (default: `replicates` of the arm's table, else `replicates.design`)",
     )
     published: dict[Name, Percent] = Field(
         {}, description="published accuracies by data set, in percent; tables print them beside the measured ones"
     )
     against: Annotated[list[Name], WithoutRepeats] = Field(
         [],
-        description="names of other rows with which the arm is compared in addition to the baseline, in tables of accuracies "
-        "(table 2, `table1`, `controls`, `families`). The table reports the arm minus each of these rows; p-values are adjusted "
-        "over all contrasts of the table. Only the table that defines the arm shows these comparisons",
+        description="names of other rows with which the arm is compared in addition to the baseline, in tables of "
+        "accuracies (table 2, `table1`, `controls`, `families`). The table reports the arm minus each of these rows; "
+        "p-values are adjusted over all contrasts of the table. Only the table that defines the arm shows these "
+        "comparisons",
     )
 
     @property
@@ -123,10 +129,11 @@ class Arm(Block):
         return self.replicates if isinstance(self.replicates, list) else []
 
     def design(self, usual: Design | None) -> Design | None:
-        """Return the design of the arm's replicates, for an arm that does not list them.
+        """Return the design of the replicates of an arm that does not list them.
 
-        The arm's key `replicates` decides, else ``usual``, the design of its table or study. An arm that trains backbones for
-        each replicate ignores ``usual`` and gets None, so that only its own key can make it more expensive.
+        The arm's key `replicates` decides, else ``usual``, the design of its table or study. An arm that trains
+        backbones for each replicate ignores ``usual`` and gets None, so that only its own key can make it more
+        expensive.
         """
         if isinstance(self.replicates, str):
             return self.replicates
@@ -148,8 +155,8 @@ class Arm(Block):
     def _training_where_trained(self) -> Self:
         if self.training is not None and self.transfer not in TRAINED:
             raise ValueError(
-                f"training: {self.name!r} has `transfer: {self.transfer}`, which trains no backbone; remove the key, or choose "
-                "`transfer: finetune` or `direct`"
+                f"training: {self.name!r} has `transfer: {self.transfer}`, which trains no backbone; remove the key, "
+                "or choose `transfer: finetune` or `direct`"
             )
         return self
 
@@ -158,8 +165,8 @@ class Arm(Block):
         for key in ("solver", "reduce"):
             if getattr(self, key) is not None and self.transfer != "probe":
                 raise ValueError(
-                    f"{key}: {self.name!r} has `transfer: {self.transfer}`, which has no probe; remove the key, or choose "
-                    "`transfer: probe`"
+                    f"{key}: {self.name!r} has `transfer: {self.transfer}`, which has no probe; remove the key, or "
+                    "choose `transfer: probe`"
                 )
         return self
 
@@ -181,18 +188,20 @@ class Arm(Block):
             raise ValueError("steps: the key is missing; add it (the optimizer steps of each member)")
         if isinstance(self.steps, list) and len(self.steps) != self.members:
             raise ValueError(
-                f"steps: {self.steps} has {len(self.steps)} numbers and {self.name!r} has {self.members} members; give one "
-                "number per member, or a single number for all"
+                f"steps: {self.steps} has {len(self.steps)} numbers and {self.name!r} has {self.members} members; "
+                "give one number per member, or a single number for all"
             )
         return self
 
 
 class ArmTable(Block):
-    """A table of arms in addition to table 2. Its rows are arms defined in the block, and names of arms of other tables."""
+    """A table of arms in addition to table 2.
+    Its rows are arms defined in the block, and names of arms of other tables."""
 
     seeds: Seeds | None = Field(
         None,
-        description="seeds from which the replicates of arms defined in this block are formed (default: `pretrain.seeds`)",
+        description="seeds from which the replicates of arms defined in this block are formed (default: "
+        "`pretrain.seeds`)",
     )
     source: Name | None = Field(
         None,
@@ -203,8 +212,8 @@ class ArmTable(Block):
     )
     replicates: Design | None = Field(
         None,
-        description="design of the replicates of arms defined in this block (default: `replicates.design`). Arms that train "
-        "backbones on the target keep disjoint replicates",
+        description="design of the replicates of arms defined in this block (default: `replicates.design`). Arms that "
+        "train backbones on the target keep disjoint replicates",
     )
     targets: Targets | None = Field(
         None, description="data sets of the table, in the order of its columns (default: the `targets` of the study)"
@@ -218,7 +227,8 @@ class ArmTable(Block):
         ],
         Field(min_length=1),
     ] = Field(
-        description="rows of the table, in order: each is an arm with the keys of `arms`, or the name of an arm of another table"
+        description="rows of the table, in order: each is an arm with the keys of `arms`, or the name of an arm of "
+        "another table"
     )
 
     @property
@@ -257,7 +267,7 @@ def check_baseline(baseline: str | None, names: list[str]) -> None:
 
 
 def check_against(key: str, arms: Iterable[Arm], names: list[str], baseline: str) -> None:
-    """Raise ValueError if `against` of an arm names no row of its table, the arm itself, or a comparison that exists already.
+    """Raise ValueError if `against` of an arm names no row of its table, the arm itself, or an existing comparison.
 
     key: place of the arms in the config, with which the message begins. names: the table's rows.
     """
@@ -290,10 +300,10 @@ def collected_arms(
     ceiling: Arm | str | None = None,
     reduced: Callable[[Mapping[str, Arm]], Iterable[Arm]] = lambda arms: (),
 ) -> dict[str, Arm]:
-    """Return all arms by name: table 2's (``arms``), the other tables', the ceiling's and the reduced ones, in this order.
+    """Return all arms by name, in order: table 2's (``arms``), the other tables', the ceiling's and the reduced ones.
 
-    reduced: function that returns the arms made from others. Raises ValueError, beginning with the key, if a table lists a
-    name twice, if a name stands for two different arms, or if no arm has it.
+    reduced: function that returns the arms made from others. Raises ValueError, beginning with the key, if a table
+    lists a name twice, if a name stands for two different arms, or if no arm has it.
     """
     rows = {"arms": [arm.name for arm in arms]} | {f"{name}.arms": table.names for name, table in tables.items()}
     for key, names in rows.items():
@@ -305,14 +315,14 @@ def collected_arms(
         for arm in table.own:
             if found.setdefault(arm.name, arm) != arm:
                 raise ValueError(
-                    f"{name}.arms: {arm.name!r} is already the name of a different arm in `{place[arm.name]}`; give it another "
-                    "name, or write only the name to use that arm"
+                    f"{name}.arms: {arm.name!r} is already the name of a different arm in `{place[arm.name]}`; give "
+                    "it another name, or write only the name to use that arm"
                 )
             place.setdefault(arm.name, f"{name}.arms")
     if isinstance(ceiling, Arm) and found.setdefault(ceiling.name, ceiling) != ceiling:
         raise ValueError(
-            f"ceiling.arm: {ceiling.name!r} is already the name of a different arm in `{place[ceiling.name]}`; give it another "
-            "name"
+            f"ceiling.arm: {ceiling.name!r} is already the name of a different arm in `{place[ceiling.name]}`; give "
+            "it another name"
         )
     for arm in reduced(found):
         if found.setdefault(arm.name, arm) != arm:
@@ -338,8 +348,8 @@ def check_replicates(arm: Arm, seeds: list[int], key: str) -> None:
     needed = 1 if arm.one_seed else arm.members
     if not arm.listed_replicates and needed > len(seeds):
         raise ValueError(
-            f"arms: {arm.name!r} needs {needed} seeds and {key} has {len(seeds)}; add {needed - len(seeds)} or lower its "
-            "members"
+            f"arms: {arm.name!r} needs {needed} seeds and {key} has {len(seeds)}; add {needed - len(seeds)} or lower "
+            "its members"
         )
     # A seed may be repeated inside a replicate: copies of one checkpoint are a control.
     if (replicate := repeated(arm.listed_replicates)) is not None:
@@ -349,13 +359,13 @@ def check_replicates(arm: Arm, seeds: list[int], key: str) -> None:
     for replicate in arm.listed_replicates:
         if len(replicate) != arm.members:
             raise ValueError(
-                f"arms: {arm.name!r} has {arm.members} members, but its replicate {replicate} has {len(replicate)} seeds; "
-                "list as many seeds as members"
+                f"arms: {arm.name!r} has {arm.members} members, but its replicate {replicate} has {len(replicate)} "
+                "seeds; list as many seeds as members"
             )
         if arm.one_seed and len(set(replicate)) > 1:
             raise ValueError(
-                f"arms: {arm.name!r} has `one_seed`, but its replicate {replicate} has {len(set(replicate))} different seeds; "
-                "repeat one seed, or leave `replicates` out"
+                f"arms: {arm.name!r} has `one_seed`, but its replicate {replicate} has {len(set(replicate))} "
+                "different seeds; repeat one seed, or leave `replicates` out"
             )
         for seed in replicate:
             if seed not in seeds:

@@ -34,14 +34,16 @@ class Backbone(Block):
 
     pretrain: RecipeChanges | None = Field(
         None,
-        description="changes to the pretraining recipe for this backbone: any key of `pretrain` except seeds and milestones. "
-        "The name of the backbone then stands for the architecture together with the recipe (default: the study's recipe)",
+        description="changes to the pretraining recipe for this backbone: any key of `pretrain` except seeds and "
+        "milestones. The name of the backbone then stands for the architecture together with the recipe (default: the "
+        "study's recipe)",
     )
 
     checkpoints: Checkpoints | None = Field(
         None,
-        description="published weights of this backbone, which replace pretraining. For the study's backbone, use the top-level "
-        "block `checkpoints` instead. {run} is the position of a seed in `pretrain.seeds` here too (default: none)",
+        description="published weights of this backbone, which replace pretraining. For the study's backbone, use the "
+        "top-level block `checkpoints` instead. {run} is the position of a seed in `pretrain.seeds` here too "
+        "(default: none)",
     )
 
     def settings(self) -> BackboneSettings:
@@ -59,9 +61,9 @@ class SmallResidual(Backbone):
     blocks: PositiveInt = Field(3, description="number of blocks; each halves the side of the image")
     last_width: PositiveInt | None = Field(
         None,
-        description="number of output channels of the last block, which is the number of features (default: given by the "
-        "doubling). Between its convolutions the block keeps the usual number of channels, so that more features add little "
-        "to the cost of a step",
+        description="number of output channels of the last block, which is the number of features (default: given by "
+        "the doubling). Between its convolutions the block keeps the usual number of channels, so that more features "
+        "add little to the cost of a step",
     )
 
 
@@ -112,7 +114,8 @@ class SmallRegnet(Backbone):
     stem: PositiveInt = Field(8, description="number of channels of the stem, which halves the side of the image")
     widths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
         [16, 32],
-        description="number of channels of each stage, multiples of `group_width`; each stage halves the side of the image",
+        description="number of channels of each stage, multiples of `group_width`; each stage halves the side of the "
+        "image",
     )
     depths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
         [1, 1], description="number of blocks of each stage; as many numbers as in `widths`"
@@ -126,7 +129,8 @@ class SmallRegnet(Backbone):
     def _fit(self) -> Self:
         if len(self.depths) != len(self.widths):
             raise ValueError(
-                f"depths: {self.depths} has {len(self.depths)} numbers and widths {len(self.widths)}; give one for each stage"
+                f"depths: {self.depths} has {len(self.depths)} numbers and widths {len(self.widths)}; give one for "
+                "each stage"
             )
         if wrong := [width for width in self.widths if width % self.group_width]:
             raise ValueError(
@@ -136,7 +140,8 @@ class SmallRegnet(Backbone):
 
 
 class RandomProjection(Backbone):
-    """A fixed random projection of the pixels instead of a network. The block `floors` adds one; a study may define others."""
+    """A fixed random projection of the pixels instead of a network.
+    The block `floors` adds one; a study may define others."""
 
     told = RandomProjectionSettings
     architecture: Literal["random_projection"]

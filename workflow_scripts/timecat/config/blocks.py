@@ -1,4 +1,4 @@
-"""Base class of all blocks of the typed config, types of their values, and conversion of blocks to settings of stages."""
+"""Base class and value types of all blocks of the typed config, and conversion of blocks to settings of stages."""
 
 import os
 from dataclasses import fields
@@ -77,10 +77,10 @@ SomeBlock = TypeVar("SomeBlock", bound=Block)
 def settings_of(kind: type[Settings], block: Block, **others: Any) -> Settings:
     """Return the settings of a stage: a frozen dataclass with the values of a block. Lists become tuples.
 
-    kind: the dataclass, made by timecat.settings. A test checks that its fields equal the block's keys in names and types.
-    others: values that the block lacks, or that replace the block's.
+    kind: the dataclass, made by timecat.settings. A test checks that its fields equal the block's keys in names and
+    types. others: values that the block lacks, or that replace the block's.
     """
-    names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]  # mypy does not know that it is a dataclass
+    names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]  # mypy: a dataclass
     return kind(**{name: _frozen(value) for name, value in ({n: getattr(block, n) for n in names} | others).items()})
 
 
@@ -89,9 +89,9 @@ def _frozen(value: Any) -> Any:
 
 
 def changes_of(block: type[Block], name: str, without: tuple[str, ...] = ()) -> type[Block]:
-    """Return a block class for changes to another block: all keys except ``without``, each optional and checked as usual.
+    """Return a block class for changes to another block: its keys except ``without``, each optional.
 
-    Keys that a config leaves out keep the value of the other block.
+    Values are checked as in the other block. Keys that a config leaves out keep the value of the other block.
     """
     keys: dict[str, Any] = {
         key: (Annotated[field.annotation, Field(description=field.description), *field.metadata], None)

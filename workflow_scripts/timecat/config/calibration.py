@@ -10,12 +10,12 @@ from workflow_scripts.timecat.measures.calibration_settings import CalibrationSe
 
 
 class Calibration(Block):
-    """Settings of results/calibration.csv: how well probabilities are calibrated, over all rows and over groups of rows."""
+    """Settings of results/calibration.csv, the calibration of probabilities over all rows and over groups of rows."""
 
     tables: Annotated[list[TableBlock], WithoutRepeats] | None = Field(
         None,
-        description="tables whose arms are measured in addition to table 2, each on the table's targets (default: all tables of "
-        "the study except the grid; all of their arms are then computed for it)",
+        description="tables whose arms are measured in addition to table 2, each on the table's targets (default: all "
+        "tables of the study except the grid; all of their arms are then computed for it)",
     )
     bins: PositiveInt = Field(
         15, description="number of bins of the expected calibration error; all bins have equally many rows"

@@ -66,7 +66,8 @@ def check_grid(config: "Config") -> None:
         )
     if unknown := [seed for seed in seeds if seed not in config.pretrain.seeds and config.checkpoints]:
         raise ValueError(
-            f"grid.seeds: {unknown[0]} is not in pretrain.seeds, which gives the runs of `checkpoints`; add it there or remove it"
+            f"grid.seeds: {unknown[0]} is not in pretrain.seeds, which gives the runs of `checkpoints`; add it there "
+            "or remove it"
         )
 
 
@@ -86,7 +87,8 @@ def check_tables(config: "Config") -> None:
     for table in config.calibration.tables or []:
         if table not in config.tables:
             raise ValueError(
-                f"calibration.tables: the study has no block {table!r} (it has {', '.join(config.tables) or 'none'}); correct it"
+                f"calibration.tables: the study has no block {table!r} (it has {', '.join(config.tables) or 'none'}); "
+                "correct it"
             )
     for key, name in named:
         if name not in config.data_sets:
@@ -107,8 +109,8 @@ def check_comparisons(config: "Config") -> None:
             check_against(f"{key}.arms", arms, table.names, table.baseline or table.names[0])
         elif own := [arm.name for arm in arms if arm.against]:
             raise ValueError(
-                f"{key}: {own[0]!r} has the key `against`, which only arms in `arms` and in the blocks {', '.join(TABLES)} may "
-                "have; remove it"
+                f"{key}: {own[0]!r} has the key `against`, which only arms in `arms` and in the blocks "
+                f"{', '.join(TABLES)} may have; remove it"
             )
 
 
@@ -122,7 +124,8 @@ def _check_backbone(config: "Config", name: str) -> None:
     if name not in config.backbones:
         arm = next(arm.name for arm in config.all_arms.values() if arm.backbone == name)
         raise ValueError(
-            f"arms: {arm!r} has the backbone {name!r}, which is not one of the backbones ({', '.join(config.backbones)})"
+            f"arms: {arm!r} has the backbone {name!r}, which is not one of the backbones "
+            f"({', '.join(config.backbones)})"
         )
     architecture = config.backbones[name].architecture
     if config.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
@@ -159,8 +162,8 @@ def check_evaluation_folders(config: "Config") -> None:
         only = [name for name in config.targets_of_arm(arm) if name not in trainable]
         if arm.pretrained_on == "target" and only:
             raise ValueError(
-                f"arms: {arm.name!r} has `pretrained_on: target`, but {only[0]!r} has no training rows; remove that data set from "
-                "`targets`, or remove the arm"
+                f"arms: {arm.name!r} has `pretrained_on: target`, but {only[0]!r} has no training rows; remove that "
+                "data set from `targets`, or remove the arm"
             )
         if arm.transfer != "probe" and only:
             raise ValueError(
@@ -187,8 +190,8 @@ def check_draws(config: "Config") -> None:
     for name in sorted(config.pretrained_on):
         if (draws := config.data_sets[name].number_of_draws) > 1:
             raise ValueError(
-                f"data_sets.{name}.draws: backbones are pretrained on {name!r}, so it must have one draw of training rows, not "
-                f"{draws}; write `draws: 1` or remove the key"
+                f"data_sets.{name}.draws: backbones are pretrained on {name!r}, so it must have one draw of training "
+                f"rows, not {draws}; write `draws: 1` or remove the key"
             )
 
 
@@ -198,8 +201,8 @@ def check_dimensions(config: "Config") -> None:
         columns = config.known_columns(arm)
         if arm.reduce is not None and columns is not None and arm.reduce.dimensions > columns:
             raise ValueError(
-                f"arms: `reduce.dimensions` of {arm.name!r} is {arm.reduce.dimensions}, but its {arm.members} members have only "
-                f"{columns} features together; lower it to {columns} or less"
+                f"arms: `reduce.dimensions` of {arm.name!r} is {arm.reduce.dimensions}, but its {arm.members} members "
+                f"have only {columns} features together; lower it to {columns} or less"
             )
 
 
@@ -212,15 +215,17 @@ def check_weight_decays(config: "Config") -> None:
     for key, grid in ({"probe.weight_decays": config.probe.weight_decays} | grids).items():
         if "lbfgs" in solvers and 0 in (grid or []):
             raise ValueError(
-                f"{key}: with `solver: lbfgs` each weight decay must be greater than 0; replace 0 by 1.0e-6, for example"
+                f"{key}: with `solver: lbfgs` each weight decay must be greater than 0; replace 0 by 1.0e-6, for "
+                "example"
             )
 
 
 def check_published(config: "Config") -> None:
-    """Check that published weights are used with the study's source only, and that each checkpoint is a separate file."""
+    """Check that published weights are used only with the study's source, and that each checkpoint has its file."""
     if config.backbones[config.backbone].checkpoints is not None:
         raise ValueError(
-            f"backbones.{config.backbone}.checkpoints: this is the study's backbone; move the block `checkpoints` to the top level"
+            f"backbones.{config.backbone}.checkpoints: this is the study's backbone; move the block `checkpoints` to "
+            "the top level"
         )
     for name, block in config.publications.items():
         is_the_studys = name == config.backbone
@@ -229,13 +234,13 @@ def check_published(config: "Config") -> None:
         for arm in own:
             if (source := config.shared_source_of(arm)) != config.source:
                 raise ValueError(
-                    f"arms: {arm.name!r} is pretrained on {repr(source) if source else 'each target'}, but its backbone {name!r} has "
-                    f"published weights (`{key}`); give the arm another backbone"
+                    f"arms: {arm.name!r} is pretrained on {repr(source) if source else 'each target'}, but its "
+                    f"backbone {name!r} has published weights (`{key}`); give the arm another backbone"
                 )
             if unknown := [seed for seed in arm.seeds or [] if seed not in config.pretrain.seeds]:
                 raise ValueError(
-                    f"arms: seed {unknown[0]} of {arm.name!r} is not in pretrain.seeds, which gives the runs of `{key}`; add it "
-                    "there or remove it"
+                    f"arms: seed {unknown[0]} of {arm.name!r} is not in pretrain.seeds, which gives the runs of "
+                    f"`{key}`; add it there or remove it"
                 )
         steps = {step for arm in own for step in arm.milestones}
         used = config.pretrain.seeds

@@ -7,12 +7,13 @@ from workflow_scripts.timecat.runtime.container import BuildArguments
 
 
 class ContainerImage(Block):
-    """Base of the container image in which stages run with `--profile profiles/apptainer`. A different base gives a different
-    image, in which all results are computed again."""
+    """Base of the container image in which stages run with `--profile profiles/apptainer`.
+    A different base gives a different image, in which all results are computed again."""
 
     bootstrap: str = Field(
         "docker",
-        description="bootstrap agent of Apptainer that provides `base`: `docker` (a registry) or `localimage` (a local file)",
+        description="bootstrap agent of Apptainer that provides `base`: `docker` (a registry) or `localimage` (a "
+        "local file)",
     )
     base: FilePath = Field(
         "python:3.11-slim-bookworm",

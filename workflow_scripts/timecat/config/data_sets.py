@@ -1,4 +1,4 @@
-"""The typed config of data sets: files of each kind, storage of its images, and their transform to inputs of a network."""
+"""The typed config of data sets: the files of each kind, how its images are stored, and their transform to inputs."""
 
 import os
 from collections.abc import Sequence
@@ -43,7 +43,8 @@ class Storage(Block):
     )
     shortest_side: PositiveInt | None = Field(
         None,
-        description="shortest side in pixels to which larger images are resized, as by torchvision's Resize (null: no limit)",
+        description="shortest side in pixels to which larger images are resized, as by torchvision's Resize (null: no "
+        "limit)",
     )
     quality: Percent = Field(
         95, description="JPEG quality (1 to 100) of images that have to be encoded again; other JPEG files are copied"
@@ -69,8 +70,8 @@ DRAWS = 5  # default number of draws of a few-shot data set that is a target onl
 class KnownRows:
     """Numbers of rows of a data set that are known without its files.
 
-    train: training rows of one draw. of_all_draws: rows that are in any draw, if there are several draws. by_class: training
-    rows of each class, if known. origin: source of the numbers.
+    train: training rows of one draw. of_all_draws: rows that are in any draw, if there are several draws. by_class:
+    training rows of each class, if known. origin: source of the numbers.
     """
 
     train: int
@@ -147,8 +148,8 @@ class AnyKind(Block):
     def of_split(self, split: str) -> dict[str, Any]:
         """Return the keys that determine the stored images of one split.
 
-        Left out are keys that are used later, that only the other split needs, and that draw nothing, so that a change of
-        them does not write the split again.
+        Left out are keys that are used later, that only the other split needs, and that draw nothing, so that a change
+        of them does not write the split again.
         """
         return self.model_dump(exclude=LATER | OF_THE_OTHER[split] | self.undrawn(split))
 
@@ -157,12 +158,15 @@ class AnyKind(Block):
         return set()
 
     def in_folder(self, folder: str | None) -> Self:
-        """Return the block with `root` taken relative to a folder; unchanged if it has no root or the folder is None."""
+        """Return the block with `root` relative to a folder; unchanged if it has no root or the folder is None."""
         return self
 
 
 class WithRoot(AnyKind):
-    """Base class for data sets whose files are in a folder. (Each subclass declares `root` at its place in the key table.)"""
+    """Base class for data sets whose files are in a folder.
+
+    (Each subclass declares `root`, at its place in the table of keys.)
+    """
 
     if TYPE_CHECKING:
         root: str
@@ -181,23 +185,29 @@ class DataSet(AnyKind):
     )
     transform: Transform = Field(
         Transform(),
-        description="crops, flips and normalisation that turn stored images into inputs, for probing and for pretraining",
+        description="crops, flips and normalisation that turn stored images into inputs, for probing and for "
+        "pretraining",
     )
-    views: Views | None = Field(None, description="number of views of this data set, or [center] (default: `features.views`)")
+    views: Views | None = Field(
+        None, description="number of views of this data set, or [center] (default: `features.views`)"
+    )
     weight_decays: Grid | None = Field(
         None, description="weight decays of this data set's probes (default: `probe.weight_decays`)"
     )
 
 
 class Rows(Block):
-    """Numbers of images (or sequences) of a generated data set, for training (`train`) and for evaluation (`evaluation`)."""
+    """Numbers of images or sequences of a generated data set for training (`train`) and evaluation (`evaluation`)."""
 
     train: PositiveInt
     evaluation: PositiveInt
 
 
 class WithRows(AnyKind):
-    """Base class for generated data sets, whose numbers of images are set in the config. (Each subclass declares `rows`.)"""
+    """Base class for generated data sets, whose numbers of images are set in the config.
+
+    (Each subclass declares `rows`, at its place in the table of keys.)
+    """
 
     if TYPE_CHECKING:
         rows: Rows
@@ -225,14 +235,14 @@ class Cues(DataSet, WithRows):
     )
     components: Annotated[int, Field(ge=1, le=4)] | None = Field(
         None,
-        description="with `label: class`: number of components of a mixture. In component 0 the glyph of family 0 always agrees "
-        "with the class, in component 1 the glyph of family 1, and so on; the group column `component` holds the component "
-        "(default: no mixture)",
+        description="with `label: class`: number of components of a mixture. In component 0 the glyph of family 0 "
+        "always agrees with the class, in component 1 the glyph of family 1, and so on; the group column `component` "
+        "holds the component (default: no mixture)",
     )
     label: Literal["class", "cue0", "cue1", "cue2", "cue3"] = Field(
         "class",
-        description="label of an image: its class, or the glyph of one family (`cue0` to `cue3`), in which case all four glyphs "
-        "are independent",
+        description="label of an image: its class, or the glyph of one family (`cue0` to `cue3`), in which case all "
+        "four glyphs are independent",
     )
 
     @model_validator(mode="after")
@@ -249,14 +259,16 @@ class Cues(DataSet, WithRows):
 
 
 class Shortcut(DataSet, WithRows):
-    """Generated images whose background, an easy cue, nearly always agrees with the label. The group column is `place`."""
+    """Generated images whose background, an easy cue, nearly always agrees with the label.
+    The group column is `place`."""
 
     kind: Literal["shortcut"]
     seed: Seed = Field(1, description="seed of the random glyphs and images")
     rows: Rows = Field(description="number of images per split")
     agreement: Probability = Field(
         0.95,
-        description="share of the training rows whose background agrees with the label (in the evaluation rows it is one half)",
+        description="share of the training rows whose background agrees with the label (in the evaluation rows it is "
+        "one half)",
     )
 
     @property
@@ -305,8 +317,8 @@ class Images(DataSet, WithRoot):
     storage: Storage = Field(Storage(), description="format and size in which images are stored")
     broken: Literal["error", "skip"] = Field(
         "error",
-        description="what to do with an image that cannot be read: `error` stops the job, `skip` leaves the image out and lists "
-        "it in a file",
+        description="what to do with an image that cannot be read: `error` stops the job, `skip` leaves the image out "
+        "and lists it in a file",
     )
     subset_seed: Seed = Field(
         0, description="seed of the random rows of `fraction` and the random classes of `classes`"
@@ -318,9 +330,10 @@ class Images(DataSet, WithRoot):
     )
     draws: PositiveInt | None = Field(
         None,
-        description="with `fraction`: number of random draws of the training rows. Replicate r of every arm uses draw r modulo "
-        "this number. Draws share no rows as long as there are enough rows. A data set for pretraining must have one draw; a "
-        f"`part` uses the first draw (default: 1 for data sets on which backbones are pretrained, else {DRAWS})",
+        description="with `fraction`: number of random draws of the training rows. Replicate r of every arm uses "
+        "draw r modulo this number. Draws share no rows as long as there are enough rows. A data set for pretraining "
+        "must have one draw; a `part` uses the first draw (default: 1 for data sets on which backbones are "
+        f"pretrained, else {DRAWS})",
     )
 
     @model_validator(mode="after")
@@ -334,7 +347,7 @@ class Images(DataSet, WithRoot):
         return self.draws or 1
 
     def with_default_draws(self, pretrained_on: bool) -> Self:
-        """Return the block with the default number of draws filled in, if rows are drawn and the config sets no number."""
+        """Return the block with the default number of draws, if rows are drawn and the config sets no number."""
         if self.fraction == 1 or self.draws is not None:
             return self
         return self.model_copy(update={"draws": 1 if pretrained_on else DRAWS})
@@ -381,7 +394,8 @@ class ImageFolder(Images):
     kind: Literal["image_folder"]
     classes: PositiveInt | Annotated[list[Text], Field(min_length=1), WithoutRepeats] | None = Field(
         None,
-        description="classes that are used: a list of names, or a number of classes to draw at random (default: all classes)",
+        description="classes that are used: a list of names, or a number of classes to draw at random (default: all "
+        "classes)",
     )
 
     @property
@@ -455,8 +469,8 @@ class Camelyon17(Images):
     kind: Literal["camelyon17"]
     evaluation_split: Literal["id_val", "val", "test"] = Field(
         "test",
-        description="rows used for evaluation: `id_val` (the hospitals of the training rows), `val` (hospital 1) or `test` "
-        "(hospital 2)",
+        description="rows used for evaluation: `id_val` (the hospitals of the training rows), `val` (hospital 1) or "
+        "`test` (hospital 2)",
     )
 
     @property
@@ -469,8 +483,9 @@ class Camelyon17(Images):
 
 
 class SpuriousPhotos(Images):
-    """Waterbirds or CelebA in their published layouts. Waterbirds has `metadata.csv` and the group column `place`; CelebA (blond
-    or not) has `img_align_celeba/`, `metadata.csv` or its two lists, and the group column `male`."""
+    """Waterbirds or CelebA in their published layouts.
+    Waterbirds has `metadata.csv` and the group column `place`; CelebA (blond or not) has `img_align_celeba/`,
+    `metadata.csv` or its two lists, and the group column `male`."""
 
     kind: Literal["waterbirds", "celeba"]
     train_split: Literal["train", "val"] = Field(
@@ -499,8 +514,8 @@ class EvaluationFolder(WithRoot):
     storage: Storage = Field(Storage(), description="format and size in which images are stored")
     broken: Literal["error", "skip"] = Field(
         "error",
-        description="what to do with an image that cannot be read: `error` stops the job, `skip` leaves the image out and lists "
-        "it in a file",
+        description="what to do with an image that cannot be read: `error` stops the job, `skip` leaves the image out "
+        "and lists it in a file",
     )
 
     @property
@@ -509,26 +524,30 @@ class EvaluationFolder(WithRoot):
 
 
 class Part(DataSet):
-    """Some rows of another data set, the whole, selected by columns of its index. Its classes are those of its training rows."""
+    """Some rows of another data set, the whole, selected by columns of its index.
+    The classes of a part are those of its training rows."""
 
     kind: Literal["part"]
     of: Name = Field(description="name of the whole, another data set of the study")
     where: dict[Text, Annotated[list[Text | int], Field(min_length=1)]] = Field(
         {},
-        description="rows to select: for each column of the whole's index (`class_name`, `superclass` or a group column), the list "
-        "of allowed values (default: all rows)",
+        description="rows to select: for each column of the whole's index (`class_name`, `superclass` or a group "
+        "column), the list of allowed values (default: all rows)",
     )
     balanced_by: Annotated[list[Text], WithoutRepeats] = Field(
         [],
-        description="columns of the index by which training rows are balanced: from each combination of their values as many rows "
-        "are drawn as the rarest combination has (default: no balancing)",
+        description="columns of the index by which training rows are balanced: from each combination of their values "
+        "as many rows are drawn as the rarest combination has (default: no balancing)",
     )
     subset_seed: Seed = Field(0, description="seed of the random rows of `balanced_by`")
-    transform: Transform | None = Field(  # type: ignore[assignment]  # None only until the config is complete (completed)
+    transform: Transform | None = Field(  # type: ignore[assignment]  # None only until completed()
         None,
-        description="crops, flips and normalisation that turn stored images into inputs (default: the transform of the whole)",
+        description="crops, flips and normalisation that turn stored images into inputs (default: the transform of "
+        "the whole)",
     )
-    views: Views | None = Field(None, description="number of views of this data set, or [center] (default: as for the whole)")
+    views: Views | None = Field(
+        None, description="number of views of this data set, or [center] (default: as for the whole)"
+    )
 
     def of_whole(self, whole: dict[str, Any], split: str) -> dict[str, Any]:
         """Return the keys that determine the stored images of one split of the part.
@@ -556,12 +575,14 @@ ONLY_CENTER: list[Literal["center"]] = ["center"]
 
 
 class OfSequences(DataSet):
-    """Keys of every data set of sequences of bases. A sequence is stored as a square image with one pixel per base, row by row."""
+    """Keys of every data set of sequences of bases.
+    A sequence is stored as a square image with one pixel per base, row by row."""
 
     HEADING: ClassVar = "any kind that has sequences"
 
     length: PositiveInt = Field(
-        description="largest number of bases of a sequence; sequences are stored in the smallest square image that holds as many"
+        description="largest number of bases of a sequence; sequences are stored in the smallest square image that "
+        "holds as many"
     )
     transform: SequenceTransform = Field(
         SequenceTransform(), description="nothing can be set here: sequences are not augmented"
@@ -586,7 +607,8 @@ class OfSequences(DataSet):
 
 
 class Motifs(OfSequences, WithRows):
-    """Generated sequences of three tasks. Each task asks whether a sequence contains the task's motif or pair of motifs."""
+    """Generated sequences of three tasks.
+    Each task asks whether a sequence contains the task's motif or pair of motifs."""
 
     kind: Literal["motifs"]
     seed: Seed = Field(1, description="seed of the random motifs and sequences")
@@ -606,9 +628,10 @@ class Sequences(OfSequences, WithRoot):
         description="folder of the data set; relative to `data_dir`, or else to the working directory"
     )
     train: list[Text] = Field(
-        description="files with the training rows: paths below `root`, or patterns such as `*/train.fna`. Files are `.parquet` with "
-        "the columns sequence, label and task, or FASTA (`.fa`, `.fna`, `.fasta`, also with `.gz`) whose headers "
-        "have name, label and task separated by vertical bars. A row without a task takes the name of its file's folder as task",
+        description="files with the training rows: paths below `root`, or patterns such as `*/train.fna`. Files are "
+        "`.parquet` with the columns sequence, label and task, or FASTA (`.fa`, `.fna`, `.fasta`, also with `.gz`) "
+        "whose headers have name, label and task separated by vertical bars. A row without a task takes the name of "
+        "its file's folder as task",
         min_length=1,
     )
     evaluation: list[Text] = Field(description="files with the evaluation rows, as in `train`", min_length=1)

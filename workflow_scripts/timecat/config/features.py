@@ -11,8 +11,8 @@ class Features(Block):
 
     views: Views = Field(
         1,
-        description="number of views: augmented passes over the training rows, with different crops and flips (28, one per epoch of "
-        "a probe, is the original protocol). [center]: the evaluation crop only, without augmentation",
+        description="number of views: augmented passes over the training rows, with different crops and flips (28, "
+        "one per epoch of a probe, is the original protocol). [center]: the evaluation crop only, without augmentation",
     )
     dtype: Dtype = Field("float16", description="number format of feature files: `float16` or `float32`")
     batch_size: PositiveInt = Field(500, description="number of images per forward pass")

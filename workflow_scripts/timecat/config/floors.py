@@ -11,24 +11,25 @@ PIXELS = "pixels"  # name of the backbone that the block `floors` adds to the st
 
 
 class Floors(Block):
-    """Floors: accuracies that need no training of backbones. For each arm and target, the same arm with untrained networks
-    (their batch-norm statistics are computed on training images); for each target, a random projection of the pixels."""
+    """Floors: accuracies that need no training of backbones.
+    For each arm and target, the same arm with untrained networks (their batch-norm statistics are computed on training
+    images); for each target, a random projection of the pixels."""
 
     seeds: PositiveInt | None = Field(
         None,
-        description="number of seeds in the floor of an arm: the first seeds of the arm, and at least as many as one replicate "
-        "has (default: all seeds of the arm)",
+        description="number of seeds in the floor of an arm: the first seeds of the arm, and at least as many as one "
+        "replicate has (default: all seeds of the arm)",
     )
     projection: PositiveInt | None = Field(
         512,
-        description="number of features of the random projection, which is the backbone `pixels` of the study. Images larger than "
-        "32 px are resized to 32 px first. null: no random projection",
+        description="number of features of the random projection, which is the backbone `pixels` of the study. Images "
+        "larger than 32 px are resized to 32 px first. null: no random projection",
     )
 
 
 class Ceiling(Block):
-    """Ceiling: the accuracy that can be reached on each target, measured with one arm (for example one with `transfer: direct`)
-    or known from elsewhere."""
+    """Ceiling: the accuracy that can be reached on each target.
+    It is measured with one arm, for example one with `transfer: direct`, or known from elsewhere."""
 
     arm: (
         Annotated[
@@ -38,8 +39,8 @@ class Ceiling(Block):
         | None
     ) = Field(
         None,
-        description="arm whose accuracies are the ceiling: an arm with the keys of `arms`, or the name of an arm of a table "
-        "(default: none)",
+        description="arm whose accuracies are the ceiling: an arm with the keys of `arms`, or the name of an arm of a "
+        "table (default: none)",
     )
     known: dict[Name, Percent] = Field(
         {}, description="known ceilings by target, accuracies in percent; on these targets they replace the arm's"

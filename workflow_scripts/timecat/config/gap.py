@@ -1,4 +1,4 @@
-"""The typed config of tables of gaps between direct training on a component and transfer from the mixture (section 2)."""
+"""The typed config of tables of gaps between direct training on a component and transfer from a mixture."""
 
 from typing import Literal
 
@@ -8,10 +8,12 @@ from workflow_scripts.timecat.config.arms import ArmTable
 
 
 class GapTable(ArmTable):
-    """A table that compares, on the components of a mixture (`targets`), arms pretrained on the mixture (`source`) with arms
-    trained on the component only (`transfer: direct`)."""
+    """A table of the gap between transfer from a mixture and direct training on its components.
+    It compares arms pretrained on the mixture (`source`) with arms trained on each component only (`transfer: direct`);
+    the components are its `targets`."""
 
     metric: Literal["accuracy", "mcc"] = Field(
         "accuracy",
-        description="metric of the table: `accuracy` (top-1) or `mcc` (Matthews correlation coefficient), both in percent",
+        description="metric of the table: `accuracy` (top-1) or `mcc` (Matthews correlation coefficient), both in "
+        "percent",
     )

@@ -9,27 +9,31 @@ from workflow_scripts.timecat.config.blocks import Ascending, Block, PositiveInt
 
 
 class ArmGrid(Block):
-    """Probes of every number of members at every number of steps. A cell that is equal to an arm of a table uses that arm."""
+    """Probes of every number of members at every number of steps.
+    A cell that is equal to an arm of a table uses that arm."""
 
     members: Annotated[list[PositiveInt], Field(min_length=1), Ascending] = Field(
         [1, 2, 3, 4, 5], description="numbers of members in the grid, ascending"
     )
     steps: Annotated[list[PositiveInt], Field(min_length=1), Ascending] | None = Field(
         None,
-        description="numbers of optimizer steps in the grid, ascending (default: all milestones of the study's backbone)",
+        description="numbers of optimizer steps in the grid, ascending (default: all milestones of the study's "
+        "backbone)",
     )
     seeds: Seeds | None = Field(
         None,
-        description="seeds from which replicates are formed (default: `pretrain.seeds`, whose checkpoints exist already)",
+        description="seeds from which replicates are formed (default: `pretrain.seeds`, whose checkpoints exist "
+        "already)",
     )
     replicates: PositiveInt | None = Field(
         None,
-        description="largest number of replicates of a cell; the first ones are used (default: all that the seeds give). A cell "
-        "that uses an arm of a table keeps all replicates of that arm",
+        description="largest number of replicates of a cell; the first ones are used (default: all that the seeds "
+        "give). A cell that uses an arm of a table keeps all replicates of that arm",
     )
     targets: Targets | None = Field(
         None,
-        description="data sets of the grid, with one panel of the figure for each (default: the `targets` of the study)",
+        description="data sets of the grid, with one panel of the figure for each (default: the `targets` of the "
+        "study)",
     )
 
 

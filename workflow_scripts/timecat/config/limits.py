@@ -8,40 +8,43 @@ from workflow_scripts.timecat.config.blocks import Block, PositiveFloat, Positiv
 
 
 class Limits(Block):
-    """Resources of jobs: intervals, workers, GPUs, memory and run time. Changing a key re-runs nothing; only the numbers of GPUs
-    and nodes can change last bits of later results."""
+    """Resources of jobs: intervals, workers, GPUs, memory and run time.
+    Changing a key re-runs nothing; only the numbers of GPUs and nodes can change last bits of later results."""
 
     resume_seconds: Annotated[int, Field(ge=0)] = Field(
         120,
-        description="seconds after which a job that trains backbones (pretrain, transfer) saves its state again, to resume from",
+        description="seconds after which a job that trains backbones (pretrain, transfer) saves its state again, to "
+        "resume from",
     )
     workers: PositiveInt = Field(
         1, description="number of threads per job that decode or write images (per GPU, in a job on several GPUs)"
     )
     pretrain_gpus: PositiveInt = Field(
         1,
-        description="number of GPUs of one pretraining job, which share each batch. All are on one machine unless pretrain_nodes "
-        "is set. Like a different kind of GPU, a different number changes the last bits of weights that are trained afterwards "
-        "(and the dropout masks, if a GPU gets less than batch_size / accumulation images)",
+        description="number of GPUs of one pretraining job, which share each batch. All are on one machine unless "
+        "pretrain_nodes is set. Like a different kind of GPU, a different number changes the last bits of weights "
+        "that are trained afterwards (and the dropout masks, if a GPU gets less than batch_size / accumulation images)",
     )
     pretrain_nodes: PositiveInt = Field(
         1,
-        description="number of nodes of a Slurm cluster on which one pretraining job runs; each node has an equal part of "
-        "pretrain_gpus",
+        description="number of nodes of a Slurm cluster on which one pretraining job runs; each node has an equal "
+        "part of pretrain_gpus",
     )
     extract_gpus: PositiveInt = Field(
         1,
-        description="number of GPUs of one extraction job, all on one machine, which share the rows of each data set. Several jobs "
-        "at a time keep several GPUs busy without it",
+        description="number of GPUs of one extraction job, all on one machine, which share the rows of each data set. "
+        "Several jobs at a time keep several GPUs busy without it",
     )
     memory_gb: PositiveFloat = Field(
         2.0,
-        description="memory for features in a probe, in GB (10^9 bytes). A probe uses one view of the training rows, the held-out "
-        "rows and the evaluation rows of all members of a replicate; features that do not fit are read from disk when needed",
+        description="memory for features in a probe, in GB (10^9 bytes). A probe uses one view of the training rows, "
+        "the held-out rows and the evaluation rows of all members of a replicate; features that do not fit are read "
+        "from disk when needed",
     )
     pretrain_memory_mb: PositiveInt = Field(
         2000,
-        description="memory in MB that a job that trains backbones requests from a scheduler, for all of its GPUs together",
+        description="memory in MB that a job that trains backbones requests from a scheduler, for all of its GPUs "
+        "together",
     )
     memory_mb: PositiveInt = Field(
         2000,
@@ -49,17 +52,19 @@ class Limits(Block):
     )
     runtime_minutes: PositiveInt = Field(
         30,
-        description="run time in minutes that a job requests from a scheduler; attempt n of a job (--retries) requests n times as "
-        "much",
+        description="run time in minutes that a job requests from a scheduler; attempt n of a job (--retries) "
+        "requests n times as much",
     )
     longest_runtime_minutes: PositiveInt = Field(
         1440,
-        description="largest run time in minutes that a repeated attempt requests: the limit of the cluster's partition",
+        description="largest run time in minutes that a repeated attempt requests: the limit of the cluster's "
+        "partition",
     )
     forkserver: bool = Field(
         False,
-        description="on one machine: whether jobs are forks of a process that has torch loaded, which saves each job the seconds of "
-        "loading it. Snakemake's benchmark files then lack memory and CPU time of jobs; the logs of stages report CPU time",
+        description="on one machine: whether jobs are forks of a process that has torch loaded, which saves each job "
+        "the seconds of loading it. Snakemake's benchmark files then lack memory and CPU time of jobs; the logs of "
+        "stages report CPU time",
     )
 
     @model_validator(mode="after")

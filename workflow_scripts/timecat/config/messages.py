@@ -126,7 +126,7 @@ def _missing(mistake: Mistake) -> str:
 
 
 def _value_error(mistake: Mistake) -> str:
-    """Return the sentence for a ValueError of a check; if the whole block was checked, the error begins with the key."""
+    """Return the sentence for a ValueError of a check; for a check of a whole block, the error begins with the key."""
     if not isinstance(mistake.value, dict):
         return f"`{mistake.key}`: {mistake.context['error']}."
     prefix = f"{mistake.key}." if mistake.key else ""

@@ -57,9 +57,9 @@ class Config(Block):
     backbone: Name = Field(description="backbone of the study, a key of `backbones`")
     data_sets_file: FilePath | None = Field(
         None,
-        description="path of a YAML file with a block `data_sets`, for studies that share data sets. `data_sets` of the study adds "
-        "data sets to it or changes single keys. A path that is not in the working directory is looked up in the project's "
-        "folder (default: no such file)",
+        description="path of a YAML file with a block `data_sets`, for studies that share data sets. `data_sets` of "
+        "the study adds data sets to it or changes single keys. A path that is not in the working directory is looked "
+        "up in the project's folder (default: no such file)",
     )
     data_sets: dict[Name, AnyDataSet] = Field(
         description="data sets by name; required unless `data_sets_file` has all of them", min_length=1
@@ -68,7 +68,8 @@ class Config(Block):
     pretrain: Pretrain = Field(description="pretraining recipe and seeds")
     checkpoints: Checkpoints | None = Field(
         None,
-        description="published weights of the study's backbone, which replace pretraining (default: backbones are pretrained)",
+        description="published weights of the study's backbone, which replace pretraining (default: backbones are "
+        "pretrained)",
     )
     arms: list[Arm] = Field(description="rows of table 2, in order", min_length=1)
     baseline: Name | None = Field(
@@ -77,31 +78,31 @@ class Config(Block):
     replicates: Replicates = Field(Replicates(), description="how replicates of arms are formed from seeds")
     table1: AccuracyTable | None = Field(
         None,
-        description="rows of table 1, which compares one network, one network of the ensemble's size and the ensemble, with their "
-        "numbers of parameters (default: no such table)",
+        description="rows of table 1, which compares one network, one network of the ensemble's size and the "
+        "ensemble, with their numbers of parameters (default: no such table)",
     )
     controls: AccuracyTable | None = Field(
         None,
-        description="rows of the table of controls (for example width, copies, snapshots, another recipe), with numbers of "
-        "parameters (default: no such table)",
+        description="rows of the table of controls (for example width, copies, snapshots, another recipe), with "
+        "numbers of parameters (default: no such table)",
     )
     families: AccuracyTable | None = Field(
         None,
-        description="rows of the table of families (other architectures, other pretraining), with numbers of parameters (default: "
-        "no such table)",
+        description="rows of the table of families (other architectures, other pretraining), with numbers of "
+        "parameters (default: no such table)",
     )
     width: WidthTable | None = Field(
         None,
-        description="table of accuracy against dimensions: arms whose features are reduced to several widths (default: no such "
-        "table)",
+        description="table of accuracy against dimensions: arms whose features are reduced to several widths "
+        "(default: no such table)",
     )
     grid: ArmGrid | None = Field(
         None, description="table of every number of members at every number of steps (default: no such table)"
     )
     gap: GapTable | None = Field(
         None,
-        description="table of transfer from a mixture against direct training on its components (section 2 of the paper; default: "
-        "no such table)",
+        description="table of transfer from a mixture against direct training on its components (section 2 of the "
+        "paper; default: no such table)",
     )
     genomics: GapTable | None = Field(
         None,
@@ -109,7 +110,8 @@ class Config(Block):
     )
     spurious: SpuriousTable | None = Field(
         None,
-        description="table of worst-group accuracies where a feature is spurious (section 4.2 of the paper; default: no such table)",
+        description="table of worst-group accuracies where a feature is spurious (section 4.2 of the paper; default: "
+        "no such table)",
     )
     floors: Floors | None = Field(
         Floors(), description="floors of arms, reached with untrained networks and random projections (null: no floors)"
@@ -128,8 +130,8 @@ class Config(Block):
     calibration: Calibration = Field(Calibration(), description="settings of results/calibration.csv")
     torch_threads: PositiveInt = Field(
         1,
-        description="number of threads for the arithmetic of one job. Another number can change the last bits of results, so a "
-        "change re-runs everything",
+        description="number of threads for the arithmetic of one job. Another number can change the last bits of "
+        "results, so a change re-runs everything",
     )
     limits: Limits = Field(
         Limits(),
@@ -140,13 +142,14 @@ class Config(Block):
     )
     results_dir: ResultsFolder = Field(
         "results",
-        description="folder for everything that the study produces, relative to the working directory or absolute. Studies with "
-        "different folders share no files and do not overwrite one another's; no result depends on the name of the folder",
+        description="folder for everything that the study produces, relative to the working directory or absolute. "
+        "Studies with different folders share no files and do not overwrite one another's; no result depends on the "
+        "name of the folder",
     )
     scratch_dir: FilePath | None = Field(
         None,
-        description="folder for the .beton files, for example on a faster disk; `data_sets` in results_dir becomes a link to it. "
-        "Each results_dir needs a different one (default: `data_sets` in results_dir)",
+        description="folder for the .beton files, for example on a faster disk; `data_sets` in results_dir becomes a "
+        "link to it. Each results_dir needs a different one (default: `data_sets` in results_dir)",
     )
     container: ContainerImage = Field(
         ContainerImage(), description="container image in which stages run with `--profile profiles/apptainer`"
@@ -232,7 +235,7 @@ class Config(Block):
         return self.shared_source_of(arm) or target
 
     def shared_source_of(self, arm: Arm) -> str | None:
-        """Return the name of the data set that an arm is pretrained on for all targets, or None for `pretrained_on: target`."""
+        """Return the data set that an arm is pretrained on for all targets, or None for `pretrained_on: target`."""
         return None if arm.pretrained_on == "target" else arm.source or self.source
 
     def sources_of(self, arm: Arm) -> list[str]:
@@ -262,8 +265,8 @@ class Config(Block):
     def ceiling_targets(self) -> list[str]:
         """Names of the data sets that the ceiling's arm is measured on.
 
-        They are the targets of all tables of accuracies, without the source, data sets for evaluation only, and targets whose
-        ceiling is known.
+        They are the targets of all tables of accuracies, without the source, data sets for evaluation only, and targets
+        whose ceiling is known.
         """
         named = [
             self.targets,
@@ -283,7 +286,7 @@ class Config(Block):
         return (self.grid.targets if self.grid else None) or []
 
     def with_training_rows(self, data_set: str) -> DataSet:
-        """Return the block of a data set, or for one for evaluation only, the block of the data set whose probe it uses."""
+        """Return the block of a data set, or for an `evaluation_folder` the block of the data set in `probe_of`."""
         block = self.data_sets[data_set]
         return self.with_training_rows(block.probe_of) if isinstance(block, EvaluationFolder) else block
 

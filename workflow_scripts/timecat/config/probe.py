@@ -22,12 +22,12 @@ Method = Literal["pca", "random"]
 
 
 class Reduce(Block):
-    """Reduction of the features before the probe: columns are standardised and projected to fewer dimensions. The projection is
-    fitted to the first view of the training rows without the held-out rows."""
+    """Reduction of the features before the probe: columns are standardised and projected to fewer dimensions.
+    The projection is fitted to the first view of the training rows without the held-out rows."""
 
     method: Method = Field(
-        description="`pca`: principal components, as an orthonormal basis with fixed signs. `random`: orthonormal random "
-        "directions, which depend on the seeds of the replicate"
+        description="`pca`: principal components, as an orthonormal basis with fixed signs. `random`: orthonormal "
+        "random directions, which depend on the seeds of the replicate"
     )
     dimensions: PositiveInt = Field(
         description="number of features after the reduction; at most the number of features of all members together"
@@ -39,14 +39,14 @@ class Reduce(Block):
 
 
 class Probe(Block):
-    """Training of a probe: batch norm and a linear layer on frozen, concatenated features. Defaults are the paper's for CIFAR
-    (docs/recipe.md)."""
+    """Training of a probe: batch norm and a linear layer on frozen, concatenated features.
+    Defaults are the paper's for CIFAR (docs/recipe.md)."""
 
     solver: Solver = Field(
         "sgd",
-        description="`sgd`: SGD for a fixed number of epochs, as in the original. `lbfgs`: multinomial logistic regression fitted to "
-        "convergence, on standardised features of all views; of the other keys, only `batch_norm` and `weight_decays` apply to "
-        "it. An arm can choose the other solver with its key `solver`",
+        description="`sgd`: SGD for a fixed number of epochs, as in the original. `lbfgs`: multinomial logistic "
+        "regression fitted to convergence, on standardised features of all views; of the other keys, only "
+        "`batch_norm` and `weight_decays` apply to it. An arm can choose the other solver with its key `solver`",
     )
     seed: Seed = Field(0, description="seed of the initial weights and of the order of rows")
     epochs: PositiveInt = Field(
@@ -66,8 +66,9 @@ class Probe(Block):
     )
     weight_decays: Grid = Field(
         [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05],
-        description="weight decays that are tried, on the linear layer only. With `solver: lbfgs`, weight decay w adds w / 2 x the "
-        "sum of squared weights to the mean cross-entropy, which is scikit-learn's C = 1 / (training rows x w)",
+        description="weight decays that are tried, on the linear layer only. With `solver: lbfgs`, weight decay w "
+        "adds w / 2 x the sum of squared weights to the mean cross-entropy, which is scikit-learn's C = 1 / (training "
+        "rows x w)",
     )
 
     def protocol(

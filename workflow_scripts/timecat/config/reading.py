@@ -40,11 +40,13 @@ def with_shared_data_sets(values: dict[str, Any], files: list[str]) -> tuple[dic
     except OSError as error:
         raise UserError(
             f"{', '.join(map(str, files)) or 'config'}: `data_sets_file` is {shared!r}, which cannot be read "
-            f"({error.strerror}); correct the path, which is relative to the working directory or the Snakefile's folder"
+            f"({error.strerror}); correct the path, which is relative to the working directory or the Snakefile's "
+            "folder"
         ) from None
     if not isinstance(found, dict) or list(found) != ["data_sets"] or not isinstance(found["data_sets"], dict):
         raise UserError(
-            f"{shared}: a study uses this file as its `data_sets_file`, so it must contain the block `data_sets` and nothing else"
+            f"{shared}: a study uses this file as its `data_sets_file`, so it must contain the block `data_sets` and "
+            "nothing else"
         )
     own = values.get("data_sets")
     together = _laid_over(found["data_sets"], {} if own is None else own)
@@ -145,7 +147,10 @@ def _has(block: Any, part: str | int) -> bool:
 
 
 def _file_of(detail: ErrorDetails, path: tuple[str | int, ...], contents: dict[str, Any]) -> str:
-    """Return the last of the files that have the longest part of the key path, or the command line if none has the value."""
+    """Return the file of a mistake: the last one with the longest part of the key path, or else the command line.
+
+    The command line is assumed if no file has the value.
+    """
     if detail["type"] == "value_error" and isinstance(
         detail["input"], dict
     ):  # about a block: the text begins with a key

@@ -183,7 +183,7 @@ def keys_text() -> str:
 
 
 def _row(field: FieldInfo | None) -> tuple[str, str | None] | None:
-    """Return default and description of a key, to find keys that differ from those of the base class; None if it has none."""
+    """Return default and description of a key, by which it is compared with the key of the base class, or None."""
     return None if field is None else (_default(field), field.description)
 
 

@@ -14,14 +14,14 @@ class Replicates(Block):
 
     design: Design = Field(
         "disjoint",
-        description="`disjoint`: consecutive groups of seeds that share no seed. `cyclic`: as many groups as seeds, each starting "
-        "one seed later. `all`: every possible group, but at most `most`. Replicates that share seeds only cost further probes, "
-        "because features are kept. Arms that train backbones on the target use `disjoint` unless they set another design "
-        "themselves",
+        description="`disjoint`: consecutive groups of seeds that share no seed. `cyclic`: as many groups as seeds, "
+        "each starting one seed later. `all`: every possible group, but at most `most`. Replicates that share seeds "
+        "only cost further probes, because features are kept. Arms that train backbones on the target use `disjoint` "
+        "unless they set another design themselves",
     )
     most: PositiveInt = Field(
         20,
-        description="with `design: all`: largest number of groups; if there are more, groups are drawn at random such that all seeds "
-        "are about equally frequent",
+        description="with `design: all`: largest number of groups; if there are more, groups are drawn at random such "
+        "that all seeds are about equally frequent",
     )
     seed: Seed = Field(0, description="with `design: all`: seed of the random choice of groups")

@@ -18,17 +18,19 @@ from workflow_scripts.timecat.transfer.settings import Settings
 
 
 class Transfer(Block):
-    """Training of arms with `transfer: finetune`: pretrained backbones and a linear layer are trained together on the target."""
+    """Training of arms with `transfer: finetune`.
+    Pretrained backbones and a linear layer are trained together on the target."""
 
     seed: Seed = Field(
         0,
-        description="seed of the linear layer's initial weights, the order of images and their augmentation; replicate r (counted "
-        "from 0) uses seed + r",
+        description="seed of the linear layer's initial weights, the order of images and their augmentation; "
+        "replicate r (counted from 0) uses seed + r",
     )
     epochs: PositiveInt = Field(28, description="number of epochs, each with new random augmentation")
     batch_size: Annotated[int, Field(gt=1)] = Field(
         256,
-        description="number of images per step; each image passes through all members, so memory grows with their number",
+        description="number of images per step; each image passes through all members, so memory grows with their "
+        "number",
     )
     lr: PositiveFloat = Field(
         0.01, description="initial learning rate of the linear layer, for SGD with Nesterov momentum"
@@ -41,21 +43,24 @@ class Transfer(Block):
     lr_gamma: PositiveFloat = Field(0.1, description="factor of the learning rates at each of lr_milestones")
     least_steps: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="least number of optimizer steps of a training run. On a small data set, an epoch consists of as many passes "
-        "over the rows as this takes, so that arms on small and large data sets can be trained for equally long (0: an epoch is "
-        "one pass)",
+        description="least number of optimizer steps of a training run. On a small data set, an epoch consists of as "
+        "many passes over the rows as this takes, so that arms on small and large data sets can be trained for "
+        "equally long (0: an epoch is one pass)",
     )
     weight_decays: Grid = Field(
         [0.0001], description="weight decays that are tried, on all parameters except those of batch norm"
     )
 
     def settings(self, init_std: float) -> Settings:
-        """Return the settings that the stage `transfer` gets. init_std: the probe's, for the linear layer's initial weights."""
+        """Return the settings that the stage `transfer` gets.
+
+        init_std: the probe's standard deviation of initial weights, which the linear layer has here too.
+        """
         return settings_of(Settings, self, init_std=init_std)
 
 
 class DirectTransfer(Transfer):
-    """Training of arms with `transfer: direct`, whose backbones start from random initial weights. It has the keys of `finetune`;
-    only the defaults below differ."""
+    """Training of arms with `transfer: direct`, whose backbones start from random initial weights.
+    It has the keys of `finetune`, with another default of `backbone_lr`."""
 
     backbone_lr: PositiveFloat = Field(0.01, description="initial learning rate of the backbones")

@@ -10,7 +10,8 @@ from workflow_scripts.timecat.images.transform import Transform as TransformSett
 
 
 class Transform(Block):
-    """Transform from a stored image to a network's input. Defaults are the paper's crops for CIFAR at 28 pixels, without flips."""
+    """Transform from a stored image to a network's input.
+    Defaults are the paper's crops for CIFAR at 28 pixels, without flips."""
 
     size: PositiveInt = Field(28, description="side of the network's square input, in pixels")
     scale: list[Share] = Field(
@@ -28,12 +29,13 @@ class Transform(Block):
     flip: Probability = Field(0.0, description="probability that a training view is flipped horizontally")
     center_ratio: Share = Field(
         0.875,
-        description="side of the evaluation crop, as a share of the image's short side (the paper's is 224 / 256 = 0.875)",
+        description="side of the evaluation crop, as a share of the image's short side (the paper's is 224 / 256 = "
+        "0.875)",
     )
     interpolation: Interpolation = Field(
         "area",
-        description="how crops are resized. `area`: FFCV's method, the fastest, which takes the nearest pixel when it enlarges. "
-        "`bilinear`, `bicubic`: torchvision's methods with antialiasing",
+        description="how crops are resized. `area`: FFCV's method, the fastest, which takes the nearest pixel when it "
+        "enlarges. `bilinear`, `bicubic`: torchvision's methods with antialiasing",
     )
     mean: list[float] = Field(
         [0.35, 0.35, 0.35],
@@ -43,8 +45,8 @@ class Transform(Block):
     )
     std: list[PositiveFloat] = Field(
         [0.2, 0.2, 0.2],
-        description="standard deviation of the red, green and blue channels by which inputs are divided, for pixel values from 0 to "
-        "1",
+        description="standard deviation of the red, green and blue channels by which inputs are divided, for pixel "
+        "values from 0 to 1",
         min_length=3,
         max_length=3,
     )

@@ -11,21 +11,24 @@ from workflow_scripts.timecat.config.probe import Method, Reduce
 
 
 class WidthTable(Block):
-    """A table of accuracy against dimensions, for arms whose features are reduced to each of several dimensions. Each reduced arm
-    has a name of the form ARM_METHODn, such as `cat4_pca64`, which other tables may list; it costs one more probe."""
+    """A table of accuracy against dimensions, for arms whose features are reduced to each of several dimensions.
+    Each reduced arm has a name of the form ARM_METHODn, such as `cat4_pca64`, which other tables may list; it costs one
+    more probe."""
 
     targets: Targets | None = Field(
         None,
-        description="data sets of the table, with one panel of the figure for each (default: the `targets` of the study)",
+        description="data sets of the table, with one panel of the figure for each (default: the `targets` of the "
+        "study)",
     )
     arms: Annotated[list[Name], Field(min_length=1), WithoutRepeats] | None = Field(
         None,
-        description="names of arms to reduce; each must have a probe on all of its features (default: all such arms of table 2)",
+        description="names of arms to reduce; each must have a probe on all of its features (default: all such arms "
+        "of table 2)",
     )
     dimensions: Annotated[list[PositiveInt], Field(min_length=1), Ascending] = Field(
         [8, 16, 32, 64, 128],
-        description="numbers of dimensions after the reduction, ascending; those larger than an arm's number of features are left "
-        "out",
+        description="numbers of dimensions after the reduction, ascending; those larger than an arm's number of "
+        "features are left out",
     )
     methods: Annotated[list[Method], Field(min_length=1), WithoutRepeats] = Field(
         ["pca", "random"], description="methods of reduction: `pca`, `random` or both, as for `reduce` of an arm"
@@ -60,8 +63,8 @@ def reduced_arms(
 ) -> dict[str, list[Arm]]:
     """Return the reduced arms of a study by the name of the whole arm.
 
-    arms: all other arms by name. columns: function that returns an arm's number of features, or None. Raises ValueError if a
-    name belongs to no arm, or to one without a probe on all of its features.
+    arms: all other arms by name. columns: function that returns an arm's number of features, or None. Raises ValueError
+    if a name belongs to no arm, or to one without a probe on all of its features.
     """
     found = dict[str, list[Arm]]()
     for name in table.names(table2) if table else ():

@@ -19,7 +19,8 @@ class Arms(Mapping[str, Arm]):
 
     floors: arms that the study adds itself (untrained arms and a projection of the pixels), by name.
 
-    Raises UserError if published weights are too few for an arm, or if an arm has the name of a different arm of the grid.
+    Raises UserError if published weights are too few for an arm, or if an arm has the name of a different arm of the
+    grid.
     """
 
     def __init__(self, config: Config, chains: Chains, publications: Publications):
@@ -54,9 +55,9 @@ class Arms(Mapping[str, Arm]):
     def replicates(self, arm: Arm, most: int | None = None) -> list[list[int]]:
         """Return the seeds of each replicate of an arm, at most ``most`` replicates.
 
-        They are those that the config lists, else groups of the arm's seeds by its design; with `one_seed`, each seed is one
-        replicate, repeated for each member. With published weights, only seeds count whose checkpoints exist at the arm's
-        steps.
+        They are those that the config lists, else groups of the arm's seeds by its design; with `one_seed`, each seed
+        is one replicate, repeated for each member. With published weights, only seeds count whose checkpoints exist at
+        the arm's steps.
         """
         if listed := arm.listed_replicates:
             return listed[:most]
@@ -77,7 +78,7 @@ class Arms(Mapping[str, Arm]):
                 return designs.disjoint(seeds, k)[:most]
 
     def checkpoints_of(self, arm: Arm, target: str) -> list[list[CheckpointKey]]:
-        """Return the checkpoint of each member of each replicate of a pretrained arm that is transferred to a target."""
+        """Return the checkpoints of a pretrained arm for a target, as a list of members for each replicate."""
         chain = self._chains.trained_on(arm, target)
         return [
             [CheckpointKey(*chain, seed, step) for seed, step in zip(replicate, arm.all_steps, strict=True)]
@@ -133,8 +134,8 @@ class Arms(Mapping[str, Arm]):
     def _stands_for(self, arm: Arm, cell: Arm, most: int | None) -> bool:
         """Return whether an arm of a table can be used for a cell of the grid.
 
-        It must be a probe with the same solver and the same features, replicate by replicate. If the grid limits the number
-        of replicates (``most`` is not None), the arm may have more.
+        It must be a probe with the same solver and the same features, replicate by replicate. If the grid limits the
+        number of replicates (``most`` is not None), the arm may have more.
         """
         if arm.transfer != "probe" or arm.reduce or self._chains.shared_by(arm) != self._chains.shared_by(cell):
             return False

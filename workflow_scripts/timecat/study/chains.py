@@ -5,7 +5,7 @@ from workflow_scripts.timecat.config.model import Config
 
 
 class Chains:
-    """The chains of a config. A chain is (source, backbone): pretraining with checkpoints on the way, once for every seed."""
+    """The chains of a config. A chain (source, backbone) is pretraining that keeps checkpoints, for every seed."""
 
     def __init__(self, config: Config):
         self._config = config

@@ -13,7 +13,7 @@ class DataSets:
         self._config = config
 
     def view_names(self, data_set: str) -> list[str]:
-        """Return the names of the training views (view0, view1, ... or center); none for a data set for evaluation only."""
+        """Return the names of the training views (view0, view1, ... or center); none if it is for evaluation only."""
         block = self._config.data_sets[data_set]
         if isinstance(block, EvaluationFolder):
             return []
@@ -28,7 +28,7 @@ class DataSets:
         return "center" if names == ["center"] else len(names)
 
     def number_of_draws(self, data_set: str) -> int:
-        """Return the number of draws of the training rows; for a data set for evaluation only, of its probe's data set."""
+        """Return the number of draws of the training rows; if it is for evaluation only, of its ``probe_of``."""
         return self._config.with_training_rows(data_set).number_of_draws
 
     def transform(self, data_set: str) -> Transform:
@@ -55,8 +55,8 @@ class DataSets:
     def seen_first(self, source: str, published: bool) -> str:
         """Return the data set whose training images give the batch-norm statistics of an untrained network.
 
-        It is the source. For published networks, whose source may not be available, it is the first target with training
-        rows, unless the source is a target.
+        It is the source. For published networks, whose source may not be available, it is the first target with
+        training rows, unless the source is a target.
         """
         if not published or source in self._config.targets:
             return source
@@ -64,10 +64,10 @@ class DataSets:
         return trainable[0] if trainable else source
 
     def numbered_by(self, data_set: str, split: str) -> SplitKey | None:
-        """Return the split whose numbering of classes another split takes over, or None if it numbers its classes itself.
+        """Return the split from which a split takes its numbering of classes, or None if it numbers them itself.
 
-        A folder for evaluation only has the classes of the data set whose probe is evaluated on it; the evaluation rows of a
-        part have the classes of its training rows.
+        A folder for evaluation only has the classes of the data set whose probe is evaluated on it; the evaluation rows
+        of a part have the classes of its training rows.
         """
         block = self._config.data_sets[data_set]
         if isinstance(block, EvaluationFolder):

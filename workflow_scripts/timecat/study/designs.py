@@ -28,10 +28,11 @@ def cyclic(seeds: Sequence[int], members: int) -> list[list[int]]:
 
 
 def every(seeds: Sequence[int], members: int, most: int, draw: int) -> list[list[int]]:
-    """Return all groups of ``members`` seeds, each in the seeds' order; if there are more than ``most``, a random choice.
+    """Return all groups of ``members`` seeds, or a random choice if there are more than ``most``.
 
-    In drawn groups all seeds are equally frequent, up to one or two. They are a pure function of the seeds and ``draw``. If
-    most groups are kept, the groups to leave out are drawn, so that draws rarely repeat a group.
+    Each group is in the seeds' order. In drawn groups all seeds are equally frequent, up to one or two. They are a pure
+    function of the seeds and ``draw``. If most groups are kept, the groups to leave out are drawn, so that draws rarely
+    repeat a group.
     """
     number = comb(len(seeds), members)
     if number <= most:
@@ -63,8 +64,8 @@ def _group(seeds: Sequence[int], members: int, order: Callable[[int], tuple[int,
 def _order(counts: dict[int, int], place: tuple[int, int, int]) -> Callable[[int], tuple[int, bytes]]:
     """Return a sort key of seeds: the number of groups that a seed is in, then its hash.
 
-    place: the draw, the group's number and the attempt. The counts may allow only groups that are taken already; therefore
-    later attempts count half of the seeds as being in more groups than they are.
+    place: the draw, the group's number and the attempt. The counts may allow only groups that are taken already;
+    therefore later attempts count half of the seeds as being in more groups than they are.
     """
     more = place[2] // ATTEMPTS
 

@@ -38,11 +38,11 @@ class Inputs:
     # --- data sets ---
 
     def probed_sidecar(self, wildcards: HasSplit) -> list[str]:
-        """Return the sidecar of the split that numbers the classes of this one, if there is one (DataSets.numbered_by)."""
+        """Return the sidecar of the split that numbers the classes of this one, if any (DataSets.numbered_by)."""
         return [files.sidecar for files in self._numbering(wildcards)]
 
     def probed_index(self, wildcards: HasSplit) -> list[str]:
-        """Return the index of the split that numbers the classes of this one, if there is one."""
+        """Return the index of the split that numbers the classes of this one, if any (DataSets.numbered_by)."""
         return [files.index for files in self._numbering(wildcards)]
 
     def _numbering(self, wildcards: HasSplit) -> list[DataSetFiles]:
@@ -58,7 +58,7 @@ class Inputs:
         return [files.sidecar for files in self._train(wildcards.data_set)]
 
     def drawn_index(self, wildcards: HasDataSet) -> list[str]:
-        """Return the index of the training images, which holds the draws of each row; none if there is a single draw."""
+        """Return the index of the training images, which holds each row's draws; none if there is a single draw."""
         if self._data_sets.number_of_draws(wildcards.data_set) == 1:
             return []
         return [files.index for files in self._train(wildcards.data_set)]
@@ -100,7 +100,7 @@ class Inputs:
         return self._publications[wildcards.backbone].sidecars(int(wildcards.seed), int(wildcards.step))
 
     def member_weights(self, wildcards: HasMembers) -> list[str]:
-        """Return the weights of an arm's members for fine-tuning, replicate after replicate; none for direct training."""
+        """Return the weights of an arm's members to fine-tune, replicate after replicate; none for direct training."""
         return [files.weights for files in self._weights(wildcards)]
 
     def member_weights_sidecars(self, wildcards: HasMembers) -> list[str]:
@@ -144,7 +144,7 @@ class Inputs:
     # --- tables: functions of {table}, or of no wildcard ---
 
     def cell_files(self, cell: CellKey) -> CellFiles:
-        """Return the files of a cell, which depend on how its arm is transferred: probe, evaluation, transfer or reweighting."""
+        """Return the files of a cell; the kind of files depends on how its arm is transferred."""
         transfer = self._arms[cell.arm].transfer
         if transfer == "reweight":
             return self._paths.reweighting.at(cell)
@@ -163,7 +163,7 @@ class Inputs:
         return [self.cell_files(key.cell).metrics for key in self._tables.references(wildcards.table)]
 
     def reference_predictions(self, wildcards: HasTable) -> list[str]:
-        """Return the predictions of the cells that a table's cells are compared with, in the order of Tables.references."""
+        """Return the predictions of the cells that a table's cells are compared with (Tables.references)."""
         return [self.cell_files(key.cell).predictions for key in self._tables.references(wildcards.table)]
 
     def reference_predictions_sidecars(self, wildcards: HasTable) -> list[str]:

@@ -1,7 +1,7 @@
 """Params of the rules that compute, which pass settings of the config to stages.
 
-Params are canonical JSON of the smallest part of the config that the stage needs, so that a change of the config re-runs
-exactly the stages that it can affect. Params of tables are in study.table_params.
+Params are canonical JSON of the smallest part of the config that the stage needs, so that a change of the config
+re-runs exactly the stages that it can affect. Params of tables are in study.table_params.
 """
 
 from workflow_scripts.timecat.artifacts.digests import canonical_json
@@ -127,7 +127,7 @@ class Params:
         return canonical_json(self._config.transfer_settings(self._arms[wildcards.arm]))
 
     def transfer_backbone(self, wildcards: HasArm) -> str:
-        """Return the settings of the backbone of a direct arm; null for fine-tuning, whose weight files describe theirs."""
+        """Return the settings of a direct arm's backbone; null for fine-tuning, whose weight files describe theirs."""
         arm = self._arms[wildcards.arm]
         settings = self._config.backbones[self._config.backbone_of(arm)].settings()
         return canonical_json(settings if arm.transfer == "direct" else None)

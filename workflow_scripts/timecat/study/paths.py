@@ -165,7 +165,10 @@ class Paths:
         self.counterexample = NetworksFiles(f"{root}/counterexample.parquet", f"{root}/counterexample_together.parquet")
 
     def log(self, rule: str) -> str:
-        """Return the template of a rule's log. A rule that is not in JOBS makes one table, whose name follows `tabulate_`."""
+        """Return the template of a rule's log.
+
+        A rule that is not in JOBS makes one table, whose name is the rule's without `tabulate_`.
+        """
         return f"{self.root}/logs/{rule}/{_job(rule)}.log"
 
     def benchmark(self, rule: str) -> str:

@@ -1,8 +1,8 @@
 """Published weights of a study: their files, the seeds that have a file at a step, downloads and digests.
 
 A local file may be large, and Snakemake only compares the modification times of large files: a touched or copied file
-would re-run everything, features included. Therefore the import gets the file's SHA-256 as a param. It is computed once for
-each state of a file and stored.
+would re-run everything, features included. Therefore the import gets the file's SHA-256 as a param. It is computed once
+for each state of a file and stored.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def local_path(place: str) -> str:
 
 
 def download_name(url: str) -> str:
-    """Return the file name for a download: the URL's file name after eight digits of a digest that tell equal names apart."""
+    """Return the file name for a download: eight digits of the URL's digest, to keep names apart, and its file name."""
     own = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(url).path).rpartition("/")[2]) or "file"
     return f"{digest(url.encode())[:8]}-{own}"
 
@@ -46,8 +46,8 @@ def download_name(url: str) -> str:
 class Published:
     """The published weights of a backbone.
 
-    checkpoints: the config's block. seeds: in the order of their runs. steps: all steps that arms use. paths: templates of
-    downloads and digests. key: place of the block in the config.
+    checkpoints: the config's block. seeds: in the order of their runs. steps: all steps that arms use. paths: templates
+    of downloads and digests. key: place of the block in the config.
     """
 
     def __init__(
@@ -116,20 +116,23 @@ class Published:
         return self.checkpoints.archive is None and not is_remote(self.checkpoints.path)
 
     def check_arm(self, name: str, step: int, members: int, replicates: list[list[int]]) -> None:
-        """Raise UserError if the existing checkpoints are too few for an arm. replicates: those that the config lists."""
+        """Raise UserError if the existing checkpoints are too few for an arm.
+
+        replicates: those that the config lists.
+        """
         there = self.seeds_at(step)
         for seed in (seed for replicate in replicates for seed in replicate):
             if seed not in there:
                 raise UserError(
-                    f"`arms`: the replicates of {name!r} contain seed {seed}, whose checkpoint at step {step} does not exist: "
-                    f"{self._what_is_missing([seed], step)}, or remove the seed"
+                    f"`arms`: the replicates of {name!r} contain seed {seed}, whose checkpoint at step {step} does "
+                    f"not exist: {self._what_is_missing([seed], step)}, or remove the seed"
                 )
         if not replicates and len(there) < members:
             missing = [seed for seed in self.seeds if seed not in there]
             raise UserError(
                 f"`arms`: {name!r} needs {members} checkpoints at step {step} and {len(there) or 'none'} of the "
-                f"{len(self.seeds)} seeds' exist{'s' if len(there) == 1 else ''}: {self._what_is_missing(missing, step)}, or lower "
-                "the arm's members"
+                f"{len(self.seeds)} seeds' exist{'s' if len(there) == 1 else ''}: "
+                f"{self._what_is_missing(missing, step)}, or lower the arm's members"
             )
 
     def _what_is_missing(self, seeds: list[int], step: int) -> str:
@@ -147,8 +150,10 @@ class Published:
         return "" if place is None else self.checkpoints.sha256.get(place, "")
 
     def _check_files(self) -> None:
-        """Raise UserError for a missing archive, and for an expected SHA-256 of a file that the study does not use or whose
-        content differs. (Files that are yet to be downloaded or extracted are checked by their jobs.)
+        """Raise UserError if the archive is missing or a SHA-256 of the config does not fit.
+
+        Each must belong to a file that the study uses, and equal that of the file's content. (Files that are yet to be
+        downloaded or extracted are checked by their jobs.)
         """
         archive = self.checkpoints.archive
         if archive and not is_remote(archive) and not Path(local_path(archive)).is_file():
@@ -160,15 +165,15 @@ class Published:
             if place not in places:
                 near = difflib.get_close_matches(place, places, n=1)
                 raise UserError(
-                    f"`{self.key}.sha256`: the study reads no file {place!r}; write the path or URL with all placeholders filled in"
-                    + (f", such as {near[0]!r}" if near else "")
+                    f"`{self.key}.sha256`: the study reads no file {place!r}; write the path or URL with all "
+                    "placeholders filled in" + (f", such as {near[0]!r}" if near else "")
                 )
             found = self._known_sha256(place)
             if found not in (None, expected):
                 path = self._standing_for(place)
                 raise UserError(
-                    f"`{self.key}.sha256`: {path} has {found}, and {place!r} must have {expected}; correct the config, or "
-                    "replace the file"
+                    f"`{self.key}.sha256`: {path} has {found}, and {place!r} must have {expected}; correct the "
+                    "config, or replace the file"
                 )
 
     def _known_sha256(self, place: str) -> str | None:
@@ -185,7 +190,7 @@ class Published:
         return Path(self.paths.published_digests)
 
     def local_sha256(self, seed: int, step: int) -> str | None:
-        """Return the SHA-256 of the local file that contains a checkpoint; None if it is downloaded or does not exist."""
+        """Return the SHA-256 of the local file of a checkpoint; None if it is downloaded or does not exist."""
         path = Path(self.file(seed, step))
         return (
             None
@@ -225,7 +230,8 @@ class Publications(Mapping[str, Published]):
 def file_sha256_kept(path: Path, known_digests: Path) -> str:
     """Return the SHA-256 (hex) of a file, from ``known_digests`` if its size, inode and time of change are unchanged.
 
-    The time of change (ctime) is set by the kernel: a copy that keeps the modification time (cp -p) still has another one.
+    The time of change (ctime) is set by the kernel: a copy that keeps the modification time (cp -p) still has another
+    one.
     """
     found = path.stat()
     state = {"bytes": found.st_size, "inode": found.st_ino, "changed_ns": found.st_ctime_ns}

@@ -13,8 +13,9 @@ IMAGE_DIGEST = f"{IMAGE}.sha256"
 def code_of(in_containers: bool, local: Callable[[str], str]) -> Callable[[str], list[str]]:
     """Return a function from a stage to the files of its code, and in containers also the digest of the image.
 
-    Snakemake compares only the path of an image, so that without the digest a changed image would re-run nothing. local:
-    Snakemake's flag for files on this machine's disk, for results in another storage (--default-storage-provider).
+    Snakemake compares only the path of an image, so that without the digest a changed image would re-run nothing.
+    local: Snakemake's flag for files on this machine's disk, for results in another storage
+    (--default-storage-provider).
     """
     return partial(_inputs, local=local, image=[IMAGE_DIGEST] if in_containers else [])
 

@@ -20,14 +20,15 @@ from workflow_scripts.timecat.study.tables import Tables
 class Study:
     """A study, as rules and the planner use it.
 
-    paths: templates of its files. data_sets, chains, publications, arms, tables: its contents. patterns: regular expressions
-    of wildcards. inputs, params, table_params, resources: functions for the directives of rules.
+    paths: templates of its files. data_sets, chains, publications, arms, tables: its contents. patterns: regular
+    expressions of wildcards. inputs, params, table_params, resources: functions for the directives of rules.
     """
 
     def __init__(self, config: Config, files: Sequence[object] = ()):
         """Derive a study from its config. files: the config's files, for messages.
 
-        Raises UserError if published weights are too few for an arm, or if an arm has the name of a different arm of the grid.
+        Raises UserError if published weights are too few for an arm, or if an arm has the name of a different arm of
+        the grid.
         """
         self.config, self.paths = config, Paths(config.results_dir)
         self.data_sets, self.chains = DataSets(config), Chains(config)

@@ -1,6 +1,7 @@
 """Params of the rules that make tables: descriptions of cells, rows and columns, as JSON.
 
-Functions read the wildcard {table}. A rule that makes one table and has no such wildcard uses them through ``of_table``.
+Functions read the wildcard {table}. A rule that makes one table and has no such wildcard uses them through
+``of_table``.
 """
 
 from typing import Any
@@ -30,7 +31,7 @@ class TableParams:
         return _told(self._tables.cells(wildcards.table))
 
     def references(self, wildcards: HasTable) -> str:
-        """Return the cells that a table's cells are compared with (floors, projection, ceiling), in the order of its inputs."""
+        """Return the cells that a table's cells are compared with (Tables.references), in the order of its inputs."""
         return canonical_json(
             [
                 {
@@ -65,14 +66,14 @@ class TableParams:
         return canonical_json([row | self._against(arm, table) for arm, row in self._described(table)])
 
     def rows_with_networks(self, wildcards: HasTable) -> str:
-        """Return the rows of a table as in compared_rows, with the network of each, whose parameters the stage counts."""
+        """Return the rows of a table as in compared_rows, with their networks, whose parameters the stage counts."""
         table = wildcards.table
         return canonical_json(
             [row | self._network(arm) | self._against(arm, table) for arm, row in self._described(table)]
         )
 
     def grid_rows(self, wildcards: object) -> str:
-        """Return the rows of the grid. `in_table` of a row: whether it is a row of table 2, whose budget it then shares."""
+        """Return the rows of the grid. `in_table`: whether a row is one of table 2, whose budget it then shares."""
         own = {arm.name for arm in self._config.arms}
         rows = self._tables.rows("grid")
         return canonical_json(
@@ -135,7 +136,8 @@ class TableParams:
     def _solver(self, arm: Arm, rows: list[Arm]) -> dict[str, Any]:
         """Return the description of the solver of an arm's probes in a table with these rows.
 
-        For L-BFGS it is `solver`; for SGD it is `converged`, the name of a row with the same features and L-BFGS, if any.
+        For L-BFGS it is `solver`; for SGD it is `converged`, the name of a row with the same features and L-BFGS, if
+        any.
         """
         if arm.transfer != "probe":
             return {}

@@ -22,8 +22,8 @@ class Tables:
     def names(self) -> list[str]:
         """Names of the tables that have a block in the config.
 
-        Tables without a block are added to all_arms by their rules (FURTHER_TABLES). Diagnostics are not, because a study
-        without an arm of several members has none.
+        Tables without a block are added to all_arms by their rules (FURTHER_TABLES). Diagnostics are not, because a
+        study without an arm of several members has none.
         """
         others = [name for name in (WIDTH, "grid") if getattr(self._config, name) is not None]
         return [TABLE2, *self._config.tables, *others]
@@ -35,14 +35,15 @@ class Tables:
         if table in (WIDTH, "grid"):
             if getattr(self._config, table) is None:
                 raise UserError(
-                    f"the study has no block `{table}`; add it to the config (`{table}: {{}}` will do), or do not request this "
-                    "table"
+                    f"the study has no block `{table}`; add it to the config (`{table}: {{}}` will do), or do not "
+                    "request this table"
                 )
             return [arm for arm, _ in self.width_rows()] if table == WIDTH else list(self._arms.grid.values())
         block = self._config.tables.get(table)
         if block is None:
             raise UserError(
-                f"the study has no block `{table}`; add it to the config (config/README.md), or do not request this table"
+                f"the study has no block `{table}`; add it to the config (config/README.md), or do not request this "
+                "table"
             )
         return [self._arms[name] for name in block.names]
 
@@ -94,9 +95,10 @@ class Tables:
     # --- floors and ceilings ---
 
     def transfer_targets(self, table: str) -> list[str]:
-        """Return the data sets of a table that arms are transferred to: all but the source and those for evaluation only.
+        """Return the data sets of a table that arms are transferred to.
 
-        In the table `spurious` the source counts, because its features are the question there.
+        These are all except the source and those for evaluation only. In the table `spurious` the source counts,
+        because its features are the question there.
         """
         source = "" if table == "spurious" else self.source(table)
         return [name for name in self.targets(table) if name != source and not self._data_sets.is_for_evaluation(name)]
@@ -104,8 +106,8 @@ class Tables:
     def references(self, table: str) -> list[ReferenceKey]:
         """Return the cells that a table's cells are compared with, on its transfer targets.
 
-        They are the floor of each arm, the projection of the pixels and the ceiling. The grid has floors only; the table
-        `width` has floors of whole arms and of arms reduced by PCA; tables with other metrics have no ceiling.
+        They are the floor of each arm, the projection of the pixels and the ceiling. The grid has floors only; the
+        table `width` has floors of whole arms and of arms reduced by PCA; tables with other metrics have no ceiling.
         """
         rows, targets = self.rows(table), self.transfer_targets(table)
         found = [
