@@ -1,4 +1,4 @@
-"""docs/recipe.md's table of deviations says of config/paper.yaml what the config says."""
+"""Tests that the table of deviations in docs/recipe.md agrees with config/paper.yaml."""
 
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.config.reading import load_unique, read_config
@@ -7,17 +7,17 @@ HEADING = "## Where `config/paper.yaml` differs from the paper"
 
 
 def deviations() -> dict[str, str]:
-    """Return what the table says of the config, by the first column."""
+    """Return the table's column on the config, by the values of the first column."""
     _, found, section = (ROOT / "docs/recipe.md").read_text().partition(f"{HEADING}\n")
     assert found
     lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]
     assert all(line.count("|") == 5 for line in lines)
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
-    assert all(effect for *_, effect in rows), "each row says what is known of its effect"
+    assert all(effect for *_, effect in rows), "each row needs a text on its effect"
     return {name: own for name, _, own, _ in rows}
 
 
-def test_the_table_says_what_the_study_of_the_paper_does():
+def test_the_table_of_deviations_agrees_with_the_config_of_the_paper():
     path = str(ROOT / "config/paper.yaml")
     config, said = read_config(load_unique(path), [path]), deviations()
     large, small = ("ImageNet-1k and iNaturalist 2018", "CIFAR-10 and CIFAR-100")

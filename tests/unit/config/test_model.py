@@ -1,4 +1,4 @@
-"""A mistake in the config is one sentence that names the file, the key and the remedy."""
+"""Tests of reading a config: each mistake becomes one sentence that names the file, the key and the remedy."""
 
 import copy
 from typing import get_args
@@ -34,7 +34,7 @@ arms:
 
 @pytest.fixture
 def mistake(tmp_path):
-    """The message for STUDY with one text replaced."""
+    """Function that returns the error message for STUDY with one text replaced."""
 
     def read(old: str, new: str) -> str:
         assert old in STUDY
@@ -49,7 +49,7 @@ def mistake(tmp_path):
     return read
 
 
-def test_the_study_itself_is_accepted():
+def test_the_study_without_a_mistake_is_accepted():
     assert read_config(yaml.safe_load(STUDY), []).probe.epochs == 28
 
 
@@ -82,9 +82,13 @@ CASES = {
     "a number in quotes": ("steps: 8", "steps: '8'", ["arms.0.steps", "the text '8'", "without quotes"]),
     "a fraction for a whole number": ("steps: 8", "steps: 8.5", ["arms.0.steps", "8.5"]),
     "too few seeds": ("members: 2", "members: 6", ["'cat2' needs 6 seeds", "pretrain.seeds has 5", "add 1 or lower"]),
-    "two arms of one name": ("name: cat2", "name: cat1", ["arms", "'cat1' stands there twice"]),
-    "two equal seeds": ("[1, 2, 3, 4, 5]", "[1, 2, 3, 4, 1]", ["pretrain.seeds", "1 stands there twice"]),
-    "two data sets of one name": ("  digits: {", "  cues: {", ["`cues` stands there twice", "line 7"]),
+    "two arms of one name": (
+        "name: cat2",
+        "name: cat1",
+        ["`arms`", "duplicate arm name 'cat1'; give each arm another name"],
+    ),
+    "two equal seeds": ("[1, 2, 3, 4, 5]", "[1, 2, 3, 4, 1]", ["pretrain.seeds", "1 is listed twice"]),
+    "two data sets of one name": ("  digits: {", "  cues: {", ["`cues` appears twice", "line 7"]),
     "negative step": ("steps: 4", "steps: -4", ["arms.1.steps", "is -4", "at least 0"]),
     "unknown target": (
         "[cues, digits]",
@@ -105,32 +109,32 @@ CASES = {
         "members: 2, steps: 4, replicates: [[1, 9]]",
         ["seed 9 of 'cat2' is not in pretrain.seeds"],
     ),
-    "a replicate that stands twice": (
+    "a repeated replicate": (
         "members: 2, steps: 4",
         "members: 2, steps: 4, replicates: [[1, 2], [2, 1], [1, 2]]",
-        ["`arms`: the replicate [1, 2] of 'cat2' stands there twice", "remove one"],
+        ["`arms`: the replicate [1, 2] of 'cat2' is listed twice", "remove one"],
     ),
     "views": ("arms:", "features: {views: center}\narms:", ["features.views", "the text 'center'", "or [center]"]),
     "views in a list": ("arms:", "features: {views: [centre]}\narms:", ["`features.views.0` is 'centre'", "'center'"]),
     "a repeated weight decay": (
         "arms:",
         "probe: {weight_decays: [0.1, 1, 0.10]}\narms:",
-        ["`probe.weight_decays`: 0.1 stands there twice; remove one."],
+        ["`probe.weight_decays`: 0.1 is listed twice; remove one."],
     ),
     "a repeated weight decay of a data set": (
         "{kind: digits}",
         "{kind: digits, weight_decays: [1, 1.0]}",
-        ["`data_sets.digits.weight_decays`: 1.0 stands there twice; remove one."],
+        ["`data_sets.digits.weight_decays`: 1.0 is listed twice; remove one."],
     ),
     "no weight decay": (
         "arms:",
         "probe: {weight_decays: []}\narms:",
-        ["`probe.weight_decays` is a list of 0, and must be of at least 1: add to it"],
+        ["`probe.weight_decays` has 0 values and must have at least 1: add to it"],
     ),
     "no weight decay for a data set": (
         "{kind: digits}",
         "{kind: digits, weight_decays: []}",
-        ["`data_sets.digits.weight_decays` is a list of 0, and must be of at least 1", "remove the key"],
+        ["`data_sets.digits.weight_decays` has 0 values and must have at least 1", "remove the key"],
     ),
     "beta of one": (
         "pretrain: {",
@@ -200,7 +204,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_mistakes(case, mistake):
+def test_a_mistake_is_one_sentence_with_the_remedy(case, mistake):
     old, new, expected = CASES[case]
     message = mistake(old, new)
     for text in expected:
@@ -208,12 +212,12 @@ def test_mistakes(case, mistake):
 
 
 @pytest.mark.parametrize("name", ["digits_std", "digits_holdout", "digits_holdout_std", "method", "replicates"])
-def test_data_sets_are_not_named_as_the_tables_other_columns(name, mistake):
+def test_a_data_set_with_the_name_of_another_column_is_refused(name, mistake):
     message = mistake("  digits: {", f"  {name}: {{kind: digits}}\n  digits: {{")
-    assert message == f"`data_sets`: {name!r} is a name of the table's own columns; give it another one."
+    assert message == f"`data_sets`: {name!r} is the name of another column of the table; rename the data set."
 
 
-def test_the_tables_own_columns_are_known():
+def test_the_reserved_names_are_the_columns_of_the_table():
     described = arm_of(name="a", members=1, steps=1, parameters=1, published={"x": 1.0})
     summaries = {("x", selection): Summary(1.0, None, 1) for selection in SELECTIONS}
     data_sets = data_sets_of([{"name": "x", "title": "x", "in_distribution": False}])
@@ -223,7 +227,7 @@ def test_the_tables_own_columns_are_known():
     assert set(checks.TABLE_COLUMNS) <= set(own)
 
 
-def test_a_seed_may_stand_twice_inside_a_replicate():
+def test_a_seed_may_be_repeated_inside_a_replicate():
     """Copies of one checkpoint are a control."""
     values = yaml.safe_load(STUDY)
     values["arms"][1]["replicates"] = [[1, 1], [2, 2]]
@@ -234,8 +238,8 @@ def test_a_seed_may_stand_twice_inside_a_replicate():
     ("key", "text", "kind"),
     [("lr", "0.1", "a number"), ("lr", "1e-4", "a number"), ("batch_norm", "false", "true or false")],
 )
-def test_text_from_the_command_line_is_not_said_to_be_in_quotes(key, text, kind, tmp_path):
-    """Snakemake reads ``--config 'probe={lr: 0.1}'`` as the text 0.1, and puts it over what the file says."""
+def test_the_message_about_text_from_the_command_line_does_not_speak_of_quotes(key, text, kind, tmp_path):
+    """Snakemake reads ``--config 'probe={lr: 0.1}'`` as the text 0.1, which replaces the value in the file."""
     file = tmp_path / "study.yaml"
     file.write_text(STUDY + "probe: {epochs: 4, lr: 0.05}\n")
     values = yaml.safe_load(file.read_text())
@@ -243,8 +247,8 @@ def test_text_from_the_command_line_is_not_said_to_be_in_quotes(key, text, kind,
     with pytest.raises(UserError) as error:
         read_config(values, [str(file)])
     assert str(error.value) == (
-        f"--config: `probe.{key}` is the text {text!r}, not {kind}; what stands in braces or brackets on the command line "
-        "arrives as text: put it in a YAML file and name that with --configfile."
+        f"--config: `probe.{key}` is the text {text!r}, not {kind}; values in braces or brackets on the command line "
+        "arrive as text: put them in a YAML file and pass it with --configfile."
     )
 
 
@@ -267,17 +271,17 @@ def test_the_file_with_the_mistake_is_named(tmp_path):
         read_config(values, [str(file) for file in files])
 
 
-def test_merge_keys_are_yaml_s(tmp_path):
-    """A key that a merge brings may be given again; one that stands twice beside it may not."""
+def test_a_merged_key_may_be_overridden_but_not_repeated(tmp_path):
+    """YAML's merge key `<<` brings in keys that the block may set again, once."""
     file = tmp_path / "merged.yaml"
     file.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: [*b], x: 4}\n")
     assert load_unique(str(file)) == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 4, "y": 3}}
     file.write_text("a: &a {x: 1}\nb: {<<: *a, y: 3, y: 4}\n")
-    with pytest.raises(UserError, match="`y` stands there twice"):
+    with pytest.raises(UserError, match="`y` appears twice"):
         load_unique(str(file))
 
 
-def test_a_wrong_word_on_the_command_line(tmp_path):
+def test_a_mistake_on_the_command_line_is_attributed_to_it(tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text(STUDY)
     with pytest.raises(UserError) as error:
@@ -285,7 +289,7 @@ def test_a_wrong_word_on_the_command_line(tmp_path):
     assert str(error.value) == "--config: `torch_threads` is the text 'x', not a number; write a number."
 
 
-def test_each_mistake_gets_its_own_sentence():
+def test_each_mistake_gets_one_sentence():
     values = yaml.safe_load(STUDY)
     values["pretrain"]["lr"] = "1e-4"
     values["arms"][0]["steps"] = -1
@@ -300,33 +304,33 @@ def study(**changes) -> Study:
     return Study(read_config(values, []))
 
 
-def test_replicates_are_disjoint_groups_in_order():
+def test_replicates_are_disjoint_groups_of_seeds_in_order():
     made = study()
     assert made.arms.replicates(made.arms["cat1"]) == [[1], [2], [3], [4], [5]]
     assert made.arms.replicates(made.arms["cat2"]) == [[1, 2], [3, 4]]
 
 
-def test_milestones_are_of_all_arms_and_extra_ones():
+def test_milestones_are_the_steps_of_all_arms_and_those_in_the_config():
     assert study(pretrain={"seeds": [1, 2], "milestones": [6]}).chains.milestones == [4, 6, 8]
 
 
-def test_view_names():
+def test_views_are_numbered_or_center():
     assert study(features={"views": 3}).data_sets.view_names("digits") == ["view0", "view1", "view2"]
     assert study(features={"views": ["center"]}).data_sets.view_names("digits") == ["center"]
 
 
-def test_a_probe_asks_schedulers_for_the_memory_of_its_features_too():
-    """As text to the stage: Snakemake would round the number."""
+def test_a_probe_requests_memory_for_its_features_too():
+    """The stage gets it as text, because Snakemake would round the number."""
     made = study(limits={"memory_gb": 0.25, "memory_mb": 1000})
     assert (made.resources.feature_memory_gb, made.resources.probe_memory_mb) == ("0.25", 1250)
 
 
-def test_transfers_start_with_the_probes_standard_deviation():
+def test_transfers_use_the_probes_standard_deviation_of_initial_weights():
     values = yaml.safe_load(STUDY) | {"probe": {"init_std": 0.25}}
     values["arms"] += [{"name": "direct", "members": 1, "transfer": "direct"}]
     config = read_config(values, [])
     assert config.transfer_settings(config.all_arms["direct"]).init_std == 0.25
 
 
-def test_calibration_knows_all_tables_beside_table_2():
+def test_calibration_accepts_all_tables_other_than_table_2():
     assert get_args(arms.TableBlock) == (*arms.TABLES, *arms.OTHER_TABLES)

@@ -1,4 +1,4 @@
-"""Paths of a config: `~`, folders of results, and where a data_sets_file is looked for."""
+"""Tests of paths in a config: `~`, folders of results, and the folders in which a data_sets_file is looked up."""
 
 import pytest
 import yaml
@@ -17,7 +17,7 @@ def read(**changes):
 
 @pytest.fixture
 def home(monkeypatch, tmp_path):
-    """A home folder."""
+    """A temporary folder that is the home folder."""
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
@@ -30,7 +30,7 @@ def test_a_tilde_is_the_home_folder(home, key):
         read(**{key: "~nobody-has-this-name/x"})
 
 
-def test_so_it_is_in_roots_and_published_files(home):
+def test_a_tilde_is_the_home_folder_in_roots_and_published_files(home):
     folder = {"kind": "image_folder", "root": "~/images"}
     data_sets = yaml.safe_load(STUDY)["data_sets"]
     assert read(data_sets=data_sets | {"mine": folder}).data_sets["mine"].root == f"{home}/images"
@@ -41,7 +41,7 @@ def test_so_it_is_in_roots_and_published_files(home):
     assert read(container={"bootstrap": "localimage", "base": "~/base.sif"}).container.base == f"{home}/base.sif"
 
 
-def test_results_stand_below_results_dir():
+def test_results_are_in_results_dir():
     assert Study(read()).paths.root == "results"
     for written in ("other", "./other/", "more/../other"):
         paths = Study(read(results_dir=written)).paths
@@ -51,12 +51,12 @@ def test_results_stand_below_results_dir():
 
 
 @pytest.mark.parametrize("folder", ["", ".", "./", "a/..", "/", "of_{seed}", "s3://bucket"])
-def test_what_cannot_be_a_folder_of_results_is_refused(folder):
+def test_an_invalid_folder_of_results_is_refused(folder):
     with pytest.raises(UserError, match="`results_dir`"):
         read(results_dir=folder)
 
 
-def test_a_data_sets_file_is_of_the_working_directory_or_else_of_the_project(home, monkeypatch, tmp_path):
+def test_a_data_sets_file_is_looked_up_in_the_working_directory_and_then_in_the_project(home, monkeypatch, tmp_path):
     (tmp_path / "here/config").mkdir(parents=True)
     (tmp_path / "clone/config").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")

@@ -1,4 +1,4 @@
-"""Files about the project: the schema that editors use, and how to cite."""
+"""Tests of files about the project: the schema that editors use, and the citation."""
 
 from typing import get_args
 
@@ -11,12 +11,12 @@ from workflow_scripts.timecat.config.data_sets import AnyDataSet
 from workflow_scripts.timecat.config.reference import SCHEMA, blocks_in
 from workflow_scripts.timecat.version import VERSION
 
-OTHER = {"throughputs.yaml"}  # figures of `make plan`, not a study
+OTHER = {"throughputs.yaml"}  # speeds for `make plan`, not a study
 STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name not in OTHER)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_a_study_names_its_schema_first_and_fits_it(path):
+def test_the_first_line_of_a_study_names_its_schema_and_the_study_conforms_to_it(path):
     text = path.read_text()
     prefix, _, named = text.splitlines()[0].partition("=")
     assert prefix == "# yaml-language-server: $schema"
@@ -30,7 +30,7 @@ def test_the_citation_has_the_version_of_the_project():
     assert {"message", "title", "authors"} <= set(citation)
 
 
-def test_the_schema_names_a_wrong_key_of_each_kind_of_data_set():
+def test_the_schema_reports_a_wrong_key_for_each_kind_of_data_set():
     validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
     study = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     kinds = [kind for block in blocks_in(AnyDataSet) for kind in get_args(block.model_fields["kind"].annotation)]

@@ -1,4 +1,4 @@
-"""The sections of config/README.md: each block of the config has one, and those of data sets and backbones follow from it."""
+"""Tests of the generated sections of config/README.md: one for each block of the config, with derived headings."""
 
 from typing import Literal, get_args
 
@@ -16,15 +16,15 @@ from workflow_scripts.timecat.images.datasets.registry import READERS
 @pytest.mark.parametrize(
     "union", [AnyDataSet, AnyBackbone, *(field.annotation for field in Config.model_fields.values())]
 )
-def test_every_block_has_its_section(union):
-    """Blocks that are changes to another one are described where that one is."""
+def test_every_block_has_a_section(union):
+    """Blocks of changes to another block have none: they are described with that block."""
     sections = list(reference.sections().values())
     missing = set(reference.blocks_in(union)) - set(sections)
     assert missing == set() and len(set(sections)) == len(sections)
 
 
 def kinds_of(block: type[Block]) -> tuple[str, ...]:
-    """Return the kinds of data sets that a block is of."""
+    """Return the values of `kind` of a data set's block."""
     return get_args(block.model_fields["kind"].annotation)
 
 
@@ -38,7 +38,7 @@ def test_every_kind_is_in_one_heading_and_has_a_reader():
     assert set(kinds) == {*READERS, "part", "evaluation_folder"}
 
 
-def test_headings_follow_from_the_blocks():
+def test_headings_are_derived_from_the_blocks():
     headings = {block: title for title, block in reference.sections().items()}
     assert headings[DataSet] == "`data_sets.NAME`, any kind but `evaluation_folder`"
     made = [kind for block in headings if issubclass(block, WithRows) for kind in kinds_of(block)]
@@ -53,9 +53,9 @@ def test_headings_follow_from_the_blocks():
     )
 
 
-def test_a_new_kind_has_its_heading_and_comes_after_what_it_builds_on(monkeypatch):
+def test_a_new_kind_gets_a_heading_after_that_of_its_base_class(monkeypatch):
     class Scans(Images):
-        """Scans."""
+        """A data set of scans."""
 
         kind: Literal["scans", "slides"]
 

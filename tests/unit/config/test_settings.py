@@ -1,4 +1,4 @@
-"""Each setting is defined once: a block of the config, and the dataclass without defaults that it builds for a stage."""
+"""Tests that blocks of the config and the dataclasses of settings that they build for stages have equal keys and types."""
 
 import argparse
 import dataclasses
@@ -41,7 +41,7 @@ from workflow_scripts.timecat.settings import LEFT_OUT, settings, told
 BACKBONES = [*OWN_BACKBONES.items(), ("resnet18", LibraryBackbone)]
 WIDE = SmallResidual(architecture="small_residual", last_width=24)
 OF_TRAINING = set(Pretrain.model_fields) - {"initialisation", "zero_gamma"}
-# (block, what it builds, keys of the block that no stage is told, fields that come from elsewhere)
+# (block, method that builds the settings, its arguments, keys that no stage gets, fields that come from elsewhere)
 PAIRS = [
     (Pretrain(seeds=[1]), Pretrain.recipe, (), set(NOT_OF_THE_RECIPE), set()),
     (Pretrain(seeds=[1]), Pretrain.start, (), OF_TRAINING, set()),
@@ -66,12 +66,12 @@ PAIRS = [
     (WIDE, SmallResidual.settings, (), {"pretrain", "checkpoints"}, set()),
 ]
 OTHER_TYPES = {
-    (Features, "views"): tuple[str, ...],  # by name, and per data set
+    (Features, "views"): tuple[str, ...],  # names of the views of one data set
 }
 
 
 def plain(annotation, metadata=()):
-    """A type without constraints; a list as the tuple that it becomes, of as many as its bounds say."""
+    """Return a type without constraints; a list becomes a tuple, of fixed length if its bounds are equal."""
     metadata = list(metadata)
     while get_origin(annotation) is Annotated:
         annotation, *more = get_args(annotation)
@@ -107,10 +107,10 @@ def test_a_block_and_its_settings_agree_in_names_and_types(block, build, argumen
 
 
 @pytest.mark.parametrize(("block", "build", "arguments", "untold", "added"), PAIRS)
-def test_a_stage_reads_what_the_config_wrote(block, build, arguments, untold, added):
+def test_a_stage_reads_the_settings_that_the_config_wrote(block, build, arguments, untold, added):
     made = build(block, *arguments)
     assert dataclasses.fields(made) and json_of(type(made))(canonical_json(made)) == made
-    hash(made)  # nothing in it can be changed
+    hash(made)  # the settings are immutable
 
 
 @pytest.mark.parametrize(("name", "kind"), BACKBONES)
@@ -119,8 +119,8 @@ def test_a_backbones_settings_are_chosen_by_its_architecture(name, kind):
     assert json_of(BackboneSettings)(canonical_json(made)) == made
 
 
-def test_a_last_width_is_told_only_where_there_is_one():
-    """What stages have been told of networks without one has the same digest as before there was the key."""
+def test_settings_contain_last_width_only_if_it_is_set():
+    """Settings of networks without it keep the digest that they had before the key was added."""
     plain = canonical_json(SmallResidual(architecture="small_residual").settings())
     assert plain == '{"architecture":"small_residual","blocks":3,"width":8}'
     made = WIDE.settings()
@@ -140,13 +140,13 @@ def test_a_last_width_is_told_only_where_there_is_one():
         ({"architecture": 3}, "`architecture` is 3: input should be a valid string; `blocks` is not a key"),
     ],
 )
-def test_what_is_wrong_with_a_backbones_settings_is_said(change, message):
+def test_a_mistake_in_a_backbones_settings_is_named(change, message):
     told = {"architecture": "small_residual", "width": 8, "blocks": 3} | change
     with pytest.raises(argparse.ArgumentTypeError, match=f"^{message}$"):
         json_of(BackboneSettings)(json.dumps(told))
 
 
-def test_the_image_is_told_what_its_definition_names():
+def test_build_arguments_of_the_image_are_those_of_its_definition():
     told = canonical_json(ContainerImage(gpu=False).build_arguments())
     made = json_of(BuildArguments)(told)
     assert (made.BOOTSTRAP, made.GPU) == ("docker", "no") and json.loads(told).keys() <= arguments_of_the_definition()
@@ -157,7 +157,7 @@ def arguments_of_the_definition():
     return set(re.findall(r"^    ([A-Z]+)=", text.partition("%arguments")[2].partition("%help")[0], re.MULTILINE))
 
 
-def test_a_block_has_no_twin_with_defaults():
+def test_a_settings_class_with_a_default_is_refused():
     with pytest.raises(TypeError, match="Made.epochs has a default; defaults belong to the config's block"):
 
         @settings
@@ -166,21 +166,21 @@ def test_a_block_has_no_twin_with_defaults():
             epochs: int = 28
 
 
-def test_the_config_is_read_without_libraries_for_arrays():
+def test_reading_the_config_imports_no_array_libraries():
     code = "import sys; import workflow_scripts.timecat.config.reading; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy", "pandas", "sklearn", "pyarrow"} & set(loaded)
 
 
-# --- data sets: the config says what makes a split (`of_split`), and a reader has a class for it ---
+# --- data sets: `of_split` of a block gives the settings of a split, and the reader has a class for them ---
 
 KINDS = {
     kind: block for block in reference.blocks_in(AnyDataSet) for kind in get_args(block.model_fields["kind"].annotation)
 }
 NEVER_TOLD = {"title", "transform", "views", "weight_decays"}
-FEW = {"fraction": 0.5}  # with it, the keys are told that draw rows
-OFTEN = FEW | {"draws": 2}  # and with several draws, how many
-# What each kind has to be told, and what is told or left out with it.
+FEW = {"fraction": 0.5}  # adds the keys that draw rows to the settings
+OFTEN = FEW | {"draws": 2}  # adds the number of draws, too
+# Required keys of the kinds, by the key that a kind must have to need them.
 BLOCKS = {
     "rows": {"rows": {"train": 3, "evaluation": 2}},
     "root": {"root": "data"},
@@ -194,7 +194,7 @@ MAPPINGS = {"rows": Mapping[str, int], "where": Mapping[str, tuple[str | int, ..
 
 
 def variants(kind: str):
-    """The blocks of a kind with what it needs and, where it has them, keys that say which others are told."""
+    """Yield blocks of a kind with its required keys, alone and with each variation that the kind has."""
     block = KINDS[kind]
     needs = {key: value for name, keys in BLOCKS.items() if name in block.model_fields for key, value in keys.items()}
     for further in VARIANTS:
@@ -203,7 +203,7 @@ def variants(kind: str):
 
 
 def told_of(block, split: str) -> list[dict]:
-    """What the stage is told of a split; of a part, as a part of image files and as one of made images."""
+    """Return the settings of a split that the stage gets; for a part, those of a part of image files and of digits."""
     if not isinstance(block, Part):
         return [block.of_split(split)]
     wholes = ImageFolder(kind="image_folder", root="data", **FEW), Digits(kind="digits")
@@ -220,7 +220,7 @@ def test_a_kind_of_data_set_and_its_readers_settings_agree(kind):
     of_block = {name: each for name, each in KINDS[kind].model_fields.items() if name not in NEVER_TOLD}
     given = {each.name for each in dataclasses.fields(made) if each.default is not LEFT_OUT}
     types = get_type_hints(made)
-    # A part's `of` is the whole's settings, where the block has a name; how it is stored is the whole's too.
+    # `of` of a part holds the settings of the whole, while the block has its name; its storage is the whole's, too.
     if kind == "part":
         assert types.pop("storage") == StorageSettings | None and types.pop("broken") == Literal["error", "skip"] | None
         del types["of"], of_block["of"]
@@ -230,26 +230,26 @@ def test_a_kind_of_data_set_and_its_readers_settings_agree(kind):
             wanted = StorageSettings
         assert types.pop(name) == (wanted if name in given else wanted | None), name
     assert not types
-    assert given == set.intersection(*map(set, all_told(kind))), "the others are left out of one block or the other"
+    assert given == set.intersection(*map(set, all_told(kind))), "each other key is left out for some block"
     assert {name for told in all_told(kind) for name in told} | {"download"} >= {
         each.name for each in dataclasses.fields(made)
     }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_stage_knows_what_the_config_left_out(kind):
+def test_a_stage_leaves_out_the_keys_that_the_config_left_out(kind):
     for told_values in all_told(kind):
         text = canonical_json(told_values)
         assert canonical_json(told(json_of(SETTINGS)(text))) == text
 
 
-def test_storage_has_the_blocks_keys():
+def test_storage_settings_have_the_keys_of_the_block():
     for block in (Storage, RawStorage):
         fields = {name: plain(each.annotation, each.metadata) for name, each in block.model_fields.items()}
         assert get_type_hints(StorageSettings) == fields
 
 
-def test_a_key_that_is_left_out_is_said_where_it_is_needed():
+def test_a_missing_key_is_named_when_a_split_needs_it():
     made = as_settings({key: value for key, value in all_told("image_folder")[0].items() if key != "fraction"})
     with pytest.raises(UserError, match="the settings of the data set lack `fraction`, which this split needs; add it"):
         split_rows(np.zeros(3), made, "train")
@@ -264,11 +264,11 @@ def test_a_key_that_is_left_out_is_said_where_it_is_needed():
         ({"title": "Cues"}, "`title` is not a key"),
     ],
 )
-def test_what_is_wrong_with_a_data_sets_settings_is_said(change, message):
+def test_a_mistake_in_a_data_sets_settings_is_named(change, message):
     with pytest.raises(argparse.ArgumentTypeError, match=f"^{message}"):
         json_of(SETTINGS)(canonical_json(all_told("cues")[0] | change))
 
 
-def test_a_null_is_no_default():
+def test_a_key_whose_value_may_be_null_is_still_required():
     with pytest.raises(argparse.ArgumentTypeError, match="^`components` is missing$"):
         json_of(SETTINGS)(canonical_json({k: v for k, v in all_told("cues")[0].items() if k != "components"}))

@@ -1,4 +1,4 @@
-"""`data_sets_file`: data sets that several studies share, beneath a study's own."""
+"""Tests of `data_sets_file`: data sets that several studies share and can change."""
 
 import pytest
 import yaml
@@ -13,7 +13,7 @@ PAPERS = ["paper", "swav", "simsiam", "seer", "vit", "families"]
 
 @pytest.fixture
 def read(tmp_path):
-    """The config of STUDY with its data sets in a file of their own, and changes; or the sentence that refuses it."""
+    """Function that returns STUDY's config with its data sets in another file and with changes, or the error message."""
 
     def read(shared: str | None = None, **changes):
         values = yaml.safe_load(STUDY)
@@ -29,11 +29,11 @@ def read(tmp_path):
     return read
 
 
-def test_data_sets_of_the_file_are_the_studys(read):
+def test_the_study_has_the_data_sets_of_the_file(read):
     assert read().data_sets == read_config(yaml.safe_load(STUDY), []).data_sets
 
 
-def test_own_keys_change_single_ones_and_own_data_sets_are_added(read):
+def test_the_study_changes_single_keys_and_adds_data_sets(read):
     name, other = yaml.safe_load(STUDY)["data_sets"]
     found = read(data_sets={name: {"title": "Mine"}, "more": {"kind": "digits"}}).data_sets
     assert list(found) == [name, other, "more"] and found[name].title == "Mine"
@@ -49,10 +49,10 @@ def test_own_keys_change_single_ones_and_own_data_sets_are_added(read):
         (
             "data_sets: {}\nprobe: {epochs: 4}",
             {},
-            "shared.yaml: it is a study's `data_sets_file`, so all that can stand",
+            "shared.yaml: a study uses this file as its `data_sets_file`, so it must contain",
         ),
-        ("[1, 2]", {}, "shared.yaml: it is a study's `data_sets_file`, so all that can stand"),
-        ("data_sets: {cues: {kind: cues}, cues: {}}", {}, "shared.yaml: `cues` stands there twice (line 1)"),
+        ("[1, 2]", {}, "shared.yaml: a study uses this file as its `data_sets_file`, so it must contain"),
+        ("data_sets: {cues: {kind: cues}, cues: {}}", {}, "shared.yaml: `cues` appears twice (line 1)"),
         ("data_sets: {cues: ]", {}, "shared.yaml: line 1: not YAML"),
         ("data_sets: {cues: \x07}", {}, "shared.yaml: not YAML (unacceptable character"),
         (
@@ -68,8 +68,8 @@ def test_a_mistake_names_the_file_that_has_it(read, shared, changes, said):
     assert any(sentence.startswith(said) for sentence in sentences), sentences
 
 
-def test_the_papers_data_sets_stand_in_one_file():
-    """Table 2 and each family are of the same images, views and weight decays."""
+def test_studies_of_the_paper_share_one_file_of_data_sets():
+    """Table 2 and all families use the same images, views and weight decays."""
     configs = {name: load_unique(str(ROOT / f"config/{name}.yaml")) for name in PAPERS}
     assert {values["data_sets_file"] for values in configs.values()} == {"config/data_sets/paper.yaml"}
     assert all("kind" not in block for name in PAPERS[1:] for block in configs[name].get("data_sets", {}).values())

@@ -1,4 +1,4 @@
-"""Arms that others are compared with beside the baseline: who is told of them, what stays as it is, and what is refused."""
+"""Tests of `against`, arms that an arm is compared with besides the baseline: params of stages, and refused configs."""
 
 import json
 
@@ -42,7 +42,7 @@ def study(**changes) -> Study:
 
 
 def without() -> Study:
-    """The study without the key."""
+    """Return the study without `against`."""
     values = yaml.safe_load(STUDY)
     for arm in (*values["arms"], *(arm for arm in values["controls"]["arms"] if isinstance(arm, dict))):
         arm.pop("against", None)
@@ -50,24 +50,24 @@ def without() -> Study:
 
 
 def told(text: str) -> dict[str, list[str]]:
-    """Return what arms are compared with beside the baseline, of those that have any."""
+    """Return the arms in `against` of each row in a stage's JSON that has any."""
     return {row["name"]: row["against"] for row in json.loads(text) if "against" in row}
 
 
-def test_the_table_of_an_arm_is_told():
+def test_the_table_that_defines_an_arm_gets_its_comparisons():
     params = study().table_params
     assert told(params.compared_rows(TableKey("table2"))) == {"cat4": ["cat2"]}
     assert told(params.rows_with_networks(TableKey("controls"))) == {"wide": ["cat4", "cat4_pca16"]}
 
 
-def test_a_table_that_names_an_arm_of_another_is_not_told():
-    """It shows the arm, and makes no further comparison of it."""
+def test_a_table_that_only_names_an_arm_gets_no_comparisons():
+    """The table shows the arm, but makes no further comparisons with it."""
     params = study().table_params
     assert told(params.rows_with_networks(TableKey("table1"))) == {}
     assert told(params.rows_with_networks(TableKey("families"))) == {}
 
 
-def test_no_other_stage_is_told():
+def test_params_of_other_stages_do_not_change():
     made, before = study(), without()
     for name in TABLES:
         assert made.table_params.rows(TableKey(name)) == before.table_params.rows(TableKey(name))
@@ -77,10 +77,10 @@ def test_no_other_stage_is_told():
         for cell in (made.arms.cell(name, "digits"), before.arms.cell(name, "digits")):
             assert made.params.probe(cell) == before.params.probe(cell)
     without_it = before.table_params.compared_rows(TableKey("table2"))
-    assert without_it == before.table_params.rows(TableKey("table2")), "no key is added where there is nothing to say"
+    assert without_it == before.table_params.rows(TableKey("table2")), "no key is added to arms without comparisons"
 
 
-def test_floors_and_reduced_arms_are_those_of_the_arm_without_it():
+def test_floors_and_reduced_arms_do_not_depend_on_against():
     made, before = study(), without()
     assert list(made.arms) == list(before.arms) and made.arms.floors == before.arms.floors
     assert not made.arms["cat4_pca16"].against
@@ -122,14 +122,14 @@ MISTAKES = {
         arms() | {"controls": {"arms": ["cat1", "cat2", WIDE | {"against": ["cat2"]}], "baseline": "cat2"}},
         "`controls.arms`: `against` of 'wide' names 'cat2', and 'cat2' is the baseline",
     ),
-    "twice": (arms(against=["cat2", "cat2"]), "`arms.2.against`: 'cat2' stands there twice; remove one"),
+    "twice": (arms(against=["cat2", "cat2"]), "`arms.2.against`: 'cat2' is listed twice; remove one"),
     "both ways": (
         {"arms": [FIRST[0], FIRST[1] | {"against": ["cat4"]}, ROW | {"against": ["cat2"]}]},
         "`against` of 'cat4' names 'cat2', whose own `against` has 'cat4'; remove one of the two",
     ),
     "gap": (
         arms() | {"gap": {"arms": ["cat1", DIRECT, WIDE | {"name": "wider", "against": ["cat1"]}]}},
-        "`gap`: 'wider' has the key `against`, which only `arms` and the blocks table1, controls, families take; remove it",
+        "`gap`: 'wider' has the key `against`, which only arms in `arms` and in the blocks table1, controls, families may have",
     ),
     "spurious": (
         arms() | {"spurious": {"arms": ["cat1", "cat2", WIDE | {"name": "wider", "against": ["cat2"]}]}},
@@ -143,12 +143,12 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_what_is_refused(case):
+def test_an_invalid_comparison_is_refused(case):
     changes, expected = MISTAKES[case]
     with pytest.raises(UserError) as error:
         study(**changes)
     assert expected in str(error.value), str(error.value)
 
 
-def test_the_same_without_a_mistake_is_accepted():
+def test_a_valid_comparison_is_accepted():
     assert study(**arms(against=["cat2"])).arms["cat4"].against == ["cat2"]

@@ -1,4 +1,4 @@
-"""Arms of other backbones, recipes, seeds and steps: what a config may say of them, and which checkpoints they are made of."""
+"""Tests of arms with other backbones, recipes, seeds and steps: their checkpoints and params, and refused configs."""
 
 import json
 
@@ -51,16 +51,16 @@ def checkpoints(name: str, made: Study | None = None) -> list[list[tuple[int, in
     ]
 
 
-def test_the_members_of_each_kind_of_arm():
+def test_each_kind_of_arm_has_the_right_checkpoints():
     assert checkpoints("copies") == [[(seed, 8)] * 3 for seed in (1, 2, 3, 4, 5)]
     assert checkpoints("snapshots") == [[(seed, 4), (seed, 8)] for seed in (1, 2, 3, 4, 5)]
     assert checkpoints("mixed") == [[(1, 8), (2, 4)], [(3, 8), (4, 4)]]
     assert checkpoints("wide") == [[(1, 6)], [(2, 6)]]
     assert checkpoints("cat3") == [[(seed, 8) for seed in group] for group in ((1, 2, 3), (4, 5, 6), (7, 8, 9))]
-    assert checkpoints("cat2") == [[(1, 4), (2, 4)], [(3, 4), (4, 4)]], "the seeds of table 1 are not table 2's"
+    assert checkpoints("cat2") == [[(1, 4), (2, 4)], [(3, 4), (4, 4)]], "the seeds of table 1 do not apply to table 2"
 
 
-def test_features_are_of_the_arms_backbone_seeds_and_steps():
+def test_features_belong_to_the_backbone_seeds_and_steps_of_the_arm():
     made = study()
     folders = made.inputs.feature_folders(made.arms.cell("snapshots", "digits"))
     assert folders[:2] == [f"results/features/cues/small/seed1/step{step}/digits" for step in (4, 8)]
@@ -69,7 +69,7 @@ def test_features_are_of_the_arms_backbone_seeds_and_steps():
     )
 
 
-def test_each_backbones_chain_stops_where_its_own_arms_ask():
+def test_each_backbone_keeps_checkpoints_at_the_steps_of_its_arms():
     made = study()
     assert made.chains.milestones == made.chains.milestones_of("small") == [2, 4, 8]
     assert made.chains.milestones_of("wide") == [6] and made.chains.milestones_of("plain") == [3]
@@ -88,7 +88,7 @@ def test_a_backbones_recipe_is_the_studys_with_its_changes():
     assert settings == {"architecture": "small_residual", "width": 8, "blocks": 3}, "the network alone"
 
 
-def test_a_direct_arm_is_trained_with_its_own_backbone_and_recipe():
+def test_a_direct_arm_uses_its_backbone_and_the_recipe_of_that_backbone():
     values = yaml.safe_load(STUDY)
     values["backbones"]["deep"] = {
         "architecture": "resnet18",
@@ -105,7 +105,7 @@ def test_a_direct_arm_is_trained_with_its_own_backbone_and_recipe():
     assert json.loads(made.params.transfer_backbone(made.arms.cell("cat1", "cues"))) is None
 
 
-def test_an_arm_changes_how_it_is_trained():
+def test_training_of_an_arm_changes_keys_of_the_block():
     values = yaml.safe_load(STUDY)
     values["direct"] = {"epochs": 5, "lr": 0.3}
     values["arms"] += [
@@ -118,7 +118,7 @@ def test_an_arm_changes_how_it_is_trained():
     assert longer == usual | {"epochs": 9, "least_steps": 70}
 
 
-def test_table_2_keeps_its_own_rows():
+def test_other_tables_do_not_change_table_2():
     def metrics(made: Study) -> list[str]:
         return made.inputs.metrics(TableKey("table2"))
 
@@ -136,10 +136,10 @@ def test_table_2_keeps_its_own_rows():
         "members": 1,
         "steps": 8,
         "transfer": "probe",
-    }, "no key is added where there is nothing to say"
+    }, "keys that do not apply are left out"
 
 
-def test_the_rows_of_the_other_tables():
+def test_rows_of_other_tables_describe_their_arms():
     made = study()
     assert [arm.name for arm in made.tables.rows("table1")] == ["cat1", "wide", "cat3"]
     rows = {row["name"]: row for row in json.loads(made.table_params.rows_with_networks(TableKey("controls")))}
@@ -150,7 +150,7 @@ def test_the_rows_of_the_other_tables():
     assert paths[2:4] == ["results/probes/cues/cues/wide.parquet", "results/probes/cues/digits/wide.parquet"]
 
 
-def test_the_grid_uses_arms_that_are_the_same_and_makes_the_others():
+def test_the_grid_uses_equal_arms_of_tables_and_makes_the_others():
     made = study()
     assert {pair: arm.name for pair, arm in made.arms.grid.items()} == {
         (1, 2): "grid1x2",
@@ -165,7 +165,7 @@ def test_the_grid_uses_arms_that_are_the_same_and_makes_the_others():
     assert "grid2x8" in made.patterns["probed_arm"].split("|")
 
 
-def test_an_arm_may_have_a_solver_of_its_own():
+def test_an_arm_may_set_another_solver():
     controls = {"arms": ["cat1", {"name": "by_sgd", "members": 1, "steps": 8, "solver": "sgd"}]}
     made = study(probe={"solver": "lbfgs", "weight_decays": [0.1, 0.01]}, controls=controls)
     told = {arm: json.loads(made.params.probe(CellKey("cues", "digits", arm))) for arm in ("cat1", "by_sgd")}
@@ -176,7 +176,7 @@ def test_an_arm_may_have_a_solver_of_its_own():
         "weight_decays",
     }
     assert checkpoints("by_sgd", made) == checkpoints("cat1", made)
-    assert made.arms.grid[1, 8].name == "cat1", "not the arm whose probe is another"
+    assert made.arms.grid[1, 8].name == "cat1", "an arm with another solver is not used"
     converged, by_sgd = json.loads(made.table_params.rows(TableKey("controls")))
     assert (converged["solver"], by_sgd["converged"]) == ("lbfgs", "cat1") and "solver" not in by_sgd
     usual = study(controls=controls)
@@ -189,13 +189,13 @@ def test_an_arm_may_have_a_solver_of_its_own():
     )
 
 
-def test_a_grid_of_other_seeds_has_arms_of_its_own():
+def test_a_grid_with_other_seeds_makes_all_of_its_arms():
     made = study(grid={"members": [1], "steps": [8], "seeds": [3, 4]})
     assert made.arms.grid[1, 8].name == "grid1x8" and made.arms.replicates(made.arms.grid[1, 8]) == [[3], [4]]
 
 
 def test_a_grid_may_have_fewer_replicates():
-    """Arms of tables that have more stand for a cell all the same, where the first of theirs are the cell's."""
+    """An arm of a table with more replicates is still used for a cell if its first replicates are the cell's."""
     made = study(grid={"members": [1, 2], "replicates": 2})
     assert made.arms.grid[1, 8].name == "cat1" and len(made.arms.replicates(made.arms["cat1"])) == 5
     assert made.arms.grid[2, 4].name == "cat2"
@@ -204,29 +204,29 @@ def test_a_grid_may_have_fewer_replicates():
         [3, 4],
     ]
     other = study(grid={"members": [1], "steps": [8], "seeds": [2, 3, 4], "replicates": 2})
-    assert other.arms.grid[1, 8].name == "grid1x8", "the first of cat1 are others"
+    assert other.arms.grid[1, 8].name == "grid1x8", "the first replicates of cat1 differ"
 
 
-def test_a_grid_may_ask_for_steps_of_its_own():
+def test_steps_of_a_grid_become_milestones():
     made = study(grid={"members": [1], "steps": [5]})
     assert made.chains.milestones == [2, 4, 5, 8] and list(made.arms.grid) == [(1, 5)]
 
 
-def test_published_weights_are_of_the_studys_backbone_and_the_others_are_pretrained():
+def test_published_weights_replace_pretraining_of_the_studys_backbone_only():
     made = study(
         checkpoints={"path": "https://example.org/{run}_{step}", "runs": {8: [0, 1, 2]}},
         table1={"arms": [{"name": "wide", "members": 1, "steps": 6, "backbone": "wide"}]},
     )
     assert (made.patterns["imported_backbone"], made.patterns["pretrained_backbone"]) == ("small", "wide|plain")
     assert study().patterns["imported_backbone"] == "(?!)"
-    assert [seed for (seed, _), *_ in checkpoints("copies", made)] == [1, 2, 3], "as the files exist"
+    assert [seed for (seed, _), *_ in checkpoints("copies", made)] == [1, 2, 3], "only seeds whose files exist"
     assert checkpoints("mixed", made) == [[(1, 8), (2, 4)]]
     assert checkpoints("wide", made) == [[(seed, 6)] for seed in (1, 2, 3, 4, 5)]
-    assert made.publications["small"].steps == [2, 4, 8], "the wide network's steps are none of theirs"
+    assert made.publications["small"].steps == [2, 4, 8], "without the steps of the wide network"
     assert len(made.arms.replicates(made.arms.grid[2, 8])) == 1
 
 
-def test_other_backbones_may_be_published_each_in_its_own_files(tmp_path):
+def test_each_other_backbone_may_have_published_weights(tmp_path):
     values = yaml.safe_load(STUDY)
     for run in (0, 1):
         (tmp_path / f"{run}.pt").write_bytes(b"")
@@ -237,7 +237,7 @@ def test_other_backbones_may_be_published_each_in_its_own_files(tmp_path):
     assert (made.patterns["imported_backbone"], made.patterns["pretrained_backbone"]) == ("wide|plain", "small")
     w = CheckpointKey("cues", "wide", 2, 6)
     assert made.inputs.published_file(w) == f"{tmp_path}/1.pt" and made.resources.step_tolerance(w) == 3, (
-        "the second of its arms' seeds"
+        "seed 2 is run 1"
     )
     assert len(made.publications.downloads) == 5 and json.loads(made.params.backbone(w)) == {
         "architecture": "small_residual",
@@ -255,8 +255,8 @@ def test_other_backbones_may_be_published_each_in_its_own_files(tmp_path):
         Study(read_config(values, []))
 
 
-def test_a_network_trained_directly_is_no_published_one():
-    """Nor do its seeds change which file is whose."""
+def test_a_direct_arm_does_not_use_published_weights_of_its_backbone():
+    """The seeds of such an arm do not change which file belongs to which seed, either."""
     values = yaml.safe_load(STUDY)
     values["backbones"]["wide"]["checkpoints"] = {
         "path": "https://example.org/{run}.pt",
@@ -274,7 +274,7 @@ def test_a_network_trained_directly_is_no_published_one():
     ]
     made = Study(read_config(values, []))
     files = [made.inputs.published_file(CheckpointKey("cues", "wide", seed, 6)) for seed in (1, 2)]
-    assert [file[-4:] for file in files] == ["0.pt", "1.pt"], "by their places in pretrain.seeds"
+    assert [file[-4:] for file in files] == ["0.pt", "1.pt"], "by their positions in pretrain.seeds"
     rows = {row["name"]: row for row in json.loads(made.table_params.rows_with_networks(TableKey("table1")))}
     assert "pretrained_on" in rows["wide"] and "pretrained_on" not in rows["scratch"]
     values["table1"]["arms"][1]["seeds"] = [1, 99]
@@ -282,7 +282,7 @@ def test_a_network_trained_directly_is_no_published_one():
         read_config(values, [])
 
 
-def test_checkpoints_of_a_backbone_that_no_arm_has_are_nobodys():
+def test_published_weights_of_an_unused_backbone_are_ignored():
     values = yaml.safe_load(STUDY)
     values["backbones"]["spare"] = {
         "architecture": "small_residual",
@@ -292,7 +292,7 @@ def test_checkpoints_of_a_backbone_that_no_arm_has_are_nobodys():
     assert made.publications == {} and made.patterns["imported_backbone"] == "(?!)"
 
 
-def test_no_column_is_in_distribution_of_what_was_pretrained_elsewhere():
+def test_no_column_is_in_distribution_for_weights_pretrained_on_other_data():
     block = {"path": "https://example.org/{run}_{step}", "pretrained_on": "other images"}
     told = json.loads(study(checkpoints=block, table1=None).table_params.columns(TableKey("table2")))
     assert [each["in_distribution"] for each in told] == [False, False]
@@ -301,7 +301,7 @@ def test_no_column_is_in_distribution_of_what_was_pretrained_elsewhere():
     assert [each["in_distribution"] for each in told] == [True, False]
 
 
-def test_a_grid_leaves_out_what_published_files_are_too_few_for():
+def test_a_grid_leaves_out_cells_with_too_few_published_files():
     runs = {"path": "https://example.org/{run}_{step}", "runs": {2: [0]}}
     made = study(checkpoints=runs, table1=None, controls=None)
     assert (1, 2) in made.arms.grid and (2, 2) not in made.arms.grid and (2, 4) in made.arms.grid
@@ -311,7 +311,7 @@ MISTAKES = {
     "steps for other members": (
         "steps: [4, 8], one_seed",
         "steps: [4, 6, 8], one_seed",
-        "`controls.arms.1.steps`: [4, 6, 8] has 3 numbers and 'snapshots' has 2 members; give one for each, or one number",
+        "`controls.arms.1.steps`: [4, 6, 8] has 3 numbers and 'snapshots' has 2 members; give one number per",
     ),
     "no steps in the list": (
         "steps: [8, 4]",
@@ -336,17 +336,17 @@ MISTAKES = {
     "a solver where nothing is probed": (
         "{name: cat3, members: 3, steps: 8}",
         "{name: cat3, members: 3, steps: 8, transfer: finetune, solver: sgd}",
-        "`table1.arms.2.solver`: 'cat3' has `transfer: finetune`, which has no probe; remove the key, or choose probe",
+        "`table1.arms.2.solver`: 'cat3' has `transfer: finetune`, which has no probe; remove the key, or choose",
     ),
     "no weight decay for a regression": (
         "table1:\n",
         "probe: {weight_decays: [0.1, 0], solver: lbfgs}\ntable1:\n",
-        "`probe.weight_decays`: with `solver: lbfgs` each must be greater than 0; replace 0",
+        "`probe.weight_decays`: with `solver: lbfgs` each weight decay must be greater than 0; replace 0",
     ),
     "no weight decay for an arm's regression": (
         "{name: cat2, members: 2, steps: 4}",
         "{name: cat2, members: 2, steps: 4, solver: lbfgs}\nprobe: {weight_decays: [0.0]}",
-        "`probe.weight_decays`: with `solver: lbfgs` each must be greater than 0",
+        "`probe.weight_decays`: with `solver: lbfgs` each weight decay must be greater than 0",
     ),
     "unknown key of training": (
         "{name: cat3, members: 3, steps: 8}",
@@ -356,7 +356,7 @@ MISTAKES = {
     "unknown backbone": (
         "steps: 6, backbone: wide",
         "steps: 6, backbone: wider",
-        "`arms`: 'wide' is of backbone 'wider', which is not one of the backbones (small, wide, plain, pixels).",
+        "`arms`: 'wide' has the backbone 'wider', which is not one of the backbones (small, wide, plain, pixels).",
     ),
     "direct with one seed": (
         "{name: copies, members: 3, steps: 8,",
@@ -366,7 +366,8 @@ MISTAKES = {
     "one seed, two in a replicate": (
         "steps: 8, one_seed: true",
         "steps: 8, one_seed: true, replicates: [[1, 1, 2]]",
-        "`arms`: 'copies' has `one_seed`, its replicate [1, 1, 2] has 2; repeat one seed, or leave `replicates` out.",
+        "`arms`: 'copies' has `one_seed`, but its replicate [1, 1, 2] has 2 different seeds; repeat one seed, or leave "
+        "`replicates` out.",
     ),
     "a seed that is not its table's": (
         "{name: cat3, members: 3, steps: 8}",
@@ -381,14 +382,14 @@ MISTAKES = {
     "another arm of the same name": (
         "name: copies",
         "name: cat3",
-        "`controls.arms`: 'cat3' is another arm in `table1.arms`; give it a name of its own, or write the name alone",
+        "`controls.arms`: 'cat3' is already the name of a different arm in `table1.arms`; give it another name, or write",
     ),
     "a name of no arm": (
         "    - cat1\n",
         "    - cat7\n",
         "`table1.arms`: 'cat7' is not one of the arms (cat1, cat2, wide, cat3,",
     ),
-    "a row that stands twice": ("    - cat1\n", "    - cat1\n    - cat1\n", "`table1.arms`: 'cat1' stands there twice"),
+    "a repeated row": ("    - cat1\n", "    - cat1\n    - cat1\n", "`table1.arms`: duplicate arm name 'cat1'"),
     "a number for a row": ("    - cat1\n", "    - 3\n", "`table1.arms.0` is 3; it must be a block of keys"),
     "unknown key of a row": (
         "one_seed: true}\n    - {name: snap",
@@ -409,24 +410,24 @@ MISTAKES = {
     "a recipe that does not go together": (
         "ghost_batch: 16",
         "ghost_batch: 24",
-        "`backbones.plain.pretrain.ghost_batch`: 24 does not divide the 64 images that pass at once",
+        "`backbones.plain.pretrain.ghost_batch`: 24 does not divide the 64 images of one pass",
     ),
     "members of the grid": (
         "grid: {members: [1, 2]}",
         "grid: {members: [1, 6]}",
-        "`grid.members`: 6 of them need as many seeds, and pretrain.seeds has 5; add 1 or lower it.",
+        "`grid.members`: 6 members need as many seeds, but pretrain.seeds has 5; add 1 or lower the number of members.",
     ),
     "an arm with a name of the grid's": (
         "{name: mixed, members: 2, steps: [8, 4]}",
         "{name: grid1x4, members: 2, steps: [8, 4]}",
-        "`arms`: 'grid1x4' is what `grid` calls an arm of its own; give yours another name",
+        "`arms`: `grid` makes another arm of the name 'grid1x4'; give yours another name",
     ),
     "published on no target": (
         "{name: cat3, members: 3, steps: 8}",
         "{name: cat3, members: 3, steps: 8, published: {cars: 9.5}}",
-        "`arms`: 'cat3' has a published figure on 'cars', which is not one of the targets (cues, digits)",
+        "`arms`: 'cat3' has a published accuracy on 'cars', which is not one of its targets (cues, digits)",
     ),
-    "published as a share of more than all": (
+    "a published accuracy above 100 percent": (
         "{name: cat3, members: 3, steps: 8}",
         "{name: cat3, members: 3, steps: 8, published: {cues: 101}}",
         "`table1.arms.2.published.cues` is 101; it must be at most 100.",
@@ -434,17 +435,17 @@ MISTAKES = {
     "the study's backbone published in its block": (
         "  small: {architecture: small_residual}",
         "  small: {architecture: small_residual, checkpoints: {path: 'https://example.org/{run}'}}",
-        "`backbones.small.checkpoints`: it is the study's backbone; write the block `checkpoints` at the top.",
+        "`backbones.small.checkpoints`: this is the study's backbone; move the block `checkpoints` to the top level.",
     ),
     "two seeds of one published file": (
         "  wide: {architecture: small_residual, width: 16}",
         "  wide: {architecture: small_residual, width: 16, checkpoints: {path: 'https://example.org/w'}}",
-        "`backbones.wide.checkpoints.path`: 'https://example.org/w' would be seed 1 at step 6 and seed 2 at step 6; add {seed}",
+        "`backbones.wide.checkpoints.path`: 'https://example.org/w' would be both seed 1 at step 6 and seed 2 at step 6; add",
     ),
     "a seed that is no run of what is published": (
         "table1:\n",
         "checkpoints: {path: 'https://example.org/{run}_{step}'}\ntable1:\n",
-        "`arms`: seed 6 of 'cat3' is not in pretrain.seeds, whose places are the runs of `checkpoints`",
+        "`arms`: seed 6 of 'cat3' is not in pretrain.seeds, which gives the runs of `checkpoints`; add it there",
     ),
 }
 
@@ -460,7 +461,7 @@ def test_a_mistake_is_one_sentence(case, tmp_path):
     assert str(error.value).startswith(f"{file}: {message}") and "\n" not in str(error.value), str(error.value)
 
 
-def test_a_table_that_the_study_does_not_have():
+def test_a_table_without_a_block_is_refused():
     made = study(table1=None, grid=None)
     with pytest.raises(UserError, match="has no block `table1`; add it to the config"):
         made.inputs.metrics(TableKey("table1"))
@@ -468,7 +469,7 @@ def test_a_table_that_the_study_does_not_have():
         made.inputs.metrics(TableKey("grid"))
 
 
-def test_a_plan_is_of_each_backbone_with_its_own_recipe():
+def test_a_plan_uses_the_recipe_of_each_backbone():
     from workflow_scripts.timecat.planning.rows import RowsOf
     from workflow_scripts.timecat.planning.work import PlannedStudy
 
@@ -479,7 +480,7 @@ def test_a_plan_is_of_each_backbone_with_its_own_recipe():
     assert PlannedStudy(study(), RowsOf(study())).recipe("plain").label_smoothing == 0.0
 
 
-def test_all_arms_are_all_tables_that_the_study_has_a_block_for():
+def test_all_arms_makes_every_table_that_has_a_block():
     def tables(made: Study) -> list[str]:
         return [path.removeprefix("results/").removesuffix(".csv") for path in made.inputs.tables_with_a_block()]
 

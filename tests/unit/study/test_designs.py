@@ -1,4 +1,4 @@
-"""How seeds make replicates: disjoint groups, cyclic ones, all of them or some that are drawn."""
+"""Tests of designs of replicates: disjoint groups of seeds, cyclic groups, and all or randomly drawn groups."""
 
 import subprocess
 import sys
@@ -21,18 +21,18 @@ def test_disjoint_groups_share_no_seed():
     assert disjoint(SEEDS, 7) == []
 
 
-def test_cyclic_groups_begin_with_each_seed():
+def test_one_cyclic_group_begins_with_each_seed():
     assert cyclic(SEEDS, 4)[:2] == [[2, 550, 23, 477], [550, 23, 477, 8529]]
     assert cyclic(SEEDS, 4)[-1] == [31, 2, 550, 23]
     assert len(cyclic(SEEDS, 5)) == len(cyclic(SEEDS, 1)) == 6
 
 
-def test_cyclic_groups_of_all_seeds_are_one():
+def test_there_is_one_cyclic_group_of_all_seeds():
     assert cyclic(SEEDS, 6) == [SEEDS]
     assert cyclic(SEEDS, 7) == []
 
 
-def test_all_groups_come_in_the_order_of_the_seeds():
+def test_all_groups_are_in_the_order_of_the_seeds():
     assert every(SEEDS[:3], 2, most=3, draw=0) == [[2, 550], [2, 23], [550, 23]]
     assert every(SEEDS[:2], 3, most=3, draw=0) == []
 
@@ -49,13 +49,13 @@ def test_drawn_groups_differ_and_have_all_seeds_equally_often(n, members, most):
     assert max(counts[seed] for seed in seeds) - min(counts[seed] for seed in seeds) <= 2
 
 
-def test_draws_are_a_function_of_their_seed():
+def test_drawn_groups_are_a_function_of_their_seed():
     drawn = every(range(15), 4, 20, draw=0)
     assert drawn == every(range(15), 4, 20, draw=0) != every(range(15), 4, 20, draw=1)
-    assert every(range(15), 4, 12, draw=0) == drawn[:12], "more groups keep those that there are"
+    assert every(range(15), 4, 12, draw=0) == drawn[:12], "a larger number of groups contains the smaller one's"
 
 
-def test_designs_load_no_numpy():
+def test_designs_do_not_import_numpy():
     code = "import sys; import workflow_scripts.timecat.study.designs; assert 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -67,7 +67,7 @@ def replicates(made, name):
     return made.arms.replicates(made.arms[name])
 
 
-def test_an_arm_names_its_design():
+def test_an_arm_may_set_its_design():
     arms = [
         {"name": "cat1", "members": 1, "steps": 8},
         {"name": "cat2", "members": 2, "steps": 4, "replicates": "cyclic"},
@@ -79,21 +79,23 @@ def test_an_arm_names_its_design():
     assert len(replicates(made, "every2")) == 10
 
 
-def test_the_studys_design_holds_for_arms_and_grid_where_they_name_none():
+def test_the_studys_design_applies_to_arms_and_the_grid_by_default():
     made = study(replicates={"design": "all", "most": 7, "seed": 3})
     assert len(replicates(made, "cat2")) == 7
     assert replicates(made, "cat2") == every([1, 2, 3, 4, 5], 2, 7, draw=3)
-    assert replicates(made, made.arms.grid[2, 8].name) == replicates(made, "cat2"), "so that cells are compared alike"
+    assert replicates(made, made.arms.grid[2, 8].name) == replicates(made, "cat2"), (
+        "cells must have equal designs to be compared"
+    )
     assert made.arms.grid[2, 4].name == "cat2"
     assert replicates(made, "copies") == [[seed] * 3 for seed in (1, 2, 3, 4, 5)], "each seed is a replicate"
 
 
-def test_a_grid_draws_as_many_groups_as_it_has_replicates():
+def test_a_grid_draws_at_most_its_number_of_replicates():
     made = study(replicates={"design": "all", "most": 7}, grid={"members": [2], "replicates": 4})
     assert made.arms.replicates(made.arms.grid[2, 8]) == every([1, 2, 3, 4, 5], 2, 4, draw=0)
 
 
-def test_a_tables_design_holds_for_its_own_arms_that_train_no_backbones():
+def test_a_tables_design_applies_to_its_arms_that_train_no_backbones():
     arms = [
         "cat2",
         {"name": "own2", "members": 2, "steps": 4, "backbone": "wide"},
@@ -104,12 +106,12 @@ def test_a_tables_design_holds_for_its_own_arms_that_train_no_backbones():
     made = study(table1={"arms": arms, "replicates": "cyclic"}, replicates={"design": "all"})
     assert len(replicates(made, "own2")) == 5
     assert replicates(made, "listed") == [[1, 2]]
-    assert replicates(made, "tuned") == [[1, 2], [3, 4]], "each replicate would train its backbones"
+    assert replicates(made, "tuned") == [[1, 2], [3, 4]], "each further replicate would train backbones"
     assert len(replicates(made, "tuned_more")) == 5
-    assert len(replicates(made, "cat2")) == 10, "an arm of another table is as that table has it"
+    assert len(replicates(made, "cat2")) == 10, "an arm keeps the design of the table that defines it"
 
 
-def test_published_weights_make_replicates_of_the_seeds_that_exist():
+def test_replicates_of_published_weights_use_the_seeds_that_exist():
     made = study(
         checkpoints={"path": "https://example.org/{run}_{step}", "runs": {8: [0, 1, 2]}},
         replicates={"design": "cyclic"},
@@ -120,7 +122,7 @@ def test_published_weights_make_replicates_of_the_seeds_that_exist():
     assert replicates(made, "cat2") == [[1, 2], [2, 3], [3, 1]]
 
 
-def test_a_design_has_to_be_one_of_three(tmp_path):
+def test_an_unknown_design_is_refused(tmp_path):
     config = tmp_path / "study.yaml"
     config.write_text(STUDY.replace("members: 2, steps: 4}", "members: 2, steps: 4, replicates: circular}", 1))
     import yaml

@@ -1,4 +1,4 @@
-"""How often a few-shot data set is drawn: defaults, what stages and tables are told of it, and what is refused."""
+"""Tests of the number of draws of a few-shot data set: defaults, params of stages and tables, and refused configs."""
 
 import json
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ OTHERS = {
 
 
 def study(few: dict | None = None, **changes) -> Study:
-    """A study with the target `few`; few: changes of its block."""
+    """Return a study with the few-shot target `few`. few: changes to its block."""
     return study_of(STUDY, **{"targets": ["cues", "few"], "data_sets": OTHERS | {"few": FEW | (few or {})}} | changes)
 
 
@@ -37,7 +37,7 @@ def told(made: Study, data_set: str = "few", split: str = "train") -> dict:
     return json.loads(made.params.data_set(SplitKey(data_set, split)))
 
 
-def test_a_target_is_drawn_five_times_and_what_is_pretrained_on_once():
+def test_a_target_has_five_draws_and_a_data_set_for_pretraining_one():
     assert DRAWS == 5 and told(study())["draws"] == 5
     assert told(study({"draws": 3}))["draws"] == 3
     on_target = {"name": "own", "members": 1, "steps": 4, "pretrained_on": "target"}
@@ -51,30 +51,30 @@ def test_a_target_is_drawn_five_times_and_what_is_pretrained_on_once():
         made = study(**changes)
         assert made.data_sets.number_of_draws("few") == 1 and "draws" not in told(made), changes
         with pytest.raises(
-            UserError, match=r"data_sets.few.draws`: backbones are pretrained on 'few', so that it has one"
+            UserError, match=r"data_sets.few.draws`: backbones are pretrained on 'few', so it must have one"
         ):
             study({"draws": 2}, **changes)
         study({"draws": 1}, **changes)
 
 
-def test_what_is_drawn_once_is_told_as_without_the_key():
+def test_a_single_draw_gives_the_same_settings_as_no_key():
     once = told(study({"draws": 1}))
     assert "draws" not in once and once == {key: value for key, value in told(study()).items() if key != "draws"}
     assert "draws" not in told(study({"fraction": 1.0}))
     with pytest.raises(
-        UserError, match="few.* with `fraction: 1` each replicate has all training rows; remove the key"
+        UserError, match="few.* with `fraction: 1` each replicate uses all training rows; remove the key"
     ):
         study({"fraction": 1.0, "draws": 2})
 
 
-def test_a_number_of_draws_changes_what_the_training_file_is_made_of_and_nothing_else():
+def test_the_number_of_draws_changes_the_settings_of_the_training_split_only():
     made, other = study(), study({"draws": 3})
     assert told(made, split="evaluation") == told(other, split="evaluation")
     assert "draws" not in told(made, split="evaluation")
     assert told(made, "half") == told(other, "half") and "draws" not in told(made, "half")["of"]
 
 
-def test_extraction_is_told_the_index_where_there_are_several_draws():
+def test_extraction_gets_the_index_if_there_are_several_draws():
     def index(made: Study, data_set: str) -> list[str]:
         return made.inputs.drawn_index(SimpleNamespace(data_set=data_set))
 
@@ -82,7 +82,7 @@ def test_extraction_is_told_the_index_where_there_are_several_draws():
     assert index(study({"draws": 1}), "few") == index(study(), "cues") == index(study(), "other") == []
 
 
-def test_tables_are_told_where_there_are_several_draws():
+def test_tables_get_the_number_of_draws_if_there_are_several():
     made = study(targets=["cues", "few", "other", "half"])
     columns = json.loads(made.table_params.columns(TableKey("table2")))
     assert [column.get("draws") for column in columns] == [None, 5, 5, None]

@@ -1,4 +1,4 @@
-"""Floors and ceilings: which arms they are, which cells a table is measured against, and what stays as it is."""
+"""Tests of floors and ceilings: their arms, the cells that tables are compared with, and refused configs."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_a_floor_is_its_arm_at_step_0_with_the_same_seeds():
     ]
 
 
-def test_arms_that_differ_in_steps_alone_have_one_floor():
+def test_arms_that_differ_only_in_steps_share_a_floor():
     made = study()
     assert floor(made, "cat1") == floor(made, "short")
     assert floor(made, "copies") == floor(made, "snapshots")
@@ -78,7 +78,7 @@ def test_an_arm_without_pretraining_has_no_floor():
     assert floor(made, "zero") is None
 
 
-def test_the_number_of_seeds_bounds_floors_but_leaves_a_replicate():
+def test_the_number_of_seeds_limits_floors_but_leaves_one_replicate():
     made = study(floors={"seeds": 2})
     assert seeds(made, "cat1") == [[1], [2]]
     assert seeds(made, "cat2") == [[1, 2]]
@@ -88,7 +88,7 @@ def test_the_number_of_seeds_bounds_floors_but_leaves_a_replicate():
     assert seeds(made, "copies") == [[1, 1]]
 
 
-def test_step_0_is_no_milestone_of_a_chain():
+def test_step_0_is_not_a_milestone_of_a_chain():
     arms = [{"name": "zero", "members": 1, "steps": 0}, {"name": "cat1", "members": 1, "steps": 8}]
     made = study(arms=arms, table1=ABSENT, ceiling=ABSENT)
     assert made.chains.milestones == [8]
@@ -96,7 +96,7 @@ def test_step_0_is_no_milestone_of_a_chain():
     assert made.inputs.previous_state(CheckpointKey("cues", "small", 1, 8)) == []
 
 
-def test_a_table_is_measured_against_floors_projection_and_ceiling_on_its_transfer_targets():
+def test_a_table_is_compared_with_floors_projection_and_ceiling_on_its_transfer_targets():
     made = study()
     floors = [
         ReferenceKey("floor", name, CellKey("cues", "digits", floor(made, name).name)) for name in ("cat1", "cat2")
@@ -118,7 +118,7 @@ def test_a_table_is_measured_against_floors_projection_and_ceiling_on_its_transf
     ]
 
 
-def test_the_grid_shows_floors_alone_and_nothing_else_is_made_for_it():
+def test_the_grid_is_compared_with_floors_only():
     made = study(grid={"members": [1, 2]})
     assert {key.kind for key in made.tables.references("grid")} == {"floor"}
     assert {key.arm for key in made.tables.references("grid")} == {arm.name for arm in made.tables.rows("grid")}
@@ -151,14 +151,14 @@ genomics:
 
 
 def with_others(**changes) -> Study:
-    """The study with tables whose metrics are of predictions."""
+    """Return the study with tables whose metrics are computed from predictions."""
     values, others = yaml.safe_load(STUDY), yaml.safe_load(OTHERS)
     for name in ("data_sets", "backbones"):
         others[name] = values[name] | others[name]
     return study(**others | changes)
 
 
-def test_gaps_and_spurious_features_are_measured_against_floors_and_projection():
+def test_tables_of_gaps_and_worst_groups_are_compared_with_floors_and_projection():
     made = with_others()
     found = {
         table: [(key.kind, key.arm, key.cell.data_set) for key in made.tables.references(table)]
@@ -168,7 +168,7 @@ def test_gaps_and_spurious_features_are_measured_against_floors_and_projection()
     assert found["spurious"] == [
         *(("floor", arm, name) for arm in ("probed", "again") for name in ("biased", "even")),
         *(("projection", "", name) for name in ("biased", "even")),
-    ], "the source counts where features of it are spurious"
+    ], "the source counts in the table of worst groups"
     assert found["genomics"] == [("floor", "dna", "single")], "sequences have no pixels"
     floor = floor_of_reweighted(made)
     assert made.inputs.reference_predictions(TableKey("spurious"))[3] == (
@@ -179,7 +179,7 @@ def test_gaps_and_spurious_features_are_measured_against_floors_and_projection()
     )
 
 
-def test_a_ceiling_in_accuracy_is_none_of_a_table_with_another_metric():
+def test_a_table_with_another_metric_has_no_ceiling():
     made = study(gap={"targets": ["digits"], "metric": "mcc", "arms": ["cat1", "direct"]})
     assert {key.kind for key in made.tables.references("table2")} == {"floor", "projection", "ceiling"}
     assert {key.kind for key in made.tables.references("gap")} == {"floor", "projection"}
@@ -191,7 +191,7 @@ def floor_of_reweighted(made: Study) -> str:
     return found.name
 
 
-def test_without_floors_they_are_measured_against_nothing():
+def test_without_floors_tables_of_gaps_and_worst_groups_are_compared_with_nothing():
     made = with_others(floors=None)
     for table in ("gap", "spurious", "genomics"):
         assert made.tables.references(table) == [] == made.inputs.reference_predictions(TableKey(table))
@@ -203,7 +203,7 @@ def test_the_table_of_worst_groups_has_a_baseline():
     assert with_others(spurious=block | {"baseline": "again"}).table_params.baseline(TableKey("spurious")) == "again"
 
 
-def test_a_known_ceiling_takes_the_place_of_the_arm():
+def test_a_known_ceiling_replaces_that_of_the_arm():
     made = study(ceiling={"arm": "direct", "known": {"digits": 97.5}})
     assert all(key.kind != "ceiling" for key in made.tables.references("table2"))
     assert json.loads(made.table_params.known_ceilings(TABLE2)) == {"digits": 97.5}
@@ -216,8 +216,8 @@ def test_a_study_may_have_no_floors():
     assert "pixels" not in made.config.backbones
 
 
-def test_a_recipe_that_begins_alike_has_the_same_untrained_networks():
-    """A learning rate makes no untrained network anew; what makes batch norm's statistics does."""
+def test_untrained_networks_depend_only_on_keys_of_the_recipe_that_affect_them():
+    """The learning rate does not; the batch size does, through the statistics of batch norm."""
     made = study()
     key = CheckpointKey("cues", "small", 1, 0)
     faster = study(pretrain={"seeds": [1, 2, 3, 4, 5], "batch_size": 64, "lr": 0.5, "label_smoothing": 0.3})
@@ -226,10 +226,10 @@ def test_a_recipe_that_begins_alike_has_the_same_untrained_networks():
     assert made.params.beginning(key) != larger.params.beginning(key)
 
 
-def test_published_networks_without_their_source_see_the_first_target():
+def test_untrained_networks_of_published_weights_use_images_of_the_first_target():
     made = study()
     assert made.data_sets.seen_first("cues", published=False) == "cues"
-    assert made.data_sets.seen_first("cues", published=True) == "cues"  # it is a target, and so at hand
+    assert made.data_sets.seen_first("cues", published=True) == "cues"  # a target is available
     elsewhere = study(targets=["digits"])
     assert elsewhere.data_sets.seen_first("cues", published=False) == "cues"
     assert elsewhere.data_sets.seen_first("cues", published=True) == "digits"
@@ -241,7 +241,7 @@ def test_published_networks_without_their_source_see_the_first_target():
         ({"ceiling": {"arm": "nobody"}}, "`ceiling.arm`: 'nobody' is not one of the arms"),
         (
             {"ceiling": {"arm": {"name": "cat1", "members": 1, "transfer": "direct"}}},
-            "`ceiling.arm`: 'cat1' is another arm in `arms`",
+            "`ceiling.arm`: 'cat1' is already the name of a different arm in `arms`",
         ),
         (
             {"backbones": {"small": {"architecture": "small_residual"}, "pixels": {"architecture": "resnet18"}}},
@@ -250,7 +250,7 @@ def test_published_networks_without_their_source_see_the_first_target():
         ({"ceiling": {"known": {"nothing": 50.0}}}, "`ceiling.known`: 'nothing' is not one of the data sets"),
     ],
 )
-def test_what_does_not_go_together_is_refused(changes, message):
+def test_an_inconsistent_config_of_floors_and_ceilings_is_refused(changes, message):
     if "backbones" in changes:
         changes |= {"table1": ABSENT, "ceiling": ABSENT}
     with pytest.raises(UserError) as error:

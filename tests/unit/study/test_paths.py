@@ -1,4 +1,4 @@
-"""Templates of paths: for rules as they are, for everything else filled."""
+"""Tests of path templates, with wildcards for rules and filled in for other code."""
 
 import pytest
 from snakemake.iocontainers import Wildcards
@@ -9,7 +9,7 @@ from workflow_scripts.timecat.study.wildcards import CellKey, CheckpointKey, Fea
 CHECKPOINT = CheckpointKey("cues", "small", 3, 12)
 
 
-def test_a_template_is_filled_by_a_key_or_by_wildcards():
+def test_a_template_is_filled_in_from_a_key_or_from_wildcards():
     expected = "results/checkpoints/cues/small/seed3/step12.safetensors"
     assert Paths().checkpoint.at(CHECKPOINT).weights == expected
     wildcards = Wildcards(fromdict={"source": "cues", "backbone": "small", "seed": "3", "step": "12"})
@@ -17,18 +17,18 @@ def test_a_template_is_filled_by_a_key_or_by_wildcards():
     assert Paths().checkpoint.weights == "results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors"
 
 
-def test_what_is_not_given_stays_a_wildcard():
+def test_a_wildcard_without_a_value_remains():
     train = Paths().data_set.at(split="train")
     assert train.index == "results/data_sets/{data_set}/train.index.parquet"
     assert Paths().data_set.at(data_set="{source}", split="train").beton == "results/data_sets/{source}/train.beton"
 
 
-def test_a_value_goes_before_the_keys():
+def test_a_given_value_takes_precedence_over_the_key():
     files = Paths().probe.at(CellKey("cues", "sketch", "cat2"), data_set="photos")
     assert files.heads_sidecar == "results/probes/cues/photos/cat2.heads.safetensors.json"
 
 
-def test_sidecars_stand_beside_their_files():
+def test_sidecars_are_beside_their_files():
     features = Paths().features.at(FeaturesKey(**vars(CHECKPOINT), data_set="digits"))
     assert features.all == (
         "results/features/cues/small/seed3/step12/digits",
@@ -42,7 +42,7 @@ def test_sidecars_stand_beside_their_files():
                 assert path == f"{named[main]}.json"
 
 
-def test_all_is_below_one_folder():
+def test_all_paths_are_in_one_folder():
     paths = Paths("other")
     texts = [path for files in vars(paths).values() for path in (files.all if hasattr(files, "all") else [files])]
     texts += [paths.log(rule) for rule in JOBS] + [paths.benchmark(rule) for rule in JOBS]
@@ -50,12 +50,12 @@ def test_all_is_below_one_folder():
 
 
 @pytest.mark.parametrize("table", ["table2", "spurious"])
-def test_a_rule_of_one_table_asks_for_that(table):
+def test_of_table_passes_the_name_of_its_table(table):
     assert of_table(lambda wildcards: wildcards.table, table)(None) == table
     assert of_table(lambda wildcards: wildcards, table)(None) == TableKey(table)
 
 
-def test_a_table_s_rule_has_a_log_without_being_listed():
+def test_a_rule_of_a_table_has_a_log_without_an_entry_in_jobs():
     assert Paths("there").log("tabulate_members") == "there/logs/tabulate_members/members.log"
     assert Paths("there").benchmark("calibration") == "there/benchmarks/calibration/calibration.tsv"
     assert Paths("there").log("tabulate_gap") == "there/logs/tabulate_gap/{table}.log"

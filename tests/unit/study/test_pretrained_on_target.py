@@ -1,4 +1,4 @@
-"""Arms that are pretrained on each target itself: their checkpoints, files and floors, what they leave alone, what is refused."""
+"""Tests of arms that are pretrained on each target itself: checkpoints, files, floors, other arms, and refused configs."""
 
 import json
 
@@ -37,13 +37,13 @@ FOLDER = {"kind": "evaluation_folder", "root": "images", "probe_of": "part0"}
 
 
 def study(*arms, **changes) -> Study:
-    """The study with more arms in its table of gaps."""
+    """Return the study with further arms in its table of gaps."""
     values = yaml.safe_load(STUDY) | changes
     values["gap"]["arms"] += arms
     return Study(read_config(values, []))
 
 
-def test_its_checkpoints_are_of_the_target():
+def test_the_checkpoints_are_pretrained_on_the_target():
     made = study(OWN)
     for part in ("part0", "part1"):
         assert made.arms.cell("own", part) == CellKey(part, part, "own")
@@ -56,7 +56,7 @@ def test_its_checkpoints_are_of_the_target():
     assert made.inputs.metrics(TableKey("gap"))[-2:] == [f"results/probes/part{n}/part{n}/own.parquet" for n in (0, 1)]
 
 
-def test_it_may_be_fine_tuned_and_its_milestones_are_in_one_chain():
+def test_such_an_arm_may_be_fine_tuned_and_its_milestones_are_in_one_chain():
     made = study(OWN, PAIR)
     assert made.inputs.member_weights(made.arms.cell("pair", "part1")) == [
         f"results/checkpoints/part1/small/seed{seed}/step4.safetensors" for seed in (1, 2)
@@ -65,7 +65,7 @@ def test_it_may_be_fine_tuned_and_its_milestones_are_in_one_chain():
     assert made.chains.previous_step("part0", "small", 6) == 4
 
 
-def test_it_leaves_the_files_and_params_of_others_alone():
+def test_such_an_arm_does_not_change_files_and_params_of_others():
     before, after = study(), study(OWN, floors={})
     assert before.chains.milestones_of("small", "mixture") == after.chains.milestones_of("small", "mixture") == [6]
     assert before.chains.milestones == after.chains.milestones == [8]
@@ -79,22 +79,22 @@ def test_it_leaves_the_files_and_params_of_others_alone():
                 assert after.inputs.feature_folders(key) == before.inputs.feature_folders(key)
 
 
-def test_tables_know_it():
+def test_tables_mark_rows_that_are_pretrained_on_the_target():
     rows = json.loads(study(OWN).table_params.rows(TableKey("gap")))
     assert [row.get("on_target") for row in rows] == [None, None, True]
 
 
-def test_its_floor_is_a_network_that_has_seen_the_target_alone():
+def test_the_floor_has_seen_images_of_the_target_only():
     made = study(OWN, floors={})
     floors = {name: made.arms.floor_of(made.arms[name]) for name in ("mixed", "own")}
-    assert floors["own"].name != floors["mixed"].name, "batch norm has other statistics"
+    assert floors["own"].name != floors["mixed"].name, "batch-norm statistics differ"
     assert made.arms.checkpoints_of(floors["own"], "part1")[0] == [CheckpointKey("part1", "small", 1, 0)]
     assert made.inputs.initial_images(CheckpointKey("part1", "small", 1, 0)) == "results/data_sets/part1/train.beton"
     cells = {key.arm: key.cell for key in made.tables.references("gap") if key.cell.data_set == "part1"}
     assert cells["own"] == CellKey("part1", "part1", floors["own"].name)
 
 
-def test_it_stands_for_no_cell_of_the_grid_and_is_like_no_other_arm():
+def test_such_an_arm_is_not_used_by_the_grid_and_has_other_features_than_other_arms():
     own = OWN | {"name": "cat1_own", "steps": 8}
     made = study(own, grid={"members": [1], "steps": [8]})
     assert made.arms.grid[1, 8].name == "cat1"
@@ -115,7 +115,7 @@ def test_it_stands_for_no_cell_of_the_grid_and_is_like_no_other_arm():
         (
             OWN,
             {"checkpoints": {"path": "{run}_{step}.pt"}, "gap": {"targets": ["part0"], "arms": [DIRECT]}},
-            "'own' is pretrained on each target, but its backbone 'small' is the one that `checkpoints` publishes",
+            "'own' is pretrained on each target, but its backbone 'small' has published weights (`checkpoints`)",
         ),
         (
             PAIR,
@@ -123,11 +123,11 @@ def test_it_stands_for_no_cell_of_the_grid_and_is_like_no_other_arm():
                 "data_sets": yaml.safe_load(STUDY)["data_sets"] | {"part1": FOLDER},
                 "gap": {"targets": ["part1"], "arms": [OWN, DIRECT]},
             },
-            "'own' has `pretrained_on: target`, and 'part1' has no training rows; take that data set out",
+            "'own' has `pretrained_on: target`, but 'part1' has no training rows; remove that data set",
         ),
     ],
 )
-def test_what_does_not_go_together_is_refused(arm, changes, message):
+def test_an_inconsistent_arm_is_refused(arm, changes, message):
     with pytest.raises(UserError) as error:
         study(arm, **changes)
     assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""Arms with reduced features: what a config may say of them, the block `width`, and what stays as it is."""
+"""Tests of arms with reduced features and the block `width`: rows, params, floors, other arms, and refused configs."""
 
 import json
 
@@ -39,7 +39,7 @@ def study(**changes) -> Study:
 
 
 def without() -> Study:
-    """The study without arms that are reduced."""
+    """Return the study without reduced arms."""
     return study(width=ABSENT, controls=ABSENT)
 
 
@@ -47,7 +47,7 @@ def protocol(made: Study, arm: str) -> dict:
     return json.loads(made.params.probe(CellKey("cues", "digits", arm)))
 
 
-def test_rows_are_whole_arms_and_what_is_made_of_each_as_far_as_it_has_features():
+def test_rows_are_whole_arms_followed_by_their_reductions_to_at_most_their_features():
     made = study()
     ones = ["cat1", "cat1_pca4", "cat1_pca16", "cat1_random4", "cat1_random16"]  # 16 features
     twos = ["cat2", *(f"cat2_{method}{width}" for method in ("pca", "random") for width in (4, 16, 32))]
@@ -61,7 +61,7 @@ def test_rows_are_whole_arms_and_what_is_made_of_each_as_far_as_it_has_features(
     assert "width" in made.tables.names and "width" not in without().tables.names
 
 
-def test_a_reduced_arm_is_its_checkpoints_replicates_and_another_probe():
+def test_a_reduced_arm_has_the_checkpoints_of_the_whole_arm_and_another_probe():
     made = study()
     arm, whole = made.arms["cat2_pca16"], made.arms["cat2"]
     assert made.arms.checkpoints_of(arm, "cue0") == made.arms.checkpoints_of(whole, "cue0")
@@ -74,7 +74,7 @@ def test_a_reduced_arm_is_its_checkpoints_replicates_and_another_probe():
     assert own["reduce"] == {"method": "random", "dimensions": 3} and own["solver"] == "lbfgs"
 
 
-def test_what_other_arms_are_told_is_what_it_was_before_there_were_reductions():
+def test_reductions_do_not_change_params_of_other_arms():
     made, before = study(), without()
     for arm in ("cat1", "cat2"):
         cell = CellKey("cues", "digits", arm)
@@ -84,8 +84,8 @@ def test_what_other_arms_are_told_is_what_it_was_before_there_were_reductions():
     assert made.table_params.grid_rows(None) == before.table_params.grid_rows(None)
 
 
-def test_no_reduced_arm_stands_for_a_cell_of_the_grid():
-    """Nor is the converged probe of a reduced arm that of a whole one."""
+def test_a_reduced_arm_is_not_used_by_the_grid():
+    """A converged probe of a reduced arm does not count as the converged probe of the whole arm, either."""
     reduced = {"name": "pairs", "members": 2, "steps": 4, "reduce": {"method": "pca", "dimensions": 3}}
     made = study(arms=[{"name": "cat1", "members": 1, "steps": 8}, reduced], width=ABSENT, controls=ABSENT)
     assert made.arms.grid[2, 4].name == "grid2x4"
@@ -94,7 +94,7 @@ def test_no_reduced_arm_stands_for_a_cell_of_the_grid():
     assert "converged" not in row
 
 
-def test_the_floor_of_a_reduced_arm_is_reduced_likewise():
+def test_the_floor_of_a_reduced_arm_is_reduced_in_the_same_way():
     made = study(floors={"projection": None})
     floor, whole = (made.arms.floor_of(made.arms[name]) for name in ("cat2_pca16", "cat2"))
     assert floor.all_steps == [0, 0] and floor.reduce == made.arms["cat2_pca16"].reduce
@@ -105,7 +105,7 @@ def test_the_floor_of_a_reduced_arm_is_reduced_likewise():
     assert {key.arm for key in made.tables.references("controls")} >= {"own", "cat1_pca16"}
 
 
-def test_width_may_name_its_arms_methods_and_another_baseline():
+def test_width_may_set_its_arms_and_methods_and_has_the_baseline_of_table_2():
     made = study(width={"arms": ["wide", "cat2"], "methods": ["pca"], "dimensions": [40]}, baseline="cat2", controls={
         "arms": [{"name": "wide", "members": 1, "steps": 8, "backbone": "wide"}]
     })  # fmt: skip
@@ -119,11 +119,11 @@ def test_arms_without_a_probe_are_left_out_of_width():
     assert not any("tuned" in arm.name for arm in study(arms=arms).tables.rows("width"))
 
 
-def test_targets_of_width_alone_are_looked_at():
+def test_arms_are_transferred_to_targets_that_only_width_has():
     made = study(targets=["cues"], ceiling={"arm": {"name": "direct", "members": 1, "transfer": "direct"}})
     assert "digits" in made.config.targets_of_arm(made.arms["cat2_pca16"])
     assert "digits" in made.config.targets_of_arm(made.arms["cat2"])
-    assert made.config.targets_of_arm(made.arms["wide"]) == ["digits"], "of controls"
+    assert made.config.targets_of_arm(made.arms["wide"]) == ["digits"], "the targets of controls"
     assert made.config.ceiling_targets == ["digits"]
 
 
@@ -141,24 +141,24 @@ PCA3 = {"method": "pca", "dimensions": 3}
         ({"width": ABSENT}, "`controls.arms`: 'cat1_pca16' is not one of the arms"),
         (
             {"arms": [{"name": "cat1", "members": 1, "steps": 8}, {"name": "cat1_pca4", "members": 1, "steps": 2}]},
-            "`width`: 'cat1_pca4' is another arm in `arms`; give that one another name",
+            "`width`: 'cat1_pca4', the name of a reduced arm, is also a different arm in `arms`; rename the arm there",
         ),
         (
             {"arms": [{"name": "x", "members": 2, "steps": 8, "reduce": {"method": "pca", "dimensions": 33}}]},
-            "`reduce.dimensions` of 'x' is 33, and its 2 members have 32 features together; lower it to 32 or less",
+            "`reduce.dimensions` of 'x' is 33, but its 2 members have only 32 features together; lower it to 32 or less",
         ),
         (
             {"arms": [{"name": "x", "members": 2, "steps": 8, "transfer": "finetune", "reduce": PCA3}]},
-            "reduce`: 'x' has `transfer: finetune`, which has no probe; remove the key, or choose probe",
+            "reduce`: 'x' has `transfer: finetune`, which has no probe; remove the key, or choose `transfer: probe`",
         ),
         ({"arms": [{"name": "x", "members": 2, "steps": 8, "reduce": {"method": "pca"}}]}, "dimensions"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said(changes, message):
+def test_a_mistake_about_reductions_is_named(changes, message):
     with pytest.raises(UserError, match=message):
         study(**({"controls": ABSENT} if "arms" in changes else {}) | changes)
 
 
-def test_a_study_without_the_block_says_what_to_add():
+def test_a_study_without_the_block_width_is_told_to_add_it():
     with pytest.raises(UserError, match="the study has no block `width`; add it to the config"):
         without().tables.rows("width")
