@@ -1,4 +1,4 @@
-"""Tests that blocks of the config and the dataclasses of settings that they build for stages have equal keys and types."""
+"""Tests that blocks of the config and the settings classes that they build for stages have equal keys and types."""
 
 import argparse
 import dataclasses

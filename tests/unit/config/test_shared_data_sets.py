@@ -13,7 +13,7 @@ PAPERS = ["paper", "swav", "simsiam", "seer", "vit", "families"]
 
 @pytest.fixture
 def read(tmp_path):
-    """Function that returns STUDY's config with its data sets in another file and with changes, or the error message."""
+    """Function that returns STUDY's config with its data sets in another file and with changes, or the message."""
 
     def read(shared: str | None = None, **changes):
         values = yaml.safe_load(STUDY)

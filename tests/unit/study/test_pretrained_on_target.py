@@ -1,4 +1,4 @@
-"""Tests of arms that are pretrained on each target itself: checkpoints, files, floors, other arms, and refused configs."""
+"""Tests of arms that are pretrained on each target itself: checkpoints, files, floors, and refused configs."""
 
 import json
 
