@@ -374,7 +374,7 @@ MISTAKES = {
         "{name: cat3, members: 3, steps: 8, replicates: [[1, 2, 10]]}",
         "`arms`: seed 10 of 'cat3' is not in seeds [1, 2, 3, 4, 5, 6, 7, 8, 9]; add it there.",
     ),
-    "too few seeds of its own": (
+    "too few seeds of the arm": (
         "{name: cat3, members: 3, steps: 8}",
         "{name: cat3, members: 3, steps: 8, seeds: [1, 2]}",
         "`arms`: 'cat3' needs 3 seeds and seeds has 2; add 1 or lower its members.",

@@ -119,8 +119,8 @@ class Arm(Block):
         [],
         description="names of other rows with which the arm is compared in addition to the baseline, in tables of "
         "accuracies (table 2, `table1`, `controls`, `families`). The table reports the arm minus each of these rows; "
-        "p-values are adjusted over all contrasts of the table. Only the table that defines the arm shows these "
-        "comparisons",
+        "p-values are adjusted over these contrasts and those with the baseline together. Only the table that defines "
+        "the arm shows these comparisons",
     )
 
     @property
@@ -213,7 +213,7 @@ class ArmTable(Block):
     replicates: Design | None = Field(
         None,
         description="design of the replicates of arms defined in this block (default: `replicates.design`). Arms that "
-        "train backbones on the target keep disjoint replicates",
+        "train backbones on the target keep disjoint replicates, unless they set another design",
     )
     targets: Targets | None = Field(
         None, description="data sets of the table, in the order of its columns (default: the `targets` of the study)"

@@ -15,7 +15,7 @@ class Calibration(Block):
     tables: Annotated[list[TableBlock], WithoutRepeats] | None = Field(
         None,
         description="tables whose arms are measured in addition to table 2, each on the table's targets (default: all "
-        "tables of the study except the grid; all of their arms are then computed for it)",
+        "tables of the study except `grid` and `width`; all of their arms are then computed for it)",
     )
     bins: PositiveInt = Field(
         15, description="number of bins of the expected calibration error; all bins have equally many rows"

@@ -49,7 +49,7 @@ class Checkpoints(Block):
     step_tolerance: Annotated[int, Field(ge=0)] = Field(
         0,
         description="number of steps by which the step that a file records may differ from the step in the config (0: "
-        "not at all)",
+        "the two must be equal)",
     )
 
     def fill(self, seed: int, run: int, step: int) -> str:

@@ -47,7 +47,9 @@ class Storage(Block):
         "limit)",
     )
     quality: Percent = Field(
-        95, description="JPEG quality (1 to 100) of images that have to be encoded again; other JPEG files are copied"
+        95,
+        description="JPEG quality (1 to 100) of images that have to be encoded again; JPEG files that need no "
+        "change are copied",
     )
 
 
@@ -192,7 +194,7 @@ class DataSet(AnyKind):
         None, description="number of views of this data set, or [center] (default: `features.views`)"
     )
     weight_decays: Grid | None = Field(
-        None, description="weight decays of this data set's probes (default: `probe.weight_decays`)"
+        None, description="weight decays that are tried in probes on this data set (default: `probe.weight_decays`)"
     )
 
 
