@@ -221,7 +221,7 @@ def test_a_listed_replicate_without_a_file(folder):
     arms = yaml.safe_load(STUDY)["arms"]
     arms[1]["replicates"] = [[2, 550], [2, 23]]
     message = refusal(CODE_LAYOUT, arms=arms)
-    assert "the replicates of 'cat2' name seed 23, whose checkpoint at step 200000 does not exist" in message
+    assert "the replicates of 'cat2' contain seed 23, whose checkpoint at step 200000 does not exist" in message
     assert "checkpoints_200k/checkpoint_run2.pth" in message
 
 
@@ -246,7 +246,7 @@ MISTAKES = {
         {"path": URL, "sha256": {"https://example.org/weights/seed2-8000.pth": "0" * 64}},
         [
             "`checkpoints.sha256`",
-            "reads no 'https://example.org/weights/seed2-8000.pth'",
+            "reads no file 'https://example.org/weights/seed2-8000.pth'",
             "such as 'https://",
             "80000.pth'",
         ],
