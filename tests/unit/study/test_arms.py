@@ -356,7 +356,7 @@ MISTAKES = {
     "unknown backbone": (
         "steps: 6, backbone: wide",
         "steps: 6, backbone: wider",
-        "`arms`: 'wide' has the backbone 'wider', which is not one of the backbones (small, wide, plain, pixels).",
+        "`arms`: 'wide' has the backbone 'wider', which is not one of the backbones (small, wide, plain, pixels); correct it.",
     ),
     "direct with one seed": (
         "{name: copies, members: 3, steps: 8,",

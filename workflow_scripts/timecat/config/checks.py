@@ -25,9 +25,13 @@ def check_names(config: "Config") -> None:
     for key, names in (("source", [config.source]), ("targets", config.targets)):
         for name in names:
             if name not in config.data_sets:
-                raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)})")
+                raise ValueError(
+                    f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)}); correct it"
+                )
     if config.backbone not in config.backbones:
-        raise ValueError(f"backbone: {config.backbone!r} is not one of the backbones ({', '.join(config.backbones)})")
+        raise ValueError(
+            f"backbone: {config.backbone!r} is not one of the backbones ({', '.join(config.backbones)}); correct it"
+        )
 
 
 def check_repeats(config: "Config") -> None:
@@ -92,7 +96,7 @@ def check_tables(config: "Config") -> None:
             )
     for key, name in named:
         if name not in config.data_sets:
-            raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)})")
+            raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)}); correct it")
         if not key.endswith((".targets", ".known")) and isinstance(config.data_sets[name], EvaluationFolder):
             raise ValueError(f"{key}: {name!r} is for evaluation only; choose another data set")
 
@@ -125,7 +129,7 @@ def _check_backbone(config: "Config", name: str) -> None:
         arm = next(arm.name for arm in config.all_arms.values() if arm.backbone == name)
         raise ValueError(
             f"arms: {arm!r} has the backbone {name!r}, which is not one of the backbones "
-            f"({', '.join(config.backbones)})"
+            f"({', '.join(config.backbones)}); correct it"
         )
     architecture = config.backbones[name].architecture
     if config.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):

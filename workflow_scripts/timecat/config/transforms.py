@@ -56,7 +56,7 @@ class Transform(Block):
         for key in ("scale", "ratio"):
             low, high = getattr(self, key)
             if low > high:
-                raise ValueError(f"{key}: the first number must not exceed the second")
+                raise ValueError(f"{key}: the first number must not exceed the second; swap them")
         return self
 
     def settings(self) -> TransformSettings:
