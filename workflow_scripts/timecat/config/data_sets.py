@@ -33,7 +33,7 @@ Percent = Annotated[int, Field(ge=1, le=100)]
 
 
 class Storage(Block):
-    """How image files are stored in a .beton file. Images larger than the given sides are resized; none is enlarged."""
+    """Storage of image files in a .beton file. Images larger than the given sides are resized; none is enlarged."""
 
     write_mode: Literal["jpg", "raw"] = Field(
         "jpg", description="format of the stored images: `jpg` (JPEG) or `raw` (uncompressed pixels)"

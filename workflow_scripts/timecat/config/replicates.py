@@ -10,7 +10,7 @@ Design = Literal["disjoint", "cyclic", "all"]
 
 
 class Replicates(Block):
-    """How the replicates of an arm are formed from its seeds, if neither the arm nor its table sets `replicates`."""
+    """Design by which replicates are formed from seeds, for arms that do not set `replicates` and whose table does not."""
 
     design: Design = Field(
         "disjoint",
