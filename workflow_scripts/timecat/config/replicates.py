@@ -10,7 +10,7 @@ Design = Literal["disjoint", "cyclic", "all"]
 
 
 class Replicates(Block):
-    """Design by which replicates are formed from seeds, for arms that do not set `replicates` and whose table does not."""
+    """Design of replicates, for arms that neither set `replicates` nor inherit it from a table."""
 
     design: Design = Field(
         "disjoint",
