@@ -80,7 +80,7 @@ def settings_of(kind: type[Settings], block: Block, **others: Any) -> Settings:
     kind: the dataclass, made by timecat.settings. A test checks that its fields equal the block's keys in names and
     types. others: values that the block lacks, or that replace the block's.
     """
-    names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]  # mypy: a dataclass
+    names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]  # kind is a dataclass
     return kind(**{name: _frozen(value) for name, value in ({n: getattr(block, n) for n in names} | others).items()})
 
 
