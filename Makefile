@@ -46,12 +46,12 @@ lint: setup ## style, complexity, types, layers: ruff, snakefmt, snakemake --lin
 	@failed=; for check in "ruff check $(LINT)" "ruff format --check $(LINT)" "snakefmt --check $(SMK)" \
 		"snakemake --lint" mypy "lint-imports --cache-dir .cache/import-linter"; do echo "$$check"; $$check || failed=1; done; [ -z "$$failed" ]
 
-dag: setup ## draw the rules: results/dag.svg and docs/dag.svg
+dag: setup ## draw the rules: results/dag.svg and docs/figures/dag.svg
 	@command -v dot >/dev/null || { echo "dot is missing: install graphviz" >&2; exit 1; }
-	@mkdir -p results; trap 'rm -f results/.dag.svg.tmp docs/.dag.svg.tmp' EXIT; \
+	@mkdir -p results; trap 'rm -f results/.dag.svg.tmp docs/figures/.dag.svg.tmp' EXIT; \
 	snakemake --rulegraph dot -- results/table2.csv | dot -Tsvg > results/.dag.svg.tmp && \
-	cp results/.dag.svg.tmp docs/.dag.svg.tmp && \
-	mv results/.dag.svg.tmp results/dag.svg && mv docs/.dag.svg.tmp docs/dag.svg
+	cp results/.dag.svg.tmp docs/figures/.dag.svg.tmp && \
+	mv results/.dag.svg.tmp results/dag.svg && mv docs/figures/.dag.svg.tmp docs/figures/dag.svg
 
 docs: setup ## what is generated from the typed config: config/schemas and the keys in config/README.md
 	@python -m workflow_scripts.timecat.config.reference

@@ -254,4 +254,4 @@ def show_in_readme(study: StudyFolder) -> None:
     intro, paper = study.read("results/table2.md").decode().strip().split("**Selection `paper`**")
     table = f"{intro}**Selection `holdout`**{paper.split('**Selection `holdout`**')[1]}"
     readme.write_text(f"{before}<!-- table: begin -->\n\n{table}\n\n<!-- table: end -->{after}")
-    (ROOT / "docs/table2.svg").write_bytes(study.read("results/table2.svg"))
+    (ROOT / "docs/figures/table2.svg").write_bytes(study.read("results/table2.svg"))

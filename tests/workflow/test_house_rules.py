@@ -282,7 +282,7 @@ def test_local_rules_are_those_that_write_tables():
 
 def texts() -> dict[str, list[str]]:
     """Return what is said for readers, by file: pages, docstrings and comments; rules as they are."""
-    made = ROOT / "docs/arms.md"  # of tables: what looks like a name there is an arm, or a data set and a group
+    made = ROOT / "docs/results/all_tables.md"  # its words that look like names are arms, data sets and groups
     found = {path: [pages.prose(path.read_text())] for path in pages.pages() if path != made}
     found |= {path: names.remarks(path) for path in names.files()}
     found |= {path: re.findall(r'"""[^"]*"""|#.*', path.read_text()) for path in RULES}
@@ -301,7 +301,7 @@ def test_texts_name_what_exists():
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("see study/paths.py, ../tests/conftest.py, docs/arms.md, config/tiny.yaml and page.md.j2.", []),
+        ("see study/paths.py, ../tests/conftest.py, docs/results/all_tables.md, config/tiny.yaml and page.md.j2.", []),
         ("`paths.py`, rules/{stage}.smk, STAGE.py, results/new.yaml, metrics.json, genomics.md, *.py", []),
         (
             f"see study/{GONE}.py, ../{GONE}.smk and docs/{GONE}.md.",
@@ -324,11 +324,11 @@ def test_links_of_pages_lead_somewhere():
     ("text", "broken"),
     [
         (
-            "[a](arms.md) [b](../README.md#seeds-size-or-width) ![c](table2.svg) [d](https://example.org/x) [e](..)",
+            "[a](index.md) [b](../README.md#two-commands) ![c](figures/table2.svg) [d](https://example.org/x) [e](..)",
             [],
         ),
-        ("[a](gone.md) [b](docs/arms.md) ![c](gone.svg)", ["gone.md", "docs/arms.md", "gone.svg"]),
-        ("# Of `a_b`, and [c](arms.md)!\n# Two\n# Two\n[a](#of-a_b-and-c) [b](#two-1) [c](#two-2)", ["#two-2"]),
+        ("[a](gone.md) [b](docs/index.md) ![c](gone.svg)", ["gone.md", "docs/index.md", "gone.svg"]),
+        ("# Of `a_b`, and [c](index.md)!\n# Two\n# Two\n[a](#of-a_b-and-c) [b](#two-1) [c](#two-2)", ["#two-2"]),
         ("[a](../README.md#no-such-heading) [b](#no)", ["../README.md#no-such-heading", "#no"]),
         ("```\n# In code\n[a](gone.md)\n```\n[b](#in-code)", ["#in-code"]),
     ],

@@ -13,7 +13,7 @@ from workflow_scripts.timecat.planning.page import scheduler_view
 from workflow_scripts.timecat.planning.plan import make_plan
 from workflow_scripts.timecat.planning.throughputs import read_throughputs
 
-PAGE = "docs/scale.md"
+PAGE = "docs/benchmarks/scale.md"
 
 
 @pytest.fixture(scope="module")
@@ -168,19 +168,19 @@ def test_a_mistake_is_one_sentence(fresh, options, message):
 
 
 def test_the_page_is_what_its_command_writes(tmp_path):
-    """docs/scale.md and its figure; the page says the command. Made where no data and no results are."""
+    """docs/benchmarks/scale.md and its figure; the page says the command. Made where no data and no results are."""
     text = (ROOT / PAGE).read_text()
     (line,) = re.findall(r"^python -m workflow_scripts\.plan .*$", text, re.MULTILINE)
     words = line.split()[3:]
     assert words[-2:] == ["--page", PAGE]
     copy = StudyFolder.fresh(tmp_path / "study")
-    for file in (PAGE, "docs/scale.svg"):
+    for file in (PAGE, "docs/benchmarks/scale.svg"):
         (copy.path / file).unlink()
     plan(*words, cwd=copy.path)
     assert (copy.path / PAGE).read_text() == text, f"write it anew: {line}"
-    assert copy.read("docs/scale.svg") == (ROOT / "docs/scale.svg").read_bytes()
+    assert copy.read("docs/benchmarks/scale.svg") == (ROOT / "docs/benchmarks/scale.svg").read_bytes()
     for file in re.findall(r"\(([\w.]+)\)$", text, re.MULTILINE):
-        assert (ROOT / "docs" / file).exists()
+        assert (ROOT / PAGE).with_name(file).exists()
 
 
 def test_the_readme_says_what_the_page_says():

@@ -207,11 +207,11 @@ def svg_edges(svg: str) -> set[tuple[str, str]]:
 
 
 def test_the_pictured_rule_graph_is_the_workflows(fresh):
-    """docs/dag.svg stands in the README; ``make dag`` makes it anew."""
+    """docs/figures/dag.svg stands in the README; ``make dag`` makes it anew."""
     graph = edges(fresh.snakemake("--rulegraph", "dot", "--", "results/table2.csv", config=None).stdout)
     assert ("pretrain", "pretrain") in graph and ("probe", "tabulate") in graph
-    assert svg_edges((ROOT / "docs/dag.svg").read_text()) == graph
-    assert "docs/dag.svg" in (ROOT / "README.md").read_text()
+    assert svg_edges((ROOT / "docs/figures/dag.svg").read_text()) == graph
+    assert "docs/figures/dag.svg" in (ROOT / "README.md").read_text()
 
 
 def test_generated_documentation_is_current():

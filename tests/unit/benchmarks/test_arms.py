@@ -1,4 +1,4 @@
-"""docs/arms.md: how it is written, and that it has what the README says of the arms."""
+"""docs/results/all_tables.md: how it is written, and that it has what the README says of the arms."""
 
 import re
 
@@ -29,7 +29,7 @@ def test_jobs_are_counted_by_rule(tmp_path):
 def test_the_page_has_every_table_and_figure():
     text = arms.PAGE.read_text()
     for name in arms.FIGURES:
-        assert f"]({name}.svg)" in text and (ROOT / f"docs/{name}.svg").exists(), name
+        assert f"](../figures/{name}.svg)" in text and (ROOT / f"docs/figures/{name}.svg").exists(), name
 
 
 def test_the_limit_of_time_is_kept():

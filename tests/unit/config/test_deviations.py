@@ -1,4 +1,4 @@
-"""docs/recipe.md's table of deviations says of config/paper.yaml what the config says."""
+"""docs/explanation/recipe.md's table of deviations says of config/paper.yaml what the config says."""
 
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.config.reading import load_unique, read_config
@@ -8,7 +8,7 @@ HEADING = "## Where `config/paper.yaml` differs from the paper"
 
 def deviations() -> dict[str, str]:
     """Return what the table says of the config, by the first column."""
-    _, found, section = (ROOT / "docs/recipe.md").read_text().partition(f"{HEADING}\n")
+    _, found, section = (ROOT / "docs/explanation/recipe.md").read_text().partition(f"{HEADING}\n")
     assert found
     lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]
     assert all(line.count("|") == 5 for line in lines)

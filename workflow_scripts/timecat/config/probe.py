@@ -37,7 +37,9 @@ class Reduce(Block):
 
 
 class Probe(Block):
-    """The probe: batch norm and a linear layer on frozen, concatenated features. Defaults: the paper's for CIFAR (docs/recipe.md)."""
+    """The probe: batch norm and a linear layer on frozen, concatenated features. Defaults: the paper's for CIFAR
+    (docs/explanation/recipe.md).
+    """
 
     solver: Solver = Field(
         "sgd",

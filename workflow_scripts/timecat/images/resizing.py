@@ -2,7 +2,7 @@
 
 FFCV resizes with OpenCV's INTER_AREA alone, which takes the nearest pixel where it enlarges: 32 px to 224 px would be
 blocks. The functions here are torchvision's on tensors; they differ from Pillow's, and so from torchvision's pipeline on
-files, by a few grey levels on a few pixels in a hundred (docs/fidelity.md; Pillow 13 resizes some crops in another order).
+files, by a few grey levels on a few pixels in a hundred (docs/explanation/fidelity.md; Pillow 13 resizes some crops in another order).
 """
 
 from collections.abc import Sequence
