@@ -1,4 +1,4 @@
-"""What is generated from the typed config: the JSON schema for editors and the table of keys in config/README.md.
+"""Generate the JSON schema for editors and the tables of keys in docs/reference/configuration.md from the config's types.
 
 Run ``make docs`` after a change of a block of the config; a test fails when the files drift.
 """
@@ -41,7 +41,7 @@ from workflow_scripts.timecat.config import (
 from workflow_scripts.timecat.config.blocks import Block
 
 SCHEMA = ROOT / "config/schemas/config.schema.yaml"
-README = ROOT / "config/README.md"
+PAGE = ROOT / "docs/reference/configuration.md"
 BEGIN, END = "<!-- generated from the typed config: begin -->", "<!-- generated from the typed config: end -->"
 OTHER_SECTIONS: dict[str, type[Block]] = {
     "`pretrain`": pretrain.Pretrain,
@@ -75,7 +75,7 @@ Owners = list[type[Block]]
 
 
 def sections() -> dict[str, type[Block]]:
-    """Return the blocks of the config by their headings in config/README.md.
+    """Return the blocks of the config by their headings on the page of keys.
 
     Those of data sets and backbones follow from the blocks: from the values of `kind` or `architecture`, or from `HEADING`.
     """
@@ -192,8 +192,8 @@ def _default(field: FieldInfo) -> str:
     return "none" if field.default is None else f"`{canonical_json(field.default).replace(',', ', ')}`"
 
 
-def readme_text(current: str) -> str:
-    """config/README.md with its generated part made anew."""
+def page_text(current: str) -> str:
+    """Return the page of keys with its generated part brought up to date."""
     before, rest = current.split(BEGIN)
     after = rest.split(END)[1]
     return f"{before}{BEGIN}\n\n{keys_text()}\n\n{END}{after}"
@@ -202,7 +202,7 @@ def readme_text(current: str) -> str:
 def main() -> None:
     """Write both files."""
     SCHEMA.write_text(schema_text())
-    README.write_text(readme_text(README.read_text()))
+    PAGE.write_text(page_text(PAGE.read_text()))
 
 
 if __name__ == "__main__":
