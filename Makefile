@@ -18,12 +18,14 @@ INFRA_ARGS := -n 2
 CONFIG := config/config.yaml
 GPUS :=
 TABLE :=
+EXCEPT :=
+APPLY :=
 LINT := workflow_scripts tests benchmarks containers docs
 TEXTS := $(LINT) rules config envs profiles Snakefile Makefile $(wildcard *.md) .github
 SITE := docs/_build/html
 SMK := Snakefile rules
 
-.PHONY: help setup table2 plan test test-infra lint dag docs docs-site bench lock
+.PHONY: help setup table2 plan test test-infra lint dag docs docs-site bench keep lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +68,9 @@ docs-site: setup ## the documentation as a site, warnings as errors: docs/_build
 
 bench: setup ## time the parts that matter on this machine
 	python -m benchmarks.run
+
+keep: setup ## take over results after an upgrade: make keep lists, make keep APPLY=yes EXCEPT='probe transfer' does it
+	@python -m workflow_scripts.keep --configfile $(CONFIG) $(EXCEPT:%=--except %) $(if $(APPLY),--apply)
 
 lock: ## resolve envs/requirements.in to pinned, hashed envs/requirements.txt (newest: LOCK_ARGS=--upgrade)
 	envs/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

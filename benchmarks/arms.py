@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks.embedded_study import benchmarks_of, show_in_readme
+from benchmarks.embedded_study import benchmarks_of, show_table
 from benchmarks.timing import machine, seconds_of
 from tests.support.studies import ROOT, StudyFolder
 
@@ -65,7 +65,7 @@ def write(study: StudyFolder, minutes: float | None) -> None:
     PAGE.write_text(page(study, minutes))
     for name in FIGURES:
         shutil.copyfile(study.path / f"results/{name}.svg", ROOT / f"docs/figures/{name}.svg")
-    show_in_readme(study)
+    show_table(study)
 
 
 def page(study: StudyFolder, minutes: float | None) -> str:

@@ -29,7 +29,11 @@ PHRASES = {
 # First words of a docstring that leave its subject to the reader's guess.
 OPENINGS = r"(Of|The same|What|How|Which|Where|That|So that|As|Its|It|From|By|With)\b"
 # This file quotes what it looks for; the others are made of results, or record the past.
-LEFT_OUT = {ROOT / "tests/support/language.py", ROOT / "tests/unit/test_language.py", ROOT / "docs/results/all_tables.md"}
+LEFT_OUT = {
+    ROOT / "tests/support/language.py",
+    ROOT / "tests/unit/test_language.py",
+    ROOT / "docs/results/all_tables.md",
+}
 TEXTS = {".md", ".smk", ".yaml", ".yml", ".def", ".j2", ".cff"}
 
 

@@ -93,7 +93,7 @@ def known_names() -> frozenset[str]:
 @cache
 def settings_of(block: str) -> frozenset[str]:
     """Return every key of the config's reference: a block may have a module's name. Empty for other names."""
-    text = (ROOT / "config/README.md").read_text()
+    text = (ROOT / "docs/reference/configuration.md").read_text()
     headed = re.search(rf"^### .*`{block}`", text, re.MULTILINE)
     return frozenset(re.findall(r"`(\w+)`", text)) if headed else frozenset()
 

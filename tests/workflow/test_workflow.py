@@ -207,18 +207,18 @@ def svg_edges(svg: str) -> set[tuple[str, str]]:
 
 
 def test_the_pictured_rule_graph_is_the_workflows(fresh):
-    """docs/figures/dag.svg stands in the README; ``make dag`` makes it anew."""
+    """``make dag`` draws docs/figures/dag.svg, which the page of stages shows."""
     graph = edges(fresh.snakemake("--rulegraph", "dot", "--", "results/table2.csv", config=None).stdout)
     assert ("pretrain", "pretrain") in graph and ("probe", "tabulate") in graph
     assert svg_edges((ROOT / "docs/figures/dag.svg").read_text()) == graph
-    assert "docs/figures/dag.svg" in (ROOT / "README.md").read_text()
+    assert "figures/dag.svg" in (ROOT / "docs/reference/stages.md").read_text()
 
 
 def test_generated_documentation_is_current():
     """``make docs`` makes it anew."""
     assert reference.SCHEMA.read_text() == reference.schema_text()
-    current = reference.README.read_text()
-    assert current == reference.readme_text(current)
+    current = reference.PAGE.read_text()
+    assert current == reference.page_text(current)
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -5,6 +5,7 @@ import re
 from benchmarks import arms
 from tests.support.studies import ROOT, StudyFolder
 
+TOLD = ("seeds_or_width.md", "other_arguments.md")
 PAIR = re.compile(r"(\d+\.\d+)\*{0,2} ± (\d+\.\d+)")  # bold or not
 
 
@@ -40,9 +41,8 @@ def test_the_limit_of_time_is_kept():
     assert measured or "was not measured" in text
 
 
-def test_what_the_readme_says_of_the_arms_stands_in_the_page():
-    readme = (ROOT / "README.md").read_text()
-    told = readme.partition("## Seeds, size, or width?")[2].partition("## What runs again")[0]
+def test_numbers_on_the_pages_of_results_are_those_of_the_tables():
+    told = "".join((arms.PAGE.parent / page).read_text() for page in TOLD)
     known = [(float(mean), float(std)) for mean, std in PAIR.findall(arms.PAGE.read_text())]
     pairs = PAIR.findall(told)
     assert len(pairs) > 40
