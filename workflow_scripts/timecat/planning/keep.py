@@ -12,26 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.project import path_of
-from workflow_scripts.timecat.config.reading import load_unique, read_config
 from workflow_scripts.timecat.errors import UserError
-from workflow_scripts.timecat.planning.dag import DagJob, read_dag
+from workflow_scripts.timecat.planning.dag import DagJob, Record, read_in_place
 from workflow_scripts.timecat.planning.verification import differs, has_sidecar, stale_input
-from workflow_scripts.timecat.study.study import Study
 
 CODE = (".py", ".smk")
 NO_DIGEST = "it has no digest to check and takes little time"
-
-
-@dataclass(frozen=True)
-class Records:
-    """What Snakemake has recorded about the files of a study.
-
-    inputs: the inputs with which each file was made, without code; files that Snakemake did not make are missing.
-    other_params: the files whose params differ from the recorded ones.
-    """
-
-    inputs: Mapping[str, frozenset[str]]
-    other_params: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -47,18 +33,18 @@ def verdicts(config: str, targets: Sequence[str], again: Collection[str] = ()) -
 
     again: rules that are to run again. UserError where Snakemake finds a mistake in the study, or ``again`` names no rule.
     """
-    study = Study(read_config(load_unique(Path(config)), [config]))
-    dag = read_dag(config, targets, study.paths.root)
+    dag, records = read_in_place(config, targets)
     if unknown := sorted(set(again) - set(dag.rules)):
         raise UserError(f"--except {unknown[0]}: no such rule; the rules are {', '.join(dag.rules)}")
-    records = read_records(config, targets)
     found: dict[DagJob, Verdict] = {}
     for job in dag.jobs:
         found[job] = Verdict(job, _reason(job, records, again, found))
     return list(found.values())
 
 
-def _reason(job: DagJob, records: Records, again: Collection[str], earlier: Mapping[DagJob, Verdict]) -> str | None:
+def _reason(
+    job: DagJob, records: Mapping[str, Record | None], again: Collection[str], earlier: Mapping[DagJob, Verdict]
+) -> str | None:
     """Return why a job runs again, or None. The cheap checks come first."""
     if job.rule in again:
         return "--except names its rule"
@@ -77,30 +63,21 @@ def _reason(job: DagJob, records: Records, again: Collection[str], earlier: Mapp
     return next(filter(None, map(differs, digested)), None)
 
 
-def _unlike_the_record(job: DagJob, records: Records) -> str | None:
+def _unlike_the_record(job: DagJob, records: Mapping[str, Record | None]) -> str | None:
     """Return how a job differs from what Snakemake recorded when it ran, code apart."""
-    inputs = frozenset(path for path in job.inputs if not path.endswith(CODE))
     for path in job.outputs:
-        if path in records.other_params:
-            return f"{path} was made with other settings (`snakemake --list-changes params` lists them)"
-        if path not in records.inputs:
+        record = records[path]
+        if record is None:
             return f"Snakemake has no record of {path}"
-        if records.inputs[path] != inputs:
-            other = sorted(records.inputs[path] ^ inputs)
+        if record.other_params:
+            return f"{path} was made with other settings"
+        if other := sorted(_without_code(record.inputs) ^ _without_code(job.inputs)):
             return f"{path} was made from other files ({', '.join(other[:2])}{', ...' if len(other) > 2 else ''})"
     return None
 
 
-def read_records(config: str, targets: Sequence[str]) -> Records:
-    """Return Snakemake's records of the files that make the targets."""
-    lines = _snakemake(config, "--detailed-summary", "--", *targets).splitlines()
-    inputs = {}
-    for line in lines:
-        path, _, _, _, recorded, *_ = [*line.split("\t"), *[""] * 5]
-        if recorded not in ("", "-", "input-file(s)"):
-            inputs[path] = frozenset(name for name in recorded.split(",") if not name.endswith(CODE))
-    changed = _snakemake(config, "--list-changes", "params", "--", *targets).split()
-    return Records(inputs, frozenset(changed))
+def _without_code(paths: Iterable[str]) -> frozenset[str]:
+    return frozenset(path for path in paths if not path.endswith(CODE))
 
 
 def take_over(config: str, kept: Iterable[DagJob]) -> None:

@@ -100,10 +100,14 @@ def _state(path: Path) -> str:
 
 
 def _predictions(path: Path) -> str:
+    import numpy as np
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(path)
-    return digest({name: digest(table[name].to_numpy().tobytes()) for name in table.column_names})
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    # Text was an array of fixed width when it was written, and comes back as objects.
+    plain = {name: np.array(found.tolist()) if found.dtype == object else found for name, found in columns.items()}
+    return digest({name: digest(found.tobytes()) for name, found in plain.items()})
 
 
 def _features(folder: Path) -> str:
