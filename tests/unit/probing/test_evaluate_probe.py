@@ -164,7 +164,7 @@ def test_bytes_are_a_function_of_content(probed, tmp_path):
 def test_what_does_not_fit_is_named(probed, tmp_path):
     labels = np.repeat(OCCURRING, 9)
     folders = other_images(tmp_path, labels)
-    with pytest.raises(UserError, match=r"index\.parquet has a label 7, the probe 7 classes \(0 to 6\)"):
+    with pytest.raises(UserError, match=r"index\.parquet has a label 7, but the probe has 7 classes \(0 to 6\)"):
         evaluate(probed, tmp_path, folders, np.append(labels[:-1], 7))
     with pytest.raises(
         UserError, match=r"members \[\[2, 550\], \[23, 477\]\], the features have \[\[2, 550\], \[23, 9\]\]"

@@ -247,7 +247,7 @@ def test_all_heads_diverge(folders, data):
 
 
 def test_a_training_split_that_cannot_be_held_out_from(folders, data):
-    with pytest.raises(UserError, match="97 rows, 0 of them to hold out"):
+    with pytest.raises(UserError, match="97 rows, 0 of them held out"):
         np.save(folders[0] / "heldout.center.npy", np.zeros((0, 11), np.float16))
         np.save(folders[1] / "heldout.center.npy", np.zeros((0, 6), np.float16))
         run(folders, replace(data, heldout=np.zeros(0, np.int64)))

@@ -147,7 +147,8 @@ def test_predictions_are_those_of_scikit_learns_regression_on_the_twins_features
 @pytest.mark.parametrize("method", METHODS)
 def test_all_dimensions_are_the_unreduced_probe(folders, data, method):
     """A rotation changes neither the cross entropy nor |W|. Standardisation differs: it is of the rows that the projection is fitted
-    to, which are those of the fit to nine tenths. So that fit is the same to the solver's tolerance; the full fit is the same
+    to, which are those of the fit to nine tenths. So that fit is the same to the solver's tolerance; the full fit is
+    the same
     objective on columns scaled by 1 +- 1/sqrt(held-out rows) / 10, which moves a few of 3,000 rows."""
     found = run(folders, data, regression(method, 23))
     whole = run(folders, data, Regression(solver="lbfgs", batch_norm=True, weight_decays=GRID))
@@ -202,8 +203,8 @@ def test_a_column_that_never_varies_takes_no_part(folders, data):
 
 
 @pytest.mark.parametrize(("method", "dimensions", "message"), [
-    ("pca", 24, "seeds 2, 550: `reduce.dimensions` is 24, and its members have 23 features together; lower it to 23 or less"),
-    ("random", 24, "its members have 23 features together"),
+    ("pca", 24, "seeds 2, 550: `reduce.dimensions` is 24, but the members have only 23 features together: lower it to 23"),
+    ("random", 24, "the members have only 23 features together"),
 ])  # fmt: skip
 @pytest.mark.parametrize("make", [regression, sgd])
 def test_too_many_dimensions_are_refused(folders, data, make, method, dimensions, message):
@@ -212,7 +213,7 @@ def test_too_many_dimensions_are_refused(folders, data, make, method, dimensions
 
 
 def test_more_components_than_rows_are_refused():
-    with pytest.raises(UserError, match="10 training rows have no more principal components"):
+    with pytest.raises(UserError, match="10 training rows have at most as many principal components"):
         reduction.check_dimensions(reduced(dimensions=11), 64, 10, "seeds 2")
     reduction.check_dimensions(reduced("random", 11), 64, 10, "seeds 2")
 

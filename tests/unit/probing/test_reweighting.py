@@ -111,7 +111,7 @@ def test_a_feature_that_never_changes_is_no_division_by_zero():
 @pytest.mark.parametrize(
     ("labels", "groups", "message"),
     [
-        ([0, 1, 2, 0, 1, 2], [0, 1, 2, 0, 1, 2], "is for two classes, and the data set has 3"),
+        ([0, 1, 2, 0, 1, 2], [0, 1, 2, 0, 1, 2], "is for two classes, but the data set has 3"),
         ([0, 1, 0, 1, 1], [0, 1, 0, 1, 2], "a group has a single training row"),
     ],
 )
