@@ -83,7 +83,7 @@ def test_the_files_hold_all_that_was_found(tmp_path, members):
 
 @pytest.mark.parametrize("change", [{"networks": ["relu", "gates", "linear"]}, {"lrs": [0.2, 1.0]}, {"seeds": 5}])
 def test_files_of_other_settings_are_refused(made, change):
-    with pytest.raises(UserError, match="is of other settings of `counterexample`; delete it and run again"):
+    with pytest.raises(UserError, match="was written with other settings of `counterexample`: delete it and run again"):
         files.read_settings_found(made / "runs", made / "together", replace(SMALL, **change))
 
 
