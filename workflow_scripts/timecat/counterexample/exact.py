@@ -39,7 +39,7 @@ class Optimum:
 
 
 def simplex(grid: int) -> np.ndarray:
-    """Return all mixtures of the four distributions in steps of 1 / grid: int64 [M, 4], sorted; each row sums to grid."""
+    """Return all mixtures of the four distributions in steps of 1 / grid: int64 [M, 4], sorted; rows sum to grid."""
     return np.array([row for row in itertools.product(range(grid + 1), repeat=4) if sum(row) == grid])
 
 

@@ -28,7 +28,7 @@ KINDS = ("gates", "linear", "relu")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training settings of a network. weight_decay: factor of the weights u, U, w in their gradients; none for biases."""
+    """Training settings of a network. weight_decay: times u, U, w, is added to their gradients; none on biases."""
 
     lr: float
     weight_decay: float

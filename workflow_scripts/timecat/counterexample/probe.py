@@ -86,7 +86,7 @@ def solved(products: np.ndarray, counts: np.ndarray, lr: float) -> np.ndarray:
     counts = counts.reshape(steps, 4, len(QUARTERS), 1, seeds)
     rate = np.float32(lr) / counts[0, :, 0, 0, 0].sum(dtype=np.float32)
     target = IS_POSITIVE.astype(np.float32)[:, None, None, None]
-    # The probe's weights are the sum of the four points' features times alpha; a step changes alpha of points in its batch.
+    # The probe's weights are the sum of the points' features times alpha; a step changes alpha of points in its batch.
     alpha = np.zeros((4, len(QUARTERS), *K.shape[3:]), np.float32)
     b = np.zeros(alpha.shape[1:], np.float32)
     for count in counts:
