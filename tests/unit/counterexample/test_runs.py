@@ -187,7 +187,7 @@ def test_a_single_seed_has_no_standard_deviation():
 
 @pytest.mark.parametrize("decay", [0.05, 0.1])
 def test_a_gate_stays_open_if_its_imbalance_outweighs_weight_decay(decay):
-    """Near zero, the loss falls by |difference| / 4 per unit of u_j w_j, and weight decay costs decay x |u_j w_j|."""
+    """The loss near zero falls by |difference| / 4 per unit of u_j w_j, and weight decay costs decay x |u_j w_j|."""
     settings = Counterexample(grid=7, seeds=2, networks=["gates"], weight_decays=[decay], lrs=[0.5], batch_size=28)
     (setting,) = run_all(settings.settings())  # batches of all rows: gradient descent
     mixtures = untied(7)
@@ -200,7 +200,7 @@ def test_a_gate_stays_open_if_its_imbalance_outweighs_weight_decay(decay):
 
 
 def test_the_embedded_recipe_on_a_coarser_grid():
-    """As in the embedded study, linear units keep only the best feature, and ReLUs keep more than one."""
+    """Linear units keep only the best feature and ReLUs keep more than one, as in the embedded study."""
     settings = Counterexample(grid=GRID, seeds=3, networks=["linear", "relu"], weight_decays=[0.03], lrs=[0.1])
     linear, relu = run_all(settings.settings())
     best = optimum(untied(GRID))
@@ -222,7 +222,7 @@ def made_up(network: str, dimensions, feature, mixtures: int, S: int = 2) -> Set
 
 
 def test_concatenated_seeds_have_a_separate_probe():
-    """With one member it equals the probe of the seed; with too few seeds for a group there is none."""
+    """The probe equals that of the seed if there is one member; there is none if seeds are too few for a group."""
     own = replace(SMALL, networks=["relu"], weight_decays=[0.2], lrs=[1.5])
     (alone,) = run_all(replace(own, members=1))
     assert np.array_equal(alone.solved, alone.solved_together) and 0 < alone.solved.mean() < 1

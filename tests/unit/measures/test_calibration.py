@@ -170,7 +170,7 @@ def test_rare_values_are_not_merged_as_mcgrad_does_by_default():
 
 
 def test_the_p_of_a_range_equals_the_reference_and_mcgrad():
-    """The reference sums another series. Both return 1 for ranges that never occur, and keep the digits of a small p."""
+    """The reference sums another series. Both return 1 for ranges that never occur, and keep digits of a small p."""
     for x in np.linspace(0.05, 6, 120):
         assert calibration.p_of_range(x) == pytest.approx(p_of_range_reference(x), rel=1e-9, abs=1e-14)
     for x, p in MCGRAD_P.items():
@@ -235,7 +235,7 @@ def test_calibrated_errors_are_the_mean_under_perfect_calibration():
 
 
 def test_the_order_of_rows_does_not_change_the_statistics():
-    """This includes rows with equal probabilities, as many networks give near 1."""
+    """Rows with equal probabilities are included; networks often give many that are close to 1."""
     _, y, columns = example()
     p = np.round(0.3 + 0.699 * drawn("p"), 1)
     assert len(np.unique(p)) < 10

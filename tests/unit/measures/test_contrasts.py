@@ -196,7 +196,7 @@ def test_holm_multiplies_the_smallest_p_by_their_number_and_the_next_by_one_less
 
 
 def test_holm_rejects_the_same_hypotheses_as_the_stepwise_procedure():
-    """It compares the smallest p with level / number, the next with level / (number - 1), until one is above."""
+    """The procedure compares the least p with level / number, the next with level / (number - 1), until one is above."""
     draws = random.Random(0)
     for _ in range(200):
         p_values = [draws.random() ** 3 for _ in range(draws.randint(1, 9))]
@@ -233,7 +233,7 @@ TRUTHS = [Truth(1.0), Truth(0.5), Truth(0.5, 0.25), Truth(0.25, 0.25)]
 ])  # fmt: skip
 @pytest.mark.parametrize("truth", TRUTHS)
 def test_intervals_contain_the_truth_in_about_95_percent_of_simulated_studies(design, members, n, truth):
-    """With 1,000 studies, three standard errors of a coverage of 95 % are two points."""
+    """Three standard errors of a coverage of 95 % are two points in 1,000 studies."""
     found = list(studies(DESIGNS[design](range(n), members), n, truth, 1000, seed=n))
     assert 92 - 1.5 <= coverage(found) <= 98 + 1.5
 

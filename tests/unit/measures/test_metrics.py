@@ -64,7 +64,7 @@ def test_accuracy_equals_scikit_learns():
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("classes", [2, 5])
 def test_influences_are_the_change_of_the_metric_without_a_row(metric, classes):
-    """With many rows, influences approach the pseudo-values of the jackknife."""
+    """Influences approach the pseudo-values of the jackknife if there are many rows."""
     labels, predicted = drawn(classes, rows=1000)
     influences = INFLUENCES[metric](labels, predicted)
     assert influences.sum() == pytest.approx(0, abs=1e-9)

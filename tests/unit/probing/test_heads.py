@@ -150,7 +150,7 @@ RESTRICTIONS = [
 
 
 def test_adding_weight_decays_changes_no_bit_with_other_kernels(root):
-    """With COMPATIBLE, MKL rounds products of other sizes differently on every CPU."""
+    """MKL with COMPATIBLE rounds products of different sizes differently on every CPU."""
     code = (
         "import torch; from tests.unit.probing import test_heads as t; torch.set_num_threads(1)\n"
         "[t.assert_independent(*size, norm) for size in t.SIZES[:5] for norm in (True, False)]"
@@ -186,7 +186,7 @@ def _strides(tensor) -> tuple:
 @pytest.mark.parametrize(("classes", "dim", "rows"), SIZES)
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_a_longer_grid_computes_more_products_of_the_same_shapes(classes, dim, rows, batch_norm):
-    """Therefore no library, on any CPU, can choose its kernel by the number of weight decays."""
+    """No library, on any CPU, can then choose its kernel by the number of weight decays."""
     features, labels = data(rows, (dim - 10, 10), classes)
     counts = []
     for count in (1, 6):

@@ -61,7 +61,7 @@ def test_the_heads_of_the_test_above_come_from_different_epochs(tmp_path):
 
 @pytest.mark.parametrize(("classes", "dim"), [(37, 10240), (37, 1023), (3, 25), (2, 2048)])
 def test_a_single_head_gives_the_same_bits_as_in_a_stack(classes, dim):
-    """The dimensions are that of five real backbones, and odd sizes: MKL's rounding depends on a vector's alignment."""
+    """Dimensions are that of five real backbones, and odd ones, because MKL's rounding depends on alignment."""
     random = torch.Generator().manual_seed(0)
     heads = StackedHeads(torch.zeros(classes, dim), [0.0] * 3, momentum=0.9, batch_norm=True)
     for part in (heads.W, heads.b, heads.gamma, heads.beta, heads.running_mean):

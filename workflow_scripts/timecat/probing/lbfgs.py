@@ -33,7 +33,7 @@ Rows = Callable[[], Iterable[Piece]]  # returns the pieces x̂ [m, D], labels [m
 
 @dataclass(frozen=True)
 class Solution:
-    """Minimum that a search found: W float32 [C, D], b float32 [C]. relative_gradient: the last one (see TOLERANCE)."""
+    """Minimum that a search found: W float32 [C, D], b float32 [C]. relative_gradient: its length (see TOLERANCE)."""
 
     W: torch.Tensor
     b: torch.Tensor

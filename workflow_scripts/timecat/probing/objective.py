@@ -27,7 +27,7 @@ from workflow_scripts.timecat.probing.training_rows import Piece
 def relative_gradients(
     heads: Sequence[SavedHead], weight_decays: Sequence[float], rows: Iterable[Piece], by_sgd: bool
 ) -> npt.NDArray[np.float64]:
-    """Return the length of each head's gradient relative to that at zero weights, float64 [heads]. Read rows once.
+    """Return the length of each head's gradient relative to that at zero weights, float64 [heads]; reads the rows once.
 
     heads: on the device of the rows; heads with the same running statistics share the tensors of these. by_sgd: whether
     the objective is that of SGD rather than that of L-BFGS.
@@ -66,7 +66,7 @@ class _CrossEntropy:
         self._db = W.new_zeros(len(W), dtype=torch.float64)
 
     def add(self, p: torch.Tensor, x_hat: torch.Tensor, labels: torch.Tensor) -> None:
-        """Add rows: probabilities [C, m], which are overwritten, x̂ [m, D] and labels int64 [m]."""
+        """Add the gradients of rows: probabilities [C, m], which are overwritten, x̂ [m, D] and labels int64 [m]."""
         delta = p.scatter_add_(0, labels.unsqueeze(0), p.new_full((1, 1), -1.0).expand(1, len(labels)))
         torch.addmm(self._dW, delta, x_hat, out=self._dW)
         self._db += delta.sum(1, dtype=torch.float64)

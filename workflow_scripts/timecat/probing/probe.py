@@ -62,7 +62,7 @@ def file_rows(data: DataSet, views: Sequence[str]) -> dict[str, int]:
 
 
 def chosen_rows(data: DataSet, views: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the rows of a draw in each feature file, int64, ascending; an empty dict if the data set has no draws."""
+    """Return the rows of a draw in each file of training features, int64, ascending; an empty dict without draws."""
     if data.whole is None:
         return {}
     held = np.searchsorted(data.whole.heldout, data.in_file(data.heldout))
@@ -153,7 +153,7 @@ def evaluate(
 def _score_chunk(
     heads: StackedHeads, table: Table, features: torch.Tensor, labels: torch.Tensor, device: torch.device | str
 ) -> list[torch.Tensor]:
-    """Return row_scores of a piece. As a function, so that its device memory is freed before the next piece is read."""
+    """Return row_scores of a piece. A separate function frees its device memory before the next piece is read."""
     return row_scores(heads.logits(table.widened(features, device)), labels.to(device))
 
 

@@ -44,7 +44,7 @@ def paper_order(row: Mapping[str, Any]) -> tuple[float, int, float]:
 
 
 def holdout(metrics: Mapping[str, Any], block: str = "probe") -> Selected:
-    """Select the weight decay whose `nine_tenths` head ends with the best held-out top-1, at its `full` head's end.
+    """Select the weight decay with the best held-out top-1 in the last epoch; report its `full` head in that epoch.
 
     Ties go to the lower held-out loss, then to the larger weight decay. A weight decay counts only if both of its fits
     end with a finite loss. Raise UserError if none does. A single weight decay that was fitted to all training rows
