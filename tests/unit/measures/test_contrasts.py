@@ -196,7 +196,7 @@ def test_holm_multiplies_the_smallest_p_by_their_number_and_the_next_by_one_less
 
 
 def test_holm_rejects_the_same_hypotheses_as_the_stepwise_procedure():
-    """The procedure compares the least p with level / number, the next with level / (number - 1), until one is above."""
+    """The least p is compared with level / number, the next with level / (number - 1), until one is above."""
     draws = random.Random(0)
     for _ in range(200):
         p_values = [draws.random() ** 3 for _ in range(draws.randint(1, 9))]

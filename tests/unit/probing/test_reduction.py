@@ -205,7 +205,8 @@ def test_a_constant_column_has_no_weight_in_the_projection(folders, data):
 
 
 @pytest.mark.parametrize(("method", "dimensions", "message"), [
-    ("pca", 24, "seeds 2, 550: `reduce.dimensions` is 24, but the members have only 23 features together: lower it"),
+    ("pca", 24, "seeds 2, 550: `reduce.dimensions` is 24, but the members have only 23 features together: "
+     "lower it to 23 or less"),
     ("random", 24, "the members have only 23 features together"),
 ])  # fmt: skip
 @pytest.mark.parametrize("make", [regression, sgd])

@@ -2,8 +2,8 @@
 
 The heads of one replicate see the same batches, and therefore the same normalised features x̂, and share no parameter.
 The affine part of each head's batch norm is folded into its weights, W'_h = W_h diag(γ_h) and b'_h = b_h + W_h β_h.
-What remains is one matrix product forward, z_h = W'_h x̂ᵀ + b'_h, and one backward, G_h = δ_h x̂. With δ = (softmax(z)
-- onehot) / B and s_h = Σ_n δ_hn, the gradients of the mean cross entropy are:
+What remains is one matrix product forward, z_h = W'_h x̂ᵀ + b'_h, and one backward, G_h = δ_h x̂. With
+δ = (softmax(z) - onehot) / B and s_h = Σ_n δ_hn, the gradients of the mean cross entropy are:
 
     dW_h = G_h diag(γ_h) + s_h β_hᵀ    db_h = s_h    dγ_h = Σ_c W_h ∘ G_h    dβ_h = W_hᵀ s_h
 
@@ -14,12 +14,10 @@ MKL do not depend on H:
 
 - each head has a separate matrix product, and its operands begin at multiples of 64 bytes;
 - everything else is computed by torch itself, which treats each row of a tensor alike; the length of the flat vectors
-of
-  the SGD step is a multiple of torch's vector width, so no head falls into the remainder of a vector loop.
+  of the SGD step is a multiple of torch's vector width, so no head falls into the remainder of a vector loop.
 
 On a GPU, where small products would leave most of the device idle, one product serves all heads, and the last bits may
-depend on H. tests.references.heads implements the same with plain modules and torch.optim.SGD; a test holds the two
-equal.
+depend on H. tests.references.heads implements the same with plain modules and torch.optim.SGD; a test holds both equal.
 """
 
 import math

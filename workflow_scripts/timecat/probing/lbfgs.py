@@ -1,7 +1,7 @@
 """Fit multinomial logistic regression to convergence by L-BFGS, in preconditioned coordinates.
 
-The objective is F(W, b) = CE(W x̂ + b) + wd/2 |W|² with the mean cross entropy CE over rows. In scikit-learn's terms, C
-= 1 / (rows wd) for three or more classes. For two classes, LogisticRegression fits the difference of both rows of W,
+The objective is F(W, b) = CE(W x̂ + b) + wd/2 |W|² with the mean cross entropy CE over rows. In scikit-learn's terms,
+C = 1 / (rows wd) for three or more classes. For two classes, LogisticRegression fits the difference of both rows of W,
 and C = 2 / (rows wd).
 
 Features of networks are correlated, and L-BFGS takes hundreds of steps if the eigenvalues of x̂ᵀx̂ differ much in size.
