@@ -6,11 +6,9 @@ columns they have equal weight. μ, σ² and M are fitted once per replicate, to
 in the first view. All views, all rows, both fits and later evaluations of the heads use the same projection.
 
 pca     the eigenvectors of the largest eigenvalues of the covariance of x̂, in float64; the sign of each makes its
-largest
-        loading positive. With D = all columns it is a rotation.
+        largest loading positive. With D = all columns it is a rotation.
 random  a Gaussian matrix, a function of the replicate's seeds, whose rows are made orthonormal one after the other: the
-rows
-        for a smaller D are the first rows for a larger D.
+        rows for a smaller D are the first rows for a larger D.
 
 tests.references.reduction does both with NumPy and scikit-learn; tests hold them equal.
 """
