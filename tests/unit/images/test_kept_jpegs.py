@@ -214,7 +214,7 @@ def test_the_same_without_the_broken_rows_has_the_same_content(tmp_path):
 
 
 def test_nothing_but_broken_images_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=r"not one of its images can be read; the first: reason 0"):
+    with pytest.raises(UserError, match=r"none of its images can be read; correct them .the first: reason 0"):
         write_beton(tmp_path / "a.beton", Damaged(250, range(250)), ENCODING, 2, skip_broken=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -224,7 +224,7 @@ def test_other_mistakes_are_not_skipped(tmp_path):
         def __getitem__(self, row):
             return (np.zeros((4, 4)), 0) if row == 5 else super().__getitem__(row)
 
-    with pytest.raises(UserError, match="row 5: its image is of type float64"):
+    with pytest.raises(UserError, match="row 5: the image is of type float64"):
         write_beton(tmp_path / "a.beton", Wrong(10, [3]), ENCODING, skip_broken=True)
 
 

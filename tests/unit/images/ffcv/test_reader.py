@@ -268,7 +268,7 @@ def test_a_file_that_is_not_whole_is_refused(raw, tmp_path, damage):
     path = tmp_path / "damaged.beton"
     path.write_bytes(DAMAGES[damage](bytearray(raw.read_bytes())))
     for use in (describe, lambda path: batches(path, [0], 1, TRANSFORM, KEY)):
-        with pytest.raises(UserError, match=r"damaged\.beton is not a whole \.beton .*: remove it and run"):
+        with pytest.raises(UserError, match=r"damaged\.beton is not a complete \.beton file .*: remove it and run"):
             use(path)
 
 

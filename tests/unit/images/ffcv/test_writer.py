@@ -190,16 +190,16 @@ def raise_(error):
 
 GOOD = np.zeros((4, 4, 3), np.uint8)
 BAD_SAMPLES = {
-    "an error": (raise_(OSError("image file is truncated")), "row 333: OSError: image file is truncated; mend"),
+    "an error": (raise_(OSError("image file is truncated")), "row 333: OSError: image file is truncated; correct"),
     "a user's error": (raise_(UserError("x.png is cut; remove it")), "row 333: x.png is cut; remove it"),
-    "floats": ((GOOD / 255, 0), "row 333: its image is of type float64; make it a NumPy array of uint8"),
-    "a list": (([[[0, 0, 0]]], 0), "row 333: its image is of type list; make it a NumPy array of uint8"),
-    "RGBA": ((np.zeros((4, 4, 4), np.uint8), 0), "row 333: its image has shape (4, 4, 4); make it RGB"),
-    "grey": ((np.zeros((4, 4), np.uint8), 0), "row 333: its image has shape (4, 4); make it RGB"),
-    "no pixels": ((np.zeros((0, 4, 3), np.uint8), 0), "row 333: its image has shape (0, 4, 3); make its sides 1 to"),
-    "a long side": ((np.zeros((2**16, 1, 3), np.uint8), 0), "row 333: its image has shape (65536, 1, 3); make its"),
-    "label is text": ((GOOD, "3"), "row 333: its label is '3'; make it a whole number"),
-    "label is a float": ((GOOD, 3.0), "row 333: its label is 3.0; make it a whole number"),
+    "floats": ((GOOD / 255, 0), "row 333: the image is of type float64; it must be a NumPy array of uint8"),
+    "a list": (([[[0, 0, 0]]], 0), "row 333: the image is of type list; it must be a NumPy array of uint8"),
+    "RGBA": ((np.zeros((4, 4, 4), np.uint8), 0), "row 333: the image has shape (4, 4, 4); it must be RGB"),
+    "grey": ((np.zeros((4, 4), np.uint8), 0), "row 333: the image has shape (4, 4); it must be RGB"),
+    "no pixels": ((np.zeros((0, 4, 3), np.uint8), 0), "row 333: the image has shape (0, 4, 3); its sides must have 1"),
+    "a long side": ((np.zeros((2**16, 1, 3), np.uint8), 0), "row 333: the image has shape (65536, 1, 3); its"),
+    "label is text": ((GOOD, "3"), "row 333: the label is '3'; it must be an integer"),
+    "label is a float": ((GOOD, 3.0), "row 333: the label is 3.0; it must be an integer"),
     "label is too large": ((GOOD, 2**63), "row 333: "),
     "no label": ((GOOD,), "row 333: ValueError: "),
     "a killed worker": (killed, "a worker process ended early (exit code -9;"),
@@ -224,7 +224,7 @@ def test_an_image_beyond_the_largest_page_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(ffcv_writer, "LARGEST_PAGE", 2**21)
     samples = Samples(10, {7: (np.zeros((1000, 800, 3), np.uint8), 0)})
     found = outcome(lambda: write_beton(tmp_path / "a.beton", samples, RAW))
-    assert "row 7: its image takes 2400000 bytes, and 2097152 is the most; set max_resolution" in found
+    assert "row 7: the image takes 2400000 bytes, more than 2097152; set `longest_side` to reduce it" in found
     assert left_behind(tmp_path / "a.beton") == []
 
 
@@ -286,7 +286,7 @@ def test_nothing_in_shared_memory_can_be_left_behind(tmp_path):
 def test_a_file_that_did_not_become_whole_is_an_error(tmp_path, monkeypatch):
     finalize = ffcv_writer.DatasetWriter.finalize
     monkeypatch.setattr(ffcv_writer.DatasetWriter, "finalize", lambda writer, allocations: finalize(writer, []))
-    with pytest.raises(UserError, match=r"cannot write .*a\.beton: .*it holds 0 of 10 entries"):
+    with pytest.raises(UserError, match=r"cannot write .*a\.beton: .*its last table has 0 of 10 entries"):
         write_beton(tmp_path / "a.beton", Samples(10), RAW)
     assert left_behind(tmp_path / "a.beton") == []
 
