@@ -18,7 +18,10 @@ SIDE = 32  # pixels
 
 @settings
 class DigitsSettings(DataSetSettings):
-    """Settings of ``digits``. evaluation_fraction: share of each class in the evaluation split."""
+    """Settings of ``digits``.
+
+    evaluation_fraction: share of each class's rows that form the evaluation split, which is the same for every use.
+    """
 
     kind: Literal["digits"]
     seed: int

@@ -44,7 +44,7 @@ def image_folder_split(settings: ImageFolderSettings | ImageNetSettings, split: 
         names = chosen_classes(names, settings)
     if is_imagenet and len(names) != IMAGENET_CLASSES:
         raise UserError(
-            f"{root / 'train'} has {len(names)} classes, but ImageNet-1k has {IMAGENET_CLASSES}; correct `root`, or use "
+            f"{root / 'train'} has {len(names)} classes, but ImageNet-1k has {IMAGENET_CLASSES}; correct `root` or use "
             "`kind: image_folder` for a part of it"
         )
     folder = root / SPLIT_FOLDERS[split]

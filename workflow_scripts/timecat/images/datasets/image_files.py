@@ -25,7 +25,7 @@ KEPT_MODES = ("RGB", "L")  # of JPEG files; FFCV's decoder converts grey ones to
 
 
 class BrokenImage(UserError):
-    """Error for an image file that cannot be read, which ``broken: skip`` skips. reason: the problem, without the path."""
+    """Error for an unreadable image file, which ``broken: skip`` skips. reason: the problem, without the path."""
 
     def __init__(self, path: PathLike, reason: str) -> None:
         super().__init__(
@@ -36,7 +36,7 @@ class BrokenImage(UserError):
 
 @dataclass(frozen=True)
 class Jpeg:
-    """A JPEG file that can be stored unchanged. pixels(): its pixels by Pillow, in case FFCV's decoder cannot read it."""
+    """A JPEG file that can be stored unchanged. pixels(): its pixels by Pillow, if FFCV's decoder cannot read it."""
 
     path: str
     data: bytes
@@ -138,7 +138,7 @@ def _reduced(image: "PillowImage", storage: StorageSettings) -> "PillowImage":
 
 
 def reduced_sides(width: int, height: int, longest: int | None, shortest: int | None) -> tuple[int, int]:
-    """Return (width, height) in pixels after applying both limits; sides are rounded down as in torchvision's Resize."""
+    """Return (width, height) in pixels after applying both limits, rounded down as in torchvision's Resize."""
     for bound, side in ((shortest, min), (longest, max)):
         if bound is not None and side(width, height) > bound:
             now = side(width, height)

@@ -79,12 +79,12 @@ def part_split(
     class_names: Sequence[str | None] = [name for name in names if name in present]
     if split != "train":
         if trained_classes is None:
-            raise ValueError("the class names of the training rows are missing, which define the labels of the evaluation split")
+            raise ValueError("evaluation rows are labelled by the class names of the training rows, which are missing")
         class_names = trained_classes
         if unknown := sorted(present.difference(class_names)):
             raise UserError(
-                f"`where` {_listed(settings.where)}: class {unknown[0]} has evaluation rows but no training rows; widen it "
-                "in the config"
+                f"`where` {_listed(settings.where)}: class {unknown[0]} has evaluation rows but no training rows; "
+                "widen `where` in the config"
             )
     numbers = {name: number for number, name in enumerate(class_names)}
     return replace(
@@ -126,6 +126,6 @@ def _texts(whole: Split, column: str, setting: str) -> np.ndarray:
         return np.array([name.split("/")[-2] for name in names])[whole.labels]
     if column not in whole.groups:
         raise UserError(
-            f"`{setting}`: the whole data set has no column {column!r}, only {', '.join([CLASS, *whole.groups])}: correct the config"
+            f"`{setting}`: the whole has no column {column!r}, only {', '.join([CLASS, *whole.groups])}; correct it"
         )
     return np.asarray(whole.groups[column]).astype(str)

@@ -1,4 +1,4 @@
-"""Make the synthetic data set ``shortcut``: an easy cue nearly always agrees with the label, and the core cue is harder.
+"""Make the synthetic data set ``shortcut``: an easy cue nearly always agrees with the label, the core cue is harder.
 
 The core cue is the glyph of the first family, one of six; the label tells whether it is among the first or the last
 three. Glyphs of three other families distract. The easy cue is the background, dark or light (group column ``place``),
@@ -26,7 +26,10 @@ PLACES = ("dark", "light")
 
 @settings
 class ShortcutSettings(DataSetSettings):
-    """Settings of ``shortcut``. rows: split -> number of rows. agreement: share of training rows in which the cues agree."""
+    """Settings of ``shortcut``.
+
+    rows: split -> number of rows. agreement: share of training rows whose background agrees with the label.
+    """
 
     kind: Literal["shortcut"]
     seed: int
