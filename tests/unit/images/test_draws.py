@@ -1,4 +1,4 @@
-"""Test draws of a few-shot data set: their rows, and their column in the index."""
+"""Test draws of a few-shot data set: their rows, their column in the index, and the rows that each replicate reads."""
 
 from dataclasses import replace
 

@@ -117,7 +117,7 @@ def test_the_classes_of_a_part_come_from_its_training_rows():
 
 
 def test_a_part_is_chosen_by_hospital(tmp_path):
-    """With evaluation split `id_val` of Camelyon17, the training hospitals have evaluation rows, too."""
+    """The training hospitals of Camelyon17 have evaluation rows, too, if the evaluation split is `id_val`."""
     rows = [{"center": hospital, "split": split} for hospital in (0, 3, 4) for split in (0, 0, 1, 1)]
     root = draw_camelyon(tmp_path / "camelyon", [*rows, {"center": 2, "split": 0}])
     block = {"kind": "part", "where": {"center": [3]}, "balanced_by": []}

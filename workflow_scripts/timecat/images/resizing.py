@@ -22,9 +22,8 @@ def resize(image: npt.NDArray[np.uint8], height: int, width: int, interpolation:
     if image.shape[:2] == (height, width):
         return image
     writable = image if image.flags.writeable else image.copy()  # torch warns if an array is read-only (a mapped file)
-    # View the image as a batch of one with channels-last strides. torch then keeps that layout in its result, and
-    # neither is copied into colour planes, which takes longer than the resizing. (unsqueeze would hide the layout from
-    # torch.)
+    # View the image as a batch of one with channels-last strides, which torch keeps in its result. Then neither is
+    # copied into colour planes, which takes longer than the resizing. (unsqueeze would hide the layout from torch.)
     planes = torch.from_numpy(writable).view(1, *image.shape).permute(0, 3, 1, 2)
     resized = functional.interpolate(planes, (height, width), mode=interpolation, align_corners=False, antialias=True)
     return resized[0].permute(1, 2, 0).numpy()

@@ -19,8 +19,7 @@ from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 from workflow_scripts.timecat.settings import told
 
 RAW = {"write_mode": "raw", "quality": 100}  # storage of synthetic images; their config blocks have no key for it
-# Keys left out of the sidecar: a folder that was moved is the same data set, because the content digest covers its
-# images.
+# Keys left out of the sidecar: a moved folder is the same data set, and the content digest covers its images.
 WHERE = ("root",)
 
 

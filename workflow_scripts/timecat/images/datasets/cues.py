@@ -9,7 +9,7 @@ the backbone sees that family.
 
 With ``components`` the data set is a mixture of that many components. In each of them a different family always agrees
 with the class, and the others with probability ``agreement``. A network with all features classifies every component; a
-network with one feature classifies one component.
+network with one feature classifies the component of that feature.
 """
 
 from collections.abc import Mapping

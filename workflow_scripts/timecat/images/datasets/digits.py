@@ -20,7 +20,7 @@ SIDE = 32  # pixels
 class DigitsSettings(DataSetSettings):
     """Settings of ``digits``.
 
-    evaluation_fraction: share of each class's rows that form the evaluation split, which is the same for every use.
+    evaluation_fraction: share of each class's rows in the evaluation split, which is the same for every use.
     """
 
     kind: Literal["digits"]

@@ -1,8 +1,8 @@
 """Read iNaturalist 2018 as published: images in ``train_val2018/``, listed in ``train2018.json`` and ``val2018.json``.
 
 The class of an image is its directory. Its label is the rank of that directory among those of ``train2018.json``,
-sorted as text: 8,142 classes. (``category_id`` in the files has another order.) Source:
-https://github.com/visipedia/inat_comp/tree/master/2018.
+sorted as text: 8,142 classes. (``category_id`` in the files has another order.)
+Source: https://github.com/visipedia/inat_comp/tree/master/2018.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Select a part of another data set: rows whose columns have given values, with training rows balanced by group.
 
-The images of a part are read from the files of the whole data set and stay equal. Labels are renumbered: the classes of
-a part are those of its training rows, in the order of the whole.
+The images of a part are read from the files of the whole data set and are identical. Labels are renumbered: the classes
+of a part are those of its training rows, in the order of the whole.
 """
 
 from collections.abc import Mapping, Sequence

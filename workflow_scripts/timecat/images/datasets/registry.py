@@ -64,8 +64,7 @@ def _one_of(*kinds: Any) -> Any:
     return Annotated[Union[kinds], Field(discriminator="kind")]  # noqa: UP007 (of a tuple)
 
 
-# Types of the settings of all kinds, as the stage reads them. They are built from READERS at run time, so mypy sees
-# Any.
+# Types of the settings of all kinds, as the stage reads them; built from READERS at run time, so mypy sees Any.
 _WHOLES = tuple({reader.settings: None for reader in READERS.values()})  # data sets that can have parts
 _PART: Any = parts.PartSettings[_one_of(*_WHOLES)]  # type: ignore[misc]  # made at run time
 SETTINGS: Any = _one_of(*_WHOLES, _PART, evaluation_folders.EvaluationFolderSettings)

@@ -117,7 +117,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path} cannot be read as Parquet ({error}); replace it") from None
+        raise UserError(f"{path} cannot be read as Parquet ({error}); repair or replace it") from None
     if missing := [name for name in ("sequence", "label") if name not in table.column_names]:
         raise UserError(
             f"{path} has no column {missing[0]!r}, only {', '.join(table.column_names) or 'none'}; rename or add it"
@@ -164,7 +164,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(stream, 1):
                 yield number, line.strip()
     except (OSError, EOFError) as error:
-        raise UserError(f"{path} cannot be read ({error}); replace it") from None
+        raise UserError(f"{path} cannot be read ({error}); repair or replace it") from None
 
 
 def _head(path: Path, number: int, line: str) -> tuple[str, str, str]:
