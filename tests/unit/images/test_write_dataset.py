@@ -1,4 +1,4 @@
-"""Test stage write_dataset: its index and sidecar, which describe each row and do not depend on the number of workers."""
+"""Test stage write_dataset: its index and sidecar, which describe each row, for any number of workers."""
 
 import dataclasses
 from pathlib import Path

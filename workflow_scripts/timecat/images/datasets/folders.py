@@ -67,7 +67,7 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def chosen_classes(names: list[str], settings: ImageFolderSettings) -> list[str]:
-    """Return the sorted names of the classes to use: those listed in ``classes``, or that number drawn by a hash."""
+    """Return the sorted names of the classes to use: all, those listed, or a number of them drawn by a hash."""
     wanted = settings.classes
     if wanted is None:
         return names

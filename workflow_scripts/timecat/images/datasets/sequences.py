@@ -40,7 +40,7 @@ def sequences_split(settings: SequencesSettings, split: str) -> Split:
     """Return one split, with files in the order of their names and rows in the order of each file.
 
     Classes are those of the training rows, sorted by task and label; integer labels are sorted as numbers. UserError
-    with file and row for a sequence that is missing, too long or contains another letter.
+    with file and row for missing values, a sequence that is too long, or a letter that is no base.
     """
     trained = _read(settings, "train", settings.train)
     found = trained if split == "train" else _read(settings, "evaluation", needed(settings.evaluation, "evaluation"))
