@@ -1,3 +1,3 @@
-"""The version of timecat, for labels of what is given away; no stage imports it."""
+"""Version of timecat, for labels of published files. No stage imports it."""
 
 VERSION = "0.1.0"
