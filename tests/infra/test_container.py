@@ -91,7 +91,7 @@ def test_a_failed_build_leaves_no_image_and_one_sentence(apptainer, tmp_path):
     done = study.snakemake("--", IMAGE, check=False)
     assert done.returncode == 1
     assert (
-        "error: containers/timecat.def could not be built" in done.stderr and "mend what it says above" in done.stderr
+        "error: containers/timecat.def could not be built" in done.stderr and "fix the error above" in done.stderr
     )
     assert {path.name for path in (study.path / "containers").iterdir()} == {"README.md", "check.py", "timecat.def"}
 

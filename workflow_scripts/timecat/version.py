@@ -1,3 +1,3 @@
-"""Version of timecat, for labels of published files. No stage imports it."""
+"""Version of timecat, for the labels of published files and container images."""
 
 VERSION = "0.1.0"

@@ -202,8 +202,8 @@ def test_too_small_a_memory_halves_the_batch_and_goes_on(data, tmp_path, capsys)
     extractor(Plain()).write(tmp_path / "wanted.npy", data / "train.beton", rows, None)
     assert np.array_equal(np.load(tmp_path / "made.npy"), np.load(tmp_path / "wanted.npy"))
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2 and "too small for 16 images at once: going on with 8" in said[0]
-    assert "going on with 4" in said[1]
+    assert len(said) == 2 and "too small for 16 images at once: continuing with 8" in said[0]
+    assert "continuing with 4" in said[1]
 
 
 def test_a_memory_too_small_for_one_image_is_an_error(data, tmp_path):
@@ -352,7 +352,7 @@ def test_a_killed_run_is_gone_on_with(killed, stage, tmp_path, capsys):
     capsys.readouterr()
     stage(folder / "small")
     log = capsys.readouterr().err
-    assert [name for name in FILES if f"{name} is whole already" in log] == FILES[:2]
+    assert [name for name in FILES if f"{name} is complete already" in log] == FILES[:2]
     assert {name: (folder / "small" / name).stat().st_ino for name in FILES[:2]} == kept
     stage(tmp_path / "uninterrupted" / "small")
     assert contents(folder / "small") == contents(tmp_path / "uninterrupted" / "small")
@@ -370,7 +370,7 @@ def test_what_a_killed_run_of_other_settings_finished_is_not_used(killed, stage,
     folder = copied(killed, tmp_path)
     capsys.readouterr()
     stage(folder / "small", augmentation_seed=1)
-    assert "is whole already" not in capsys.readouterr().err
+    assert "is complete already" not in capsys.readouterr().err
     stage(tmp_path / "uninterrupted" / "small", augmentation_seed=1)
     assert contents(folder / "small") == contents(tmp_path / "uninterrupted" / "small")
 

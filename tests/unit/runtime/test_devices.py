@@ -76,7 +76,7 @@ def test_one_card_under_two_names_is_leased_once(start):
     assert "waiting" in start({"GPU-aa": "GPU-aa"}).stderr.readline()
 
 
-@pytest.mark.parametrize(("requested", "said"), [(4, "no GPU is visible"), (0, "no GPU was asked for")])
+@pytest.mark.parametrize(("requested", "said"), [(4, "no GPU is visible"), (0, "no GPU was requested")])
 def test_without_devices_the_cpu_is_used_and_said_once(requested, said, capsys):
     assert devices.acquire(requested, {}) == "cpu"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
@@ -87,7 +87,7 @@ def test_fewer_devices_than_asked_for_are_used_and_said(tmp_path, capsys, monkey
     monkeypatch.setattr(devices, "_held", [])
     assert devices.acquire(2, {"0": "GPU-aa"}, tmp_path) == "cuda"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
-    assert "asked for 2 GPUs, 1 visible" in capsys.readouterr().err
+    assert "requested 2 GPUs, 1 visible" in capsys.readouterr().err
 
 
 def test_work_that_cannot_be_divided_leases_what_it_uses(tmp_path, capsys, monkeypatch):

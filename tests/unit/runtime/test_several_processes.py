@@ -239,7 +239,7 @@ def test_a_process_that_fails_ends_the_job_with_a_sentence(start, work, tmp_path
     job, _ = start(work, TMPDIR=str(tmp_path / "temporary"))
     _, said = job.communicate(timeout=60)
     assert job.returncode == 1
-    assert "error: another process of this job ended with status 3: mend what it says above" in said
+    assert "error: another process of this job ended with status 3: fix the error above" in said
     assert "Traceback" not in said
     assert not list((tmp_path / "temporary").iterdir())
 

@@ -104,7 +104,7 @@ def test_a_second_process_waits_and_says_so(start, tmp_path):
     time.sleep(0.3)
     assert second.said["stdout"] == ""
     assert second.said["stderr"] == (
-        f"waiting: another process still writes here, it holds {tmp_path / '.train.lock'}\n"
+        f"waiting: another process still writes here and holds {tmp_path / '.train.lock'}\n"
     )
     assert ".train.beton.99.tmp" in names(tmp_path)  # of the one that still writes
     assert first.end() == 0 and first.said["stderr"] == ""

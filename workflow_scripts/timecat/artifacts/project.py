@@ -20,7 +20,7 @@ def path_of(file: str) -> str:
 
 
 def export(in_containers: bool = False) -> None:
-    """Set the environment so that child processes import this package from any folder (in_containers: there too)."""
+    """Set environment variables with which child processes (in_containers: also containers) find this package."""
     earlier = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(ROOT)]
     # `python -m` would look for the package in the working directory first, which may be another clone.
     told = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", VARIABLE: str(ROOT)}

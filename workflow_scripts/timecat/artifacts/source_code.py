@@ -23,8 +23,8 @@ NO_BYTE = {
     "None, and stages read nothing from it",
     "workflow_scripts/timecat/runtime/forkserver/client.py": "it passes a stage's command line on, and the fork imports the "
     "stage's own modules afresh; tests/end_to_end/test_equal_runs.py holds the bytes equal with and without it",
-    "workflow_scripts/timecat/artifacts/project.py": "it returns the project's folder and ends a stage that runs the code of "
-    "another folder; none of its values reaches a number",
+    "workflow_scripts/timecat/artifacts/project.py": "it returns the project's folder and ends a stage that runs the "
+    "code of another folder; none of its values reaches a number",
     "workflow_scripts/timecat/artifacts/source_code.py": "it lists files and computes no result; if its list changes, "
     "the inputs of rules and the fingerprints of resume files change with it",
 }
