@@ -6,7 +6,7 @@ import torch
 
 from workflow_scripts.timecat.errors import UserError
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
 
 
 def configure(threads: int, device: str = "cpu", compiles: bool = False) -> None:

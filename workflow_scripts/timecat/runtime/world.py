@@ -31,7 +31,7 @@ RANK, SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
 LEADER, DEVICE, MEETING_POINT = "TIMECAT_LEADER", "TIMECAT_DEVICE", "TIMECAT_MEETING"
 SECONDS_TO_SAY_WHY = 10.0  # until a failed process has ended, or until the leader has reported why it must end
 FAILED = "another process of this job ended with status {}: fix the error above and run again"
-PR_SET_PDEATHSIG = 1  # of prctl(2)
+PR_SET_PDEATHSIG = 1  # option of prctl(2)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def start() -> None:
             folder,
         ]
         environment = os.environ | dict.fromkeys(READ_ONCE, "1")
-        # A new session, because Ctrl-C shall reach only the waiting processes, which pass it on.
+        # A new session, so that Ctrl-C reaches only the waiting processes, which pass it on.
         _running = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
