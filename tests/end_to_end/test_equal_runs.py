@@ -13,7 +13,7 @@ def test_cores_and_gpus_change_no_byte(finished, tmp_path, cores, options):
     for table in ("table2.csv", "table2.md", "table2.tex", "table2.svg", "metrics.parquet"):
         assert study.read(f"results/{table}") == finished.read(f"results/{table}"), table
     assert study.checkpoints() == finished.checkpoints()
-    assert_said_once(study, "no GPU was asked for" if "gpu=0" in options else "no GPU is visible")
+    assert_said_once(study, "no GPU was requested" if "gpu=0" in options else "no GPU is visible")
 
 
 def test_forks_of_one_process_make_the_same_bytes(finished, tmp_path):

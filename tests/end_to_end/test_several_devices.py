@@ -130,7 +130,7 @@ def test_concurrent_jobs_hold_distinct_devices(study):
 def test_no_gpu_hides_all_devices(study):
     two = on_two_devices(study, extract_gpus=2)
     two.snakemake("--forcerun", "extract_features", "--resources", "gpu=0", "--", f"{FEATURES}.json")
-    assert any("computing on the CPU: no GPU was asked for (gpu=0)" in log for log in logs(two, "extract_features"))
+    assert any("computing on the CPU: no GPU was requested (gpu=0)" in log for log in logs(two, "extract_features"))
 
 
 def test_a_follower_that_fails_leaves_no_output_and_says_why(study):

@@ -91,4 +91,4 @@ def test_a_task_that_is_killed_ends_the_job_with_a_sentence(study):  # noqa: F81
 def test_several_nodes_without_slurm_are_said_so(study, tmp_path):  # noqa: F811
     divided(study, 2)
     done = study.snakemake("--", target(), check=False)
-    assert done.returncode == 1 and "limits.pretrain_nodes is 2, and this is no Slurm job" in done.stderr
+    assert done.returncode == 1 and "limits.pretrain_nodes is 2, but this is not a Slurm job" in done.stderr

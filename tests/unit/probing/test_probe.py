@@ -264,7 +264,7 @@ def test_features_that_do_not_fit_the_index_are_refused(folders, data):
         with pytest.raises(UserError, match=message):
             check_features(folders, files)
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are not a whole"):
+    with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are not a complete"):
         check_features(folders, files)
     path.unlink()
     with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are missing; run extract_features"):
