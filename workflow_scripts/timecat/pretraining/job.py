@@ -214,7 +214,7 @@ def restore(
     for previous in options.previous:
         if not training.load_state(Path(previous).read_bytes(), run, identity):
             raise UserError(
-                f"{previous} has another recipe, backbone or data set than this job; remove it and run again"
+                f"{previous} belongs to another recipe, backbone or data set than this job; remove it and run again"
             )
         command.log(f"continuing from {previous} after step {run.step}")
 
