@@ -58,7 +58,7 @@ def test_the_small_network_has_no_strided_pointwise_convolution():
 
 
 def test_last_width_changes_only_the_last_layer():
-    """With the default width it is the default network: the same parameters, drawn in the same order."""
+    """A last_width equal to the default gives the default network: the same parameters, drawn in the same order."""
     made = []
     for last in (None, 16, 40):
         torch.manual_seed(0)

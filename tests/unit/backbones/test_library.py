@@ -163,7 +163,7 @@ def test_the_stage_also_refuses_a_width_unless_the_architecture_is_a_resnet():
 
 
 def test_nothing_is_downloaded(monkeypatch):
-    """This includes the largest models of torchvision."""
+    """Even the largest models of torchvision are built without a download."""
     from torch import hub
 
     def refuse(*args, **kwargs):

@@ -185,7 +185,7 @@ def test_the_stages_weights_describe_their_training(beton, tmp_path):
 
 
 def test_torchs_compiler_is_not_imported_for_training(root):
-    """Importing it would take every pretraining job two seconds."""
+    """Importing the compiler would take every pretraining job two seconds."""
     import subprocess
     import sys
 

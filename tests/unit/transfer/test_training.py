@@ -173,7 +173,7 @@ def features_by_epoch(folder, target, path, seed: int, epochs: int) -> list[Path
 
 
 def test_the_linear_layer_starts_with_the_probes_weights(folder):
-    """Their standard deviation is ``probe.init_std``."""
+    """The weights have the standard deviation ``probe.init_std``."""
     weights = [start_network(members(folder), CLASSES, 0, settings(init_std=std)).fc.weight for std in (0.01, 0.02, 0)]
     torch.testing.assert_close(2 * weights[0], weights[1])
     assert weights[0].any() and not weights[2].any()
@@ -317,7 +317,7 @@ def test_a_transfer_works_without_momentum_and_batch_norms(target):
 
 @pytest.mark.parametrize(("initialisation", "zero_gamma"), [("library", False), ("lecun_normal", True)])
 def test_direct_training_starts_with_pretrainings_initial_weights(initialisation, zero_gamma):
-    """This does not depend on the number of classes of the source."""
+    """The initial weights do not depend on the number of classes of the source."""
     recipe = made.recipe(batch_size=8, initialisation=initialisation, zero_gamma=zero_gamma)
     drawn = Start(initialisation=initialisation, zero_gamma=zero_gamma)
     first, second, copy = job.untrained(BACKBONE, [2, 550, 2], 28, drawn)
@@ -367,7 +367,7 @@ def bits(run) -> list[bytes]:
 # In the middle of an epoch, before and after an evaluation, and at the end.
 @pytest.mark.parametrize("calls", [1, 3, 4, 6, 8])
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(folder, target, calls):
-    """This holds even for backbones that draw from torch's generator in training."""
+    """The backbones draw from torch's generator in training, which must not depend on the interruption."""
     goes_on(folder, target, settings(epochs=2), calls, calls - calls // 4)
 
 

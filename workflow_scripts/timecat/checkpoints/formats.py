@@ -1,4 +1,4 @@
-"""Read published weights as named tensors: safetensors and torch (also of before 1.6), recognised by content.
+"""Read published weights as named tensors, from safetensors and torch files (of any version), recognised by content.
 
 A torch file is a pickle, and a pickle can run any code. So it is read only by torch's restricted reader, which makes
 tensors and containers. NumPy's scalars and number types are allowed too, because AlgoPerf's files contain some.
