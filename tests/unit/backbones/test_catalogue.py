@@ -101,6 +101,6 @@ def test_zero_gamma_is_refused_unless_the_architecture_is_a_resnet():
 def test_a_vision_transformer_accepts_one_image_size_only():
     assert message("{architecture: resnet18}", size=64) == ""
     assert message("{architecture: vit_b_16}", size=64) == (
-        "config: `data_sets.digits.transform.size`: it is 64, but vit_b_16 accepts one image size only, and images of cues "
-        "have 32 px; set it to 32."
+        "config: `data_sets.digits.transform.size`: it is 64, but vit_b_16 accepts one image size only, and images of "
+        "cues have 32 px; set it to 32."
     )

@@ -21,9 +21,9 @@ CHANGED = hashlib.shake_256(b"changed").digest(300_000)
 class Server(http.server.ThreadingHTTPServer):
     """A server of ``content`` whose connections can break.
 
-    drops: number of first responses that end after ``drop_after`` bytes of their announced length. stall: event for which
-    such a response waits before it ends, or None. statuses: errors that the first responses are. requests: Range header of
-    each request, or None. conditions: If-Range header of each request.
+    drops: number of first responses that end after ``drop_after`` bytes of their announced length. stall: event for
+    which such a response waits before it ends, or None. statuses: errors that the first responses are. requests: Range
+    header of each request, or None. conditions: If-Range header of each request.
     """
 
     daemon_threads = True

@@ -73,7 +73,7 @@ def test_small_networks_at_full_size_equal_torchvisions_networks():
 
 
 def test_the_size_of_a_torchvision_regnet_can_be_counted():
-    """`make plan` needs the size for config/seer.yaml; torchvision publishes 145,046,770 parameters with a classifier."""
+    """`make plan` needs it for config/seer.yaml; torchvision publishes 145,046,770 parameters, with a classifier."""
     size = counted(made.backbone("regnet_y_32gf"), 224)
     assert (size.parameters, size.dimension) == (145_046_770 - 3713 * 1000, 3712)
 
@@ -174,8 +174,8 @@ def deit(state: dict) -> dict:
     return {"model": with_prefix(vit(state), lambda key: timm(key.replace("linear_1", "0").replace("linear_2", "3")))}
 
 
-# The study whose `checkpoints.ignored` is used, the network, the function that makes a file's content, the prefix in the
-# file, and the number of classes of its classifier.
+# The study whose `checkpoints.ignored` is used, the network, the function that makes a file's content, the prefix in
+# the file, and the number of classes of its classifier.
 FILES = {
     "swav": ("swav", RESNET, swav, "module.", None),
     "simsiam": ("simsiam", RESNET, simsiam, "module.encoder.", None),

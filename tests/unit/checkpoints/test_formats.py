@@ -125,7 +125,7 @@ class Call:
 
 
 def attacks(canary) -> dict:
-    """Return the name in the error (torch's pickles use Python 2's names) -> a value that creates the canary if loaded."""
+    """Return name in the error (Python 2's, as in torch's pickles) -> a value that creates the canary when loaded."""
     return {
         f"{os.system.__module__}.system": Call(os.system, f"touch {canary}"),
         "commands.Popen": Call(subprocess.Popen, ["touch", str(canary)]),

@@ -197,8 +197,8 @@ def test_tensors_of_other_shapes_are_refused():
     changed = {"conv1.weight": torch.ones(64, 3, 3, 3), "bn1.weight": torch.ones(32)}
     message = refusal(STATES["resnet18"] | changed)
     assert (
-        "conv1.weight has the shape [64, 3, 3, 3] and must have [64, 3, 7, 7], bn1.weight has the shape [32] and must have [64]"
-        in message
+        "conv1.weight has the shape [64, 3, 3, 3] and must have [64, 3, 7, 7], bn1.weight has the shape [32] and must "
+        "have [64]" in message
     )
 
 

@@ -1,4 +1,4 @@
-"""Test where published weights are found: the authors' layouts, replicates of existing files, errors for missing ones."""
+"""Test the search for published weights: the authors' layouts, replicates of existing files, errors for others."""
 
 import copy
 import hashlib

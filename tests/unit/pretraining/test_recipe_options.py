@@ -188,7 +188,7 @@ def test_without_ghost_batches_statistics_are_over_a_part_of_the_batch():
 
 
 def test_ghost_batches_give_the_gradients_of_separate_devices():
-    """Each group passes the network alone, with local batch norm, and gradients are averaged: the option imitates this."""
+    """The option imitates devices that each have a group of images, local batch norm, and averaged gradients."""
     run, chosen = start(ghost_batch=4)
     twin, _ = start()
     images, labels = batch(0)

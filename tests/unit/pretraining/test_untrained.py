@@ -86,7 +86,7 @@ def test_a_random_projection_reduces_larger_images_by_averaging_areas():
 
 
 def test_a_random_projection_keeps_distances_up_to_a_factor():
-    """Squared distances shrink by dimension / n, as the weights have variance 1 / n (Johnson and Lindenstrauss 1984)."""
+    """Squared distances shrink by dimension / n, for weights of variance 1 / n (Johnson and Lindenstrauss 1984)."""
     torch.manual_seed(0)
     network, images = RandomProjection(dimension=2048, side=32, image_size=32), torch.rand(20, 3, 32, 32)
     with torch.no_grad():

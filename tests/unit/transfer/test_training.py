@@ -1,7 +1,7 @@
 """Test transfers that train backbones.
 
-With frozen backbones a transfer equals the probe, and with trained ones a plain training loop. Interruption, divergence and
-direct training are tested too.
+With frozen backbones a transfer equals the probe, and with trained ones a plain training loop. Interruption, divergence
+and direct training are tested too.
 """
 
 import io
@@ -346,7 +346,7 @@ class Stopped(Exception):
 
 
 def bits(run) -> list[bytes]:
-    """Return all values of a run's state as bytes. (The bytes of its file also depend on which strings are one object.)"""
+    """Return all values of a run's state as bytes. (The file's bytes also depend on which strings are one object.)"""
     found = []
 
     def collect(value):
@@ -578,7 +578,7 @@ def test_a_killed_or_terminated_job_resumes_and_writes_the_same_bytes(
 ):
     """After SIGKILL a job resumes from the last saved state, after SIGTERM from the last step."""
     number, code, further = end
-    step = len(batches(len(target.data.fits()["nine_tenths"]), 16)) + further  # an epoch, and after SIGTERM one step more
+    step = len(batches(len(target.data.fits()["nine_tenths"]), 16)) + further  # one more after SIGTERM
     program = textwrap.dedent(INTERRUPTED.format(name=number.name))
     command = [sys.executable, "-c", program, *command_line(folder, tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)

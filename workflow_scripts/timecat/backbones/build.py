@@ -32,8 +32,8 @@ class StridedPointwise(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map x [rows, width_in, height, width] to [rows, width_out, height / stride, width / stride], rounded up."""
-        # A mean over one pixel, not a slice: a slice's gradient is not in channels-last format, and a training step of a
-        # small network would take a third longer.
+        # A mean over one pixel, not a slice: a slice's gradient is not in channels-last format, and a training step of
+        # a small network would take a third longer.
         return super().forward(functional.avg_pool2d(x, 1, self.subsampling))
 
 

@@ -1,4 +1,4 @@
-"""Initialise networks: LeCun's truncated normal and residual branches that start at zero, as in AlgoPerf's ResNet-50."""
+"""Initialise networks with LeCun's truncated normal and zero residual branches, as AlgoPerf does for ResNet-50."""
 
 import math
 

@@ -38,8 +38,8 @@ def build_library_backbone(settings: LibrarySettings, image_size: int | None) ->
         dimension = _found_dimension(model, size)
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
-            f"backbone {architecture} cannot be built for images of {size} px ({error}); choose another transform.size for "
-            "the source and all targets, or another backbone"
+            f"backbone {architecture} cannot be built for images of {size} px ({error}); choose another transform.size "
+            "for the source and all targets, or another backbone"
         ) from error
     return as_backbone(model, dimension)
 
@@ -71,8 +71,8 @@ def _timm_model(architecture: str, size: int) -> nn.Module:
         import timm
     except ModuleNotFoundError:
         raise UserError(
-            f"backbone {architecture} is not an architecture of torchvision, and timm is not installed: install timm, or "
-            "choose an architecture of torchvision"
+            f"backbone {architecture} is not an architecture of torchvision, and timm is not installed: install timm, "
+            "or choose an architecture of torchvision"
         ) from None
     if not timm.is_model(architecture):
         raise UserError(
@@ -87,10 +87,11 @@ def _timm_model(architecture: str, size: int) -> nn.Module:
 
 
 def _widen(model: nn.Module, factor: int) -> None:
-    """Multiply the channels of every convolution and batch norm of a ResNet by ``factor``; initialise as torchvision does.
+    """Multiply the channels of every convolution and batch norm of a ResNet by ``factor``.
 
-    Images keep their three channels. The classifier is not changed, because it is removed afterwards. resnet50 at 2 is
-    the resnet50w2 of Zhang and Bottou (2023): 93.9 million parameters without a classifier, 4,096 features.
+    The new layers are initialised as torchvision does. Images keep their three channels. The classifier is not changed,
+    because it is removed afterwards. resnet50 at 2 is the resnet50w2 of Zhang and Bottou (2023): 93.9 million
+    parameters without a classifier, 4,096 features.
     """
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
@@ -137,8 +138,8 @@ def refuse_other_sizes(model: nn.Module, architecture: str, size: int) -> None:
     def check(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         if inputs[0].shape[-1] != size:
             raise UserError(
-                f"backbone {architecture} was built for images of {size} px and got one of {inputs[0].shape[-1]} px: set "
-                f"transform.size of this data set to {size}, the size of the source"
+                f"backbone {architecture} was built for images of {size} px and got one of {inputs[0].shape[-1]} px: "
+                f"set transform.size of this data set to {size}, the size of the source"
             )
 
     model.register_forward_pre_hook(check)

@@ -14,9 +14,9 @@ from workflow_scripts.timecat.errors import UserError
 class RandomProjection(Backbone):
     """A fixed Gaussian matrix times the pixels of an image, which is first reduced to ``side`` by averaging areas.
 
-    Features: float32 [batch, dimension]. Each is a sum of all pixel values with weights from N(0, 1 / number of values),
-    so that distances between images keep their order of magnitude (Johnson and Lindenstrauss 1984). Images smaller than
-    ``side`` keep their size.
+    Features: float32 [batch, dimension]. Each is a sum of all pixel values with weights from N(0, 1 / number of
+    values), so that distances between images keep their order of magnitude (Johnson and Lindenstrauss 1984). Images
+    smaller than ``side`` keep their size.
     """
 
     def __init__(self, dimension: int, side: int, image_size: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Define the backbone for sequences stored as images (datasets/sequence_images.py): a one-dimensional residual network."""
+"""Define a one-dimensional residual network for sequences that are stored as images (datasets/sequence_images.py)."""
 
 import torch
 from torch import nn
@@ -9,8 +9,8 @@ from workflow_scripts.timecat.backbones.backbone import Backbone
 def one_hot(images: torch.Tensor) -> torch.Tensor:
     """Return the one-hot code of sequences, float [rows, 4, bases] for A, C, G, T, from pixels [rows, 3, side, side].
 
-    Pixels are in 0..1. A position without a base, or with an unknown one, is all zero. The result is exact, because it is
-    computed by subtracting and multiplying zeros and ones.
+    Pixels are in 0..1. A position without a base, or with an unknown one, is all zero. The result is exact, because it
+    is computed by subtracting and multiplying zeros and ones.
     """
     red, green, blue = images.flatten(2).unbind(1)
     white = red * green * blue
@@ -52,8 +52,8 @@ class SequenceBlock(nn.Module):
 class SequenceResidual(Backbone):
     """A residual network for sequences: a stem with kernel ``motif``, then blocks that halve the length.
 
-    Each of the ``blocks`` blocks doubles the channels. The features are the maximum over the sequence of each channel of
-    the last block: float32 [batch, width * 2**blocks].
+    Each of the ``blocks`` blocks doubles the channels. The features are the maximum over the sequence of each channel
+    of the last block: float32 [batch, width * 2**blocks].
     """
 
     def __init__(self, width: int, blocks: int, motif: int, kernel: int) -> None:

@@ -21,8 +21,8 @@ class BackboneSize:
     """The size of a backbone without a classifier.
 
     parameters: number of parameters. tensors: number of parameter tensors. statistics: number of values in batch norm's
-    running means and variances. norms: number of batch-norm layers. dimension: number of features. macs: multiply-adds of
-    the forward pass of one image.
+    running means and variances. norms: number of batch-norm layers. dimension: number of features. macs: multiply-adds
+    of the forward pass of one image.
     """
 
     parameters: int

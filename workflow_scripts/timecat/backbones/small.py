@@ -1,7 +1,7 @@
 """Build small vision transformers and RegNets for images of about 32 px from torchvision's classes.
 
-Import this module only for a study that uses one, because torchvision takes seconds to import. Weights have the names of
-torchvision's large models, and an identity replaces the classifier.
+Import this module only for a study that uses one, because torchvision takes seconds to import. Weights have the names
+of torchvision's large models, and an identity replaces the classifier.
 """
 
 from torch import nn
@@ -33,8 +33,8 @@ def _vision_transformer(settings: SmallVitSettings, size: int) -> Backbone:
     patch, width = settings.patch, settings.width
     if size % patch:
         raise UserError(
-            f"backbone {SMALL_VIT}: patch {patch} does not divide images of {size} px; set `patch` to a divisor, or change "
-            "transform.size of the source and all targets"
+            f"backbone {SMALL_VIT}: patch {patch} does not divide images of {size} px; set `patch` to a divisor, or "
+            "change transform.size of the source and all targets"
         )
     model = VisionTransformer(size, patch, settings.depth, settings.heads, width, MLP_RATIO * width)
     model.heads.head = nn.Identity()

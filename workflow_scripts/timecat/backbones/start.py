@@ -1,4 +1,4 @@
-"""Define the settings of a network's initial weights. This module does not import torch, because the config reads it."""
+"""Define the settings of a network's initial weights. This module imports no torch, because the config reads it."""
 
 from typing import Literal
 

@@ -25,9 +25,9 @@ Member = tuple[str, bool, bool, Callable[[], IO[bytes]]]
 def extract_member(archive: PathLike, wanted: str, target: PathLike) -> str:
     """Write the file ``wanted`` of an archive to the path ``target``; return its full name in the archive.
 
-    Archives often contain one extra top-level folder, so a member whose path ends with ``wanted`` is accepted if it is the
-    only one. Raise UserError if there is none or several, if its path leaves the archive's folder (absolute, ``..``), if
-    it is a link or not a file, or if the archive cannot be read.
+    Archives often contain one extra top-level folder, so a member whose path ends with ``wanted`` is accepted if it is
+    the only one. Raise UserError if there is none or several, if its path leaves the archive's folder (absolute,
+    ``..``), if it is a link or not a file, or if the archive cannot be read.
     """
     if not _stays_inside(wanted):
         raise UserError(

@@ -44,8 +44,8 @@ def download(url: str, path: PathLike, sha256: str = "", pause: float = 1.0) -> 
     """Download ``url`` (http, https) to ``path``; return its size in bytes and its SHA-256.
 
     sha256: expected SHA-256, or "" for any. pause: seconds before the second attempt, doubled for each further attempt.
-    Raise UserError if the server refuses, if ATTEMPTS consecutive attempts receive nothing, or if the SHA-256 differs. Call
-    it inside ``sole_writer``.
+    Raise UserError if the server refuses, if ATTEMPTS consecutive attempts receive nothing, or if the SHA-256 differs.
+    Call it inside ``sole_writer``.
     """
     path = Path(path)
     part, about = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.part.json")
@@ -62,8 +62,8 @@ def download(url: str, path: PathLike, sha256: str = "", pause: float = 1.0) -> 
             in_vain = 0 if _size(part) > before else in_vain + 1
             if in_vain == ATTEMPTS:
                 raise UserError(
-                    f"{url} cannot be downloaded ({_reason(error)}, {ATTEMPTS} times in a row): check the URL and the network "
-                    "and run again; the download resumes with the bytes received so far"
+                    f"{url} cannot be downloaded ({_reason(error)}, {ATTEMPTS} times in a row): check the URL and the "
+                    "network and run again; the download resumes with the bytes received so far"
                 ) from None
             log(f"{url}: {_reason(error)} after {_size(part)} bytes; trying again")
             time.sleep(min(pause * 2**in_vain, LONGEST_PAUSE))
@@ -75,8 +75,8 @@ def download(url: str, path: PathLike, sha256: str = "", pause: float = 1.0) -> 
         part.unlink()
         about.unlink()
         raise UserError(
-            f"{url} has the SHA-256 {found}, but `checkpoints.sha256` sets {sha256}; the download was removed: correct the "
-            "config if the publisher changed the file, or else run again"
+            f"{url} has the SHA-256 {found}, but `checkpoints.sha256` sets {sha256}; the download was removed: correct "
+            "the config if the publisher changed the file, or else run again"
         )
     os.replace(part, path)
     about.unlink()
@@ -137,7 +137,7 @@ def _check_refusal(error: urllib.error.HTTPError, url: str, part: Path, known: d
 
 
 def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, total: int | None, title: str) -> int:
-    """Write the bytes of a response; return the file's size. Bytes received stay in the file if the connection breaks."""
+    """Append a response to a file; return the file's size. Bytes received stay in the file if the connection breaks."""
     progress = Progress(total, f"download of {title}", "bytes", done=have) if total else None
     while data := response.read1(CHUNK):
         file.write(data)

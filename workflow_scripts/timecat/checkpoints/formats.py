@@ -85,13 +85,14 @@ def _load(path: PathLike, shown: str) -> Any:
         text = str(error)
     if wanted := re.search(r"GLOBAL (\S+)|(?:function|but got) <[^>]*?([\w.]+)'?[ >]", text):
         raise UserError(
-            f"{shown} is refused: besides weights it needs {wanted[1] or wanted[2]}, and timecat runs no code from a file; "
-            "if you trust the file, load it elsewhere and save only its state dict (torch.save(model.state_dict(), ...))"
+            f"{shown} is refused: besides weights it needs {wanted[1] or wanted[2]}, and timecat runs no code from a "
+            "file; if you trust the file, load it elsewhere and save only its state dict "
+            "(torch.save(model.state_dict(), ...))"
         )
     if "Unsupported operand" in text:
         raise UserError(
-            f"{shown} uses a pickle protocol that torch's restricted reader does not support; if you trust the file, load it "
-            "elsewhere and save its state dict with torch.save without pickle_protocol"
+            f"{shown} uses a pickle protocol that torch's restricted reader does not support; if you trust the file, "
+            "load it elsewhere and save its state dict with torch.save without pickle_protocol"
         )
     # The text before "WeightsUnpickler error:" is torch's advice to read the file without restriction.
     reason = (text.rpartition("WeightsUnpickler error:")[2].strip().splitlines() or ["no reason given"])[0]
@@ -114,7 +115,8 @@ def _unwrapped(shown: str, value: Any, container: str) -> PublishedWeights:
     """Return the state dict that is nested in the object of a torch file."""
     if isinstance(value, dict) and OUR_STATE <= value.keys():
         raise UserError(
-            f"{shown} is a training state, whose weights are not those for inference; use the .safetensors file beside it"
+            f"{shown} is a training state, whose weights are not those for inference; use the .safetensors file beside "
+            "it"
         )
     stated, wrappers = dict[str, int](), list[str]()
     while True:
@@ -154,7 +156,8 @@ def _warn_of_training_point(shown: str, saved: dict[str, Any]) -> None:
             for group in value.get("param_groups") or []:
                 if isinstance(group, dict) and group.get("train_mode") is True:
                     log(
-                        f"warning: {shown}: its schedule-free optimizer was in training mode; these weights are not its average"
+                        f"warning: {shown}: the schedule-free optimizer was in training mode; "
+                        "these weights are not its average"
                     )
                     return
             pending += value.values()

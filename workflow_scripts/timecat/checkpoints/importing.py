@@ -90,8 +90,8 @@ def import_checkpoint(options: Options) -> None:
         write_sidecar(options.weights, content, params, inputs, {"facts": facts})
     convolutions, batch_norms = counts_of(placed.backbone)
     command.log(
-        f"{shown}: format {published.container}, wrapped in {published.wrapper or 'nothing'}, prefix {placed.prefix!r}: "
-        f"{convolutions} convolutions, {batch_norms} batch norms, "
+        f"{shown}: format {published.container}, wrapped in {published.wrapper or 'nothing'}, "
+        f"prefix {placed.prefix!r}: {convolutions} convolutions, {batch_norms} batch norms, "
         + (f"classifier of {facts['classes']} classes" if placed.classifier else "no classifier")
         + f"; keys left out: {', '.join(placed.left_out) or 'nothing'}"
     )
@@ -124,8 +124,8 @@ def check_sha256(shown: str, found: str, expected: str) -> None:
     """Raise UserError if a SHA-256 is expected and the file has another one."""
     if expected and found != expected:
         raise UserError(
-            f"{shown} has the SHA-256 {found}, but `checkpoints.sha256` sets {expected}; correct the config, or remove the "
-            "file and fetch it again"
+            f"{shown} has the SHA-256 {found}, but `checkpoints.sha256` sets {expected}; correct the config, or remove "
+            "the file and fetch it again"
         )
 
 
@@ -134,12 +134,12 @@ def check_stated(stated: dict[str, int], seed: int, step: int, tolerance: int, s
     for key in ("global_step", "step"):
         if key in stated and abs(stated[key] - step) > tolerance:
             raise UserError(
-                f"{shown} states {key} {stated[key]}, but the config takes it for step {step}; set the arm's `steps` to the "
-                "stated step and name the file in `checkpoints.step_names`, or allow the difference with "
+                f"{shown} states {key} {stated[key]}, but the config takes it for step {step}; set the arm's `steps` "
+                "to the stated step and name the file in `checkpoints.step_names`, or allow the difference with "
                 "`checkpoints.step_tolerance`"
             )
     if stated.get("seed", seed) != seed:
         raise UserError(
-            f"{shown} states seed {stated['seed']}, but the config takes it for seed {seed}; correct `checkpoints.path` or "
-            "the order of `pretrain.seeds`"
+            f"{shown} states seed {stated['seed']}, but the config takes it for seed {seed}; correct "
+            "`checkpoints.path` or the order of `pretrain.seeds`"
         )

@@ -1,7 +1,8 @@
 """Map the keys of published weights to the names of a backbone; an error lists every key that has no name.
 
-Published files add prefixes to a network's names (``module.``, ``_orig_mod.module.``, ``module.encoder.``, ``backbone.``)
-and contain other heads. Prefixes are not listed here: the prefix is the one that most of the backbone's layers have.
+Published files add prefixes to a network's names (``module.``, ``_orig_mod.module.``, ``module.encoder.``,
+``backbone.``) and contain other heads. Prefixes are not listed here: the prefix is the one that most of the backbone's
+layers have.
 """
 
 import collections
@@ -29,8 +30,8 @@ Layers = list[tuple[str, str]]  # result of names.layers_of
 class Placed:
     """Tensors of a published file, mapped to a backbone and its classifier.
 
-    backbone: name in the backbone -> tensor, complete. classifier: fc.weight and fc.bias, or empty. prefix: prefix of the
-    backbone's layers in the file. left_out: keys of the file that were not taken.
+    backbone: name in the backbone -> tensor, complete. classifier: fc.weight and fc.bias, or empty. prefix: prefix of
+    the backbone's layers in the file. left_out: keys of the file that were not taken.
     """
 
     backbone: Tensors
@@ -146,8 +147,8 @@ def _mismatch(path: str, prefix: str, unexpected: list[str], missing: list[str])
         if keys:
             parts.append(f"{title} keys are {_some(keys)}")
     return (
-        f"{path} does not fit the backbone (found under the prefix {prefix!r}): {'; '.join(parts)}. Choose the backbone with "
-        "which the file was made, or list keys that may be left out in `checkpoints.ignored`"
+        f"{path} does not fit the backbone (found under the prefix {prefix!r}): {'; '.join(parts)}. Choose the "
+        "backbone with which the file was made, or list keys that may be left out in `checkpoints.ignored`"
     )
 
 
@@ -169,7 +170,8 @@ def _check_shapes(path: str, backbone: Tensors, wanted: Tensors) -> None:
         ]
     if other:
         raise UserError(
-            f"{path} has other tensors than the backbone: {_some(other)}; choose the backbone with which the file was made"
+            f"{path} has other tensors than the backbone: {_some(other)}; choose the backbone with which the file was "
+            "made"
         )
 
 
@@ -186,12 +188,13 @@ def _check_values(path: str, tensors: Tensors) -> None:
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise UserError(
-                f"{path}: {name} has values that are not finite; training diverged or the file is damaged: use another file"
+                f"{path}: {name} has values that are not finite; training diverged or the file is damaged: use another "
+                "file"
             )
         if name.endswith("running_var") and not (value > 0).all():
             raise UserError(
-                f"{path}: {name} has variances that are not positive; the file is damaged or the network was never trained: "
-                "use another file"
+                f"{path}: {name} has variances that are not positive; the file is damaged or the network was never "
+                "trained: use another file"
             )
 
 

@@ -1,7 +1,7 @@
 """Translate names of layers in published files to those of torchvision's networks.
 
-This covers AlgoPerf's ResNets, RegNets of ClassyVision as VISSL saves them (SEER), vision transformers of timm (and DeiT),
-and torchvision's published vision transformers, which have older names of the MLP's layers.
+This covers AlgoPerf's ResNets, RegNets of ClassyVision as VISSL saves them (SEER), vision transformers of timm (and
+DeiT), and torchvision's published vision transformers, which have older names of the MLP's layers.
 """
 
 import re

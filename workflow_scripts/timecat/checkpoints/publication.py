@@ -7,8 +7,8 @@ from workflow_scripts.timecat.settings import settings
 class Publication:
     """Settings that identify a published checkpoint.
 
-    member: path of the checkpoint inside an archive, or None. local_sha256: SHA-256 of a local file, or None if the file is
-    downloaded. ignored: shell patterns of keys that may be left out.
+    member: path of the checkpoint inside an archive, or None. local_sha256: SHA-256 of a local file, or None if the
+    file is downloaded. ignored: shell patterns of keys that may be left out.
     """
 
     member: str | None

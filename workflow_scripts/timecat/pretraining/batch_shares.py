@@ -1,7 +1,8 @@
 """Divide each batch among the processes of a pretraining job, so that a step equals that of a single process.
 
-Each process has consecutive images of the batch. If it has whole parts of the batch (recipe.part) or whole ghost batches,
-its batch norm computes what one process would compute. If several processes have one part, they share its statistics.
+Each process has consecutive images of the batch. If it has whole parts of the batch (recipe.part) or whole ghost
+batches, its batch norm computes what one process would compute. If several processes have one part, they share its
+statistics.
 """
 
 from dataclasses import dataclass, replace

@@ -17,7 +17,7 @@ from workflow_scripts.timecat.runtime.world import ALONE, World
 
 @dataclass(frozen=True)
 class Source:
-    """Source of training images: a .beton, its number of rows, and the number of decoding workers (changes no result)."""
+    """Source of training images: a .beton, its number of rows, and the number of decoding workers (changes no byte)."""
 
     beton: Path | str
     rows: int
@@ -31,15 +31,16 @@ def batch_stream(
 
     With several processes, each gets its share of every batch: consecutive images, in the order of ranks.
 
-    The images of step s, their crops and their flips depend on (seed, s) alone, so a run that starts in the middle of an
-    epoch gets the same images as an uninterrupted one. An epoch is all full batches of a permutation of the rows;
+    The images of step s, their crops and their flips depend on (seed, s) alone, so a run that starts in the middle of
+    an epoch gets the same images as an uninterrupted one. An epoch is all full batches of a permutation of the rows;
     remaining rows are left out.
     """
     rows = source.rows
     per_epoch = rows // recipe.batch_size
     if per_epoch == 0:
         raise UserError(
-            f"pretrain.batch_size {recipe.batch_size} exceeds the {rows} training rows of {source.beton}; set a lower one"
+            f"pretrain.batch_size {recipe.batch_size} exceeds the {rows} training rows of {source.beton}; set a lower "
+            "one"
         )
     step = steps.start
     while step < steps.stop:
@@ -60,8 +61,8 @@ def batch_norm_stream(
 ) -> Iterator[torch.Tensor]:
     """Yield augmented training images (as in batch_stream) for batch-norm statistics, the same at every milestone.
 
-    They are ``batch_norm_batches`` batches, or fewer if there are too few rows, divided into the parts that pass through
-    the network at once.
+    They are ``batch_norm_batches`` batches, or fewer if there are too few rows, divided into the parts that pass
+    through the network at once.
     """
     order = permutation(key("pretrain", "batch norm order", seed), np.arange(source.rows))
     wanted = order[: recipe.batch_norm_batches * recipe.batch_size]

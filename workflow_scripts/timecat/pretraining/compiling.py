@@ -23,8 +23,8 @@ def compiled(
         except torch._dynamo.exc.ShortenTraceback as error:  # the backend failed, or Triton is missing
             reason = str(error).strip().splitlines()[0]
             raise UserError(
-                f"pretrain.compile: torch cannot compile on this machine ({reason}); install a C++ compiler (for a CPU) or "
-                "Triton (for a GPU), or set it to false"
+                f"pretrain.compile: torch cannot compile on this machine ({reason}); install a C++ compiler (for a "
+                "CPU) or Triton (for a GPU), or set it to false"
             ) from error
 
     return call

@@ -15,8 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def set_ghost_batch(model: nn.Module, images: int) -> None:
     """Make every batch norm of the model compute training statistics over groups of ``images`` images, in place.
 
-    Parameters, buffers and their names do not change, nor does evaluation. Running statistics are updated group by group,
-    as if each group were a batch: with torch's cumulative mean (momentum None) they are the plain mean over all groups.
+    Parameters, buffers and their names do not change, nor does evaluation. Running statistics are updated group by
+    group, as if each group were a batch: with torch's cumulative mean (momentum None) they are the plain mean over all
+    groups.
     """
     for layer in model.modules():
         if isinstance(layer, _BatchNorm):

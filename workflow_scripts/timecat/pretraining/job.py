@@ -51,7 +51,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Origin:
-    """Content of the outputs' sidecars: params without the step, inputs' digests, the model's facts, the device's name."""
+    """Content of the outputs' sidecars: params without the step, digests of inputs, facts of the model, device name."""
 
     params: dict[str, Any]
     inputs: dict[str, str]
@@ -83,14 +83,15 @@ def share_node(options: Options, node: nodes.Node | None = None) -> None:
         node = nodes.first(total, count)
     if node is not None and count != node.count:
         raise UserError(
-            f"this node has {count} GPUs for the job, but the first node has {node.count}: request nodes with equally many"
+            f"this node has {count} GPUs for the job, but the first node has {node.count}: request nodes with equally "
+            "many"
         )
     with world.lead(MODULE, lease.kind, count, node) as leader:
         pretrain(options, leader)
 
 
 def processes_of_node(recipe: Recipe, count: int, total: int) -> int:
-    """Return the largest number of processes per node, at most ``count``, with which ``total`` nodes can share a batch."""
+    """Return the largest number of processes per node, at most ``count``, that lets ``total`` nodes share a batch."""
     for each in range(count, 0, -1):
         if processes_for(recipe, each * total) == each * total:
             return each
@@ -107,7 +108,7 @@ def processes_for(recipe: Recipe, count: int) -> int:
 
 
 def pretrain(options: Options, processes: world.World) -> None:
-    """Train to the milestone, sharing each batch among ``processes``; the leader also averages, evaluates and writes."""
+    """Train to the milestone as one of ``processes``; the leader also averages, evaluates and writes the outputs."""
     from workflow_scripts.timecat.pretraining import training
     from workflow_scripts.timecat.pretraining.batches import Source, batch_stream
     from workflow_scripts.timecat.runtime import resume, torch_settings
@@ -201,7 +202,7 @@ def restore(
     identity: str,
     fingerprint: str,
 ) -> None:
-    """Load the state from which a fresh run continues: that of an interrupted job, or else of the previous milestone."""
+    """Load the state of an interrupted job, or else of the previous milestone, into a fresh run, if there is one."""
     from workflow_scripts.timecat.pretraining import training
 
     saved = resume_file.read()

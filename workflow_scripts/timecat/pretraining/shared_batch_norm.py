@@ -1,7 +1,7 @@
 """Compute batch norm over the images of several processes, with the statistics that one process would compute.
 
-torch.nn.SyncBatchNorm works over all processes and on GPUs only. This one works over the processes that share a group of
-images and uses plain sums, so that a test can compare it with batch norm in one process.
+torch.nn.SyncBatchNorm works over all processes and on GPUs only. This one works over the processes that share a group
+of images and uses plain sums, so that a test can compare it with batch norm in one process.
 """
 
 from functools import cache
@@ -20,7 +20,7 @@ _groups: dict[
 
 
 def share_batch_norm(model: nn.Module, processes: int, rank: int, size: int) -> None:
-    """Make every batch norm of the model compute statistics over the images of ``processes`` consecutive ranks, in place.
+    """Make every batch norm of the model compute statistics over ``processes`` consecutive ranks, in place.
 
     All ``size`` processes must call this, and all must have equally many images at each step. Parameters, buffers and
     their names do not change, nor does evaluation. The running statistics are updated as by batch norm over all those
@@ -29,9 +29,9 @@ def share_batch_norm(model: nn.Module, processes: int, rank: int, size: int) -> 
     for layer in model.modules():
         if isinstance(layer, _BatchNorm) and type(layer).forward is not _BatchNorm.forward:
             raise UserError(
-                f"limits.pretrain_gpus: the statistics of a {type(layer).__name__} cannot be computed over {processes} GPUs; "
-                "set pretrain.accumulation or pretrain.ghost_batch so that each GPU computes whole statistics, or set "
-                "limits.pretrain_gpus to 1"
+                f"limits.pretrain_gpus: the statistics of a {type(layer).__name__} cannot be computed over {processes} "
+                "GPUs; set pretrain.accumulation or pretrain.ghost_batch so that each GPU computes whole statistics, "
+                "or set limits.pretrain_gpus to 1"
             )
     if processes == size:
         _groups[processes] = distributed.group.WORLD  # two groups of all processes could wait for each other

@@ -1,8 +1,9 @@
 """Train a network from one training state to the next, with the same bits as one uninterrupted run.
 
-Schedule-free AdamW (Defazio et al. 2024, "The Road Less Scheduled") needs no end point. Its gradients are computed at y,
-its result is the average x. ``optimizer.eval()`` and ``train()`` swap the parameters between the two by interpolations
-that do not round-trip, so the training model is never swapped: it stays at y, and x is computed into a copy.
+Schedule-free AdamW (Defazio et al. 2024, "The Road Less Scheduled") needs no end point. Its gradients are computed at
+y, its result is the average x. ``optimizer.eval()`` and ``train()`` swap the parameters between the two by
+interpolations that do not round-trip, so the training model is never swapped: it stays at y, and x is computed into a
+copy.
 
 Precision and compilation affect only training's forward and backward passes. Parameters and the optimizer's state are
 float32, and the eager model is averaged, evaluated and written.
@@ -106,9 +107,10 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> AdamWScheduleFree:
 
 
 def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform) -> float:
-    """Train one step on this process's share of a batch (images uint8 [b, s, s, 3], labels [b]); return the batch's loss.
+    """Train one step on this process's share of a batch; return the loss of the batch.
 
-    Raise UserError if the loss is not finite, or if the GPU's memory is too small.
+    images: uint8 [b, s, s, 3]. labels: [b]. Raise UserError if the loss is not finite, or if the GPU's memory is too
+    small.
     """
     try:
         loss = compute_gradients(run, images, labels, recipe, transform)
@@ -150,7 +152,8 @@ def compute_gradients(
     """Set the parameters' gradients to those of a batch's mean loss, and return that loss (float64, on the device).
 
     The batch passes in parts whose gradients are summed, so the step is that of the whole batch however it is divided.
-    With several processes, each passes its share: the loss is that of its share, and the gradients are the mean over all.
+    With several processes, each passes its share: the loss is that of its share, and the gradients are the mean over
+    all.
     """
     device = run.model.fc.weight.device
     images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
@@ -175,8 +178,8 @@ def compute_gradients(
 def averaged_model(run: Run, batches: Iterable[torch.Tensor], transform: Transform) -> Classifier:
     """Return a copy of the model for inference: parameters at the average x, with recomputed batch-norm statistics.
 
-    batches: augmented training images (uint8 [b, s, s, 3] each). The run itself is not changed. The copy is eager, because
-    a compiled network in evaluation mode may contain outdated weights as constants (pytorch issue 108863).
+    batches: augmented training images (uint8 [b, s, s, 3] each). The run itself is not changed. The copy is eager,
+    because a compiled network in evaluation mode may contain outdated weights as constants (pytorch issue 108863).
     """
     model, optimizer = copy.deepcopy((run.model, run.optimizer))
     optimizer.eval()

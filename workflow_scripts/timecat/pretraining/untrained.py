@@ -36,8 +36,8 @@ def run(options: Options) -> None:
 def initialise(options: Options, device: str) -> None:
     """Write the weights with which pretraining of this seed begins, and their sidecar.
 
-    Batch norm's statistics are recomputed as for every checkpoint of the chain. Without them, an untrained network would
-    not normalise its maps and would not be a fair floor.
+    Batch norm's statistics are recomputed as for every checkpoint of the chain. Without them, an untrained network
+    would not normalise its maps and would not be a fair floor.
     """
     import torch
 

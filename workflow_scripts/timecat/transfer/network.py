@@ -1,4 +1,4 @@
-"""Define the network of a transfer that trains its backbones: concatenated backbones, followed by the probe's layers."""
+"""Define the network of a transfer that trains its backbones: concatenated backbones and the probe's layers."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,7 @@
-"""Define the settings of a transfer that trains backbones. This module imports no torch: the config and plans read it."""
+"""Define the settings of a transfer that trains backbones.
+
+This module does not import torch, because the config and plans read it.
+"""
 
 import math
 from dataclasses import fields, replace
@@ -40,12 +43,15 @@ class Settings:
 
 @settings
 class OnRows(Settings):
-    """Settings of a transfer for the training rows of one data set. passes: number of passes over the rows per epoch."""
+    """Settings of a transfer for the training rows of one data set.
+
+    passes: number of passes over the rows per epoch.
+    """
 
     passes: int
 
     def steps(self, rows: int) -> int:
-        """Return the number of steps of a network on ``rows`` rows. (A last batch of one row joins the one before it.)"""
+        """Return the number of steps of a network on ``rows`` rows. (A last batch of one row joins the one before.)"""
         in_a_pass = math.ceil(rows / self.batch_size) - (rows > 1 and rows % self.batch_size == 1)
         return self.epochs * self.passes * in_a_pass
 

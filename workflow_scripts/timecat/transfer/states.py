@@ -16,7 +16,8 @@ from workflow_scripts.timecat.transfer.training import Run
 class Kept:
     """Files of an unfinished job, in a folder (unfinished.kept_folder) that no job with other params or code uses.
 
-    The state of the current run is saved every ``seconds`` and when a signal asks the process to end (resume.ResumeFile).
+    The state of the current run is saved every ``seconds`` and when a signal asks the process to end
+    (resume.ResumeFile).
     """
 
     def __init__(self, folder: Path, seconds: float) -> None:

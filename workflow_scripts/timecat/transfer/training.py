@@ -1,13 +1,14 @@
 """Train k concatenated backbones, batch norm and a linear layer end to end on the images of a target.
 
 This is a probe whose backbones are trained too. Order, batches and initial weights are the probe's functions of (seed,
-epoch) and (seed, replicate). Epoch e (counted from 0) reads view e of the data set under ``seed``: fresh augmentation in
-every epoch, and the same images as a probe with that many views and that augmentation seed. So with frozen backbones, and
-the replicate's ``seed``, this equals the probe; a test checks that. If an epoch has several passes (Settings.for_rows),
-they are numbered over all epochs: pass p of epoch e reads what epoch e * passes + p would read with one pass per epoch.
+epoch) and (seed, replicate). Epoch e (counted from 0) reads view e of the data set under ``seed``: fresh augmentation
+in every epoch, and the same images as a probe with that many views and that augmentation seed. So with frozen
+backbones, and the replicate's ``seed``, this equals the probe; a test checks that. If an epoch has several passes
+(Settings.for_rows), they are numbered over all epochs: pass p of epoch e reads what epoch e * passes + p would read
+with one pass per epoch.
 
-A run is one (replicate, weight decay, fit). A step depends on the run's state and the step alone, so on the CPU a run that
-resumes from a saved state has the same bits as an uninterrupted one.
+A run is one (replicate, weight decay, fit). A step depends on the run's state and the step alone, so on the CPU a run
+that resumes from a saved state has the same bits as an uninterrupted one.
 """
 
 import math
@@ -72,8 +73,8 @@ class Job:
 class Run:
     """A training run in progress.
 
-    epoch: current epoch, from 0. rows: number of rows of this epoch (over all its passes) that are done. sums: their sums of
-    loss, top-1 and top-5. scores: {split: Scores} of each earlier epoch.
+    epoch: current epoch, from 0. rows: number of rows of this epoch (over all its passes) that are done. sums: their
+    sums of loss, top-1 and top-5. scores: {split: Scores} of each earlier epoch.
     """
 
     network: Network
@@ -137,10 +138,11 @@ def start_run(
 def finish_run(
     run: Run, fit: str, target: Target, settings: OnRows, offer: Callable[[], object] = lambda: None
 ) -> list[dict[str, Scores]]:
-    """Train to the last epoch; return the scores of each epoch, {"train", "evaluation" or "heldout": Scores of one head}.
+    """Train to the last epoch; return the scores of one head in each epoch.
 
-    offer: called after every step and every epoch, when the run's state can be saved. A loss that is not finite ends the
-    training: the scores of that epoch and all later ones are NaN.
+    Each epoch's scores are {"train": Scores, "evaluation" or "heldout": Scores}. offer: called after every step and
+    every epoch, when the run's state can be saved. A loss that is not finite ends the training: the scores of that
+    epoch and all later ones are NaN.
     """
     rows = target.data.fits()[fit]
     split, evaluation_rows = "evaluation" if fit == "full" else "heldout", len(target.data.evaluation_labels)
@@ -217,10 +219,11 @@ def _lone_row_joined(stream: Iterable[Batch]) -> Iterator[tuple[npt.NDArray[np.i
 
 
 def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, target: Target) -> list[float]:
-    """Take one SGD step on the mean cross entropy of a batch, if it is finite; return sums over the batch before the step.
+    """Take one SGD step on the mean cross entropy of a batch, unless it is not finite; return sums over the batch.
 
-    The sums are those of the loss (nats), of rows whose label ranks first, and of rows whose label ranks among the first
-    five (a tie counts as a miss). images: uint8 [b, s, s, 3], labels: int64 [b], both on the host; b > 1.
+    The sums are those, before the step, of the loss (nats), of rows whose label ranks first, and of rows whose label
+    ranks among the first five (a tie counts as a miss). images: uint8 [b, s, s, 3], labels: int64 [b], both on the
+    host; b > 1.
     """
     labels = labels.to(target.device)
     logits = run.network(normalise(images.to(target.device), target.transform))
