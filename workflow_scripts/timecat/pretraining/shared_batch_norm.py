@@ -23,8 +23,8 @@ def share_batch_norm(model: nn.Module, processes: int, rank: int, size: int) -> 
     """Make every batch norm of the model compute statistics over ``processes`` consecutive ranks, in place.
 
     All ``size`` processes must call this, and all must have equally many images at each step. Parameters, buffers and
-    their names do not change, nor does evaluation. The running statistics are updated as by batch norm over all those
-    images. Raise UserError for a layer that does more than batch norm (some of timm's apply an activation).
+    their names do not change, nor does evaluation. The running statistics are updated as by batch norm over the images
+    of these ranks. Raise UserError for a layer that does more than batch norm (some of timm's apply an activation).
     """
     for layer in model.modules():
         if isinstance(layer, _BatchNorm) and type(layer).forward is not _BatchNorm.forward:
