@@ -9,8 +9,8 @@ With one view per epoch, the same augmentation seed and the same protocol, a pro
 in the same batches and starts from the same weights. Then the two differ only by rounding: features stored in float16,
 or float32 sums in another order. With another augmentation seed they are two draws of one experiment.
 
-The procedure passes k x weight decays x epochs x (rows + evaluation rows) images through a backbone. The pipeline passes
-k x (views x rows + held-out rows + evaluation rows), whatever the grid of weight decays.
+The procedure passes k x weight decays x epochs x (rows + evaluation rows) images through a backbone. The pipeline
+passes k x (views x rows + held-out rows + evaluation rows), whatever the grid of weight decays.
 """
 
 from dataclasses import dataclass

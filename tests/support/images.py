@@ -76,7 +76,7 @@ def draw_inaturalist(root: Path, train: list[str], val: list[str]) -> Path:
 
 
 def draw_camelyon(root: Path, rows: list[dict]) -> Path:
-    """Draw images in WILDS' layout of Camelyon17. rows: values of metadata.csv that replace the defaults, row by row."""
+    """Draw images in WILDS' layout of Camelyon17. rows: changes of the default values, by row of metadata.csv."""
     root.mkdir(parents=True, exist_ok=True)
     columns = ["patient", "node", "x_coord", "y_coord", "tumor", "slide", "center", "split"]
     with open(root / "metadata.csv", "w", newline="") as file:
@@ -129,7 +129,8 @@ def real_images(folder: Path, per_class: int = 2, classes: int = 20) -> dict[str
     """Return the root folders of real photographs by the names in REAL, or None if they are not on this machine.
 
     A root has train/CLASS/* and val/CLASS/*. It is looked for in the folder that TIMECAT_IMAGES names, or else in the
-    folder beside the repository. From a .tar archive, ``per_class`` images of ``classes`` classes are unpacked into ``folder``.
+    folder beside the repository. Of a .tar archive, ``per_class`` images of ``classes`` classes are unpacked into
+    ``folder``.
     """
     place = Path(os.environ.get("TIMECAT_IMAGES") or ROOT.parent / "shared/data")
     found = {}

@@ -70,7 +70,7 @@ def output_of(command: list[str], folder: Path) -> str:
 
 
 def path_with_environment() -> str:
-    """Return PATH with the folder of this interpreter first, so that snakemake is found without an active environment."""
+    """Return PATH with this interpreter's folder first: finds snakemake without an active environment."""
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 

@@ -39,9 +39,7 @@ def train(processes: world.World, settings: dict, beton: str, rows: int) -> dict
 def main(processes: world.World) -> None:
     torch_settings.configure(1)
     torch.set_default_dtype(torch.float64)
-    training.compiled = functools.partial(
-        compiling.compiled, backend="aot_eager"
-    )  # compiles in seconds and does not change rounding
+    training.compiled = functools.partial(compiling.compiled, backend="aot_eager")  # fast, same rounding
     training.normalise = lambda images, transform: views.normalise(images, transform).double()
     batch_norm_statistics.normalise = training.normalise
     _, output, cases, beton, rows = sys.argv[1:]

@@ -55,7 +55,7 @@ class Cells:
     """
 
     def __init__(self, folder: Path, rows: int = 200, shift: int = 0):
-        """Make a table without cells. shift: number of rows correct under selection `paper` beyond those under `holdout`."""
+        """Make a table without cells. shift: number of rows correct under `paper` beyond those under `holdout`."""
         self.folder, self.labels, self.shift = folder, np.arange(rows) % 2, shift
         self.cells: list[dict] = []
         self.references: list[dict] = []
