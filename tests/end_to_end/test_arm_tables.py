@@ -35,7 +35,7 @@ def with_tables(values: dict) -> None:
             {"name": "copies", "members": 2, "steps": 4, "one_seed": True},
             {"name": "snapshots", "members": 2, "steps": [4, 12], "one_seed": True, "seeds": [2]},
             one | {"name": "plain", "backbone": "plain"},
-            {"name": "converged", "members": 1, "steps": 12, "replicates": [[2]], "solver": "lbfgs"},  # not cat1's sgd
+            {"name": "converged", "members": 1, "steps": 12, "replicates": [[2]], "solver": "lbfgs"},  # cat1 has sgd
         ]
     }
     values["families"] = {

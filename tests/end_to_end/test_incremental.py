@@ -140,7 +140,7 @@ def test_a_new_arm_of_existing_checkpoints_runs_one_probe(study):
 
 
 def test_removing_an_arm_whose_steps_stay_milestones_runs_the_table_only(study):
-    """Its checkpoints stay in the chain, so those of the other arm still resume from them."""
+    """Checkpoints of the removed arm stay in the chain, so those of the other arm still continue from them."""
 
     def change(values):
         values["pretrain"]["milestones"] = [values["arms"].pop(1)["steps"]]

@@ -106,7 +106,7 @@ def stage_of(snakemake: subprocess.Popen) -> int:
 
 
 def says_that_it_waits(study: StudyFolder) -> bool:
-    """Return whether the second job's log says that it waits (before, Snakemake removes the first job's log)."""
+    """Return whether the second job's log says that it waits; Snakemake first removes the log of the first job."""
     with contextlib.suppress(FileNotFoundError):
         return b"waiting: another process" in study.read(LOG)
     return False

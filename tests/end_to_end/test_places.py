@@ -32,7 +32,7 @@ def test_beton_files_on_scratch_give_the_same_table(finished, tmp_path):
 
 
 @pytest.mark.parametrize("is_link", [False, True])
-def test_a_file_or_link_in_place_of_the_scratch_link_is_refused(tmp_path, is_link):
+def test_a_folder_or_another_link_in_place_of_the_scratch_link_is_refused(tmp_path, is_link):
     study = on_scratch(StudyFolder.fresh(tmp_path / "study"), tmp_path / "scratch")
     place = study.path / "results/data_sets"
     if is_link:

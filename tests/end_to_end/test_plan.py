@@ -120,7 +120,7 @@ def test_planned_images_of_pretraining_equal_those_of_its_batches(finished, befo
     ],
 )
 def test_planned_bytes_equal_the_sizes_of_the_files(finished, before, kind, pattern, tolerance):
-    """A small network is the hard case: half of each of its files is the header."""
+    """A small network is the hard case: about half of each of its files is the header."""
     found = sum(path.stat().st_size for path in files(finished, pattern))
     assert found and sum(job.work.bytes.get(kind, 0) for job in before.jobs) == pytest.approx(found, rel=tolerance)
     if kind == "features":

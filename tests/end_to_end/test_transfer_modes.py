@@ -43,7 +43,7 @@ def test_the_table_has_arms_of_all_modes_with_their_budgets(trained):
     assert list(lines) == ["cat1", "cat3", "cat3_tuned", "scratch"]
     budgets = {name: [line[key] for key in list(line)[1:5]] for name, line in lines.items()}
     assert budgets["cat3"] == budgets["cat3_tuned"] == ["3", "4", "12", "1"]
-    assert budgets["scratch"] == ["1", "", "", "3"]  # a replicate for each seed
+    assert budgets["scratch"] == ["1", "", "", "3"]  # one replicate per seed
     for line in lines.values():
         assert 0 <= float(line["cues_tiny"]) <= 100 and 0 <= float(line["cues_tiny_holdout"]) <= 100
     markdown = trained.read("results/table2.md").decode()

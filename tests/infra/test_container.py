@@ -61,7 +61,7 @@ def test_container_and_host_give_the_same_bytes(contained, native):
     assert contained.run(*PROFILE, "--", "results/table2.csv") == {}
 
 
-def test_changing_or_leaving_the_image_runs_everything_again(contained, tmp_path):
+def test_another_image_or_no_container_runs_everything_again(contained, tmp_path):
     study = contained.copy(tmp_path / "study")
     natively = study.snakemake("-n", "--", "results/table2.csv")
     assert jobs_of(natively) == ALL and "Software environment definition has changed" in natively.stdout

@@ -194,7 +194,7 @@ def test_the_readme_agrees_with_the_page():
 
 
 def test_a_page_does_not_depend_on_existing_results(tmp_path):
-    """With other numbers of rows in sidecars, the printed plan changes and the page does not."""
+    """Other numbers of rows in sidecars change the printed plan, but not the page."""
     copy = StudyFolder.fresh(tmp_path / "study")
     options = ["--configfile", "config/tiny.yaml", "--device", "v100", "--gpus", "2"]
     to_page = [*options, "--pretrain-gpus", "1,2", "--page", "page.md"]

@@ -28,7 +28,7 @@ def jobs(study: StudyFolder, *options: str) -> dict[str, int]:
 
 
 def test_arms_of_three_modes_have_the_designed_jobs(study):
-    """Three seeds are trained to step 4 and on; only probed checkpoints have features; replicates share a job."""
+    """Three seeds reach steps 4 and 8, one step 12; only probed checkpoints have features; replicates share a job."""
     first = {"name": "cat1", "members": 1, "steps": 12, "replicates": [[2]]}
     with_arms(study, first, PROBED, TUNED, TUNED | {"name": "late", "members": 1, "steps": 8}, DIRECT)
     assert jobs(study) == {"pretrain": 3 + 3 + 1, "extract_features": 4, "probe": 2, "transfer": 3, "tabulate": 1}
