@@ -1,4 +1,4 @@
-"""Run data sets of image files: one job per split, and the jobs that follow a change of the config or the folder."""
+"""Write data sets of image files: one job per split, and the jobs that follow a change of the config or the folder."""
 
 import pyarrow.parquet
 

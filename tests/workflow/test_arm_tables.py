@@ -127,7 +127,7 @@ def test_the_published_families_need_one_file_each(fresh, name):
 
 
 def test_the_published_families_have_a_table_together(fresh):
-    """Nine networks of the authors' release, from one archive, are added; studies of one file share their jobs with it."""
+    """Nine networks of the authors' release, from one archive, are added; studies of one file share their jobs."""
     dry = dry_run(fresh, values_of("config/families.yaml"), "results/families.csv")
     made = {"download": 5, "import_checkpoint": 9 + 4, "write_dataset": 8}
     # Floors: five seeds of the release's network, four other networks and the projection; six arms and the projection.
