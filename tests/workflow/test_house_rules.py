@@ -283,7 +283,9 @@ def test_local_rules_are_those_that_write_tables():
 
 def texts() -> dict[str, list[str]]:
     """Return the texts for readers, by file: prose of pages, docstrings and comments."""
-    made = ROOT / "docs/arms.md"  # generated: words that look like names there are arms, data sets and groups
+    made = (
+        ROOT / "docs/results/all_tables.md"
+    )  # generated: words that look like names there are arms, data sets and groups
     found = {path: [pages.prose(path.read_text())] for path in pages.pages() if path != made}
     found |= {path: names.remarks(path) for path in names.files()}
     found |= {path: re.findall(r'"""[^"]*"""|#.*', path.read_text()) for path in RULES}

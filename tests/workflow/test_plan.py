@@ -168,7 +168,7 @@ def test_a_mistake_gives_one_sentence(fresh, options, message):
 
 
 def test_the_page_is_current(tmp_path):
-    """docs/scale.md names its command; page and figure are made again, without data and results, and compared."""
+    """docs/benchmarks/scale.md names its command; page and figure are made again, without data and results, and compared."""
     text = (ROOT / PAGE).read_text()
     (line,) = re.findall(r"^python -m workflow_scripts\.plan .*$", text, re.MULTILINE)
     words = line.split()[3:]
@@ -178,14 +178,14 @@ def test_the_page_is_current(tmp_path):
         (copy.path / file).unlink()
     plan(*words, cwd=copy.path)
     assert (copy.path / PAGE).read_text() == text, f"the page is out of date; write it again: {line}"
-    assert copy.read("docs/scale.svg") == (ROOT / "docs/scale.svg").read_bytes()
+    assert copy.read("docs/benchmarks/scale.svg") == (ROOT / "docs/benchmarks/scale.svg").read_bytes()
     for file in re.findall(r"\(([\w.]+)\)$", text, re.MULTILINE):
         assert (ROOT / PAGE).with_name(file).exists()
 
 
 def test_the_readme_agrees_with_the_page():
-    readme, page = ((ROOT / file).read_text() for file in ("README.md", PAGE))
-    lines = readme.partition("| after pretraining |")[2].partition("\n\n")
+    told, page = ((ROOT / file).read_text() for file in ("docs/how_to/plan.md", PAGE))
+    lines = told.partition("| after pretraining |")[2].partition("\n\n")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()[2:]]
     of_page = [re.split(r" {2,}", line) for line in page.splitlines()]
     assert len(rows) == 3 and all(row in of_page for row in rows)

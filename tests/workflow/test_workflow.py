@@ -209,7 +209,7 @@ def svg_edges(svg: str) -> set[tuple[str, str]]:
 
 
 def test_the_rule_graph_in_the_readme_is_current(fresh):
-    """The README shows docs/dag.svg; ``make dag`` draws it again."""
+    """The README shows docs/figures/dag.svg; ``make dag`` draws it again."""
     graph = edges(fresh.snakemake("--rulegraph", "dot", "--", "results/table2.csv", config=None).stdout)
     assert ("pretrain", "pretrain") in graph and ("probe", "tabulate") in graph
     assert svg_edges((ROOT / "docs/figures/dag.svg").read_text()) == graph

@@ -2,7 +2,7 @@
 
 FFCV resizes only with OpenCV's INTER_AREA, which takes the nearest pixel when it enlarges: 32 px enlarged to 224 px
 would show blocks. The functions here are torchvision's functions on tensors. They differ from Pillow's, and therefore
-from torchvision's pipeline on files, by a few grey levels in a few per cent of the pixels (docs/fidelity.md; Pillow 13
+from torchvision's pipeline on files, by a few grey levels in a few per cent of the pixels (docs/explanation/fidelity.md; Pillow 13
 resizes some crops along the two axes in another order).
 """
 
