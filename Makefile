@@ -18,10 +18,14 @@ INFRA_ARGS := -n 2
 CONFIG := config/config.yaml
 GPUS :=
 TABLE :=
-LINT := workflow_scripts tests benchmarks containers
+EXCEPT :=
+APPLY :=
+LINT := workflow_scripts tests benchmarks containers docs
+TEXTS := $(LINT) rules config envs profiles Snakefile Makefile $(wildcard *.md) .github
+SITE := docs/_build/html
 SMK := Snakefile rules
 
-.PHONY: help setup table2 plan test test-infra lint dag docs bench lock
+.PHONY: help setup table2 plan test test-infra lint dag docs docs-site bench keep lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,22 +46,31 @@ test-infra: setup ## tests on real Apptainer and Slurm, which are installed (roo
 	@tests/infra/with-services env TIMECAT_INFRA_REQUIRED=1 python -m pytest --dist loadfile --durations=15 \
 		$(INFRA_ARGS) tests/infra tests/workflow/test_readme.py -k 'infra or apptainer'
 
-lint: setup ## style, complexity, types, layers: ruff, snakefmt, snakemake --lint, mypy, lint-imports; all of them, even if one fails
+lint: setup ## style, complexity, types, layers, spelling and plain words; every check runs, even if one fails
 	@failed=; for check in "ruff check $(LINT)" "ruff format --check $(LINT)" "snakefmt --check $(SMK)" \
-		"snakemake --lint" mypy "lint-imports --cache-dir .cache/import-linter"; do echo "$$check"; $$check || failed=1; done; [ -z "$$failed" ]
+		"snakemake --lint" mypy "lint-imports --cache-dir .cache/import-linter" "codespell $(TEXTS)" \
+		"python -m tests.support.language"; do echo "$$check"; $$check || failed=1; done; [ -z "$$failed" ]
 
-dag: setup ## draw the rules: results/dag.svg and docs/dag.svg
+dag: setup ## draw the rules: results/dag.svg and docs/figures/dag.svg
 	@command -v dot >/dev/null || { echo "dot is missing: install graphviz" >&2; exit 1; }
-	@mkdir -p results; trap 'rm -f results/.dag.svg.tmp docs/.dag.svg.tmp' EXIT; \
+	@mkdir -p results; trap 'rm -f results/.dag.svg.tmp docs/figures/.dag.svg.tmp' EXIT; \
 	snakemake --rulegraph dot -- results/table2.csv | dot -Tsvg > results/.dag.svg.tmp && \
-	cp results/.dag.svg.tmp docs/.dag.svg.tmp && \
-	mv results/.dag.svg.tmp results/dag.svg && mv docs/.dag.svg.tmp docs/dag.svg
+	cp results/.dag.svg.tmp docs/figures/.dag.svg.tmp && \
+	mv results/.dag.svg.tmp results/dag.svg && mv docs/figures/.dag.svg.tmp docs/figures/dag.svg
 
-docs: setup ## what is generated from the typed config: config/schemas and the keys in config/README.md
+docs: setup ## what is generated: config/schemas, and the reference of the config and of the stages
 	@python -m workflow_scripts.timecat.config.reference
+	@python docs/stages.py
+
+docs-site: setup ## the documentation as a site, warnings as errors: docs/_build/html
+	@python -m sphinx --fail-on-warning --keep-going --quiet -b html docs $(SITE)
+	@echo "open $(SITE)/index.html"
 
 bench: setup ## time the parts that matter on this machine
 	python -m benchmarks.run
+
+keep: setup ## take over results after an upgrade: make keep lists, make keep APPLY=yes EXCEPT='probe transfer' does it
+	@python -m workflow_scripts.keep --configfile $(CONFIG) $(EXCEPT:%=--except %) $(if $(APPLY),--apply)
 
 lock: ## resolve envs/requirements.in to pinned, hashed envs/requirements.txt (newest: LOCK_ARGS=--upgrade)
 	envs/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -1,4 +1,4 @@
-"""Every table of the embedded study, from nothing: how long it takes, and docs/arms.md with what it says.
+"""Every table of the embedded study, from nothing: how long it takes, and docs/results/all_tables.md with what it says.
 
 ``python -m benchmarks.arms`` runs it and writes the page, its figures, and the README's table 2 and figure; ``--made FOLDER``
 takes a folder in which `snakemake --cores 2 -- all_arms` has been run, instead, in so many ``--minutes`` if it was one run.
@@ -10,11 +10,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks.embedded_study import benchmarks_of, show_in_readme
+from benchmarks.embedded_study import benchmarks_of, show_table
 from benchmarks.timing import machine, seconds_of
 from tests.support.studies import ROOT, StudyFolder
 
-PAGE = ROOT / "docs/arms.md"
+PAGE = ROOT / "docs/results/all_tables.md"
 # Tables that have a page for readers, and of those that have none the columns that are shown: each name's mean and deviation.
 PAGES = {
     "table2": "Table 2: the budget divided",
@@ -64,12 +64,12 @@ def write(study: StudyFolder, minutes: float | None) -> None:
     """The page, its figures, and the README's table of a finished study."""
     PAGE.write_text(page(study, minutes))
     for name in FIGURES:
-        shutil.copyfile(study.path / f"results/{name}.svg", ROOT / f"docs/{name}.svg")
-    show_in_readme(study)
+        shutil.copyfile(study.path / f"results/{name}.svg", ROOT / f"docs/figures/{name}.svg")
+    show_table(study)
 
 
 def page(study: StudyFolder, minutes: float | None) -> str:
-    """docs/arms.md."""
+    """docs/results/all_tables.md."""
     rules, seconds = jobs_by_rule(study)
     counted = ", ".join(f"{number} {rule}" for rule, number in rules.items())
     took = (
@@ -83,9 +83,17 @@ def page(study: StudyFolder, minutes: float | None) -> str:
         "vector instructions the same study has other last bits, and with them other networks.",
     ]
     for name, title in PAGES.items():
-        parts += [f"## {title}", f"![{title}]({name}.svg)", study.read(f"results/{name}.md").decode().strip()]
+        parts += [
+            f"## {title}",
+            f"![{title}](../figures/{name}.svg)",
+            study.read(f"results/{name}.md").decode().strip(),
+        ]
     for name, (title, fixed, measured) in COLUMNS.items():
-        parts += [f"## {title}", f"![{title}]({name}.svg)", table(study.path / f"results/{name}.csv", fixed, measured)]
+        parts += [
+            f"## {title}",
+            f"![{title}](../figures/{name}.svg)",
+            table(study.path / f"results/{name}.csv", fixed, measured),
+        ]
     return "\n\n".join(parts) + "\n"
 
 

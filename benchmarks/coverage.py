@@ -1,6 +1,6 @@
 """How often the intervals of contrasts hold the truth: simulated studies with known effects of seeds, pairs and replicates.
 
-    python -m benchmarks.coverage [--studies 4000] [--docs docs/coverage.md]
+    python -m benchmarks.coverage [--studies 4000] [--docs docs/explanation/coverage.md]
 
 A difference of an arm's replicate and its baseline has variance 1 in every study. A share of it comes from seeds (the arm's
 effect of a seed and the baseline's, half of them common to both), a share from pairs of seeds that meet in a replicate, and
@@ -118,7 +118,7 @@ def main() -> None:
 
 PAGE = """# How often intervals of contrasts hold the truth
 
-Written by `python -m benchmarks.coverage --docs docs/coverage.md`: {studies:,} simulated studies for each line and column.
+Written by `python -m benchmarks.coverage --docs docs/explanation/coverage.md`: {studies:,} simulated studies for each line and column.
 A 95 % interval should hold the truth in 95 % of the studies. Columns differ in what makes the replicates' differences vary
 (variance 1 in each): the seeds, pairs of seeds that meet in a replicate, or noise of the replicate itself.
 Half width: the median half of an interval, in standard deviations of one difference, at half seeds and half noise.

@@ -71,7 +71,7 @@ def section() -> list[str]:
         no_op = statistics.median(
             seconds_of(lambda: study.snakemake("--", "results/table2.csv", config=None)) for _ in range(REPEATS)
         )
-        show_in_readme(study)
+        show_table(study)
         short = shortened_table(study)
         probe_job = probe_job_table(study)
     return [
@@ -246,12 +246,12 @@ def probe_job_table(study: StudyFolder) -> list[str]:
     ]
 
 
-def show_in_readme(study: StudyFolder) -> None:
-    """Put the study's table and figure where the README shows them: of the two selections the one without evaluation rows."""
-    readme = ROOT / "README.md"
-    before, rest = readme.read_text().split("<!-- table: begin -->")
+def show_table(study: StudyFolder) -> None:
+    """Put the study's table on its page, with the selection that sees no evaluation rows, and its figure beside the others."""
+    page = ROOT / "docs/results/embedded.md"
+    before, rest = page.read_text().split("<!-- table: begin -->")
     after = rest.split("<!-- table: end -->")[1]
     intro, paper = study.read("results/table2.md").decode().strip().split("**Selection `paper`**")
     table = f"{intro}**Selection `holdout`**{paper.split('**Selection `holdout`**')[1]}"
-    readme.write_text(f"{before}<!-- table: begin -->\n\n{table}\n\n<!-- table: end -->{after}")
-    (ROOT / "docs/table2.svg").write_bytes(study.read("results/table2.svg"))
+    page.write_text(f"{before}<!-- table: begin -->\n\n{table}\n\n<!-- table: end -->{after}")
+    (ROOT / "docs/figures/table2.svg").write_bytes(study.read("results/table2.svg"))

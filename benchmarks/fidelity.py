@@ -3,7 +3,7 @@
     python -m benchmarks.fidelity --photographs FOLDER --cifar FOLDER --weights FILE.safetensors
 
 FOLDER holds CLASS/* or train/CLASS/*; --photographs are shown at 32 px as in config/photos.yaml, --cifar at 224 px as in
-the paper. The two photographs that ship with scikit-learn are always there, at 224 px. Writes docs/fidelity.md.
+the paper. The two photographs that ship with scikit-learn are always there, at 224 px. Writes docs/explanation/fidelity.md.
 """
 
 import argparse
@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--cifar", type=Path, nargs="*", default=[])
     parser.add_argument("--weights", type=Path, help="a checkpoint of this workflow (default: an untrained ResNet-18)")
     parser.add_argument("--images", type=int, default=200, help="of each set")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs/fidelity.md")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs/explanation/fidelity.md")
     arguments = parser.parse_args()
     torch_settings.configure(2)
     backbone, what = read_or_make_backbone(arguments.weights)

@@ -2,7 +2,7 @@
 
 The embedded study's network learns its made images once per option, from the same initial weights on the same batches; a
 torchvision ResNet-18 takes a few steps of each. Steps of all options are timed in turn, in CPU seconds of one thread, so
-that whatever else the machine does falls on all alike. The tables go into docs/recipe.md. Nothing here is a test.
+that whatever else the machine does falls on all alike. The tables go into docs/explanation/recipe.md. Nothing here is a test.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from workflow_scripts.timecat.pretraining.recipe import Recipe
 from workflow_scripts.timecat.randomness import key, permutation
 from workflow_scripts.timecat.runtime import torch_settings
 
-PAGE = ROOT / "docs/recipe.md"
+PAGE = ROOT / "docs/explanation/recipe.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 SMALL = SmallResidual(architecture="small_residual").settings()
 LARGE = LibraryBackbone(architecture="resnet18").settings()

@@ -2,7 +2,7 @@
 
 Small pieces of the stages run with torch, oneDNN and MKL as they are and restricted to older instructions, each time in a
 separate process; equal results get equal letters, and times are medians over rounds in which the settings take turns.
-A second table compares features extracted in batches of other sizes. The tables go into docs/reproducibility.md. Nothing
+A second table compares features extracted in batches of other sizes. The tables go into docs/explanation/reproducibility.md. Nothing
 here is a test.
 """
 
@@ -21,7 +21,7 @@ from tests.support.studies import ROOT
 from workflow_scripts.timecat.config.backbones import Backbone, LibraryBackbone, SmallRegnet, SmallResidual, SmallVit
 from workflow_scripts.timecat.runtime.command import log
 
-PAGE = ROOT / "docs/reproducibility.md"
+PAGE = ROOT / "docs/explanation/reproducibility.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 ALL_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 NUMPY_AVX2 = {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR", "OPENBLAS_CORETYPE": "Haswell"}

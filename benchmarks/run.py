@@ -1,4 +1,4 @@
-"""``make bench``: time the parts that matter, side by side, and write docs/benchmarks.md.
+"""``make bench``: time the parts that matter, side by side, and write docs/benchmarks/benchmarks.md.
 
 Every comparison is side by side in this one run, and medians are reported. Nothing here is a test. Each module of this
 package has a ``section()``, which measures and returns its lines of the page.
@@ -23,7 +23,7 @@ from benchmarks import (
 from benchmarks.timing import machine
 from workflow_scripts.timecat.runtime.command import log
 
-PAGE = Path(__file__).resolve().parents[1] / "docs/benchmarks.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs/benchmarks/benchmarks.md"
 SECTIONS = {
     "embedded_study": embedded_study,
     "table_cell": table_cell,

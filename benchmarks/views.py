@@ -1,7 +1,7 @@
 """What few training views cost: probes with `views: 1` and `views: 4` against a fresh view in each of 28 epochs.
 
 ``python -m benchmarks.views --made FOLDER`` measures the networks of a finished study and writes that section of
-docs/benchmarks.md (some ten minutes of one core); ``--config`` names the study's config. ``python -m benchmarks.run views`` pretrains
+docs/benchmarks/benchmarks.md (some ten minutes of one core); ``--config`` names the study's config. ``python -m benchmarks.run views`` pretrains
 the networks first. Networks, rows, order of rows and initial weights are the same in all lines; only the crops and flips that a
 probe sees differ. One more line has the batch size of 32 that some of the published scripts give each process.
 """
@@ -25,7 +25,7 @@ from workflow_scripts.timecat.measures.contrasts import LEVEL, Contrast, Replica
 from workflow_scripts.timecat.runtime.command import log
 
 CONFIG = "config/short.yaml"  # which has the seeds for it
-PAGE = ROOT / "docs/benchmarks.md"
+PAGE = ROOT / "docs/benchmarks/benchmarks.md"
 TITLE = "## What few views cost"
 SEEDS = 15  # at most; the study's first ones
 DATA_SETS = ("cues", "cue0", "digits")

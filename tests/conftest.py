@@ -1,4 +1,4 @@
-"""What all tests share: the repository's root, and a way to run stages and Snakemake in a folder of their own."""
+"""Set-up and fixtures that all tests share: import path, environment of sub-processes, and torch's threads."""
 
 import os
 import sys
@@ -16,14 +16,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The repository's root."""
+    """Root folder of the repository."""
     return ROOT
 
 
 @pytest.fixture
 def one_thread():
-    """Let torch compute with one thread, as stages do by default: the number of threads can change last bits."""
-    import torch  # here, because most tests do not need it
+    """Limit torch to one thread, as stages do by default: the number of threads can change the last bits."""
+    import torch  # not at the top: most tests do not need it
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

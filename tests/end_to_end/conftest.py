@@ -1,4 +1,4 @@
-"""The finished tiny study that most end-to-end tests start from: made once, copied by each test."""
+"""Fixtures of end-to-end tests: the finished tiny study, made once, and a copy for each test."""
 
 import fcntl
 
@@ -9,7 +9,7 @@ from tests.support.studies import StudyFolder
 
 @pytest.fixture(scope="package", autouse=True)
 def forks():
-    """Jobs of these tests are forks, but for those of ``finished`` and of tests of interruptions."""
+    """Run jobs as forks, except for those of ``finished`` and of tests of interruptions."""
     StudyFolder.forks = True
     yield
     StudyFolder.forks = False
@@ -17,9 +17,9 @@ def forks():
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, worker_id) -> StudyFolder:
-    """The tiny study, run whole, each job in a process of its own. Do not change it: copy it."""
+    """Finished tiny study, whose jobs ran in separate processes. Do not change it: copy it."""
     shared = tmp_path_factory.getbasetemp()
-    if worker_id != "master":  # parallel test processes make it once
+    if worker_id != "master":  # parallel test processes share one study
         shared = shared.parent
     with open(shared / "finished.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -34,5 +34,5 @@ def finished(tmp_path_factory, worker_id) -> StudyFolder:
 
 @pytest.fixture
 def study(finished, tmp_path) -> StudyFolder:
-    """A copy of the finished tiny study, to change."""
+    """Copy of the finished tiny study, which a test may change."""
     return finished.copy(tmp_path / "study")

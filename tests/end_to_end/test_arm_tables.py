@@ -1,4 +1,4 @@
-"""Table 1, controls, families and grid of the tiny study, for real: copies, snapshots, other backbones, another recipe."""
+"""Run table 1, controls, families and grid of the tiny study: copies, snapshots, other backbones, another recipe."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ TABLES = ("results/table1.csv", "results/controls.csv", "results/families.csv", 
 
 
 def with_tables(values: dict) -> None:
-    """Arms of every kind beside the tiny study's own, at steps that it has."""
+    """Add arms of every kind to the tiny study, at steps that it has."""
     values["backbones"]["wide"] = {"architecture": "small_residual", "width": 8, "blocks": 2}
     values["backbones"]["plain"] = values["backbones"]["residual4"] | {"pretrain": {"label_smoothing": 0.0}}
     values["backbones"]["vit"] = {"architecture": "small_vit", "patch": 7, "width": 8, "depth": 1, "heads": 2}
@@ -35,7 +35,7 @@ def with_tables(values: dict) -> None:
             {"name": "copies", "members": 2, "steps": 4, "one_seed": True},
             {"name": "snapshots", "members": 2, "steps": [4, 12], "one_seed": True, "seeds": [2]},
             one | {"name": "plain", "backbone": "plain"},
-            {"name": "converged", "members": 1, "steps": 12, "replicates": [[2]], "solver": "lbfgs"},  # else it is cat1
+            {"name": "converged", "members": 1, "steps": 12, "replicates": [[2]], "solver": "lbfgs"},  # cat1 has sgd
         ]
     }
     values["families"] = {
@@ -46,7 +46,7 @@ def with_tables(values: dict) -> None:
 
 @pytest.fixture(scope="module")
 def made(finished, tmp_path_factory) -> tuple[StudyFolder, dict[str, int], bytes]:
-    """The finished tiny study with these tables, what ran for them, and the table 2 from before."""
+    """Finished tiny study with these tables, the jobs that ran for them, and the bytes of table 2 before."""
     study = finished.copy(tmp_path_factory.mktemp("tables") / "study")
     table2 = study.read("results/table2.csv")
     study.change_config(with_tables)
@@ -58,15 +58,15 @@ def table(study: StudyFolder, name: str) -> dict[str, dict]:
     return {line["method"]: line for line in lines}
 
 
-def test_only_what_is_new_is_made(made):
-    """Five networks of other backbones; probes of the arms that are new, and of one cell of the grid."""
+def test_further_tables_run_only_jobs_of_new_arms(made):
+    """The new jobs are for five networks of other backbones, probes of the new arms, and one cell of the grid."""
     study, jobs, table2 = made
     assert jobs == {"pretrain": 5, "extract_features": 5, "probe": 7 + 1, "tabulate_arms": 3, "tabulate_grid": 1}
-    assert study.run() == {} and study.read("results/table2.csv") == table2, "table 2 does not notice"
+    assert study.run() == {} and study.read("results/table2.csv") == table2, "table 2 does not change"
     assert study.run("--", *TABLES) == {}
 
 
-def test_the_tables(made):
+def test_tables_have_the_arms_budgets_and_accuracies_of_the_config(made):
     study, *_ = made
     table1, controls, grid = (table(study, name) for name in ("table1", "controls", "grid"))
     table2 = table(study, "table2")
@@ -75,7 +75,7 @@ def test_the_tables(made):
     ]
     assert table1["wide"]["cues_tiny_published"] == "12.5" and table1["cat3"]["cues_tiny_published"] == ""
     for name, own in (("cat3", table1), ("cat1", controls), ("cat3", grid)):
-        assert own[name]["cues_tiny"] == table2[name]["cues_tiny"], "what tables share is one probe"
+        assert own[name]["cues_tiny"] == table2[name]["cues_tiny"], "tables share the probe of a shared arm"
     assert int(table1["cat3"]["parameters"]) == 3 * int(controls["cat1"]["parameters"])
     assert (controls["copies"]["replicates"], controls["copies"]["total_steps"]) == ("3", "4")
     assert (controls["snapshots"]["steps_per_member"], controls["snapshots"]["total_steps"]) == ("4 12", "12")
@@ -84,12 +84,12 @@ def test_the_tables(made):
     assert list(families) == ["cat1", "vit_cat2", "regnet"]
     assert len({line["parameters"] for line in families.values()}) == 3
     assert families["cat1"]["cues_tiny"] == controls["cat1"]["cues_tiny"]
-    assert len({line["cues_tiny"] for line in families.values()}) == 3, "three networks, not one thrice"
+    assert len({line["cues_tiny"] for line in families.values()}) == 3, "the three arms have different networks"
     for file in ("table1.svg", "controls.svg", "families.svg", "grid.svg"):
         assert study.read(f"results/{file}").startswith(b"<?xml")
 
 
-def test_a_converged_probe_stands_beside_the_one_of_the_same_checkpoint(made):
+def test_a_converged_probe_reads_the_features_of_the_sgd_probe_and_reports_convergence(made):
     study, *_ = made
     controls = table(study, "controls")
     converged, by_sgd = controls["converged"], controls["cat1"]
@@ -104,8 +104,8 @@ def test_a_converged_probe_stands_beside_the_one_of_the_same_checkpoint(made):
     assert "Not converged" in study.read("results/controls.md").decode()
 
 
-def test_copies_are_one_checkpoint_and_snapshots_one_run(made):
-    """By what the probes say that they have read: a digest of each member's features."""
+def test_copies_share_one_checkpoint_and_snapshots_share_one_run(made):
+    """Sidecars of the probes' heads have a digest of each member's features."""
     study, *_ = made
 
     def features_of(arm: str, replicate: int) -> dict[str, str]:
@@ -120,15 +120,15 @@ def test_copies_are_one_checkpoint_and_snapshots_one_run(made):
     snapshots = features_of("snapshots", 0)
     assert list(snapshots) == ["0/2.0/train.view0.npy", "0/2.1/train.view0.npy"] and len(set(snapshots.values())) == 2
     assert next(iter(snapshots.values())) == next(iter(features_of("copies", 0).values())), (
-        "both begin with step 4 of seed 2"
+        "the first member of both is step 4 of seed 2"
     )
     for arm, members in (("copies", [2, 2]), ("snapshots", [2, 2])):
         metrics = pq.read_table(study.path / f"results/probes/cues_tiny/cues_tiny/{arm}.parquet")
         assert metrics["members"].to_pylist()[0] == members
 
 
-def test_the_copies_of_a_feature_have_one_scale_each_in_the_probe(made):
-    """The heads of copies see the same features twice: statistics of batch norm repeat."""
+def test_copies_of_a_feature_have_equal_statistics_in_the_probe(made):
+    """Heads of copies see the same features twice, so the running means of batch norm repeat."""
     from workflow_scripts.timecat.probing.saved_heads import HeadsFile
 
     study, *_ = made
@@ -138,7 +138,7 @@ def test_the_copies_of_a_feature_have_one_scale_each_in_the_probe(made):
     assert len(mean) == 16 and np.array_equal(first, second)
 
 
-def test_another_backbone_and_another_recipe_are_what_was_trained(made):
+def test_networks_are_trained_with_their_own_backbone_and_recipe(made):
     study, *_ = made
     of_step = "results/checkpoints/cues_tiny/{}/seed2/step4.safetensors"
     found = {name: read_sidecar(study.path / of_step.format(name))["params"] for name in ("residual4", "wide", "plain")}
@@ -155,8 +155,8 @@ def test_another_backbone_and_another_recipe_are_what_was_trained(made):
     assert shape == (200, 16)
 
 
-def test_arms_of_these_kinds_may_stand_in_table_2_too(made, tmp_path):
-    """Its long metrics, its figure and the diagnostics take steps that differ between members."""
+def test_arms_of_these_kinds_may_be_in_table_2_too(made, tmp_path):
+    """Table 2, metrics.parquet and the diagnostics accept steps that differ between members."""
     study = made[0].copy(tmp_path / "study")
 
     def change(values):

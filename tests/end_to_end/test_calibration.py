@@ -1,4 +1,4 @@
-"""The calibration of the finished tiny study, and what it runs again."""
+"""Run the calibration of the finished tiny study, and check what changes run again."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ def lines(study, file: str) -> list[dict]:
     return list(csv.DictReader(io.StringIO(study.read(f"results/{file}").decode())))
 
 
-def test_calibration_follows_the_table_and_re_runs_nothing_of_it(study):
+def test_calibration_agrees_with_table_2_and_re_runs_none_of_its_jobs(study):
     study.change_config(lambda values: values.update(calibration={"minimum_rows": 10}))
     assert study.run("--", "results/calibration.csv") == {"calibration": 1}
     table = {line["method"]: line for line in lines(study, "table2.csv")}
@@ -31,7 +31,7 @@ def test_calibration_follows_the_table_and_re_runs_nothing_of_it(study):
     ]
     gains = {line["selection"]: line for line in lines(study, "table2.contrasts.csv") if line["kind"] == "gain"}
     for line in contrasts:
-        if line["kind"] == "accuracy":  # of the same replicates, which that table takes from metrics
+        if line["kind"] == "accuracy":  # table 2 computes it from the metrics of the same replicates
             gain = gains[line["selection"]]
             names = ("seeds", "replicates", "interval", "no_interval_because")
             assert [line[name] for name in names] == [gain[name] for name in names]

@@ -1,4 +1,4 @@
-"""A few-shot target under Snakemake: replicate r has the same draw of training rows in every arm, and what follows a change."""
+"""Run a study with a few-shot target: replicate r trains on the same draw of rows in every arm."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ VIEWS = ["view0", "view1"]
 
 
 def with_few(values: dict) -> None:
-    """Of 30 images a class each draw has six, of which one is held out."""
+    """Add a target with two draws: each has six of the 30 images of a class, one of them held out."""
     values["data_sets"]["few"] = {
         "kind": "image_folder",
         "root": "photos",
@@ -43,7 +43,7 @@ def metrics(study, arm: str, replicate: int) -> list[dict]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_replicate_has_the_same_draw_in_every_arm(study, tmp_path):
+def test_a_replicate_trains_on_the_same_draw_in_every_arm(study, tmp_path):
     draw_image_folder(study.path / "photos", {"ant": 30, "bee": 30, "cat": 30}, sides=(30, 30))
     study.change_config(with_few)
     assert study.run() == {"write_dataset": 2, "extract_features": 3, "probe": 2, "transfer": 1, "tabulate": 1}
@@ -85,5 +85,5 @@ def test_a_replicate_has_the_same_draw_in_every_arm(study, tmp_path):
     before = {arm: metrics(study, arm, 0) for arm in [*ARMS, "tuned"]}
     study.change_config(lambda values: values["data_sets"]["few"].update(draws=1))
     assert study.run() == {"write_dataset": 1, "extract_features": 3, "probe": 2, "transfer": 1, "tabulate": 1}
-    assert {arm: metrics(study, arm, 0) for arm in before} == before, "the first draw is what it is alone"
+    assert {arm: metrics(study, arm, 0) for arm in before} == before, "a single draw is the first of two"
     assert "draw" not in study.read("results/table2.md").decode()

@@ -1,4 +1,4 @@
-"""The same study gives the same table however it is run: cores, GPUs that are not there, from nothing each time."""
+"""Check that a study gives the same table with any number of cores, with absent GPUs, and with forks."""
 
 import pytest
 
@@ -13,11 +13,11 @@ def test_cores_and_gpus_change_no_byte(finished, tmp_path, cores, options):
     for table in ("table2.csv", "table2.md", "table2.tex", "table2.svg", "metrics.parquet"):
         assert study.read(f"results/{table}") == finished.read(f"results/{table}"), table
     assert study.checkpoints() == finished.checkpoints()
-    assert_said_once(study, "no GPU was asked for" if "gpu=0" in options else "no GPU is visible")
+    assert_said_once(study, "no GPU was requested" if "gpu=0" in options else "no GPU is visible")
 
 
 def test_forks_of_one_process_make_the_same_bytes(finished, tmp_path):
-    """``finished`` had a process of its own for each job, as large studies have."""
+    """``finished`` ran each job in a separate process, as large studies do."""
     study = StudyFolder.fresh(tmp_path / "study")
     study.change_config(lambda values: values.update(limits={"forkserver": True}))
     study.snakemake("--", "results/table2.csv")
@@ -30,19 +30,19 @@ def test_forks_of_one_process_make_the_same_bytes(finished, tmp_path):
     assert not any("as a fork" in log.read_text() for log in (finished.path / "results/logs").rglob("*.log"))
 
 
-def test_snakemake_s_scheduler_wakes_when_a_job_ends_and_not_ever_more_often(study):
+def test_the_scheduler_of_snakemake_wakes_only_when_a_job_ends(study):
     jobs = 7
     done = study.snakemake("--verbose", "--forcerun", "extract_features", "--", "results/table2.csv", cores=1)
     assert sum(jobs_of(done).values()) == jobs
     assert done.stderr.count("Ready jobs: ") <= 2 * jobs
 
 
-def test_gpu_1_computes_on_the_cpu(study):
+def test_gpu_1_without_a_gpu_computes_on_the_cpu(study):
     study.snakemake("--resources", "gpu=1", "--forcerun", "probe", "--", "results/table2.csv")
     assert_said_once(study, "no GPU is visible")
 
 
-def test_no_resources_computes_on_the_cpu(finished):
+def test_a_run_without_resources_computes_on_the_cpu(finished):
     assert_said_once(finished, "no GPU is visible")
 
 

@@ -1,4 +1,4 @@
-"""Published files of other pretraining, each a backbone of its own, in one table beside a pretrained network, for real."""
+"""Run the table of families: published files of other kinds of pretraining beside a network that the study trains."""
 
 import csv
 import io
@@ -13,12 +13,12 @@ ELSEWHERE = "images of Instagram"
 
 
 def block_of(network) -> dict:
-    """A network as a config has it."""
+    """Return the block of a network in a config."""
     return json.loads(canonical_json(network))
 
 
 def with_families(folder):
-    """What changes a study's config; the files are in the folder."""
+    """Return a function that adds the families to a study's config; their files are in ``folder``."""
 
     def change(values: dict) -> None:
         values["backbones"] |= {
@@ -37,7 +37,7 @@ def with_families(folder):
     return change
 
 
-def test_they_stand_in_one_table(study, tmp_path):
+def test_published_and_pretrained_networks_are_in_one_table(study, tmp_path):
     torch.save(seer(trained(REGNET).state_dict()), tmp_path / "seer.torch")
     for run in (0, 1):
         torch.save(vit(trained(VIT).state_dict()), tmp_path / f"run{run}.pth")
@@ -53,7 +53,7 @@ def test_they_stand_in_one_table(study, tmp_path):
     assert study.run("--", "results/families.csv") == {} == study.run()
     assert study.read("results/table2.csv") == table2
 
-    # Another file of one network makes what follows from it anew, and nothing else.
+    # A changed file of one network re-runs only what depends on it.
     state = trained(VIT).state_dict()
     torch.save(vit({key: value + 0.01 for key, value in state.items()}), tmp_path / "run1.pth")
     again = {"import_checkpoint": 1, "extract_features": 1, "probe": 1, "tabulate_arms": 1}

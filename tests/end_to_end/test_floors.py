@@ -1,4 +1,4 @@
-"""Floors and a ceiling in a whole run: what they add to a study, what they leave alone, and what the table says."""
+"""Run a study with floors and a ceiling: they add jobs and columns, and change no other result."""
 
 import csv
 import io
@@ -23,13 +23,13 @@ def table(study) -> list[dict]:
     return list(csv.DictReader(io.StringIO(study.read("results/table2.csv").decode())))
 
 
-def test_floors_add_untrained_networks_and_train_nothing_anew(study):
+def test_floors_add_untrained_networks_and_train_nothing_again(study):
     study.change_config(with_target)
     assert study.run() == {"write_dataset": 2, "extract_features": 4, "probe": 2, "tabulate": 1}
     before = table(study)
 
     study.change_config(with_floors)
-    # Three untrained networks and the projection, each on the target alone; a floor of each arm, and the projection's probe.
+    # Three untrained networks and the projection, on the target only; a floor for each arm, and the projection's probe.
     assert study.run() == {"initialise": 4, "extract_features": 4, "probe": 3, "tabulate": 1}
     assert study.run("-n") == {}
 
@@ -43,7 +43,7 @@ def test_floors_add_untrained_networks_and_train_nothing_anew(study):
             "undecided",
             "uninformative",
         )
-        assert "cues_tiny_floor" not in line, "the source is no target"
+        assert "cues_tiny_floor" not in line, "the source has no floor"
     assert "(floor " in study.read("results/table2.md").decode()
     kinds = {line["kind"] for line in csv.DictReader(io.StringIO(study.read("results/table2.contrasts.csv").decode()))}
     assert kinds == {"gain", "floor", "floor_gain", "excess"}

@@ -1,4 +1,4 @@
-"""Runs from other folders than the project's, and studies with folders of results of their own."""
+"""Run studies from folders outside the project, and with other folders of results."""
 
 import subprocess
 
@@ -10,7 +10,8 @@ from tests.support.studies import ROOT, TINY, StudyFolder, jobs_of
 BETON = "data_sets/cues_tiny/train.beton"
 
 
-# What Apptainer is told, in a file. The command runs on this machine, with the environment that a container would have.
+# A stand-in for Apptainer: it writes its arguments to a file, and runs the command on this machine, with the
+# environment that a container would have.
 APPTAINER = """#!/bin/bash
 if [ "$1" = --version ]; then echo "apptainer version 1.4.5"; exit; fi
 printf '%s\\n' "bound $APPTAINER_BIND" "$@" > told
@@ -19,7 +20,7 @@ PYTHONPATH=$APPTAINERENV_PYTHONPATH PYTHONSAFEPATH=$APPTAINERENV_PYTHONSAFEPATH 
 
 
 def snakemake(clone: StudyFolder, folder, *options: str, **variables: str) -> subprocess.CompletedProcess:
-    """Run Snakemake in a folder; variables: more of the environment."""
+    """Run Snakemake in a folder. variables: additional environment variables."""
     done = subprocess.run(
         ["snakemake", "--cores", "2", *options],
         cwd=folder,
@@ -35,8 +36,8 @@ def write_study(path, **changes) -> None:
     path.write_text(yaml.safe_dump(yaml.safe_load((ROOT / TINY).read_text()) | changes))
 
 
-def test_from_another_folder_into_another_one_the_bytes_are_the_same(finished, tmp_path):
-    """Jobs are forks, and the working directory has a package of the same name. Then all of it moves."""
+def test_a_run_from_another_folder_with_other_results_dir_gives_the_same_bytes(finished, tmp_path):
+    """Jobs are forks, and the working directory has a package with the project's name. Later all folders move."""
     before, after = tmp_path / "before", tmp_path / "after"
     clone = StudyFolder.fresh(before / "clone")
     clone.forks = False
@@ -61,7 +62,7 @@ def test_a_clone_that_moves_with_its_results_runs_nothing(finished, tmp_path):
     assert study.run("--", "results/table2.csv") == {}
 
 
-def test_two_studies_in_one_clone_overwrite_nothing_of_one_another(finished, tmp_path):
+def test_two_studies_in_one_clone_do_not_overwrite_each_other(finished, tmp_path):
     study = finished.copy(tmp_path / "study")
     before = results_of(study.path)
     write_study(study.path / "config/other.yaml", results_dir="other", scratch_dir=str(tmp_path / "scratch"))
@@ -76,8 +77,8 @@ def test_two_studies_in_one_clone_overwrite_nothing_of_one_another(finished, tmp
     assert study.run("--", f"other/{BETON}", config="config/other.yaml") == {}
 
 
-def test_in_a_container_a_run_from_elsewhere_has_the_projects_image_and_folder(tmp_path):
-    """A script takes the place of Apptainer, and a file that of the image."""
+def test_a_container_run_from_elsewhere_uses_the_projects_image_and_folder(tmp_path):
+    """A script stands in for Apptainer, and an empty file for the image."""
     clone = StudyFolder.fresh(tmp_path / "clone")
     clone.forks = False
     for name in ("timecat.sif", "timecat.sif.sha256"):

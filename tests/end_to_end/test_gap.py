@@ -1,4 +1,4 @@
-"""A table of gaps for real: parts of a mixture, an arm that is pretrained on it, and those that are trained on a part alone."""
+"""Run the table of gaps: arms that are pretrained on a mixture, and arms that are trained on one of its parts only."""
 
 import csv
 import io
@@ -29,15 +29,15 @@ def with_gap(values: dict) -> None:
 
 @pytest.fixture(scope="module")
 def made(finished, tmp_path_factory) -> tuple[StudyFolder, dict[str, int], bytes]:
-    """The finished tiny study with a table of gaps, what ran for it, and the table 2 from before."""
+    """Finished tiny study with a table of gaps, the jobs that ran for it, and the bytes of table 2 before."""
     study = finished.copy(tmp_path_factory.mktemp("gap") / "study")
     table2 = study.read("results/table2.csv")
     study.change_config(with_gap)
     return study, study.run("--", "results/gap.csv"), table2
 
 
-def test_what_is_made(made):
-    """Checkpoints of the mixture, features of its parts; table 2 does not notice."""
+def test_the_table_of_gaps_runs_the_expected_jobs_and_no_others(made):
+    """Checkpoints are of the mixture, features of its parts; table 2 does not change."""
     study, jobs, table2 = made
     assert jobs == {
         "write_dataset": 2 + 4,
@@ -63,7 +63,7 @@ def test_the_parts_divide_the_mixture(made):
         assert sorted(both) == sorted(sources("mixture", split)) and sources("part0", split)
 
 
-def test_the_table(made):
+def test_the_table_compares_each_arm_with_direct_training(made):
     study, *_ = made
     lines = list(csv.DictReader(io.StringIO(study.read("results/gap.csv").decode())))
     found = {(line["method"], line["component"]) for line in lines}
@@ -92,7 +92,7 @@ def with_own(values: dict) -> None:
     values["gap"]["arms"].append({"name": "own", "members": 1, "steps": 2, "pretrained_on": "target"})
 
 
-def test_an_arm_that_is_pretrained_on_each_part_runs_nothing_of_others_again(made, tmp_path):
+def test_an_arm_that_is_pretrained_on_each_part_re_runs_no_job_of_others(made, tmp_path):
     study, *_ = made
     study = study.copy(tmp_path / "study")
     before, checkpoints = study.read("results/gap.csv").decode(), study.checkpoints()
@@ -101,14 +101,14 @@ def test_an_arm_that_is_pretrained_on_each_part_runs_nothing_of_others_again(mad
     assert study.run("--", "results/gap.csv") == {"pretrain": 4, "extract_features": 4, "probe": 2, "tabulate_gap": 1}
     assert checkpoints.items() <= study.checkpoints().items()
     after = study.read("results/gap.csv").decode().splitlines()
-    assert set(before.splitlines()) <= set(after), "the lines of other arms stay as they are"
+    assert set(before.splitlines()) <= set(after), "the lines of other arms do not change"
     assert sum(line.startswith("own,probe,1,2,2,") for line in after) == 6
     assert pq.read_table(study.path / "results/probes/part1/part1/own.parquet")["members"].to_pylist()[0] == [2]
     assert (study.path / "results/checkpoints/part1/residual4/seed550/step2.safetensors").exists()
     assert "own: pretrained on each target itself" in study.read("results/gap.md").decode().replace("*", "")
 
     study.change_config(lambda values: values.update(floors={"projection": 16}))
-    # The mixture and each part give two untrained networks their statistics, and the projection is one more.
+    # Two untrained networks with statistics of the mixture and two of each part, and the projection.
     assert study.run("--", "results/gap.csv") == {
         "initialise": 3 * 2 + 1,
         "extract_features": 2 * 2 + 2 * 2 + 2,

@@ -1,4 +1,4 @@
-"""Data sets of image files under Snakemake: a job per split, and what follows a change of the config or of the folder."""
+"""Write data sets of image files: one job per split, and the jobs that follow a change of the config or the folder."""
 
 import pyarrow.parquet
 
@@ -8,7 +8,7 @@ from tests.support.studies import StudyFolder
 TARGETS = [f"results/data_sets/{name}.beton" for name in ("mine/train", "mine/evaluation", "other/evaluation")]
 
 
-def test_folders_are_written_split_by_split(tmp_path):
+def test_each_split_is_written_again_only_when_its_inputs_change(tmp_path):
     study = StudyFolder.fresh(tmp_path / "study")
     draw_image_folder(study.path / "photos", {"ant": 4, "bee": 4, "cat": 4})
     draw_folder(study.path / "other", {"bee": 3})
@@ -24,27 +24,27 @@ def test_folders_are_written_split_by_split(tmp_path):
     assert run() == {"write_dataset": 3}
     assert study.read("results/data_sets/mine/train.skipped.tsv") == b"source\treason\n"
 
-    # Few-shot: training rows alone.
+    # Few-shot: only the training rows change.
     study.change_config(lambda values: values["data_sets"]["mine"].update(fraction=0.5))
     assert run("-n") == {"write_dataset": 1}
-    # How it is shown and used later is not the writer's business.
+    # Settings of later stages do not concern the writer.
     study.change_config(
         lambda values: values["data_sets"]["mine"].update(fraction=1.0, title="Mine", views=2, transform={"size": 32})
     )
     assert run("-n") == {}
-    # The folder moves. Its splits, written first, come out as they were: nothing follows. (In one run with what depends
-    # on them that would run as well, for Snakemake decides before.)
+    # The folder moves. Its splits are written again with equal bytes, so nothing that depends on them runs in the next
+    # run. (In the same run it would: Snakemake decides before it knows the bytes.)
     (study.path / "photos").rename(study.path / "moved")
     study.change_config(lambda values: values["data_sets"]["mine"].update(root="moved"))
     assert study.run("--", *TARGETS[:2]) == {"write_dataset": 2}
     assert run("-n") == {}
-    # Another class: the numbers of all labels change, those of the folder that is evaluated too.
+    # Another class changes the numbers of all labels, also in the folder for evaluation only.
     draw_image_folder(study.path / "moved", {"ape": 4})
     assert run("--forcerun", *TARGETS[:2]) == {"write_dataset": 3}
 
 
-def test_a_study_of_image_files_from_end_to_end(tmp_path):
-    """Pretrained on a user's own folder, probed on it, and the probe read on a folder that has some of its classes."""
+def test_a_study_of_image_files_makes_its_table(tmp_path):
+    """The study pretrains and probes on a user's folder, and evaluates on a folder with some of its classes."""
     study = StudyFolder.fresh(tmp_path / "study")
     draw_image_folder(study.path / "photos", {"ant": 30, "bee": 30, "cat": 30}, "jpg", (40, 50))
     (study.path / "photos/train/bee/003.jpg").write_bytes(b"no image")

@@ -1,6 +1,6 @@
-"""Change one thing, and exactly what depends on it runs again. Real runs of the tiny study.
+"""Change one thing in the finished tiny study, and check that exactly what depends on it runs again.
 
-The list of cause and effect stands in the README; each entry has its test here.
+The README lists causes and effects; each entry has a test here.
 """
 
 import shutil
@@ -11,16 +11,16 @@ import pyarrow.parquet
 
 from tests.support.studies import StudyFolder, touch_tree
 
-CHECKPOINTS = 4  # step 4 of three seeds and step 12 of one, all of them members of an arm
+CHECKPOINTS = 4  # step 4 of three seeds and step 12 of one, all members of an arm
 PROBES = 2
 EVERYTHING_AFTER_DATA = {"pretrain": CHECKPOINTS, "extract_features": CHECKPOINTS, "probe": PROBES, "tabulate": 1}
 
 
-def test_nothing_changed(study):
+def test_without_a_change_nothing_runs(study):
     assert study.run() == {}
 
 
-def test_every_source_file_touched(study):
+def test_touching_every_source_file_runs_nothing(study):
     touch_tree(
         study.path, time.time() + 10, lambda path: "results" not in path.parts and ".snakemake" not in path.parts
     )
@@ -28,11 +28,11 @@ def test_every_source_file_touched(study):
 
 
 def clone_with_results(study: StudyFolder, path) -> StudyFolder:
-    """A fresh clone of the study's repository into which its results were moved with their times."""
+    """Clone the study's repository, and move its results into the clone with their modification times."""
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "study"]):
         subprocess.run([*git, *command], cwd=study.path, check=True)
-    time.sleep(1.1)  # the clone's files are newer than the results by any clock
+    time.sleep(1.1)  # the files of the clone are then newer than the results on any file system
     subprocess.run(["git", "clone", "-q", str(study.path), str(path)], check=True)
     for name in ("results", ".snakemake"):
         shutil.rmtree(path / name, ignore_errors=True)
@@ -40,15 +40,15 @@ def clone_with_results(study: StudyFolder, path) -> StudyFolder:
     return StudyFolder(path)
 
 
-def test_fresh_clone_with_moved_results(study, tmp_path):
+def test_a_fresh_clone_with_moved_results_runs_nothing(study, tmp_path):
     clone = clone_with_results(study, tmp_path / "clone")
     assert clone.run() == {}
 
 
 def with_large_files(values):
-    """Few jobs, and files that all exceed the largest module, so that one limit tells them apart.
+    """Change the config to few jobs whose files all exceed the largest module, so that a size limit separates the two.
 
-    In the tiny study the weights (11 kB) are smaller than the largest module, which has to be compared by content.
+    In the tiny study the weights (11 kB) are smaller than the largest module, and modules are compared by content.
     """
     values["data_sets"] = {"cues_tiny": {"kind": "cues", "rows": {"train": 1500, "evaluation": 1500}}}
     values["targets"] = ["cues_tiny"]
@@ -57,10 +57,10 @@ def with_large_files(values):
     values["arms"] = [{"name": f"cat1_{steps}", "members": 1, "steps": steps} for steps in (4, 8)]
 
 
-def test_fresh_clone_with_moved_results_at_full_scale(tmp_path):
-    """Betons, indices, weights, states and features then count as large: Snakemake looks at their times alone.
+def test_a_fresh_clone_with_moved_results_and_large_files_runs_nothing(tmp_path):
+    """Files of data sets, weights, states and features count as large: Snakemake compares only their times.
 
-    Each is newer here than what was made of it. Rules take them as ``ancient``, and so nothing runs again.
+    Here each is newer than what was made from it. Rules mark them as ``ancient``, so nothing runs again.
     """
     study = StudyFolder.fresh(tmp_path / "study")
     study.change_config(with_large_files)
@@ -68,11 +68,11 @@ def test_fresh_clone_with_moved_results_at_full_scale(tmp_path):
     clone = clone_with_results(study, tmp_path / "clone")
     ends = (".beton", ".index.parquet", ".safetensors", ".state.pt", ".npy")
     made = [path for path in (clone.path / "results").rglob("*") if path.name.endswith(ends)]
-    large = [path for path in made if not path.name.endswith(".heads.safetensors")]  # no rule here reads those
+    large = [path for path in made if not path.name.endswith(".heads.safetensors")]  # no rule of this study reads those
     assert {end: sum(path.name.endswith(end) for path in large) for end in ends} == dict(zip(ends, (2, 2, 2, 2, 6)))
     small = [*(clone.path / "workflow_scripts").rglob("*.py"), *(clone.path / "results").rglob("*.json")]
     limit = max(path.stat().st_size for path in small) + 1
-    # A folder has the time of the file that Snakemake leaves in it, and no checksum.
+    # For a folder, Snakemake compares the time of a file that it leaves in it, and no checksum.
     timed = [path for path in large if path.suffix != ".npy"]
     assert min(path.stat().st_size for path in timed) > limit
     touch_tree(
@@ -81,43 +81,45 @@ def test_fresh_clone_with_moved_results_at_full_scale(tmp_path):
     assert clone.run("--max-checksum-file-size", str(limit)) == {}
 
 
-def test_fresh_clone_without_snakemakes_records_and_the_remedy(study, tmp_path):
+def test_a_fresh_clone_without_snakemakes_records_is_repaired_by_touch(study, tmp_path):
     clone = clone_with_results(study, tmp_path / "clone")
     shutil.rmtree(clone.path / ".snakemake")
-    assert clone.run("-n") != {}  # Snakemake cannot know
+    assert clone.run("-n") != {}  # Snakemake cannot know that nothing has changed
     clone.snakemake("--touch")
     assert clone.run() == {}
 
 
-def test_code_of_the_probe_edited(study):
+def test_an_edit_of_the_probes_code_runs_probes_and_tables(study):
     study.append("workflow_scripts/timecat/probing/heads.py", "\n# edited\n")
     assert study.run() == {"probe": PROBES, "tabulate": 1}
 
 
-def test_code_of_extraction_edited(study):
+def test_an_edit_of_extraction_code_runs_extraction_and_what_follows(study):
     study.append("workflow_scripts/timecat/features/extraction.py", "\n# edited\n")
     assert study.run() == {"extract_features": CHECKPOINTS, "probe": PROBES, "tabulate": 1}
 
 
-def test_code_of_the_data_sets_edited(study):
-    """Even if the content comes out equal: Snakemake decides before the job runs."""
+def test_an_edit_of_a_data_sets_code_runs_everything(study):
+    """Everything runs again even if the data set's bytes are equal: Snakemake decides before the job runs."""
     study.append("workflow_scripts/timecat/images/datasets/cues.py", "\n# edited\n")
     assert study.run() == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
 
 
-def test_code_that_all_stages_share_edited(study):
+def test_an_edit_of_code_that_all_stages_share_runs_everything(study):
     study.append("workflow_scripts/timecat/artifacts/files.py", "\n# edited\n")
     assert study.run("-n") == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
 
 
-def test_another_key_of_the_probe(study):
+def test_a_changed_setting_of_the_probe_runs_probes_and_tables(study):
     study.change_config(lambda values: values["probe"].update(lr=0.02))
     assert study.run("-n") == {"probe": PROBES, "tabulate": 1}
 
 
-def test_a_new_weight_decay(study):
-    """The others, wherever they now stand in the grid, give the same bits again. (Gradients are also of the head that selection
-    `paper` takes, which may be of another weight decay now.)"""
+def test_a_new_weight_decay_runs_probes_and_keeps_the_results_of_the_others(study):
+    """The other weight decays give the same bits, although their positions in the grid change.
+
+    Gradients are left out: they also include the head of selection `paper`, which may now have another weight decay.
+    """
 
     def metrics():
         found = pyarrow.parquet.read_table(study.path / "results/metrics.parquet")
@@ -127,18 +129,18 @@ def test_a_new_weight_decay(study):
     study.change_config(lambda values: values["probe"]["weight_decays"].insert(0, 0.1))
     assert study.run() == {"probe": PROBES, "tabulate": 1}
     after = metrics()
-    assert len(after) == 1.5 * len(before), "three weight decays, where there were two"
+    assert len(after) == 1.5 * len(before), "there are three weight decays instead of two"
     assert [row for row in after if row["weight_decay"] != 0.1] == before
 
 
-def test_a_new_arm_from_existing_checkpoints(study):
+def test_a_new_arm_of_existing_checkpoints_runs_one_probe(study):
     study.change_config(lambda values: values["arms"].insert(1, {"name": "cat2", "members": 2, "steps": 4}))
     assert study.run() == {"probe": 1, "tabulate": 1}
     assert b"\ncat2,2,4,8,1," in study.read("results/table2.csv")
 
 
-def test_an_arm_removed_whose_steps_stay_milestones(study):
-    """Its checkpoints stay in the chain, so those of the other arm still continue from them."""
+def test_removing_an_arm_whose_steps_stay_milestones_runs_the_table_only(study):
+    """Checkpoints of the removed arm stay in the chain, so those of the other arm still continue from them."""
 
     def change(values):
         values["pretrain"]["milestones"] = [values["arms"].pop(1)["steps"]]
@@ -149,12 +151,12 @@ def test_an_arm_removed_whose_steps_stay_milestones(study):
     assert study.checkpoints() == before and b"cat3" not in study.read("results/table2.csv")
 
 
-def test_an_arm_removed_and_with_it_a_milestone(study):
+def test_removing_an_arm_and_its_milestone_runs_the_chain_past_it(study):
     study.change_config(lambda values: values["arms"].pop(1))
     assert study.run("-n") == {"pretrain": 1, "extract_features": 1, "probe": 1, "tabulate": 1}
 
 
-def test_a_new_seed(study):
+def test_a_new_seed_trains_its_checkpoints_only(study):
     before = study.checkpoints()
 
     def change(values):
@@ -162,7 +164,7 @@ def test_a_new_seed(study):
         values["arms"][0]["replicates"].append([477])
 
     study.change_config(change)
-    # Its chain to step 12, its features at step 12; cat3 still has one group of three seeds.
+    # The seed's chain to step 12 and features at step 12; cat3 still has one replicate of three seeds.
     assert study.run() == {"pretrain": 2, "extract_features": 1, "probe": 1, "tabulate": 1}
     after = study.checkpoints()
     assert len(after) == len(before) + 2 and before.items() <= after.items()
@@ -171,7 +173,7 @@ def test_a_new_seed(study):
 def test_a_larger_budget_continues_the_chain(study):
     def change(values):
         values["arms"][0]["steps"] = 16
-        values["pretrain"]["milestones"] = [12]  # keep what is there, and go on from it
+        values["pretrain"]["milestones"] = [12]  # keep the checkpoint, and continue from it
 
     before = study.checkpoints()
     study.change_config(change)
@@ -184,42 +186,42 @@ def test_a_larger_budget_continues_the_chain(study):
 def test_a_step_between_two_milestones_gives_the_same_bits(study):
     before, table = study.checkpoints(), study.read("results/table2.csv")
     study.change_config(lambda values: values["pretrain"].update(milestones=[8]))
-    # Steps 8 and 12 of the seed that goes so far, and what depends on step 12.
+    # Steps 8 and 12 of the only seed that is trained beyond step 4, and what depends on step 12.
     assert study.run() == {"pretrain": 2, "extract_features": 1, "probe": 1, "tabulate": 1}
     after = study.checkpoints()
     assert len(after) == len(before) + 1 and before.items() <= after.items()
     assert study.read("results/table2.csv") == table
 
 
-def test_a_new_target(study):
+def test_a_new_target_runs_no_pretraining(study):
     def change(values):
         values["data_sets"]["cue0_tiny"] = values["data_sets"]["cues_tiny"] | {"label": "cue0"}
         values["targets"].append("cue0_tiny")
 
     study.change_config(change)
-    # Its floors too: the networks of three seeds as they are initialised, a projection of the pixels, and a probe of each arm.
+    # With floors: the untrained networks of three seeds, a projection of the pixels, and a probe for each arm.
     floors = {"initialise": 3 + 1, "extract_features": CHECKPOINTS + 3 + 1, "probe": PROBES + 2 + 1}
     assert study.run() == {"write_dataset": 2, "tabulate": 1} | floors
 
 
-def test_label_smoothing_changed(study):
+def test_a_changed_label_smoothing_runs_everything_after_the_data(study):
     study.change_config(lambda values: values["pretrain"].update(label_smoothing=0.0))
     assert study.run() == EVERYTHING_AFTER_DATA
 
 
-def test_plot_style_changed(study):
+def test_a_changed_plot_style_runs_the_table_only(study):
     study.change_config(lambda values: values.update(table={"height": 3.0}))
     assert study.run() == {"tabulate": 1}
 
 
-def test_what_cannot_change_a_number_re_runs_nothing(study):
+def test_limits_that_change_no_number_run_nothing(study):
     limits = {"resume_seconds": 7, "workers": 2, "memory_gb": 0.001, "memory_mb": 3000, "runtime_minutes": 60}
     study.change_config(lambda values: values.update(limits=limits | {"pretrain_memory_mb": 3000}))
     assert study.run() == {}
 
 
-def test_a_results_folder_of_another_recipe_is_not_continued(study):
-    """Someone touches everything after a change: the state's identity still tells it apart."""
+def test_a_training_state_of_another_recipe_is_refused(study):
+    """After a change and ``snakemake --touch``, the identity in the state still shows that its recipe differs."""
     study.change_config(lambda values: values["pretrain"].update(lr=0.02))
     study.snakemake("--touch")
     study.change_config(lambda values: values["arms"][0].update(steps=16))

@@ -1,4 +1,4 @@
-"""Interrupted in the middle of a job and run again, the study gives what an uninterrupted run gives."""
+"""Interrupt a pretraining job, run it again, and compare the result with that of an uninterrupted run."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.studies import StudyFolder
 
-STEPS = 120  # of the job that is interrupted: some seconds
+STEPS = 120  # length of the job that is interrupted: some seconds
 FOLDER = "results/checkpoints/cues_tiny/residual4/seed2"
 TARGET = f"{FOLDER}/step{STEPS}.safetensors"
 LOG = f"results/logs/pretrain/cues_tiny/residual4/seed2/step{STEPS}.log"
@@ -21,12 +21,12 @@ RESUME_FILE = f"{FOLDER}/.step{STEPS}.safetensors.resume.pt"
 
 @pytest.fixture(autouse=True)
 def own_processes(monkeypatch):
-    """A process for each job, as on a cluster; tests/unit/runtime/test_forkserver.py has forks ended."""
+    """Run each job in a separate process, as on a cluster; tests/unit/runtime/test_forkserver.py interrupts forks."""
     monkeypatch.setattr(StudyFolder, "forks", False)
 
 
 def long_job(study: StudyFolder) -> StudyFolder:
-    """The study with one more, longer milestone, whose job saves its state after every step."""
+    """Add a later milestone, whose job saves its state after every step, and return the study."""
 
     def change(values):
         values["pretrain"]["milestones"] = [STEPS]
@@ -44,7 +44,7 @@ def uninterrupted(finished, tmp_path_factory) -> StudyFolder:
 
 
 def start(study: StudyFolder) -> subprocess.Popen:
-    """Start the long job in a process group of its own."""
+    """Start the long job in a new process group."""
     return subprocess.Popen(
         study.command("--", TARGET),
         cwd=study.path,
@@ -55,7 +55,7 @@ def start(study: StudyFolder) -> subprocess.Popen:
 
 
 def wait_until(condition, snakemake: subprocess.Popen, problem: str) -> None:
-    """Wait for a condition while Snakemake runs."""
+    """Wait for a condition while Snakemake runs; fail with ``problem`` if Snakemake ends or 120 s pass."""
     deadline = time.monotonic() + 120
     while not condition():
         assert snakemake.poll() is None and time.monotonic() < deadline, problem
@@ -65,14 +65,14 @@ def wait_until(condition, snakemake: subprocess.Popen, problem: str) -> None:
 def interrupt(study: StudyFolder, number: signal.Signals) -> None:
     """Start the long job, wait until it has saved its state, and send a signal to all its processes."""
     snakemake = start(study)
-    wait_until((study.path / RESUME_FILE).exists, snakemake, "the job never saved its state")
+    wait_until((study.path / RESUME_FILE).exists, snakemake, "the job did not save its state")
     os.killpg(snakemake.pid, number)
     snakemake.wait(timeout=60)
     assert not (study.path / TARGET).exists()
 
 
 def finish(study: StudyFolder, uninterrupted: StudyFolder) -> None:
-    """Run again, and compare with the uninterrupted run."""
+    """Run the job again, and check that it resumes and gives the files of the uninterrupted run."""
     study.snakemake("--", TARGET)
     log = study.read(LOG).decode()
     assert "continuing an interrupted job after step" in log
@@ -80,20 +80,20 @@ def finish(study: StudyFolder, uninterrupted: StudyFolder) -> None:
 
 
 def assert_equal(study: StudyFolder, uninterrupted: StudyFolder) -> None:
-    """The same bytes, and nothing else is left."""
+    """Check that both studies have the same bytes, and that no temporary file is left."""
     for name in (f"step{STEPS}.safetensors", f"step{STEPS}.state.pt", f"step{STEPS}.jsonl"):
         assert study.read(f"{FOLDER}/{name}") == uninterrupted.read(f"{FOLDER}/{name}"), name
     assert [path.name for path in (study.path / FOLDER).glob(".*")] == []
 
 
-def test_killed(study, uninterrupted):
+def test_a_killed_run_resumes_from_its_last_saved_state(study, uninterrupted):
     interrupt(long_job(study), signal.SIGKILL)
-    study.snakemake("--unlock")  # Snakemake itself was killed, and left its lock
+    study.snakemake("--unlock")  # the killed Snakemake left its lock
     finish(study, uninterrupted)
 
 
 def stage_of(snakemake: subprocess.Popen) -> int:
-    """The process id of the pretraining stage that a Snakemake started."""
+    """Return the process id of the pretraining stage that ``snakemake`` has started."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
@@ -106,22 +106,22 @@ def stage_of(snakemake: subprocess.Popen) -> int:
 
 
 def says_that_it_waits(study: StudyFolder) -> bool:
-    """Whether the second job's log says so; Snakemake removes the first job's log before it starts the second."""
+    """Return whether the second job's log says that it waits; Snakemake first removes the log of the first job."""
     with contextlib.suppress(FileNotFoundError):
         return b"waiting: another process" in study.read(LOG)
     return False
 
 
-def test_only_snakemake_killed(study, uninterrupted):
-    """The stage lives on; the job that is started in its place waits for it, and does not write beside it."""
+def test_after_a_kill_of_snakemake_alone_the_next_job_waits_for_the_orphaned_stage(study, uninterrupted):
+    """The stage survives Snakemake; a second job waits for it instead of writing the same files."""
     first = start(long_job(study))
-    wait_until((study.path / RESUME_FILE).exists, first, "the job never saved its state")
+    wait_until((study.path / RESUME_FILE).exists, first, "the job did not save its state")
     orphan = os.pidfd_open(stage_of(first))
     first.kill()
     first.wait(timeout=60)
     second = None
     try:
-        signal.pidfd_send_signal(orphan, signal.SIGSTOP)  # so that it does not end before the other one begins
+        signal.pidfd_send_signal(orphan, signal.SIGSTOP)  # so that it does not end before the second job starts
         study.snakemake("--unlock")
         second = start(study)
         wait_until(lambda: says_that_it_waits(study), second, "the second job did not wait")
@@ -140,13 +140,13 @@ def test_only_snakemake_killed(study, uninterrupted):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_end(study, uninterrupted, number):
-    """What a scheduler's time limit sends, and what Ctrl-C sends: the step that was reached is kept."""
+def test_a_run_that_is_asked_to_end_saves_its_state_and_resumes(study, uninterrupted, number):
+    """SIGTERM is the signal of a scheduler's time limit, SIGINT that of Ctrl-C; both keep the last step."""
     interrupt(long_job(study), number)
     finish(study, uninterrupted)
 
 
-def test_resume_file_of_other_code_is_ignored(study, uninterrupted):
+def test_a_resume_file_of_other_code_is_ignored(study, uninterrupted):
     interrupt(long_job(study), signal.SIGKILL)
     study.snakemake("--unlock")
     study.append("workflow_scripts/timecat/pretraining/training.py", "\n# edited\n")

@@ -1,4 +1,4 @@
-"""What the finished tiny study says beyond its table: the members' diagnostics, and a data set for evaluation only."""
+"""Run the diagnostics of members, and a data set for evaluation only, on the finished tiny study."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ def lines(study: StudyFolder, file: str) -> list[dict]:
     return list(csv.DictReader(io.StringIO(study.read(f"results/{file}").decode())))
 
 
-def test_diagnostics_follow_the_table_and_re_run_nothing_of_it(study):
+def test_diagnostics_agree_with_table_2_and_re_run_none_of_its_jobs(study):
     assert study.run("--", "results/diagnostics.csv") == DIAGNOSED
     (row,) = [line for line in lines(study, "table2.csv") if line["method"] == "cat3"]
     found = {(line["selection"], line["quantity"]): line for line in lines(study, "diagnostics.csv")}
@@ -36,7 +36,7 @@ def test_diagnostics_follow_the_table_and_re_run_nothing_of_it(study):
 
 
 def write_evaluation_only(study: StudyFolder, name: str, classes: list[int]) -> Split:
-    """Other images of some classes of cues_tiny, as a data set that has only an evaluation split."""
+    """Write other images of some classes of cues_tiny as a data set with only an evaluation split; return the split."""
     settings = {
         "kind": "cues",
         "seed": 1,
@@ -59,7 +59,7 @@ def write_evaluation_only(study: StudyFolder, name: str, classes: list[int]) -> 
 
 
 def test_a_data_set_for_evaluation_only_gets_a_column(study):
-    """The rules that read it, on files made here in the form that write_dataset gives them."""
+    """The data set's files are written by this test as write_dataset would write them."""
 
     def table():
         return list(csv.DictReader(io.StringIO(study.read("results/table2.csv").decode())))

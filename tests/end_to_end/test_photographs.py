@@ -1,6 +1,6 @@
-"""The studies of photographs, config/photos.yaml and config/paper.yaml, through the same rules on a few small images.
+"""Run the studies of photographs, config/photos.yaml and config/paper.yaml, on a few small images.
 
-Real photographs where there are some (tests/support/images.py), else drawn ones in the same layouts.
+The images are real photographs if this machine has them (tests/support/images.py), or else drawn in the same layouts.
 """
 
 import csv
@@ -15,7 +15,7 @@ from tests.support.studies import BESIDE_TABLE_2, StudyFolder, values_of
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """Roots of the source and the target: 10 classes and more, 12 training images of each."""
+    """Root folders of source and target images, with at least 10 classes and 12 training images of each."""
     folder = tmp_path_factory.mktemp("photographs")
     found = real_images(folder, per_class=12, classes=12)
     if found is None:
@@ -27,7 +27,7 @@ def photographs(tmp_path_factory):
 
 
 def study_of(config: str, folder, change) -> tuple[StudyFolder, str]:
-    """A copy of the repository, and in it a config that ``change(values)`` made smaller; its path."""
+    """Return a copy of the repository and the path of a config in it that ``change(values)`` has made smaller."""
     study = StudyFolder.fresh(folder)
     values = values_of(config)
     change(values)
@@ -36,7 +36,7 @@ def study_of(config: str, folder, change) -> tuple[StudyFolder, str]:
 
 
 def table(study: StudyFolder) -> dict[str, dict]:
-    """Rows of the table by method."""
+    """Return the rows of table 2 by method."""
     return {row["method"]: row for row in csv.DictReader(io.StringIO(study.read("results/table2.csv").decode()))}
 
 
@@ -45,7 +45,7 @@ def small_probe(values):
     values.pop("limits", None)
 
 
-def test_the_study_on_photographs(photographs, tmp_path):
+def test_the_study_of_photographs_runs_on_few_images(photographs, tmp_path):
     def smaller(values):
         source, target = values["data_sets"].values()
         source.update(root=str(photographs["tinyimagenet100"]), classes=6, views=2)
@@ -58,7 +58,7 @@ def test_the_study_on_photographs(photographs, tmp_path):
         values.pop("limits", None)
 
     study, config = study_of("config/photos.yaml", tmp_path / "study", smaller)
-    # Floors of the target: two networks, the projection, and a probe of each arm.
+    # The target's floors: two untrained networks, the projection, and their probes.
     jobs = {
         "write_dataset": 4,
         "pretrain": 2,
@@ -75,10 +75,10 @@ def test_the_study_on_photographs(photographs, tmp_path):
     assert study.run(config=config) == {}
 
 
-def test_the_papers_study_on_small_images_in_its_layouts(photographs, tmp_path):
-    """ImageNet's 1,000 folders, iNaturalist's lists, a folder in the place of CIFAR's archives; a ResNet by its recipe.
+def test_the_papers_study_runs_on_small_images_in_its_layouts(photographs, tmp_path):
+    """ImageNet has its 1,000 folders, iNaturalist its lists, and a folder replaces CIFAR's archives.
 
-    (CIFAR's own files are md5-checked, so no small ones can stand for them here: tests/unit/images/test_data_sets.py.)
+    (torchvision checks the md5 of CIFAR's files, so small ones are tested in tests/unit/images/test_data_sets.py.)
     """
     folder = tmp_path / "images"
     wnids = [f"n{number:08d}" for number in range(1000)]
@@ -119,7 +119,7 @@ def test_the_papers_study_on_small_images_in_its_layouts(photographs, tmp_path):
         "initialise": 3,
         "extract_features": 6 + 3 * 2,
         "probe": 6 + 3 * 2,
-    }  # of both targets that are not the source
+    }  # for the two targets other than the source
     assert jobs == made | floors
     assert set(table(study)) == {"cat1", "cat2"}
     note = "Training views of probes: 1 for ImageNet-1k, 2 for iNat18, 3 for CIFAR-100."

@@ -1,4 +1,4 @@
-"""Data sets and .beton files in places of their own: `data_dir` and `scratch_dir`."""
+"""Run studies whose images or .beton files are outside the project: `data_dir` and `scratch_dir`."""
 
 import json
 
@@ -20,7 +20,7 @@ def on_scratch(study: StudyFolder, folder) -> StudyFolder:
     return study
 
 
-def test_betons_on_scratch(finished, tmp_path):
+def test_beton_files_on_scratch_give_the_same_table(finished, tmp_path):
     study = on_scratch(StudyFolder.fresh(tmp_path / "study"), tmp_path / "scratch/timecat")
     study.snakemake("--", "results/table2.csv")
     assert study.read("results/table2.csv") == finished.read("results/table2.csv")
@@ -32,7 +32,7 @@ def test_betons_on_scratch(finished, tmp_path):
 
 
 @pytest.mark.parametrize("is_link", [False, True])
-def test_what_has_the_links_place_is_said(tmp_path, is_link):
+def test_a_folder_or_another_link_in_place_of_the_scratch_link_is_refused(tmp_path, is_link):
     study = on_scratch(StudyFolder.fresh(tmp_path / "study"), tmp_path / "scratch")
     place = study.path / "results/data_sets"
     if is_link:

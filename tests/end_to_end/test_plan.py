@@ -1,4 +1,4 @@
-"""The plan of the tiny study against its real run: jobs, rows, images and bytes; and against Snakemake as files go."""
+"""Compare the plan of the tiny study with its real run (jobs, rows, images, bytes) and with dry runs."""
 
 import collections
 import re
@@ -28,7 +28,7 @@ from workflow_scripts.timecat.transfer.states import Kept
 
 
 def plan_of(folder: StudyFolder, root=None, change=lambda values: None) -> Plan:
-    """The plan of the tiny study; root: where its files are looked for (default: in the folder)."""
+    """Return the plan of the tiny study. root: folder in which it looks for files (default: the study's folder)."""
     values = yaml.safe_load((folder.path / TINY).read_text())
     change(values)
     with tempfile.TemporaryDirectory() as place:
@@ -47,11 +47,11 @@ def files(folder: StudyFolder, pattern: str) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def before(finished, tmp_path_factory) -> Plan:
-    """The plan as it was before the run: where nothing is made."""
+    """Plan of the study before its run, in a folder without results."""
     return plan_of(finished, tmp_path_factory.mktemp("nothing"))
 
 
-def test_the_jobs_are_those_that_ran(finished, before):
+def test_the_plan_lists_the_jobs_that_ran(finished, before):
     ran = collections.Counter(path.parts[0] for path in relative(finished, "benchmarks/**/*.tsv"))
     assert by_rule(before.left) == by_rule(before.jobs) == ran
     for job in before.jobs:
@@ -63,19 +63,19 @@ def relative(folder: StudyFolder, pattern: str) -> list[Path]:
     return [path.relative_to(folder.path / "results/benchmarks") for path in files(folder, pattern)]
 
 
-def test_the_rows_are_those_of_the_sidecars(finished, before):
+def test_planned_rows_equal_those_in_the_sidecars(finished, before):
     rows = before.planned.rows["cues_tiny"]
     for split in ("train", "evaluation"):
         sidecar = read_sidecar(finished.path / f"results/data_sets/cues_tiny/{split}.beton")
         assert (sidecar["rows"], sidecar["classes"]) == (getattr(rows, split), rows.classes)
     found = plan_of(finished).planned.rows["cues_tiny"]
     assert found.origin == "sidecars"
-    # Without labels, the held-out rows are a share of all; with them they are those of each class.
+    # Without labels, the number of held-out rows is a share of all rows; with labels it is counted by class.
     (heldout, *_) = files(finished, "features/*/*/*/*/*/heldout.center.npy")
     assert found.heldout == len(np.load(heldout)) and abs(found.heldout - rows.heldout) <= rows.classes / 2
 
 
-def test_the_images_are_those_that_the_stages_report(finished):
+def test_planned_images_equal_those_that_the_stages_report(finished):
     plan = plan_of(finished)
     extracted = {job.name: job.work.read for job in plan.jobs if job.rule == "extract_features"}
     for log in files(finished, "logs/extract_features/**/*.log"):
@@ -88,7 +88,7 @@ def test_the_images_are_those_that_the_stages_report(finished):
         assert written[f"cues_tiny {log.stem}"] == int(re.findall(r"(\d+) images of 16 classes", log.read_text())[0])
 
 
-def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
+def test_planned_images_of_pretraining_equal_those_of_its_batches(finished, before):
     pretrain = before.planned.study.config.pretrain
     recipe = pretrain.recipe()
     transform = before.planned.study.config.data_sets["cues_tiny"].transform.settings()
@@ -98,7 +98,7 @@ def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
     assert jobs["seed 2 to step 12"].work.trained == trained
     of_batch_norm = sum(map(len, batch_norm_stream(Source(beton, 600), recipe, transform, 2)))
     assert jobs["seed 2 to step 12"].work.read == of_batch_norm + 200
-    # More batches than there are rows, and a batch larger than what is left.
+    # More batches than the rows fill, and a batch larger than the remaining rows.
     for batches, size in ((50, 64), (2, 500)):
         recipe = replace(recipe, **{"batch_norm_batches": batches, "batch_size": size})
 
@@ -115,19 +115,19 @@ def test_the_images_of_pretraining_are_those_of_its_streams(finished, before):
         ("betons", "data_sets/*/*.beton", 0.0),
         ("weights", "checkpoints/**/*.safetensors", 0.01),
         ("training states", "checkpoints/**/*.state.pt", 0.01),
-        ("features", "features/**/*.npy", 0.01),  # the number of held-out rows is a guess before the labels are there
+        ("features", "features/**/*.npy", 0.01),  # without labels, the number of held-out rows is an estimate
         ("heads", "probes/**/*.heads.safetensors", 0.03),
     ],
 )
-def test_the_disk_is_that_of_the_files(finished, before, kind, pattern, tolerance):
-    """So small a network is the hard case: its files are half tables of what they hold."""
+def test_planned_bytes_equal_the_sizes_of_the_files(finished, before, kind, pattern, tolerance):
+    """A small network is the hard case: about half of each of its files is the header."""
     found = sum(path.stat().st_size for path in files(finished, pattern))
     assert found and sum(job.work.bytes.get(kind, 0) for job in before.jobs) == pytest.approx(found, rel=tolerance)
     if kind == "features":
         assert sum(job.work.bytes.get(kind, 0) for job in plan_of(finished).jobs) == found, "with labels it is exact"
 
 
-def test_after_the_run_nothing_is_left(finished):
+def test_after_the_run_the_plan_has_no_job_left(finished):
     assert plan_of(finished).left == []
     line = [sys.executable, "-m", "workflow_scripts.plan", "--configfile", TINY, "--gpus", "2"]
     done = subprocess.run(line, cwd=finished.path, capture_output=True, text=True, check=True)
@@ -154,18 +154,18 @@ SEED = "*/cues_tiny/residual4/seed550"
     ],
     ids=str,
 )
-def test_with_outputs_removed_it_says_what_a_dry_run_says(study, removed):
+def test_with_outputs_removed_the_plan_lists_the_jobs_of_a_dry_run(study, removed):
     for name in removed:
         path = study.path / "results" / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert by_rule(plan_of(study).left) == jobs_of(study.snakemake("-n"))
 
 
-# --- what is not part of the tiny study, on its files ---
+# --- stages that the tiny study does not run, on its files ---
 
 
 class Counted:
-    """The reader's batches, and how many images they held."""
+    """The reader's function `batches`, which counts the images that it yields."""
 
     def __init__(self, batches):
         self.batches, self.images = batches, 0
@@ -176,7 +176,7 @@ class Counted:
             yield batch
 
 
-def test_the_images_of_transfers_are_those_that_they_read(finished, monkeypatch, tmp_path):
+def test_planned_images_of_transfers_equal_those_that_they_read(finished, monkeypatch, tmp_path):
     def change(values):
         values["arms"].append({"name": "tuned", "members": 3, "steps": 4, "transfer": "finetune"})
         values["finetune"] = {"epochs": 2, "batch_size": 64, "weight_decays": [0.0001, 0.001]}
@@ -216,7 +216,7 @@ def test_the_images_of_transfers_are_those_that_they_read(finished, monkeypatch,
     assert job.work.trained + job.work.read == len(paths) * counted.images
 
 
-def test_the_images_of_the_original_procedure_are_those_that_it_reads(finished, monkeypatch):
+def test_planned_images_of_the_original_procedure_equal_those_that_it_reads(finished, monkeypatch):
     plan = plan_of(finished)
     config, folder = plan.planned.study.config, finished.path / "results/data_sets/cues_tiny"
     counted = Counted(original_procedure.batches)

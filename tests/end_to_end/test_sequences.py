@@ -1,4 +1,4 @@
-"""The table of sequences, for real, from FASTA files in the benchmark's layout: pretrained, probed and trained directly."""
+"""Run the table of sequences on FASTA files in the benchmark's layout, with a pretrained and a direct arm."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ direct: {epochs: 2, lr_milestones: [1]}
 
 
 def write_fasta(folder) -> None:
-    """TASK/train.fna and TASK/test.fna of made sequences."""
+    """Write TASK/train.fna and TASK/test.fna with synthetic sequences of two tasks."""
     for split, file, rows in (("train", "train.fna", 240), ("evaluation", "test.fna", 90)):
         made = read_split({"kind": "motifs", "seed": 1, "rows": {split: rows}, "length": 60}, split)
         for task in ("single", "spaced"):
@@ -58,7 +58,7 @@ def made(tmp_path_factory) -> tuple[StudyFolder, dict[str, int]]:
     return study, study.run("--", WANTED, config=CONFIG)
 
 
-def test_the_table_is_made_once(made):
+def test_the_table_runs_the_expected_jobs_once(made):
     study, jobs = made
     assert jobs == {
         "write_dataset": 4,
@@ -77,7 +77,7 @@ def test_the_table_is_made_once(made):
     assert study.read("results/genomics.svg").startswith(b"<?xml")
 
 
-def test_a_task_is_numbered_by_itself(made):
+def test_labels_of_a_part_are_numbered_within_its_task(made):
     study, _ = made
     whole, part = (
         pq.read_table(study.path / f"results/data_sets/{name}/evaluation.index.parquet").to_pydict()
@@ -88,8 +88,8 @@ def test_a_task_is_numbered_by_itself(made):
     assert part["source"][0] == "single/test.fna, line 1"
 
 
-def test_only_the_training_files_are_told_to_the_training_rows(made):
-    """A change of the files for evaluation writes those rows anew, and not those for training."""
+def test_a_change_of_evaluation_files_re_writes_no_training_rows(made):
+    """A change of the evaluation files re-writes the evaluation rows, but not the training rows."""
     study, _ = made
     study.edit(CONFIG, "- '*/test.fna'", "- 'single/test.fna'\n    - 'spaced/test.fna'")
     jobs = jobs_of(study.snakemake("-n", "--", WANTED, config=CONFIG))

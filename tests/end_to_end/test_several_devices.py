@@ -1,6 +1,6 @@
-"""One job on two devices: the table is what one device gives; killed in the middle, it goes on to the same bytes.
+"""Run jobs on two devices: results equal those on one device, and a killed job resumes to the same bytes.
 
-Devices are pretended (devices.PRETENDED): jobs lease them, and what runs on them is gloo on the CPU.
+Devices are pretended (devices.PRETENDED): jobs lease them, but compute on the CPU and communicate through gloo.
 """
 
 import os
@@ -22,18 +22,18 @@ LOGS = "results/logs"
 
 
 class PretendingFolder(StudyFolder):
-    """A study on a machine with two devices."""
+    """A study on a machine with two pretended devices."""
 
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in super().environment().items() if name != "CUDA_VISIBLE_DEVICES"}
-        # Locks are the machine's: tests that run beside this one have devices of their own.
+        # Locks are shared by the whole machine, so each parallel test process has its own names of devices.
         return inherited | {PRETENDED: f"2:{os.environ.get('PYTEST_XDIST_WORKER', '')}"}
 
 
 def on_two_devices(study: StudyFolder, accumulation: int = 2, **limits) -> PretendingFolder:
-    """The tiny study with jobs of two devices. In two parts, a batch is the same sum on one device and on two.
+    """Return the study with limits for two devices; with two accumulated parts, a batch is the same sum on one or two.
 
-    Images are extracted one by one: libraries may round otherwise where another number of them passes at once.
+    Features are extracted image by image, because libraries may round differently for another batch size.
     """
 
     def change(values):
@@ -49,7 +49,7 @@ def logs(study: StudyFolder, stage: str) -> list[str]:
     return [path.read_text() for path in (study.path / LOGS / stage).rglob("*.log")]
 
 
-def test_a_study_on_two_devices_is_the_study_on_one(study, tmp_path):
+def test_a_study_on_two_devices_gives_the_bytes_of_one(study, tmp_path):
     one = on_two_devices(study)
     two = on_two_devices(study.copy(tmp_path / "two"), pretrain_gpus=2, extract_gpus=2)
     for folder, devices in ((one, 1), (two, 2)):
@@ -77,7 +77,7 @@ def uninterrupted(finished, tmp_path_factory) -> StudyFolder:
 
 
 def state_of(study: StudyFolder) -> dict[str, bytes]:
-    """Every tensor of the training state, but for running statistics: the leader's are of its own images, and unused."""
+    """Return the tensors of the training state, except unused running statistics of the leader's images."""
     saved = torch.load(study.path / FOLDER / f"step{STEPS}.state.pt", weights_only=True)
     tensors = {name: value for name, value in saved["model"].items() if ".running_" not in name}
     for number, values in saved["optimizer"]["state"].items():
@@ -86,7 +86,7 @@ def state_of(study: StudyFolder) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_on_two_devices_and_resumed(study, uninterrupted, number):
+def test_a_killed_job_on_two_devices_resumes_to_the_same_bytes(study, uninterrupted, number):
     two = on_two_devices(long_job(study), pretrain_gpus=2, resume_seconds=0)
     interrupt(two, number)
     if number == signal.SIGKILL:
@@ -102,7 +102,7 @@ def test_killed_on_two_devices_and_resumed(study, uninterrupted, number):
     )
 
 
-# What a job does that holds its device until the log of another one says that it waits for one.
+# Code of a job that holds its device until the log of another job says that it waits.
 UNTIL_ANOTHER_WAITS = """
         import time
         until, folder = time.monotonic() + 300, Path("results/logs/extract_features")
@@ -112,8 +112,8 @@ UNTIL_ANOTHER_WAITS = """
 
 
 def test_concurrent_jobs_hold_distinct_devices(study):
-    """Four extraction jobs that Snakemake starts at once, two devices: both are used, some wait and say so, all end."""
-    two = on_two_devices(study, accumulation=1)  # as they were pretrained: all four jobs can start
+    """Snakemake starts four extraction jobs at once on two devices: both are used, some log that they wait, all end."""
+    two = on_two_devices(study, accumulation=1)  # the recipe of the finished checkpoints: all four jobs can start
     two.edit(
         "workflow_scripts/timecat/features/job.py",
         "        lease = devices.lease(options.gpus)\n",
@@ -127,14 +127,14 @@ def test_concurrent_jobs_hold_distinct_devices(study):
     assert any(log.startswith("waiting for 1 of the GPUs 0, 1: other jobs hold them\n") for log in said)
 
 
-def test_no_gpu_hides_all_devices(study):
+def test_gpu_0_hides_all_devices(study):
     two = on_two_devices(study, extract_gpus=2)
     two.snakemake("--forcerun", "extract_features", "--resources", "gpu=0", "--", f"{FEATURES}.json")
-    assert any("computing on the CPU: no GPU was asked for (gpu=0)" in log for log in logs(two, "extract_features"))
+    assert any("computing on the CPU: no GPU was requested (gpu=0)" in log for log in logs(two, "extract_features"))
 
 
-def test_a_follower_that_fails_leaves_no_output_and_says_why(study):
-    """Its rows hold the value that does not fit; the leader's do not."""
+def test_a_failing_follower_leaves_no_output_and_reports_the_error(study):
+    """Only the follower's rows have a value that does not fit float16."""
     two = on_two_devices(study, extract_gpus=2)
     two.edit(
         "workflow_scripts/timecat/features/extraction.py",

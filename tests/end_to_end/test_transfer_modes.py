@@ -1,4 +1,4 @@
-"""A probed, a fine-tuned and a direct arm in one study, really run; and what a change of their settings runs again."""
+"""Run a study with probed, fine-tuned and direct arms, and check what a change of their settings runs again."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ PROBE = "results/probes/cues_tiny/cues_tiny/cat3.parquet"
 
 
 def with_other_arms(values):
-    """The tiny study's probes, the same members fine-tuned, and as many from nothing."""
+    """Add to the tiny study an arm with the members of cat3 fine-tuned, and an arm trained directly."""
     values["arms"] += [
         {"name": "cat3_tuned", "members": 3, "steps": 4, "transfer": "finetune"},
         {"name": "scratch", "members": 1, "transfer": "direct"},
@@ -26,7 +26,7 @@ def with_other_arms(values):
 
 @pytest.fixture(scope="module")
 def trained(finished, tmp_path_factory) -> StudyFolder:
-    """The tiny study with those arms, run whole. Do not change it: copy it."""
+    """Finished tiny study with those arms. Do not change it: copy it."""
     study = finished.copy(tmp_path_factory.mktemp("trained") / "study")
     study.change_config(with_other_arms)
     assert study.run() == {"transfer": 2, "tabulate": 1}
@@ -38,12 +38,12 @@ def study(trained, tmp_path) -> StudyFolder:
     return trained.copy(tmp_path / "study")
 
 
-def test_the_table_has_all_of_them(trained):
+def test_the_table_has_arms_of_all_modes_with_their_budgets(trained):
     lines = {line["method"]: line for line in csv.DictReader(io.StringIO(trained.read("results/table2.csv").decode()))}
     assert list(lines) == ["cat1", "cat3", "cat3_tuned", "scratch"]
     budgets = {name: [line[key] for key in list(line)[1:5]] for name, line in lines.items()}
     assert budgets["cat3"] == budgets["cat3_tuned"] == ["3", "4", "12", "1"]
-    assert budgets["scratch"] == ["1", "", "", "3"]  # a replicate for each seed
+    assert budgets["scratch"] == ["1", "", "", "3"]  # one replicate per seed
     for line in lines.values():
         assert 0 <= float(line["cues_tiny"]) <= 100 and 0 <= float(line["cues_tiny_holdout"]) <= 100
     markdown = trained.read("results/table2.md").decode()
@@ -53,9 +53,9 @@ def test_the_table_has_all_of_them(trained):
     assert {row["arm"]: row["steps"] for row in steps} == {"cat1": 12, "cat3": 4, "cat3_tuned": 4, "scratch": None}
 
 
-def test_transfers_leave_what_probes_leave(trained):
+def test_transfers_write_the_same_columns_as_probes(trained):
     of_probe = pq.read_schema(trained.path / PROBE)
-    without_gradient = of_probe.remove(of_probe.get_field_index("relative_gradient"))  # of heads alone
+    without_gradient = of_probe.remove(of_probe.get_field_index("relative_gradient"))  # only probes have it
     for path in (TUNED, SCRATCH):
         assert pq.read_schema(trained.path / path) == without_gradient
         folder = (trained.path / path).parent
@@ -67,13 +67,13 @@ def test_transfers_leave_what_probes_leave(trained):
     assert log.count("computing on the CPU") == 1 and "replicate 0 (seeds 2, 550, 23): paper: weight decay" in log
 
 
-def test_nothing_runs_again(study):
+def test_a_finished_or_touched_study_runs_nothing(study):
     assert study.run() == {}
     touch_tree(study.path, time.time() + 10, lambda path: path.suffix in (".beton", ".safetensors", ".py"))
     assert study.run() == {}
 
 
-def test_epochs_of_finetune_changed(study):
+def test_changed_epochs_of_finetune_run_the_fine_tuned_arm_only(study):
     before = study.read(SCRATCH), study.read(PROBE)
     study.change_config(lambda values: values["finetune"].update(epochs=1))
     assert study.run() == {"transfer": 1, "tabulate": 1}
@@ -81,22 +81,22 @@ def test_epochs_of_finetune_changed(study):
     assert (study.read(SCRATCH), study.read(PROBE)) == before
 
 
-def test_settings_of_direct_changed(study):
+def test_changed_settings_of_direct_run_the_direct_arm_only(study):
     study.change_config(lambda values: values["direct"].update(backbone_lr=0.02))
     assert study.run("-n") == {"transfer": 1, "tabulate": 1}
 
 
-def test_code_of_transfers_edited(study):
+def test_an_edit_of_transfer_code_runs_all_transfers(study):
     study.append("workflow_scripts/timecat/transfer/training.py", "\n# edited\n")
     assert study.run("-n") == {"transfer": 2, "tabulate": 1}
 
 
-def test_settings_of_the_probe_do_not_concern_transfers(study):
+def test_changed_settings_of_the_probe_run_no_transfer(study):
     study.change_config(lambda values: values["probe"].update(lr=0.02))
     assert study.run("-n") == {"probe": 2, "tabulate": 1}
 
 
-def test_another_backbone_runs_the_direct_arm_again_too(study):
+def test_a_changed_backbone_also_runs_the_direct_arm_again(study):
     study.change_config(lambda values: values["backbones"]["residual4"].update(width=8))
     jobs = study.run("-n")
     assert jobs["transfer"] == 2 and "write_dataset" not in jobs

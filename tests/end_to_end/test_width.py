@@ -1,4 +1,4 @@
-"""Reduced arms added to a finished study: what they cost, which heads other stages read, and a wider last block."""
+"""Add reduced arms and a network with a wider last block to a finished study, and run their tables."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ WIDTH, DIAGNOSTICS = "results/width.csv", "results/diagnostics.csv"
 
 
 def with_width(values: dict) -> None:
-    """cat1 has 8 features and cat3 24."""
+    """Add reduced arms of cat1, which has 8 features, and of cat3, which has 24."""
     values["width"] = {"dimensions": [4, 8, 16]}
     values["arms"].append(
         {"name": "fewer", "members": 3, "steps": 4, "reduce": {"method": "pca", "dimensions": 5}, "solver": "lbfgs"}
@@ -26,10 +26,10 @@ def lines(study, path: str) -> list[dict]:
     return list(csv.DictReader(io.StringIO(study.read(path).decode())))
 
 
-def test_reduced_arms_cost_probes_alone(study):
+def test_reduced_arms_run_only_probes_and_tables(study):
     kept = study.checkpoints()
     study.change_config(with_width)
-    # Of cat1 by both methods at 4 and 8, of cat3 at 16 too, and the arm that stands in table 2.
+    # cat1 by both methods to 4 and 8 dimensions, cat3 also to 16, and the reduced arm of table 2.
     assert study.run("--", WIDTH, "results/table2.csv") == {
         "probe": 4 + 6 + 1,
         "tabulate_width": 1,
@@ -47,7 +47,7 @@ def test_reduced_arms_cost_probes_alone(study):
     kinds = {(line["arm"], line["baseline"]) for line in lines(study, "results/width.contrasts.csv")}
     assert ("cat3_pca4", "cat1_pca4") in kinds and not any(arm == "cat3_pca16" for arm, _ in kinds)
 
-    # Diagnostics read the heads of the reduced arm on the features as they are.
+    # Diagnostics read the heads of the reduced arm on the unreduced features.
     study.run("--", DIAGNOSTICS)
     diagnosis = pq.read_table(study.path / "results/diagnostics/cues_tiny/cues_tiny/fewer.parquet").to_pylist()
     accuracies = {row["selection"]: row["value"] for row in diagnosis if row["quantity"] == "accuracy"}

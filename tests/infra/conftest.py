@@ -1,4 +1,4 @@
-"""Tests on real Apptainer and Slurm: skipped, with the reason, where they are absent; `make test-infra` forbids that."""
+"""Fixtures for tests with a real Apptainer and Slurm; without these, tests are skipped (`make test-infra`: fail)."""
 
 import contextlib
 import fcntl
@@ -11,20 +11,20 @@ import pytest
 
 from tests.support.studies import ROOT, StudyFolder
 
-REQUIRED = "TIMECAT_INFRA_REQUIRED"  # in the environment: what is absent is a failure
+REQUIRED = "TIMECAT_INFRA_REQUIRED"  # environment variable with which a missing tool is a failure
 HERE = Path(__file__).parent
 IMAGE, DIGEST = "containers/timecat.sif", "containers/timecat.sif.sha256"
 
 
 def absent(reason: str) -> None:
-    """Skip, or fail where that is forbidden."""
+    """Skip the test for a reason, or fail it if tests may not be skipped."""
     if REQUIRED in os.environ:
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def built_here(values: dict) -> None:
-    """A config whose image is built on this machine's own Debian, without what only a GPU's work loads."""
+    """Change a config so that its image is built from this machine's Debian, without packages that only GPUs need."""
     values["container"] = {"bootstrap": "localimage", "base": str(base_image()), "gpu": False}
 
 
@@ -33,7 +33,7 @@ def base_image() -> Path:
 
 
 def fresh_study(path: Path) -> StudyFolder:
-    """A copy of the repository with the tiny study, whose image is built here."""
+    """Return a copy of the repository in which the tiny study's image is built on this machine's Debian."""
     study = StudyFolder.fresh(path)
     study.change_config(built_here)
     return study
@@ -41,7 +41,7 @@ def fresh_study(path: Path) -> StudyFolder:
 
 @contextlib.contextmanager
 def shared(tmp_path_factory, worker_id: str, name: str):
-    """A folder that all test processes of a run share, held under a name by one of them at a time."""
+    """Lock ``name`` among all test processes of a run, and yield the folder that they share."""
     folder = tmp_path_factory.getbasetemp()
     if worker_id != "master":
         folder = folder.parent
@@ -52,20 +52,20 @@ def shared(tmp_path_factory, worker_id: str, name: str):
 
 @pytest.fixture(scope="session")
 def apptainer(tmp_path_factory, worker_id) -> None:
-    """Apptainer, and a base for images."""
+    """Require Apptainer and a base image."""
     if shutil.which("apptainer") is None:
         absent("apptainer is not on PATH")
     with shared(tmp_path_factory, worker_id, "base"):
         if not base_image().exists():
             if os.getuid() != 0 or shutil.which("apt-get") is None:
-                absent("a base image is made by root on Debian")
-            # Its folders of work are in memory where there is room, and so are the builds'.
+                absent("the base image is missing, and only root on Debian can make it")
+            # The script works in memory if there is room, as builds of images do.
             subprocess.run([HERE / "make-base-sif", base_image()], check=True)
 
 
 @pytest.fixture
 def slurm(tmp_path_factory, worker_id):
-    """A Slurm that answers, and that no other test uses: some restart its scheduler, all look at its queue."""
+    """Require a Slurm that answers, for one test at a time: tests look at its queue, and some restart its scheduler."""
     if shutil.which("sbatch") is None:
         absent("sbatch is not on PATH")
     if subprocess.run(["scontrol", "ping"], capture_output=True).returncode:
@@ -76,7 +76,7 @@ def slurm(tmp_path_factory, worker_id):
 
 @pytest.fixture(scope="session")
 def native(tmp_path_factory) -> StudyFolder:
-    """The tiny study, run without containers or clusters. Do not change it: copy it."""
+    """Finished tiny study, run without container or cluster. Do not change it: copy it."""
     study = fresh_study(tmp_path_factory.mktemp("native") / "study")
     study.forks = True
     study.snakemake("--", "results/table2.csv")
@@ -85,7 +85,7 @@ def native(tmp_path_factory) -> StudyFolder:
 
 @pytest.fixture(scope="session")
 def built(apptainer, tmp_path_factory, worker_id) -> StudyFolder:
-    """A fresh tiny study whose image its own rule has built, once for all tests. Do not change it: copy it."""
+    """Tiny study whose rule has built the image, once for all tests. Do not change it: copy it."""
     with shared(tmp_path_factory, worker_id, "built") as folder:
         if (folder / "built" / DIGEST).exists():
             return StudyFolder(folder / "built")
@@ -95,7 +95,7 @@ def built(apptainer, tmp_path_factory, worker_id) -> StudyFolder:
 
 
 def in_memory(tmp_path_factory) -> dict[str, str]:
-    """Where Apptainer unpacks: memory, if there is enough of it, is five times faster than a small machine's disk."""
+    """Return variables that put Apptainer's temporary folder into memory if it fits: five times as fast as a disk."""
     memory = Path("/dev/shm")
     if memory.is_dir() and shutil.disk_usage(memory).free > 16e9:
         folder = memory / f"timecat-{os.getpid()}"
@@ -106,13 +106,13 @@ def in_memory(tmp_path_factory) -> dict[str, str]:
 
 
 def with_image(study: StudyFolder, built: StudyFolder) -> StudyFolder:
-    """Give a study the image that was built: links to its files, and nothing to build again."""
+    """Link the built image into a study, so that it is not built again; return the study."""
     for name in (IMAGE, DIGEST):
         os.link(built.path / name, study.path / name)
     return study
 
 
 def shell_command(shown: str, stage: str) -> str:
-    """The one command line of a stage that a dry run has printed (``snakemake -n -p``)."""
+    """Return the only command line of a stage in the output of a dry run (``snakemake -n -p``)."""
     (line,) = [line for line in shown.splitlines() if f"-m workflow_scripts.{stage} " in line]
     return line[line.index("python -m") :].strip()

@@ -1,4 +1,4 @@
-"""Stages in the image that the workflow builds, on real Apptainer: the same bytes, nothing of the host's, no half images."""
+"""Test stages in the container image that the workflow builds, with a real Apptainer."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ ALL = {"write_dataset": 2, "pretrain": 4, "extract_features": 4, "probe": 2, "ta
 
 @pytest.fixture(scope="module")
 def contained(built, tmp_path_factory) -> StudyFolder:
-    """The tiny study, run in the image. Do not change it: copy it."""
+    """Finished tiny study, run in the image. Do not change it: copy it."""
     study = with_image(fresh_study(tmp_path_factory.mktemp("contained") / "study"), built)
     assert jobs_of(study.snakemake(*PROFILE, "--", "results/table2.csv")) == ALL
     return study
@@ -29,7 +29,7 @@ def apptainer(*words: str) -> str:
     return done.stdout
 
 
-def test_the_image_says_what_it_is_and_passes_its_own_test(built):
+def test_the_image_has_labels_and_passes_its_built_in_test(built):
     image = str(built.path / IMAGE)
     labels = json.loads(apptainer("inspect", "--json", image))["data"]["attributes"]["labels"]
     assert labels["org.opencontainers.image.title"] == "timecat" and labels["timecat.gpu"] == "no"
@@ -37,31 +37,31 @@ def test_the_image_says_what_it_is_and_passes_its_own_test(built):
     assert re.fullmatch(r"[0-9a-f]{40}|unknown", labels["org.opencontainers.image.revision"])
     assert "packages import, and FFCV decodes a JPEG" in apptainer("test", image)
     assert "--profile profiles/apptainer" in apptainer("run-help", image)
-    # Byte code is there: a read-only image cannot keep what Python would compile at each start.
+    # The image has byte code: without it Python would compile at each start, because a read-only image cannot cache it.
     code = "import torch.nn, os; assert os.path.exists(torch.nn.__cached__)"
     apptainer("exec", image, "python", "-c", code)
 
 
-def test_the_digest_is_the_images(built):
+def test_the_digest_file_has_the_sha256_of_the_image(built):
     stated, name = built.read(DIGEST).decode().split()
     assert name == "timecat.sif"
     with open(built.path / IMAGE, "rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == stated
 
 
-def test_the_log_shows_the_builds_progress(built):
+def test_the_log_shows_the_progress_of_the_build(built):
     log = built.read("results/logs/build_image/timecat.log").decode()
     assert "timecat.def: packages" in log and "Creating SIF file" in log and re.search(r"timecat.sif: \d\.\d\d GB", log)
 
 
-def test_in_the_container_and_natively_the_same_bytes(contained, native):
+def test_container_and_host_give_the_same_bytes(contained, native):
     for table in TABLES:
         assert contained.read(f"results/{table}") == native.read(f"results/{table}"), table
     assert contained.checkpoints() == native.checkpoints()
     assert contained.run(*PROFILE, "--", "results/table2.csv") == {}
 
 
-def test_another_image_or_none_makes_everything_anew(contained, tmp_path):
+def test_another_image_or_no_container_runs_everything_again(contained, tmp_path):
     study = contained.copy(tmp_path / "study")
     natively = study.snakemake("-n", "--", "results/table2.csv")
     assert jobs_of(natively) == ALL and "Software environment definition has changed" in natively.stdout
@@ -70,8 +70,8 @@ def test_another_image_or_none_makes_everything_anew(contained, tmp_path):
     assert jobs_of(study.snakemake(*PROFILE, "-n", "--", "results/table2.csv")) == ALL
 
 
-def test_a_stage_needs_nothing_of_the_hosts(contained, native, tmp_path):
-    """An extraction with no environment, no home and no folder of the host's but the study's own."""
+def test_a_stage_uses_nothing_from_the_host(contained, native, tmp_path):
+    """An extraction runs without the host's environment, home and folders, except for the study's folder."""
     study = contained.copy(tmp_path / "study")
     features = "results/features/cues_tiny/residual4/seed2/step4/cues_tiny"
     shown = study.snakemake(*PROFILE, "-n", "-p", "--forcerun", f"{features}.json", "--", f"{features}.json").stdout
@@ -84,19 +84,17 @@ def test_a_stage_needs_nothing_of_the_hosts(contained, native, tmp_path):
         assert study.read(f"{features}/{path.name}") == path.read_bytes(), path.name
 
 
-def test_a_failed_build_leaves_no_image_and_one_sentence(apptainer, tmp_path):
+def test_a_failed_build_leaves_no_image_and_prints_one_sentence(apptainer, tmp_path):
     study = fresh_study(tmp_path / "study")
     text = (ROOT / "containers/timecat.def").read_text()
     (study.path / "containers/timecat.def").write_text(re.sub(r"(?<=%post\n)", "    exit 3\n", text))
     done = study.snakemake("--", IMAGE, check=False)
     assert done.returncode == 1
-    assert (
-        "error: containers/timecat.def could not be built" in done.stderr and "mend what it says above" in done.stderr
-    )
+    assert "error: containers/timecat.def could not be built" in done.stderr and "fix the error above" in done.stderr
     assert {path.name for path in (study.path / "containers").iterdir()} == {"README.md", "check.py", "timecat.def"}
 
 
-def test_no_host_is_written_in_the_definition(built):
+def test_the_definition_names_no_registry_host(built):
     stated = apptainer("inspect", "--deffile", str(built.path / IMAGE))
     for text in (stated, (ROOT / "containers/timecat.def").read_text()):
         assert not re.search(r"https?://|index-url|find-links", text)

@@ -1,4 +1,4 @@
-"""One pretraining job over several nodes: as two tasks of one job of a real Slurm, which are what two nodes would be."""
+"""Test one pretraining job on several nodes, which two tasks of one job of a real Slurm stand for."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ LOG = f"results/logs/pretrain/cues_tiny/residual4/seed2/step{STEPS}.log"
 
 
 def divided(study: StudyFolder, nodes: int) -> str:  # noqa: F811
-    """The stage's command with two GPUs on so many nodes, and the job's folders made."""
+    """Return the stage's command with two GPUs on ``nodes`` nodes, and make the folder of its log."""
 
     def change(values):
         values["limits"] |= {"pretrain_gpus": 2, "pretrain_nodes": nodes}
@@ -30,19 +30,19 @@ def divided(study: StudyFolder, nodes: int) -> str:  # noqa: F811
 
 
 class Job:
-    """A job of Slurm; ``sbatch --wait`` would ask for its end ever more rarely."""
+    """A job of Slurm that is polled: ``sbatch --wait`` would poll at ever longer intervals."""
 
     def __init__(self, number: str):
         self.number = number
 
     def poll(self) -> int | None:
-        """The exit status (a signal's number below zero), or None while it waits or runs."""
+        """Return the exit status (minus the signal's number if killed), or None while the job waits or runs."""
         shown = subprocess.run(["scontrol", "show", "job", self.number], check=True, capture_output=True, text=True)
         state, status, number = re.search(r"JobState=(\w+).*ExitCode=(\d+):(\d+)", shown.stdout, re.DOTALL).groups()
         return None if state in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING") else int(status) or -int(number)
 
     def wait(self, timeout: float) -> int:
-        """The exit status, when there is one. timeout: seconds."""
+        """Wait until the job ends, and return its exit status. timeout: seconds."""
         deadline = time.monotonic() + timeout
         while (status := self.poll()) is None:
             assert time.monotonic() < deadline, f"job {self.number} does not end"
@@ -63,23 +63,23 @@ def submit(study: StudyFolder, command: str, tasks: int) -> Job:  # noqa: F811
     return Job(done.stdout.strip())
 
 
-def test_two_tasks_train_what_two_gpus_of_one_machine_train(study, tmp_path):  # noqa: F811
+def test_two_tasks_give_the_weights_of_two_gpus_of_one_machine(study, tmp_path):  # noqa: F811
     alone = study.copy(tmp_path / "alone")
     assert submit(alone, divided(alone, 1), 1).wait(timeout=180) == 0, alone.read(LOG).decode()
     assert submit(study, divided(study, 2), 2).wait(timeout=180) == 0, study.read(LOG).decode()
     assert "2 processes share the work, one for each device of 2 nodes" in study.read(LOG).decode()
     gpus = re.findall(r"computing on pretended GPU (\d)", study.read(LOG).decode())
-    assert sorted(gpus) == ["0", "1"], "each task has one of the job's"
+    assert sorted(gpus) == ["0", "1"], "each task has one of the job's GPUs"
     assert study.read(target()) == alone.read(target())
 
 
-def test_a_task_that_is_killed_ends_the_job_with_a_sentence(study):  # noqa: F811
+def test_a_killed_task_ends_the_job_with_one_sentence_and_the_next_run_resumes(study):  # noqa: F811
     job = submit(study, divided(study, 2), 2)
     resume = study.path / FOLDER.format(2) / f".step{STEPS}.safetensors.resume.pt"
     while not resume.exists():
         assert job.poll() is None, study.read(LOG).decode()
         time.sleep(0.05)
-    # The step of the other task, which the leader has started, is the job's step 0.
+    # Slurm's step 0 of the job is the second task, which the leading process has started.
     subprocess.run(["scancel", "--signal=KILL", f"{job.number}.0"], check=True)
     assert job.wait(timeout=120) == 1
     log = study.read(LOG).decode()
@@ -88,7 +88,7 @@ def test_a_task_that_is_killed_ends_the_job_with_a_sentence(study):  # noqa: F81
     assert "continuing an interrupted job after step" in study.read(LOG).decode()
 
 
-def test_several_nodes_without_slurm_are_said_so(study, tmp_path):  # noqa: F811
+def test_several_nodes_without_slurm_are_refused(study, tmp_path):  # noqa: F811
     divided(study, 2)
     done = study.snakemake("--", target(), check=False)
-    assert done.returncode == 1 and "limits.pretrain_nodes is 2, and this is no Slurm job" in done.stderr
+    assert done.returncode == 1 and "limits.pretrain_nodes is 2, but this is not a Slurm job" in done.stderr

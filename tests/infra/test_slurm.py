@@ -1,4 +1,4 @@
-"""The tiny study as jobs of a real Slurm: the same bytes, GPUs of their own, and clear ends of what is cancelled or fails."""
+"""Test the tiny study as jobs of a real Slurm: equal bytes, leases of GPUs, and cancelled or failing jobs."""
 
 import os
 import re
@@ -12,13 +12,13 @@ import pytest
 from tests.infra.conftest import with_image
 from tests.support.studies import StudyFolder, jobs_of
 
-# A cluster of one node without accounting, whose jobs take seconds. Most have ended when Snakemake first asks: each time
-# that none has, it waits ten seconds longer.
+# The cluster has one node and no accounting, and its jobs take seconds. Snakemake checks late enough that most jobs
+# have ended: after each check without an ended job, it waits ten seconds longer.
 FIRST_CHECK = "16"  # seconds
 LOCAL = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", FIRST_CHECK)
 PROFILE = ("--profile", "profiles/slurm", *LOCAL, "--slurm-no-account", "--latency-wait", "5")
 GPUS = {"TIMECAT_PRETENDED_DEVICES": "4"}  # as many as Slurm pretends to have
-STEPS = 120  # of a job that is meddled with: some seconds
+STEPS = 120  # length of a job that tests cancel or interrupt: some seconds
 FOLDER = "results/checkpoints/cues_tiny/residual4/seed{}"
 DAEMON = Path(os.environ.get("SLURM_LOCAL_DIR", "/var/lib/slurm-local")) / "run/slurmctld.pid"
 
@@ -35,7 +35,7 @@ def log_of(seed: int = 2) -> str:
 
 @pytest.fixture(scope="module")
 def longer(native, tmp_path_factory) -> StudyFolder:
-    """The finished study with one more milestone, which is not made yet; its jobs save their state after every step."""
+    """Finished study with another milestone, not yet trained, whose jobs save their state after every step."""
     study = native.copy(tmp_path_factory.mktemp("longer") / "study")
 
     def change(values):
@@ -56,7 +56,7 @@ def uninterrupted(longer, tmp_path_factory) -> StudyFolder:
 
 @pytest.fixture
 def study(longer, tmp_path):
-    """A copy of the longer study; whatever of it is still in Slurm's queue is cancelled afterwards."""
+    """Copy of the longer study, whose jobs in Slurm's queue are cancelled after the test."""
     yield longer.copy(tmp_path / "study")
     subprocess.run(["scancel", "--full", *queued()], check=False) if queued() else None
 
@@ -79,7 +79,7 @@ def wait_until_it_trains(study: StudyFolder, snakemake: subprocess.Popen) -> Non
     resume = study.path / FOLDER.format(2) / f".step{STEPS}.safetensors.resume.pt"
     deadline = time.monotonic() + 120
     while not resume.exists():
-        assert snakemake.poll() is None and time.monotonic() < deadline, "the job never saved its state"
+        assert snakemake.poll() is None and time.monotonic() < deadline, "the job did not save its state"
         time.sleep(0.05)
 
 
@@ -89,7 +89,7 @@ def assert_same(study: StudyFolder, uninterrupted: StudyFolder, *seeds: int) -> 
 
 
 def test_the_study_on_slurm_gives_the_same_bytes(native, tmp_path):
-    """With the profile's lines for many short jobs."""
+    """The study also uses the profile's lines for many short jobs."""
     study = StudyFolder.fresh(tmp_path / "study")
     for name in ("groups:", "group-components:", "set-resource-scopes:", "resources: gpu=1"):
         study.edit("profiles/slurm/profile.yaml", f"\n# {name}", f"\n{name}")
@@ -98,12 +98,14 @@ def test_the_study_on_slurm_gives_the_same_bytes(native, tmp_path):
         assert study.read(f"results/{table}") == native.read(f"results/{table}"), table
     assert study.checkpoints() == native.checkpoints()
     submissions = len(re.findall(r"has been submitted with SLURM jobid", done.stderr))
-    assert submissions == 2 + 4 + 1 + 1, "betons and checkpoints are a job each, features and probes a group each"
+    assert submissions == 2 + 4 + 1 + 1, (
+        "one job per .beton and checkpoint, one group of all features, one of all probes"
+    )
     logs = (study.path / "results/logs/slurm").rglob("*.log")
-    assert not [path for path in logs if "pretrain" in str(path)], "logs of what succeeded are removed"
+    assert not [path for path in logs if "pretrain" in str(path)], "logs of successful jobs are removed"
 
 
-def test_jobs_get_gpus_of_their_own_and_one_job_gets_two(study, uninterrupted):
+def test_jobs_get_distinct_gpus_and_a_job_may_get_two(study, uninterrupted):
     def two(values):
         values["limits"] |= {"pretrain_gpus": 2}
 
@@ -117,7 +119,7 @@ def test_jobs_get_gpus_of_their_own_and_one_job_gets_two(study, uninterrupted):
     assert log.count("computing on pretended GPU 0, 1") == 1 and log.count("2 processes share the work") == 1
 
 
-def test_a_cancelled_job_is_said_so_and_goes_on_in_the_next_run(study, uninterrupted):
+def test_a_cancelled_job_is_reported_and_resumes_in_the_next_run(study, uninterrupted):
     snakemake = start(study, "--retries", "0", "--", target())
     wait_until_it_trains(study, snakemake)
     (job,) = set(queued())
@@ -130,7 +132,7 @@ def test_a_cancelled_job_is_said_so_and_goes_on_in_the_next_run(study, uninterru
     assert_same(study, uninterrupted, 2)
 
 
-def test_a_job_that_fails_is_tried_with_more_and_the_others_go_on(study, native):
+def test_a_failing_job_is_retried_with_more_memory_and_the_others_finish(study, native):
     features = "results/features/cues_tiny/residual4/seed{}/step4/cues_tiny.json"
     weights = study.path / FOLDER.format(2) / "step4.safetensors"
     whole = weights.read_bytes()
@@ -141,22 +143,22 @@ def test_a_job_that_fails_is_tried_with_more_and_the_others_go_on(study, native)
     )
     assert done.returncode == 1 and "FAILED" in done.stderr and str(weights.name) in done.stderr
     asked = re.findall(r"mem_mb=(\d+)", done.stderr)
-    assert {"2000", "4000"} <= set(asked), "what is tried again gets more"
+    assert {"2000", "4000"} <= set(asked), "the second attempt gets more memory"
     assert (study.path / wanted[1]).exists() and not (study.path / wanted[0]).exists()
     weights.write_bytes(whole)
     assert jobs_of(study.snakemake(*PROFILE, "--", *wanted, variables=GPUS)) == {"extract_features": 1}
     assert study.read(wanted[0]) == native.read(wanted[0])
 
 
-def test_a_restart_of_slurmctld_is_survived(study, uninterrupted):
-    # It asks after 2 seconds, and 12 seconds later: while slurmctld is away.
+def test_a_run_survives_a_restart_of_slurmctld(study, uninterrupted):
+    # Snakemake checks after 2 seconds and again 12 seconds later, while slurmctld is stopped.
     snakemake = start(study, "--slurm-init-seconds-before-status-checks", "2", "--", target())
     wait_until_it_trains(study, snakemake)
     daemon = int(DAEMON.read_text())
     os.kill(daemon, signal.SIGTERM)
     deadline = time.monotonic() + 30
     while Path(f"/proc/{daemon}").exists():
-        assert time.monotonic() < deadline, "slurmctld does not end"
+        assert time.monotonic() < deadline, "slurmctld did not stop"
         time.sleep(0.1)
     time.sleep(8)
     subprocess.run(["slurmctld"], check=True)
@@ -165,7 +167,7 @@ def test_a_restart_of_slurmctld_is_survived(study, uninterrupted):
     assert_same(study, uninterrupted, 2)
 
 
-def test_slurm_and_the_container_together(built, native, tmp_path):
+def test_slurm_jobs_in_the_container_give_the_same_weights(built, native, tmp_path):
     study = with_image(StudyFolder.fresh(tmp_path / "study"), built)
     study.change_config(lambda values: values.update(container=built_config(built)))
     weights = f"{FOLDER.format(2)}/step4.safetensors"

@@ -1,4 +1,4 @@
-"""Results in a storage of their own, through Snakemake's plugin for file systems: the same bytes, and nothing twice."""
+"""Test results in a storage elsewhere, through Snakemake's storage plugin for file systems."""
 
 import shutil
 
@@ -11,14 +11,14 @@ from tests.support.studies import StudyFolder
 @pytest.fixture(scope="module")
 def rsync() -> None:
     if shutil.which("rsync") is None:
-        absent("rsync, with which the plugin copies, is not on PATH")
+        absent("rsync, which the storage plugin copies with, is not on PATH")
 
 
-def test_a_study_with_its_results_elsewhere(rsync, native, tmp_path):
+def test_results_in_a_storage_have_the_same_bytes_and_are_made_once(rsync, native, tmp_path):
     study = StudyFolder.fresh(tmp_path / "study")
     study.change_config(lambda values: values.update(limits={"forkserver": True}))
     place = ["--default-storage-provider", "fs", "--default-storage-prefix", str(tmp_path / "store")]
-    # As on nodes that share this folder and not the results: each job fetches what it reads, and brings what it makes.
+    # As on nodes that share this folder but not the results: each job fetches its inputs and stores its outputs.
     place += ["--shared-fs-usage", "persistence", "source-cache", "sources", "software-deployment"]
     study.snakemake(*place, "--", "results/table2.csv")
     for table in ("table2.csv", "table2.svg", "metrics.parquet"):

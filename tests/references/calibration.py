@@ -1,6 +1,6 @@
-"""The plain twin of `calibration` and of its segments: one segment, bin and row at a time, as the definitions say it.
+"""Slow reference for `measures/calibration.py`: metrics and segments computed one segment, bin and row at a time.
 
-Rows with equal p stand in the order that they are given in.
+Rows with equal confidence p keep the order in which they are given.
 """
 
 import itertools
@@ -8,7 +8,7 @@ import math
 
 
 def ece_reference(p, y, bins: int) -> float:
-    """Expected calibration error of bins of equally many rows (the first ones have one more), as a fraction."""
+    """Return the expected calibration error, as a fraction, over bins of equal size (the first may have one more)."""
     pairs = sorted(zip(p, y), key=lambda pair: pair[0])
     bins, total, start = min(bins, len(pairs)), 0.0, 0
     for number in range(bins):
@@ -21,7 +21,7 @@ def ece_reference(p, y, bins: int) -> float:
 
 
 def ecce_reference(p, y) -> float:
-    """The range of the cumulative differences of the rows of a segment."""
+    """Return the ECCE of a segment: the range of the cumulative differences between correctness y and confidence p."""
     pairs = sorted(zip(p, y), key=lambda pair: pair[0])
     C = [0.0]
     for one, correct in pairs:
@@ -30,12 +30,12 @@ def ecce_reference(p, y) -> float:
 
 
 def sigma_reference(p) -> float:
-    """What ECCE is measured in: its standard deviation under perfect calibration."""
+    """Return σ, the unit of ECCE: its standard deviation under perfect calibration."""
     return math.sqrt(math.fsum(one * (1 - one) for one in p)) / len(p)
 
 
 def p_of_range_reference(x: float) -> float:
-    """The probability that a standard Brownian motion's range is at least x: one less its distribution (Feller 1951)."""
+    """Return the probability that the range of a standard Brownian motion is at least x (Feller 1951)."""
     below = 0.0
     for k in range(400):
         square = (k + 0.5) ** 2
@@ -44,7 +44,10 @@ def p_of_range_reference(x: float) -> float:
 
 
 def segments_reference(rows: int, columns: dict[str, list], minimum_rows: int, depth: int) -> dict[str, list[int]]:
-    """Name -> positions of rows of every segment. columns: of each grouping, the group of every row."""
+    """Return the positions of the rows of every segment, by the segment's name.
+
+    columns: the group of every row, by the name of the grouping.
+    """
     segments = {"all rows": list(range(rows))}
     for number in range(1, depth + 1):
         for names in itertools.combinations(columns, number):
@@ -56,7 +59,7 @@ def segments_reference(rows: int, columns: dict[str, list], minimum_rows: int, d
 
 
 def worst_segment_reference(p, y, segments: dict[str, list[int]]) -> tuple[float, str]:
-    """MCE_σ and the segment that has it."""
+    """Return MCE_σ (the largest ECCE of a segment, in units of σ) and the name of that segment."""
     found = {}
     for name, own in segments.items():
         own_p, own_y = [p[row] for row in own], [y[row] for row in own]
@@ -66,6 +69,6 @@ def worst_segment_reference(p, y, segments: dict[str, list[int]]) -> tuple[float
 
 
 def worst_group_reference(y, segments: dict[str, list[int]]) -> float:
-    """The least accuracy of a group (a segment of one grouping), as a fraction."""
+    """Return the lowest accuracy of any group (a segment of one grouping), as a fraction."""
     groups = [own for name, own in segments.items() if name != "all rows" and " & " not in name]
     return min(math.fsum(y[row] for row in own) / len(own) for own in groups)

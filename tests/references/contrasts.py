@@ -1,6 +1,6 @@
-"""The plain twin of `contrasts`: pairs by going through replicates, the jackknife by leaving seeds out, one at a time.
+"""Slow reference for `measures/contrasts.py`: loops over replicates to pair them, and over seeds for the jackknife.
 
-What the jackknife expects of a covariance is found by applying it to vectors of one 1, where contrasts multiplies matrices.
+The jackknife's expectation for a covariance is found by applying it to unit vectors; `contrasts` multiplies matrices.
 """
 
 import math
@@ -9,7 +9,10 @@ from workflow_scripts.timecat.measures.contrasts import LEAST_SHARE, Replicate
 
 
 def paired_reference(arm: list[Replicate], baseline: list[Replicate]) -> list[Replicate]:
-    """The difference of every replicate of the arm that has replicates of the baseline within its seeds."""
+    """Return the differences of an arm from the baseline.
+
+    Each replicate is compared with the mean of the baseline's replicates within its seeds; without any it is left out.
+    """
     found = []
     for own in arm:
         inside = [other.accuracy for other in baseline if set(other.seeds) <= set(own.seeds)]
@@ -19,7 +22,7 @@ def paired_reference(arm: list[Replicate], baseline: list[Replicate]) -> list[Re
 
 
 def jackknife_reference(values: list[float], replicates: list[tuple[int, ...]]) -> float:
-    """(n - 1) / n times the squared deviations of the means without each of the n seeds."""
+    """Return the delete-one-seed jackknife variance: (n - 1) / n times the squared deviations of the n means."""
     seeds = sorted({seed for replicate in replicates for seed in replicate})
     means = []
     for deleted in seeds:
@@ -30,7 +33,7 @@ def jackknife_reference(values: list[float], replicates: list[tuple[int, ...]]) 
 
 
 def seed_error_reference(values: list[float], replicates: list[tuple[int, ...]]) -> tuple[float, float]:
-    """Variance and degrees of freedom over seeds."""
+    """Return the variance over seeds of the mean, and its degrees of freedom."""
     seeds = sorted({seed for replicate in replicates for seed in replicate})
     n_values = len(values)
     effects = [[replicate.count(seed) / len(replicate) for replicate in replicates] for seed in seeds]
@@ -45,7 +48,7 @@ def seed_error_reference(values: list[float], replicates: list[tuple[int, ...]])
     expected = sum(jackknife(effect) for effect in effects)
     variance = jackknife(values) * of_mean / expected
 
-    # The form between two seeds' effects, by polarisation.
+    # The bilinear form of the effects of two seeds, by polarisation.
     squares = 0.0
     for one in effects:
         for other in effects:

@@ -1,7 +1,7 @@
-"""The plain twin of the counterexample's networks and probe: one torch module at a time, autograd and torch.optim.SGD.
+"""Slow reference for the counterexample's networks and probe: one torch module at a time, autograd and torch.optim.SGD.
 
-Slow, and what the vectorised ones must equal: float64 to rtol 1e-9. A mixture's rows pass through as images would, one by
-one, instead of being counted.
+The vectorised implementation must equal it in float64 to rtol 1e-9. The rows of a mixture pass through one by one, as
+images would, instead of being counted.
 """
 
 import torch
@@ -15,19 +15,19 @@ LABELS = torch.tensor(IS_POSITIVE, dtype=torch.float64)
 
 
 class Gates(nn.Module):
-    """h_j = u_j x_j."""
+    """Hidden layer of gates: h_j = u_j x_j."""
 
     def __init__(self, u):
         super().__init__()
         self.u = nn.Parameter(u)
 
     def forward(self, x):
-        """Features [B, 2] of inputs [B, 2]."""
+        """Return the features [B, 2] of inputs [B, 2]."""
         return self.u * x
 
 
 class Network(nn.Module):
-    """f(x) = w . h(x) + b with the hidden layer of a kind; initial weights as networks.Networks has them."""
+    """Network f(x) = w . h(x) + b with one of the kinds of hidden layer, initialised as in networks.Networks."""
 
     def __init__(self, kind: str, U, w):
         super().__init__()
@@ -41,7 +41,7 @@ class Network(nn.Module):
         self.output = _linear(w.view(1, H), bias=True)
 
     def forward(self, x):
-        """Outputs [B] of inputs [B, 2]: positive for the positive class."""
+        """Return the outputs [B] of inputs [B, 2]: positive for the positive class."""
         return self.output(self.hidden(x)).squeeze(1)
 
 
@@ -55,7 +55,10 @@ def _linear(weight, bias: bool) -> nn.Linear:
 
 
 def train_reference(model: nn.Module, batches, lr: float, weight_decay: float = 0.0, inputs=INPUTS) -> None:
-    """A step of SGD for each batch: numbers of points, [steps, batch_size]. inputs: of the model at the four points."""
+    """Take one step of SGD for each batch.
+
+    batches: indices of points, [steps, batch_size]. inputs: the model's inputs at the four points.
+    """
     of = {True: [], False: []}
     for name, parameter in model.named_parameters():
         of[name.endswith("bias")].append(parameter)
@@ -68,20 +71,20 @@ def train_reference(model: nn.Module, batches, lr: float, weight_decay: float = 
 
 
 class Probe(nn.Module):
-    """A linear layer that begins at zero."""
+    """Linear probe whose weights and bias are initially zero."""
 
     def __init__(self, features: int):
         super().__init__()
         self.linear = _linear(torch.zeros(1, features), bias=True)
 
     def forward(self, h):
-        """Outputs [B] of features [B, H]."""
+        """Return the outputs [B] of features [B, H]."""
         return self.linear(h).squeeze(1)
 
 
 @torch.no_grad()
 def probed_features_reference(features, threshold: float):
-    """What a probe is given of a network's features at the four points [4, H]: centred, and scaled as `kept` says."""
+    """Return features [4, H] at the four points as the network's probe sees them: centred, and scaled as in `kept`."""
     centred = features - features.mean(0)
     of_inputs = torch.linalg.svdvals(INPUTS)[0]
     return centred * of_inputs / max(torch.linalg.svdvals(centred)[0], threshold * of_inputs)

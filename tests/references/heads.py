@@ -1,7 +1,7 @@
-"""The plain twin of `heads`: one nn.BatchNorm1d + nn.Linear + torch.optim.SGD per weight decay, trained one by one.
+"""Slow reference for `probing/heads.py`: one nn.BatchNorm1d, nn.Linear and torch.optim.SGD per weight decay.
 
-Slow, and what the fast one must equal: float64 to rtol 1e-9, float32 logits to rtol 1e-5 after one epoch and 1e-4 after
-three. Same constructor, same methods, same meaning.
+The fast implementation must equal it: float64 to rtol 1e-9, float32 logits to rtol 1e-5 after one epoch and 1e-4 after
+three. Constructor and methods are those of StackedHeads.
 """
 
 import torch
@@ -12,7 +12,7 @@ from workflow_scripts.timecat.probing.heads import BN_EPS, BN_MOMENTUM, TOP
 
 
 class ReferenceHeads:
-    """H separate heads, all starting from the same weight [C, D]; see StackedHeads for the arguments."""
+    """H separate heads that start from the same weight [C, D]; StackedHeads documents the arguments."""
 
     def __init__(self, weight, weight_decays, *, momentum=0.9, batch_norm=True, dtype=torch.float32, device="cpu"):
         self.models, self.optimizers = [], []
@@ -32,7 +32,10 @@ class ReferenceHeads:
             self.optimizers.append(torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=True))
 
     def train_step(self, features, labels, lr: float):
-        """One step per head on a batch [B, D]; per head [H] the summed loss and rows with the label in the top 1, 5."""
+        """Take one step per head on a batch [B, D].
+
+        Returns, for each head [H], the summed loss and the number of rows with the label in the top 1 and in the top 5.
+        """
         losses, top1, top5 = [], [], []
         for model, optimizer in zip(self.models, self.optimizers):
             for group in optimizer.param_groups:
@@ -51,5 +54,5 @@ class ReferenceHeads:
 
     @torch.no_grad()
     def logits(self, features) -> torch.Tensor:
-        """Logits [B, H, C] of features [B, D], normalised by the running statistics."""
+        """Return the logits [B, H, C] of features [B, D], normalised by the running statistics."""
         return torch.stack([model.eval()(features) for model in self.models], 1)

@@ -1,7 +1,7 @@
-"""MCGrad's figures for calibration's example, compared with those that tests/unit/measures/test_calibration.py holds.
+"""Compare MCGrad's metrics of the example for calibration with those stored in tests/unit/measures/test_calibration.py.
 
-MCGrad wants 41 packages more, so it is not in the environment; its metrics need none of them. To compare anew, or with
-another version:
+MCGrad depends on 41 further packages, so it is not in the environment; its metrics need none of them. To compare again,
+or with another version:
 
     envs/setup uv pip install --python .venv/bin/python --no-deps --target FOLDER mcgrad==0.1.5
     PYTHONPATH=FOLDER .venv/bin/python -m tests.references.mcgrad_figures
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def mcgrad_figures(depth: int, minimum_rows: int) -> tuple[int, float, float, float, float, float]:
-    """Return number of segments, ECCE of all rows in σ, MCE_σ, MCE_abs and both p of the example, as MCGrad computes them."""
+    """Return MCGrad's metrics of the example.
+
+    They are the number of segments, the ECCE of all rows in σ, MCE_σ, MCE_abs and the p-values of ECCE and MCE.
+    """
     error = _error(*held.example(), depth, minimum_rows, values=100)
     found = error.global_ecce_sigma, error.mce_sigma, error.mce, error.global_ecce_pvalue, error.mce_pvalue
     return len(error.segments_ecce), *found
@@ -31,7 +34,7 @@ def mcgrad_detectable() -> float:
 
 
 def mcgrad_merged(values: int) -> tuple[int, float]:
-    """Return number of segments and MCE_σ of many_values(), at most so many values of its column apart."""
+    """Return the number of segments and MCE_σ of many_values(), with at most ``values`` values of its column."""
     p, y, value = held.many_values()
     error = _error(p, y, {"many": value}, 1, 5, values)
     return len(error.segments_ecce), error.mce_sigma
@@ -45,7 +48,7 @@ def mcgrad_p(x: float) -> float:
 
 
 def mcgrad_ece(bins: int) -> float:
-    """Return the expected calibration error of the example in bins of equally many rows, as MCGrad computes it."""
+    """Return the expected calibration error of the example in bins of equal size, as MCGrad computes it."""
     from mcgrad.metrics import adaptive_calibration_error
 
     p, y, _ = held.example()
@@ -72,7 +75,7 @@ def _error(
 
 
 def main() -> int:
-    """Print every figure beside the one that the tests hold; return 1 if any differs."""
+    """Print every figure beside the one stored in the tests; return 1 if any differs, or else 0."""
     pairs = {f"{key}": (mcgrad_figures(*key), figures) for key, figures in held.MCGRAD.items()}
     pairs["detectable"] = ((mcgrad_detectable(),), (held.MCGRAD_DETECTABLE,))
     pairs["each value"] = (mcgrad_merged(100), held.MCGRAD_UNCAPPED)

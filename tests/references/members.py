@@ -1,4 +1,4 @@
-"""The plain twin of `diagnostics`: one changed head or one changed set of features at a time, read as any head is."""
+"""Slow reference for the diagnostics of members: changes one head or one set of features at a time, and scores it."""
 
 from dataclasses import replace
 
@@ -9,14 +9,14 @@ from workflow_scripts.timecat.probing.saved_heads import SavedHead
 
 
 def block_accuracy_reference(head: SavedHead, features: np.ndarray, labels, block: slice) -> float:
-    """Top-1 (percent) of features [rows, D] where every weight outside a block of the columns is zero."""
+    """Return the top-1 accuracy (percent) on features [rows, D] with all weights outside a block of columns at zero."""
     weight = torch.zeros_like(head.weight)
     weight[:, block] = head.weight[:, block]
     return _top1(replace(head, weight=weight), features, labels)
 
 
 def leave_one_out_accuracy_reference(head: SavedHead, features: np.ndarray, labels, block: slice) -> float:
-    """Top-1 (percent) where a block of the features is its running mean (zero without batch norm) in every row."""
+    """Return the top-1 accuracy (percent) with a block of features at its running mean (zero without batch norm)."""
     features = features.astype(np.float32)
     features[:, block] = head.running_mean[block].numpy() if head.batch_norm else 0.0
     return _top1(head, features, labels)

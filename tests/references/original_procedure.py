@@ -1,16 +1,16 @@
-"""The original procedure, as plainly as torch says it: the twin of features on disk, views and stacked heads.
+"""Original probing procedure in plain torch: the slow reference for features on disk, views and stacked heads.
 
-For one weight decay after the other, and for each anew in every epoch: augmented images go in batches through the k frozen
-backbones, their features are concatenated, and BatchNorm1d and Linear take a step of SGD; then the evaluation crops go the
-same way and are scored. What is reported is the best evaluation accuracy of all epochs and weight decays. (The procedure of
-Yang, Zhang, Bottou 2025, arXiv 2506.18221, and of the linear benchmark of VISSL, in our own words.)
+For each weight decay and each epoch, batches of augmented images pass through the k frozen backbones, their features
+are concatenated, and BatchNorm1d and Linear take one step of SGD per batch. Then the evaluation crops pass through the
+same networks and are scored. The result is the best evaluation accuracy over all epochs and weight decays.
+(The procedure of Yang, Zhang, Bottou 2025, arXiv 2506.18221, and of the linear benchmark of VISSL, in our own words.)
 
-With one view per epoch, the same augmentation seed and the same protocol, a probe's `full` fit sees the same images in the
-same batches and starts from the same weights, so the two differ by rounding only: by that of features stored in float16, or
-of float32 sums in another order. With another augmentation seed they are two draws of one experiment.
+With one view per epoch, the same augmentation seed and the same protocol, a probe's `full` fit sees the same images
+in the same batches and starts from the same weights. Then the two differ only by rounding: features stored in float16,
+or float32 sums in another order. With another augmentation seed they are two draws of one experiment.
 
-It costs k x weight decays x epochs x (rows + evaluation rows) images through a backbone, where the pipeline takes
-k x (views x rows + held-out rows + evaluation rows), whatever the grid.
+The procedure passes k x weight decays x epochs x (rows + evaluation rows) images through a backbone. The pipeline
+passes k x (views x rows + held-out rows + evaluation rows), whatever the grid of weight decays.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from workflow_scripts.timecat.probing.heads import TOP, initial_weight
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """A data set as the procedure reads it. train, evaluation: .beton files; workers: threads that decode."""
+    """Images of a data set as the procedure reads them. train, evaluation: .beton files; workers: decoding threads."""
 
     name: str
     train: Path
@@ -42,8 +42,11 @@ class Images:
 
 @dataclass(frozen=True)
 class Result:
-    """rows: dicts of weight_decay, epoch (from 1), split (train: the running average, or evaluation), loss (nats), top1
-    and top5 (percent), as in a probe's metrics. weight_decay, epoch, top1: the best of all on the evaluation split."""
+    """Metrics of all heads and epochs, and the best of them on the evaluation split.
+
+    rows: dicts of weight_decay, epoch (from 1), split (train: the running average, or evaluation), loss (nats), top1
+    and top5 (percent), as in a probe's metrics. weight_decay, epoch, top1: those of the best evaluation accuracy.
+    """
 
     rows: list[dict]
     weight_decay: float
@@ -52,10 +55,10 @@ class Result:
 
 
 def original_procedure(backbones, images: Images, protocol, replicate: int = 0, device: str = "cpu") -> Result:
-    """Train and score one head after the other.
+    """Train and score one head per weight decay, one after the other.
 
     backbones: modules from float32 [b, 3, s, s] to [b, d], with ``dimension``, in evaluation mode and on the device.
-    protocol: as protocol.Protocol; replicate: with protocol.seed it draws the initial weights.
+    protocol: a protocol.Protocol. replicate: determines the initial weights, together with protocol.seed.
     """
     labels = [describe(path).labels for path in (images.train, images.evaluation)]
     classes = int(max(own.max() for own in labels)) + 1
@@ -91,7 +94,7 @@ def original_procedure(backbones, images: Images, protocol, replicate: int = 0, 
 
 
 def _head(backbones, classes: int, protocol, weight_decay: float, replicate: int, device: str):
-    """BatchNorm1d and Linear, their SGD (no weight decay on batch norm) and its schedule."""
+    """Return BatchNorm1d and Linear, their SGD optimizer (no weight decay on batch norm) and its schedule."""
     dimension = sum(backbone.dimension for backbone in backbones)
     linear = nn.Linear(dimension, classes)
     key = randomness.key("head", protocol.seed, replicate)
@@ -111,13 +114,13 @@ def _head(backbones, classes: int, protocol, weight_decay: float, replicate: int
 
 @torch.no_grad()
 def _features(backbones, batch, transform: Transform, device: str) -> torch.Tensor:
-    """float32 [b, D] of images uint8 [b, s, s, 3]: every backbone's features, side by side."""
+    """Return the concatenated features of all backbones, float32 [b, D], of images uint8 [b, s, s, 3]."""
     pixels = normalise(batch.to(device), transform)
     return torch.cat([backbone(pixels).float() for backbone in backbones], 1)
 
 
 def _whole_batches(images: Images, beton, rows, size: int, key: int | None):
-    """(images, labels) in batches; batch norm cannot take a last batch of one row, which joins the one before."""
+    """Yield batches (images, labels); a last batch of one row, which batch norm cannot take, joins the one before."""
     held = None
     for _, batch, labels in batches(beton, rows, size, images.transform, key, images.workers):
         if held is not None and len(labels) == 1:
@@ -130,7 +133,7 @@ def _whole_batches(images: Images, beton, rows, size: int, key: int | None):
 
 
 class _Average:
-    """Mean loss and accuracies over rows that come in batches."""
+    """Running mean of loss and accuracies over the rows of several batches."""
 
     def __init__(self):
         self.rows, self.sums = 0, np.zeros(3)

@@ -1,4 +1,4 @@
-"""The plain twin of `images.ffcv.reader`: image by image, read, crop, resize, flip."""
+"""Slow reference for `images/ffcv/reader.py`: reads, crops, resizes and flips one image at a time."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,7 +19,7 @@ from ffcv.libffcv import ctypes_resize  # isort: skip (the reader makes FFCV's i
 def batches_reference(
     path: PathLike, rows: Sequence[int] | np.ndarray, batch_size: int, transform: Transform, key: int | None
 ) -> Iterator[Batch]:
-    """What batches yields, image by image: read, crop, resize, flip."""
+    """Yield the same batches as `batches`, made one image at a time: read, crop, resize, flip."""
     beton = describe(path)
     for start in range(0, len(rows), batch_size):
         batch = np.asarray(rows[start : start + batch_size], np.int64)

@@ -1,4 +1,4 @@
-"""The plain twin of `reduction`: scikit-learn's PCA, and Gram-Schmidt row by row, in float64 on whole arrays."""
+"""Slow reference for `probing/reduction.py`: scikit-learn's PCA, and Gram-Schmidt row by row, in float64."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from workflow_scripts.timecat.probing.heads import BN_EPS
 
 
 class ReferenceReduction:
-    """Fitted to features [rows, columns]; ``members``: the replicate's seeds."""
+    """Projection that is fitted to features [rows, columns]; ``members`` are the seeds of the replicate."""
 
     def __init__(self, features, method, dimensions, members=()):
         features = np.asarray(features, np.float64)
@@ -21,27 +21,27 @@ class ReferenceReduction:
             self.matrix = orthonormal(gaussian(dimensions, features.shape[1], members))
 
     def standardised(self, features):
-        """What is projected."""
+        """Return the features standardised with the fitted mean and standard deviation."""
         return (np.asarray(features, np.float64) - self.mean) / self.std
 
     def __call__(self, features):
-        """Features reduced, [rows, dimensions]."""
+        """Return the reduced features, [rows, dimensions]."""
         return self.standardised(features) @ self.matrix.T
 
 
 def fixed_signs(components):
-    """Components with the loading of largest size positive."""
+    """Return the components with signs such that the loading of largest size of each is positive."""
     return np.array([row if row[np.argmax(np.abs(row))] > 0 else -row for row in components])
 
 
 def gaussian(dimensions, columns, members):
-    """The Gaussian rows of a replicate, the first ones of as many as there are columns."""
+    """Return the Gaussian rows of a replicate, [dimensions, columns]: the first of a full set of ``columns`` rows."""
     generator = torch.Generator().manual_seed(randomness.key("reduce", *members) >> 1)
     return torch.randn(dimensions, columns, generator=generator, dtype=torch.float64).numpy()
 
 
 def orthonormal(rows):
-    """Rows made orthonormal, one after the other (Gram-Schmidt, twice for rounding)."""
+    """Return orthonormal rows, made one after the other (Gram-Schmidt, twice because of rounding)."""
     found = []
     for row in rows:
         for other in found + found:

@@ -1,4 +1,4 @@
-"""The plain twin of `regression`: scikit-learn's LogisticRegression in float64, a model for each weight decay and fit."""
+"""Slow reference for `probing/regression.py`: one float64 LogisticRegression per weight decay and fit."""
 
 import warnings
 
@@ -10,7 +10,7 @@ from workflow_scripts.timecat.probing.heads import BN_EPS
 
 
 class ReferenceRegression:
-    """One fit: features [rows, D] of all views, labels [rows]; ``penalty`` is a weight decay of the probe."""
+    """One fit to features [rows, D] of all views and labels [rows]; ``penalty`` is a weight decay of the probe."""
 
     def __init__(self, features, labels, penalty, batch_norm=True):
         features = np.asarray(features, np.float64)
@@ -18,10 +18,11 @@ class ReferenceRegression:
         if batch_norm:
             self.mean, self.std = features.mean(0), np.sqrt(features.var(0) + BN_EPS)
         self.labels, self.penalty = labels, penalty
-        two = 2 if len(np.unique(labels)) == 2 else 1  # of two classes scikit-learn fits the difference of both
+        # With two classes scikit-learn fits the difference of the logits.
+        two = 2 if len(np.unique(labels)) == 2 else 1
         strength = two / (len(labels) * penalty)
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # as far as it goes
+            warnings.simplefilter("ignore")  # a warning that it has not converged
             model = LogisticRegression(C=strength, tol=1e-10, max_iter=20_000)
             model.fit(self.standardised(features), labels)
         self.model = model
@@ -32,15 +33,15 @@ class ReferenceRegression:
         )
 
     def standardised(self, features):
-        """What the model sees."""
+        """Return the features standardised as the model sees them."""
         return (np.asarray(features, np.float64) - self.mean) / self.std
 
     def logits(self, features):
-        """Logits [rows, C]."""
+        """Return the logits [rows, C]."""
         return self.standardised(features) @ self.W.T + self.b
 
     def objective(self, features, W=None, b=None):
-        """Mean cross entropy and penalty of (W, b), by default the model's, on the rows that it was fitted to."""
+        """Return mean cross entropy plus penalty of (W, b), by default the model's own, on the rows of the fit."""
         W, b = (self.W, self.b) if W is None else (np.asarray(W, np.float64), np.asarray(b, np.float64))
         z = self.standardised(features) @ W.T + b
         z -= z.max(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The plain twin of `reweighting.logistic_regression`: proximal gradient steps with momentum, in a few lines of numpy."""
+"""Slow reference for `reweighting.logistic_regression`: proximal gradient steps with momentum, in NumPy."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ import numpy as np
 def logistic_regression(
     features: np.ndarray, labels: np.ndarray, c: float, steps: int = 20_000
 ) -> tuple[np.ndarray, float]:
-    """Weight [D] and bias of the minimum of |w|_1 + |b| + c Σ log(1 + exp(-±(w·x + b))).
+    """Return the weight [D] and bias that minimise |w|_1 + |b| + c Σ log(1 + exp(-±(w·x + b))).
 
-    Source: Beck, Teboulle 2009 (FISTA), with a step of one over the largest curvature.
+    Source: Beck, Teboulle 2009 (FISTA), with a step size of one over the largest curvature.
     """
     with_one = np.hstack([features, np.ones((len(features), 1))])
     signs = 2.0 * labels - 1.0

@@ -1,4 +1,4 @@
-"""The plain twin of `images.views`: one sample's crop and flip, as torchvision writes it."""
+"""Slow reference for `images/views.py`: crop and flip of one sample, computed as in torchvision."""
 
 import math
 
@@ -8,7 +8,7 @@ from workflow_scripts.timecat.images.views import DRAWS_PER_TRY, FLIP_DRAW, Box
 
 
 def random_box_reference(key: int, row: int, height: int, width: int, transform: Transform) -> tuple[Box, bool]:
-    """One sample's ((top, left, height, width), flip), written as torchvision writes it; random_boxes is its twin."""
+    """Return ((top, left, height, width), flip) of one sample, as in torchvision; random_boxes must equal it."""
 
     def draw(low: float, high: float, number: int) -> float:
         return low + (high - low) * float(randomness.uniform(key, row, number))

@@ -1,9 +1,9 @@
-"""The stages that rules run, and the project's files that each depends on: a snapshot that reviewers see in a diff.
+"""List the project's files that each stage depends on, as a snapshot whose changes reviewers see in a diff.
 
     python -m tests.support.closures --write
 
-writes tests/unit/artifacts/closures.json anew after a change of imports that is meant. With and without --write it prints how
-many files each stage has, and which were added (+) and removed (-) since the snapshot.
+updates tests/unit/artifacts/closures.json after an intended change of imports. With and without --write it prints the
+number of files of each stage, and which were added (+) and removed (-) since the snapshot.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from tests.support.studies import ROOT
 from workflow_scripts.timecat.artifacts.source_code import code_of
 
 SNAPSHOT = ROOT / "tests/unit/artifacts/closures.json"
-TABLE_RULES = ("tables.smk", "calibration.smk")  # all other rules' stages compute
+TABLE_RULES = ("tables.smk", "calibration.smk")  # files of rules whose stages write tables
 RULE = re.compile(r"^rule (\w+):$", re.MULTILINE)
 CODE = re.compile(r'\bcode_of\(\s*"(\w+)"')
 COMMAND = re.compile(r"python -m workflow_scripts\.(\w+)")
@@ -44,12 +44,12 @@ def table_stages() -> set[str]:
 
 
 def closures() -> dict[str, list[str]]:
-    """Return stage -> paths of its code, relative to workflow_scripts/."""
+    """Return the paths of each stage's code, relative to workflow_scripts/, by stage."""
     return {stage: [path.removeprefix("workflow_scripts/") for path in code_of(stage)] for stage in stages()}
 
 
 def report(before: dict[str, list[str]], now: dict[str, list[str]]) -> str:
-    """Return a table of the stages' numbers of files, before and now, each stage with what it gained (+) and lost (-)."""
+    """Return a table of each stage's number of files, before and now, with the files it gained (+) and lost (-)."""
     lines = [f"{'stage':25} {'snapshot':>8} {'now':>5}"]
     for stage in sorted(before.keys() | now.keys()):
         old, new = before.get(stage, []), now.get(stage, [])
@@ -59,9 +59,9 @@ def report(before: dict[str, list[str]], now: dict[str, list[str]]) -> str:
 
 
 def main() -> None:
-    """Print the difference from the snapshot, and write it anew if that is asked."""
+    """Print the difference from the snapshot, and with --write update the snapshot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="write the snapshot anew")
+    parser.add_argument("--write", action="store_true", help="update the snapshot")
     write, now = parser.parse_args().write, closures()
     print(report(json.loads(SNAPSHOT.read_text()), now))
     if write:

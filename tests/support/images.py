@@ -1,6 +1,6 @@
-"""Small images in every layout that a data set may have, drawn here; where real photographs lie; how a data set is written.
+"""Draw small images in every layout of a data set, find real photographs, and read and write data sets in tests.
 
-Nothing needs the real ones: tests that would use them draw their own where there are none.
+No test needs real photographs: without them it draws images.
 """
 
 import csv
@@ -26,11 +26,11 @@ from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import SplitKey
 
-REAL = ("tinyimagenet100", "cifar100-15k")  # each NAME/train/CLASS/*, NAME/val/CLASS/*, in a folder or in NAME.tar
+REAL = ("tinyimagenet100", "cifar100-15k")  # folders NAME/train/CLASS/* and NAME/val/CLASS/*, or archives NAME.tar
 
 
 def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """An image with smooth parts, an edge and noise, uint8 [height, width, 3]."""
+    """Return an image with smooth parts, an edge and noise, uint8 [height, width, 3]."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     waves = 127 + 100 * np.sin(y / 5 + seed)[..., None] * np.cos(x / 7)[..., None] * [1, 0.5, -1]
@@ -39,14 +39,14 @@ def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def save(path: Path, image: np.ndarray, mode: str = "RGB", **options) -> Path:
-    """Save an image, converted to a mode of Pillow's; the folders on the way are made."""
+    """Save an image, converted to a mode of Pillow, and make its parent folders; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).convert(mode).save(path, **options)
     return path
 
 
 def draw_folder(folder: Path, counts: dict[str, int], suffix: str = "png", sides=(20, 24)) -> Path:
-    """``folder/CLASS/*``, as many images of each class as counts say; every image is another one."""
+    """Draw ``folder/CLASS/*`` with ``counts[CLASS]`` images of each class, all different; return the folder."""
     for seed, (name, count) in enumerate(counts.items()):
         for number in range(count):
             save(folder / name / f"{number:03d}.{suffix}", drawn(*sides, 1000 * seed + number))
@@ -54,14 +54,17 @@ def draw_folder(folder: Path, counts: dict[str, int], suffix: str = "png", sides
 
 
 def draw_image_folder(root: Path, counts: dict[str, int], suffix: str = "png", sides=(20, 24)) -> Path:
-    """``root/train/CLASS/*`` with these counts and ``root/val/CLASS/*`` with two images of each class."""
+    """Draw ``root/train/CLASS/*`` with these counts and ``root/val/CLASS/*`` with two images of each class."""
     draw_folder(root / "train", counts, suffix, sides)
     draw_folder(root / "val", dict.fromkeys(counts, 2), suffix, sides)
     return root
 
 
 def draw_inaturalist(root: Path, train: list[str], val: list[str]) -> Path:
-    """iNaturalist 2018's layout. train, val: the directory of each image, such as ``Aves/2761``, in the lists' order."""
+    """Draw images in the layout of iNaturalist 2018.
+
+    train, val: the directory of each image, such as ``Aves/2761``, in the order of the JSON lists.
+    """
     for seed, (split, directories) in enumerate({"train": train, "val": val}.items()):
         listed = []
         for number, directory in enumerate(directories):
@@ -73,7 +76,7 @@ def draw_inaturalist(root: Path, train: list[str], val: list[str]) -> Path:
 
 
 def draw_camelyon(root: Path, rows: list[dict]) -> Path:
-    """Camelyon17 in WILDS' layout. rows: what each row of metadata.csv says other than here."""
+    """Draw images in WILDS' layout of Camelyon17. rows: changes of the default values, by row of metadata.csv."""
     root.mkdir(parents=True, exist_ok=True)
     columns = ["patient", "node", "x_coord", "y_coord", "tumor", "slide", "center", "split"]
     with open(root / "metadata.csv", "w", newline="") as file:
@@ -90,9 +93,10 @@ def draw_camelyon(root: Path, rows: list[dict]) -> Path:
 
 
 def draw_cifar(root: Path, kind: str, monkeypatch, rows: int = 10) -> dict[str, np.ndarray]:
-    """The unpacked files of torchvision's CIFAR10 or CIFAR100 with so many rows each, and their md5 in its lists.
+    """Write the unpacked files of torchvision's CIFAR10 or CIFAR100, and patch torchvision's list of their md5 sums.
 
-    Returns the images of each split, uint8 [rows, 32, 32, 3]; the label of row i of a file is i modulo the classes.
+    rows: images per file. Returns the images of each split, uint8 [N, 32, 32, 3]; the label of row i of a file is i
+    modulo the number of classes.
     """
     from torchvision import datasets
 
@@ -122,10 +126,11 @@ def draw_cifar(root: Path, kind: str, monkeypatch, rows: int = 10) -> dict[str, 
 
 
 def real_images(folder: Path, per_class: int = 2, classes: int = 20) -> dict[str, Path] | None:
-    """Some real photographs, by the names in REAL: roots with train/CLASS/* and val/CLASS/*; None if there are none.
+    """Return the root folders of real photographs by the names in REAL, or None if they are not on this machine.
 
-    They are looked for in the folder that TIMECAT_IMAGES names, else beside the repository; what lies there in a .tar is
-    unpacked into ``folder``.
+    A root has train/CLASS/* and val/CLASS/*. It is looked for in the folder that TIMECAT_IMAGES names, or else in the
+    folder beside the repository. Of a .tar archive, ``per_class`` images of ``classes`` classes are unpacked into
+    ``folder``.
     """
     place = Path(os.environ.get("TIMECAT_IMAGES") or ROOT.parent / "shared/data")
     found = {}
@@ -147,13 +152,14 @@ def _unpack(archive: Path, folder: Path, per_class: int, classes: int) -> None:
             if member.isfile() and (name in known or len(known) < classes) and taken.get((split, name), 0) < per_class:
                 taken[split, name] = taken.get((split, name), 0) + 1
                 (folder / member.name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / member.name).write_bytes(tar.extractfile(member).read())  # Debian's 3.11.2 has no filters yet
+                # Not tar.extract: Python 3.11.2 of Debian has no extraction filters.
+                (folder / member.name).write_bytes(tar.extractfile(member).read())
 
 
 def settings_of(split: str, **block) -> dict:
-    """What the rule tells the stage of a split of a data set; block: its block of the config, as a user writes it."""
+    """Return the settings of a split that the rule passes to its stage. block: the data set's block of the config."""
     values = yaml.safe_load((ROOT / TINY).read_text())
-    own = {"source": values["data_sets"][values["source"]]}  # what a folder for evaluation only may be of
+    own = {"source": values["data_sets"][values["source"]]}  # a folder for evaluation only may refer to it
     values["data_sets"] |= own | {"it": block}
     study = Study(read_config(values, []))
     wildcards = SplitKey("it", split)
@@ -164,15 +170,15 @@ def settings_of(split: str, **block) -> dict:
 
 
 def read_split(told: Mapping, split: str, probed_classes: Sequence[str | None] | None = None) -> Split:
-    """One split, from what the rule tells the stage of it, as a dict."""
+    """Return a split of a data set, from its settings as the rule passes them to the stage, as a dict."""
     return registry.read_split(registry.as_settings(told), split, probed_classes)
 
 
 def write_data_set(name: str, split: str, settings: dict, folder: Path, workers: int = 1, probed: Path | None = None):
-    """Run the stage write_dataset in this process, as its rule does: FOLDER/SPLIT.beton and what stands beside it.
+    """Run the stage write_dataset in this process, as its rule does, and return the path FOLDER/SPLIT.beton.
 
-    probed: what numbers its classes: the folder of the data set ``probe_of``, whose evaluation split is written, or the
-    .beton of a part's training rows. Returns the .beton's path.
+    probed: the source of the numbers of its classes: the folder of the data set ``probe_of``, whose evaluation split
+    exists, or the .beton of a part's training rows.
     """
     told = {key: value for key, value in settings.items() if key != "download"}
     options = ["--name", name, "--split", split, "--settings", json.dumps(told), "--workers", str(workers)]

@@ -1,4 +1,4 @@
-"""Names of the project's modules, of what they define and of its files, as docstrings, comments and pages mention them."""
+"""Find names of modules, their members and files in docstrings, comments and pages, and those that do not exist."""
 
 import ast
 import io
@@ -12,10 +12,10 @@ from tests.support.studies import ROOT
 FOLDERS = ("workflow_scripts", "tests", "benchmarks")
 DOTTED = re.compile(r"(?<![\w./{-])([a-z_]\w*(?:\.[A-Za-z_]\w*)+)")
 SUFFIXES = frozenset({"csv", "def", "json", "md", "parquet", "py", "sif", "smk", "svg", "tsv", "yaml"})
-# Keys of files that others publish, and names of other projects.
+# Keys of published files, and names from other projects.
 FOREIGN = {"category_id", "retry_if_failed", "schedule_free_adamw_v2", "imagenet_resnet"}
 FOREIGN_FILES = {"uv.toml"}
-# A path without placeholders, of a kind of file that is no result; a page by its name alone may be a table's.
+# A path without placeholders and with a suffix that no result has. A bare NAME.md is left out: it may be a table.
 FILE = re.compile(
     r"(?<![\w./{}*<~$-])((?:\.{1,2}/)*(?:[\w.-]+/)*[a-z_][\w-]*\.(?:py|smk|yaml|toml|def|md\.j2)|(?:[\w.-]+/)+[\w-]+\.md)"
     r"(?![\w{*]|\.\w)"
@@ -26,7 +26,7 @@ QUOTED = re.compile(r"(?<!`)`{1,2}([a-z]+(?:_[a-z0-9]+)+)`{1,2}(?!`)")
 
 @cache
 def modules() -> dict[str, list[Path]]:
-    """Return the project's Python files by each of their dotted names: whole, or with leading packages left out."""
+    """Return the project's Python files by each of their dotted names: complete, or without leading packages."""
     found: dict[str, list[Path]] = {}
     for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -43,20 +43,20 @@ def files() -> list[Path]:
 
 @cache
 def project_files() -> tuple[Path, ...]:
-    """Return the project's files, without results and data."""
+    """Return the paths of the project's files, without results and data."""
     inside = [path for place in PLACES for path in (ROOT / place).rglob("*") if "__pycache__" not in path.parts]
     return tuple(path for path in [*ROOT.iterdir(), ROOT / "results/README.md", *inside] if path.is_file())
 
 
 @cache
 def ends_of_paths() -> frozenset[str]:
-    """Return the paths of the project's files from its folder, and from each folder on the way."""
+    """Return the paths of the project's files relative to its root and to each folder that contains them."""
     parts = [path.relative_to(ROOT).parts for path in project_files()]
     return frozenset("/".join(path[start:]) for path in parts for start in range(len(path)))
 
 
 def missing_files(text: str) -> list[str]:
-    """Return the files that a text names and that the project does not have."""
+    """Return the files that a text names but the project does not have."""
     found = [re.sub(r"^(\.{1,2}/)+", "", name) for name in FILE.findall(text)]
     return [name for name in found if name not in ends_of_paths() | FOREIGN_FILES and not name.startswith("results/")]
 
@@ -74,7 +74,7 @@ def remarks(path: Path) -> list[str]:
 
 @cache
 def code_names(path: Path) -> frozenset[str]:
-    """Return every word of a file's code and texts, without its docstrings and comments."""
+    """Return every word of a file's code and strings, without its docstrings and comments."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
@@ -92,19 +92,22 @@ def known_names() -> frozenset[str]:
 
 @cache
 def settings_of(block: str) -> frozenset[str]:
-    """Return every key of the config's reference: a block may have a module's name. Empty for other names."""
+    """Return every key of the config's reference if ``block`` is one of its blocks, or else an empty set.
+
+    A block may have the name of a module.
+    """
     text = (ROOT / "config/README.md").read_text()
     headed = re.search(rf"^### .*`{block}`", text, re.MULTILINE)
     return frozenset(re.findall(r"`(\w+)`", text)) if headed else frozenset()
 
 
 def unknown(remark: str) -> list[str]:
-    """Return the names in a docstring or comment that lead nowhere: `a_b` that no code has, and module.name without it."""
+    """Return the names in a docstring or comment that do not exist: `a_b` in no code, or module.name in no module."""
     found = [name for name in QUOTED.findall(remark) if name not in known_names() | FOREIGN and name not in modules()]
     for name in DOTTED.findall(remark):
         module, _, last = name.rpartition(".")
         if module in modules() and name not in modules() and not last.isupper():  # a placeholder: data_sets.NAME
-            # The words of all modules of that name, and what a config's block of the same name may have.
+            # The words of all modules of that name, and the keys of a block of the config with the same name.
             words = SUFFIXES.union(*(code_names(path) for path in modules()[module]), settings_of(module))
             if last not in words:
                 found.append(name)

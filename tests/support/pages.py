@@ -1,4 +1,4 @@
-"""The project's Markdown pages: their texts, headings and links."""
+"""Read the project's Markdown pages: their prose, headings and links."""
 
 import re
 from functools import cache
@@ -12,17 +12,17 @@ FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 
 
 def pages() -> list[Path]:
-    """Return the project's pages."""
+    """Return the paths of the project's Markdown pages."""
     return [path for path in project_files() if path.suffix == ".md"]
 
 
 def prose(text: str) -> str:
-    """Return a page's text without its blocks of code."""
+    """Return the text of a page without its code blocks."""
     return FENCED.sub("", text)
 
 
 def anchors(text: str) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of the headings in a page's text, as GitHub makes them."""
     found: dict[str, int] = {}
     for title in HEADING.findall(prose(text)):
         shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title)
@@ -33,12 +33,12 @@ def anchors(text: str) -> set[str]:
 
 @cache
 def anchors_of(path: Path) -> frozenset[str]:
-    """Return the anchors of a page."""
+    """Return the anchors of the headings of a page, given its path."""
     return frozenset(anchors(path.read_text()))
 
 
 def broken_links(text: str, page: Path) -> list[str]:
-    """Return the targets of links that lead nowhere, of a text that is a page's; other sites' are taken to be there."""
+    """Return the targets of broken links in the text of a page; links to other sites are not checked."""
     broken = []
     for target in LINK.findall(prose(text)):
         if re.match(r"\w+:", target):

@@ -1,4 +1,4 @@
-"""Small feature folders and indices from which tests probe, diagnose and evaluate."""
+"""Write small feature folders and indices on which tests probe, diagnose and evaluate."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from workflow_scripts.timecat.probing.probe import EVALUATION, HELDOUT, DataSet,
 
 
 def data_set(classes: int = 6, train: int = 97, evaluation: int = 81) -> DataSet:
-    """Random labels; evaluation rows are numbered from 1000 on."""
+    """Return a data set with random labels, whose evaluation rows are numbered from 1000 on."""
     random = np.random.default_rng(0)
     labels = np.concatenate([np.arange(classes), random.integers(0, classes, train - classes)])
     return DataSet(
@@ -23,7 +23,10 @@ def data_set(classes: int = 6, train: int = 97, evaluation: int = 81) -> DataSet
 
 
 def feature_folders(path: Path, data: DataSet, widths: dict[str, int], views=("view0",), noise=1.5) -> list[Path]:
-    """A folder of float16 features per member (name -> dimension): its own class means, and noise."""
+    """Write a folder of float16 features for each member: means of classes, drawn for each member, plus noise.
+
+    widths: the dimension of each member's features, by its name.
+    """
     random = np.random.default_rng(1)
     labels = {
         EVALUATION: data.evaluation_labels,
@@ -42,6 +45,6 @@ def feature_folders(path: Path, data: DataSet, widths: dict[str, int], views=("v
 
 
 def write_index(path: Path, labels) -> Path:
-    """An index with the columns that stages read."""
+    """Write an index with the columns that stages read, and return its path."""
     pq.write_table(pa.table({"row": np.arange(len(labels)), "label": labels, "class_name": ["x"] * len(labels)}), path)
     return path

@@ -1,19 +1,20 @@
 """Record everything that a study computes and a reader sees, and compare two such records.
 
-A change of structure must change no number. Make a record before and after it, on the same machine (last bits can
-differ between kinds of CPU), and compare:
+A change of structure must not change any number. Make a record before and after the change, on the same machine (last
+bits can differ between kinds of CPU), and compare:
 
     python tests/support/record.py make CHECKOUT before.json --study full
     python tests/support/record.py compare before.json after.json
 
 A record holds
 - ``files``: SHA-256 of every csv, md, tex, svg and parquet under results/, and the ``content`` digest of every sidecar;
-- ``jobs``: the jobs of ``snakemake -n``, rule with outputs, for every file of config/;
-- ``plans``: the text of ``make plan`` for every file of config/;
-- ``help``: ``--help`` of every stage;
-- ``closures``: the project's files that each stage imports. They are compared by number, for a move renames them.
+- ``jobs``: the jobs of ``snakemake -n`` (rule and outputs) for every file of config/;
+- ``plans``: the output of ``make plan`` for every file of config/;
+- ``help``: the output of ``--help`` of every stage;
+- ``closures``: the project's files that each stage imports. Only their numbers are compared: a move renames them.
 
-It works in a temporary copy of what git tracks in CHECKOUT, and knows nothing of the layout below workflow_scripts/.
+The script works in a temporary copy of the files that git tracks in CHECKOUT, and does not depend on the layout below
+workflow_scripts/.
 """
 
 import argparse
@@ -49,7 +50,7 @@ print(json.dumps({stage: sorted(map(str, code_of(stage))) for stage in stages}))
 
 
 def copy_of(checkout: Path, folder: Path) -> Path:
-    """Copy the files that git tracks in ``checkout``, as they are in the working tree, to ``folder``."""
+    """Copy the files that git tracks in ``checkout``, in the state of the working tree, to ``folder``."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=checkout, check=True, capture_output=True)
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (checkout / name).is_file():
@@ -60,7 +61,7 @@ def copy_of(checkout: Path, folder: Path) -> Path:
 
 
 def output_of(command: list[str], folder: Path) -> str:
-    """Run a command in a folder without GPUs; return its output, with its exit status where that is not 0."""
+    """Run a command in a folder, without GPUs, and return its output, plus its exit status if that is not 0."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"CUDA_VISIBLE_DEVICES": "", "COLUMNS": "120", "PATH": path_with_environment()}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -69,12 +70,12 @@ def output_of(command: list[str], folder: Path) -> str:
 
 
 def path_with_environment() -> str:
-    """Return PATH with this interpreter's folder first, so that snakemake is found without an active environment."""
+    """Return PATH with this interpreter's folder first: finds snakemake without an active environment."""
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def jobs_in(dry_run: str) -> list[str]:
-    """Return a line per job of a dry run: rule and outputs, sorted; or the message of one that failed."""
+    """Return one line per job of a dry run (rule and outputs), sorted, or the error message of a failed dry run."""
     if dry_run.startswith("exit status") or "\nexit status" in dry_run:
         return dry_run.splitlines()
     found = []
@@ -87,7 +88,7 @@ def jobs_in(dry_run: str) -> list[str]:
 
 
 def results_of(folder: Path, results: str = "results") -> dict[str, str]:
-    """Return the digests of a finished study's files, by path. results: its results_dir."""
+    """Return the digests of the files of a finished study, by path. results: its results_dir."""
     digests = {}
     for path in sorted((folder / results).rglob("*")):
         name = str(path.relative_to(folder))
@@ -133,7 +134,7 @@ def make(checkout: Path, study: str) -> dict:
 
 
 def differences(before: dict, after: dict) -> list[str]:
-    """Return a line for each difference of two records; closures are compared by their number of files."""
+    """Return a line for each difference between two records; closures are compared by their number of files."""
     lines = []
     for section in ("files", "jobs", "plans", "help"):
         old, new = before[section], after[section]
@@ -159,7 +160,7 @@ def _change(old, new) -> str:
 
 
 def main() -> None:
-    """Read the command line; make a record, or compare two and exit with 1 where they differ."""
+    """Read the command line; make a record, or compare two records and exit with 1 if they differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     maker = commands.add_parser("make", help="make the record of a checkout")
@@ -167,7 +168,7 @@ def main() -> None:
     maker.add_argument("record", type=Path, help="JSON file to write")
     maker.add_argument("--study", choices=STUDIES, default="tiny", help="which study to run (default: tiny)")
     maker.add_argument(
-        "--results", type=Path, help="a checkout whose finished results/ are recorded too, without a run"
+        "--results", type=Path, help="checkout whose finished results/ are recorded instead of running a study"
     )
     comparer = commands.add_parser("compare", help="compare two records")
     comparer.add_argument("before", type=Path)

@@ -1,4 +1,4 @@
-"""Settings of stages with the config's defaults where a test says nothing."""
+"""Make settings of stages from the config's defaults and the values that a test gives."""
 
 from typing import Any
 
@@ -33,5 +33,5 @@ def transform(**values: Any) -> Transform:
 
 
 def transfer(**values: Any) -> OnRows:
-    """Settings of a transfer with one pass over the rows in an epoch."""
+    """Return the settings of a transfer with one pass over the rows in an epoch."""
     return OnRows(**vars(Transfer().settings(Probe().init_std)) | {"passes": 1} | values)

@@ -1,6 +1,8 @@
-"""What several processes of one job do in tests: ``python -m tests.support.several_processes SIZE SHARES.pt CASE BETON ROWS ...``.
+"""Train in several processes of one job, and save the result, which a test compares with that of a single process.
 
-The leader writes what became of it; a test compares that with what one process does.
+    python -m tests.support.several_processes SIZE OUTPUT.pt CASES BETON ROWS
+
+SIZE is the number of processes, CASES a JSON object of recipes by name. The leading process writes OUTPUT.pt.
 """
 
 import functools
@@ -19,7 +21,7 @@ SEED, STEPS = 2, 6
 
 
 def train(processes: world.World, settings: dict, beton: str, rows: int) -> dict:
-    """Some steps in float64, where what differs between sums in another order is far below what a mistake would do."""
+    """Train for some steps in float64, where the order of sums changes a result far less than a mistake would."""
     settings = recipe.Recipe(**settings)
     run = training.start_run(BACKBONE, 16, settings, SEED, "cpu", TRANSFORM.size, processes)
     losses, stream = (
@@ -37,7 +39,7 @@ def train(processes: world.World, settings: dict, beton: str, rows: int) -> dict
 def main(processes: world.World) -> None:
     torch_settings.configure(1)
     torch.set_default_dtype(torch.float64)
-    training.compiled = functools.partial(compiling.compiled, backend="aot_eager")  # in seconds, and without rounding
+    training.compiled = functools.partial(compiling.compiled, backend="aot_eager")  # fast, same rounding
     training.normalise = lambda images, transform: views.normalise(images, transform).double()
     batch_norm_statistics.normalise = training.normalise
     _, output, cases, beton, rows = sys.argv[1:]

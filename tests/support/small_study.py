@@ -1,4 +1,4 @@
-"""A small study as text, which tests of a study's structure extend, and the study that a text describes."""
+"""Make studies from YAML text: a small one, which tests of a study's structure extend."""
 
 import copy
 from typing import Any
@@ -21,10 +21,10 @@ arms:
   - {name: cat1, members: 1, steps: 8}
   - {name: cat2, members: 2, steps: 4}
 """
-ABSENT = "absent"  # the value of a block that a study is to lack
+ABSENT = "absent"  # the value of a block that study_of leaves out
 
 
 def study_of(text: str, **changes: Any) -> Study:
-    """The study that a text in YAML describes. changes: blocks that replace those of the text, or ABSENT."""
+    """Return the study that a YAML text describes. changes: blocks that replace those of the text, or ABSENT."""
     values = yaml.safe_load(text) | copy.deepcopy(changes)
     return Study(read_config({key: value for key, value in values.items() if value != ABSENT}, []))

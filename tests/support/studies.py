@@ -1,4 +1,4 @@
-"""Copies of the repository in folders of their own, in which tests run Snakemake for real."""
+"""Copy the repository into test folders, and run Snakemake there."""
 
 import collections
 import functools
@@ -17,11 +17,11 @@ from workflow_scripts.timecat.runtime.forkserver import server as forkserver
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "config/tiny.yaml"
-BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "width", "grid")  # all blocks of tables that a study can do without
+BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "width", "grid")  # all blocks of tables that a study may omit
 
 
 def values_of(config: str) -> dict:
-    """What a study's file says (config/..., from the repository's root), with the data sets of its data_sets_file."""
+    """Return the values of a study's file (relative to the repository's root), with those of its data_sets_file."""
     values = yaml.safe_load((ROOT / config).read_text())
     if (shared := values.pop("data_sets_file", None)) is None:
         return values
@@ -30,10 +30,10 @@ def values_of(config: str) -> dict:
 
 
 class StudyFolder:
-    """A copy of the repository, with whatever its Snakemake has made there."""
+    """A copy of the repository, with the files that Snakemake has made in it."""
 
-    # Whether jobs are forks of a process that serves all of this test process's studies, where nothing else is asked for:
-    # most of the tiny study's time is that in which each job loads torch. End-to-end tests set it.
+    # Whether jobs are forks of one process that serves all studies of this test process, unless the config decides it.
+    # Most of the tiny study's time is spent on loading torch in each job. End-to-end tests set this to True.
     forks = False
 
     def __init__(self, path: Path):
@@ -41,7 +41,7 @@ class StudyFolder:
 
     @classmethod
     def fresh(cls, path: Path) -> "StudyFolder":
-        """A copy of what git tracks or would track, as it stands in the working tree."""
+        """Copy the files that git tracks or would track, in the state of the working tree, to a folder."""
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT,
@@ -55,23 +55,23 @@ class StudyFolder:
         return cls(path)
 
     def copy(self, path: Path) -> "StudyFolder":
-        """A copy with all that was made, times kept."""
+        """Copy this folder with all its results, and keep modification times."""
         shutil.copytree(self.path, path, symlinks=True)
         return StudyFolder(path)
 
     def environment(self) -> dict[str, str]:
-        """The environment of a run: without GPUs, so that the tests say the same on every machine."""
+        """Return the environment of a run: without GPUs, so that tests behave equally on every machine."""
         return os.environ | {"CUDA_VISIBLE_DEVICES": ""} | (server() if self.forks else {})
 
     def command(self, *options: str, config: str | None = TINY, cores: int = 2) -> list[str]:
-        """The command line of a run."""
+        """Return the command line that runs Snakemake."""
         study = ["--configfile", config] if config else []
         return ["snakemake", "--cores", str(cores), *study, *options]
 
     def snakemake(
         self, *options: str, check: bool = True, timeout: float = 600, variables: dict | None = None, **settings
     ) -> subprocess.CompletedProcess:
-        """Run Snakemake to its end. timeout: seconds. variables: more of the environment."""
+        """Run Snakemake to its end. timeout: seconds. variables: additional environment variables."""
         done = subprocess.run(
             self.command(*options, **settings),
             cwd=self.path,
@@ -85,17 +85,17 @@ class StudyFolder:
         return done
 
     def run(self, *options: str, **settings) -> dict[str, int]:
-        """Run Snakemake; the number of jobs that ran, by rule (without ``all``)."""
+        """Run Snakemake and return the number of jobs that ran, by rule (without ``all``)."""
         return jobs_of(self.snakemake(*options, **settings))
 
     def edit(self, file: str, old: str, new: str) -> None:
-        """Replace a text that stands in a file once."""
+        """Replace a text that occurs exactly once in a file."""
         text = (self.path / file).read_text()
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {file}"
         (self.path / file).write_text(text.replace(old, new))
 
     def append(self, file: str, text: str) -> None:
-        """Add to the end of a file."""
+        """Append a text to a file."""
         with open(self.path / file, "a") as stream:
             stream.write(text)
 
@@ -107,31 +107,31 @@ class StudyFolder:
         path.write_text(yaml.safe_dump(values, sort_keys=False))
 
     def read(self, file: str) -> bytes:
-        """A file's bytes."""
+        """Return the bytes of a file."""
         return (self.path / file).read_bytes()
 
     def checkpoints(self) -> dict[str, bytes]:
-        """The bytes of every weights file, by path."""
+        """Return the bytes of every weights file, by path."""
         found = sorted((self.path / "results/checkpoints").rglob("*.safetensors"))
         return {str(path.relative_to(self.path)): path.read_bytes() for path in found}
 
 
 @functools.cache
 def server() -> dict[str, str]:
-    """The variables of the environment that lead jobs to this process's forkserver, which is started."""
+    """Start a forkserver for this process, and return the environment variables through which jobs find it."""
     forkserver.start()
     return {name: os.environ.pop(name) for name in (client.ADDRESS, client.PYTHON) if name in os.environ}
 
 
 def jobs_of(done: subprocess.CompletedProcess) -> dict[str, int]:
-    """Jobs that a run started, or that a dry run would start, by rule (without ``all``)."""
+    """Return the number of jobs that a run started or a dry run would start, by rule (without ``all``)."""
     # A run reports on standard error, a dry run on standard output.
     rules = re.findall(r"^(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE)
     return dict(collections.Counter(rule for rule in rules if rule != "all"))
 
 
 def touch_tree(folder: Path, time: float, only=lambda path: True) -> None:
-    """Give every file under a folder the same, new modification time."""
+    """Set the modification time of every file under a folder for which ``only(path)`` is true."""
     for path in folder.rglob("*"):
         if path.is_file() and only(path):
             os.utime(path, (time, time))

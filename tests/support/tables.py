@@ -1,4 +1,4 @@
-"""Arms and data sets of tables in tests: from the JSON that a rule passes to what a stage works with."""
+"""Make arms, data sets and cells of tables for tests, from the JSON that a rule passes to a stage."""
 
 import json
 from pathlib import Path
@@ -15,13 +15,13 @@ from workflow_scripts.timecat.tables.reading import selected_values
 
 
 def arm_of(**described) -> Arm:
-    """Return an arm as a stage parses it, probed where nothing else is said, with its network where that is described."""
+    """Return an arm as a stage parses it: probed unless `transfer` is given, with its network if `settings` are."""
     kind = ArmOfNetworks if "settings" in described else Arm
     return json_of(kind)(json.dumps({"transfer": "probe"} | described))
 
 
 def arms_of(described: list[dict]) -> list[Arm]:
-    """Return arms as arm_of does."""
+    """Return several arms, each made by arm_of."""
     return [arm_of(**arm) for arm in described]
 
 
@@ -36,7 +36,7 @@ def style_of(described: dict) -> Style:
 
 
 def write_predictions_of(path: Path, probe: pyarrow.Table, rows: int = 400) -> None:
-    """Write predictions that are as often right as a cell's metrics say: on the first rows."""
+    """Write predictions with the accuracies of a cell's metrics: the first rows are correct."""
     lines = []
     for selection in SELECTIONS:
         for replicate, top1 in enumerate(selected_values(probe, selection, str(path))):
@@ -49,13 +49,13 @@ def write_predictions_of(path: Path, probe: pyarrow.Table, rows: int = 400) -> N
 
 
 class Cells:
-    """Cells of a table in a folder, as stages leave them, and the options of a command line that name them.
+    """Files of the cells of a table, as stages write them, and the command-line options that name them.
 
-    Rows are of class 0 and 1 in turn, and a share of them is right, the first ones.
+    Classes 0 and 1 alternate over the rows, and predictions are correct on the first rows.
     """
 
     def __init__(self, folder: Path, rows: int = 200, shift: int = 0):
-        """shift: rows that are right under selection `paper` beside those that are right under `holdout`."""
+        """Make a table without cells. shift: number of rows correct under `paper` beyond those under `holdout`."""
         self.folder, self.labels, self.shift = folder, np.arange(rows) % 2, shift
         self.cells: list[dict] = []
         self.references: list[dict] = []
@@ -63,8 +63,10 @@ class Cells:
     def add(
         self, arm: str, data_set: str, replicates: dict[tuple[int, ...], float | list[int]], kind: str = ""
     ) -> None:
-        """Write a cell of an arm, or what others are measured against (kind). replicates: percent that is right, or whether
-        each row is, by the seeds of each."""
+        """Write the files of a cell: of an arm, or of a reference (such as a floor) if ``kind`` names one.
+
+        replicates: the percentage of correct rows, or a flag for each row, by the seeds of each replicate.
+        """
         stem = self.folder / ".".join(filter(None, (kind, arm, data_set)))
         metrics, predictions = [], []
         for number, (seeds, right) in enumerate(replicates.items()):
@@ -97,7 +99,7 @@ class Cells:
 
     @property
     def options(self) -> list[str]:
-        """The options of a command line that name all cells and files."""
+        """Command-line options that name all cells and their files."""
         told = []
         for cells, name, files, predictions in (
             (self.cells, "cells", "probes", "predictions"),

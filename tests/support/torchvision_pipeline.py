@@ -1,7 +1,7 @@
-"""torchvision's own pipeline on image files, with the crops and flips of this workflow: what its views are compared with.
+"""Reference pipeline of torchvision on image files, with the crops and flips of this workflow's views.
 
-Pillow decodes, RandomResizedCrop's and RandomHorizontalFlip's functions (or Resize and CenterCrop) make the view, ToTensor
-and Normalize the input. Only the random numbers are ours.
+Pillow decodes the file; the functions of RandomResizedCrop and RandomHorizontalFlip (or Resize and CenterCrop) make the
+view; ToTensor and Normalize make the input. Only the random numbers come from this project.
 """
 
 import math
@@ -13,16 +13,16 @@ from workflow_scripts.timecat.images.views import Transform
 
 
 def opened(path) -> Image.Image:
-    """The image as torchvision's ImageFolder loads it."""
+    """Return an image as torchvision's ImageFolder loads it."""
     with Image.open(path) as file:
         return file.convert("RGB")
 
 
 def random_view(image: Image.Image, box, flip: bool, transform: Transform, interpolation: str) -> Image.Image:
-    """RandomResizedCrop and RandomHorizontalFlip of a box (top, left, height, width, in pixels).
+    """Return the view that RandomResizedCrop and RandomHorizontalFlip make of a box (top, left, height, width; pixels).
 
-    Pillow resizes in two passes, and rounds after each. Pillow 13 makes the vertical one first where a crop shrinks in
-    height by more than twice what it shrinks in width; Pillow before, and torchvision on tensors, never do.
+    Pillow resizes in two passes, and rounds after each. Pillow 13 makes the vertical pass first if a crop shrinks in
+    height by more than twice as much as in width; older versions, and torchvision on tensors, never do.
     """
     size, how = [transform.size] * 2, functional.InterpolationMode(interpolation)
     view = functional.resized_crop(image, *(int(side) for side in box), size, how)
@@ -30,9 +30,9 @@ def random_view(image: Image.Image, box, flip: bool, transform: Transform, inter
 
 
 def random_view_of_reduced(image: Image.Image, sides, box, flip: bool, transform: Transform, interpolation: str):
-    """The same where the box is of an image that was reduced to ``sides`` (height, width) before it was stored.
+    """Return the random view of a box in an image that was reduced to ``sides`` (height, width) before it was stored.
 
-    The crop then lies between the pixels of the file.
+    The edges of the crop then fall between the pixels of the file.
     """
     vertical, horizontal = image.height / sides[0], image.width / sides[1]
     top, left, height, width = (
@@ -48,7 +48,7 @@ def random_view_of_reduced(image: Image.Image, sides, box, flip: bool, transform
 
 
 def random_view_horizontal_first(image: Image.Image, box, flip: bool, transform: Transform, interpolation: str):
-    """The same as Pillow before version 13 makes it."""
+    """Return the random view of a box as Pillow before version 13 makes it: the horizontal pass first."""
     top, left, height, width = (int(side) for side in box)
     how = getattr(Image.Resampling, interpolation.upper())
     view = image.crop((left, top, left + width, top + height))
@@ -57,12 +57,12 @@ def random_view_horizontal_first(image: Image.Image, box, flip: bool, transform:
 
 
 def center_view(image: Image.Image, transform: Transform, interpolation: str) -> Image.Image:
-    """Resize of the short side to size / center_ratio (256 for 224) and CenterCrop."""
+    """Return the evaluation crop: Resize of the short side to size / center_ratio (256 for 224), then CenterCrop."""
     short = round(transform.size / transform.center_ratio)
     resized = functional.resize(image, short, functional.InterpolationMode(interpolation))
     return functional.center_crop(resized, [transform.size] * 2)
 
 
 def as_input(view: Image.Image, transform: Transform):
-    """ToTensor and Normalize: float32 tensor [3, size, size]."""
+    """Return the network's input, float32 [3, size, size], made by ToTensor and Normalize."""
     return functional.normalize(functional.to_tensor(view), transform.mean, transform.std)

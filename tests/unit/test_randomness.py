@@ -1,4 +1,4 @@
-"""Randomness is a pure function, and uniform."""
+"""Random numbers are a pure function of key, index and draw, and uniform."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from workflow_scripts.timecat.randomness import bits, key, permutation, uniform
 
 
 def splitmix64_reference(state: int) -> int:
-    """One output of SplitMix64 in plain whole numbers (Steele, Lea, Flood 2014, figure 17, as published by Vigna)."""
+    """Return one output of SplitMix64 as a plain integer (Steele, Lea, Flood 2014, figure 17, as given by Vigna)."""
     mask = (1 << 64) - 1
     z = (state + 0x9E3779B97F4A7C15) & mask
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
@@ -20,7 +20,7 @@ def test_first_draw_of_index_zero_is_splitmix64():
     assert int(bits(0, 0)) == splitmix64_reference(0) == 0xE220A8397B1DCDAF
 
 
-def test_values_do_not_depend_on_the_company_they_are_drawn_in():
+def test_a_value_does_not_depend_on_the_other_indices_of_the_call():
     rows = np.arange(1000)
     whole = uniform(key("a", 1), rows, 3)
     assert np.array_equal(uniform(key("a", 1), rows[::-1], 3)[::-1], whole)
@@ -39,10 +39,10 @@ def test_keys_differ_by_part_and_by_type():
     assert len({key("a", 1), key("a", 2), key("a", "1"), key("a1"), key("a/int:1")}) == 5
 
 
-def test_permutation_is_of_the_rows_and_differs_by_key():
+def test_permutation_keeps_the_rows_and_differs_by_key():
     rows = np.arange(10, 500)
     first, second = permutation(key("p", 0), rows), permutation(key("p", 1), rows)
     assert sorted(first) == list(rows) and not np.array_equal(first, second)
-    # A row's place among others does not change when rows are left out.
+    # Leaving rows out does not change the order of the others.
     kept = rows[::3]
     assert np.array_equal(permutation(key("p", 0), kept), first[np.isin(first, kept)])

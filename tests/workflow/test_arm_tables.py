@@ -1,4 +1,4 @@
-"""Table 1, the controls and the grid as Snakemake sees them: what they add, and that table 2 does not notice them."""
+"""Check the jobs of table 1, controls, families and grid in dry runs: they add jobs, and change none of table 2."""
 
 import json
 import re
@@ -17,12 +17,12 @@ TABLES = ["results/table1.csv", "results/controls.csv", "results/grid.csv"]
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory) -> StudyFolder:
-    """A copy of the repository in which nothing has run."""
+    """Copy of the repository in which nothing has run."""
     return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
 
 
 def dry_run(study: StudyFolder, values: dict, *targets: str):
-    """A dry run of a config, with the commands of its jobs."""
+    """Return a dry run of a config that prints the commands of its jobs."""
     (study.path / "config/changed.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     return study.snakemake("-n", "-p", "--", *targets, config="config/changed.yaml")
 
@@ -32,7 +32,7 @@ def commands(done) -> list[str]:
 
 
 def without_tables(name: str) -> dict:
-    """A study without the blocks of its other tables, and without what only they use."""
+    """Return a study without the blocks of tables other than table 2, and without backbones that only they use."""
     values = values_of(f"config/{name}.yaml")
     for block in BESIDE_TABLE_2:
         values.pop(block, None)
@@ -41,7 +41,7 @@ def without_tables(name: str) -> dict:
 
 
 @pytest.mark.parametrize("name", ["config", "paper"])
-def test_table_2_has_the_jobs_and_commands_that_it_has_alone(fresh, name):
+def test_other_tables_change_no_job_of_table_2(fresh, name):
     alone, beside = (
         dry_run(fresh, values, "results/table2.csv")
         for values in (without_tables(name), values_of(f"config/{name}.yaml"))
@@ -50,11 +50,11 @@ def test_table_2_has_the_jobs_and_commands_that_it_has_alone(fresh, name):
     assert len(commands(alone)) == sum(jobs_of(alone).values())
 
 
-def test_the_jobs_of_the_embedded_tables(fresh):
-    """Six seeds reach all four milestones; three wide networks two of them, three plain ones too, and six of 256 features two."""
+def test_the_embedded_tables_have_the_designed_jobs(fresh):
+    """Six seeds have all four milestones; three wide, three plain and six 256-feature networks have two each."""
     jobs = jobs_of(dry_run(fresh, values_of("config/config.yaml"), "results/table2.csv", "results/width.csv", *TABLES))
     study, wide, plain, features = 6 * 4, 3 * 2, 3 * 2, 6 * 2  # checkpoints
-    # cue1 is no target of table 1, which alone has the wide networks' longer runs.
+    # cue1 is not a target of table 1, the only table with the longer runs of the wide networks.
     trained = {"cues": study + wide + plain + features, "digits": study}
     trained |= {"cue0": trained["cues"], "cue1": trained["cues"] - 3}
     untrained = {"cue0": 6 + 3 + 3 + 6, "cue1": 6 + 3 + 3 + 6, "digits": 6}  # the source has no floor
@@ -62,23 +62,24 @@ def test_the_jobs_of_the_embedded_tables(fresh):
     controls, dimensions = (
         4 + 4 + 5 + 4,
         2 * (4 + 3 * 5),
-    )  # without its reduced arms, all of which `width` has; cat1 has 4 widths
-    # Of 16 cells of the grid, four are arms of table 2 and one is the ensemble.
+    )  # without its reduced arms, which are all in `width`; cat1 has 4 widths
+    # Four of the 16 cells of the grid are arms of table 2, and one is the ensemble.
     arms = {
         "cues": controls + 8 + 2 + 11,
         "cue0": controls + dimensions + 2 + 11,
         "cue1": controls + dimensions,
         "digits": 4,
     }
-    # The same networks untrained: arms of 1, 2, 4 and 5 members; with sgd; copies; plain, wide and of 256 features; reduced ones,
-    # of which random directions have a floor in `controls` alone; and those of 256 features, reduced in two ways.
+    # Floors, with untrained networks: arms of 1, 2, 4 and 5 members; with sgd; copies; plain, wide and with 256
+    # features; reduced arms (random directions have a floor only in `controls`); and those with 256 features, reduced
+    # in two ways.
     of_glyphs = 4 + 4 + 1 + 2 + 1 + 1 + (4 + 3 * 5) + 4 + 2
     floors = {"cue0": of_glyphs, "cue1": of_glyphs, "digits": 4}
     assert jobs == {
         "write_dataset": 2 * 4,
         "initialise": 6 + 3 + 3 + 6 + 1,
         "pretrain": study + wide + plain + features,
-        "transfer": 3,  # the ceiling, of each target that is not the source
+        "transfer": 3,  # the ceiling, for each target other than the source
         "extract_features": sum(map(sum_of, (trained, untrained, projected))),
         "probe": sum(map(sum_of, (arms, floors, projected))),
         "tabulate": 1,
@@ -88,8 +89,8 @@ def test_the_jobs_of_the_embedded_tables(fresh):
     }
 
 
-def test_another_comparison_changes_the_command_of_its_table_alone(fresh):
-    """The arm itself, what is made of it (a floor, reduced arms) and all other tables stay as they are."""
+def test_a_further_comparison_changes_only_the_command_of_its_table(fresh):
+    """The jobs of the arm, of its floor and reduced arms, and of all other tables do not change."""
 
     def made(**changes) -> set[str]:
         values = values_of("config/config.yaml") | changes
@@ -108,8 +109,8 @@ def sum_of(counts: dict[str, int]) -> int:
     return sum(counts.values())
 
 
-def test_the_jobs_of_the_embedded_families(fresh):
-    """Three seeds of each; the residual networks are those of table 2, which have its first milestone too."""
+def test_the_embedded_families_have_the_designed_jobs(fresh):
+    """Each family has three seeds; the residual networks are those of table 2, and also have its first milestone."""
     jobs = jobs_of(dry_run(fresh, values_of("config/config.yaml"), "results/families.csv"))
     assert (jobs["initialise"], jobs["pretrain"]) == (3 * 3 + 1, 3 * (3 + 2 + 2))
     assert jobs["extract_features"] == 3 * 3 * 2 * 2 + 3 * 3 + 1
@@ -118,7 +119,7 @@ def test_the_jobs_of_the_embedded_families(fresh):
 
 @pytest.mark.parametrize("name", ["swav", "simsiam", "seer", "vit"])
 def test_the_published_families_need_one_file_each(fresh, name):
-    """And a network as it is initialised and a projection of the pixels, for floors of the three targets."""
+    """For floors of the three targets they also need an untrained network and a projection of the pixels."""
     jobs = jobs_of(fresh.snakemake("-n", "--", "results/families.csv", config=f"config/{name}.yaml"))
     made = {"download": 1, "import_checkpoint": 1, "write_dataset": 8, "extract_features": 4, "probe": 4}
     floors = {"initialise": 2, "extract_features": 4 + 2 * 3, "probe": 4 + 2 * 3}
@@ -126,10 +127,10 @@ def test_the_published_families_need_one_file_each(fresh, name):
 
 
 def test_the_published_families_have_a_table_together(fresh):
-    """Beside nine networks of the authors' release, from one archive; what a study of one file makes serves here too."""
+    """Nine networks of the authors' release, from one archive, are added; studies of one file share their jobs."""
     dry = dry_run(fresh, values_of("config/families.yaml"), "results/families.csv")
     made = {"download": 5, "import_checkpoint": 9 + 4, "write_dataset": 8}
-    # Five seeds of the release's network, four of the others and the projection; six arms and the projection.
+    # Floors: five seeds of the release's network, four other networks and the projection; six arms and the projection.
     made |= {"initialise": 10, "extract_features": 13 * 4 + 10 * 3, "probe": 6 * 4 + 7 * 3}
     assert jobs_of(dry) == made | {"tabulate_arms": 1}
     together = commands(dry)
@@ -138,21 +139,21 @@ def test_the_published_families_have_a_table_together(fresh):
         assert {line for line in alone if ".tabulate" not in line} < set(together), name
 
 
-def test_the_grid_needs_no_checkpoint_that_table_2_does_not(fresh):
+def test_the_grid_needs_only_checkpoints_of_table_2(fresh):
     grid, table2 = (
         jobs_of(dry_run(fresh, values_of("config/config.yaml"), f"results/{name}.csv")) for name in ("grid", "table2")
     )
     assert grid["pretrain"] == table2["pretrain"] and "tabulate" not in grid
 
 
-def test_the_papers_tables_need_no_data_to_be_shown(fresh):
+def test_the_papers_tables_are_planned_without_their_data(fresh):
     jobs = jobs_of(dry_run(fresh, values_of("config/paper.yaml"), *TABLES))
-    # 5 seeds at 4 steps; 3 wide and 3 plain at 2 steps, and a fourth plain one at the first.
+    # 5 seeds at 4 steps; 3 wide and 3 plain networks at 2 steps, and a fourth plain one at the first of these.
     assert jobs["pretrain"] == 5 * 4 + 3 * 2 + 3 * 2 + 1
     assert (jobs["tabulate_arms"], jobs["tabulate_grid"]) == (2, 1)
 
 
-def test_what_each_job_is_told(fresh):
+def test_commands_have_the_settings_of_their_backbone_and_arm(fresh):
     dry = dry_run(fresh, values_of("config/config.yaml"), *TABLES)
     trained = [line for line in commands(dry) if "workflow_scripts.pretrain " in line]
     (wide,) = [line for line in trained if "residual16/seed2/step360.safetensors" in line]
@@ -166,7 +167,7 @@ def test_what_each_job_is_told(fresh):
 
 
 def test_with_published_weights_other_backbones_are_pretrained(fresh):
-    """config/paper.yaml with the authors' release: 16 files, cat4 of the five longest, and networks of our own."""
+    """config/paper.yaml with the authors' release imports 16 files, and still pretrains wide and plain networks."""
     values = values_of("config/paper.yaml")
     values["checkpoints"] = {
         "path": "https://example.org/{step}/{run}",
@@ -178,7 +179,7 @@ def test_with_published_weights_other_backbones_are_pretrained(fresh):
 
 
 def test_every_arm_of_the_embedded_study_has_three_replicates_and_a_thousand_rows():
-    """The grid and calibration have table 2's seeds. The ceiling is no arm of a table, and is of one network."""
+    """The grid and calibration use the seeds of table 2. The ceiling is not an arm of a table, and has one network."""
     study = Study(Config.model_validate(values_of("config/config.yaml")))
     arms = [arm for table in study.config.tables for arm in study.tables.rows(table)] + list(study.config.arms)
     for arm in arms:
@@ -195,19 +196,19 @@ def test_every_arm_of_the_embedded_study_has_three_replicates_and_a_thousand_row
         assert len(found) >= 1000, name
 
 
-def test_the_grid_may_have_targets_of_its_own(fresh):
+def test_the_grid_may_have_other_targets(fresh):
     values = values_of("config/config.yaml") | {"grid": {"targets": ["cue0"], "members": [1, 2]}}
     (line,) = [line for line in commands(dry_run(fresh, values, "results/grid.csv")) if ".tabulate_grid " in line]
     assert "/cue0/" in line and "/cues/cues/" not in line and '"name":"cue0"' in line and '"name":"digits"' not in line
 
 
-def test_a_target_of_the_grid_that_is_no_data_set_is_said_so():
+def test_an_unknown_target_of_the_grid_is_refused():
     values = values_of("config/config.yaml") | {"grid": {"targets": ["cue9"]}}
     with pytest.raises(ValueError, match="grid.targets: 'cue9' is not one of the data sets"):
         Config.model_validate(values)
 
 
-def test_the_grids_own_targets_are_ones_that_its_networks_can_read():
+def test_targets_of_the_grid_must_suit_its_networks():
     values = without_tables("config") | {"source": "motifs", "targets": ["single"], "backbone": "sequence12"}
     values |= {"backbones": values_of("config/config.yaml")["backbones"], "grid": {"targets": ["spaced"]}}
     assert Config.model_validate(values).grid.targets == ["spaced"]
@@ -215,7 +216,7 @@ def test_the_grids_own_targets_are_ones_that_its_networks_can_read():
         Config.model_validate(values | {"grid": {"targets": ["cues"]}})
 
 
-def test_a_table_that_the_study_lacks_is_said_so(fresh):
+def test_a_table_without_a_block_in_the_config_is_refused(fresh):
     for target in TABLES:
         done = fresh.snakemake("-n", "--", target, check=False)
         block = target.removeprefix("results/").removesuffix(".csv")

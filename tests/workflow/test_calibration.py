@@ -1,4 +1,4 @@
-"""Calibration as Snakemake sees it: one job beside those of the table, for every study; what it is given."""
+"""Check calibration in dry runs of every study: one more job than table 2, and its inputs."""
 
 import json
 import re
@@ -17,12 +17,12 @@ WANTED = "results/calibration.csv"
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory) -> StudyFolder:
-    """A copy of the repository in which nothing has run."""
+    """Copy of the repository in which nothing has run."""
     return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_study_has_it(fresh, config):
+def test_every_study_can_be_calibrated(fresh, config):
     jobs = jobs_of(fresh.snakemake("-n", "--", WANTED, config=f"config/{config}"))
     values = values_of(f"config/{config}")
     assert jobs["calibration"] == 1 and "tabulate" not in jobs
@@ -34,12 +34,12 @@ def test_every_study_has_it(fresh, config):
         assert jobs.get(rule, 0) == sum(study.arms[cell.arm].transfer in modes for cell in cells)
 
 
-def test_the_arms_of_all_tables_have_it_each_on_its_own_targets():
+def test_arms_of_all_tables_are_calibrated_on_the_targets_of_their_table():
     values = values_of("config/config.yaml")
     study = Study(Config.model_validate(values))
     cells = study.tables.calibrated_cells()
     names = {arm.name for table in ("table2", *study.config.tables) for arm in study.tables.rows(table)}
-    assert names < set(study.config.all_arms), "the ceiling is in none, and arms of `width` alone are not calibrated"
+    assert names < set(study.config.all_arms), "neither the ceiling nor arms of `width` only are calibrated"
     assert {cell.arm for cell in cells} == names
     for arm, targets in (
         ("ensemble", ["cues", "cue0"]),
@@ -63,15 +63,15 @@ def test_the_arms_of_all_tables_have_it_each_on_its_own_targets():
     }
 
 
-def test_it_takes_the_tables_jobs_and_one_more(fresh):
+def test_calibration_needs_the_jobs_of_table_2_and_one_more(fresh):
     table = jobs_of(fresh.snakemake("-n"))
     jobs = jobs_of(fresh.snakemake("-n", "--", WANTED))
     assert table.pop("tabulate") == jobs.pop("calibration") == 1
     assert jobs == table
 
 
-def test_what_it_is_given(fresh, tmp_path):
-    """Predictions of probes, evaluations and transfers; of a data set for evaluation only, the probe's training rows."""
+def test_calibration_reads_predictions_and_indices_of_its_cells(fresh, tmp_path):
+    """Inputs are predictions of probes, evaluations and transfers, and indices of the probe's training rows."""
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
     values["targets"].append("sketch")
@@ -105,7 +105,7 @@ def test_what_it_is_given(fresh, tmp_path):
 
 
 def command_line(study: StudyFolder, config: str) -> dict[str, list[str]]:
-    """Option -> its words, of the job's command line."""
+    """Return the words of each option of the job's command line, by option."""
     dry = study.snakemake("-n", "-p", "--", WANTED, config=config)
     (line,) = re.findall(r"python -m workflow_scripts.calibration (.*)", dry.stdout)
     return {words[0]: words[1:] for words in (part.split() for part in line.split("--")[1:])}

@@ -1,4 +1,4 @@
-"""The graph that plans are made from, against what `snakemake -n` says of every kind of study."""
+"""Compare the graph of jobs that plans are made from with `snakemake -n`, for every kind of study."""
 
 import collections
 import logging
@@ -20,16 +20,16 @@ from workflow_scripts.timecat.planning.dag import Dag, DagJob, read_dag
 from workflow_scripts.timecat.planning.jobs import COSTS
 
 TABLE2 = ["results/table2.csv"]
-# Rules whose jobs count as nothing but their start: seconds of work, a download, or no part of any table.
+# Rules whose jobs cost only their start-up: they take seconds, are downloads, or belong to no table.
 WITHOUT_COST = {
     *("all", "all_arms", "build_image", "download", "diagnose", "reweight", "counterexample"),
-    *table_stages(),  # their rules have their names
+    *table_stages(),  # rules have the names of their stages
 }
 
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory) -> StudyFolder:
-    """A copy of the repository in which nothing has run, with two studies that config/ does not have."""
+    """Copy of the repository in which nothing has run, with two additional studies in config/."""
     folder = StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
     for study in (every_stage, published):
         (folder.path / f"config/{study.__name__}.yaml").write_text(yaml.safe_dump(study(), sort_keys=False))
@@ -37,7 +37,7 @@ def fresh(tmp_path_factory) -> StudyFolder:
 
 
 def every_stage() -> dict:
-    """The tiny study with an arm of each kind, and milestones before and past all of them."""
+    """Return the tiny study with an arm of each kind, and milestones before and after the steps of all arms."""
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     values["data_sets"]["digits"] = {"kind": "digits"}
     values["data_sets"]["unused"] = {"kind": "image_folder", "root": "nowhere"}
@@ -52,7 +52,7 @@ def every_stage() -> dict:
 
 
 def published() -> dict:
-    """The tiny study with downloaded checkpoints, and a data set for evaluation only."""
+    """Return the tiny study with downloaded checkpoints, and a data set for evaluation only."""
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
     values["targets"].append("sketch")
@@ -61,7 +61,7 @@ def published() -> dict:
 
 
 def lines_of(jobs: list[DagJob]) -> list[tuple]:
-    """What is compared of jobs."""
+    """Return the properties of jobs that tests compare, sorted."""
     return sorted(
         (
             job.rule,
@@ -76,8 +76,8 @@ def lines_of(jobs: list[DagJob]) -> list[tuple]:
 
 
 def dry_run(folder: StudyFolder, config: str, targets: list[str]) -> list[tuple]:
-    """Return what lines_of has of the jobs that a dry run lists, on a machine with any number of cores."""
-    snakefile = ("-s", str(ROOT / "Snakefile"))  # a plan is of the code that makes it, wherever it is made
+    """Return the same properties as lines_of, of the jobs of a dry run with more cores than any job uses."""
+    snakefile = ("-s", str(ROOT / "Snakefile"))  # a plan uses the code of its own checkout, in any folder
     said = folder.snakemake("-n", *snakefile, "--nolock", "--", *targets, config=config, cores=10_000).stdout
     found = []
     for block in re.split(r"\n(?=\[\w{3} \w{3})", said):
@@ -90,7 +90,7 @@ def dry_run(folder: StudyFolder, config: str, targets: list[str]) -> list[tuple]
 
 
 def edges(graph: str) -> collections.Counter:
-    """How many edges of a dot graph of jobs lead from one rule to another."""
+    """Return the number of edges from one rule to another in a dot graph of jobs."""
     labels = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)', graph, re.MULTILINE))
     return collections.Counter((labels[a], labels[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", graph, re.M))
 
@@ -111,8 +111,8 @@ def edges(graph: str) -> collections.Counter:
         ("published", ["table2"]),
     ],
 )
-def test_the_jobs_are_those_of_a_dry_run(fresh, monkeypatch, name, tables):
-    """Rules, wildcards, files, threads and resources; and which needs which."""
+def test_the_graph_has_the_jobs_of_a_dry_run(fresh, monkeypatch, name, tables):
+    """Rules, wildcards, files, threads, resources and dependencies are compared."""
     monkeypatch.chdir(fresh.path)
     config, targets = f"config/{name}.yaml", [f"results/{table}.csv" for table in tables]
     graph = read_dag(config, targets)
@@ -124,8 +124,8 @@ def test_the_jobs_are_those_of_a_dry_run(fresh, monkeypatch, name, tables):
     assert graph.needed_for(targets) == list(graph.jobs)
 
 
-def test_local_jobs_are_those_of_local_rules(fresh, monkeypatch):
-    """Rules say so themselves, with `localrule: True`."""
+def test_jobs_of_local_rules_are_local(fresh, monkeypatch):
+    """Local rules have `localrule: True`."""
     monkeypatch.chdir(fresh.path)
     _, *parts = re.split(
         r"^rule (\w+):$", "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), flags=re.MULTILINE
@@ -136,8 +136,8 @@ def test_local_jobs_are_those_of_local_rules(fresh, monkeypatch):
     assert {job.rule for job in graph.jobs if job.is_local} == {"tabulate", "tabulate_diagnostics", "download"}
 
 
-def test_every_rule_has_a_cost_or_none():
-    """A new rule takes a place in COSTS or in WITHOUT_COST; the graph knows all rules but those of no such study."""
+def test_every_rule_is_listed_with_or_without_a_cost():
+    """A new rule must be added to COSTS or WITHOUT_COST. The graph also lists the rules without jobs in the study."""
     texts = [path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]]
     rules = {name for text in texts for name in re.findall(r"^ *rule (\w+):", text, re.MULTILINE)}
     assert rules == COSTS.keys() | WITHOUT_COST and not COSTS.keys() & WITHOUT_COST
@@ -145,7 +145,7 @@ def test_every_rule_has_a_cost_or_none():
     assert set(order) == rules and order.index("write_dataset") < order.index("probe") < order.index("tabulate")
 
 
-def test_results_that_exist_change_nothing_and_are_not_touched(monkeypatch, tmp_path):
+def test_existing_results_do_not_change_the_graph_and_are_not_touched(monkeypatch, tmp_path):
     copy = StudyFolder.fresh(tmp_path / "copy")
     monkeypatch.chdir(copy.path)
     before = read_dag("config/tiny.yaml", TABLE2)
@@ -159,7 +159,7 @@ def test_results_that_exist_change_nothing_and_are_not_touched(monkeypatch, tmp_
 
 
 @pytest.mark.parametrize("place", ["weights", "../weights", "{absolute}"])
-def test_weights_of_ones_own_are_found_from_where_they_are_named(monkeypatch, tmp_path, place):
+def test_paths_of_local_weights_are_relative_to_the_working_directory(monkeypatch, tmp_path, place):
     copy = StudyFolder.fresh(tmp_path / "copy")
     monkeypatch.chdir(copy.path)
     place = place.format(absolute=tmp_path / "elsewhere")
@@ -175,8 +175,8 @@ def test_weights_of_ones_own_are_found_from_where_they_are_named(monkeypatch, tm
     assert files and all(path.startswith(f"{place}/") for path in files)
 
 
-def test_the_process_is_as_before(fresh, monkeypatch, capfd):
-    """Folder, environment, module path, Snakemake's logger and signals; nothing is printed or logged."""
+def test_reading_the_graph_leaves_the_process_unchanged(fresh, monkeypatch, capfd):
+    """Folder, environment, module path, Snakemake's logger and signals are unchanged; nothing is printed or logged."""
     monkeypatch.chdir(fresh.path)
     logger, records = logging.getLogger("snakemake.logging"), []
     mine = logging.Handler()
@@ -196,21 +196,21 @@ def test_the_process_is_as_before(fresh, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_file_that_no_rule_makes_is_one_sentence(fresh, monkeypatch):
+def test_a_file_that_no_rule_makes_gives_one_sentence(fresh, monkeypatch):
     monkeypatch.chdir(fresh.path)
     with pytest.raises(UserError, match=r"cannot list the jobs of .*tiny.yaml: No rule to produce results/nothing.csv"):
         read_dag("config/tiny.yaml", ["results/nothing.csv"])
 
 
 @pytest.mark.parametrize("name", ["_prepare_dag", "_build_dag"])
-def test_another_snakemake_is_one_sentence(fresh, monkeypatch, name):
+def test_an_unsupported_snakemake_gives_one_sentence(fresh, monkeypatch, name):
     monkeypatch.chdir(fresh.path)
     monkeypatch.delattr(Workflow, name)
     with pytest.raises(UserError, match=rf"Snakemake [\d.]+ has no {name}; install the version that envs/requirements"):
         read_dag("config/tiny.yaml", TABLE2)
 
 
-def test_a_part_of_a_graph():
+def test_needed_for_returns_the_jobs_that_files_depend_on():
     def job(name: str, *needs: DagJob) -> DagJob:
         return DagJob(
             rule="it",

@@ -1,4 +1,4 @@
-"""Runs from other folders than the project's, and other folders of results: what Snakemake would do."""
+"""Check dry runs from folders outside the project, and with other folders of results."""
 
 import subprocess
 import sys
@@ -11,12 +11,12 @@ from tests.support.studies import ROOT, TINY, StudyFolder, jobs_of
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> StudyFolder:
-    """A copy of the repository in which nothing has run."""
+    """Copy of the repository in which nothing has run."""
     return StudyFolder.fresh(tmp_path_factory.mktemp("elsewhere") / "clone")
 
 
 def dry_run(clone: StudyFolder, folder, *options: str, check: bool = True) -> subprocess.CompletedProcess:
-    """The dry run of the clone's Snakefile in a folder."""
+    """Return the dry run of the clone's Snakefile in a folder."""
     done = subprocess.run(
         ["snakemake", "-n", "--cores", "2", *options],
         cwd=folder,
@@ -28,7 +28,7 @@ def dry_run(clone: StudyFolder, folder, *options: str, check: bool = True) -> su
     return done
 
 
-def test_from_another_folder_jobs_are_the_same(clone, tmp_path):
+def test_a_run_from_another_folder_has_the_same_jobs(clone, tmp_path):
     expected = jobs_of(clone.snakemake("-n", "--", "results/table2.csv"))
     snakefile, config = f"{clone.path}/Snakefile", f"{clone.path}/{TINY}"
     for options in (["-s", snakefile], ["-s", "../clone/Snakefile"], ["-s", snakefile, "--directory", str(tmp_path)]):
@@ -42,7 +42,7 @@ def test_from_another_folder_jobs_are_the_same(clone, tmp_path):
 
 
 def test_code_is_listed_relative_to_the_working_directory(clone):
-    """So a clone that moves together with its results re-runs nothing. In the clone itself, paths are the plain ones."""
+    """So a clone that moves together with its results re-runs nothing. In the clone itself, paths have no prefix."""
     folder = clone.path.parent / "beside"
     folder.mkdir()
     here = clone.snakemake("-n", "--", "results/counterexample.parquet").stdout
@@ -52,7 +52,7 @@ def test_code_is_listed_relative_to_the_working_directory(clone):
     assert str(clone.path) not in there.partition("rule counterexample:")[2]
 
 
-def test_from_elsewhere_the_default_study_is_the_embedded_one(clone, tmp_path):
+def test_a_run_from_elsewhere_has_the_embedded_study_by_default(clone, tmp_path):
     expected = jobs_of(clone.snakemake("-n", config=None))
     assert jobs_of(dry_run(clone, tmp_path, "-s", f"{clone.path}/Snakefile")) == expected
 
@@ -65,7 +65,7 @@ def test_studies_that_share_data_sets_run_from_elsewhere(clone, tmp_path, config
     assert jobs_of(done)["tabulate"] == 1
 
 
-def test_all_that_is_made_is_in_results_dir(clone, tmp_path):
+def test_all_outputs_and_logs_are_in_results_dir(clone, tmp_path):
     values = yaml.safe_load((ROOT / TINY).read_text())
     for folder in ("first", str(tmp_path / "second")):
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(values | {"results_dir": folder}))
@@ -74,8 +74,8 @@ def test_all_that_is_made_is_in_results_dir(clone, tmp_path):
         assert "results/" not in done.stdout
 
 
-def test_in_containers_the_image_and_its_digest_are_the_projects(clone, tmp_path):
-    """Nothing is built here: a file has the image's place, and a script that of Apptainer."""
+def test_containers_use_the_projects_image_and_digest(clone, tmp_path):
+    """Nothing is built: an empty file stands in for the image, and a script for Apptainer."""
     for name in ("timecat.sif", "timecat.sif.sha256"):
         (clone.path / "containers" / name).write_text("")
     (tmp_path / "bin").mkdir()
@@ -95,7 +95,7 @@ def test_in_containers_the_image_and_its_digest_are_the_projects(clone, tmp_path
     assert " containers/timecat.sif.sha256" not in jobs
 
 
-def test_another_package_before_the_snakefiles_is_refused(clone, tmp_path):
+def test_an_earlier_package_of_the_same_name_on_the_path_is_refused(clone, tmp_path):
     other = StudyFolder.fresh(tmp_path / "other")
     (tmp_path / "work").mkdir()
     done = subprocess.run(
@@ -110,8 +110,8 @@ def test_another_package_before_the_snakefiles_is_refused(clone, tmp_path):
     assert f"loaded from {other.path}, but the Snakefile is in {clone.path}: remove" in said
 
 
-def test_the_plan_is_of_results_dir_and_runs_from_elsewhere(clone, tmp_path):
-    """Results in a folder of other files, which the plan reads. A table that exists leaves nothing to run."""
+def test_the_plan_reads_results_dir_and_runs_from_elsewhere(clone, tmp_path):
+    """The plan reads results in `results_dir`, a folder with other files. With the table, nothing is left to run."""
     values = yaml.safe_load((ROOT / TINY).read_text())
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared/sets.yaml").write_text(yaml.safe_dump({"data_sets": values.pop("data_sets")}))

@@ -1,4 +1,4 @@
-"""What keeps the code readable and re-runs few: complexity, layers of imports, and no passage that stands twice in the rules."""
+"""Check house rules of the code: complexity, layers of imports, thin stages, repeated lines in rules, valid names."""
 
 import argparse
 import ast
@@ -22,19 +22,19 @@ from tests.support.closures import rules, stages, table_stages
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.study.paths import Files, Paths
 
-GONE = "heads_" + "gone"  # in two parts: no code has the whole
-RUN = 6  # lines that say something: no blank ones, no bare directives, no brackets alone
+GONE = "heads_" + "gone"  # a name that no code has, and so written in two parts
+RUN = 6  # number of lines; blank lines, bare directives and lines of brackets do not count
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 
 
 def said(text: str) -> list[str]:
-    """The lines of a rules file that say something."""
+    """Return the lines of a rules file that count as repetition: no blank lines, bare directives or brackets."""
     lines = [line.strip() for line in text.splitlines()]
     return [line for line in lines if line.strip("()[]{},\"'") and not (line.endswith(":") and " " not in line)]
 
 
 def repeated_runs(texts: dict[str, str]) -> list[str]:
-    """Return a sentence for each run of RUN lines that stands more than once in these rules files (texts by name)."""
+    """Return a sentence for each run of RUN lines that occurs twice in these rules files (texts by name)."""
     places = collections.defaultdict(list)
     for name, text in texts.items():
         lines = said(text)
@@ -48,11 +48,11 @@ def repeated_runs(texts: dict[str, str]) -> list[str]:
     ]
 
 
-def test_no_run_of_six_lines_stands_twice_in_the_rules():
+def test_no_run_of_six_lines_occurs_twice_in_the_rules():
     assert not (found := repeated_runs({path.name: path.read_text() for path in RULES})), "\n".join(found)
 
 
-def test_a_repeated_run_is_named_with_its_lines_and_a_remedy():
+def test_a_repeated_run_is_reported_with_its_lines_and_a_remedy():
     lines = "".join(f"    {name}={name},\n" for name in "abcdef")
     (sentence,) = repeated_runs({"one.smk": lines + "    g=1,\n", "two.smk": f"rule two:\n{lines}", "three.smk": ""})
     assert sentence.startswith("one.smk and two.smk have these 6 lines in common; write them once")
@@ -63,7 +63,7 @@ def test_a_repeated_run_is_named_with_its_lines_and_a_remedy():
     assert repeated_runs({"one.smk": lines[:-10], "two.smk": lines[:-10]}) == [], "fewer lines"
 
 
-def test_complexity_arguments_and_relative_imports_are_gated():
+def test_ruff_refuses_complexity_many_arguments_and_relative_imports():
     many = "\n".join(f"    if a == {number}:\n        return {number}" for number in range(10))
     source = f"from . import b\n\n\ndef f(a):\n{many}\n    return b\n\n\ndef g(a, b, c, d, e, f, g, h):\n    return a\n"
     command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "--stdin-filename"]
@@ -78,7 +78,7 @@ def test_complexity_arguments_and_relative_imports_are_gated():
     assert not [text for text in sources if re.search("noqa: *(C901|PLR0913|TID252)", text)]
 
 
-def test_types_are_gated_and_every_exception_has_a_reason():
+def test_mypy_checks_all_code_and_every_exception_has_a_reason():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
     assert settings["files"] == ["workflow_scripts"] and settings["disallow_untyped_defs"]
     assert not any(override.get("ignore_errors") for override in settings["overrides"])
@@ -93,12 +93,12 @@ def test_types_are_gated_and_every_exception_has_a_reason():
 
 
 def contracts() -> dict[str, dict]:
-    """The contracts of import-linter, by id."""
+    """Return the contracts of import-linter, by id."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     return {contract["id"]: contract for contract in settings["contracts"]}
 
 
-def test_no_contract_excuses_an_import():
+def test_no_contract_ignores_an_import():
     assert not any(key.startswith("ignore_imports") for contract in contracts().values() for key in contract)
 
 
@@ -110,7 +110,7 @@ def test_no_contract_excuses_an_import():
         ("timecat/runtime/command.py", "from workflow_scripts.timecat.runtime.forkserver import server", "forkserver"),
     ],
 )
-def test_an_import_that_breaks_the_layers_is_found(tmp_path, file, line, broken):
+def test_import_linter_finds_an_import_that_breaks_the_layers(tmp_path, file, line, broken):
     shutil.copytree(ROOT / "workflow_scripts", tmp_path / "workflow_scripts")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     with open(tmp_path / "workflow_scripts" / file, "a") as module:
@@ -120,18 +120,21 @@ def test_an_import_that_breaks_the_layers_is_found(tmp_path, file, line, broken)
     assert done.returncode == 1 and f"{contracts()[broken]['name']} BROKEN" in done.stdout, done.stdout + done.stderr
 
 
-ABOVE_TABLES = ("config", "study", "planning")  # an edit of them re-runs no stage by its code
+ABOVE_TABLES = ("config", "study", "planning")  # no stage imports these, so an edit of them re-runs none
 
 
 @pytest.fixture
 def imports() -> grimp.ImportGraph:
-    """Return the graph of the project's imports; those of other kinds than type checkers' count, late ones too."""
+    """Graph of the project's imports, with those inside functions and without those for type checkers only."""
     return grimp.build_graph("workflow_scripts", exclude_type_checking_imports=True, cache_dir=None)
 
 
 def forbidden_imports(graph: grimp.ImportGraph) -> set[str]:
-    """Return "importer -> imported" where something imports a stage, and where a stage that a rule runs imports, directly or
-    not, the config, the study or the planning; or tables, unless it writes tables."""
+    """Return the forbidden imports, as "importer -> imported".
+
+    Nothing may import a stage. A stage that a rule runs may not import config, study or planning, directly or not; nor
+    tables, unless it writes tables.
+    """
     package = "workflow_scripts"
     stages = {name for name in graph.find_children(package) if name != f"{package}.timecat"}
     found = {f"{name} -> {stage}" for stage in stages for name in graph.find_modules_that_directly_import(stage)}
@@ -143,7 +146,7 @@ def forbidden_imports(graph: grimp.ImportGraph) -> set[str]:
     return {line.replace(f"{package}.", "") for line in found}
 
 
-def test_no_stage_imports_what_would_run_it_again(imports):
+def test_no_stage_imports_code_above_it(imports):
     assert forbidden_imports(imports) == set()
     assert {"tabulate", "calibration"} <= table_stages() < {stage for _, stage in rules().values()}
 
@@ -174,13 +177,11 @@ def test_a_forbidden_import_of_a_stage_is_found(imports, importer, imported, fou
 
 STAGES = sorted((ROOT / "workflow_scripts").glob("[!_]*.py"))
 DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-OF_A_STAGE = (
-    ast.Import | ast.ImportFrom | ast.If | DEFINITIONS
-)  # definitions of other names than `main` are found by them
+OF_A_STAGE = ast.Import | ast.ImportFrom | ast.If | DEFINITIONS  # logic_in checks the names of definitions
 
 
 def logic_in(source: str) -> set[str]:
-    """Return what a stage's source holds beside a docstring, the project's and Python's own imports, `main` and its start."""
+    """Return the parts of a stage's source other than docstring, imports of project and Python, and a plain `main`."""
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
     names = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
@@ -193,7 +194,7 @@ def logic_in(source: str) -> set[str]:
     }
 
 
-def test_stages_read_a_command_line_and_call_the_library():
+def test_stages_only_read_a_command_line_and_call_the_library():
     assert {path.stem for path in STAGES} >= {*stages(), "build_image", "plan"}
     for path in STAGES:
         source = path.read_text()
@@ -222,7 +223,7 @@ def test_logic_in_a_stage_is_found(addition, found):
 
 
 def options_of(stage: str, monkeypatch) -> tuple[dict[str, object], type] | None:
-    """Return the types of a stage's options by name, and the dataclass that takes them; None where the library has none."""
+    """Return the types of a stage's options by name, and the dataclass for them; None if the library has none."""
     module = importlib.import_module(f"workflow_scripts.{stage}")
     classes = {
         value.Options for value in vars(module).values() if inspect.ismodule(value) and hasattr(value, "Options")
@@ -242,8 +243,8 @@ def options_of(stage: str, monkeypatch) -> tuple[dict[str, object], type] | None
 
 
 @pytest.mark.parametrize("stage", [path.stem for path in STAGES])
-def test_the_library_takes_the_options_of_the_command_line(stage, monkeypatch):
-    """Names and types: `Options(**vars(...))` is out of mypy's sight. Types of JSON options are pydantic's affair."""
+def test_the_options_of_the_library_equal_those_of_the_command_line(stage, monkeypatch):
+    """Names and types are compared, because mypy cannot check `Options(**vars(...))`. Pydantic checks JSON options."""
     found = options_of(stage, monkeypatch)
     assert (found is not None) == ("Options(" in (ROOT / f"workflow_scripts/{stage}.py").read_text())
     if found is None:
@@ -257,7 +258,7 @@ def test_the_library_takes_the_options_of_the_command_line(stage, monkeypatch):
 
 
 def test_continuous_integration_lints_first():
-    """In the order of the script, which ends at the first command that fails."""
+    """The order matters: the script ends at the first command that fails."""
     script = (ROOT / ".ci/run").read_text()
     assert "set -euo pipefail" in script
     assert re.findall(r"make --no-print-directory (\S+)", script) == ["lint", "test", "test-infra"]
@@ -268,7 +269,7 @@ def test_continuous_integration_lints_first():
 
 
 def test_local_rules_are_those_that_write_tables():
-    """They take seconds, so they run where Snakemake runs; calibration measures, and is a job."""
+    """Rules that write tables take seconds and run beside Snakemake; calibration takes longer, and is a job."""
     local, names = set(), set()
     for path in RULES:
         _, *parts = re.split(r"^ *rule (\w+):$", path.read_text(), flags=re.MULTILINE)
@@ -276,13 +277,15 @@ def test_local_rules_are_those_that_write_tables():
         local |= {name for name, text in zip(parts[::2], parts[1::2], strict=True) if "\n    localrule: True" in text}
     text = (ROOT / "Snakefile").read_text()
     listed = re.search(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE)[1].replace(",", "").split()
-    assert listed == ["all", "all_arms"], "a rule of rules/ says itself that it is local"
+    assert listed == ["all", "all_arms"], "rules in rules/ have `localrule: True` instead"
     assert local == {name for name in names if name.startswith("tabulate")} | {"build_image", "download"}
 
 
 def texts() -> dict[str, list[str]]:
-    """Return what is said for readers, by file: pages, docstrings and comments; rules as they are."""
-    made = ROOT / "docs/arms.md"  # of tables: what looks like a name there is an arm, or a data set and a group
+    """Return the texts for readers, by file: prose of pages, docstrings and comments."""
+    made = (
+        ROOT / "docs/results/all_tables.md"
+    )  # generated: words that look like names there are arms, data sets and groups
     found = {path: [pages.prose(path.read_text())] for path in pages.pages() if path != made}
     found |= {path: names.remarks(path) for path in names.files()}
     found |= {path: re.findall(r'"""[^"]*"""|#.*', path.read_text()) for path in RULES}
@@ -291,8 +294,8 @@ def texts() -> dict[str, list[str]]:
     return {str(path.relative_to(ROOT)): said for path, said in found.items()}
 
 
-def test_texts_name_what_exists():
-    """A module or a file that moved, or a function that was renamed, is looked for in vain."""
+def test_texts_name_only_files_and_code_that_exist():
+    """Texts must not name a module or file that has moved, or a function that has another name now."""
     for check in (names.unknown, names.missing_files):
         found = {file: [name for text in said for name in check(text)] for file, said in texts().items()}
         assert {file: wrong for file, wrong in found.items() if wrong} == {}
@@ -301,7 +304,7 @@ def test_texts_name_what_exists():
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("see study/paths.py, ../tests/conftest.py, docs/arms.md, config/tiny.yaml and page.md.j2.", []),
+        ("see study/paths.py, ../tests/conftest.py, docs/results/all_tables.md, config/tiny.yaml and page.md.j2.", []),
         ("`paths.py`, rules/{stage}.smk, STAGE.py, results/new.yaml, metrics.json, genomics.md, *.py", []),
         (
             f"see study/{GONE}.py, ../{GONE}.smk and docs/{GONE}.md.",
@@ -311,11 +314,11 @@ def test_texts_name_what_exists():
         ("config/paths.py", ["config/paths.py"]),
     ],
 )
-def test_files_that_do_not_exist_are_found(text, wrong):
+def test_names_of_missing_files_are_found(text, wrong):
     assert names.missing_files(text) == wrong
 
 
-def test_links_of_pages_lead_somewhere():
+def test_no_link_of_a_page_is_broken():
     found = {str(path.relative_to(ROOT)): pages.broken_links(path.read_text(), path) for path in pages.pages()}
     assert len(found) > 10 and {page: broken for page, broken in found.items() if broken} == {}
 
@@ -324,16 +327,16 @@ def test_links_of_pages_lead_somewhere():
     ("text", "broken"),
     [
         (
-            "[a](arms.md) [b](../README.md#seeds-size-or-width) ![c](table2.svg) [d](https://example.org/x) [e](..)",
+            "[a](index.md) [b](../README.md#two-commands) ![c](figures/table2.svg) [d](https://example.org/x) [e](..)",
             [],
         ),
-        ("[a](gone.md) [b](docs/arms.md) ![c](gone.svg)", ["gone.md", "docs/arms.md", "gone.svg"]),
-        ("# Of `a_b`, and [c](arms.md)!\n# Two\n# Two\n[a](#of-a_b-and-c) [b](#two-1) [c](#two-2)", ["#two-2"]),
+        ("[a](gone.md) [b](docs/index.md) ![c](gone.svg)", ["gone.md", "docs/index.md", "gone.svg"]),
+        ("# Of `a_b`, and [c](index.md)!\n# Two\n# Two\n[a](#of-a_b-and-c) [b](#two-1) [c](#two-2)", ["#two-2"]),
         ("[a](../README.md#no-such-heading) [b](#no)", ["../README.md#no-such-heading", "#no"]),
         ("```\n# In code\n[a](gone.md)\n```\n[b](#in-code)", ["#in-code"]),
     ],
 )
-def test_links_that_lead_nowhere_are_found(text, broken):
+def test_broken_links_are_found(text, broken):
     assert pages.broken_links(text, ROOT / "docs/page.md") == broken
 
 
@@ -347,19 +350,19 @@ def test_links_that_lead_nowhere_are_found(text, broken):
         ("probe.lr, features.views, `limits.memory_gb`, numpy.random, data_sets.NAME, e.g. this", []),
     ],
 )
-def test_names_that_lead_nowhere_are_found(remark, wrong):
+def test_names_of_missing_code_are_found(remark, wrong):
     assert names.unknown(remark) == wrong
 
 
 def texts_of_rules(source: str) -> list[str]:
-    """Return the texts of a rules file, without its documentation. From Python 3.12 on, an f-string is several tokens."""
+    """Return the strings of a rules file, except docstrings. From Python 3.12 on, an f-string is several tokens."""
     kinds = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return [token.string for token in tokens if token.type in kinds and not token.string.endswith('"""')]
 
 
 def texts_of_module(source: str) -> list[str]:
-    """Return the texts of a module, without its documentation: those inside of f-strings too."""
+    """Return the strings of a module, except docstrings; parts of f-strings are included."""
     nodes = list(ast.walk(ast.parse(source)))
     documented = [node for node in nodes if isinstance(node, DEFINITIONS | ast.Module) and ast.get_docstring(node)]
     docstrings = [node.body[0].value for node in documented]
@@ -370,8 +373,8 @@ def texts_of_module(source: str) -> list[str]:
     ]
 
 
-def test_paths_of_results_are_written_in_one_module():
-    """Rules, stages and the library take them from study/paths.py. (Documentation may name them, so the config may.)"""
+def test_paths_of_results_are_defined_in_one_module():
+    """Rules, stages and the library take them from study/paths.py. (Documentation and the config may name them.)"""
     package = ROOT / "workflow_scripts"
     modules = [path for path in package.rglob("*.py") if not path.is_relative_to(package / "timecat/config")]
     found = {path: texts_of_rules(path.read_text()) for path in RULES}
@@ -388,7 +391,7 @@ def test_a_path_of_results_is_found_wherever_it_is_written(text):
 
 
 def test_contracts_of_rules_name_paths_that_exist():
-    """What a rules file says of its outputs is what its rules write."""
+    """The outputs that the docstring of a rules file names are those that its rules write."""
     paths = Paths()
     written = {path for files in vars(paths).values() if isinstance(files, Files) for path in files.all}
     written |= {text for text in vars(paths).values() if isinstance(text, str)}

@@ -1,4 +1,4 @@
-"""Published weights in the place of pretraining, as Snakemake sees them: jobs, downloads, style."""
+"""Check studies with published weights instead of pretraining in dry runs: jobs, downloads, style."""
 
 import re
 
@@ -9,7 +9,7 @@ from snakemake.utils import validate
 from tests.support.studies import ROOT, StudyFolder, jobs_of
 from workflow_scripts.timecat.config import reference
 
-# The release of the paper's authors, as a user would write it: an archive, and which runs it has.
+# The release of the paper's authors in a user's config: an archive, and the runs that it has.
 RELEASE = """
 checkpoints:
   archive: https://example.org/ckpt_resnet50_sfadamw_imagenet1k_supervised.tar.gz
@@ -21,11 +21,11 @@ ARMS = [
     {"name": name, "members": members, "steps": steps}
     for name, members, steps in [("cat1", 1, 450000), ("cat2", 2, 200000), ("cat4", 4, 100000), ("cat5", 5, 80000)]
 ]
-CHECKPOINTS = 5 + 2 + 4 + 5  # cat2 has one replicate there
+CHECKPOINTS = 5 + 2 + 4 + 5  # by arm; the release has one replicate of cat2
 
 
 def of_the_authors(values, checkpoints: str):
-    """The tiny study's data under the paper's arms, backbone and seeds."""
+    """Change the tiny study to the paper's arms, backbone and seeds, with a block `checkpoints`."""
     values["backbones"] = {"resnet50": {"architecture": "resnet50"}}
     values["backbone"] = "resnet50"
     values["pretrain"]["seeds"] = [2, 550, 23, 477, 8529]
@@ -48,7 +48,7 @@ def jobs_after_import(checkpoints: int) -> dict[str, int]:
     }
 
 
-def test_the_authors_release_is_one_download_and_no_pretraining(fresh):
+def test_the_authors_release_needs_one_download_and_no_pretraining(fresh):
     fresh.change_config(lambda values: of_the_authors(values, RELEASE))
     done = fresh.snakemake("-n")
     assert jobs_of(done) == {"download": 1, **jobs_after_import(CHECKPOINTS)}
@@ -56,13 +56,13 @@ def test_the_authors_release_is_one_download_and_no_pretraining(fresh):
     assert url == "https://example.org/ckpt_resnet50_sfadamw_imagenet1k_supervised.tar.gz"
 
 
-def test_a_url_per_checkpoint_is_a_download_per_checkpoint(fresh):
+def test_a_url_per_checkpoint_gives_a_download_per_checkpoint(fresh):
     block = "checkpoints: {path: 'https://example.org/{step}/run{run}.pth', runs: {200000: [0, 1]}}"
     fresh.change_config(lambda values: of_the_authors(values, block))
     assert jobs_of(fresh.snakemake("-n")) == {"download": CHECKPOINTS, **jobs_after_import(CHECKPOINTS)}
 
 
-def test_local_files_are_no_download_and_say_which_exist(fresh):
+def test_local_files_need_no_download_and_show_which_runs_exist(fresh):
     for run in range(5):
         (fresh.path / f"w{run}").mkdir()
         for step in (450000, 100000, 80000) if run > 1 else (450000, 200000, 100000, 80000):
@@ -71,7 +71,7 @@ def test_local_files_are_no_download_and_say_which_exist(fresh):
     assert jobs_of(fresh.snakemake("-n")) == jobs_after_import(CHECKPOINTS)
 
 
-def test_a_missing_file_is_one_sentence_before_any_job(fresh):
+def test_a_missing_file_stops_with_one_sentence_before_any_job(fresh):
     fresh.change_config(lambda values: of_the_authors(values, "checkpoints: {path: 'w{run}/{step}'}"))
     done = fresh.snakemake("-n", check=False)
     output = done.stdout + done.stderr
@@ -81,7 +81,7 @@ def test_a_missing_file_is_one_sentence_before_any_job(fresh):
     )
 
 
-def test_lint(fresh):
+def test_snakemake_lint_accepts_a_study_of_published_weights(fresh):
     fresh.change_config(lambda values: of_the_authors(values, RELEASE))
     fresh.snakemake("--lint")
 
@@ -92,8 +92,8 @@ def test_the_schema_accepts_the_block():
     validate(values, str(reference.SCHEMA), set_default=False)
 
 
-def test_the_papers_study_takes_the_release_by_its_commented_block_alone(fresh):
-    """config/paper.yaml as it is, with the block's comment signs taken away (and the files there, if it names local ones)."""
+def test_uncommenting_the_block_in_paper_yaml_is_enough_to_use_the_release(fresh):
+    """The block in config/paper.yaml only has to be uncommented. (If it names local files, this test makes them.)"""
     names = {"full": 5, "200": 2, "100": 4, "80": 5}
     folder = fresh.path / "checkpoints/supervised_pretrain/resnet50_sfadamw"
     for name, runs in names.items():
@@ -109,7 +109,7 @@ def test_the_papers_study_takes_the_release_by_its_commented_block_alone(fresh):
     assert jobs == {
         "write_dataset": 2 * 4,
         "import_checkpoint": CHECKPOINTS,
-        "initialise": 5 + 1,  # floors: of five seeds, and the projection
+        "initialise": 5 + 1,  # floors: five untrained seeds, and the projection
         "extract_features": 4 * CHECKPOINTS + 3 * (5 + 1),
         "probe": 4 * 4 + 3 * (4 + 1),
         "tabulate": 1,

@@ -1,4 +1,4 @@
-"""The plan as a command line prints it, and its page."""
+"""Check the output of the command line of the plan, and the page that it writes."""
 
 import collections
 import re
@@ -13,29 +13,29 @@ from workflow_scripts.timecat.planning.page import scheduler_view
 from workflow_scripts.timecat.planning.plan import make_plan
 from workflow_scripts.timecat.planning.throughputs import read_throughputs
 
-PAGE = "docs/scale.md"
+PAGE = "docs/benchmarks/scale.md"
 
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory) -> StudyFolder:
-    """A copy of the repository in which nothing has run."""
+    """Copy of the repository in which nothing has run."""
     return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
 
 
-# Rows that are not known before images are made.
+# Numbers of rows that are unknown before the images are made.
 PARTS = {f"component{number}": (3000, 1200, 16) for number in (0, 1)} | {"shortcut_balanced": (408, 2000, 2)}
 PARTS |= dict.fromkeys(("plants", "insects", "birds", "fishes"), (30000, 1500, 900))
 
 
-def test_all_tables_are_those_without_sequences(fresh):
+def test_table_all_plans_every_table_without_sequences(fresh):
     rows = [word for part, numbers in PARTS.items() for word in ("--rows", f"{part}={','.join(map(str, numbers))}")]
-    given = rows[: 2 * 3]  # of the embedded study's parts
+    given = rows[: 2 * 3]  # the parts of the embedded study
     text = plan("--configfile", "config/config.yaml", "--table", "all", *given, cwd=fresh.path).stdout
     assert "(table2, table1, controls, families, gap, spurious, width, grid, counterexample)" in text.splitlines()[0]
 
 
-def test_a_table_that_a_rule_adds_is_planned_and_made_with_all_others(tmp_path):
-    """A table without a block: what is said of it stands beside its rule, and nowhere else."""
+def test_a_table_that_a_rule_adds_is_planned_and_made_by_all_arms(tmp_path):
+    """The table has no block in the config: only the rules file names it."""
     study = StudyFolder.fresh(tmp_path / "study")
     rule = """
 lines = paths.table.at(table="lines")
@@ -62,7 +62,7 @@ rule tabulate_lines:
 
 
 def test_table_1_of_the_paper_costs_more_than_twice_table_2(fresh):
-    """A wide network's step is four of a plain one's, and three of them are trained; nothing is counted twice."""
+    """A step of a wide network costs four of a plain one, and three wide networks are trained; no job counts twice."""
     tables = {}
     for table in ("table2", "table1"):
         options = ["--configfile", "config/paper.yaml", *(["--table", table] if table != "table2" else [])]
@@ -101,8 +101,8 @@ def test_the_papers_study_is_planned_without_its_data(fresh):
     assert max(map(len, text.splitlines())) <= 120
 
 
-def test_what_a_scheduler_sees():
-    """Snakemake runs the table's job itself, and downloads."""
+def test_jobs_that_snakemake_runs_itself_are_not_sent_to_the_scheduler():
+    """Snakemake runs table jobs and downloads itself, and sends the others to the scheduler."""
     plan = make_plan(ROOT / "config/paper.yaml", read_throughputs(), root=ROOT / "nowhere")
     view = scheduler_view(plan)
     assert len(view["sent"]) == 155 and view["profile"]["retries"] == 2
@@ -115,7 +115,7 @@ def test_what_a_scheduler_sees():
     }
 
 
-def test_neither_torch_nor_matplotlib_is_imported_for_it():
+def test_planning_imports_neither_torch_nor_matplotlib():
     code = (
         "import sys; sys.argv[1:] = ['--configfile', 'config/paper.yaml', '--gpus', '8,64,512'];"
         "from workflow_scripts import plan; plan.main();"
@@ -124,9 +124,9 @@ def test_neither_torch_nor_matplotlib_is_imported_for_it():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_make_plan(fresh):
-    """Its command line; `setup` would set the environment up in the copy, so it is not run."""
-    # Inside `make test`, make would say which folder it enters and leaves.
+def test_make_plan_passes_its_variables_to_the_command(fresh):
+    """Only the printed command is checked: `make` would first set up an environment in the copy."""
+    # Inside `make test`, make would also print the folders that it enters and leaves.
     make = ["make", "--no-print-directory", "-n", "plan"]
     asked = [[*make, "CONFIG=config/paper.yaml", "GPUS=8,64"], make, [*make, "TABLE=table1 grid"]]
     done = [
@@ -161,40 +161,40 @@ def test_make_plan(fresh):
         (["--page", "page.md"], "--page: it shows how pretraining scales; give --gpus and --pretrain-gpus"),
     ],
 )
-def test_a_mistake_is_one_sentence(fresh, options, message):
+def test_a_mistake_gives_one_sentence(fresh, options, message):
     done = plan(*options, cwd=fresh.path, check=False)
     assert done.returncode in (1, 2) and message in done.stderr and "Traceback" not in done.stderr
     assert not (fresh.path / "page.md").exists()
 
 
-def test_the_page_is_what_its_command_writes(tmp_path):
-    """docs/scale.md and its figure; the page says the command. Made where no data and no results are."""
+def test_the_page_is_current(tmp_path):
+    """docs/benchmarks/scale.md names its command; page and figure are made again, without data and results, and compared."""
     text = (ROOT / PAGE).read_text()
     (line,) = re.findall(r"^python -m workflow_scripts\.plan .*$", text, re.MULTILINE)
     words = line.split()[3:]
     assert words[-2:] == ["--page", PAGE]
     copy = StudyFolder.fresh(tmp_path / "study")
-    for file in (PAGE, "docs/scale.svg"):
+    for file in (PAGE, "docs/benchmarks/scale.svg"):
         (copy.path / file).unlink()
     plan(*words, cwd=copy.path)
-    assert (copy.path / PAGE).read_text() == text, f"write it anew: {line}"
-    assert copy.read("docs/scale.svg") == (ROOT / "docs/scale.svg").read_bytes()
+    assert (copy.path / PAGE).read_text() == text, f"the page is out of date; write it again: {line}"
+    assert copy.read("docs/benchmarks/scale.svg") == (ROOT / "docs/benchmarks/scale.svg").read_bytes()
     for file in re.findall(r"\(([\w.]+)\)$", text, re.MULTILINE):
-        assert (ROOT / "docs" / file).exists()
+        assert (ROOT / PAGE).with_name(file).exists()
 
 
-def test_the_readme_says_what_the_page_says():
-    readme, page = ((ROOT / file).read_text() for file in ("README.md", PAGE))
-    lines = readme.partition("| after pretraining |")[2].partition("\n\n")
+def test_the_readme_agrees_with_the_page():
+    told, page = ((ROOT / file).read_text() for file in ("docs/how_to/plan.md", PAGE))
+    lines = told.partition("| after pretraining |")[2].partition("\n\n")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()[2:]]
     of_page = [re.split(r" {2,}", line) for line in page.splitlines()]
     assert len(rows) == 3 and all(row in of_page for row in rows)
-    (probes,) = re.findall(r"here the probes: (.*)\.", lines[2])
+    (probes,) = re.findall(r"here the probes: (.*?)\. ", " ".join(lines[2].split()))
     assert f"costs {probes} of probes here" in page
 
 
-def test_a_page_does_not_look_at_what_is_made(tmp_path):
-    """With sidecars that say other rows, what is printed changes and the page does not."""
+def test_a_page_does_not_depend_on_existing_results(tmp_path):
+    """Other numbers of rows in sidecars change the printed plan, but not the page."""
     copy = StudyFolder.fresh(tmp_path / "study")
     options = ["--configfile", "config/tiny.yaml", "--device", "v100", "--gpus", "2"]
     to_page = [*options, "--pretrain-gpus", "1,2", "--page", "page.md"]
@@ -208,7 +208,7 @@ def test_a_page_does_not_look_at_what_is_made(tmp_path):
     assert "777        78" in plan(*options, cwd=copy.path).stdout
 
 
-def test_a_finished_pilot_says_how_many_more_seeds_a_contrast_needs(fresh):
+def test_after_a_pilot_the_plan_shows_how_many_more_seeds_a_contrast_needs(fresh):
     lines = [
         "kind,arm,data_set,selection,baseline,mean,low,high,se,df,p,p_holm,seeds,replicates,row_se,interval,no_interval_because",
         "gain,cat2,cues,holdout,cat1,1.000,,,0.700,4.000,,,10,5,0.3,t,",
@@ -223,4 +223,4 @@ def test_a_finished_pilot_says_how_many_more_seeds_a_contrast_needs(fresh):
     file.unlink()
     assert "more seeds" not in before
     found = [line.split() for line in text.splitlines() if line.startswith("table2: ")]
-    assert found == [["table2:", "cat2", "cue0", "+1.00", "-0.94", "to", "+2.94", "10", "34"]], "not on the source"
+    assert found == [["table2:", "cat2", "cue0", "+1.00", "-0.94", "to", "+2.94", "10", "34"]], "no line for the source"

@@ -1,4 +1,4 @@
-"""The embedded study's table of sequences, as a plan: its jobs, and mistakes that stop before any."""
+"""Check the table of sequences in dry runs: its jobs, its design, and mistakes that stop it before any job."""
 
 import pytest
 import yaml
@@ -10,12 +10,12 @@ WANTED = "results/genomics.csv"
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory) -> StudyFolder:
-    """A copy of the repository in which nothing has run."""
+    """Copy of the repository in which nothing has run."""
     return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
 
 
 @pytest.mark.parametrize("config", ["config.yaml", "genomics.yaml"])
-def test_the_tables_jobs_are_as_designed(fresh, config):
+def test_the_table_has_the_designed_jobs(fresh, config):
     jobs = jobs_of(fresh.snakemake("-n", "--", WANTED, config=f"config/{config}"))
     values = yaml.safe_load((ROOT / "config" / config).read_text())
     table = values["genomics"]
@@ -25,8 +25,8 @@ def test_the_tables_jobs_are_as_designed(fresh, config):
     assert direct["transfer"] == "direct" and all(arm["pretrained_on"] == "target" for arm in own)
     seeds = len(several.get("seeds") or values["pretrain"]["seeds"])
     long = len(single.get("seeds") or table.get("seeds") or values["pretrain"]["seeds"])
-    # Long runs go on from short ones of the same seeds. Floors are of all seeds, untrained. Networks that are pretrained on each task
-    # itself are read on that task alone, and so are their floors.
+    # Long runs continue short ones of the same seeds. Floors have all seeds, untrained. Networks that are pretrained
+    # on a task are read only on that task, and so are their floors.
     checkpoints, alone = seeds + long, len(own) * seeds * targets
     assert jobs == {
         "write_dataset": 2 * (1 + targets),
@@ -39,7 +39,7 @@ def test_the_tables_jobs_are_as_designed(fresh, config):
     }
 
 
-def test_the_embedded_arms_have_one_budget():
+def test_the_embedded_arms_have_equal_budgets():
     arms = yaml.safe_load((ROOT / "config/config.yaml").read_text())["genomics"]["arms"]
     assert arms[0]["steps"] == arms[1]["members"] * arms[1]["steps"]
 

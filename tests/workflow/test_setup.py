@@ -1,4 +1,4 @@
-"""envs/setup, the Makefile and the requirements: all that can be told in seconds, with stand-ins for uv and apt-get."""
+"""Check envs/setup, the Makefile and the requirements within seconds, with stand-ins for uv and apt-get."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = (ROOT / "envs/requirements.txt").read_text()
-# What the script calls and any POSIX system has.
+# Tools that the script calls and that every POSIX system has.
 POSIX = ("bash", "cat", "cut", "dirname", "flock", "ln", "mkdir", "mv", "rm", "sed")
 FAKE_UV = """#!/bin/sh
 echo "$@" >> "$CALLS"
@@ -25,7 +25,7 @@ esac
 
 
 class Clone:
-    """A folder with the set-up's files, a PATH of stand-ins and an empty home."""
+    """A clone with only the set-up's files, a PATH of stand-ins and an empty home folder."""
 
     def __init__(self, folder: Path):
         self.root = folder / "clone"
@@ -44,26 +44,26 @@ class Clone:
         self.tool("python3", f'exec "{self.python}" "$@"')
 
     def tool(self, name: str, script: str) -> None:
-        """Put an executable on this clone's PATH."""
+        """Write an executable to this clone's PATH."""
         path = self.bin / name
         path.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
     def with_everything(self) -> "Clone":
-        """All prerequisites and a stand-in for uv."""
+        """Add all prerequisites and a stand-in for uv, and return this clone."""
         for name in ("g++", "pkg-config", "dot"):
             self.tool(name, "exit 0")
         self.tool("uv", FAKE_UV)
         return self
 
     def setup(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        """Run envs/setup with nothing of this process's environment."""
+        """Run envs/setup with only the given environment, not that of this process."""
         fixed = {
             "PATH": str(self.bin),
             "HOME": str(self.home),
             "CALLS": str(self.calls_file),
             "REAL_PYTHON": self.python,
-            # With both told, there is no need to ask pip, which takes most of the time.
+            # With both set, the script does not query pip, which would take most of the time.
             "UV_DEFAULT_INDEX": "told",
             "SSL_CERT_FILE": "told",
         }
@@ -77,7 +77,7 @@ class Clone:
         )
 
     def calls(self) -> list[str]:
-        """What uv was asked since the last look, without questions for its version."""
+        """Return uv's command lines since the last call of this method, without queries of its version."""
         lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
         self.calls_file.unlink(missing_ok=True)
         return [line for line in lines if line != "--version"]
@@ -85,11 +85,11 @@ class Clone:
 
 @pytest.fixture
 def clone(tmp_path):
-    """A clone without any prerequisite."""
+    """Clone without any prerequisite."""
     return Clone(tmp_path)
 
 
-def test_second_setup_does_nothing_and_home_stays_empty(clone):
+def test_a_second_setup_does_nothing_and_home_stays_empty(clone):
     clone.with_everything()
     first = clone.setup()
     assert first.returncode == 0, first.stderr
@@ -102,7 +102,7 @@ def test_second_setup_does_nothing_and_home_stays_empty(clone):
     assert sorted(path.name for path in clone.root.iterdir()) == [".cache", ".venv", "envs", "workflow_scripts"]
 
 
-def test_changed_requirements_update_in_place(clone):
+def test_changed_requirements_update_the_environment_in_place(clone):
     clone.with_everything().setup()
     clone.calls()
     with (clone.root / "envs/requirements.txt").open("a") as file:
@@ -111,7 +111,7 @@ def test_changed_requirements_update_in_place(clone):
     assert [call.split()[:2] for call in clone.calls()] == [["pip", "sync"]]
 
 
-def test_half_made_environment_is_made_anew(clone):
+def test_an_incomplete_environment_is_made_again(clone):
     clone.with_everything()
     failed = clone.setup(UV_STATUS="1")
     assert failed.returncode == 1 and "installation failed" in failed.stderr
@@ -121,7 +121,7 @@ def test_half_made_environment_is_made_anew(clone):
     assert not left_over.exists() and clone.setup().stderr == "setup: nothing to do\n"
 
 
-def test_moved_clone_is_made_anew(clone):
+def test_the_environment_of_a_moved_clone_is_made_again(clone):
     clone.with_everything().setup()
     clone.calls()
     clone.root = clone.root.rename(clone.root.with_name("moved"))
@@ -129,7 +129,7 @@ def test_moved_clone_is_made_anew(clone):
     assert [call.split()[0] for call in clone.calls()] == ["venv", "pip"]
 
 
-def test_index_that_only_pip_was_told_is_passed_on_and_written_nowhere(clone):
+def test_an_index_in_pips_configuration_is_passed_on_and_written_to_no_file(clone):
     pip_file = clone.root.parent / "pip.conf"
     pip_file.write_text("[global]\nindex-url = https://index.invalid/simple\n")
     done = clone.with_everything().setup(
@@ -142,12 +142,12 @@ def test_index_that_only_pip_was_told_is_passed_on_and_written_nowhere(clone):
     assert written and not any(b"index.invalid" in path.read_bytes() for path in written)
 
 
-def test_index_that_uv_was_told_comes_first(clone):
+def test_an_index_that_is_set_for_uv_comes_first(clone):
     clone.with_everything().setup(PIP_INDEX_URL="https://pip.invalid/", UV_DEFAULT_INDEX="https://uv.invalid/")
     assert "index https://uv.invalid/ " in Path(f"{clone.calls_file}.environment").read_text()
 
 
-def test_missing_prerequisites_are_named_with_the_command(clone):
+def test_missing_prerequisites_are_listed_with_the_command_that_installs_them(clone):
     clone.tool("apt-get", "exit 1")
     done = clone.setup()
     assert done.returncode == 1
@@ -158,19 +158,19 @@ def test_missing_prerequisites_are_named_with_the_command(clone):
     assert not (clone.root / ".venv").exists()
 
 
-def test_missing_prerequisites_elsewhere(clone):
+def test_without_apt_missing_prerequisites_are_listed_with_conda(clone):
     done = clone.setup()
     assert done.returncode == 1 and "conda install" in done.stderr and "apt-get" not in done.stderr
 
 
-def test_dot_alone_is_no_reason_to_stop(clone):
+def test_a_missing_dot_does_not_stop_the_setup(clone):
     clone.with_everything()
     (clone.bin / "dot").unlink()
     assert clone.setup().returncode == 0
 
 
 @pytest.mark.parametrize("name", ["libturbojpeg0-dev", "libturbojpeg-dev"])
-def test_root_installs_what_is_missing(clone, name):
+def test_root_installs_missing_packages(clone, name):
     clone.with_everything()
     clone.tool("id", "echo 0")
     (clone.bin / "dot").unlink()
@@ -200,13 +200,13 @@ def test_requirements_are_hashed_and_name_no_host():
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block.splitlines()[0]
 
 
-def test_no_second_lock_file():
+def test_the_repository_has_no_second_lock_file():
     listed = subprocess.run(["git", "ls-files"], check=True, cwd=ROOT, capture_output=True, text=True).stdout.split()
     assert not [path for path in listed if re.search(r"(^|/)(uv\.lock|pylock.*\.toml|poetry\.lock)$", path)]
 
 
 def make(*arguments: str) -> str:
-    """What make prints, asked as by a user: not as a part of the make that runs the tests."""
+    """Return the output of make, run as a user would: not as a part of the make that runs the tests."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"
     }
@@ -216,7 +216,21 @@ def make(*arguments: str) -> str:
 
 def test_make_alone_lists_the_targets():
     listed = {line.split()[1] for line in make().splitlines()}
-    assert listed == {"help", "setup", "table2", "test", "lint", "dag", "docs", "bench", "plan", "lock", "test-infra"}
+    assert listed == {
+        "help",
+        "setup",
+        "table2",
+        "test",
+        "lint",
+        "dag",
+        "docs",
+        "docs-site",
+        "keep",
+        "bench",
+        "plan",
+        "lock",
+        "test-infra",
+    }
 
 
 def test_make_table2_runs_the_documented_command():
@@ -225,5 +239,5 @@ def test_make_table2_runs_the_documented_command():
     assert printed[-1] == "snakemake --cores all --resources gpu=4 -- results/table2.csv"
 
 
-def test_continuous_integration_can_be_run():
+def test_scripts_of_ci_and_setup_are_executable():
     assert os.access(ROOT / ".ci/run", os.X_OK) and os.access(ROOT / "envs/setup", os.X_OK)

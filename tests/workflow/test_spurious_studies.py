@@ -1,4 +1,4 @@
-"""The studies of Waterbirds and CelebA as Snakemake sees them; no data is needed to show them."""
+"""Check the studies of Waterbirds and CelebA in dry runs, which need no data."""
 
 import re
 
@@ -13,14 +13,16 @@ STUDIES = {"waterbirds": "place", "celeba": "male"}
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory) -> StudyFolder:
-    """A copy of the repository in which nothing has run."""
+    """Copy of the repository in which nothing has run."""
     return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
 
 
 @pytest.mark.parametrize(("name", "group"), STUDIES.items())
-def test_jobs_of_a_study_of_photographs(fresh, name, group):
-    """12 seeds at the short run's steps, of which 3 go on; three kinds of training rows. Floors of four arms, of as many untrained
-    networks; and a projection of the pixels."""
+def test_a_study_of_worst_groups_has_the_designed_jobs(fresh, name, group):
+    """12 seeds reach the steps of the short run, 3 of them continue; there are three kinds of training rows.
+
+    Floors have as many untrained networks for four arms, and a projection of the pixels.
+    """
     dry = fresh.snakemake("-n", "-p", "--", WANTED, config=f"config/{name}.yaml")
     assert jobs_of(dry) == {
         "write_dataset": 2 * 3,
@@ -43,7 +45,7 @@ def test_jobs_of_a_study_of_photographs(fresh, name, group):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_published_figures_stand_at_what_they_are_of(name):
+def test_published_accuracies_are_assigned_to_their_arms_and_data_sets(name):
     config = read_config(load_unique(ROOT / f"config/{name}.yaml"), [])
     published = {arm.name: arm.published for arm in config.all_arms.values() if arm.published}
     assert (

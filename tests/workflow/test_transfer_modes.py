@@ -1,4 +1,4 @@
-"""Arms of every way of transfer in one study, as Snakemake sees them: which jobs there are, and which rule makes what."""
+"""Check studies with arms of every mode of transfer in dry runs: their jobs and commands."""
 
 import pytest
 
@@ -21,14 +21,14 @@ def with_arms(study: StudyFolder, *arms: dict) -> StudyFolder:
 
 
 def jobs(study: StudyFolder, *options: str) -> dict[str, int]:
-    """The jobs of a dry run past the data sets."""
+    """Return the jobs of a dry run by rule, without those of data sets."""
     found = jobs_of(study.snakemake("-n", *options))
     assert found.pop("write_dataset", 1) > 0
     return found
 
 
-def test_arms_of_three_modes(study):
-    """Three seeds to step 4, one of them to step 12; features only of what is probed; two replicates make no more jobs."""
+def test_arms_of_three_modes_have_the_designed_jobs(study):
+    """Three seeds reach steps 4 and 8, one step 12; only probed checkpoints have features; replicates share a job."""
     first = {"name": "cat1", "members": 1, "steps": 12, "replicates": [[2]]}
     with_arms(study, first, PROBED, TUNED, TUNED | {"name": "late", "members": 1, "steps": 8}, DIRECT)
     assert jobs(study) == {"pretrain": 3 + 3 + 1, "extract_features": 4, "probe": 2, "transfer": 3, "tabulate": 1}
@@ -47,14 +47,14 @@ def test_a_fine_tuned_arm_needs_no_features(study):
 
 
 @pytest.mark.parametrize(("folder", "arm"), [("transfers", "cat3"), ("probes", "cat3_tuned"), ("probes", "scratch")])
-def test_an_arm_is_made_by_one_rule_only(study, folder, arm):
+def test_only_one_rule_makes_an_arm(study, folder, arm):
     with_arms(study, PROBED, TUNED, DIRECT)
     done = study.snakemake("-n", "--", CELLS.format(folder, arm), check=False)
     assert done.returncode == 1 and "MissingRuleException" in done.stdout + done.stderr
 
 
-def test_what_each_mode_is_told(study):
-    """The smallest part of the config: the backbone's block for direct, the weights' own word for finetune."""
+def test_commands_have_the_settings_of_their_mode(study):
+    """A direct job gets the backbone's block; a fine-tuning job gets none, because the weights name their backbone."""
     with_arms(study, PROBED, TUNED, DIRECT)
     tuned, direct = (
         study.snakemake("-n", "-p", "--", CELLS.format("transfers", arm)).stdout for arm in ("cat3_tuned", "scratch")

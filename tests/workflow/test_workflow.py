@@ -1,4 +1,4 @@
-"""The workflow as Snakemake sees it: default target, jobs per study, style, bad input, generated files."""
+"""Check the workflow in dry runs: default target, jobs per study, style, bad input, generated files."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ def run(*command: str, cwd=ROOT, check=True) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory) -> StudyFolder:
-    """A copy of the repository in which nothing has run."""
+    """Copy of the repository in which nothing has run."""
     return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
 
 
@@ -33,7 +33,7 @@ def test_every_study_has_a_dag(fresh, config):
     assert list(jobs) and jobs["tabulate"] == 1
 
 
-def test_the_default_study_is_the_embedded_one_and_its_jobs_are_as_designed(fresh):
+def test_the_default_study_is_the_embedded_one_with_the_designed_jobs(fresh):
     jobs = jobs_of(fresh.snakemake("-n", config=None))
     values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     targets, seeds, arms = len(values["targets"]), len(values["pretrain"]["seeds"]), values["arms"]
@@ -52,9 +52,11 @@ def test_the_default_study_is_the_embedded_one_and_its_jobs_are_as_designed(fres
     }
 
 
-def test_the_papers_study_is_complete_and_needs_no_data_to_be_shown(fresh):
-    """Its table 2: 5 seeds with a checkpoint at each of 4 steps; 5, 4, 4 and 5 of them are read on 4 data sets. Five
-    untrained networks and a projection of the pixels are floors of the other three."""
+def test_the_papers_study_has_all_its_jobs_in_a_dry_run_without_data(fresh):
+    """Table 2 has 5 seeds with a checkpoint at each of 4 steps; 5, 4, 4 and 5 of them are read on 4 data sets.
+
+    Five untrained networks and a projection of the pixels are floors of the three targets other than the source.
+    """
     jobs = jobs_of(fresh.snakemake("-n", config="config/paper.yaml"))
     expected = {"write_dataset": 2 * 4, "pretrain": 5 * 4, "initialise": 5 + 1}
     expected |= {"extract_features": (5 + 4 + 4 + 5) * 4 + (5 + 1) * 3, "probe": 4 * 4 + (4 + 1) * 3}
@@ -62,7 +64,7 @@ def test_the_papers_study_is_complete_and_needs_no_data_to_be_shown(fresh):
     assert not (fresh.path / "data").exists()
 
 
-def test_the_papers_recipe_is_that_of_its_sources():
+def test_the_recipe_in_paper_yaml_is_that_of_the_paper():
     values = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
     assert values["pretrain"] | {"seeds": None} == {
         "seeds": None,
@@ -87,15 +89,15 @@ def test_the_papers_recipe_is_that_of_its_sources():
     ]
 
 
-def test_diagnostics_are_made_when_they_are_asked_for(fresh):
+def test_diagnostics_run_only_when_requested(fresh):
     jobs = jobs_of(fresh.snakemake("-n", "--", "results/diagnostics.csv", config=None))
     values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     cells = sum(arm["members"] > 1 for arm in values["arms"]) * len(values["targets"])
     assert jobs["diagnose"] == jobs["probe"] == cells and jobs["tabulate_diagnostics"] == 1 and "tabulate" not in jobs
 
 
-def test_the_counterexample_is_two_jobs_and_no_part_of_the_table(fresh):
-    """Every study has it, whatever its data; what it is told is its own block of the config."""
+def test_the_counterexample_has_two_jobs_and_is_not_part_of_table_2(fresh):
+    """Every study has the counterexample, whatever its data; its only settings are its block of the config."""
     for config in (None, "config/paper.yaml"):
         dry = fresh.snakemake("-n", "-p", "--", "results/counterexample.csv", config=config)
         assert jobs_of(dry) == {"counterexample": 1, "tabulate_counterexample": 1}
@@ -104,7 +106,7 @@ def test_the_counterexample_is_two_jobs_and_no_part_of_the_table(fresh):
 
 
 def with_an_evaluation_folder(tmp_path):
-    """The tiny study's config with a data set that is read with the probe of the other."""
+    """Write the tiny study's config with a data set that is evaluated with the probe of the other; return its path."""
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
     values["targets"].append("sketch")
@@ -114,7 +116,7 @@ def with_an_evaluation_folder(tmp_path):
     return str(path)
 
 
-def test_a_data_set_for_evaluation_only_is_read_with_the_probe_of_another(fresh, tmp_path):
+def test_a_data_set_for_evaluation_only_uses_the_probe_of_another(fresh, tmp_path):
     config = with_an_evaluation_folder(tmp_path)
     dry = fresh.snakemake("-n", "-p", config=config)
     jobs = jobs_of(dry)
@@ -128,18 +130,18 @@ def test_a_data_set_for_evaluation_only_is_read_with_the_probe_of_another(fresh,
     assert "diagnose" not in jobs and "results/data_sets/sketch/train" not in job
     diagnosed = jobs_of(fresh.snakemake("-n", "--", "results/diagnostics.csv", config=config))
     assert diagnosed["diagnose"] == 1 and "evaluate_probe" not in diagnosed
-    # What is evaluated has no probe of its own.
+    # A data set for evaluation only has no probe.
     done = fresh.snakemake("-n", "--", "results/probes/cues_tiny/sketch/cat3.parquet", config=config, check=False)
     assert "MissingRuleException" in done.stdout + done.stderr
 
 
-def test_the_default_target_is_the_table(fresh):
+def test_the_default_target_is_table_2(fresh):
     bare = fresh.snakemake("-n", "--resources", "gpu=4", config=None, cores=8)
     named = fresh.snakemake("-n", "--resources", "gpu=4", "--", "results/table2.csv", config=None, cores=8)
     assert jobs_of(bare) == jobs_of(named)
 
 
-def test_all_embedded_data_sets_exist_and_can_be_made(fresh):
+def test_all_embedded_data_sets_can_be_made(fresh):
     values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     assert {"cues", "digits", "cue0", "cue1", "cue2", "cue3"} <= set(values["data_sets"])
     targets = [
@@ -148,17 +150,17 @@ def test_all_embedded_data_sets_exist_and_can_be_made(fresh):
     assert jobs_of(fresh.snakemake("-n", "--", *targets, config=None)) == {"write_dataset": len(targets)}
 
 
-def test_lint(fresh):
+def test_snakemake_lint_accepts_the_workflow(fresh):
     run("snakemake", "--lint", cwd=fresh.path)
 
 
-def test_format():
+def test_code_and_rules_are_formatted():
     run("snakefmt", "--check", "Snakefile", "rules")
     run("ruff", "check", ".")
     run("ruff", "format", "--check", ".")
 
 
-def test_rules_logs_and_benchmarks_carry_the_stages_name(fresh):
+def test_rules_logs_and_benchmarks_have_the_name_of_their_stage(fresh):
     for path in sorted((ROOT / "rules").glob("*.smk")):
         text = path.read_text()
         assert text.startswith('"""\n') and "\nInput " in text and "\nOutput " in text, "the contract"
@@ -170,21 +172,21 @@ def test_rules_logs_and_benchmarks_carry_the_stages_name(fresh):
             assert (ROOT / f"workflow_scripts/{stage}.py").exists()
             assert f'paths.log("{stage}")' in rule and f'paths.benchmark("{stage}")' in rule
             code = f'code_of("{stage}")'
-            # Another image makes everything anew, so it is not built again because a line of Python has changed.
+            # Another image re-runs everything, so an edit of Python code does not build it again.
             assert f"code={code}" in rule or f"code=ancient({code})" in rule or stage == "build_image"
             assert f"python -m workflow_scripts.{stage}" in rule
             assert Paths().log(stage).startswith(f"results/logs/{stage}/")
             assert Paths().benchmark(stage).startswith(f"results/benchmarks/{stage}/")
 
 
-def test_nothing_but_the_graph_is_printed(fresh):
-    """Anything else on standard output would corrupt ``snakemake --dag | dot``."""
+def test_only_the_graph_is_printed(fresh):
+    """Any other text on standard output would corrupt ``snakemake --dag | dot``."""
     done = fresh.snakemake("--rulegraph", "dot", config=None)
     assert done.stdout.startswith("digraph snakemake_dag {") and done.stdout.rstrip().endswith("}")
 
 
 def test_the_snakefile_is_quick_to_parse():
-    """Every cluster job parses it again: neither torch nor pandas."""
+    """Every cluster job parses the Snakefile again, so it must not load large libraries."""
     code = (
         "import sys; from workflow_scripts.timecat.artifacts import source_code;"
         "from workflow_scripts.timecat.config import reading; from workflow_scripts.timecat.study import study;"
@@ -194,31 +196,31 @@ def test_the_snakefile_is_quick_to_parse():
 
 
 def edges(graph: str) -> set[tuple[str, str]]:
-    """Edges of a dot graph, by label."""
+    """Return the edges of a dot graph, as pairs of labels."""
     labels = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', graph, re.MULTILINE))
     return {(labels[a], labels[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", graph, re.MULTILINE)}
 
 
 def svg_edges(svg: str) -> set[tuple[str, str]]:
-    """Edges of the graph that dot drew."""
+    """Return the edges of a graph that dot drew as SVG, as pairs of labels."""
     nodes = dict(re.findall(r'class="node">\s*<title>(\d+)</title>.*?<text[^>]*>(\w+)</text>', svg, re.DOTALL))
     pairs = re.findall(r'class="edge">\s*<title>(\d+)&#45;&gt;(\d+)</title>', svg)
     return {(nodes[a], nodes[b]) for a, b in pairs}
 
 
-def test_the_pictured_rule_graph_is_the_workflows(fresh):
-    """docs/dag.svg stands in the README; ``make dag`` makes it anew."""
+def test_the_rule_graph_in_the_readme_is_current(fresh):
+    """The README shows docs/figures/dag.svg; ``make dag`` draws it again."""
     graph = edges(fresh.snakemake("--rulegraph", "dot", "--", "results/table2.csv", config=None).stdout)
     assert ("pretrain", "pretrain") in graph and ("probe", "tabulate") in graph
-    assert svg_edges((ROOT / "docs/dag.svg").read_text()) == graph
-    assert "docs/dag.svg" in (ROOT / "README.md").read_text()
+    assert svg_edges((ROOT / "docs/figures/dag.svg").read_text()) == graph
+    assert "figures/dag.svg" in (ROOT / "docs/reference/stages.md").read_text()
 
 
 def test_generated_documentation_is_current():
-    """``make docs`` makes it anew."""
+    """If this fails, run ``make docs``."""
     assert reference.SCHEMA.read_text() == reference.schema_text()
-    current = reference.README.read_text()
-    assert current == reference.readme_text(current)
+    current = reference.PAGE.read_text()
+    assert current == reference.page_text(current)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -243,7 +245,7 @@ def test_a_mistake_stops_before_any_job_with_one_sentence(fresh, tmp_path):
     assert jobs_of(done) == {}
 
 
-def test_a_mistake_on_the_command_line_says_so(fresh):
+def test_an_unknown_key_on_the_command_line_is_refused_with_a_suggestion(fresh):
     done = fresh.snakemake("-n", "--config", "torch_thread=2", check=False)
     assert (
         done.returncode == 1

@@ -1,7 +1,7 @@
-"""The draws of a few-shot data set: which training rows each replicate has. Replicate r has draw r modulo their number.
+"""Read the draws of a few-shot data set. Replicate r trains on the rows of draw r modulo the number of draws.
 
-A training file holds the rows of all draws. Its index says in the column ``draws``, which no other data set has, in which of
-them each row is.
+A training file holds the rows of all draws. The column ``draws`` of its index, which no other data set has, lists the
+draws that each row belongs to.
 """
 
 import os
@@ -13,7 +13,7 @@ COLUMN = "draws"
 
 
 def rows_of_draws(index: str | os.PathLike[str]) -> list[npt.NDArray[np.int64]]:
-    """Return the rows of each draw of a training file, ascending, from its index; none where each replicate has all rows."""
+    """Return the rows of each draw of a training file, ascending; [] if its index has no draws (all rows are used)."""
     import pyarrow.parquet as pq
 
     if COLUMN not in pq.read_schema(index).names:

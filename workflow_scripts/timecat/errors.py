@@ -1,5 +1,5 @@
-"""The exception for mistakes that a user can correct."""
+"""Exception for mistakes that a user can correct."""
 
 
 class UserError(Exception):
-    """A mistake that the user can correct; its message is one sentence that says what is wrong, where, and what to do."""
+    """A mistake that the user can correct. The message is one sentence: what is wrong, where, and what to do."""

@@ -1,4 +1,4 @@
-"""Which training rows the selection holds out: a function of (selection seed, labels), the same for every arm."""
+"""Choose the training rows that are held out for selection, from (selection seed, labels), the same for every arm."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,13 +11,14 @@ from workflow_scripts.timecat.sampling import rows_of_each_class
 
 
 def heldout_rows(labels: Sequence[int] | np.ndarray, seed: int, fraction: float) -> npt.NDArray[np.int64]:
-    """Rows held out of a data set's training split, int64, ascending.
+    """Return the held-out rows of a data set's training split, int64, ascending.
 
-    labels: class of each row, int [rows]. Of each class the round(n_c * fraction) rows with the smallest hash of (seed,
-    row) are taken (a half rounds to even): at least one, but never all, so a class of a single row gives none.
+    labels: class of each row, int [rows]. Each class of n rows gives the round(n * fraction) rows with the smallest
+    hash of (seed, row), where a half rounds to even. It gives at least one row but never all: a class of one row gives
+    none.
     """
     if not 0 < fraction < 1:
-        raise ValueError(f"the held-out fraction is {fraction}; it must lie between 0 and 1")
+        raise ValueError(f"the held-out fraction is {fraction}; it must be between 0 and 1")
     return rows_of_each_class(
         randomness.key("heldout", int(seed)),
         labels,
@@ -26,20 +27,20 @@ def heldout_rows(labels: Sequence[int] | np.ndarray, seed: int, fraction: float)
 
 
 class Draw(NamedTuple):
-    """Rows of a training file, int64, ascending: those of one draw, and those of them that are held out."""
+    """Rows of one draw of a training file, and those of them that are held out (both int64, ascending)."""
 
     rows: npt.NDArray[np.int64]
     heldout: npt.NDArray[np.int64]
 
 
 def with_heldout(draws: Sequence[npt.NDArray[np.int64]], labels: np.ndarray, seed: int, fraction: float) -> list[Draw]:
-    """Return draws (rows of each, draws.rows_of_draws) with the rows that are held out of each, as if it were the data set.
+    """Return each draw together with its held-out rows, chosen as if the draw were the whole data set.
 
-    labels: of all rows of the training file, int [rows].
+    draws: rows of each draw (draws.rows_of_draws). labels: class of every row of the training file, int [rows].
     """
     return [Draw(rows, rows[heldout_rows(labels[rows], seed, fraction)]) for rows in draws]
 
 
 def heldout_of_any(draws: Sequence[Draw]) -> npt.NDArray[np.int64]:
-    """Return the rows that are held out of any draw, ascending: those whose evaluation crops are extracted."""
+    """Return the rows that are held out of at least one draw, ascending. Their evaluation crops are extracted."""
     return np.unique(np.concatenate([draw.heldout for draw in draws]))

@@ -1,11 +1,11 @@
-"""Which training rows are held out, as stages are told it. Without NumPy, for the config."""
+"""Settings of the held-out training rows. This module does not import NumPy, so that the config can import it."""
 
 from workflow_scripts.timecat.settings import settings
 
 
 @settings
 class Heldout:
-    """The config's block ``heldout``. fraction: of the rows of each class."""
+    """Settings of the config's block ``heldout``. fraction: share of each class's rows that is held out."""
 
     seed: int
     fraction: float

@@ -1,8 +1,8 @@
-"""Randomness as a pure function of (key, index, draw): no generator, no state, no order.
+"""Compute random numbers as a pure function of (key, index, draw), without a generator, state or order.
 
-Every crop, flip, epoch order and held-out row of the workflow is drawn here, so that a value depends on what it is for
-and never on how many workers drew before it. The generator is SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable
-pseudorandom number generators") used as a counter-based hash; keys are the first 64 bits of a SHA-256.
+Every crop, flip, epoch order and held-out row of the workflow is drawn here. A value therefore depends only on its
+purpose and never on how many workers have drawn before. The generator is SplitMix64 (Steele, Lea, Flood 2014, "Fast
+splittable pseudorandom number generators") used as a counter-based hash; keys are the first 64 bits of a SHA-256.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _MASK = (1 << 64) - 1
 
 
 def key(*parts: str | SupportsInt) -> int:
-    """64-bit key of a purpose, from its parts (text or whole numbers), e.g. ``key("view", seed, data_set, view)``."""
+    """Return the 64-bit key of a purpose given as text and integers, e.g. ``key("view", seed, data_set, view)``."""
     text = json.dumps([part if isinstance(part, str) else int(part) for part in parts])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
@@ -29,7 +29,7 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def bits(key: int, index: npt.ArrayLike, draw: int = 0) -> npt.NDArray[np.uint64]:
-    """uint64 hash of each ``index`` (any shape) for draw number ``draw`` under ``key``."""
+    """Return the uint64 hash of each ``index`` (any shape) for draw number ``draw`` under ``key``."""
     index = np.asarray(index).astype(np.uint64)
     with np.errstate(over="ignore"):
         z = _mix(index * _GOLDEN + np.uint64(key))
@@ -37,11 +37,11 @@ def bits(key: int, index: npt.ArrayLike, draw: int = 0) -> npt.NDArray[np.uint64
 
 
 def uniform(key: int, index: npt.ArrayLike, draw: int = 0) -> npt.NDArray[np.float64]:
-    """float64 in [0, 1) for each ``index`` (53 random bits)."""
+    """Return a float64 in [0, 1) for each ``index`` (53 random bits)."""
     return (bits(key, index, draw) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def permutation(key: int, rows: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """The given row numbers (int64 [n]) in the random order of ``key``: sorted by their hash, ties by row."""
+    """Return the given row numbers (int64 [n]) in the random order of ``key``: sorted by hash, ties by row."""
     rows = np.asarray(rows, dtype=np.int64)
     return rows[np.lexsort((rows, bits(key, rows)))]

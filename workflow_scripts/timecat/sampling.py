@@ -1,4 +1,4 @@
-"""Samples of rows that are stratified by class or balanced over groups: pure functions of a key or a generator."""
+"""Sample rows, stratified by class or balanced over groups. A sample is a pure function of a key or a generator."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,31 +14,32 @@ def rows_of_each_class(
     wanted: Callable[[npt.NDArray[np.int64]], npt.ArrayLike],
     draw: int = 0,
 ) -> npt.NDArray[np.int64]:
-    """Of each class the rows with the smallest hash under ``key``, or those of a further draw: int64 row numbers, ascending.
+    """Return the rows with the smallest hashes under ``key`` in each class, or a further draw (int64, ascending).
 
-    labels: class of each row, int [rows]. wanted: function from the classes' numbers of rows (int64 [classes present])
-    to how many of each are taken. draw: its number. Draw d of a class takes the next so many rows of its hashed order, so
-    that draws share no row: they are independent samples of what the rows are a sample of, as intervals over replicates
-    suppose, and draws that overlap are not. Where a class has no further rows, its rows are hashed anew.
+    labels: class of each row, int [rows]. wanted: function from the number of rows of each class (int64 [classes
+    present]) to the number of rows to take from it. draw: number of the draw. Draw 0 takes the first rows of a class in
+    hashed order, draw 1 the rows after these, and so on. Draws then share no row, so they are independent samples of
+    the same population, which intervals over replicates assume. When a class has too few rows left, its rows are hashed
+    again under the next number.
     """
     rows = np.arange(len(labels))
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     sizes = np.asarray(wanted(counts))
     orders, places = np.divmod(
         draw, np.maximum(counts // np.maximum(sizes, 1), 1)
-    )  # draws of a class that fit an order
+    )  # how many draws one order of a class can serve
     hashes = np.zeros(len(rows), np.uint64)
     for number in np.unique(orders).tolist():
         mine = orders[classes] == number
         hashes[mine] = randomness.bits(key, rows[mine], number)
     order = np.lexsort((rows, hashes, classes))  # by class, then by hash
     starts = np.cumsum(counts) - counts + places * sizes
-    rank = rows - starts[classes[order]]  # place within the class, from the draw's first row
+    rank = rows - starts[classes[order]]  # position within the class, relative to the draw's first row
     return np.sort(order[(rank >= 0) & (rank < sizes[classes[order]])])
 
 
 def balanced_draw(groups: np.ndarray, random: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Rows, ascending: as many of each group (int [rows]) as the smallest has."""
+    """Return rows (ascending) with equally many of each group (int [rows]): the size of the smallest group."""
     order = random.permutation(len(groups))
     fewest = np.bincount(groups).min()
     return np.sort(np.concatenate([order[groups[order] == group][:fewest] for group in range(groups.max() + 1)]))

@@ -1,6 +1,6 @@
-"""What the settings of a stage are made of: frozen dataclasses without defaults.
+"""Define the settings of a stage: frozen dataclasses without defaults.
 
-Defaults, descriptions and checks of a setting are in one place, the block of the config that builds these classes
+The default, description and checks of a setting are in one place, the block of the config that builds these classes
 (config.blocks.settings_of). A stage gets them as JSON on its command line (runtime.json_arguments).
 """
 
@@ -9,25 +9,25 @@ from typing import Any, TypeVar, dataclass_transform
 
 Class = TypeVar("Class")
 
-# The only default that a field may have: the config leaves the key out where it decides nothing, so that a change of it
+# The only default that a field may have. The config leaves a key out where it has no effect, so that changing it
 # re-runs nothing. Such a field is never null in the config; a key that may be null there has no default here.
 LEFT_OUT = None
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def settings(cls: type[Class]) -> type[Class]:
-    """Make a class of settings: a frozen dataclass, by keyword alone. TypeError if a field has a default but LEFT_OUT."""
+    """Turn a class into a frozen, keyword-only dataclass. Raise TypeError for a default other than LEFT_OUT."""
     made = dataclass(frozen=True, kw_only=True)(cls)
     for each in fields(made):  # type: ignore[arg-type]  # mypy takes what dataclass() returns for any class
         if each.default not in (MISSING, LEFT_OUT) or each.default_factory is not MISSING:
             raise TypeError(f"{cls.__name__}.{each.name} has a default; defaults belong to the config's block")
-    # How pydantic reads the class from JSON: no further keys, and no text where a number is wanted.
+    # Pydantic reads the class from JSON strictly: it refuses unknown keys, and text in place of a number.
     made.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[attr-defined]  # pydantic looks for it
     return made
 
 
 def told(value: Any) -> dict[str, Any]:
-    """Return settings as the dict that a stage was told: without the keys that were left out, in settings within too."""
+    """Return settings as the dict that the stage was given. Keys that were left out are absent, at every level."""
     found = [(each.name, getattr(value, each.name), each.default) for each in fields(value)]
     kept = {name: given for name, given, default in found if given is not LEFT_OUT or default is not LEFT_OUT}
     return {name: told(given) if is_dataclass(given) else given for name, given in kept.items()}

@@ -1,3 +1,3 @@
-"""The version of timecat, for labels of what is given away; no stage imports it."""
+"""Version of timecat, for the labels of published files and container images."""
 
 VERSION = "0.1.0"

@@ -1,4 +1,4 @@
-"""Files are whole or absent, and digests are of content."""
+"""Files are complete or absent, and digests depend on content only."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_array_digest_is_of_type_shape_and_values():
+def test_array_digest_depends_on_dtype_shape_and_values():
     array = np.arange(6, dtype=np.int32)
     digests = [
         array_digest(a) for a in (array, array.astype(np.int64), array.reshape(2, 3), array + 1, array.reshape(2, 3).T)
@@ -26,7 +26,7 @@ def test_array_digest_is_of_type_shape_and_values():
     assert array_digest(array.reshape(3, 2).T) == array_digest(array.reshape(3, 2).T.copy())
 
 
-def test_config_digest_follows_params_and_inputs_and_nothing_else(tmp_path):
+def test_config_digest_depends_on_params_and_inputs_only(tmp_path):
     def config(params, inputs, device="cpu"):
         write_sidecar(tmp_path / "a", "content", params, inputs, device=device)
         return read_sidecar(tmp_path / "a")["config"]

@@ -1,4 +1,4 @@
-"""The project's folder: paths of its files from any working directory, and what stages are told of it."""
+"""The project's folder: paths of its files from any working directory, and how stages find it."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ def environment(monkeypatch):
     return os.environ
 
 
-def test_paths_are_plain_in_the_projects_folder_and_relative_elsewhere(monkeypatch, tmp_path):
+def test_paths_are_plain_in_the_projects_folder_and_relative_in_others(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     assert project.path_of("config/config.yaml") == "config/config.yaml"
     monkeypatch.chdir(ROOT / "config")
@@ -30,7 +30,7 @@ def test_paths_are_plain_in_the_projects_folder_and_relative_elsewhere(monkeypat
     assert not os.path.isabs(found) and os.path.samefile(found, ROOT / "Snakefile")
 
 
-def test_exported_twice_it_is_on_the_path_once(environment):
+def test_exporting_twice_adds_the_folder_to_the_path_once(environment):
     environment["PYTHONPATH"] = f"/other{os.pathsep}{ROOT}"
     project.export()
     project.export()
@@ -39,7 +39,7 @@ def test_exported_twice_it_is_on_the_path_once(environment):
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_containers_are_told_and_have_the_folder_bound_unless_snakemake_binds_it(
+def test_containers_get_the_variables_and_the_bound_folder_unless_snakemake_binds_it(
     environment, monkeypatch, tmp_path, elsewhere
 ):
     monkeypatch.chdir(tmp_path if elsewhere else ROOT.parent)
@@ -51,7 +51,7 @@ def test_containers_are_told_and_have_the_folder_bound_unless_snakemake_binds_it
     assert environment["APPTAINER_BIND"] == (f"{ROOT},/data" if elsewhere else "/data")
 
 
-def test_another_packages_code_is_refused(environment, tmp_path):
+def test_code_of_another_clone_is_refused(environment, tmp_path):
     project.check()
     project.check(str(ROOT))
     with pytest.raises(UserError, match="but the Snakefile is in /other"):
@@ -61,7 +61,7 @@ def test_another_packages_code_is_refused(environment, tmp_path):
         project.check()
 
 
-def test_a_stage_of_another_folder_ends_with_one_sentence(tmp_path):
+def test_a_stage_of_another_clone_ends_with_one_sentence(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "workflow_scripts.counterexample", "--help"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Each rule lists every module its stage imports, and no more: computed here from what the running stage really imports."""
+"""Each rule lists exactly the modules that its stage imports. The tests compare with what running stages import."""
 
 import ast
 import json
@@ -13,7 +13,7 @@ from workflow_scripts.timecat.artifacts import source_code
 from workflow_scripts.timecat.artifacts.source_code import NO_BYTE, PACKAGE, code_fingerprint, code_of
 from workflow_scripts.timecat.errors import UserError
 
-# Imports a stage, with every import that stands in its modules really done, but for those that only type checkers see.
+# Imports a stage and executes every import statement in its modules, except those for type checkers.
 PROGRAM = """
 import ast, importlib, json, sys
 from pathlib import Path
@@ -45,7 +45,7 @@ COMPUTING |= {"transfer", "reweight", "diagnose", "counterexample"}
 
 @pytest.fixture
 def tree(tmp_path):
-    """Return a function that writes a package workflow_scripts: name -> source."""
+    """Function that writes a package workflow_scripts, given name=source, and returns its root."""
 
     def write(**sources):
         for name, source in ({"__init__": ""} | sources).items():
@@ -61,9 +61,9 @@ def paths(*names: str) -> list[str]:
     return [f"{PACKAGE}/{name}.py" for name in names]
 
 
-def test_every_rule_lists_the_code_that_it_runs():
+def test_every_rule_lists_the_code_of_its_stage():
     listed = rules()
-    # An image depends on its definition and on requirements; its digest is an input of the stages that run in it.
+    # A container image depends on its definition and requirements; its digest is an input of the stages that run in it.
     assert listed.pop("build_image") == ("", "build_image")
     assert {name: code for name, (code, _) in listed.items()} == {
         name: command for name, (_, command) in listed.items()
@@ -72,7 +72,7 @@ def test_every_rule_lists_the_code_that_it_runs():
     assert scripts - set(stages()) == {"build_image", "plan"}, "a script that no rule runs"
 
 
-def test_the_report_of_closures_has_a_heading_and_what_each_stage_gained_and_lost():
+def test_the_report_of_closures_shows_added_and_removed_modules_of_each_stage():
     before = {"probe": ["probe.py", "timecat/a.py"], "gone": ["gone.py"], "same": ["same.py"]}
     now = {"probe": ["probe.py", "timecat/b.py", "timecat/c.py"], "new": ["new.py"], "same": ["same.py"]}
     assert [line.split() for line in report(before, now).splitlines()] == [
@@ -85,7 +85,7 @@ def test_the_report_of_closures_has_a_heading_and_what_each_stage_gained_and_los
 
 
 @pytest.mark.parametrize("stage", stages())
-def test_listed_code_is_what_the_stage_imports(stage, root):
+def test_listed_code_equals_what_the_running_stage_imports(stage, root):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(stage=stage)], cwd=root, capture_output=True, text=True, check=True
     )
@@ -93,24 +93,24 @@ def test_listed_code_is_what_the_stage_imports(stage, root):
     assert code_of(stage) == [path for path in imported if path not in NO_BYTE]
 
 
-def test_the_closures_are_those_that_were_reviewed():
-    """Where this fails and the change of imports is meant: python -m tests.support.closures --write, and look at the diff."""
+def test_the_closures_equal_the_reviewed_snapshot():
+    """If a change of imports is intended, run ``python -m tests.support.closures --write`` and review the diff."""
     assert closures() == json.loads(SNAPSHOT.read_text())
 
 
 @pytest.mark.parametrize("stage", stages())
-def test_what_is_left_out_takes_nothing_else_with_it(stage):
+def test_leaving_files_out_removes_no_other_module(stage):
     whole = source_code._closure(stage, ROOT, frozenset())
     assert whole - set(code_of(stage)) == whole & set(NO_BYTE)
 
 
-def test_what_is_left_out_is_a_short_list_with_reasons():
+def test_every_file_that_is_left_out_has_a_reason_and_is_used():
     assert all((ROOT / path).is_file() and len(reason) > 40 for path, reason in NO_BYTE.items())
     used = set().union(*(source_code._closure(stage, ROOT, frozenset()) for stage in stages()))
     assert set(NO_BYTE) <= used, "an entry that leaves nothing out"
 
 
-def test_an_edit_of_what_is_left_out_changes_no_fingerprint(monkeypatch):
+def test_editing_a_file_that_is_left_out_changes_no_fingerprint(monkeypatch):
     before = code_fingerprint("pretrain")
     edited = ("read_text", "# another text")
 
@@ -127,8 +127,8 @@ def test_an_edit_of_what_is_left_out_changes_no_fingerprint(monkeypatch):
     assert read_with("runtime/resume.py") != before
 
 
-def test_stages_do_not_share_what_would_re_run_too_much():
-    """An edit of a table, a figure, the config or the plan re-runs nothing that computes; one of the heads, no pretraining."""
+def test_an_edit_re_runs_only_the_stages_that_need_it():
+    """Editing tables, figures, config or plan re-runs no computation; editing heads re-runs no pretraining."""
     of = {stage: set(files) for stage, files in closures().items()}
     every = set().union(*of.values())
     for stage in COMPUTING:
@@ -152,13 +152,13 @@ def test_stages_do_not_share_what_would_re_run_too_much():
 
 
 def test_all_init_files_are_empty():
-    """A package's __init__.py would be in the closure of whatever imports one of its modules."""
+    """A non-empty __init__.py would be in the closure of every stage that imports a module of its package."""
     found = [*(ROOT / PACKAGE).rglob("__init__.py"), *(ROOT / "tests").rglob("__init__.py")]
     assert len(found) > 20 and [path for path in found if path.stat().st_size] == []
 
 
-def test_no_module_is_imported_by_a_string():
-    """What importlib or a new process is given, code_of does not see; a stage may start itself again."""
+def test_no_module_is_named_in_a_string():
+    """code_of does not see modules that are passed to importlib or to a new process. A stage may start itself again."""
     for stage in stages():
         for path in code_of(stage):
             for node in ast.walk(ast.parse((ROOT / path).read_text())):
@@ -179,7 +179,7 @@ def test_imports_inside_functions_count(tree):
     assert code_of("stage", root) == paths("late", "later", "stage")
 
 
-def test_an_init_file_counts_where_it_holds_code(tree):
+def test_an_init_file_counts_if_it_contains_code(tree):
     root = tree(stage="import workflow_scripts.sub.part\n", sub__in____init__="", sub__in__part="")
     assert code_of("stage", root) == paths("stage", "sub/part")
     root = tree(stage2="import workflow_scripts.full.part\n", full__in____init__="import workflow_scripts.more\n")

@@ -1,4 +1,4 @@
-"""The small residual network: what its shortcuts compute, forwards and backwards, whatever the CPU's vector registers."""
+"""Test the small residual network: values and gradients of its shortcuts, on every CPU."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from tests.support.settings import backbone
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.backbones.build import SmallResidual, StridedPointwise, build_backbone
 
-# In a process of its own: where oneDNN writes past a buffer, the process ends, or the gradient is wrong.
+# Run in a separate process: if oneDNN writes past a buffer, the process crashes or the gradient is wrong.
 TRAINS = """
 import torch
 from workflow_scripts.timecat.backbones.build import SmallResidual
@@ -35,7 +35,7 @@ print("trained")
 @pytest.mark.parametrize(
     "width_in, width_out, stride, side", [(4, 8, 2, 14), (8, 8, 2, 7), (3, 5, 3, 10), (2, 4, 1, 6)]
 )
-def test_a_strided_pointwise_convolution_is_the_librarys(width_in, width_out, stride, side):
+def test_a_strided_pointwise_convolution_equals_torchs(width_in, width_out, stride, side):
     torch.manual_seed(0)
     ours = StridedPointwise(width_in, width_out, stride).double()
     library = torch.nn.Conv2d(width_in, width_out, 1, stride, bias=False).double()
@@ -51,14 +51,14 @@ def test_a_strided_pointwise_convolution_is_the_librarys(width_in, width_out, st
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_no_pointwise_convolution_of_the_small_network_is_strided():
+def test_the_small_network_has_no_strided_pointwise_convolution():
     layers = [layer for layer in SmallResidual(4, 3).modules() if isinstance(layer, torch.nn.Conv2d)]
     assert sum(isinstance(layer, StridedPointwise) for layer in layers) == 3
     assert all(layer.stride == (1, 1) for layer in layers if layer.kernel_size == (1, 1))
 
 
-def test_a_wider_last_block_is_the_usual_one_with_more_maps_at_its_end():
-    """And of the usual width it is the usual network: the same parameters, drawn in the same order."""
+def test_last_width_changes_only_the_last_layer():
+    """A last_width equal to the default gives the default network: the same parameters, drawn in the same order."""
     made = []
     for last in (None, 16, 40):
         torch.manual_seed(0)
@@ -74,13 +74,13 @@ def test_a_wider_last_block_is_the_usual_one_with_more_maps_at_its_end():
     assert build_backbone(settings).dimension == 40
 
 
-def test_narrow_networks_train_on_every_cpu():
+def test_narrow_networks_train_without_a_crash():
     done = subprocess.run([sys.executable, "-c", TRAINS], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "trained\n", f"status {done.returncode}: {done.stderr[-2000:]}"
 
 
-def test_the_gradient_of_a_shortcut_lies_channels_last():
-    """Where it does not, all that follows in the backward pass is slow: there is no other sign of it."""
+def test_the_gradient_of_a_shortcut_is_in_channels_last_format():
+    """In another format the rest of the backward pass would be slow, and nothing else would show it."""
     layer, found = StridedPointwise(8, 16, 2), []
     maps = torch.rand(4, 8, 14, 14).contiguous(memory_format=torch.channels_last).requires_grad_()
     passed_on = maps * 1

@@ -1,4 +1,4 @@
-"""Names of library backbones: known without torch, refused early, with near misses."""
+"""Test the catalogue of library backbones: names are checked without torch, and wrong ones get suggestions."""
 
 import subprocess
 import sys
@@ -12,14 +12,14 @@ from workflow_scripts.timecat.config.reading import read_config
 from workflow_scripts.timecat.errors import UserError
 
 
-def test_the_names_are_torchvisions():
+def test_the_catalogue_lists_all_models_of_torchvision():
     from torchvision import models
 
     assert sorted(catalogue.TORCHVISION) == models.list_models(module=models)
     assert len(set(catalogue.TORCHVISION)) == len(catalogue.TORCHVISION)
 
 
-def test_the_resnets_are_torchvisions_resnets():
+def test_the_catalogue_lists_all_resnets_of_torchvision():
     import torch
     from torchvision import models
 
@@ -31,7 +31,7 @@ def test_the_resnets_are_torchvisions_resnets():
 
 
 def message(architecture: str, pretrain: str = "{seeds: [1, 2, 3, 4, 5]}", size: int | None = None) -> str:
-    """The message for STUDY with such a backbone, recipe and size of the digits; "" if it is accepted."""
+    """Return the error of STUDY with this backbone, recipe and image size of the digits, or "" if it is accepted."""
     values = yaml.safe_load(STUDY)
     values["backbones"]["small"] = yaml.safe_load(architecture)
     values["pretrain"] = yaml.safe_load(pretrain)
@@ -57,17 +57,17 @@ def without_timm(monkeypatch):
     monkeypatch.setattr(catalogue, "_timm_names", lambda: None)
 
 
-def test_an_unknown_name(without_timm):
+def test_an_unknown_architecture_is_refused_with_similar_names(without_timm):
     assert message("{architecture: resnet5}") == (
         "config: `backbones.small.architecture`: 'resnet5' is not an architecture of torchvision, and timm, which has more, "
-        "is not installed; near to it are resnet50, resnet152, resnet34."
+        "is not installed; similar names: resnet50, resnet152, resnet34."
     )
-    assert "near to it are small_residual" in message("{architecture: small_residua}")
-    assert "config/README.md names some" in message("{architecture: xyzzy}")
+    assert "similar names: small_residual" in message("{architecture: small_residua}")
+    assert "see config/README.md for examples" in message("{architecture: xyzzy}")
 
 
 def test_timms_names_are_read_from_its_source(tmp_path):
-    """Without importing it: this stands in for an installed timm, in the form that its modules have."""
+    """timm is not imported. The test writes a fake package with modules in timm's form."""
     models = tmp_path / "timm/models"
     models.mkdir(parents=True)
     (tmp_path / "timm/__init__.py").write_text("raise ImportError('not to be imported')\n")
@@ -80,27 +80,27 @@ def test_timms_names_are_read_from_its_source(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(
-        "None 'vit_tinny' is not an architecture of torchvision or timm; near to it are vit_tiny"
+        "None 'vit_tinny' is not an architecture of torchvision or timm; similar names: vit_tiny"
     )
 
 
-def test_width_is_for_resnets():
+def test_width_is_refused_unless_the_architecture_is_a_resnet():
     assert message("{architecture: vit_b_16, width: 2}") == (
-        "config: `backbones.small.width`: 2 is for ResNets; vit_b_16 is made in one width, so remove the key."
+        "config: `backbones.small.width`: 2 is for ResNets; vit_b_16 has a fixed width, so remove the key."
     )
 
 
-def test_zero_gamma_is_for_resnets():
+def test_zero_gamma_is_refused_unless_the_architecture_is_a_resnet():
     recipe = "{seeds: [1, 2, 3, 4, 5], zero_gamma: true}"
     assert message("{architecture: resnet18}", recipe) == message("{architecture: small_residual}", recipe) == ""
     assert message("{architecture: convnext_tiny}", recipe) == (
-        "config: `pretrain.zero_gamma`: it is for ResNets, and convnext_tiny is none; remove the key."
+        "config: `pretrain.zero_gamma`: it is for ResNets, and convnext_tiny is not one; remove the key."
     )
 
 
-def test_a_vision_transformer_needs_one_size_of_image():
+def test_a_vision_transformer_accepts_one_image_size_only():
     assert message("{architecture: resnet18}", size=64) == ""
     assert message("{architecture: vit_b_16}", size=64) == (
-        "config: `data_sets.digits.transform.size`: it is 64, but vit_b_16 takes images of one size and sees those of cues "
-        "at 32 px; set it to 32."
+        "config: `data_sets.digits.transform.size`: it is 64, but vit_b_16 accepts one image size only, and images of "
+        "cues have 32 px; set it to 32."
     )

@@ -1,4 +1,4 @@
-"""Library backbones: features are what the classifier would get, dimensions are found, nothing is downloaded."""
+"""Test library backbones: their features are the classifier's input, dimensions are found, nothing is downloaded."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from workflow_scripts.timecat.backbones.settings import LibrarySettings
 from workflow_scripts.timecat.checkpoints import files
 from workflow_scripts.timecat.errors import UserError
 
-# One of each family, small, and a size of image that it takes. RegNets are not made on the meta device.
+# A small model of each family -> an image size that it accepts. RegNets cannot be built on the meta device.
 FAMILIES = {
     **{
         "resnet18": 32,
@@ -35,7 +35,7 @@ def build(name: str, size: int | None = None, width: int = 1) -> nn.Module:
 
 
 def library_model(name: str, size: int) -> nn.Module:
-    """The library's own model, classifier and all, in evaluation mode."""
+    """Return the library's model with its classifier, in evaluation mode."""
     from torchvision.models import get_model
 
     options = {
@@ -47,7 +47,7 @@ def library_model(name: str, size: int) -> nn.Module:
 
 
 def input_of_the_classifier(whole: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """What the last layer of a model gets; of SqueezeNet's convolution, pooled as its output would be."""
+    """Return the input of a model's last layer; for SqueezeNet's convolution, pooled as its output would be."""
     last = [layer for layer in whole.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
     seen = []
     last.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
@@ -57,7 +57,7 @@ def input_of_the_classifier(whole: nn.Module, images: torch.Tensor) -> torch.Ten
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_dimension_is_that_of_the_classifiers_input(name):
+def test_the_dimension_is_the_size_of_the_classifiers_input(name):
     size = FAMILIES[name]
     with torch.device("meta"):
         images = torch.zeros(2, 3, size, size)
@@ -67,7 +67,7 @@ def test_the_dimension_is_that_of_the_classifiers_input(name):
 
 
 @pytest.mark.parametrize("name", COMPUTED)
-def test_features_are_what_the_classifier_gets(name):
+def test_features_are_the_classifiers_input(name):
     backbone = build(name, 32).eval()
     whole = library_model(name, 32)
     assert not whole.load_state_dict(backbone.state_dict(), strict=False).unexpected_keys
@@ -89,8 +89,8 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_widths_double_all_channels_and_have_the_papers_number_of_parameters():
-    """23.5 and 93.9 million are counted without a classifier: with 1,000 classes they would be 25.6 and 98.0."""
+def test_width_2_doubles_all_channels_and_gives_the_papers_number_of_parameters():
+    """The paper's 23.5 and 93.9 million exclude the classifier: with 1,000 classes they would be 25.6 and 98.0."""
     with torch.device("meta"):
         narrow, wide = (build("resnet50", 32, width=width) for width in (1, 2))
     assert (narrow.dimension, wide.dimension) == (2048, 4096)
@@ -113,7 +113,7 @@ def test_a_wide_resnet_runs_and_is_initialised_as_torchvision_does():
     assert wide(torch.randn(2, 3, 32, 32)).shape == (2, 2048)
 
 
-def test_the_same_generator_draws_the_same_network():
+def test_the_same_seed_gives_the_same_initial_network():
     def drawn():
         torch.manual_seed(3)
         return build("resnet18", 32)
@@ -123,15 +123,17 @@ def test_the_same_generator_draws_the_same_network():
     assert first.training
 
 
-def test_a_size_that_an_architecture_cannot_take_is_refused():
-    with pytest.raises(UserError, match="backbone vit_b_32 cannot be made for images of 40 px .*patch.*transform.size"):
+def test_an_image_size_that_the_architecture_cannot_read_is_refused():
+    with pytest.raises(
+        UserError, match="backbone vit_b_32 cannot be built for images of 40 px .*patch.*transform.size"
+    ):
         build("vit_b_32", 40)
-    with pytest.raises(UserError, match="backbone inception_v3 cannot be made for images of 32 px"):
+    with pytest.raises(UserError, match="backbone inception_v3 cannot be built for images of 32 px"):
         build("inception_v3", 32)
 
 
-def test_a_vision_transformer_keeps_its_size(tmp_path):
-    """It travels with the weights, for the network cannot be rebuilt without; another size is refused."""
+def test_a_vision_transformer_keeps_its_image_size_in_the_weights_file(tmp_path):
+    """The network cannot be rebuilt without the image size; images of another size are refused."""
     settings = LibrarySettings(architecture="vit_b_32", width=1)
     with torch.device("meta"):
         assert build("vit_b_32").image_size == library.DEFAULT_SIZE
@@ -141,23 +143,27 @@ def test_a_vision_transformer_keeps_its_size(tmp_path):
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(backbone(images), model.backbone(images))
-    with pytest.raises(UserError, match="vit_b_32 was made for images of 64 px and is given 96 px: set transform.size"):
+    with pytest.raises(
+        UserError, match="vit_b_32 was built for images of 64 px and got one of 96 px: set transform.size"
+    ):
         backbone(torch.randn(1, 3, 96, 96))
 
 
-def test_a_name_that_only_timm_could_have(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not installed, wherever this runs
-    with pytest.raises(UserError, match="vit_tiny_patch16_224 is not torchvision's, and timm is not installed here"):
+def test_a_name_outside_torchvision_is_refused_without_timm(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)  # as if timm were not installed
+    with pytest.raises(
+        UserError, match="vit_tiny_patch16_224 is not an architecture of torchvision, and timm is not installed"
+    ):
         build("vit_tiny_patch16_224")
 
 
-def test_width_of_another_architecture_is_refused_in_the_stage_too():
+def test_the_stage_also_refuses_a_width_unless_the_architecture_is_a_resnet():
     with pytest.raises(UserError, match="backbone vit_b_16: width 2 is for ResNets"):
         build("vit_b_16", width=2)
 
 
 def test_nothing_is_downloaded(monkeypatch):
-    """Neither by torchvision's models nor by the widest of them."""
+    """Even the largest models of torchvision are built without a download."""
     from torch import hub
 
     def refuse(*args, **kwargs):
@@ -171,7 +177,7 @@ def test_nothing_is_downloaded(monkeypatch):
 
 
 def test_the_embedded_study_does_not_import_torchvision(root):
-    """It costs every stage more than a second."""
+    """Importing torchvision would take every stage more than a second."""
     code = (
         "import sys\n"
         "from workflow_scripts.timecat.checkpoints import files\n"

@@ -1,10 +1,11 @@
-"""docs/arms.md: how it is written, and that it has what the README says of the arms."""
+"""docs/results/all_tables.md: how it is written, and that it has what the README says of the arms."""
 
 import re
 
 from benchmarks import arms
 from tests.support.studies import ROOT, StudyFolder
 
+TOLD = ("seeds_or_width.md", "other_arguments.md")
 PAIR = re.compile(r"(\d+\.\d+)\*{0,2} ± (\d+\.\d+)")  # bold or not
 
 
@@ -29,7 +30,7 @@ def test_jobs_are_counted_by_rule(tmp_path):
 def test_the_page_has_every_table_and_figure():
     text = arms.PAGE.read_text()
     for name in arms.FIGURES:
-        assert f"]({name}.svg)" in text and (ROOT / f"docs/{name}.svg").exists(), name
+        assert f"](../figures/{name}.svg)" in text and (ROOT / f"docs/figures/{name}.svg").exists(), name
 
 
 def test_the_limit_of_time_is_kept():
@@ -40,9 +41,8 @@ def test_the_limit_of_time_is_kept():
     assert measured or "was not measured" in text
 
 
-def test_what_the_readme_says_of_the_arms_stands_in_the_page():
-    readme = (ROOT / "README.md").read_text()
-    told = readme.partition("## Seeds, size, or width?")[2].partition("## What runs again")[0]
+def test_numbers_on_the_pages_of_results_are_those_of_the_tables():
+    told = "".join((arms.PAGE.parent / page).read_text() for page in TOLD)
     known = [(float(mean), float(std)) for mean, std in PAIR.findall(arms.PAGE.read_text())]
     pairs = PAIR.findall(told)
     assert len(pairs) > 40

@@ -1,4 +1,4 @@
-"""Downloads from a real server on loopback: resumed, never glued to another file's half, checked, given up with a sentence."""
+"""Test downloads from a real server on loopback: resumed, never mixed with another file, checked, with clear errors."""
 
 import contextlib
 import errno
@@ -19,9 +19,12 @@ CHANGED = hashlib.shake_256(b"changed").digest(300_000)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves ``content``. The first ``drops`` answers end after ``drop_after`` bytes of what they announce, if ``stall``
-    is an event not before it is set; with ``statuses``, the first answers are these errors. ``requests``: the Range header of each request, or None;
-    ``conditions``: its If-Range header."""
+    """A server of ``content`` whose connections can break.
+
+    drops: number of first responses that end after ``drop_after`` bytes of their announced length. stall: event for
+    which such a response waits before it ends, or None. statuses: errors that the first responses are. requests: Range
+    header of each request, or None. conditions: If-Range header of each request.
+    """
 
     daemon_threads = True
     content, etag, last_modified = CONTENT, '"one"', None
@@ -105,11 +108,11 @@ def fetch(server, target, sha256=""):
 
 def assert_whole(target, content=CONTENT):
     assert target.read_bytes() == content
-    assert [path.name for path in target.parent.iterdir()] == [target.name], "nothing is left beside it"
+    assert [path.name for path in target.parent.iterdir()] == [target.name], "no temporary file is left"
 
 
 def interrupt(server, target):
-    """Leave the first 100 kB of the server's file, as a killed download does."""
+    """Leave a part with the first 100 kB of the server's file, as a killed download does."""
     server.drops = 1
     with pytest.raises(downloads._Interrupted):
         downloads._transfer(server.url, *parts(target))
@@ -123,14 +126,14 @@ def parts(target):
     return target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.part.json")
 
 
-def test_a_download(server, target, capfd):
+def test_a_download_is_complete_and_returns_size_and_sha256(server, target, capfd):
     assert fetch(server, target) == {"bytes": 300_000, "sha256": hashlib.sha256(CONTENT).hexdigest()}
     assert_whole(target)
     assert server.requests == [None]
     assert "download of weights.pth: 300000 of 300000 bytes" in capfd.readouterr().err
 
 
-def test_a_dropped_connection_goes_on_where_it_was(server, target, capfd):
+def test_a_download_resumes_after_a_dropped_connection(server, target, capfd):
     server.drops = 2
     fetch(server, target)
     assert_whole(target)
@@ -138,21 +141,21 @@ def test_a_dropped_connection_goes_on_where_it_was(server, target, capfd):
     assert "the connection ended at 100000 of 300000 bytes" in capfd.readouterr().err
 
 
-def test_many_drops_end_well_as_long_as_each_attempt_brings_something(server, target):
+def test_any_number_of_drops_is_allowed_while_bytes_arrive(server, target):
     server.drops, server.drop_after = 2 * downloads.ATTEMPTS, 20_000
     fetch(server, target)
     assert_whole(target)
 
 
-def test_a_server_without_ranges_sends_all_of_it_again(server, target, capfd):
+def test_a_server_without_ranges_makes_the_download_start_again(server, target, capfd):
     server.ranges, server.drops = False, 1
     fetch(server, target)
     assert_whole(target)
     assert server.requests == [None, "bytes=100000-"]
-    assert "beginning anew" in capfd.readouterr().err
+    assert "starting again" in capfd.readouterr().err
 
 
-def test_a_killed_download_goes_on_in_the_next_process(server, target):
+def test_a_killed_download_resumes_in_the_next_call(server, target):
     interrupt(server, target)
     fetch(server, target)
     assert_whole(target)
@@ -160,8 +163,8 @@ def test_a_killed_download_goes_on_in_the_next_process(server, target):
 
 
 @pytest.mark.parametrize("validators", [("etag",), ("last_modified",), ()])
-def test_a_file_that_changed_is_not_glued_to_an_old_half(server, target, validators):
-    """By ETag, by the time of its last change, or, with neither, by its size."""
+def test_a_changed_file_is_not_appended_to_an_old_part(server, target, validators):
+    """A change is noticed by the ETag, by the time of the last change, or, without both, by the size."""
     server.etag = '"one"' if "etag" in validators else None
     server.last_modified = "Mon, 01 Jan 2024 00:00:00 GMT" if "last_modified" in validators else None
     interrupt(server, target)
@@ -173,7 +176,7 @@ def test_a_file_that_changed_is_not_glued_to_an_old_half(server, target, validat
 
 
 def test_a_server_that_ignores_if_range_is_not_trusted(server, target, monkeypatch):
-    """It answers 206 with the new file's ETag: the part is dropped."""
+    """The server answers 206 with the new file's ETag, so the part is dropped."""
     interrupt(server, target)
     server.content, server.etag = CHANGED, '"two"'
     original = Handler.do_GET
@@ -188,8 +191,8 @@ def test_a_server_that_ignores_if_range_is_not_trusted(server, target, monkeypat
     assert server.requests == ["bytes=100000-", None]
 
 
-def test_a_weak_etag_is_no_condition_but_tells_a_change(server, target):
-    """The standard forbids it in If-Range; the server then sends the rest of whatever it has."""
+def test_a_weak_etag_is_not_sent_but_still_shows_a_change(server, target):
+    """HTTP forbids a weak ETag in If-Range, so the server sends the rest of its current file."""
     server.etag = 'W/"one"'
     interrupt(server, target)
     server.content, server.etag = CHANGED, 'W/"two"'
@@ -198,7 +201,7 @@ def test_a_weak_etag_is_no_condition_but_tells_a_change(server, target):
     assert (server.requests, server.conditions) == (["bytes=100000-", None], [None, None])
 
 
-def test_a_partial_answer_that_was_not_requested_is_refused(server, target, monkeypatch):
+def test_a_partial_response_that_was_not_requested_is_refused(server, target, monkeypatch):
     original = Handler.send_response
     monkeypatch.setattr(Handler, "send_response", lambda handler, code: original(handler, 206))
     with pytest.raises(UserError, match="cannot be downloaded"):
@@ -206,7 +209,7 @@ def test_a_partial_answer_that_was_not_requested_is_refused(server, target, monk
     assert server.requests == [None] * downloads.ATTEMPTS
 
 
-def test_half_of_another_url_is_not_continued(server, target):
+def test_a_part_of_another_url_is_not_resumed(server, target):
     interrupt(server, target)
     server.url += "?other"
     fetch(server, target)
@@ -214,7 +217,7 @@ def test_half_of_another_url_is_not_continued(server, target):
     assert server.requests == [None]
 
 
-def test_a_part_that_is_whole_already_is_taken(server, target):
+def test_a_part_that_is_already_complete_is_used(server, target):
     interrupt(server, target)
     parts(target)[0].write_bytes(CONTENT)
     fetch(server, target)
@@ -229,44 +232,44 @@ def test_a_part_that_is_too_long_is_dropped(server, target):
     assert_whole(target)
 
 
-def test_a_server_that_does_not_say_how_long_it_is(server, target):
+def test_a_server_may_leave_out_the_content_length(server, target):
     server.lengths = False
     assert fetch(server, target)["bytes"] == 300_000
     assert_whole(target)
 
 
-def test_the_right_sha256(server, target):
+def test_a_file_with_the_expected_sha256_is_accepted(server, target):
     fetch(server, target, hashlib.sha256(CONTENT).hexdigest())
     assert_whole(target)
 
 
-def test_a_wrong_sha256(server, target):
+def test_a_file_with_a_wrong_sha256_is_refused_and_removed(server, target):
     with pytest.raises(UserError) as error:
         fetch(server, target, "0" * 64)
     message = str(error.value)
     assert hashlib.sha256(CONTENT).hexdigest() in message and "0" * 64 in message and server.url in message
-    assert list(target.parent.iterdir()) == [], "not kept, since the next attempt would go on with it"
+    assert list(target.parent.iterdir()) == [], "the next attempt would resume a part that is kept"
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_refusal_is_final(server, target, status):
+def test_a_permanent_http_error_is_not_tried_again(server, target, status):
     server.statuses = [status] * 9
-    with pytest.raises(UserError, match=rf"{server.url} cannot be downloaded: the server says {status}"):
+    with pytest.raises(UserError, match=rf"{server.url} cannot be downloaded: the server answers {status}"):
         fetch(server, target)
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_passing_refusal_is_not(server, target, status):
+def test_a_temporary_http_error_is_tried_again(server, target, status):
     server.statuses = [status] * (downloads.ATTEMPTS - 1)
     fetch(server, target)
     assert_whole(target)
 
 
-def test_attempts_are_limited_and_what_came_is_kept(server, target):
+def test_attempts_are_limited_and_received_bytes_are_kept(server, target):
     interrupt(server, target)
     server.statuses = [503] * 99
-    with pytest.raises(UserError, match=r"status 503 .* 6 times in a row\); what came is kept"):
+    with pytest.raises(UserError, match=r"status 503 .* 6 times in a row\): check .*; the download resumes"):
         fetch(server, target)
     assert len(server.requests) == downloads.ATTEMPTS == 6
     server.statuses = []
@@ -285,7 +288,7 @@ def test_a_full_disk_is_not_tried_again(server, target, monkeypatch):
     assert len(server.requests) == 1
 
 
-def test_nobody_there(server, target):
+def test_a_refused_connection_is_reported(server, target):
     server.url = "http://127.0.0.1:9/weights.pth"
     with pytest.raises(UserError, match="refused"):
         fetch(server, target)
@@ -302,7 +305,7 @@ def test_the_stage_writes_a_sidecar(server, target, root):
     assert sorted(path.name for path in target.parent.iterdir()) == [target.name, f"{target.name}.json"]
 
 
-def test_a_killed_stage_goes_on_in_the_next(server, target, root):
+def test_a_killed_stage_resumes_when_it_runs_again(server, target, root):
     command = [sys.executable, "-m", "workflow_scripts.download", "--url", server.url, "--sha256", "--file", target]
     server.stall = threading.Event()
     server.drops = 1
@@ -315,13 +318,13 @@ def test_a_killed_stage_goes_on_in_the_next(server, target, root):
     server.stall.set()
     kept = part.stat().st_size
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0 and f"going on after {kept} bytes" in done.stderr
+    assert done.returncode == 0 and f"resuming after {kept} bytes" in done.stderr
     assert server.requests == [None, f"bytes={kept}-"]
     assert target.read_bytes() == CONTENT
     assert sorted(path.name for path in target.parent.iterdir()) == [target.name, f"{target.name}.json"]
 
 
-def test_the_stage_tells_of_a_404_in_one_sentence(server, target, root):
+def test_the_stage_reports_a_404_in_one_sentence(server, target, root):
     server.statuses = [404]
     command = [sys.executable, "-m", "workflow_scripts.download", "--url", server.url, "--sha256", "", "--file", target]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Other families: small transformers and RegNets, and published files of SwAV, SimSiam, SEER and ViT through the stage."""
+"""Test small transformers and RegNets, and the import of published files of SwAV, SimSiam, SEER and ViT."""
 
 import re
 from dataclasses import replace
@@ -28,7 +28,7 @@ SIZE, CLASSES = 28, 5
 
 
 def trained(settings: BackboneSettings) -> torch.nn.Module:
-    """A network in evaluation mode whose tensors are not as they were initialised."""
+    """Return a network in evaluation mode whose tensors are not the initial ones."""
     torch.manual_seed(4)
     network = build_backbone(settings, SIZE).train()
     network(torch.randn(4, 3, SIZE, SIZE))
@@ -39,7 +39,7 @@ def trained(settings: BackboneSettings) -> torch.nn.Module:
 
 def assert_same(one, other) -> None:
     images = torch.randn(2, 3, SIZE, SIZE)
-    with torch.no_grad():  # attention takes another path, and other last bits, where gradients are wanted
+    with torch.no_grad():  # with gradients, attention uses another kernel, whose last bits differ
         assert torch.equal(one(images), other(images))
 
 
@@ -47,7 +47,7 @@ def assert_same(one, other) -> None:
 
 
 @pytest.mark.parametrize("settings", [VIT, REGNET, replace(REGNET, squeeze_excite=False)])
-def test_small_networks_have_their_features_and_are_kept(settings, tmp_path):
+def test_small_networks_have_the_right_features_and_can_be_saved(settings, tmp_path):
     network = trained(settings)
     assert network(torch.randn(3, 3, SIZE, SIZE)).shape == (3, network.dimension)
     assert network.dimension == (16 if settings.architecture == "small_regnet" else 8)
@@ -56,8 +56,8 @@ def test_small_networks_have_their_features_and_are_kept(settings, tmp_path):
     assert_same(kept, network)
 
 
-def test_at_their_size_they_are_the_large_networks():
-    """Parameters that torchvision publishes, without a classifier of 1,000 classes."""
+def test_small_networks_at_full_size_equal_torchvisions_networks():
+    """The numbers of parameters are those that torchvision publishes, less a classifier of 1,000 classes."""
     vit = made.backbone("small_vit", patch=16, width=768, depth=12, heads=12)
     regnet = made.backbone("small_regnet", stem=32, widths=[48, 104, 208, 440], depths=[1, 3, 6, 6])
     assert counted(vit, 224).parameters == 86_567_656 - 769_000
@@ -72,19 +72,19 @@ def test_at_their_size_they_are_the_large_networks():
     ]
 
 
-def test_a_torchvision_regnet_can_be_counted():
-    """Of config/seer.yaml, for `make plan`: 145,046,770 parameters are published, with a classifier."""
+def test_the_size_of_a_torchvision_regnet_can_be_counted():
+    """`make plan` needs it for config/seer.yaml; torchvision publishes 145,046,770 parameters, with a classifier."""
     size = counted(made.backbone("regnet_y_32gf"), 224)
     assert (size.parameters, size.dimension) == (145_046_770 - 3713 * 1000, 3712)
 
 
-def test_a_transformer_sees_one_size():
+def test_a_transformer_accepts_one_image_size_only():
     with pytest.raises(UserError, match="patch 7 does not divide images of 32 px"):
         build_backbone(VIT, 32)
-    with pytest.raises(UserError, match="small_vit was made for images of 28 px and is given 14 px"):
+    with pytest.raises(UserError, match="small_vit was built for images of 28 px and got one of 14 px"):
         build_backbone(VIT, SIZE)(torch.randn(1, 3, 14, 14))
     assert message("{architecture: small_vit, patch: 4}") == ""
-    assert "small_vit takes images of one size" in message("{architecture: small_vit}", size=64)
+    assert "small_vit accepts one image size only" in message("{architecture: small_vit}", size=64)
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_a_transformer_sees_one_size():
         ("{architecture: small_regnet, widths: [16, 20]}", "8 does not divide width 20"),
     ],
 )
-def test_mistakes_of_their_blocks(block, told):
+def test_a_mistake_in_the_block_of_a_small_network_is_refused(block, told):
     assert told in message(block)
 
 
-def test_zero_gamma_is_not_for_them():
-    assert "small_vit is none" in message(
+def test_zero_gamma_is_refused_for_a_small_transformer():
+    assert "small_vit is not one" in message(
         "{architecture: small_vit, patch: 4}", "{seeds: [1, 2, 3, 4, 5], zero_gamma: true}"
     )
 
@@ -110,7 +110,7 @@ def test_zero_gamma_is_not_for_them():
 
 
 def classy(key: str) -> str:
-    """A RegNet's key as VISSL's trunk of ClassyVision has it."""
+    """Return a RegNet's key as it is in VISSL's files, with ClassyVision's names."""
     key = re.sub(r"^stem\.", "_feature_blocks.conv1.stem.", key)
     key = re.sub(r"^trunk_output\.block(\d+)\.", lambda found: f"_feature_blocks.res{int(found[1]) + 1}.", key)
     key = key.replace(".proj.0.", ".proj.").replace(".proj.1.", ".bn.")
@@ -140,7 +140,7 @@ def timm(key: str) -> str:
 
 
 def old_torchvision(key: str) -> str:
-    """As torchvision's published file names a block's MLP."""
+    """Return a ViT's key with the names of a block's MLP in torchvision's published file."""
     return key.replace(".mlp.0.", ".mlp.linear_1.").replace(".mlp.3.", ".mlp.linear_2.")
 
 
@@ -174,7 +174,8 @@ def deit(state: dict) -> dict:
     return {"model": with_prefix(vit(state), lambda key: timm(key.replace("linear_1", "0").replace("linear_2", "3")))}
 
 
-# The study whose `checkpoints.ignored` it is read with, the network, how a file has it, and what of it is not taken.
+# The study whose `checkpoints.ignored` is used, the network, the function that makes a file's content, the prefix in
+# the file, and the number of classes of its classifier.
 FILES = {
     "swav": ("swav", RESNET, swav, "module.", None),
     "simsiam": ("simsiam", RESNET, simsiam, "module.encoder.", None),
@@ -195,7 +196,7 @@ def bring(run, file, name: str):  # the stage, as the study calls it
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_published_file_is_the_network(name, tmp_path, imported):  # noqa: F811
+def test_an_imported_file_gives_the_same_network(name, tmp_path, imported):  # noqa: F811
     _, settings, published, prefix, classes = FILES[name]
     network = trained(settings)
     torch.save(published(network.state_dict()), tmp_path / "file.pth")
@@ -207,7 +208,7 @@ def test_a_published_file_is_the_network(name, tmp_path, imported):  # noqa: F81
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_and_an_unexpected_key_are_told(name, tmp_path, imported):  # noqa: F811
+def test_missing_and_unexpected_keys_are_named(name, tmp_path, imported):  # noqa: F811
     _, settings, published, *_ = FILES[name]
     state = trained(settings).state_dict()
     gone = [key for key in state if key.endswith("weight")][3]
@@ -218,8 +219,8 @@ def test_a_missing_and_an_unexpected_key_are_told(name, tmp_path, imported):  # 
     assert re.search(r"unexpected keys are \S*another.weight", told)
 
 
-def test_all_names_of_the_full_networks_are_found():
-    """RegNetY-32GF as in SEER's file, ViT-B/16 as in torchvision's and timm's."""
+def test_all_names_of_full_size_networks_are_translated():
+    """RegNetY-32GF has the names of SEER's file, ViT-B/16 those of torchvision's and timm's files."""
     regnet = list(build_backbone(made.backbone("regnet_y_32gf")).state_dict())
     with torch.device("meta"):
         transformer = list(build_backbone(made.backbone("vit_b_16")).state_dict())

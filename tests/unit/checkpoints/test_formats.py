@@ -1,4 +1,4 @@
-"""Files of weights are told by content and read without running anything; what is no such file is said to be none."""
+"""Test that files of weights are recognised by content, run no code, and are refused if they are something else."""
 
 import builtins
 import os
@@ -25,7 +25,7 @@ def assert_tensors(published):
 
 @pytest.fixture(params=["torch", "torch (legacy)"])
 def container(request):
-    """Both formats that torch has written: since 1.6 a zip, before that pickles one after the other."""
+    """Both formats of torch files: a zip since torch 1.6, and consecutive pickles before."""
     return request.param
 
 
@@ -35,21 +35,21 @@ def save(value, path, container):
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "weights.pth.tar", "weights", "weights.safetensors"])
-def test_torch_files_of_any_name(tmp_path, container, name):
+def test_a_torch_file_may_have_any_name(tmp_path, container, name):
     published = read_published(save(TENSORS, tmp_path / name, container))
     assert_tensors(published)
     assert (published.container, published.wrapper, published.others, published.stated) == (container, "", [], {})
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])
-def test_safetensors_of_any_name(tmp_path, name):
+def test_a_safetensors_file_may_have_any_name(tmp_path, name):
     (tmp_path / name).write_bytes(safetensors.torch.save(TENSORS))
     published = read_published(tmp_path / name)
     assert_tensors(published)
     assert (published.container, published.wrapper, published.stated) == ("safetensors", "", {})
 
 
-def test_our_own_weights_state_what_they_are(tmp_path):
+def test_this_projects_weights_state_seed_and_step(tmp_path):
     write_tensors(tmp_path / "w", TENSORS, {"seed": 2, "step": 80, "source": "cues"})
     published = read_published(tmp_path / "w")
     assert_tensors(published)
@@ -57,24 +57,24 @@ def test_our_own_weights_state_what_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("wrapper", ["model_params", "state_dict", "model_state_dict", "model"])
-def test_wrappers(tmp_path, container, wrapper):
+def test_weights_under_a_wrapper_key_are_found(tmp_path, container, wrapper):
     published = read_published(save({wrapper: TENSORS, "epoch": 90, "arch": "resnet50"}, tmp_path / "w", container))
     assert_tensors(published)
     assert published.wrapper == wrapper
 
 
-def test_wrappers_inside_of_wrappers(tmp_path):
+def test_weights_under_nested_wrapper_keys_are_found(tmp_path):
     published = read_published(save({"model": {"state_dict": TENSORS}}, tmp_path / "w", "torch"))
     assert_tensors(published)
     assert published.wrapper == "model.state_dict"
 
 
-def test_keys_beside_tensors_are_told(tmp_path):
+def test_keys_without_a_tensor_are_listed(tmp_path):
     assert read_published(save({**TENSORS, "epoch": 3}, tmp_path / "w", "torch")).others == ["epoch"]
 
 
 def algoperf(step, train_mode=False) -> dict:
-    """What AlgoPerf saves, as far as its kinds of values go: NumPy's numbers among them."""
+    """Return a dict with all kinds of values that AlgoPerf saves, NumPy's numbers included."""
     numbers = {"float64": np.float64(0.7), "float32": np.float32(0.7), "int64": np.int64(3), "bool": np.bool_(True)}
     return {
         "model_params": TENSORS,
@@ -90,15 +90,15 @@ def algoperf(step, train_mode=False) -> dict:
 
 
 @pytest.mark.parametrize("step", [80000, np.int64(80000), torch.tensor(80000)])
-def test_algoperf(tmp_path, container, step, capfd):
+def test_an_algoperf_file_is_read(tmp_path, container, step, capfd):
     published = read_published(save(algoperf(step), tmp_path / "w", container))
     assert_tensors(published)
     assert (published.wrapper, published.stated) == ("model_params", {"global_step": 80000})
     assert capfd.readouterr().err == ""
 
 
-def test_numpy_scalars_of_older_versions(tmp_path, container):
-    """NumPy 1 calls the module numpy.core, NumPy 2 numpy._core; both have names of one length less the underscore."""
+def test_scalars_of_older_numpy_versions_are_read(tmp_path, container):
+    """The module's name is numpy.core in NumPy 1 and numpy._core in NumPy 2."""
     path = save(algoperf(80000), tmp_path / "w", "torch (legacy)")
     written = path.read_bytes()
     assert b"cnumpy._core.multiarray\nscalar" in written
@@ -106,16 +106,16 @@ def test_numpy_scalars_of_older_versions(tmp_path, container):
     assert_tensors(read_published(path))
 
 
-def test_weights_of_an_optimizer_in_training_mode_are_remarked(tmp_path, capfd):
+def test_weights_of_an_optimizer_in_training_mode_give_a_warning(tmp_path, capfd):
     read_published(save(algoperf(1, train_mode=True), tmp_path / "w", "torch"))
     assert "optimizer was in training mode; these weights are not its average" in capfd.readouterr().err
 
 
-# --- nothing is run ---
+# --- no code is run ---
 
 
 class Call:
-    """A pickle of it calls a function when it is loaded by an ordinary reader."""
+    """An object whose pickle calls a function when an ordinary reader loads it."""
 
     def __init__(self, function, *arguments):
         self.function, self.arguments = function, arguments
@@ -125,7 +125,7 @@ class Call:
 
 
 def attacks(canary) -> dict:
-    """Name as the refusal must tell it (a pickle of torch's has Python 2's) -> a value whose loading makes the canary."""
+    """Return name in the error (Python 2's, as in torch's pickles) -> a value that creates the canary when loaded."""
     return {
         f"{os.system.__module__}.system": Call(os.system, f"touch {canary}"),
         "commands.Popen": Call(subprocess.Popen, ["touch", str(canary)]),
@@ -136,19 +136,19 @@ def attacks(canary) -> dict:
 
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("place", ["beside", "inside", "alone"])
-def test_a_malicious_file_is_refused_by_name_and_runs_nothing(tmp_path, container, number, place):
+def test_a_malicious_file_runs_nothing_and_the_error_names_its_function(tmp_path, container, number, place):
     canary = tmp_path / "canary"
     name, attack = list(attacks(canary).items())[number]
     value = {"beside": {"state_dict": TENSORS, "args": attack}, "inside": {**TENSORS, "x": attack}, "alone": attack}
     path = save(value[place], tmp_path / "w", container)
     with pytest.raises(UserError, match="is refused") as error:
         read_published(path)
-    assert f"it wants {name}," in str(error.value) and str(path) in str(error.value)
+    assert f"it needs {name}," in str(error.value) and str(path) in str(error.value)
     assert not canary.exists()
 
 
-def test_the_attacks_are_real(tmp_path):
-    """By an ordinary reader each of them makes the canary."""
+def test_an_ordinary_reader_runs_each_attack(tmp_path):
+    """Each attack creates the canary, so the tests above would notice code that runs."""
     for name, attack in attacks(tmp_path / "canary").items():
         made = pickle.loads(pickle.dumps(attack))
         if name == "commands.Popen":
@@ -164,7 +164,7 @@ def test_a_malicious_plain_pickle_runs_nothing(tmp_path):
     assert not canary.exists()
 
 
-def test_the_variable_that_makes_torch_careless_changes_nothing(tmp_path, monkeypatch):
+def test_torchs_variable_for_unrestricted_loading_has_no_effect(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     path = save({"x": Call(os.system, f"touch {tmp_path / 'canary'}")}, tmp_path / "w", "torch")
     with pytest.raises(UserError, match="is refused"):
@@ -172,28 +172,28 @@ def test_the_variable_that_makes_torch_careless_changes_nothing(tmp_path, monkey
     assert not (tmp_path / "canary").exists()
 
 
-def test_numpy_arrays_and_whole_models_are_refused_by_name(tmp_path):
-    with pytest.raises(UserError, match=r"it wants numpy\._core\.multiarray\._reconstruct,"):
+def test_numpy_arrays_and_whole_models_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"it needs numpy\._core\.multiarray\._reconstruct,"):
         read_published(save({"w": np.ones(3)}, tmp_path / "w", "torch"))
-    with pytest.raises(UserError, match=r"it wants torch\.nn\.modules\.linear\.Linear,"):
+    with pytest.raises(UserError, match=r"it needs torch\.nn\.modules\.linear\.Linear,"):
         read_published(save(torch.nn.Linear(2, 2), tmp_path / "m", "torch"))
 
 
-def test_allowed_globals_are_not_left_allowed(tmp_path):
+def test_reading_a_file_leaves_torchs_safe_globals_unchanged(tmp_path):
     before = set(torch.serialization.get_safe_globals())
     read_published(save(algoperf(1), tmp_path / "w", "torch"))
     assert set(torch.serialization.get_safe_globals()) == before
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
-def test_no_message_advises_to_read_without_restriction(tmp_path):
+def test_no_error_advises_unrestricted_loading(tmp_path):
     torch.save({"x": Call(os.system, "true")}, tmp_path / "w", pickle_protocol=4)
-    with pytest.raises(UserError, match="another pickle protocol.*save its state dict") as error:
+    with pytest.raises(UserError, match="uses a pickle protocol.*save its state dict") as error:
         read_published(tmp_path / "w")
     assert "weights_only" not in str(error.value)
 
 
-# --- what is none ---
+# --- files that are not weights ---
 
 NO_WEIGHTS = {
     "a web page": (b"<!DOCTYPE html><html>404</html>" * 9, "a web page"),
@@ -207,7 +207,7 @@ NO_WEIGHTS = {
 
 
 @pytest.mark.parametrize("case", NO_WEIGHTS)
-def test_what_is_no_file_of_weights(tmp_path, case):
+def test_a_file_that_is_not_weights_is_refused(tmp_path, case):
     content, expected = NO_WEIGHTS[case]
     (tmp_path / "w").write_bytes(content)
     with pytest.raises(UserError) as error:
@@ -215,21 +215,21 @@ def test_what_is_no_file_of_weights(tmp_path, case):
     assert expected in str(error.value) and "\n" not in str(error.value) and "weights_only" not in str(error.value)
 
 
-def test_half_a_torch_file(tmp_path, container):
+def test_a_truncated_torch_file_is_refused(tmp_path, container):
     path = save(TENSORS, tmp_path / "w", container)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(UserError, match="torch"):
         read_published(path)
 
 
-def test_what_holds_no_state_dict(tmp_path):
-    with pytest.raises(UserError, match="holds a list, not a dict of weights"):
+def test_a_torch_file_without_one_state_dict_is_refused(tmp_path):
+    with pytest.raises(UserError, match="contains a list, not a dict of weights"):
         read_published(save([torch.ones(2)], tmp_path / "w", "torch"))
     with pytest.raises(UserError, match="under both 'state_dict' and 'model'"):
         read_published(save({"state_dict": TENSORS, "model": TENSORS}, tmp_path / "w", "torch"))
 
 
-def test_odd_things_beside_the_weights_are_no_mistake(tmp_path):
+def test_unusual_values_beside_the_weights_are_accepted(tmp_path):
     odd = {
         "state_dict": TENSORS,
         7: "a key",
@@ -241,7 +241,7 @@ def test_odd_things_beside_the_weights_are_no_mistake(tmp_path):
     assert published.stated == {}
 
 
-def test_our_training_state_is_not_taken_for_weights(tmp_path):
+def test_a_training_state_of_this_project_is_refused(tmp_path):
     state = {"identity": "x", "model": TENSORS, "optimizer": {}, "step": 8, "loss_average": 1.0}
-    with pytest.raises(UserError, match=r"is a training state.*take the \.safetensors beside it"):
+    with pytest.raises(UserError, match=r"is a training state.*use the \.safetensors file beside it"):
         read_published(save(state, tmp_path / "w", "torch"))

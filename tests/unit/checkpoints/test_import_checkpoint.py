@@ -1,4 +1,4 @@
-"""The stage: a published file becomes weights as pretraining leaves them, or one sentence."""
+"""Test the stage `import_checkpoint`: it writes weights as pretraining does, or refuses the file with one sentence."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ CLASSES = 16
 
 @pytest.fixture(scope="module")
 def model():
-    """A classifier that is in evaluation mode and is not as it was initialised."""
+    """A classifier in evaluation mode whose batch-norm statistics are not the initial ones."""
     torch.manual_seed(5)
     model = Classifier(build_backbone(BACKBONE), CLASSES)
     model.train()
@@ -34,7 +34,7 @@ def model():
 
 @pytest.fixture
 def imported(tmp_path):
-    """Runs the stage on a file; its arguments may be changed, and those of its publication too."""
+    """Function that runs the stage on a file, with changes of its arguments and of its publication."""
 
     def run(path, step=80, member=None, local_sha256="", **others):
         arguments = SimpleNamespace(
@@ -63,7 +63,7 @@ def imported(tmp_path):
         finally:
             kept = sorted(file.name for file in arguments.weights.parent.iterdir())
             names = [arguments.weights.name, f"{arguments.weights.name}.json"]
-            assert kept in ([], names), "whole or absent, and no temporary is left"
+            assert kept in ([], names), "the outputs are complete or absent, and no temporary file is left"
         return arguments.weights
 
     return run
@@ -89,7 +89,7 @@ def algoperf(model, path, step):
     return path
 
 
-def test_a_published_file_becomes_what_pretraining_writes(model, tmp_path, imported, capfd):
+def test_an_imported_file_equals_what_pretraining_writes(model, tmp_path, imported, capfd):
     weights = imported(algoperf(model, tmp_path / "run0.pth", 80))
     assert_same_backbone(weights, model)
     digest = hashlib.sha256((tmp_path / "run0.pth").read_bytes()).hexdigest()
@@ -112,73 +112,73 @@ def test_a_published_file_becomes_what_pretraining_writes(model, tmp_path, impor
         },
     }
     assert sidecar["inputs"] == {"published": digest}
-    # The same tensors as pretraining's file, and so the same digest of content: features do not know the difference.
+    # Pretraining's file has the same tensors, so features depend on the same digest.
     assert sidecar["content"] == write_weights(tmp_path / "own", model, {})
     log = capfd.readouterr().err
-    assert "7 convolutions, 7 batch norms, classifier of 16 classes; left out: nothing" in log
+    assert "7 convolutions, 7 batch norms, classifier of 16 classes; keys left out: nothing" in log
 
 
-def test_bytes_are_a_function_of_content(model, tmp_path, imported):
+def test_the_output_does_not_depend_on_the_path_of_the_published_file(model, tmp_path, imported):
     first = imported(algoperf(model, tmp_path / "run0.pth", 80)).read_bytes()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "run0.pth").rename(tmp_path / "elsewhere/run0.pth")
     assert imported(tmp_path / "elsewhere/run0.pth").read_bytes() == first
 
 
-def test_our_own_weights(model, tmp_path, imported):
+def test_this_projects_weights_can_be_imported(model, tmp_path, imported):
     write_weights(tmp_path / "step80.safetensors", model, {"backbone": BACKBONE, "seed": 2, "step": 80})
     weights = imported(tmp_path / "step80.safetensors")
     assert_same_backbone(weights, model)
     assert read_description(weights)["imported_from"]["wrapper"] == "timecat"
 
 
-def test_without_a_classifier(model, tmp_path, imported, capfd):
+def test_a_file_without_a_classifier_can_be_imported(model, tmp_path, imported, capfd):
     torch.save(model.backbone.state_dict(), tmp_path / "w")
     weights = imported(tmp_path / "w")
     assert_same_backbone(weights, model)
     assert "classes" not in read_description(weights)
-    assert "no classifier; left out: nothing" in capfd.readouterr().err
+    assert "no classifier; keys left out: nothing" in capfd.readouterr().err
 
 
-def test_a_step_that_the_file_contradicts(model, tmp_path, imported):
+def test_a_file_that_states_another_step_is_refused(model, tmp_path, imported):
     message = refusal(imported, algoperf(model, tmp_path / "w", 80000), step=80)
-    assert "states global_step 80000, and the config wants step 80 there" in message
+    assert "states global_step 80000, but the config takes it for step 80;" in message
     assert imported(algoperf(model, tmp_path / "w", 83), step_tolerance=3).exists()
     assert "states global_step 76" in refusal(imported, algoperf(model, tmp_path / "w", 76), step_tolerance=3)
 
 
-def test_a_step_or_seed_that_our_own_file_contradicts(model, tmp_path, imported):
+def test_a_file_of_this_project_with_another_step_or_seed_is_refused(model, tmp_path, imported):
     write_weights(tmp_path / "w", model, {"backbone": BACKBONE, "seed": 550, "step": 80})
-    assert "states step 80, and the config wants step 81" in refusal(imported, tmp_path / "w", seed=550, step=81)
-    assert "states seed 550, and the config wants seed 2" in refusal(imported, tmp_path / "w")
+    assert "states step 80, but the config takes it for step 81" in refusal(imported, tmp_path / "w", seed=550, step=81)
+    assert "states seed 550, but the config takes it for seed 2" in refusal(imported, tmp_path / "w")
 
 
-def test_weights_that_describe_no_backbone_are_refused(model, tmp_path):
+def test_weights_with_an_invalid_description_are_refused(model, tmp_path):
     write_weights(tmp_path / "w", model, {"backbone": plain(BACKBONE) | {"width": "4"}})
     with pytest.raises(
-        UserError, match="w: what it says of its backbone is wrong .`width` is '4': .*pretrain or import"
+        UserError, match="w: its description of the backbone is invalid .`width` is '4': .*pretrain or import"
     ):
         read_backbone(tmp_path / "w")
 
 
-def test_another_backbone(model, tmp_path, imported):
+def test_weights_of_another_backbone_are_refused(model, tmp_path, imported):
     torch.save(model.state_dict(), tmp_path / "w")
     message = refusal(imported, tmp_path / "w", backbone=replace(BACKBONE, blocks=3))
     assert (
         f"{tmp_path / 'w'} does not fit the backbone" in message and "missing keys are blocks.2.conv1.weight" in message
     )
-    assert "must be [8, 3, 3, 3]" in refusal(imported, tmp_path / "w", backbone=replace(BACKBONE, width=8))
+    assert "must have [8, 3, 3, 3]" in refusal(imported, tmp_path / "w", backbone=replace(BACKBONE, width=8))
 
 
-def test_sha256(model, tmp_path, imported):
+def test_a_file_with_the_expected_sha256_is_imported(model, tmp_path, imported):
     path = algoperf(model, tmp_path / "w", 80)
     assert imported(path, sha256=file_sha256(path)).exists()
 
 
-def test_a_wrong_sha256(model, tmp_path, imported):
+def test_a_file_with_a_wrong_sha256_is_refused(model, tmp_path, imported):
     path = algoperf(model, tmp_path / "w", 80)
     message = refusal(imported, path, sha256="0" * 64)
-    assert f"{path} has the SHA-256 {file_sha256(path)} and `checkpoints.sha256` says {'0' * 64}" in message
+    assert f"{path} has the SHA-256 {file_sha256(path)}, but `checkpoints.sha256` sets {'0' * 64}" in message
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def archive(model, tmp_path):
     return tmp_path / "release.tar.gz"
 
 
-def test_out_of_an_archive(model, tmp_path, imported, archive):
+def test_a_checkpoint_in_an_archive_can_be_imported(model, tmp_path, imported, archive):
     member = file_sha256(tmp_path / "w")
     weights = imported(archive, member="run0.pth", member_sha256=member)
     assert_same_backbone(weights, model)
@@ -198,29 +198,29 @@ def test_out_of_an_archive(model, tmp_path, imported, archive):
     assert (origin["file"], origin["sha256"]) == ("run0.pth", member)
 
 
-def test_mistakes_in_an_archive_name_the_member(imported, archive):
+def test_errors_about_a_member_name_the_archive_and_the_member(imported, archive):
     assert f"{archive}, member release/run1.pth is neither" in refusal(imported, archive, member="run1.pth")
     message = refusal(imported, archive, member="run0.pth", member_sha256="0" * 64)
     assert f"{archive}, member release/run0.pth has the SHA-256" in message
 
 
-def test_a_download_is_known_by_its_sidecar(model, tmp_path, imported):
+def test_a_download_is_identified_by_its_sidecar(model, tmp_path, imported):
     path = algoperf(model, tmp_path / "12345678-w", 80)
     write_sidecar(path, "a" * 64, {"url": "https://example.org/w"}, {})
     assert read_sidecar(imported(path, local_sha256=None))["inputs"] == {"published": "a" * 64}
-    assert "says " + "0" * 64 in refusal(imported, path, local_sha256=None, sha256="0" * 64)
+    assert "sets " + "0" * 64 in refusal(imported, path, local_sha256=None, sha256="0" * 64)
     assert json.loads((tmp_path / "12345678-w.json").read_text())["content"] == "a" * 64
 
 
-# --- the libraries' own networks ---
+# --- networks of libraries ---
 
 
 @pytest.mark.parametrize(
     ("name", "dimension", "layers"),
     [("resnet18", 512, (20, 20)), ("resnet50", 2048, (53, 53)), ("regnet_y_400mf", 440, ())],
 )
-def test_torchvisions_networks(tmp_path, imported, capfd, name, dimension, layers):
-    """The imported backbone computes what torchvision's own network computes before its classifier, bit for bit."""
+def test_torchvisions_networks_can_be_imported(tmp_path, imported, capfd, name, dimension, layers):
+    """The imported backbone computes the input of the classifier of torchvision's network, bit for bit."""
     import torchvision
 
     torch.manual_seed(7)
@@ -237,8 +237,8 @@ def test_torchvisions_networks(tmp_path, imported, capfd, name, dimension, layer
         assert f"{layers[0]} convolutions, {layers[1]} batch norms, classifier of 1000" in capfd.readouterr().err
 
 
-def test_a_classifier_of_another_name(tmp_path, imported):
-    """torchvision calls a MobileNet's classifier.3; the layers before it are the backbone's."""
+def test_a_classifier_may_have_another_name(tmp_path, imported):
+    """A MobileNet's last layer in torchvision is classifier.3; the layers before it belong to the backbone."""
     import torchvision
 
     network = torchvision.models.mobilenet_v3_small(weights=None).eval()

@@ -1,4 +1,4 @@
-"""Every key of a published file has its place in the backbone or is named: AlgoPerf, torchvision, SwAV, SimSiam, ours."""
+"""Test the mapping of published keys to the backbone: AlgoPerf, torchvision, SwAV, SimSiam and this project's files."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ FC = ["fc.weight", "fc.bias"]
 
 
 def trained(name: str) -> dict:
-    """A state dict of torchvision's network in which each tensor has its own values. (Initialising it takes seconds.)"""
+    """Return a state dict of torchvision's network whose tensors all differ, without the seconds of initialisation."""
     with torch.device("meta"):
         empty = getattr(torchvision.models, name)(weights=None).state_dict()
     state = {
@@ -28,7 +28,7 @@ STATES = {name: trained(name) for name in DIMENSIONS}
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Beside other processes, threads that share small tensors mostly wait for one another."""
+    """Use one torch thread, because threads on small tensors mostly wait for one another when tests run in parallel."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -41,7 +41,7 @@ def name(request):
 
 
 def backbone_of(state: dict) -> dict:
-    """The part of a state dict that a backbone has: all but the classifier."""
+    """Return the tensors of a state dict that belong to the backbone: all but the classifier's."""
     return {key: value for key, value in state.items() if key not in FC}
 
 
@@ -60,7 +60,7 @@ def refusal(tensors: dict, **settings) -> str:
 
 def assert_is(found, name: str, prefix: str, classifier=True, left_out=()):
     state = STATES[name]
-    assert list(found.backbone) == list(backbone_of(state)), "the backbone's own order"
+    assert list(found.backbone) == list(backbone_of(state)), "the order of the backbone's state dict"
     assert all(torch.equal(found.backbone[key], state[key]) for key in found.backbone)
     assert found.classifier.keys() == (set(FC) if classifier else set())
     assert all(torch.equal(found.classifier[key], state[key]) for key in found.classifier)
@@ -72,7 +72,7 @@ def renamed(state: dict, rename) -> dict:
 
 
 def algoperf(state: dict) -> dict:
-    """AlgoPerf names the two layers of `downsample`, and saves what torch.compile made of DistributedDataParallel."""
+    """Return the keys as AlgoPerf saves them: `downsample` has named layers, and the model is compiled and wrapped."""
 
     def rename(key):
         return "_orig_mod.module." + key.replace("downsample.0.", "downsample.conv.").replace(
@@ -82,23 +82,23 @@ def algoperf(state: dict) -> dict:
     return renamed(state, rename)
 
 
-def test_torchvision(name):
+def test_torchvisions_names_are_mapped(name):
     assert_is(placed(STATES[name], name=name), name, "")
 
 
-def test_algoperf(name):
+def test_algoperfs_names_are_mapped(name):
     published = algoperf(STATES[name])
     assert any("downsample.conv" in key for key in published) and not any("downsample.0" in key for key in published)
     assert_is(placed(published, name=name), name, "_orig_mod.module.")
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module.encoder_q.", "net.backbone.body."])
-def test_any_prefix(prefix):
+def test_any_prefix_is_found(prefix):
     assert_is(placed(renamed(STATES["resnet18"], lambda key: prefix + key)), "resnet18", prefix)
 
 
-def test_ours():
-    """The backbone under its prefix, the classifier beside it."""
+def test_this_projects_names_are_mapped():
+    """In this project's files the backbone has the prefix ``backbone.`` and the classifier has none."""
     ours = renamed(STATES["resnet18"], lambda key: key if key in FC else f"backbone.{key}")
     assert_is(placed(ours), "resnet18", "backbone.")
     assert_is(placed(renamed(ours, lambda key: f"module.{key}")), "resnet18", "module.backbone.")
@@ -115,7 +115,7 @@ def simsiam(state: dict) -> dict:
     return {**published, "module.predictor.0.weight": torch.ones(4, 512)}
 
 
-def test_swav():
+def test_swavs_heads_must_be_ignored():
     published = swav(STATES["resnet18"])
     found = placed(published, ignored=["fc.*", "projection_head.*", "prototypes.*"])
     heads = ["module.projection_head.0.weight", "module.projection_head.1.running_var", "module.prototypes.weight"]
@@ -125,7 +125,7 @@ def test_swav():
     assert "projection_head" not in refusal(published, ignored=["fc.*", "projection_head.*"])
 
 
-def test_simsiam():
+def test_simsiams_heads_must_be_ignored():
     published = simsiam(STATES["resnet18"])
     heads = ["module.encoder.fc.0.weight", "module.encoder.fc.1.running_var", "module.predictor.0.weight"]
     for ignored in (["fc.*", "predictor.*"], ["module.encoder.fc.*", "module.predictor.*", "fc.*"]):
@@ -134,14 +134,14 @@ def test_simsiam():
     assert all(head in message for head in heads)
 
 
-def test_two_networks_in_one_file():
+def test_a_file_with_two_networks_is_refused_unless_one_is_ignored():
     both = {f"module.{part}.{key}": value for part in "qk" for key, value in backbone_of(STATES["resnet18"]).items()}
     message = refusal(both)
     assert "twice" in message and "'module.q.'" in message and "such as 'module.k.*'" in message
     assert placed(both, ignored=[*FC, "module.k.*"]).prefix == "module.q."
 
 
-def test_missing_and_unexpected_keys_are_all_told(capfd):
+def test_all_missing_and_unexpected_keys_are_logged(capfd):
     state = dict(STATES["resnet18"])
     gone = [key for key in state if key.startswith("layer4.1.") and not key.endswith("num_batches_tracked")]
     published = {key: value for key, value in state.items() if key not in gone}
@@ -153,15 +153,18 @@ def test_missing_and_unexpected_keys_are_all_told(capfd):
     assert f"missing keys are {', '.join(gone[:8])} and {len(gone) - 8} more" in message
 
 
-def test_keys_without_a_tensor_are_unexpected_too():
+def test_keys_without_a_tensor_are_also_unexpected():
     assert "unexpected keys are epoch" in refusal(STATES["resnet18"], others=["epoch"])
     assert placed(STATES["resnet18"], others=["epoch"], ignored=[*FC, "epoch"]).left_out == ["epoch"]
 
 
-def test_another_network():
+def test_weights_of_another_network_are_refused():
     assert "layer1.0.conv3.weight" in refusal(STATES["resnet50"])
     message = refusal({"features.0.weight": torch.ones(2)})
-    assert "holds no layer of the backbone: its keys are features.0.weight, wanted are conv1.weight" in message
+    assert (
+        "contains no layer of the backbone: its keys are features.0.weight, but the backbone has conv1.weight"
+        in message
+    )
 
 
 def test_ignoring_layers_of_the_backbone_does_not_make_them_optional():
@@ -169,50 +172,53 @@ def test_ignoring_layers_of_the_backbone_does_not_make_them_optional():
     assert "missing keys are layer4.0.conv1.weight" in refusal(published, ignored=[*FC, "layer4.*"])
 
 
-def test_the_classifier_is_optional_because_the_list_says_so():
+def test_the_classifier_may_be_missing_only_if_it_is_ignored():
     bare = backbone_of(STATES["resnet18"])
     assert_is(placed(bare), "resnet18", "", classifier=False)
     assert "missing keys are fc.weight, fc.bias" in refusal(bare, ignored=[])
     assert_is(placed(STATES["resnet18"], ignored=[]), "resnet18", "")
 
 
-def test_a_classifier_that_does_not_fit_is_left_out_if_it_may_be():
+def test_a_classifier_that_does_not_fit_is_left_out_only_if_it_is_ignored():
     state = STATES["resnet18"] | {"fc.weight": torch.ones(10, 128), "fc.bias": torch.ones(10)}
     assert_is(placed(state), "resnet18", "", classifier=False, left_out=FC)
     assert "unexpected keys are fc.weight, fc.bias" in refusal(state, ignored=[])
 
 
 def test_counters_of_batch_norm_may_be_missing():
-    """Files from before torch 0.4.1 have none."""
+    """Files from before torch 0.4.1 have no counters."""
     state = {key: value for key, value in STATES["resnet18"].items() if "num_batches_tracked" not in key}
     found = placed(state)
     assert found.backbone["bn1.num_batches_tracked"] == 0
     assert list(found.backbone) == list(backbone_of(STATES["resnet18"]))
 
 
-def test_other_shapes():
+def test_tensors_of_other_shapes_are_refused():
     changed = {"conv1.weight": torch.ones(64, 3, 3, 3), "bn1.weight": torch.ones(32)}
     message = refusal(STATES["resnet18"] | changed)
-    assert "conv1.weight is [64, 3, 3, 3] and must be [64, 3, 7, 7], bn1.weight is [32] and must be [64]" in message
+    assert (
+        "conv1.weight has the shape [64, 3, 3, 3] and must have [64, 3, 7, 7], bn1.weight has the shape [32] and must "
+        "have [64]" in message
+    )
 
 
 @pytest.mark.parametrize("key", ["layer2.0.bn1.running_mean", "conv1.weight", "fc.weight"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_values_that_are_not_finite(key, value):
+def test_values_that_are_not_finite_are_refused(key, value):
     state = STATES["resnet18"] | {key: STATES["resnet18"][key].clone()}
     state[key].view(-1)[-1] = value
     assert f"{key} has values that are not finite" in refusal(state)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
-def test_variances_that_are_not_positive(value):
+def test_variances_that_are_not_positive_are_refused(value):
     key = "layer3.1.bn2.running_var"
     state = STATES["resnet18"] | {key: STATES["resnet18"][key].clone()}
     state[key][5] = value
     assert f"{key} has variances that are not positive" in refusal(state)
 
 
-def test_half_precision_becomes_single_and_whole_numbers_are_refused():
+def test_half_precision_becomes_single_and_integer_weights_are_refused():
     half = {key: value.half() if value.is_floating_point() else value for key, value in STATES["resnet18"].items()}
     found = placed(half)
     assert found.backbone["conv1.weight"].dtype == found.classifier["fc.weight"].dtype == torch.float32
@@ -221,6 +227,6 @@ def test_half_precision_becomes_single_and_whole_numbers_are_refused():
     assert "conv1.weight holds torch.int8, not torch.float32" in refusal(whole)
 
 
-def test_layers_are_counted():
+def test_convolutions_and_batch_norms_are_counted():
     assert counts_of(placed(STATES["resnet50"], name="resnet50").backbone) == (53, 53)
     assert counts_of(placed(STATES["resnet18"]).backbone) == (20, 20)

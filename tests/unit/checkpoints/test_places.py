@@ -1,4 +1,4 @@
-"""Where published weights are: both of the authors' layouts, replicates of what exists, one sentence for what does not."""
+"""Test the search for published weights: the authors' layouts, replicates of existing files, errors for others."""
 
 import copy
 import hashlib
@@ -95,8 +95,8 @@ def write_code_layout(folder):
     [(write_readme_layout, README_LAYOUT), (write_code_layout, CODE_LAYOUT)],
     ids=["readme", "code"],
 )
-def test_the_authors_layouts(folder, write, layout):
-    """cat2 has one replicate there, because two runs of 200k were released."""
+def test_both_layouts_of_the_authors_are_found(folder, write, layout):
+    """cat2 has one replicate, because only two runs of 200k steps were released."""
     write(folder)
     made = study(layout)
     assert replicates(made) == REPLICATES
@@ -105,7 +105,7 @@ def test_the_authors_layouts(folder, write, layout):
     assert open(made.inputs.published_file(wildcards(477, 100000))).read() == "100 3"
 
 
-def test_an_archive_with_the_authors_runs():
+def test_runs_of_an_archive_give_the_replicates():
     runs = {200000: [0, 1], 100000: [0, 1, 2, 3]}
     made = study({**CODE_LAYOUT, "archive": "https://example.org/release.tar.gz", "runs": runs})
     assert replicates(made) == REPLICATES
@@ -119,14 +119,14 @@ def test_an_archive_with_the_authors_runs():
     assert publication["local_sha256"] is None
 
 
-def test_of_an_archive_or_url_all_seeds_count(folder):
+def test_an_archive_or_url_is_assumed_to_have_all_seeds(folder):
     (folder / "release.tar").write_bytes(b"")
     for checkpoints in ({**CODE_LAYOUT, "archive": "release.tar"}, {"path": URL}):
         made = study(checkpoints)
         assert len(made.arms.replicates(made.arms["cat2"])) == 2
 
 
-def test_seeds_that_exist_need_not_be_the_first(folder):
+def test_existing_files_need_not_be_of_the_first_seeds(folder):
     (folder / "w").mkdir()
     for seed in (550, 477, 8529):
         (folder / f"w/{seed}").write_bytes(b"")
@@ -134,13 +134,13 @@ def test_seeds_that_exist_need_not_be_the_first(folder):
     assert replicates(made) == {"cat1": [[550], [477], [8529]]}
 
 
-def test_files_that_exist_and_runs_together(folder):
+def test_a_replicate_needs_a_listed_run_and_an_existing_file(folder):
     write_code_layout(folder)
     made = study({**CODE_LAYOUT, "runs": {450000: [4, 0]}})
     assert made.arms.replicates(made.arms["cat1"]) == [[2], [8529]]
 
 
-def test_listed_replicates_win(folder):
+def test_replicates_in_the_config_override_those_found(folder):
     write_code_layout(folder)
     arms = yaml.safe_load(STUDY)["arms"]
     arms[0]["replicates"] = [[8529], [2]]
@@ -148,7 +148,7 @@ def test_listed_replicates_win(folder):
     assert made.arms.replicates(made.arms["cat1"]) == [[8529], [2]]
 
 
-def test_an_arm_without_pretraining_needs_no_file(folder):
+def test_an_arm_without_pretraining_needs_no_checkpoint_file(folder):
     write_code_layout(folder)
     arms = [*yaml.safe_load(STUDY)["arms"], {"name": "direct", "members": 1, "transfer": "direct"}]
     made = study(CODE_LAYOUT, arms=arms)
@@ -156,7 +156,7 @@ def test_an_arm_without_pretraining_needs_no_file(folder):
 
 
 @pytest.mark.parametrize("place", ["file:{}/a%20b/{{seed}}-{{step}}", "file://{}/a%20b/{{seed}}-{{step}}"])
-def test_file_urls_are_local(folder, place):
+def test_file_urls_are_treated_as_local_paths(folder, place):
     (folder / "a b").mkdir()
     for seed in (2, 23):
         (folder / f"a b/{seed}-8").write_bytes(b"")
@@ -165,14 +165,14 @@ def test_file_urls_are_local(folder, place):
     assert made.inputs.published_file(wildcards(23, 8)) == f"{folder}/a b/23-8"
 
 
-def test_home_is_known(folder, monkeypatch):
+def test_a_tilde_means_the_home_folder(folder, monkeypatch):
     monkeypatch.setenv("HOME", str(folder))
     (folder / "2-8").write_bytes(b"")
     made = study({"path": "~/{seed}-{step}"}, arms=[{"name": "cat1", "members": 1, "steps": 8}])
     assert replicates(made) == {"cat1": [[2]]}
 
 
-def test_downloads_are_one_per_url_and_keep_apart_what_has_one_name(folder):
+def test_each_url_has_one_download_even_if_file_names_are_equal(folder):
     made = study({"path": "https://example.org/{step}/seed{seed}/weights.pth?download=1"})
     assert len(made.publications.downloads) == 20
     name = made.inputs.published_file(wildcards(550, 80000)).removeprefix("results/downloads/")
@@ -184,7 +184,7 @@ def test_downloads_are_one_per_url_and_keep_apart_what_has_one_name(folder):
     assert name in made.patterns["download"].replace("\\", "")
 
 
-# --- one sentence for what does not exist ---
+# --- errors for missing files ---
 
 
 def refusal(checkpoints: dict, **changes) -> str:
@@ -194,7 +194,7 @@ def refusal(checkpoints: dict, **changes) -> str:
     return str(error.value)
 
 
-def test_too_few_files(folder):
+def test_an_arm_with_too_few_files_is_refused(folder):
     write_code_layout(folder)
     (folder / "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run2.pth").unlink()
     assert refusal(CODE_LAYOUT) == (
@@ -204,19 +204,19 @@ def test_too_few_files(folder):
     )
 
 
-def test_no_files(folder):
+def test_an_arm_without_any_file_is_refused(folder):
     message = refusal(CODE_LAYOUT)
     assert "'cat1' needs 1 checkpoints at step 450000 and none of the 5 seeds' exist" in message
     assert "checkpoint_run2.pth (seed 23) and 2 more" in message
 
 
-def test_too_few_runs():
+def test_an_arm_with_too_few_listed_runs_is_refused():
     message = refusal({"path": URL, "runs": {200000: [1]}})
     assert "'cat2' needs 2 checkpoints at step 200000 and 1 of the 5 seeds' exists" in message
     assert "`checkpoints.runs` lists [1] for this step" in message
 
 
-def test_a_listed_replicate_without_a_file(folder):
+def test_a_listed_replicate_without_a_file_is_refused(folder):
     write_code_layout(folder)
     arms = yaml.safe_load(STUDY)["arms"]
     arms[1]["replicates"] = [[2, 550], [2, 23]]
@@ -261,16 +261,16 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_mistakes(case):
+def test_a_mistake_in_the_block_checkpoints_is_refused(case):
     checkpoints, expected = MISTAKES[case]
     message = refusal(checkpoints)
     assert all(text in message for text in expected), message
 
 
-# --- local files are told apart by content ---
+# --- local files are identified by their content ---
 
 
-def test_a_touched_file_is_the_same_and_a_changed_one_is_not(folder):
+def test_a_local_file_is_identified_by_its_content_and_not_its_time(folder):
     write_code_layout(folder)
     made, place = study(CODE_LAYOUT), wildcards(2, 80000)
     path = made.inputs.published_file(place)
@@ -279,21 +279,21 @@ def test_a_touched_file_is_the_same_and_a_changed_one_is_not(folder):
     os.utime(path, (1, 1))
     assert study(CODE_LAYOUT).params.publication(place) == before
     with open(path, "wb") as file:
-        file.write(b"80 9")  # of the same size ...
-    os.utime(path, (1, 1))  # ... and time, as cp -p and rsync leave it
+        file.write(b"80 9")  # the same size as before
+    os.utime(path, (1, 1))  # the same time too, as after cp -p or rsync
     assert (
         json.loads(study(CODE_LAYOUT).params.publication(place))["local_sha256"] == hashlib.sha256(b"80 9").hexdigest()
     )
 
 
-def test_an_unchanged_file_is_read_once(folder, monkeypatch):
+def test_an_unchanged_file_is_hashed_only_once(folder, monkeypatch):
     write_code_layout(folder)
     study(CODE_LAYOUT).params.publication(wildcards(2, 80000))
     monkeypatch.setattr(publications, "file_sha256", lambda path: pytest.fail(f"{path} was read again"))
     study(CODE_LAYOUT).params.publication(wildcards(2, 80000))
 
 
-def test_damaged_notes_of_digests_are_made_anew(folder):
+def test_a_damaged_cache_of_digests_is_rebuilt(folder):
     write_code_layout(folder)
     made, place = study(CODE_LAYOUT), wildcards(2, 80000)
     before = made.params.publication(place)
@@ -301,8 +301,8 @@ def test_damaged_notes_of_digests_are_made_anew(folder):
     assert study(CODE_LAYOUT).params.publication(place) == before
 
 
-def test_what_the_import_is_told(folder):
-    """Checks are apart from what makes the result, and so a SHA-256 that is written down later makes nothing anew."""
+def test_the_params_of_an_import_contain_no_checks(folder):
+    """Checks are resources, not params, so adding a SHA-256 to the config later re-runs nothing."""
     write_code_layout(folder)
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
     sha256 = hashlib.sha256(b"80 0").hexdigest()
@@ -314,7 +314,7 @@ def test_what_the_import_is_told(folder):
     assert made.resources.published_sha256(wildcards(550, 80000)) == ""
 
 
-def test_sha256_of_an_archive_and_of_its_members(folder):
+def test_an_archive_and_its_members_may_have_a_sha256(folder):
     (folder / "release.tar").write_bytes(b"x")
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
     archive = hashlib.sha256(b"x").hexdigest()
@@ -326,7 +326,7 @@ def test_sha256_of_an_archive_and_of_its_members(folder):
     ) == (archive, "1" * 64)
 
 
-def test_a_wrong_sha256_of_a_file_that_is_there_stops_before_any_job(folder):
+def test_a_wrong_sha256_of_an_existing_file_is_refused_before_any_job(folder):
     write_code_layout(folder)
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
     message = refusal({**CODE_LAYOUT, "sha256": {path: "1" * 64}})
@@ -340,5 +340,5 @@ def test_a_wrong_sha256_of_a_file_that_is_there_stops_before_any_job(folder):
     assert "has " + "2" * 64 in refusal({"path": URL, "sha256": {url: "1" * 64}})
 
 
-def test_an_archive_that_is_not_there(folder):
+def test_a_missing_archive_is_refused(folder):
     assert "`checkpoints.archive`: there is no file w.tar" in refusal({**CODE_LAYOUT, "archive": "w.tar"})

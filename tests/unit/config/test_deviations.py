@@ -1,4 +1,4 @@
-"""Tests that the table of deviations in docs/recipe.md agrees with config/paper.yaml."""
+"""Tests that the table of deviations in docs/explanation/recipe.md agrees with config/paper.yaml."""
 
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.config.reading import load_unique, read_config
@@ -8,7 +8,7 @@ HEADING = "## Where `config/paper.yaml` differs from the paper"
 
 def deviations() -> dict[str, str]:
     """Return the table's column on the config, by the values of the first column."""
-    _, found, section = (ROOT / "docs/recipe.md").read_text().partition(f"{HEADING}\n")
+    _, found, section = (ROOT / "docs/explanation/recipe.md").read_text().partition(f"{HEADING}\n")
     assert found
     lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]
     assert all(line.count("|") == 5 for line in lines)

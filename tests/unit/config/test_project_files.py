@@ -1,5 +1,6 @@
 """Tests of files about the project: the schema that editors use, and the citation."""
 
+import re
 from typing import get_args
 
 import jsonschema
@@ -12,6 +13,8 @@ from workflow_scripts.timecat.config.reference import SCHEMA, blocks_in
 from workflow_scripts.timecat.version import VERSION
 
 OTHER = {"throughputs.yaml"}  # speeds for `make plan`, not a study
+# Headings of Keep a Changelog.
+KEPT = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name not in OTHER)
 
 
@@ -40,3 +43,79 @@ def test_the_schema_reports_a_wrong_key_for_each_kind_of_data_set():
         messages = [error.message for error in validator.iter_errors(wrong)]
         assert any("'wrong_key' was unexpected" in message for message in messages), kind
         assert not any("any of the given schemas" in message for message in messages), kind
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("backbones", "residual4"), {"wrong_key": 1}),
+        (("backbones", "other"), {"architecture": "resnet18", "wrong_key": 1}),
+        (("backbones", "other"), {"architecture": "small_vit", "wrong_key": 1}),
+        (("arms", 0), {"wrong_key": 1}),
+        (("arms", 0, "reduce"), {"method": "pca", "dimensions": 2, "wrong_key": 1}),
+        (("table1",), {"arms": ["cat1"], "wrong_key": 1}),
+        (("table1",), {"arms": [{"name": "x", "members": 1, "steps": 4, "wrong_key": 1}]}),
+        (("floors",), {"wrong_key": 1}),
+        (("ceiling",), {"wrong_key": 1}),
+        (("probe",), {"wrong_key": 1}),
+        (("pretrain",), {"wrong_key": 1}),
+        (("width",), {"wrong_key": 1}),
+        (("container",), {"wrong_key": 1}),
+        (("limits",), {"wrong_key": 1}),
+    ],
+)
+def test_the_schema_names_a_wrong_key_of_each_block(place, value):
+    """Unions are told apart first, so that no message says only that nothing fits."""
+    validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
+    study = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+    *path, last = place
+    block = study
+    for step in path:
+        block = block[step]
+    there = block[last] if isinstance(block, list) else block.get(last)
+    block[last] = (there or {}) | value
+    messages = [error.message for error in validator.iter_errors(study)]
+    assert any("'wrong_key' was unexpected" in message for message in messages), messages
+    assert not any("any of the given schemas" in message for message in messages)
+
+
+def test_the_schema_accepts_what_unions_allow():
+    validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
+    study = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+    allowed = {"floors": None, "table1": {"arms": ["cat1", {"name": "x", "members": 1, "steps": 4}]}, "width": None}
+    assert list(validator.iter_errors(study | allowed)) == []
+    assert list(validator.iter_errors(study | {"floors": "yes"})) != []
+
+
+def test_every_hook_of_pre_commit_is_a_check_of_make_lint():
+    """Hooks call the tools of the environment, so that a commit and `make lint` never disagree."""
+    hooks = [
+        hook
+        for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+        for hook in repo["hooks"]
+    ]
+    recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert {"ruff", "snakefmt", "codespell", "mypy"} <= {hook["entry"].split()[0] for hook in hooks}
+    for hook in hooks:
+        command = " ".join(word for word in hook["entry"].split() if not word.startswith("--"))
+        assert command in recipe, hook["id"]
+
+
+def test_the_changelog_has_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(rf"^## \[{re.escape(VERSION)}\] - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE)
+    versions = re.findall(r"^## \[(.*?)\]", text, re.MULTILINE)
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert versions[0] == "Unreleased" and all("Rules whose results change:" in part for part in parts)
+    for part in parts:
+        headings = re.findall(r"^### (\w+)$", part, re.MULTILINE)
+        assert len(headings) == len(set(headings)) and set(headings) <= KEPT
+
+
+def test_forms_for_issues_ask_for_what_is_needed():
+    for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
+        form = yaml.safe_load(path.read_text())
+        if path.name != "config.yml":
+            assert {"name", "description", "body"} <= set(form), path.name
+            assert any(part.get("validations", {}).get("required") for part in form["body"]), path.name

@@ -1,4 +1,4 @@
-"""Tests of the generated sections of config/README.md: one for each block of the config, with derived headings."""
+"""Tests of the generated sections of docs/reference/configuration.md: one for each block of the config, with derived headings."""
 
 from typing import Literal, get_args
 

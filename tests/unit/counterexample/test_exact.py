@@ -1,4 +1,4 @@
-"""The counterexample's exact part: the enumeration against linear programs, the optimum against its closed form."""
+"""Test the exact part of the counterexample: the enumeration equals linear programs, the optimum its closed form."""
 
 import itertools
 
@@ -22,7 +22,7 @@ from workflow_scripts.timecat.counterexample.exact import (
 
 
 def is_linear(answer, features) -> bool:
-    """Whether some weights of these features and a bias answer so: a linear program, as plain as can be."""
+    """Return whether some weights of these features and a bias give this answer, by a linear program."""
     sign = np.where(answer, 1, -1)[:, None]
     columns = POINTS[:, [feature - 1 for feature in features]]
     A = -sign * np.hstack([columns, np.ones((4, 1))])
@@ -30,15 +30,15 @@ def is_linear(answer, features) -> bool:
 
 
 @pytest.mark.parametrize("features", FEATURE_SETS)
-def test_the_enumerated_answers_are_all_that_linear_classifiers_give(features):
+def test_the_enumeration_contains_every_answer_of_linear_classifiers(features):
     wanted = {answer for answer in itertools.product([False, True], repeat=4) if is_linear(answer, features)}
     assert {tuple(answer) for answer in answers(features).tolist()} == wanted
     assert tuple(IS_POSITIVE) not in wanted  # no mixture of all four is separable
 
 
 @pytest.mark.parametrize("grid", [1, 4, 7, 10])
-def test_the_optimum_is_the_closed_form(grid):
-    """Feature 1 where |l1 - l2| > |l3 - l4|, feature 2 where it is less; the mass of the point given up is what is lost."""
+def test_the_optimum_equals_the_closed_form(grid):
+    """Feature 1 is best if |l1 - l2| > |l3 - l4|, feature 2 if it is less; the error is the least mass of a point."""
     mixtures = simplex(grid)
     first, second = np.abs(mixtures[:, 0] - mixtures[:, 1]), np.abs(mixtures[:, 2] - mixtures[:, 3])
     found = optimum(mixtures)
@@ -46,11 +46,11 @@ def test_the_optimum_is_the_closed_form(grid):
     assert np.array_equal(found.error, masses(mixtures).min(1))
     assert np.array_equal(
         found.error, grid - np.maximum(first, second)
-    )  # in 4 x grid-ths: (1 - largest difference) / 4
+    )  # in units of 1 / (4 x grid): (1 - largest difference) / 4
     assert (found.size == 1).all()
 
 
-def test_the_simplex_is_whole():
+def test_the_simplex_has_every_mixture_once():
     mixtures = simplex(5)
     assert len(mixtures) == len({tuple(row) for row in mixtures.tolist()}) == 8 * 7 * 6 / 6
     assert (mixtures.sum(1) == 5).all() and (mixtures >= 0).all()
@@ -58,7 +58,7 @@ def test_the_simplex_is_whole():
 
 
 @pytest.mark.parametrize("grid", [1, 2, 3, 4, 7, 8])
-def test_mixtures_for_which_both_features_are_as_good_are_left_out(grid):
+def test_mixtures_for_which_both_features_are_equally_good_are_left_out(grid):
     mixtures = simplex(grid)
     first, second = np.abs(mixtures[:, 0] - mixtures[:, 1]), np.abs(mixtures[:, 2] - mixtures[:, 3])
     assert untied(grid).tolist() == mixtures[first != second].tolist()
@@ -66,12 +66,12 @@ def test_mixtures_for_which_both_features_are_as_good_are_left_out(grid):
     assert len(untied(8)) / len(simplex(8)) == pytest.approx(0.727, abs=1e-3)
 
 
-def test_each_distribution_is_half_of_each_class_and_leaves_one_point_out():
+def test_each_distribution_has_half_its_mass_on_each_class_and_none_on_one_point():
     assert (QUARTERS[:, IS_POSITIVE].sum(1) == 2).all() and (QUARTERS[:, ~IS_POSITIVE].sum(1) == 2).all()
     assert np.argwhere(QUARTERS == 0).tolist() == [[0, 1], [1, 0], [2, 3], [3, 2]]
 
 
-def test_a_probe_on_one_feature_solves_two_of_the_four():
+def test_a_probe_on_one_feature_solves_two_of_four_distributions():
     assert solved(()).tolist() == [False] * 4
     assert solved((1,)).tolist() == [True, True, False, False]
     assert solved((2,)).tolist() == [False, False, True, True]

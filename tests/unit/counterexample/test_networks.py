@@ -1,4 +1,4 @@
-"""The counterexample's networks and probes, all at once, against one torch module at a time; what they are measured by."""
+"""Test the counterexample's networks and probes against one torch module at a time, and what is measured of them."""
 
 import numpy as np
 import pytest
@@ -41,13 +41,13 @@ def trained(kind: str, recipe: Recipe, dtype=np.float64, order=None) -> Networks
 
 
 def runs():
-    """(place, the rows' points, place of the seed) of every run, in order."""
+    """Return (index of the run, points of its rows, index of its seed) for every run, in order."""
     return [(m * len(SEEDS) + s, DATA[m], s) for m in range(len(MIXTURES)) for s in range(len(SEEDS))]
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.2])
 @pytest.mark.parametrize("kind", KINDS)
-def test_equals_one_torch_module_at_a_time(kind, weight_decay):
+def test_networks_equal_one_torch_module_at_a_time(kind, weight_decay):
     networks, start = trained(kind, Recipe(0.7, weight_decay, BATCH)), initial(kind, 4, 1.0, SEEDS, np.float64)
     order = orders()
     for run, points, s in runs():
@@ -74,7 +74,7 @@ def test_the_stages_float32_is_close_to_float64(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_probes_equal_one_torch_module_at_a_time(kind):
-    """Few and small steps, so that some are solved and some are not."""
+    """Few, small steps leave some distributions unsolved."""
     networks = trained(kind, Recipe(0.7, 0.1, BATCH))
     products = scaled(kept(networks, 0.05).products, 0.05)
     order = orders("probe order", 16)
@@ -93,8 +93,8 @@ def test_probes_equal_one_torch_module_at_a_time(kind):
 
 
 @pytest.mark.parametrize("members", [1, 2, 3])
-def test_concatenated_features_are_side_by_side(members):
-    """Three seeds: groups of two leave the last one out."""
+def test_inner_products_of_a_group_are_those_of_concatenated_features(members):
+    """Groups of two of three seeds leave the last seed out."""
     networks = trained("relu", Recipe(0.7, 0.1, BATCH))
     found = concatenated(kept(networks, 0.05).products, len(SEEDS), members)
     groups = len(SEEDS) // members
@@ -114,7 +114,7 @@ def test_a_run_does_not_depend_on_the_others():
     assert np.array_equal(alone.U[..., 0], together.U[..., len(SEEDS) + 1])
 
 
-def test_a_run_that_diverges_harms_no_other_and_keeps_none():
+def test_a_diverging_run_keeps_no_features_and_does_not_affect_others():
     networks, calm = (for_each_mixture(initial("linear", 4, 1.0, SEEDS, np.float64), 2) for _ in range(2))
     networks.w[:, 2] = np.inf
     for one in (networks, calm):
@@ -126,8 +126,8 @@ def test_a_run_that_diverges_harms_no_other_and_keeps_none():
     np.testing.assert_array_equal(left.products[..., others], kept(calm, 0.05).products[..., others])
 
 
-def test_all_seeds_see_the_same_rows_and_each_in_its_own_order():
-    """A mixture's rows have its masses exactly; an epoch has each row once, whatever the seed."""
+def test_all_seeds_see_the_same_rows_in_different_orders():
+    """The rows of a mixture have exactly its masses, and each epoch has every row once for every seed."""
     for mixture, rows in zip(MIXTURES, DATA):
         assert np.array_equal(np.bincount(rows, minlength=4), masses(mixture))
     first, second = (batches("order", 16, 16, 4, seed).reshape(4, 16) for seed in (0, 1))
@@ -137,10 +137,10 @@ def test_all_seeds_see_the_same_rows_and_each_in_its_own_order():
     assert np.array_equal(batches("order", 16, 9, 4, 0), batches("order", 16, 16, 4, 0)[:9])
     counts = batch_counts(DATA, orders())
     assert (counts.sum(1) == BATCH).all()
-    assert batch_counts(DATA, np.zeros((1, 2, 300), int)).max() == 300  # more than a byte holds
+    assert batch_counts(DATA, np.zeros((1, 2, 300), int)).max() == 300  # too large for a byte
 
 
-def test_initial_weights_are_of_a_seed_alone():
+def test_initial_weights_depend_only_on_the_seed():
     two, one = initial("linear", 4, 1.0, (3, 9)), initial("linear", 4, 1.0, (9,))
     assert np.array_equal(two.U[..., 1], one.U[..., 0]) and not np.array_equal(two.U[..., 0], two.U[..., 1])
     many = initial("relu", 8, 2.0, range(400), np.float64)
@@ -152,7 +152,7 @@ def test_initial_weights_are_of_a_seed_alone():
 
 
 def network(kind: str, U, c=None) -> Networks:
-    """One network with these weights."""
+    """Return one network with these weights."""
     U = np.asarray(U, float)[..., None]
     c = np.zeros((len(U), 1)) if c is None else np.asarray(c, float)[:, None]
     return Networks(kind, U, c, np.ones((len(U), 1)), np.zeros(1))
@@ -163,21 +163,21 @@ def network(kind: str, U, c=None) -> Networks:
     [
         (network("gates", [[2, 0], [0, -0.5]]), 2, 1),
         (network("gates", [[0.1, 0], [0, 3]]), 1, 2),
-        (network("gates", [[1e-4, 0], [0, 1e-5]]), 0, None),  # lost, though one is ten times the other
-        (network("linear", [[1, 0.5], [-2, -1], [4, 2]]), 1, 1),  # one direction, whatever the number of units
+        (network("gates", [[1e-4, 0], [0, 1e-5]]), 0, None),  # both are lost, although one is ten times the other
+        (network("linear", [[1, 0.5], [-2, -1], [4, 2]]), 1, 1),  # one direction, with any number of units
         (network("linear", [[1, 0.5], [-2, -1], [4, 3]]), 2, 1),
-        (network("relu", [[1, 0], [-1, 0]]), 2, 1),  # as features, the two sides of x1
+        (network("relu", [[1, 0], [-1, 0]]), 2, 1),  # the two sides of x1 are two features
         (network("relu", [[0, 1], [0, 1]]), 1, 2),
         (network("relu", [[1, 0], [0, 1]], [-2, -2]), 0, None),  # dead units
     ],
 )
-def test_what_is_kept(made, dimensions, feature):
+def test_remaining_dimensions_and_features_are_measured(made, dimensions, feature):
     found = kept(made, 0.05)
     assert found.dimensions == [dimensions] and (feature is None or found.feature == [feature])
 
 
 def solved_by_a_probe(*made: Networks) -> list[bool]:
-    """On the concatenated features of these networks."""
+    """Return whether a probe on the concatenated features of these networks solves each distribution."""
     products = np.concatenate([kept(one, 0.03).products for one in made], -1)
     rows = np.array([data_set(8 * row) for row in np.eye(4, dtype=int)])
     order = np.array([batches("probe order", 32, 1000, 8, seed=0)])
@@ -187,13 +187,13 @@ def solved_by_a_probe(*made: Networks) -> list[bool]:
 
 @pytest.mark.parametrize("scale", [1e-1, 1.0, 10.0])
 def test_a_probe_solves_what_the_features_allow_at_any_scale(scale):
-    """The exact part says what: one feature solves two, both solve four; a slanted direction solves two or none."""
+    """One feature solves two distributions and both solve four, as in the exact part; a mixed direction two or none."""
     for U, wanted in (
         ([[1, 0], [0, 0]], [True, True, False, False]),
         ([[0, 0], [0, 1]], [False, False, True, True]),
         ([[1, 0], [0, 1]], [True] * 4),
         ([[1, 0], [0, 0.1]], [True] * 4),
-        ([[1, 0], [0, 1e-3]], [True, True, False, False]),  # what little is left of x2 is no use to this probe
+        ([[1, 0], [0, 1e-3]], [True, True, False, False]),  # too little of x2 remains for this probe
     ):
         assert solved_by_a_probe(network("gates", scale * np.array(U))) == wanted
     assert solved_by_a_probe(network("linear", [[scale, 0.5 * scale]])) == [True, True, False, False]
@@ -201,7 +201,7 @@ def test_a_probe_solves_what_the_features_allow_at_any_scale(scale):
     assert solved_by_a_probe(network("relu", scale * np.array([[1, 0], [-1, 0]]))) == [True] * 4  # |x1|
 
 
-def test_members_that_keep_different_features_solve_all_together():
+def test_members_that_keep_different_features_together_solve_all_distributions():
     first, second = network("gates", [[1, 0], [0, 0]]), network("gates", [[0, 0], [0, 0.5]])
     assert solved_by_a_probe(first, second) == [True] * 4
     assert solved_by_a_probe(first, first) == [True, True, False, False]

@@ -1,4 +1,4 @@
-"""Stage counterexample: the rows, the summary and the figure that it makes, and that its settings are read with care."""
+"""Test the stages of the counterexample: rows, summary, figure, and the checks of their settings."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ from workflow_scripts.timecat.tables.counterexample import counterexample_record
 from workflow_scripts.timecat.tables.figures.counterexample import counterexample_figure
 from workflow_scripts.timecat.tables.writers.csv import csv_text
 
-GRID, M = 4, 20  # parts, and mixtures; 15 ties are left out
+GRID, M = 4, 20  # M: number of mixtures without the 15 ties
 OUTPUTS = ("runs", "together", "csv", "svg")
 SMALL = Counterexample(
     grid=GRID, seeds=4, steps=300, probe_steps=200, batch_size=6, weight_decays=[0.0, 0.2], lrs=[0.2, 1.5]
@@ -36,7 +36,7 @@ SMALL = Counterexample(
 
 
 def run(monkeypatch, folder, settings) -> None:
-    """Run both stages."""
+    """Run the stages counterexample and tabulate_counterexample."""
     for stage, names in ((counterexample, ("runs", "together")), (tabulate_counterexample, OUTPUTS)):
         files = [word for name in names for word in (f"--{name}", str(folder / name))]
         monkeypatch.setattr(sys, "argv", [stage.__name__, "--settings", canonical_json(settings), *files])
@@ -45,14 +45,14 @@ def run(monkeypatch, folder, settings) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The folder of the stages' outputs on SMALL: runs, together, csv, svg."""
+    """Folder with the outputs of both stages on SMALL: runs, together, csv, svg."""
     folder = tmp_path_factory.mktemp("counterexample")
     with pytest.MonkeyPatch.context() as monkeypatch:
         run(monkeypatch, folder, SMALL)
     return folder
 
 
-def test_outputs_are_a_function_of_the_settings(made, tmp_path, monkeypatch):
+def test_equal_settings_give_equal_bytes(made, tmp_path, monkeypatch):
     run(monkeypatch, tmp_path, SMALL)
     assert {path.name for path in tmp_path.iterdir()} == set(OUTPUTS)
     for name in OUTPUTS:
@@ -68,7 +68,7 @@ def test_another_weight_decay_network_or_learning_rate_changes_no_other_row(made
 
 
 @pytest.mark.parametrize("members", [1, 2, 5])
-def test_the_files_hold_all_that_was_found(tmp_path, members):
+def test_results_read_from_the_files_equal_those_written(tmp_path, members):
     settings = replace(SMALL, **{"networks": ["gates", "relu"], "steps": 30, "probe_steps": 20, "members": members})
     found = list(run_all(settings))
     write_table(tmp_path / "runs", files.runs_table(found, GRID))
@@ -83,11 +83,11 @@ def test_the_files_hold_all_that_was_found(tmp_path, members):
 
 @pytest.mark.parametrize("change", [{"networks": ["relu", "gates", "linear"]}, {"lrs": [0.2, 1.0]}, {"seeds": 5}])
 def test_files_of_other_settings_are_refused(made, change):
-    with pytest.raises(UserError, match="is of other settings of `counterexample`; delete it and run again"):
+    with pytest.raises(UserError, match="was written with other settings of `counterexample`: delete it and run again"):
         files.read_settings_found(made / "runs", made / "together", replace(SMALL, **change))
 
 
-def test_a_file_that_is_no_parquet_is_refused(made, tmp_path):
+def test_a_file_that_is_not_parquet_is_refused(made, tmp_path):
     (tmp_path / "runs").write_text("no Parquet")
     with pytest.raises(UserError, match="cannot be read as Parquet"):
         files.read_settings_found(tmp_path / "runs", made / "together", SMALL)
@@ -110,8 +110,8 @@ def test_every_network_has_a_row(made):
     assert all(row["optimal_feature"] == 1 for row in rows if row["l1"] == GRID)
 
 
-def test_the_summary_says_what_the_rows_say(made):
-    """Each figure again, in plain loops over the Parquet."""
+def test_the_summary_agrees_with_the_rows(made):
+    """Each figure is computed again by plain loops over the rows of the Parquet file."""
     rows = pq.read_table(made / "runs").to_pylist()
     lines = list(csv.DictReader(io.StringIO((made / "csv").read_text())))
     assert [line["network"] for line in lines] == ["exact"] + [name for name in SMALL.networks for _ in range(4)]
@@ -155,27 +155,27 @@ def test_the_summary_says_what_the_rows_say(made):
         )
 
 
-def test_these_networks_have_something_to_tell(made):
-    """The test above would pass on a table of zeros: here are networks that keep none, one, two and three."""
+def test_the_networks_differ_in_what_they_keep_and_solve(made):
+    """The test above would pass on a table of zeros; these networks keep none, one, two and three dimensions."""
     rows = pq.read_table(made / "runs").to_pylist()
     assert {row["dimensions"] for row in rows} == {0, 1, 2, 3}
     assert {sum(row[f"solved{i}"] for i in (1, 2, 3, 4)) for row in rows} >= {0, 2, 4}
 
 
-def test_the_exact_line_is_the_papers_claim(made):
-    """One feature, which solves two of the four, on every mixture; the error is 1/4 less the difference's quarter."""
+def test_the_exact_row_is_the_papers_claim(made):
+    """Every mixture needs one feature, which solves two of four distributions; the error is (1 - difference) / 4."""
     exact = next(csv.DictReader(io.StringIO((made / "csv").read_text())))
     mixtures = untied(GRID)
     largest = np.maximum(abs(mixtures[:, 0] - mixtures[:, 1]), abs(mixtures[:, 2] - mixtures[:, 3]))
     assert (exact["keeps_one"], exact["solved"], exact["solved_of_one"]) == ("100.00", "2.00", "2.00")
-    # A probe on x1 solves P1 and P2, one on x2 the others.
+    # A probe on x1 solves P1 and P2, a probe on x2 the others.
     is_first = abs(mixtures[:, 0] - mixtures[:, 1]) > abs(mixtures[:, 2] - mixtures[:, 3])
     shares = [f"{100 * np.mean(is_first == wanted):.2f}" for wanted in (True, True, False, False)]
     assert [exact[f"solved{i}"] for i in (1, 2, 3, 4)] == shares
     assert exact["error"] == f"{25 * np.mean(1 - largest / GRID):.2f}" and exact["seeds"] == exact["solved_std"] == ""
 
 
-def test_one_seed_has_no_deviation():
+def test_a_single_seed_has_no_standard_deviation():
     (setting, *_) = run_all(replace(SMALL, seeds=1, steps=2, probe_steps=2))
     line = list(csv.DictReader(io.StringIO(csv_text(counterexample_records([setting], GRID)))))[1]
     assert (
@@ -186,13 +186,13 @@ def test_one_seed_has_no_deviation():
 
 
 @pytest.mark.parametrize("decay", [0.05, 0.1])
-def test_a_gate_stays_open_where_its_imbalance_outweighs_the_decay(decay):
-    """At zero the pull on u_j w_j is |difference| / 4, and weight decay on both factors pushes back with decay x |u_j w_j|."""
+def test_a_gate_stays_open_if_its_imbalance_outweighs_weight_decay(decay):
+    """The loss near zero falls by |difference| / 4 per unit of u_j w_j, and weight decay costs decay x |u_j w_j|."""
     settings = Counterexample(grid=7, seeds=2, networks=["gates"], weight_decays=[decay], lrs=[0.5], batch_size=28)
     (setting,) = run_all(settings.settings())  # batches of all rows: gradient descent
     mixtures = untied(7)
     differences = np.stack([mixtures[:, 0] - mixtures[:, 1], mixtures[:, 2] - mixtures[:, 3]], 1)
-    one_only = (differences == 0).any(1)  # the other feature cannot compete
+    one_only = (differences == 0).any(1)  # mixtures whose other feature has no effect
     pull = np.abs(differences[one_only]).max(1) / 7 / 4
     clear = np.abs(pull / decay - 1) > 0.2
     assert clear.sum() > 20 and {True, False} == set((pull > decay)[clear])
@@ -200,7 +200,7 @@ def test_a_gate_stays_open_where_its_imbalance_outweighs_the_decay(decay):
 
 
 def test_the_embedded_recipe_on_a_coarser_grid():
-    """What the embedded study shows: linear units keep the best feature alone, ReLUs need not choose."""
+    """Linear units keep only the best feature and ReLUs keep more than one, as in the embedded study."""
     settings = Counterexample(grid=GRID, seeds=3, networks=["linear", "relu"], weight_decays=[0.03], lrs=[0.1])
     linear, relu = run_all(settings.settings())
     best = optimum(untied(GRID))
@@ -210,7 +210,7 @@ def test_the_embedded_recipe_on_a_coarser_grid():
 
 
 def made_up(network: str, dimensions, feature, mixtures: int, S: int = 2) -> Setting:
-    """A setting in which all networks fared alike."""
+    """Return a setting in which all networks have the same results."""
     shape = mixtures, S
     full = (
         np.full(shape, dimensions),
@@ -221,8 +221,8 @@ def made_up(network: str, dimensions, feature, mixtures: int, S: int = 2) -> Set
     return Setting(network, 0.0, 0.1, *full, np.zeros(shape), np.zeros(shape, bool))
 
 
-def test_concatenated_seeds_have_their_own_probe():
-    """With one member it is the seed's own; without seeds for a group there is none."""
+def test_concatenated_seeds_have_a_separate_probe():
+    """The probe equals that of the seed if there is one member; there is none if seeds are too few for a group."""
     own = replace(SMALL, networks=["relu"], weight_decays=[0.2], lrs=[1.5])
     (alone,) = run_all(replace(own, members=1))
     assert np.array_equal(alone.solved, alone.solved_together) and 0 < alone.solved.mean() < 1
@@ -241,14 +241,14 @@ def test_the_summary_of_concatenated_seeds_is_over_groups():
     assert line["solved_together"] == "2.00" and line["solved_together_std"] == f"{8**0.5:.2f}" and line["seeds"] == "4"
 
 
-def test_the_figure_colours_mixtures_by_what_is_best_and_what_is_kept():
+def test_the_figure_colours_mixtures_by_the_best_and_by_the_kept_feature():
     settings = replace(SMALL, grid=2, networks=["gates", "relu"], weight_decays=[0.0], lrs=[0.1])
     found = [made_up("gates", 1, 2, 4), made_up("relu", 3, 1, 4)]
-    found[0].feature[3] = [1, 2]  # of the last mixture, seeds keep different features
+    found[0].feature[3] = [1, 2]  # seeds keep different features on the last mixture
     svg = counterexample_figure(found, settings).decode()
     xml.etree.ElementTree.fromstring(svg)
     assert "<dc:date>" not in svg and "Matplotlib" not in svg
-    # Grid 2 has 10 mixtures, and the four distributions are those without a tie, a cell each.
+    # Grid 2 has 10 mixtures; those without a tie are the four distributions, with one cell each.
     cells = re.findall(r'<g id="PolyCollection_\d+">(.*?)</g>\s*<g id="matplotlib.axis', svg, re.DOTALL)
     blue, vermilion, mean, grey = "#0072b2", "#d55e00", "#6a6859", "#d1d1d1"
     counted = [{colour: cell.count(f"fill: {colour}") for colour in (blue, vermilion, mean, grey)} for cell in cells]
@@ -280,7 +280,7 @@ def mistake(tmp_path, block) -> str:
         ({"weight_decays": ["1e-2"]}, "`counterexample.weight_decays.0` is the text '1e-2', not a number"),
     ],
 )
-def test_a_mistake_is_one_sentence(tmp_path, block, message):
+def test_a_mistake_in_the_settings_is_refused_in_one_sentence(tmp_path, block, message):
     assert mistake(tmp_path, block).startswith(message)
 
 

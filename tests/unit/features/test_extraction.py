@@ -1,4 +1,4 @@
-"""Features are the backbone's, row for row; a bad value or a bad disk leaves nothing; an interrupted job is gone on with."""
+"""Features equal the backbone's outputs row by row, errors leave no files, and an interrupted job is resumed."""
 
 import errno
 import json
@@ -45,14 +45,14 @@ TRANSFORM = {
     "std": [0.3, 0.2, 0.1],
 }
 ROWS = {"train": 40, "evaluation": 20}
-BATCH = 16  # 3 batches of the training rows and 2 of the evaluation rows, the last of either partial
+BATCH = 16  # 3 batches of training rows and 2 of evaluation rows; the last of each is partial
 VIEWS = ["view0", "view1"]
 FILES = ["evaluation.center.npy", "heldout.center.npy", "train.view0.npy", "train.view1.npy"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """A folder with both splits of a small data set and the weights of a backbone, sidecars beside them."""
+    """Folder with both splits of a small data set, the weights of a backbone, and their sidecars."""
     folder = tmp_path_factory.mktemp("data")
     torch_settings.configure(1)
     settings = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "components": None, "label": "class"}
@@ -72,7 +72,7 @@ def extractor(backbone, dtype="float16") -> Extractor:
 
 
 class Plain(torch.nn.Module):
-    """Features that are known: the mean of each channel, times ``factor``; ``bad`` stands for one of the last row's."""
+    """Backbone whose features are the channel means times ``factor``. ``bad`` replaces one feature of the last row."""
 
     dimension = 3
 
@@ -82,16 +82,16 @@ class Plain(torch.nn.Module):
 
     def forward(self, images):
         features = images.mean(dim=(2, 3)) * self.factor
-        if self.bad is not None and len(images) < BATCH:  # the last batch: others are written by then
+        if self.bad is not None and len(images) < BATCH:  # the last batch; the others are written already
             features[-1, 1] = self.bad
         return features
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("view", [1, views.CENTER])
-def test_a_file_is_the_backbone_applied_to_the_views_images(data, tmp_path, dtype, view):
+def test_a_file_contains_the_backbones_features_of_the_views_images(data, tmp_path, dtype, view):
     key = views.view_key(3, "small", view)
-    rows = [*np.random.default_rng(0).permutation(ROWS["train"]).tolist(), 7, 7]  # 42: two whole batches and a rest
+    rows = [*np.random.default_rng(0).permutation(ROWS["train"]).tolist(), 7, 7]  # 42 rows: two batches and a rest
     backbone, _ = checkpoints.read_backbone(data / "weights")
     seen = []
     extractor(backbone, dtype).write(tmp_path / "made.npy", data / "train.beton", rows, key, seen.append)
@@ -104,12 +104,12 @@ def test_a_file_is_the_backbone_applied_to_the_views_images(data, tmp_path, dtyp
     made = np.load(tmp_path / "made.npy")
     assert made.dtype == dtype and made.shape == (42, backbone.dimension)
     assert np.array_equal(made, np.concatenate(wanted).astype(dtype))
-    assert len(np.unique(made, axis=0)) == ROWS["train"]  # or a constant would do
+    assert len(np.unique(made, axis=0)) == ROWS["train"]  # otherwise constant features would pass
     assert [path.name for path in tmp_path.iterdir()] == ["made.npy"]
 
 
 @pytest.mark.parametrize("rows", [[3, 1, 2], [0], []])
-def test_a_single_partial_batch(data, tmp_path, rows):
+def test_fewer_rows_than_a_batch_are_written(data, tmp_path, rows):
     extractor(Plain()).write(tmp_path / "made.npy", data / "train.beton", rows, None)
     assert np.load(tmp_path / "made.npy").shape == (len(rows), 3)
 
@@ -123,7 +123,7 @@ def test_a_single_partial_batch(data, tmp_path, rows):
         (float("inf"), "float16", ["a feature is not finite", "pretrain it again", "features.dtype"]),
     ],
 )
-def test_a_value_that_does_not_fit_is_an_error_and_leaves_nothing(data, tmp_path, bad, dtype, words):
+def test_a_value_that_does_not_fit_is_an_error_and_leaves_no_file(data, tmp_path, bad, dtype, words):
     with pytest.raises(UserError) as error:
         extractor(Plain(bad=bad), dtype).write(tmp_path / "made.npy", data / "train.beton", range(ROWS["train"]), None)
     message = str(error.value)
@@ -131,21 +131,21 @@ def test_a_value_that_does_not_fit_is_an_error_and_leaves_nothing(data, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_largest_values_fit(data, tmp_path):
+def test_the_largest_values_of_a_dtype_are_accepted(data, tmp_path):
     extractor(Plain(bad=65504.0)).write(tmp_path / "half.npy", data / "train.beton", range(3), None)
     extractor(Plain(bad=7e4), "float32").write(tmp_path / "single.npy", data / "train.beton", range(3), None)
     assert np.load(tmp_path / "half.npy").max() == 65504 and np.load(tmp_path / "single.npy").max() == 7e4
 
 
 def limit_file_size(monkeypatch):
-    """No file may grow: the first bytes that leave the buffer meet the error (Python ignores the signal)."""
+    """Limit the size of files, so that writing fails once bytes leave the buffer (Python ignores the signal)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def refuse_to_sync(monkeypatch):
-    """What network file systems do when the quota is used up."""
+    """Make fsync fail as on a network file system whose quota is used up."""
 
     def fsync(descriptor):
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
@@ -155,7 +155,7 @@ def refuse_to_sync(monkeypatch):
 
 
 def test_an_error_ends_the_threads_that_read_ahead(data, tmp_path):
-    """Even while the error, and with it the frames that hold the reader, is still looked at."""
+    """The threads end although the error's traceback still refers to the frames that hold the reader."""
     before = set(threading.enumerate())
     with pytest.raises(UserError) as error:
         extractor(Plain(bad=float("nan"))).write(
@@ -167,7 +167,7 @@ def test_an_error_ends_the_threads_that_read_ahead(data, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "number"), [(limit_file_size, errno.EFBIG), (refuse_to_sync, errno.EDQUOT)], ids=["write", "fsync"]
 )
-def test_a_disk_error_is_one_sentence_and_leaves_nothing(data, tmp_path, monkeypatch, spoil, number):
+def test_a_disk_error_is_one_sentence_and_leaves_no_file(data, tmp_path, monkeypatch, spoil, number):
     restore = spoil(monkeypatch)
     try:
         with pytest.raises(UserError) as error:
@@ -181,7 +181,7 @@ def test_a_disk_error_is_one_sentence_and_leaves_nothing(data, tmp_path, monkeyp
 
 
 class SmallMemory(Plain):
-    """A backbone on a GPU whose memory is too small for more than ``most`` images at once."""
+    """Backbone on a GPU whose memory is too small for more than ``most`` images at once."""
 
     def __init__(self, most: int):
         super().__init__()
@@ -194,26 +194,26 @@ class SmallMemory(Plain):
         return super().forward(images)
 
 
-def test_too_small_a_memory_halves_the_batch_and_goes_on(data, tmp_path, capsys):
+def test_out_of_memory_halves_the_batch_and_extraction_continues(data, tmp_path, capsys):
     backbone, rows = SmallMemory(5), range(ROWS["train"])
     extractor(backbone).write(tmp_path / "made.npy", data / "train.beton", rows, None)
-    # 40 images in batches of 16: the first is tried whole, halved twice, and what was found out stays.
+    # 40 images in batches of 16: the first batch is halved twice, and the smaller size is kept.
     assert backbone.sizes == [16, 8] + 4 * [4] + 4 * [4] + 2 * [4]
     extractor(Plain()).write(tmp_path / "wanted.npy", data / "train.beton", rows, None)
     assert np.array_equal(np.load(tmp_path / "made.npy"), np.load(tmp_path / "wanted.npy"))
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2 and "too small for 16 images at once: going on with 8" in said[0]
-    assert "going on with 4" in said[1]
+    assert len(said) == 2 and "too small for 16 images at once: continuing with 8" in said[0]
+    assert "continuing with 4" in said[1]
 
 
-def test_a_memory_too_small_for_one_image_is_an_error(data, tmp_path):
+def test_out_of_memory_with_one_image_is_an_error(data, tmp_path):
     with pytest.raises(torch.OutOfMemoryError):
         extractor(SmallMemory(0)).write(tmp_path / "made.npy", data / "train.beton", range(3), None)
     assert list(tmp_path.iterdir()) == []
 
 
 def command_line(data: Path, features: Path, augmentation_seed=0) -> list[str]:
-    """The stage's arguments."""
+    """Return the arguments of the stage's command line."""
     extraction = {"views": VIEWS, "dtype": "float16", "batch_size": BATCH, "augmentation_seed": augmentation_seed}
     values = {
         "data-set": "small",
@@ -251,7 +251,7 @@ extract_features.main()
 
 @pytest.fixture(scope="module")
 def killed(data, tmp_path_factory, root) -> Path:
-    """The folder in which the stage was killed in the middle of its third file. Do not change it: copy it."""
+    """Folder in which the stage was killed in the middle of its third file. Tests must copy it, not change it."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-c", textwrap.dedent(KILLED_IN_THE_MIDDLE), *command_line(data, folder / "small")]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
@@ -264,7 +264,7 @@ def killed(data, tmp_path_factory, root) -> Path:
 
 @pytest.fixture
 def stage(data, monkeypatch):
-    """Run the stage in this process."""
+    """Function that runs the stage in this process."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
     def run(features: Path, **settings) -> None:
@@ -284,7 +284,7 @@ def contents(features: Path) -> dict[str, bytes]:
     return files | {"sidecar": features.with_name(f"{features.name}.json").read_bytes()}
 
 
-def test_a_whole_run_writes_the_files_it_says(data, stage, tmp_path):
+def test_an_uninterrupted_run_writes_all_files_and_lists_them_in_the_sidecar(data, stage, tmp_path):
     stage(tmp_path / "small")
     made = contents(tmp_path / "small")
     assert list(made) == [*FILES, "sidecar"]
@@ -311,7 +311,7 @@ def test_a_whole_run_writes_the_files_it_says(data, stage, tmp_path):
     assert [path.name for path in tmp_path.glob(".*")] == []
 
 
-def test_of_several_draws_the_held_out_rows_of_any_are_extracted(data, stage, tmp_path, monkeypatch):
+def test_rows_held_out_of_any_draw_are_extracted(data, stage, tmp_path, monkeypatch):
     labels = describe(data / "train.beton").labels
     draws = [np.arange(0, 26), np.arange(20, 40)]
     index = {"row": np.arange(40), "draws": [[d for d, own in enumerate(draws) if row in own] for row in range(40)]}
@@ -331,7 +331,7 @@ def test_of_several_draws_the_held_out_rows_of_any_are_extracted(data, stage, tm
     assert all(drawn[name] == whole[name] for name in FILES if name != "heldout.center.npy")
 
 
-def test_a_data_set_for_evaluation_only_has_one_file(data, stage, tmp_path, monkeypatch):
+def test_a_data_set_for_evaluation_only_has_one_feature_file(data, stage, tmp_path, monkeypatch):
     stage(tmp_path / "small")
     line = command_line(data, tmp_path / "only")
     line.remove(str(data / "train.beton"))
@@ -346,38 +346,38 @@ def test_a_data_set_for_evaluation_only_has_one_file(data, stage, tmp_path, monk
     assert list(sidecar["files"]) == FILES[:1] and list(sidecar["inputs"]) == ["evaluation", "weights"]
 
 
-def test_a_killed_run_is_gone_on_with(killed, stage, tmp_path, capsys):
+def test_a_killed_run_is_resumed_and_gives_the_same_files(killed, stage, tmp_path, capsys):
     folder = copied(killed, tmp_path)
     kept = {name: (folder / ".small.unfinished" / name).stat().st_ino for name in FILES[:2]}
     capsys.readouterr()
     stage(folder / "small")
     log = capsys.readouterr().err
-    assert [name for name in FILES if f"{name} is whole already" in log] == FILES[:2]
+    assert [name for name in FILES if f"{name} is complete already" in log] == FILES[:2]
     assert {name: (folder / "small" / name).stat().st_ino for name in FILES[:2]} == kept
     stage(tmp_path / "uninterrupted" / "small")
     assert contents(folder / "small") == contents(tmp_path / "uninterrupted" / "small")
     assert not (folder / ".small.unfinished").exists()
 
 
-def test_nothing_of_the_killed_run_but_its_whole_files_is_left(killed, stage, tmp_path):
+def test_a_resumed_run_leaves_no_temporary_files(killed, stage, tmp_path):
     folder = copied(killed, tmp_path)
     stage(folder / "small")
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert found == {*(f"small/{name}" for name in FILES), "small.json"}
 
 
-def test_what_a_killed_run_of_other_settings_finished_is_not_used(killed, stage, tmp_path, capsys):
+def test_files_of_a_killed_run_with_other_settings_are_not_used(killed, stage, tmp_path, capsys):
     folder = copied(killed, tmp_path)
     capsys.readouterr()
     stage(folder / "small", augmentation_seed=1)
-    assert "is whole already" not in capsys.readouterr().err
+    assert "is complete already" not in capsys.readouterr().err
     stage(tmp_path / "uninterrupted" / "small", augmentation_seed=1)
     assert contents(folder / "small") == contents(tmp_path / "uninterrupted" / "small")
 
 
-def test_the_unfinished_folder_is_of_one_config_and_one_code(tmp_path, monkeypatch):
+def test_the_unfinished_folder_is_reused_only_for_equal_config_and_code(tmp_path, monkeypatch):
     def again(config="config") -> bool:
-        """Whether the next job finds what is there."""
+        """Return whether the next job finds the file of the one before."""
         folder = job.unfinished_folder(tmp_path / "small", config)
         found = (folder / "a.npy").exists()
         (folder / "a.npy").write_bytes(b"features")
@@ -391,7 +391,7 @@ def test_the_unfinished_folder_is_of_one_config_and_one_code(tmp_path, monkeypat
     assert again("other config") is False
 
 
-def test_a_failed_run_leaves_the_features_that_were_there(data, stage, tmp_path, monkeypatch):
+def test_a_failed_run_keeps_the_previous_features(data, stage, tmp_path, monkeypatch):
     stage(tmp_path / "small")
     before = contents(tmp_path / "small")
     monkeypatch.setattr(Extractor, "features", lambda self, images: np.full((len(images), 8), np.nan, np.float32))

@@ -1,4 +1,4 @@
-"""What a probe takes of memory is what the arithmetic says: measured on the CPU, by torch's own allocator."""
+"""A probe needs the memory that is computed for it, as measured on the CPU by torch's allocator."""
 
 import json
 import subprocess
@@ -18,18 +18,18 @@ TABLES = {"view": 60, "heldout": 6, "evaluation": 20}
     [
         (float("inf"), {"view", "heldout", "evaluation"}, 0),
         (86, {"view", "heldout", "evaluation"}, 0),
-        (85, {"view"}, 25),  # 63.75 are not for windows
+        (85, {"view"}, 25),  # 63.75 for tables, 21.25 for windows
         (60, {"heldout", "evaluation"}, 34),
         (30, {"heldout"}, 24),
         (7, set(), 7),
         (0.001, set(), 0.001),
     ],
 )
-def test_the_most_expensive_to_read_is_kept_first(memory, kept, windows):
+def test_the_table_that_is_most_expensive_to_read_is_kept_first(memory, kept, windows):
     assert share_memory(memory, TABLES) == (kept, pytest.approx(windows))
 
 
-def test_what_is_kept_and_windows_stay_within_the_memory():
+def test_kept_tables_and_windows_stay_within_the_memory():
     for memory in range(1, 200):
         kept, windows = share_memory(memory, TABLES)
         assert sum(TABLES[name] for name in kept) + windows <= memory
@@ -37,11 +37,11 @@ def test_what_is_kept_and_windows_stay_within_the_memory():
 
 
 def test_heads_of_8142_classes_on_10240_features_fit_a_gpu_of_80_gb():
-    """iNaturalist 2018, five ResNet-50, three weight decays, both fits."""
+    """The case is iNaturalist 2018 with five ResNet-50, three weight decays and both fits."""
     needed = device_bytes(3, 8142, 10240, 256, 437_513)
     assert 8 * GB < needed < 9 * GB
     check_device(80 * GB, 3, 8142, 10240, 256, 437_513)
-    check_device(12 * GB, 3, 8142, 10240, 256, 437_513)  # even one of 12 GB
+    check_device(12 * GB, 3, 8142, 10240, 256, 437_513)  # 12 GB is enough, too
     check_device(80 * GB, 24, 8142, 10240, 256, 437_513)
 
 
@@ -59,7 +59,7 @@ def test_a_probe_that_does_not_fit_names_the_remedies():
     check_device(8 * GB, 2, 8142, 10240, 256, 437_513)  # the remedy works
 
 
-# Where heads take most, where the scored chunk of [H, C, rows] does, and where the gathered group of batches does.
+# Most memory is for heads (the first two), for the scored chunk [H, C, rows], and for the gathered group of batches.
 CASES = [
     {"heads": 3, "classes": 300, "dim": 800, "batch_size": 64, "rows": 2500, "batch_norm": True},
     {"heads": 3, "classes": 300, "dim": 800, "batch_size": 64, "rows": 2500, "batch_norm": False},
@@ -67,7 +67,7 @@ CASES = [
     {"heads": 1, "classes": 5, "dim": 2000, "batch_size": 128, "rows": 2500, "batch_norm": True},
 ]
 
-# Prints, for each case, the most bytes of tensors that were alive at once in a probe, as torch's allocator counts them.
+# Prints, for each case, the peak bytes of tensors during a probe, as counted by torch's allocator.
 MEASURED = """
 import json, sys, tempfile
 from pathlib import Path
@@ -100,10 +100,10 @@ print(json.dumps([measure(**case) for case in json.loads(sys.argv[1])]))
 """
 
 
-def test_measured_memory_is_as_reckoned(root):
+def test_measured_memory_is_at_most_ten_percent_below_the_computed_one(root):
     command = [sys.executable, "-c", MEASURED, json.dumps(CASES)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     for case, measured in zip(CASES, json.loads(done.stdout), strict=True):
-        # On the CPU the initial weight is there as well; the best head is copied when less else is.
+        # On the CPU there is also the initial weight. The best head is copied when less memory is in use.
         reckoned = device_bytes(**case) + 4 * case["classes"] * case["dim"]
         assert 0.9 * reckoned < measured <= reckoned, case

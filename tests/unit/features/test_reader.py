@@ -1,4 +1,4 @@
-"""Rows of mapped files in windows: the same as from memory, whatever the windows; threads that end; errors that arrive."""
+"""Windows of mapped files give the same rows as memory, their threads end, and their errors reach the caller."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ ROW_BYTES = 2 * sum(WIDTHS)
 
 @pytest.fixture
 def paths(tmp_path):
-    """Files of three members of different width, float16."""
+    """Paths of the float16 files of three members with different dimensions."""
     random = np.random.default_rng(0)
     for number, width in enumerate(WIDTHS):
         np.save(tmp_path / f"{number}.npy", random.normal(size=(ROWS, width)).astype(np.float16))
@@ -31,7 +31,7 @@ def paths(tmp_path):
 
 @pytest.fixture
 def whole(paths):
-    """The members side by side, [rows, 57]."""
+    """Concatenated features of the members, [rows, 57]."""
     return np.hstack([np.load(path) for path in paths])
 
 
@@ -43,7 +43,7 @@ def no_thread_is_left():
 
 
 def on_disk(paths, window_rows: int) -> OnDisk:
-    """Windows of so many rows."""
+    """Return a table on disk whose windows have ``window_rows`` rows."""
     return OnDisk([np.load(path, mmap_mode="r") for path in paths], reader.WINDOWS * window_rows * ROW_BYTES)
 
 
@@ -67,7 +67,7 @@ def test_windows_give_the_rows_of_an_order(paths, whole, window_rows, order, mon
     assert sizes[:-1] == [window_rows] * (len(sizes) - 1) and 0 < sizes[-1] <= window_rows
 
 
-def test_members_of_different_dtype_are_as_when_concatenated(paths):
+def test_members_of_different_dtype_get_the_dtype_of_their_concatenation(paths):
     single = np.load(paths[1]).astype(np.float32) / 3
     np.save(paths[1], single)
     wanted = np.concatenate([np.load(path) for path in paths], axis=1)
@@ -93,7 +93,7 @@ def test_pieces_do_not_depend_on_where_windows_end(paths, whole, window_rows, si
     assert torch.equal(torch.cat([x for x, _ in disk]), torch.from_numpy(whole[order]))
 
 
-def test_two_readers_take_their_own_rows_of_the_same_windows(paths, whole):
+def test_two_pieces_take_different_rows_from_the_same_windows(paths, whole):
     order, mine = orders()["all"], np.arange(ROWS) % 3 != 0
     pieces = {"all": Pieces([100, 103]), "mine": Pieces([50] * 2 + [int(mine.sum()) - 100])}
     found = {"all": [], "mine": []}
@@ -106,7 +106,7 @@ def test_two_readers_take_their_own_rows_of_the_same_windows(paths, whole):
         assert torch.equal(torch.cat([x for x, _ in found[name]]), torch.from_numpy(whole[rows]))
 
 
-def test_the_next_window_is_read_while_the_caller_works_and_no_further(paths, monkeypatch):
+def test_one_window_is_read_ahead_while_the_caller_works(paths, monkeypatch):
     read, arrived = [], threading.Condition()
     fill = reader._fill
 
@@ -120,7 +120,7 @@ def test_the_next_window_is_read_while_the_caller_works_and_no_further(paths, mo
     with closing(on_disk(paths, 20).windows(np.arange(ROWS))) as windows:
         for number in range(3):
             next(windows)
-            with arrived:  # the window after this one arrives although nobody asks for it
+            with arrived:  # the next window arrives although next() was not called for it
                 assert arrived.wait_for(lambda number=number: len(read) >= 20 * (number + 2), timeout=60)
             assert sorted(read) == list(range(20 * (number + 2)))
 
@@ -134,7 +134,7 @@ def test_closing_early_ends_the_threads(paths, taken):
     assert set(threading.enumerate()) <= before
 
 
-def test_files_are_closed(paths):
+def test_files_are_closed_after_the_last_window(paths):
     def opened() -> set[str]:
         return {os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")}
 
@@ -145,7 +145,7 @@ def test_files_are_closed(paths):
 
 
 def test_a_file_that_becomes_shorter_is_an_error_in_the_caller(paths):
-    """To read on would end the process with SIGBUS."""
+    """Reading the missing rows would end the process with SIGBUS."""
     windows = on_disk(paths, 10).windows(np.arange(ROWS))
     next(windows)
     os.truncate(paths[1], 200)
@@ -153,19 +153,19 @@ def test_a_file_that_becomes_shorter_is_an_error_in_the_caller(paths):
         list(windows)
 
 
-def test_a_file_that_is_gone_is_an_error(paths):
+def test_a_missing_file_is_an_error(paths):
     table = on_disk(paths, 10)
     paths[2].unlink()
     with pytest.raises(UserError, match=r"2\.npy are missing; run extract_features"):
         next(table.windows(np.arange(ROWS)))
 
 
-def test_any_error_of_a_reader_reaches_the_caller(paths):
+def test_an_error_in_a_reader_thread_reaches_the_caller(paths):
     with pytest.raises(IndexError), closing(on_disk(paths, 10).windows(np.array([1, 2, ROWS]))) as windows:
         next(windows)
 
 
-# Of 80 MB of features, a process that may keep 4 MB of them reads all, shuffled and front to back; then it takes all.
+# A process reads 80 MB of features, shuffled and front to back: first with 4 MB for windows, then with all in memory.
 LARGE = """
 import sys
 import numpy as np
@@ -193,7 +193,7 @@ for table in (lambda: OnDisk(members, 4e6), lambda: InMemory(np.concatenate(memb
 """
 
 
-def test_windows_keep_to_the_memory_that_they_are_given(tmp_path, root):
+def test_windows_use_no_more_memory_than_they_are_given(tmp_path, root):
     paths = [tmp_path / "0.npy", tmp_path / "1.npy"]
     for number, path in enumerate(paths):
         np.save(path, np.full((10_000, 2000), number + 1, np.float16))
@@ -201,5 +201,5 @@ def test_windows_keep_to_the_memory_that_they_are_given(tmp_path, root):
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     total, disk, other_total, memory = map(int, done.stdout.split())
     assert total == other_total == 2 * 3 * 10_000
-    # Beside windows of 4 MB: what is being copied and mapped at the moment, and what malloc keeps.
+    # In addition to 4 MB of windows: memory that is being copied or mapped, and memory that malloc keeps.
     assert disk < 60e6 and memory > 75e6

@@ -1,4 +1,4 @@
-"""Every kind of data set, by the real stage on small images in the layout in which it is published."""
+"""Run the real stage on small images in the published layout of every kind of data set."""
 
 import json
 import threading
@@ -34,7 +34,7 @@ def index_of(beton: Path) -> dict[str, list]:
 
 
 def written(folder: Path, split: str, probed: Path | None = None, workers: int = 1, **block) -> tuple:
-    """The stage's outputs: (index as columns, .beton's tables, sidecar)."""
+    """Run the stage and return its outputs: index as columns, tables of the .beton, sidecar."""
     path = write_data_set("it", split, settings_of(split, **block), folder, workers, probed)
     return index_of(path), describe(path), read_sidecar(path)
 
@@ -47,7 +47,7 @@ def same_pixels(beton, row: int, file: Path, tolerance: float = 0.0) -> bool:
 # --- folders ---
 
 
-def test_a_users_own_folder(tmp_path):
+def test_an_image_folder_is_stored_with_its_pixels_and_labels(tmp_path):
     root = draw_image_folder(tmp_path / "mine", {"newt": 3, "ant": 5, "bee": 4})
     for split, counts in {"train": [5, 4, 3], "evaluation": [2, 2, 2]}.items():
         index, beton, sidecar = written(
@@ -59,7 +59,7 @@ def test_a_users_own_folder(tmp_path):
         assert all(same_pixels(beton, row, root / source) for row, source in enumerate(index["source"]))
 
 
-def test_a_folder_of_jpegs_is_stored_as_it_is(tmp_path):
+def test_jpeg_files_are_stored_unchanged_unless_they_are_reduced(tmp_path):
     root = draw_image_folder(tmp_path / "mine", {"ant": 3, "bee": 2}, "jpg", (60, 80))
     index, beton, _ = written(tmp_path / "out", "train", kind="image_folder", root=str(root))
     assert (beton.modes == JPEG).all()
@@ -70,8 +70,8 @@ def test_a_folder_of_jpegs_is_stored_as_it_is(tmp_path):
     assert beton.heights.tolist() == [30] * 5 and beton.widths.tolist() == [40] * 5
 
 
-def test_a_folder_that_was_moved_is_the_same_data_set(tmp_path):
-    """So that nothing is made again but the .beton itself: its sidecar, which the others look at, stays."""
+def test_moving_a_folder_changes_neither_sidecar_nor_index(tmp_path):
+    """Only the .beton is made again, because later jobs depend on its sidecar, which does not change."""
     root = draw_image_folder(tmp_path / "here", {"ant": 3, "bee": 2}, "jpg")
     path = write_data_set("it", "train", settings_of("train", kind="image_folder", root=str(root)), tmp_path / "out")
     sidecar, index = Path(f"{path}.json").read_bytes(), index_of(path)
@@ -80,12 +80,12 @@ def test_a_folder_that_was_moved_is_the_same_data_set(tmp_path):
     assert Path(f"{path}.json").read_bytes() == sidecar and index_of(path) == index
 
 
-def test_what_concerns_one_split_alone_is_not_told_to_the_other():
+def test_settings_that_affect_one_split_are_not_passed_to_the_other():
     block = {"kind": "image_folder", "root": "photos"}
     few = block | {"fraction": 0.01, "balanced": False, "subset_seed": 3}
     assert settings_of("evaluation", **few) == settings_of("evaluation", **block)
     assert settings_of("train", **few) != settings_of("train", **block)
-    # All rows are all rows, whatever draws none of them.
+    # Without a fraction all rows are used, so the keys of its draw are left out.
     assert settings_of("train", **block | {"balanced": False, "subset_seed": 3}) == settings_of("train", **block)
     drawn = [block | {"classes": 5, "subset_seed": seed} for seed in (1, 2)]
     assert settings_of("evaluation", **drawn[0]) != settings_of("evaluation", **drawn[1])
@@ -96,8 +96,8 @@ def test_what_concerns_one_split_alone_is_not_told_to_the_other():
     assert settings_of("train", **cues[0]) == settings_of("train", **cues[1])
 
 
-def test_leave_to_download_is_no_setting_of_the_images():
-    """It is a resource: given later, it re-runs nothing."""
+def test_download_is_a_resource_and_not_a_parameter():
+    """Permission to download can therefore be given later without re-running anything."""
     for allowed in (True, False):
         config = read_config(
             {
@@ -121,15 +121,15 @@ def test_leave_to_download_is_no_setting_of_the_images():
 
 @pytest.fixture
 def damaged(tmp_path) -> Path:
-    """Fifteen images of three classes, of which two cannot be read."""
+    """Folder of fifteen images of three classes, two of which cannot be read."""
     root = draw_image_folder(tmp_path / "mine", {"ant": 5, "bee": 5, "cat": 5}, "jpg")
     (root / "train/ant/001.jpg").write_bytes(b"<html>")
     (root / "train/cat/004.jpg").write_bytes((root / "train/cat/003.jpg").read_bytes()[:500])
     return root
 
 
-def test_a_broken_image_stops_the_stage_by_name(damaged, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=r"mine/train/ant/001\.jpg cannot be read as an image \(of no known format\)"):
+def test_a_broken_image_stops_the_stage_with_an_error_that_names_it(damaged, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"mine/train/ant/001\.jpg cannot be read as an image \(unknown image format\)"):
         written(tmp_path / "out", "train", kind="image_folder", root=str(damaged))
     assert not (tmp_path / "out").exists() or [path.name for path in (tmp_path / "out").iterdir()] == []
 
@@ -143,33 +143,33 @@ def test_broken_images_are_skipped_and_listed(damaged, tmp_path, workers):
     assert not {"train/ant/001.jpg", "train/cat/004.jpg"} & set(index["source"])
     assert all(same_pixels(beton, row, damaged / source, 4) for row, source in enumerate(index["source"]))
     lines = (tmp_path / "out/train.skipped.tsv").read_text().splitlines()
-    assert lines[:2] == ["source\treason", "train/ant/001.jpg\tof no known format"]
+    assert lines[:2] == ["source\treason", "train/ant/001.jpg\tunknown image format"]
     assert lines[2].startswith("train/cat/004.jpg\t") and len(lines) == 3
 
 
-def test_where_none_is_broken_the_list_has_but_its_head(tmp_path):
+def test_without_broken_images_the_list_has_only_its_header(tmp_path):
     root = draw_image_folder(tmp_path / "mine", {"ant": 2, "bee": 2})
     written(tmp_path / "out", "train", kind="image_folder", root=str(root), broken="skip")
     assert (tmp_path / "out/train.skipped.tsv").read_text() == "source\treason\n"
 
 
-def test_images_are_read_in_the_workers_and_one_at_a_time(tmp_path, monkeypatch):
-    """The process that lists them opens none: they need not fit into memory."""
+def test_images_are_read_only_when_they_are_indexed(tmp_path, monkeypatch):
+    """Listing images opens none of them, so they need not fit into memory."""
     root = draw_image_folder(tmp_path / "mine", {"ant": 2, "bee": 2})
     split = read_split(settings_of("train", kind="image_folder", root=str(root)), "train")
     for path in root.rglob("*.png"):
-        path.write_bytes(b"")  # were they read already, this would change nothing
-    with pytest.raises(UserError, match="of no known format"):
+        path.write_bytes(b"")  # has an effect only because the images are not read yet
+    with pytest.raises(UserError, match="unknown image format"):
         split[0]
 
 
 # --- iNaturalist ---
 
-# Ranks as text differ from ranks as numbers (9 after 10) and from the order of the list.
+# Sorted as text, 9 comes after 10; this order also differs from that of the list.
 DIRECTORIES = ["Plantae/9", "Aves/10", "Plantae/10", "Aves/9", "Aves/100", "Plantae/9"]
 
 
-def test_inaturalist(tmp_path):
+def test_inaturalist_labels_are_ranks_of_directories_as_text(tmp_path):
     root = draw_inaturalist(tmp_path / "inat", DIRECTORIES, ["Aves/9", "Plantae/9", "Aves/10"])
     index, beton, sidecar = written(tmp_path / "out", "train", kind="inaturalist18", root=str(root))
     assert sidecar["classes"] == 5 and beton.rows == 6
@@ -205,9 +205,9 @@ def rewrite_list(root, value):
             ("Aves/9/val000.jpg", "there is no such file"),
         ),
     ],
-    ids=["absent", "no JSON", "another JSON", "empty", "a label beyond training", "a missing image"],
+    ids=["absent", "no JSON", "another JSON", "empty", "an unknown class", "a missing image"],
 )
-def test_inaturalists_mistakes_are_said(tmp_path, break_it, words):
+def test_mistakes_in_inaturalist_are_refused(tmp_path, break_it, words):
     root = draw_inaturalist(tmp_path / "inat", DIRECTORIES, ["Aves/9"])
     break_it(root)
     with pytest.raises(UserError) as caught:
@@ -219,7 +219,7 @@ def test_inaturalists_mistakes_are_said(tmp_path, break_it, words):
 
 
 @pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
-def test_cifar(tmp_path, monkeypatch, kind):
+def test_cifar_is_stored_with_its_pixels_and_labels(tmp_path, monkeypatch, kind):
     images = draw_cifar(tmp_path / "cifar", kind, monkeypatch)
     for split in SPLITS:
         index, beton, sidecar = written(tmp_path / kind, split, kind=kind, root=str(tmp_path / "cifar"))
@@ -230,20 +230,20 @@ def test_cifar(tmp_path, monkeypatch, kind):
     assert not np.array_equal(images["train"][0], images["evaluation"][0])
 
 
-def test_cifar_that_is_not_there_or_damaged_is_said(tmp_path, monkeypatch):
+def test_absent_or_damaged_cifar_files_are_refused(tmp_path, monkeypatch):
     block = {"kind": "cifar10", "root": str(tmp_path / "cifar")}
     with pytest.raises(
-        UserError, match=r"cifar-10-batches-py is not there.*put the unpacked .* or set `download: true`"
+        UserError, match=r"cifar-10-batches-py does not exist.*put the unpacked .* or set `download: true`"
     ):
         written(tmp_path / "out", "train", **block)
     draw_cifar(tmp_path / "cifar", "cifar10", monkeypatch)
     (tmp_path / "cifar/cifar-10-batches-py/data_batch_2").write_bytes(b"\x80\x04.")
-    with pytest.raises(UserError, match="another md5 than it should"):
+    with pytest.raises(UserError, match="wrong md5"):
         written(tmp_path / "out", "train", **block)
 
 
-def test_cifar_is_downloaded_once_for_both_splits_and_only_when_allowed(tmp_path, monkeypatch):
-    """From a server on loopback that serves an archive in torchvision's layout."""
+def test_cifar_is_downloaded_once_for_both_splits_and_only_if_allowed(tmp_path, monkeypatch):
+    """A server on the loopback interface serves an archive in torchvision's layout."""
     import functools
     import hashlib
     import http.server
@@ -286,7 +286,7 @@ def test_cifar_is_downloaded_once_for_both_splits_and_only_when_allowed(tmp_path
         _, beton, sidecar = written(tmp_path / "out", "train", download=True, **block)
         assert beton.rows == 50 and "root" not in sidecar["params"] and "download" not in sidecar["params"]
         monkeypatch.setattr(CIFAR10, "tgz_md5", "0" * 32)
-        with pytest.raises(UserError, match=r"cannot be had for .*elsewhere \(.*by other means"):
+        with pytest.raises(UserError, match=r"cannot be downloaded to .*elsewhere \(.*by other means"):
             written(tmp_path / "out", "train", kind="cifar10", root=str(tmp_path / "elsewhere"), download=True)
     finally:
         server.shutdown()
@@ -320,7 +320,7 @@ def folder_block(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("block", [cifar_block, inaturalist_block, camelyon_block, folder_block])
-def test_a_fraction_of_any_kind(tmp_path, monkeypatch, block):
+def test_a_fraction_can_be_drawn_from_any_kind(tmp_path, monkeypatch, block):
     block, rows, classes = block(tmp_path, monkeypatch)
     block["root"] = str(tmp_path / "data")
 
@@ -337,21 +337,21 @@ def test_a_fraction_of_any_kind(tmp_path, monkeypatch, block):
     assert often[: len(some)] == some and len(set(often)) == 3 * rows // 5 and taken.draws is None
     assert drawn.draws.sum(axis=0).tolist() == [rows // 5] * 3 and drawn.draws[: len(some), 0].all()
     for split, row in [(each, row) for each in (taken, drawn) for row in range(len(each))]:
-        image, label, name = *split[row], split.sources[row]  # images, labels and groups go with their rows
+        image, label, name = *split[row], split.sources[row]  # images, labels and groups stay with their rows
         wanted, wanted_label = everything[whole.index(name)]
         assert label == wanted_label and (getattr(image, "data", image) == getattr(wanted, "data", wanted))
         assert all(split.groups[group][row] == everything.groups[group][whole.index(name)] for group in split.groups)
     assert sources(fraction=0.2, draws=1)[0] == some
     assert any(sources(fraction=0.2, draws=1, subset_seed=seed)[0] != some for seed in (1, 2))
     assert len(sources(fraction=0.25, draws=1, balanced=False)[0]) == rows // 4
-    # Of training rows only, though the stage were told.
+    # Evaluation rows are never drawn, even if the stage receives a fraction.
     told = settings_of("train", fraction=0.2, **block) | settings_of("evaluation", **block)
     assert read_split(told, "evaluation").sources == sources("evaluation")[0]
 
 
 # --- Camelyon17 ---
 
-# Hospitals 0, 3 and 4 train; 1 is for validation, 2 for testing, whatever their column split says.
+# Hospitals 0, 3 and 4 are for training, 1 for validation and 2 for testing, whatever their column split.
 PATCHES = [
     {"center": 0, "split": 0, "patient": "004", "node": 4, "slide": 1},
     {"center": 0, "split": 1, "patient": "017", "node": 2, "slide": 2},
@@ -372,7 +372,7 @@ PATCHES = [
         ("evaluation", "id_val", [1, 6]),
     ],
 )
-def test_camelyon(tmp_path, split, evaluation_split, rows):
+def test_camelyon_splits_have_the_right_rows_and_groups(tmp_path, split, evaluation_split, rows):
     root = draw_camelyon(tmp_path / "camelyon", PATCHES)
     block = {"kind": "camelyon17", "root": str(root), "evaluation_split": evaluation_split}
     index, beton, sidecar = written(tmp_path / "out", split, storage={"write_mode": "raw"}, **block)
@@ -402,9 +402,9 @@ def edit_metadata(root, old, new):
         (lambda root: edit_metadata(root, ",042,3,3,7,1,", ",042,3,3,7,2,"), ("tumor is 2 in row 3", "0 or 1")),
         (lambda root: edit_metadata(root, ",2,0\n", ",3,0\n"), ()),
     ],
-    ids=["absent", "another file", "no number", "a label beyond the classes", "fine"],
+    ids=["absent", "another file", "no number", "a label that is no class", "valid"],
 )
-def test_camelyons_mistakes_are_said(tmp_path, break_it, words):
+def test_mistakes_in_camelyon_metadata_are_refused(tmp_path, break_it, words):
     root = draw_camelyon(tmp_path / "camelyon", PATCHES)
     for number, line in enumerate((root / "metadata.csv").read_text().splitlines()[1:]):
         assert line.startswith(f"{number},{PATCHES[number]['patient']},")
@@ -418,9 +418,9 @@ def test_camelyons_mistakes_are_said(tmp_path, break_it, words):
     assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value), caught.value
 
 
-def test_a_split_without_rows_is_said(tmp_path):
+def test_a_split_without_rows_is_refused(tmp_path):
     root = draw_camelyon(tmp_path / "camelyon", [{"center": 0, "split": 0}])
-    with pytest.raises(UserError, match="no row of the split test"):
+    with pytest.raises(UserError, match="no row of split test"):
         written(tmp_path / "out", "evaluation", kind="camelyon17", root=str(root))
 
 
@@ -429,7 +429,7 @@ def test_a_split_without_rows_is_said(tmp_path):
 
 @pytest.fixture
 def probed(tmp_path) -> Path:
-    """The written evaluation split of a data set of four classes, of which one has no evaluation image."""
+    """Folder of a written evaluation split with four classes, one of which has no evaluation image."""
     root = draw_image_folder(tmp_path / "source", {"n01": 2, "n02": 2, "n03": 2, "n04": 2})
     for path in (root / "val/n03").iterdir():
         path.unlink()
@@ -437,7 +437,7 @@ def probed(tmp_path) -> Path:
     return tmp_path / "probed"
 
 
-def test_labels_are_those_of_the_data_set_that_is_probed(probed, tmp_path):
+def test_evaluation_folders_have_the_labels_of_the_probed_data_set(probed, tmp_path):
     root = draw_folder(tmp_path / "other", {"n04": 2, "n02": 3})
     block = {"kind": "evaluation_folder", "root": str(root), "probe_of": "source", "storage": {"write_mode": "raw"}}
     index, beton, sidecar = written(tmp_path / "out", "evaluation", probed, **block)
@@ -448,8 +448,8 @@ def test_labels_are_those_of_the_data_set_that_is_probed(probed, tmp_path):
     assert all(same_pixels(beton, row, root / source) for row, source in enumerate(index["source"]))
 
 
-def test_numbered_folders_are_labels(probed, tmp_path):
-    """ImageNet-V2's are; as numbers, not as text."""
+def test_numbers_as_folder_names_are_the_labels(probed, tmp_path):
+    """ImageNet-V2 names its folders by numbers, which are read as numbers, not as text."""
     root = draw_folder(tmp_path / "v2", {"3": 1, "0": 2})
     index, _, _ = written(
         tmp_path / "out", "evaluation", probed, kind="evaluation_folder", root=str(root), probe_of="source"
@@ -462,15 +462,15 @@ def test_numbered_folders_are_labels(probed, tmp_path):
     [
         (
             {"n01": 1, "n09": 1, "n08": 1},
-            ("no class of which source has evaluation images: n08, n09;", "rename or remove"),
+            ("no class with evaluation images in source: n08, n09;", "rename or remove"),
         ),
         (dict.fromkeys("abcdef", 1), ("a, b, c and 3 more",)),
-        ({"0": 1, "4": 1}, ("no class of which source has evaluation images: 4;",)),
+        ({"0": 1, "4": 1}, ("no class with evaluation images in source: 4;",)),
         ({"n01": 1, "n02": 0}, ("n02 has no images",)),
     ],
-    ids=["unknown", "many unknown", "numbers beyond the classes", "empty"],
+    ids=["unknown", "many unknown", "numbers that are no class", "empty"],
 )
-def test_mistakes_of_folders_for_evaluation_are_said(probed, tmp_path, counts, words):
+def test_mistakes_in_evaluation_folders_are_refused(probed, tmp_path, counts, words):
     root = draw_folder(tmp_path / "other", counts)
     for name in counts:
         (root / name).mkdir(exist_ok=True)
@@ -480,7 +480,7 @@ def test_mistakes_of_folders_for_evaluation_are_said(probed, tmp_path, counts, w
     assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value), caught.value
 
 
-def test_a_folder_for_evaluation_has_no_training_split(probed, tmp_path):
+def test_an_evaluation_folder_has_no_training_split(probed, tmp_path):
     root = draw_folder(tmp_path / "other", {"n01": 1})
     with pytest.raises(UserError, match="for evaluation only.*no split train"):
         written(tmp_path / "out", "train", probed, kind="evaluation_folder", root=str(root), probe_of="source")

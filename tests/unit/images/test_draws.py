@@ -1,4 +1,4 @@
-"""Draws of a few-shot data set: which rows each has, what the index says of them, and what each replicate reads."""
+"""Test draws of a few-shot data set: their rows, their column in the index, and the rows that each replicate reads."""
 
 from dataclasses import replace
 
@@ -18,12 +18,12 @@ LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(5), COUNTS))
 
 
 def settings(**changes) -> dict:
-    """What the stage is told of the training split."""
+    """Return the settings of the training split as the stage receives them."""
     return ImageFolder(kind="image_folder", **{"root": "any"} | changes).of_split("train")
 
 
 def draws(number: int, **changes) -> list[np.ndarray]:
-    """The rows of each draw."""
+    """Return the rows of each draw."""
     values = as_settings(settings(**changes))
     return [subset_rows(LABELS, values, draw) for draw in range(number)]
 
@@ -37,7 +37,7 @@ def test_the_first_draw_has_the_rows_with_the_smallest_hashes_of_each_class():
 
 
 @pytest.mark.parametrize("balanced", [True, False])
-def test_draws_share_no_row_as_far_as_there_are_rows(balanced):
+def test_draws_share_no_row_while_there_are_enough_rows(balanced):
     found = draws(5, fraction=0.2, balanced=balanced)
     assert all(rows.tolist() == sorted(set(rows.tolist())) for rows in found)
     if balanced:
@@ -48,7 +48,7 @@ def test_draws_share_no_row_as_far_as_there_are_rows(balanced):
         assert [len(rows) for rows in found] == [31] * 5 and len(np.unique(np.concatenate(found))) == 5 * 31
 
 
-def test_where_there_are_no_further_rows_they_are_hashed_anew():
+def test_draws_beyond_the_last_row_use_new_hashes():
     one, two, three, four = (rows[LABELS[rows] == 0] for rows in draws(4, fraction=0.5))
     every = np.flatnonzero(LABELS == 0)
     assert np.array_equal(np.union1d(one, two), every) and np.array_equal(np.union1d(three, four), every)
@@ -56,7 +56,7 @@ def test_where_there_are_no_further_rows_they_are_hashed_anew():
     assert len({tuple(rows) for rows in draws(9, fraction=0.9)}) == 9
 
 
-def test_the_file_has_the_rows_of_all_draws_those_of_the_first_in_front():
+def test_the_file_has_the_rows_of_all_draws_and_begins_with_the_first():
     values = as_settings(settings(fraction=0.2, draws=5))
     rows, drawn = split_rows(LABELS, values, "train")
     found = draws(5, fraction=0.2)
@@ -69,7 +69,7 @@ def test_the_file_has_the_rows_of_all_draws_those_of_the_first_in_front():
     assert split_rows(LABELS, values, "evaluation")[1] is None
 
 
-def test_the_index_says_in_which_draws_a_row_is(tmp_path):
+def test_the_index_lists_the_draws_of_each_row(tmp_path):
     root = draw_image_folder(tmp_path / "photos", {"ant": 6, "bee": 5}, sides=(8, 8))
     told = settings(root=str(root), fraction=0.4, draws=3, broken="skip")
     (root / "train/bee/000.png").write_bytes(b"no image")

@@ -1,4 +1,4 @@
-"""Folders of image files: which rows they give, in which order, with which labels, and what is refused."""
+"""Test folders of image files: their rows, order and labels, and refused folders."""
 
 from dataclasses import replace
 
@@ -16,18 +16,18 @@ from workflow_scripts.timecat.images.datasets.registry import as_settings
 
 
 def settings(root, split="train", **changes) -> dict:
-    """What the stage is told."""
+    """Return the settings of a split as the stage receives them."""
     return ImageFolder(kind="image_folder", root=str(root), **changes).of_split(split)
 
 
 def without_classes(told: dict) -> dict:
-    """The settings of a kind that has no key ``classes``."""
+    """Return the settings without key ``classes``, for kinds that do not have it."""
     return {key: value for key, value in told.items() if key != "classes"}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three classes: 4, 6 and 10 images for training, one each for evaluation; every colour is another one."""
+    """Folder of three classes: 4, 6 and 10 training images and one evaluation image each, in different colours."""
     for split, counts in {"train": (4, 6, 10), "val": (1, 1, 1)}.items():
         for name, count in zip(("newt", "ant", "bee"), counts, strict=True):
             (tmp_path / split / name).mkdir(parents=True)
@@ -51,17 +51,17 @@ def test_rows_go_class_by_class_in_the_order_of_names(folder):
     ]
 
 
-def test_files_that_are_no_images_and_hidden_folders_are_passed_over(folder):
+def test_other_files_and_hidden_folders_are_ignored(folder):
     (folder / "train/ant/notes.txt").write_text("no image")
     (folder / "train/.cache").mkdir()
     (folder / "train/ant/more").mkdir()
     Image.new("L", (5, 5)).save(folder / "train/ant/more/x.JPEG")
     split = read_split(settings(folder), "train")
     assert len(split) == 21 and split.class_names == ["ant", "bee", "newt"]
-    assert split.sources[6] == "train/ant/more/x.JPEG"  # below, after the folder's own
+    assert split.sources[6] == "train/ant/more/x.JPEG"  # a subfolder comes after the files of its folder
 
 
-def test_classes_by_name_and_by_number(folder):
+def test_classes_are_chosen_by_name_or_by_number(folder):
     chosen = read_split(settings(folder, classes=["newt", "bee"]), "train")
     assert chosen.class_names == ["bee", "newt"] and set(chosen.labels.tolist()) == {0, 1} and len(chosen) == 14
     assert len(read_split(settings(folder, "evaluation", classes=["newt", "bee"]), "evaluation")) == 2
@@ -70,7 +70,7 @@ def test_classes_by_name_and_by_number(folder):
 
 
 @pytest.mark.parametrize("balanced", [True, False])
-def test_a_fraction_is_drawn_by_its_seed(balanced):
+def test_a_fraction_is_drawn_by_subset_seed(balanced):
     labels = np.repeat(np.arange(5), [100, 100, 100, 50, 3])
     values = as_settings(settings("any", fraction=0.1, balanced=balanced))
     rows = subset_rows(labels, values)
@@ -82,7 +82,7 @@ def test_a_fraction_is_drawn_by_its_seed(balanced):
     assert not np.array_equal(rows, subset_rows(labels, replace(values, subset_seed=1))[: len(rows)])
 
 
-def test_a_fraction_is_of_training_rows_only(folder):
+def test_a_fraction_applies_only_to_training_rows(folder):
     assert len(read_split(settings(folder, fraction=0.5), "train")) == 2 + 3 + 5
     assert len(read_split(settings(folder, "evaluation", fraction=0.5), "evaluation")) == 3
 
@@ -116,14 +116,18 @@ def test_sides_are_reduced_and_never_enlarged(longest, shortest, wanted):
     ("break_it", "changes", "words"),
     [
         (lambda root: None, {"root": "nowhere"}, ("nowhere/train", "`root`")),
-        (lambda root: None, {"classes": 4, "subset_seed": 0}, ("3 classes", "`classes` asks for 4", "lower it")),
+        (
+            lambda root: None,
+            {"classes": 4, "subset_seed": 0},
+            ("3 classes", "`classes` in the config is 4", "lower it"),
+        ),
         (lambda root: None, {"classes": ["ant", "elk"]}, ("'elk'", "`classes`", "correct it")),
         (lambda root: (root / "train/void").mkdir(), {}, ("void has no images",)),
         (lambda root: (root / "val/elk").mkdir(), {}, ("elk is not a class",)),
         (lambda root: None, {"kind": "imagenet"}, ("3 classes", "1000", "image_folder")),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(folder, break_it, changes, words):
+def test_each_mistake_gives_one_sentence(folder, break_it, changes, words):
     break_it(folder)
     with pytest.raises(UserError) as caught:
         for split in ("evaluation", "train"):
@@ -133,7 +137,7 @@ def test_what_is_wrong_is_said_in_one_sentence(folder, break_it, changes, words)
     assert "\n" not in str(caught.value)
 
 
-def test_an_imagenet_whose_val_lacks_a_class_is_refused(folder, monkeypatch):
+def test_an_imagenet_without_evaluation_images_of_a_class_is_refused(folder, monkeypatch):
     monkeypatch.setattr(folders, "IMAGENET_CLASSES", 3)
     whole = without_classes(settings(folder, "evaluation")) | {"kind": "imagenet"}
     assert len(read_split(whole, "evaluation")) == 3
@@ -142,7 +146,7 @@ def test_an_imagenet_whose_val_lacks_a_class_is_refused(folder, monkeypatch):
         read_split(whole, "evaluation")
 
 
-def test_a_broken_image_is_named(folder):
+def test_the_error_about_a_broken_image_names_the_file(folder):
     (folder / "train/bee/03.png").write_bytes(b"not an image")
     split = read_split(settings(folder), "train")
     with pytest.raises(UserError, match=r"bee/03\.png cannot be read.*broken: skip"):

@@ -1,4 +1,4 @@
-"""JPEG files are stored as they are where that is right, and broken images are refused or left out, never read as black."""
+"""Test that JPEG files are stored unchanged where possible, and that broken images are refused or skipped."""
 
 import io
 from dataclasses import replace
@@ -24,12 +24,12 @@ ENCODING = {"write_mode": "jpg", "max_resolution": None, "jpeg_quality": 95}
 
 @pytest.fixture(autouse=True)
 def any_number_of_workers(monkeypatch):
-    """Also where there is but one CPU."""
+    """Allow several workers on machines with one CPU."""
     monkeypatch.setattr(writer, "usable_workers", lambda workers: workers)
 
 
 def split_of(root, storage=STORAGE) -> Split:
-    """All files of a folder, the label of each its number in the order of names."""
+    """Return all files of a folder as a split; the label of a file is its rank by name."""
     names = sorted(path.name for path in root.iterdir())
     return Split(ImageFiles(root, names, storage), np.arange(len(names)), [f"class {name}" for name in names], names)
 
@@ -52,7 +52,7 @@ KEPT = {
     "restart markers": {"restart_marker_blocks": 2},
     "quality 20": {"quality": 20},
     "an ICC profile": {"icc_profile": b"profile" * 100},
-    "EXIF that asks for a turn": {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"},
+    "EXIF with a rotation": {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"},
     "RGB inside": {"keep_rgb": True},
     "grey": {"mode": "L"},
     "grey and progressive": {"mode": "L", "progressive": True},
@@ -60,21 +60,21 @@ KEPT = {
 
 
 @pytest.mark.parametrize("kind", KEPT)
-def test_the_data_of_a_jpeg_is_kept_and_decodes_to_what_pillow_sees(tmp_path, kind):
-    """To what Pillow sees within the rounding of FFCV's faster transform, and in any case the right colours and sides."""
+def test_the_data_of_a_jpeg_is_kept_and_decodes_nearly_as_in_pillow(tmp_path, kind):
+    """Pixels differ from Pillow's by the rounding of FFCV's faster transform; colours and sides are always right."""
     path = save(tmp_path / "in/a.jpg", smooth(), **{"quality": 95} | KEPT[kind])
     written = write_beton(tmp_path / "a.beton", split_of(path.parent), ENCODING)
     assert stored(tmp_path / "a.beton", 0) == path.read_bytes()
     found, wanted = read_image(describe(tmp_path / "a.beton"), 0), read_image_file(path, STORAGE)
     assert found.shape == wanted.shape == (60, 90, 3)
     difference = np.abs(found.astype(int) - wanted.astype(int))
-    # Chroma is enlarged by other filters on both sides only where it is subsampled; at quality 20 errors add up.
+    # The two decoders enlarge subsampled chroma with different filters; at quality 20 errors add up.
     assert difference.mean() < (4 if kind == "quality 20" else 1.5) and difference.max() <= 32
     assert written.content == content_digest(tmp_path / "a.beton")
 
 
-def test_a_reader_of_ffcvs_own_opens_what_was_kept(tmp_path):
-    """Its Loader, with its own decoder."""
+def test_ffcvs_loader_reads_kept_jpegs(tmp_path):
+    """FFCV's Loader with its standard decoder sees the same pixels."""
     from ffcv.fields.decoders import CenterCropRGBImageDecoder, IntDecoder
     from ffcv.loader import Loader, OrderOption
 
@@ -105,17 +105,17 @@ def test_a_reader_of_ffcvs_own_opens_what_was_kept(tmp_path):
         ("a.webp", {"lossless": True}, {}),
     ],
 )
-def test_other_files_are_decoded_and_encoded_anew(tmp_path, name, options, storage):
+def test_other_files_are_decoded_and_encoded_again(tmp_path, name, options, storage):
     path, storage = save(tmp_path / "in" / name, smooth(), **options), replace(STORAGE, **storage)
     write_beton(tmp_path / "a.beton", split_of(path.parent, storage), ENCODING)
     wanted = read_image_file(path, storage)
     found = read_image(describe(tmp_path / "a.beton"), 0)
     assert stored(tmp_path / "a.beton", 0) != path.read_bytes() and describe(tmp_path / "a.beton").modes[0] == JPEG
     difference = np.abs(found.astype(int) - wanted.astype(int)).mean()
-    assert found.shape == wanted.shape and difference < (20 if options.get("mode") == "P" else 3)  # P has dots
+    assert found.shape == wanted.shape and difference < (20 if options.get("mode") == "P" else 3)  # mode P is dithered
 
 
-def test_raw_keeps_pixels_and_no_jpeg(tmp_path):
+def test_write_mode_raw_stores_pixels_instead_of_jpegs(tmp_path):
     path = save(tmp_path / "in/a.jpg", smooth())
     write_beton(
         tmp_path / "a.beton",
@@ -125,8 +125,8 @@ def test_raw_keeps_pixels_and_no_jpeg(tmp_path):
     assert np.array_equal(read_image(describe(tmp_path / "a.beton"), 0), read_image_file(path, STORAGE))
 
 
-def test_a_jpeg_that_only_pillow_reads_is_encoded_anew(tmp_path):
-    """Bytes between the data and a marker: FFCV's decoder complains, as it does of a file that is cut."""
+def test_a_jpeg_that_only_pillow_can_read_is_encoded_again(tmp_path):
+    """FFCV's decoder refuses extra bytes between the data and a marker, as it refuses a truncated file."""
     path = save(tmp_path / "in/a.jpg", smooth())
     data = path.read_bytes()
     path.write_bytes(data[:-2] + b"\x11" * 40 + data[-2:])
@@ -142,17 +142,17 @@ def cut(path) -> None:
 
 
 BREAKS = {
-    "a cut JPEG": ("b.jpg", cut, "runcated"),
-    "a cut PNG": ("b.png", cut, ""),
-    "no image": ("b.jpg", lambda path: path.write_text("<html>not found</html>"), "of no known format"),
-    "no bytes": ("b.jpg", lambda path: path.write_bytes(b""), "of no known format"),
+    "a truncated JPEG": ("b.jpg", cut, "runcated"),
+    "a truncated PNG": ("b.png", cut, ""),
+    "no image": ("b.jpg", lambda path: path.write_text("<html>not found</html>"), "unknown image format"),
+    "no bytes": ("b.jpg", lambda path: path.write_bytes(b""), "unknown image format"),
     "no JPEG data": ("b.jpg", lambda path: path.write_bytes(path.read_bytes()[:400]), ""),
 }
 
 
 @pytest.mark.parametrize("kind", BREAKS)
 @pytest.mark.parametrize("write_mode", ["jpg", "raw"])
-def test_a_broken_image_is_an_error_that_names_it_and_the_remedy(tmp_path, kind, write_mode):
+def test_the_error_about_a_broken_image_names_it_and_the_remedy(tmp_path, kind, write_mode):
     name, break_it, reason = BREAKS[kind]
     for good in ("a.jpg", "c.png"):
         save(tmp_path / "in" / good, smooth())
@@ -162,11 +162,11 @@ def test_a_broken_image_is_an_error_that_names_it_and_the_remedy(tmp_path, kind,
         write_beton(tmp_path / "a.beton", split, ENCODING | {"write_mode": write_mode}, 2)
     message = str(caught.value)
     assert f"{tmp_path / 'in' / name} cannot be read as an image (" in message and reason in message
-    assert "mend or remove it, or set `broken: skip`" in message and "\n" not in message
+    assert "repair or remove it, or set `broken: skip`" in message and "\n" not in message
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_file_that_is_gone_is_broken_too(tmp_path):
+def test_a_missing_file_is_a_broken_image(tmp_path):
     save(tmp_path / "in/a.jpg", smooth())
     split = split_of(tmp_path / "in")
     (tmp_path / "in/a.jpg").unlink()
@@ -175,7 +175,7 @@ def test_a_file_that_is_gone_is_broken_too(tmp_path):
 
 
 class Damaged:
-    """Rows of which some raise BrokenImage, the others one colour each."""
+    """Samples of one colour each, some of which raise BrokenImage."""
 
     def __init__(self, rows: int, broken):
         self.rows, self.broken = rows, set(broken)
@@ -191,7 +191,7 @@ class Damaged:
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("broken", [[0], [449], [7, 8, 199, 200, 301], range(100, 300)], ids=str)
-def test_broken_rows_are_left_out_and_the_others_move_up(tmp_path, workers, broken):
+def test_broken_rows_are_skipped_and_later_rows_move_up(tmp_path, workers, broken):
     raw = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
     written = write_beton(tmp_path / "a.beton", Damaged(450, broken), raw, workers, skip_broken=True)
     assert written.broken == {row: f"reason {row}" for row in broken} and list(written.broken) == list(broken)
@@ -200,11 +200,11 @@ def test_broken_rows_are_left_out_and_the_others_move_up(tmp_path, workers, brok
     for row, source in enumerate(kept):
         assert np.array_equal(read_image(beton, row), Damaged(450, [])[source][0])
     assert written.content == content_digest(tmp_path / "a.beton")
-    # FFCV's own reader goes by these numbers.
+    # FFCV's reader uses these numbers.
     assert sorted(Reader(str(tmp_path / "a.beton")).alloc_table["sample_id"]) == list(range(len(kept)))
 
 
-def test_the_same_without_the_broken_rows_has_the_same_content(tmp_path):
+def test_skipping_rows_gives_the_content_of_a_data_set_without_them(tmp_path):
     class Whole(Damaged):
         def __getitem__(self, row):
             return super().__getitem__(row + (row >= 30))
@@ -213,23 +213,23 @@ def test_the_same_without_the_broken_rows_has_the_same_content(tmp_path):
     assert write_beton(tmp_path / "b.beton", Whole(129, []), ENCODING).content == skipped.content
 
 
-def test_nothing_but_broken_images_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=r"not one of its images can be read; the first: reason 0"):
+def test_a_data_set_with_only_broken_images_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"none of its images can be read; correct them .the first: reason 0"):
         write_beton(tmp_path / "a.beton", Damaged(250, range(250)), ENCODING, 2, skip_broken=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_mistakes_are_not_skipped(tmp_path):
+def test_other_errors_are_not_skipped(tmp_path):
     class Wrong(Damaged):
         def __getitem__(self, row):
             return (np.zeros((4, 4)), 0) if row == 5 else super().__getitem__(row)
 
-    with pytest.raises(UserError, match="row 5: its image is of type float64"):
+    with pytest.raises(UserError, match="row 5: the image is of type float64"):
         write_beton(tmp_path / "a.beton", Wrong(10, [3]), ENCODING, skip_broken=True)
 
 
-def test_jpegs_of_real_cameras_have_more_than_pixels(tmp_path):
-    """Trailing bytes and comments are kept with the rest and change nothing."""
+def test_comments_and_trailing_bytes_of_a_jpeg_are_kept(tmp_path):
+    """Files from cameras have both; they do not affect decoding."""
     buffer = io.BytesIO()
     Image.fromarray(drawn(40, 50)).save(buffer, "JPEG", comment=b"x" * 3000)
     (tmp_path / "in").mkdir()

@@ -1,4 +1,4 @@
-"""The made sequences do what they say: a motif is there where the label says so, and nothing else tells."""
+"""Test the synthetic sequences: the label tells whether a motif is present, and nothing else predicts it."""
 
 import re
 
@@ -25,21 +25,21 @@ def pattern(motif: list[str]) -> str:
 
 
 def of_task(made, task: str) -> tuple[list[str], np.ndarray]:
-    """The sequences of a task and whether each has what its label says."""
+    """Return the sequences of a task, and for each whether its class is 1."""
     rows = np.flatnonzero(made.groups["task"] == task)
     return [made.images.sequences[row] for row in rows], made.labels[rows] % 2 == 1
 
 
-def test_labels_are_task_and_class_together(made):
+def test_labels_combine_task_and_class(made):
     assert made.class_names == ["single:0", "single:1", "spaced:0", "spaced:1", "ordered:0", "ordered:1"]
     tasks, labels = made.groups["task"], made.labels
     assert [made.class_names[label].split(":")[0] for label in labels] == tasks.tolist()
-    assert np.bincount(labels // 2).tolist() == [1200] * 3, "as many rows of each task"
+    assert np.bincount(labels // 2).tolist() == [1200] * 3, "equally many rows of each task"
     assert np.abs(np.bincount(labels) / len(labels) - 1 / 6).max() < 0.02
 
 
 @pytest.mark.parametrize("task", motifs.TASKS)
-def test_what_the_label_says_is_there_and_else_hardly_ever(made, task):
+def test_the_motif_is_present_in_class_1_and_rarely_in_class_0(made, task):
     first, *second = map(pattern, motifs.motifs(1)[task])
     gap = {"single": "", "spaced": ".{3,8}", "ordered": ".{2,12}"}[task]
     wanted = re.compile(first + gap + "".join(second))
@@ -48,7 +48,7 @@ def test_what_the_label_says_is_there_and_else_hardly_ever(made, task):
     assert found[has].all() and found[~has].mean() < 0.03
 
 
-def test_where_the_answer_is_no_there_are_the_same_pieces(made):
+def test_class_0_has_the_same_motifs_alone_or_in_reverse_order(made):
     alphabet = motifs.motifs(1)
     sequences, has = of_task(made, "spaced")
     first, second = map(pattern, alphabet["spaced"])
@@ -61,11 +61,11 @@ def test_where_the_answer_is_no_there_are_the_same_pieces(made):
 
 
 def strong(sequences: list[str]) -> np.ndarray:
-    """Shares of G and C."""
+    """Return the share of G and C of each sequence."""
     return np.array([sum(map(text.count, "GC")) / len(text) for text in sequences])
 
 
-def test_length_and_composition_tell_the_task_and_hardly_the_label_within_it(made):
+def test_length_and_composition_predict_the_task_but_hardly_the_class(made):
     for task in motifs.TASKS:
         sequences, has = of_task(made, task)
         lengths = np.array([len(text) for text in sequences])
@@ -74,12 +74,12 @@ def test_length_and_composition_tell_the_task_and_hardly_the_label_within_it(mad
         assert abs(lengths[has].mean() - lengths[~has].mean()) < 1
         shares = strong(sequences)
         right = [((shares > bound) == has).mean() for bound in np.unique(shares)]
-        assert max(*right, 1 - min(right)) < 0.65, "the best bound on the share of G and C"
+        assert max(*right, 1 - min(right)) < 0.65, "accuracy of the best threshold on the share of G and C"
     shares = [strong(of_task(made, task)[0]).mean() for task in motifs.TASKS]
-    assert shares[0] + 0.05 < shares[1] < shares[2] - 0.05, "but both tell the task"
+    assert shares[0] + 0.05 < shares[1] < shares[2] - 0.05, "composition predicts the task"
 
 
-def test_splits_and_seeds_differ_and_repeat():
+def test_splits_and_seeds_differ_and_are_reproducible():
     train = split("train", rows=50).images.sequences
     assert train == split("train", rows=50).images.sequences
     assert train != split("evaluation", rows=50).images.sequences
@@ -87,6 +87,6 @@ def test_splits_and_seeds_differ_and_repeat():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_degenerate_motif_has_four_bases_of_two(seed):
+def test_the_degenerate_motif_has_four_bases_with_two_letters(seed):
     (single,) = motifs.motifs(seed)["single"]
     assert sorted(map(len, single)) == [1] * 6 + [2] * 4 and all(len(set(each)) == len(each) for each in single)

@@ -1,4 +1,4 @@
-"""Parts of data sets, and tables whose arms are pretrained on another source than the study's."""
+"""Test parts of data sets, and tables whose arms are pretrained on another source than the study's."""
 
 import json
 
@@ -54,7 +54,7 @@ def settings(name: str, split: str, made: Study | None = None) -> dict:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Both splits of the whole and of a part, by the real stage."""
+    """Folder with both splits of a whole and of a part, written by the real stage."""
     folder = tmp_path_factory.mktemp("parts")
     for name in ("cues", "low"):
         for split in ("train", "evaluation"):
@@ -68,7 +68,7 @@ def index_of(beton) -> dict[str, list]:
 
 
 @pytest.mark.parametrize("split", ["train", "evaluation"])
-def test_a_part_has_the_wholes_rows_and_labels_of_its_own(folder, split):
+def test_a_part_has_the_chosen_rows_of_the_whole_with_renumbered_labels(folder, split):
     whole, part = (index_of(folder / name / f"{split}.beton") for name in ("cues", "low"))
     chosen = [
         row
@@ -86,7 +86,7 @@ def test_a_part_has_the_wholes_rows_and_labels_of_its_own(folder, split):
         assert np.array_equal(read_image(betons[1], number), read_image(betons[0], row))
 
 
-def test_of_each_group_as_many_rows_as_the_rarest_has():
+def test_a_balanced_part_has_as_many_rows_of_each_group_as_the_rarest():
     whole, part = (read_split(settings(name, "train"), "train") for name in ("cues", "even"))
     assert set(np.bincount(part.labels)) == {np.bincount(whole.labels).min()}
     again, other = (
@@ -102,13 +102,13 @@ def test_a_balanced_part_is_evaluated_on_all_rows():
     assert settings("even", "train")["balanced_by"] == ["class_name"]
 
 
-def test_a_parts_transform_is_the_wholes_where_it_has_none():
+def test_a_part_without_a_transform_has_the_transform_of_its_whole():
     made = study()
     sizes = [made.data_sets.image_size(name) for name in ("cues", "low", "even")]
     assert sizes == [24, 24, 20]
 
 
-def test_a_parts_classes_are_those_of_its_training_rows():
+def test_the_classes_of_a_part_come_from_its_training_rows():
     made = study()
     where = SplitKey("low", "evaluation")
     assert made.inputs.probed_sidecar(where) == ["results/data_sets/low/train.beton.json"]
@@ -116,8 +116,8 @@ def test_a_parts_classes_are_those_of_its_training_rows():
     assert made.inputs.probed_sidecar(SplitKey("low", "train")) == []
 
 
-def test_a_part_by_domain(tmp_path):
-    """Hospitals of Camelyon17: those that train have evaluation rows of their own where the whole's are of `id_val`."""
+def test_a_part_is_chosen_by_hospital(tmp_path):
+    """The training hospitals of Camelyon17 have evaluation rows, too, if the evaluation split is `id_val`."""
     rows = [{"center": hospital, "split": split} for hospital in (0, 3, 4) for split in (0, 0, 1, 1)]
     root = draw_camelyon(tmp_path / "camelyon", [*rows, {"center": 2, "split": 0}])
     block = {"kind": "part", "where": {"center": [3]}, "balanced_by": []}
@@ -129,8 +129,8 @@ def test_a_part_by_domain(tmp_path):
         assert len(part) == 2 and list(part.groups["center"]) == [3, 3] and set(part.labels) == {0, 1}
 
 
-def test_a_part_by_superclass(tmp_path):
-    """The folder that a class's folder lies in, where classes are named by paths."""
+def test_a_part_is_chosen_by_superclass(tmp_path):
+    """If classes are named by paths, a superclass is the parent folder of a class's folder."""
     root = draw_inaturalist(tmp_path / "inat", ["Plantae/9", "Aves/10", "Aves/9"], ["Aves/9", "Plantae/9", "Aves/10"])
     block = {"kind": "part", "where": {"superclass": ["Aves"]}, "balanced_by": []}
     block["of"] = settings_of("train", kind="inaturalist18", root=str(root))
@@ -149,14 +149,14 @@ def test_a_part_by_superclass(tmp_path):
             "low",
             "train",
             {"where": {"hue": ["red"]}},
-            "`where`: the whole has no column 'hue'; it has class_name, cue0,",
+            "`where`: the whole has no column 'hue', only class_name, cue0,",
         ),
-        ("low", "train", {"where": {"cue0": [99]}}, "the whole has no train row like that; correct it in the config"),
+        ("low", "train", {"where": {"cue0": [99]}}, "matches no train row of the whole data set; correct it in"),
         ("even", "train", {"balanced_by": ["hue"]}, "`balanced_by`: the whole has no column 'hue'"),
-        ("low", "evaluation", {"where": {}}, "class class00 has rows for evaluation and none for training"),
+        ("low", "evaluation", {"where": {}}, "class class00 has evaluation rows but no training rows"),
     ],
 )
-def test_mistakes_of_parts_are_said(name, split, changes, message):
+def test_mistakes_in_parts_are_refused(name, split, changes, message):
     with pytest.raises(UserError, match=message.replace("`", ".")):
         read_split(settings(name, split) | changes, split, ["class01", "class03"])
 
@@ -183,12 +183,12 @@ def test_mistakes_of_parts_are_said(name, split, changes, message):
         ),
     ],
 )
-def test_mistakes_of_sources_and_targets_are_said(old, new, message):
+def test_mistakes_in_sources_and_targets_are_refused(old, new, message):
     with pytest.raises(UserError, match=message):
         study(old, new)
 
 
-def test_a_tables_arms_are_of_its_source_and_backbone():
+def test_the_arms_of_a_table_use_its_source_and_backbone():
     made = study()
     w = TableKey("gap")
     assert made.inputs.metrics(w) == [
@@ -204,8 +204,8 @@ def test_a_tables_arms_are_of_its_source_and_backbone():
     assert made.chains.milestones_of("wide") == [] and made.chains.milestones_of("small", "digits") == []
     previous = CheckpointKey("digits", "wide", 1, 6)
     assert made.inputs.previous_state(previous) == ["results/checkpoints/digits/wide/seed1/step3.state.pt"]
-    assert [cell.data_set for cell in made.tables.cells("table2")] == ["cues"], "table 2 keeps its own"
+    assert [cell.data_set for cell in made.tables.cells("table2")] == ["cues"], "the cells of table 2 do not change"
     described = json.loads(made.table_params.columns(w))
     assert [each["name"] for each in described] == ["low", "even"] and made.table_params.image_size(w) == 28
     backbones = [arm.get("backbone", {}).get("name") for arm in json.loads(made.table_params.rows_with_networks(w))]
-    assert backbones == [None, None, None, "small"], "of the table's own backbone nothing need be said"
+    assert backbones == [None, None, None, "small"], "rows with the table's backbone do not name it"

@@ -1,4 +1,4 @@
-"""Resizing as torchvision does it: against Pillow, which is what torchvision's own pipeline on files uses."""
+"""Compare resizing with Pillow, which torchvision's pipeline on files uses."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BI
 
 
 def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """An image with smooth parts, edges and noise."""
+    """Return an image with smooth parts, edges and noise."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     waves = 127 + 100 * np.sin(y / 5)[..., None] * np.cos(x / 7)[..., None] * [1, 0.5, -1]
@@ -29,7 +29,7 @@ def transform(interpolation: str, **changes) -> Transform:
 
 @pytest.mark.parametrize("interpolation", FILTERS)
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (90, 71)], ids=["enlarged", "reduced"])
-def test_a_random_view_is_pillows(interpolation, height, width):
+def test_a_random_view_equals_pillows_within_two_grey_levels(interpolation, height, width):
     box = (3, 1, 27, 30) if height == 32 else (5, 0, 80, 71)
     image = drawn(height, width)
     top, left, crop_height, crop_width = box
@@ -42,7 +42,7 @@ def test_a_random_view_is_pillows(interpolation, height, width):
 
 
 def test_enlarging_is_not_nearest_neighbour():
-    """What FFCV's own resize would give; the paper asks for bicubic."""
+    """FFCV's resizing enlarges by nearest neighbour; the paper uses bicubic."""
     image = drawn(28, 28)
     nearest = np.asarray(Image.fromarray(image).resize((56, 56), Image.Resampling.NEAREST))
     found = resizing.random_view(image, (0, 0, 28, 28), transform("bicubic"))
@@ -51,7 +51,7 @@ def test_enlarging_is_not_nearest_neighbour():
 
 @pytest.mark.parametrize("interpolation", FILTERS)
 @pytest.mark.parametrize(("height", "width"), [(90, 71), (64, 101), (33, 32)])
-def test_the_centre_view_is_pillows(interpolation, height, width):
+def test_the_centre_view_equals_pillows_within_two_grey_levels(interpolation, height, width):
     image = drawn(height, width)
     short = 64
     sides = (short, int(short * height / width)) if width < height else (int(short * width / height), short)
@@ -63,8 +63,8 @@ def test_the_centre_view_is_pillows(interpolation, height, width):
     assert (difference > 0).mean() < 0.05
 
 
-def test_an_image_of_the_resized_short_side_is_cropped_and_nothing_else():
-    """So that images stored at short side 256 give torchvision's evaluation crop bit for bit."""
+def test_an_image_with_the_resized_short_side_is_only_cropped():
+    """Images stored at short side 256 therefore give torchvision's evaluation crop bit for bit."""
     image = drawn(64, 85)
     assert resized_sides(64, 85, transform("bilinear")) == (64, 85)
     (top, left, height, width), *_ = center_boxes([64], [85], transform("bilinear"))
@@ -72,7 +72,7 @@ def test_an_image_of_the_resized_short_side_is_cropped_and_nothing_else():
     assert np.array_equal(found, image[top : top + height, left : left + width])
 
 
-def test_a_mapped_image_gives_no_warning(recwarn):
+def test_a_read_only_image_gives_no_warning(recwarn):
     image = drawn(40, 40)
     image.flags.writeable = False
     resizing.random_view(image, (0, 0, 40, 40), transform("bilinear"))
@@ -80,8 +80,8 @@ def test_a_mapped_image_gives_no_warning(recwarn):
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_colours_stay_side_by_side_and_change_no_bit(interpolation):
-    """Against the same function on planes."""
+def test_channels_last_layout_is_kept_and_changes_no_bit(interpolation):
+    """The expected images come from the same function on separate colour planes."""
     random = np.random.default_rng(0)
     for sides in [(1, 1), (1, 9), (9, 1), (3, 500), *random.integers(1, 300, (40, 2)).tolist()]:
         image = random.integers(0, 256, (*sides, 3)).astype(np.uint8)

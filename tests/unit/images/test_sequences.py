@@ -1,4 +1,4 @@
-"""Sequences: through the file and the reader they come out base for base; what the files may say; what their mistakes are."""
+"""Test sequences as images: exact through file and reader, formats of the files, and error messages."""
 
 import gzip
 
@@ -53,7 +53,7 @@ def message(old: str, new: str) -> str:
 
 
 def expected(sequences: list[str], bases: int) -> np.ndarray:
-    """[rows, 4, bases], letter by letter."""
+    """Return the one-hot encoding float32 [rows, 4, bases], computed letter by letter."""
     found = np.zeros((len(sequences), 4, bases), np.float32)
     for row, sequence in enumerate(sequences):
         for place, base in enumerate(sequence.upper()):
@@ -69,8 +69,8 @@ def random_sequences(rows: int, longest: int) -> list[str]:
 
 @pytest.mark.parametrize("length", [52, 64, 65])
 @pytest.mark.parametrize("view", [views.CENTER, 0])
-def test_sequences_come_out_of_the_reader_base_for_base(tmp_path, length, view):
-    """Through the file and FFCV, in the centre view and in a random one, as pretraining and extraction read them."""
+def test_the_reader_returns_sequences_base_for_base(tmp_path, length, view):
+    """Pretraining and extraction read sequences through a .beton and FFCV, in the centre view or a random one."""
     sequences = random_sequences(40, length) + ["ACGT" * 13, "A" * length]
     images = SequenceImages(sequences, length)
     samples = [(images[row], row) for row in range(len(images))]
@@ -97,7 +97,7 @@ def as_input(sequences: list[str], length: int) -> torch.Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 
-def test_what_lies_within_a_sequence_ends_with_its_last_base():
+def test_within_masks_positions_after_the_last_base():
     found = within(one_hot(as_input(["ACGNNT", "NNA", "ANN", "NNN"], 9)))
     assert found.int().sum(dim=(1, 2)).tolist() == [6, 3, 1, 0]
     assert found[0, 0].tolist() == [1] * 6 + [0] * 3
@@ -106,8 +106,8 @@ def test_what_lies_within_a_sequence_ends_with_its_last_base():
 # --- the backbone ---
 
 
-def test_features_do_not_depend_on_the_room_behind_a_sequence():
-    """With statistics as they are after training, where nothing is zero by itself."""
+def test_features_do_not_depend_on_the_padding_after_a_sequence():
+    """Batch norms get random statistics and weights, as after training, so that padding is not zero by itself."""
     torch.manual_seed(0)
     model = build_backbone(backbone("sequence_residual", width=4, blocks=2, motif=7, kernel=3)).eval()
     for layer in model.modules():
@@ -115,7 +115,7 @@ def test_features_do_not_depend_on_the_room_behind_a_sequence():
             torch.nn.init.normal_(layer.running_mean)
             torch.nn.init.uniform_(layer.weight, 0.5, 2)
             torch.nn.init.normal_(layer.bias)
-    # Some fill the smaller square: there is zero padding where the larger one has room.
+    # Some sequences fill the smaller square, so that they have zero padding only in the larger one.
     sequences = [text for text in random_sequences(30, 49) if text.upper().strip("N")] + ["ACGTTCA" * 7, "GGATTCA" * 7]
     with torch.no_grad():
         found, roomier = (model(as_input(sequences, length)) for length in (49, 120))
@@ -124,7 +124,7 @@ def test_features_do_not_depend_on_the_room_behind_a_sequence():
     torch.testing.assert_close(found, roomier, rtol=1e-5, atol=1e-6)
 
 
-def test_zero_gamma_finds_the_branches_and_reading_backwards_is_another_sequence():
+def test_the_last_batch_norm_of_each_block_is_found_and_a_reversed_sequence_has_other_features():
     from workflow_scripts.timecat.backbones.initialisation import last_batch_norms
 
     torch.manual_seed(0)
@@ -137,7 +137,7 @@ def test_zero_gamma_finds_the_branches_and_reading_backwards_is_another_sequence
 # --- the config ---
 
 
-def test_a_part_has_the_wholes_size_and_views():
+def test_a_part_has_the_size_and_views_of_its_whole():
     found = config().data_sets
     assert found["bases"].transform.size == found["first"].transform.size == 8
     assert found["bases"].views == found["first"].views == ["center"]
@@ -181,11 +181,11 @@ def test_a_part_has_the_wholes_size_and_views():
         ),
     ],
 )
-def test_mistakes_in_the_config(old, new, sentence):
+def test_mistakes_in_the_config_are_refused(old, new, sentence):
     assert message(old, new) == sentence
 
 
-def test_a_network_for_images_may_read_sequences():
+def test_a_network_for_images_can_read_sequences():
     assert config("backbone: small", "backbone: images").backbone == "images"
 
 
@@ -212,8 +212,8 @@ def letters(split) -> list[str]:
     ]
 
 
-def test_parquet_and_fasta_say_the_same(tmp_path):
-    """A task's own folder, or a column or a part of the head that names the task; plain or packed; lines of any length."""
+def test_parquet_and_fasta_files_give_equal_splits(tmp_path):
+    """The task is named by the folder, a column or the header; files are plain or packed; lines have any length."""
     rows = [("ACGT", 10, "b"), ("CCCG", 2, "b"), ("TTTTA", 0, "a"), ("GA", 2, "b")]
     write_parquet(tmp_path / "all.parquet", *map(list, zip(*rows, strict=True)))
     (tmp_path / "all.fna").write_text(
@@ -226,7 +226,7 @@ def test_parquet_and_fasta_say_the_same(tmp_path):
         (tmp_path / task / "train.fasta").write_text("".join(f">s|{label}\n{text}\n" for text, label in own))
     for files in (["all.parquet"], ["all.fna"], ["all.fa.gz"], ["*/train.parquet"], ["b/train.fasta", "a/train.fasta"]):
         split = read_split(settings(tmp_path, train=files), "train")
-        assert split.class_names == ["a:0", "b:2", "b:10"], "numbers in their own order"
+        assert split.class_names == ["a:0", "b:2", "b:10"], "labels that are numbers are sorted as numbers"
         named = [split.class_names[label] for label in split.labels]
         assert sorted(zip(letters(split), named, split.groups["task"].tolist(), strict=True)) == sorted(
             (text, f"{task}:{label}", task) for text, label, task in rows
@@ -251,34 +251,34 @@ def test_classes_are_those_of_the_training_rows(tmp_path):
         (
             "x.fna",
             ">s|0|t\nACGT\n>s|1|t\nACGTACGTACGTA\n",
-            "x.fna, line 3: the sequence has 13 bases, and `length` is 12; ",
+            "x.fna, line 3: the sequence has 13 bases, but `length` is 12; ",
         ),
-        ("x.fna", ">s|0|t\nACXT\n", "x.fna, line 1: 'X' at base 3 is none of A, C, G, T, N; write N for a base"),
-        ("x.fna", ">s|0|t\n>s|1|t\nA\n", "x.fna, line 1: the sequence is empty; take the row out"),
-        ("x.fna", "ACGT\n", "x.fna, line 1: it stands before the first head; begin the file with >name|label|task"),
-        ("x.fna", ">s 0 t\nA\n", "x.fna, line 1: the head is '>s 0 t'; write >name|label|task"),
-        ("x.fna", "", "x.fna has no sequence; mend it, or take it out of `train`"),
+        ("x.fna", ">s|0|t\nACXT\n", "x.fna, line 1: 'X' at base 3 is none of A, C, G, T, N; write N for an unknown"),
+        ("x.fna", ">s|0|t\n>s|1|t\nA\n", "x.fna, line 1: the sequence is empty; remove the row"),
+        ("x.fna", "ACGT\n", "x.fna, line 1: there is no header before this line; begin the file with >name|label|task"),
+        ("x.fna", ">s 0 t\nA\n", "x.fna, line 1: the header is '>s 0 t'; write >name|label|task"),
+        ("x.fna", "", "x.fna has no sequence; add one, or remove the file from `train`"),
         ("x.txt", "A", "x.txt is neither .parquet nor FASTA (.fa, .fna, .fasta, each also .gz); rename or convert it"),
         ("x.parquet", "A", "x.parquet cannot be read as Parquet ("),
         ("x.fa.gz", "A", "x.fa.gz cannot be read ("),
         ("y.fna", "A", "x.fna: no such file; correct `root` or `train`"),
     ],
 )
-def test_mistakes_in_files(tmp_path, name, text, sentence):
+def test_mistakes_in_files_are_refused_with_file_and_line(tmp_path, name, text, sentence):
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError) as caught:
         read_split(settings(tmp_path, train=["x.fna" if name == "y.fna" else name]), "train")
     assert str(caught.value).startswith(f"{tmp_path}/{sentence}") and str(caught.value).count("\n") == 0
 
 
-def test_mistakes_in_parquet_files(tmp_path):
+def test_mistakes_in_parquet_files_are_refused_with_row_or_column(tmp_path):
     def refused() -> str:
         with pytest.raises(UserError) as caught:
             read_split(settings(tmp_path, train=["x.parquet"]), "train")
         return str(caught.value).removeprefix(f"{tmp_path}/")
 
     write_parquet(tmp_path / "x.parquet", ["A", "C", None], [0, 1, 1], ["t"] * 3)
-    assert refused() == "x.parquet, row 2: sequence is empty; fill it in or take the row out"
+    assert refused() == "x.parquet, row 2: sequence is empty; fill it in or remove the row"
     write_parquet(tmp_path / "x.parquet", ["A", "AC-"], [0, 1], ["t"] * 2)
     assert refused().startswith("x.parquet, row 1: '-' at base 3 is none of A, C, G, T, N;")
     pyarrow.parquet.write_table(pyarrow.table({"sequence": ["A"], "target": [0]}), tmp_path / "x.parquet")

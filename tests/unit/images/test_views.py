@@ -1,4 +1,4 @@
-"""Views are pure functions: the boxes and flips of a row depend on the key and the row alone, and are torchvision's."""
+"""Test that boxes and flips depend only on the key and the row, and that they equal torchvision's."""
 
 import math
 from types import SimpleNamespace
@@ -53,12 +53,13 @@ def test_boxes_equal_the_plain_reference(scale, ratio):
 
 
 def test_the_fallback_is_the_central_box_of_the_nearest_ratio():
-    rows, settings = np.arange(50), transform(scale=[0.9, 1.0])  # no nine tenths of such a strip have an allowed ratio
+    # No box with nine tenths of such a strip has an allowed ratio.
+    rows, settings = np.arange(50), transform(scale=[0.9, 1.0])
     assert (random_boxes(rows, 30, 300, settings)[0] == [0, 130, 30, 40]).all()
     assert (random_boxes(rows, 301, 30, settings)[0] == [130, 0, 40, 30]).all()
 
 
-def test_a_fit_at_a_later_attempt_is_taken():
+def test_a_box_that_fits_at_a_later_attempt_is_used():
     settings = transform(scale=[0.5, 1.0])
     rows = np.arange(300)
     first_area = randomness.uniform(7, rows, 0)
@@ -67,12 +68,12 @@ def test_a_fit_at_a_later_attempt_is_taken():
     assert later.sum() > 5
 
 
-def test_boxes_are_torchvisions(monkeypatch):
-    """torchvision's own code, fed with our random numbers, gives our boxes."""
+def test_boxes_equal_torchvisions(monkeypatch):
+    """torchvision's code gives the same boxes if it receives the same random numbers."""
     from torchvision.transforms import transforms
 
     class Draws:
-        """Stands in for the generator: two uniform numbers per attempt, and two whole numbers once one fits."""
+        """Replacement for torch's generator: two uniform numbers per attempt, and two integers once a box fits."""
 
         def __init__(self, row):
             self.row, self.uniforms, self.randints = row, 0, 0
@@ -107,7 +108,7 @@ def test_boxes_are_torchvisions(monkeypatch):
             assert tuple(random_boxes([row], height, width, settings)[0][0]) == tuple(theirs)
 
 
-def test_center_boxes_are_torchvisions():
+def test_center_boxes_equal_torchvisions():
     from torchvision.transforms.functional import center_crop
 
     settings = transform()
@@ -119,7 +120,7 @@ def test_center_boxes_are_torchvisions():
         assert torch.equal(columns[:, top : top + height, left : left + width], center_crop(columns, [crop, crop]))
 
 
-def test_center_boxes_of_many_sizes():
+def test_center_boxes_have_the_expected_values_for_several_sizes():
     boxes = views.center_boxes([256, 259, 100, 1], [259, 256, 640, 9], transform())
     assert boxes.tolist() == [[16, 18, 224, 224], [18, 16, 224, 224], [6, 276, 88, 88], [0, 4, 1, 1]]
     assert views.center_boxes([100], [100], transform(center_ratio=0.29))[0, 2] == 29  # 0.29 * 100 < 29
@@ -134,8 +135,8 @@ def test_boxes_do_not_depend_on_the_other_rows():
     assert (again == boxes[some]).all() and (flips_again == flips[some]).all()
 
 
-def test_boxes_stay_what_they_were():
-    """Features on disk are of these boxes: a change here disowns them all."""
+def test_boxes_equal_those_of_earlier_versions():
+    """Features on disk were computed with these boxes; a change here invalidates all of them."""
     key = views.view_key(3, "digits", 1)
     boxes, flips = random_boxes([0, 1, 10**6], 32, 48, transform(), key)
     assert key == 5423305691597675692
@@ -143,7 +144,7 @@ def test_boxes_stay_what_they_were():
     assert flips.tolist() == [True, True, False]
 
 
-def test_draws_have_the_distribution_that_was_asked_for():
+def test_boxes_and_flips_have_the_configured_distribution():
     settings = transform(flip=0.25, scale=[0.2, 0.6])
     boxes, flips = random_boxes(np.arange(4000), 200, 200, settings)
     areas, ratios = boxes[:, 2] * boxes[:, 3] / 200**2, boxes[:, 3] / boxes[:, 2]
@@ -164,7 +165,7 @@ def test_keys_differ_by_seed_data_set_and_view():
     assert views.view_key(1, "a", views.CENTER) is None
 
 
-def test_normalise():
+def test_normalise_subtracts_the_mean_and_divides_by_the_standard_deviation():
     images = torch.arange(2 * 4 * 5 * 3, dtype=torch.uint8).view(2, 4, 5, 3)
     kept = images.clone()
     out = views.normalise(images, transform())

@@ -1,4 +1,4 @@
-"""Stage write_dataset: what the index and the sidecar say of each row, whoever wrote them and with how many workers."""
+"""Test stage write_dataset: its index and sidecar, which describe each row, for any number of workers."""
 
 import dataclasses
 from pathlib import Path
@@ -25,7 +25,7 @@ SETTINGS = {
 
 
 def small_split(**changes) -> Split:
-    """Three rows, in an order that is no sorted one."""
+    """Return a split of three rows that are not sorted."""
     return dataclasses.replace(
         Split(
             images=np.arange(3 * 4 * 5 * 3, dtype=np.uint8).reshape(3, 4, 5, 3),
@@ -38,7 +38,7 @@ def small_split(**changes) -> Split:
     )
 
 
-def test_the_index_says_what_each_row_is(tmp_path):
+def test_the_index_describes_each_row(tmp_path):
     writing.write_index(tmp_path / "index.parquet", small_split())
     table = pyarrow.parquet.read_table(tmp_path / "index.parquet")
     assert table.column_names == ["row", "label", "class_name", "site", "camera", "source"]
@@ -62,14 +62,14 @@ def test_the_index_says_what_each_row_is(tmp_path):
     ],
     ids=["label", "class name", "source", "group", "group name", "no groups"],
 )
-def test_the_indexs_digest_is_of_all_it_says(tmp_path, changes):
+def test_the_digest_of_the_index_covers_all_its_columns(tmp_path, changes):
     before = writing.write_index(tmp_path / "index.parquet", small_split())
     assert writing.write_index(tmp_path / "index.parquet", small_split()) == before
     assert writing.write_index(tmp_path / "index.parquet", small_split(**changes)) != before
 
 
 def run(folder: Path, workers=1) -> Path:
-    """Run the stage for both splits; the folder of its outputs."""
+    """Run the stage for both splits and return the folder of its outputs."""
     for split in SETTINGS["rows"]:
         write_data_set("cues", split, SETTINGS, folder, workers)
     return folder
@@ -87,7 +87,7 @@ def test_the_stage_writes_both_splits_and_nothing_else(made):
 
 
 @pytest.mark.parametrize("name", SETTINGS["rows"])
-def test_rows_are_in_the_splits_order(made, name):
+def test_rows_are_in_the_order_of_the_split(made, name):
     split, beton = read_split(SETTINGS, name), describe(made / f"{name}.beton")
     index = pyarrow.parquet.read_table(made / f"{name}.index.parquet")
     assert beton.rows == index.num_rows == len(split) == SETTINGS["rows"][name]
@@ -102,7 +102,7 @@ def test_rows_are_in_the_splits_order(made, name):
         assert np.array_equal(read_image(beton, row), split[row][0])
 
 
-def test_the_sidecar_says_rows_classes_and_what_was_asked_for(made):
+def test_the_sidecar_has_rows_classes_and_params(made):
     for split, rows in SETTINGS["rows"].items():
         sidecar = read_sidecar(made / f"{split}.beton")
         assert (sidecar["data_set"], sidecar["rows"], sidecar["classes"], sidecar["inputs"]) == ("cues", rows, 16, {})
@@ -125,7 +125,7 @@ def test_sidecars_and_indices_are_equal_for_any_number_of_workers(made, tmp_path
 
 
 def spoil(monkeypatch, **changes) -> None:
-    """Make the stage read splits in which ``changes`` (a function of the split each) are made."""
+    """Make the stage read changed splits; ``changes`` maps fields to functions of the split."""
 
     def read(settings, name, probed_classes):
         split = registry.read_split(settings, name, probed_classes)
@@ -153,13 +153,13 @@ def one_glyph(split):
 
 
 @pytest.mark.parametrize("change", [{"labels": one_label}, {"images": one_pixel}, {"groups": one_glyph}])
-def test_content_differs_when_a_row_does(made, tmp_path, monkeypatch, change):
+def test_the_content_digest_changes_when_a_row_changes(made, tmp_path, monkeypatch, change):
     spoil(monkeypatch, **change)
     changed = contents(run(tmp_path))
     assert not set(changed) & set(contents(made))
 
 
-def test_an_interrupted_writers_temporaries_are_removed(made, tmp_path):
+def test_temporary_files_of_a_killed_writer_are_removed(made, tmp_path):
     for name in (".train.beton.1.tmp", ".evaluation.index.parquet.1.tmp", "..train.beton.1.tmp"):
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / "else.tmp").write_bytes(b"not of this job")

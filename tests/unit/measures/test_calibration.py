@@ -1,4 +1,4 @@
-"""Calibration's statistics: against their plain twin and MCGrad's figures; groups and segments of an index."""
+"""Test the statistics of calibration against a plain reference and MCGrad, and the groups and segments of an index."""
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ def drawn(name: str, rows=ROWS) -> np.ndarray:
 
 
 def example():
-    """p, y and three groupings of 600 rows: too confident where a is 1 and b is 0."""
+    """Return p, y and three groupings of 600 rows; probabilities are too high where a is 1 and b is 0."""
     p = 0.3 + 0.699 * drawn("p")
     columns = {name: (values * drawn(name)).astype(int) for name, values in (("a", 3), ("b", 2), ("c", 3))}
     y = drawn("y") < p - 0.15 * (columns["a"] == 1) * (columns["b"] == 0)
@@ -44,7 +44,7 @@ def measured(p, y, segments, bins=15, draws=1):
 
 
 @pytest.mark.parametrize(("minimum_rows", "depth", "bins"), [(10, 3, 15), (40, 2, 35), (190, 1, 1), (700, 2, 1000)])
-def test_equals_the_plain_twin(minimum_rows, depth, bins):
+def test_statistics_equal_the_plain_reference(minimum_rows, depth, bins):
     p, y, columns = example()
     segments = make_segments(600, as_groupings(columns), minimum_rows, depth)
     plain = segments_reference(600, {name: codes.tolist() for name, codes in columns.items()}, minimum_rows, depth)
@@ -75,8 +75,8 @@ def test_equals_the_plain_twin(minimum_rows, depth, bins):
         assert np.isnan(found.worst_group_accuracy) and found.worst_group == ""
 
 
-# What MCGrad 0.1.5 (MIT; tests/references/mcgrad_figures.py computes it anew) says of example():
-# depth, least rows -> segments, ECCE of all rows in σ, MCE_σ, MCE_abs, p of all rows, p of the worst segment; minimum
+# Results of MCGrad 0.1.5 (MIT; tests/references/mcgrad_figures.py computes them again) for example():
+# depth, minimum rows -> segments, ECCE of all rows in σ, MCE_σ, MCE_abs, p of all rows, p of the worst segment; minimum
 # detectable error; ECE.
 MCGRAD = {
     (0, 10): (
@@ -120,9 +120,9 @@ MCGRAD = {
         4.0003411080791196e-05,
     ),
 }
-# Of many_values(), each value a segment, and with MCGrad's cap of 3 values: segments, MCE_σ.
+# Results for many_values(), with each value a segment, and with MCGrad's cap of 3 values: segments, MCE_σ.
 MCGRAD_UNCAPPED, MCGRAD_CAPPED = (9, 4.445824394711559), (4, 2.6656714880105374)
-# Its p of these errors in σ; it never says less than 2.2e-16.
+# MCGrad's p of these errors in σ; it returns at least 2.2e-16.
 MCGRAD_P = {
     0.25: 1.0,
     0.7: 0.9992753191379756,
@@ -134,11 +134,11 @@ MCGRAD_P = {
     7.0: 1.0238587755395656e-11,
 }
 MCGRAD_DETECTABLE = 0.08907605597474541
-MCGRAD_ECE = 0.05249269012942463  # of 6 bins; it rounds their edges to three digits, which moves no row there
+MCGRAD_ECE = 0.05249269012942463  # with 6 bins; MCGrad rounds their edges to three digits, which here moves no row
 
 
 @pytest.mark.parametrize(("depth", "minimum_rows"), list(MCGRAD))
-def test_mcgrad_says_the_same(depth, minimum_rows):
+def test_statistics_equal_mcgrads(depth, minimum_rows):
     p, y, columns = example()
     segments = make_segments(600, as_groupings(columns), minimum_rows, depth)
     found = measured(p, y, segments)
@@ -152,14 +152,14 @@ def test_mcgrad_says_the_same(depth, minimum_rows):
 
 
 def many_values():
-    """p, y and a grouping of eight values, each more frequent than the one before; the second alone is miscalibrated."""
+    """Return p, y and a grouping of eight values of increasing frequency, of which only the second is miscalibrated."""
     p = 0.3 + 0.699 * drawn("p")
     value = np.sqrt(64 * drawn("many")).astype(int)
     return p, (drawn("y") < p - 0.5 * (value == 1)).astype(float), value
 
 
-def test_no_value_is_merged_with_others_as_mcgrad_does_by_default():
-    """MCGrad keeps the two most frequent values of a column and merges the rest, which hides the one that is wrong."""
+def test_rare_values_are_not_merged_as_mcgrad_does_by_default():
+    """MCGrad keeps a column's two most frequent values and merges the rest, which hides the miscalibrated value."""
     p, y, value = many_values()
     merged = np.where(value < 6, 0, value - 5)
     for codes, segments_and_error in ((value, MCGRAD_UNCAPPED), (merged, MCGRAD_CAPPED)):
@@ -169,20 +169,20 @@ def test_no_value_is_merged_with_others_as_mcgrad_does_by_default():
         assert (found.worst_segment == "many=1" and found.mce_p_unadjusted < 0.01) == (codes is value)
 
 
-def test_the_p_of_a_range_is_the_plain_twins_and_mcgrads():
-    """The twin sums another series, from below; both say 1 of what is never seen and lose nothing where they are small."""
+def test_the_p_of_a_range_equals_the_reference_and_mcgrad():
+    """The reference sums another series. Both return 1 for ranges that never occur, and keep digits of a small p."""
     for x in np.linspace(0.05, 6, 120):
         assert calibration.p_of_range(x) == pytest.approx(p_of_range_reference(x), rel=1e-9, abs=1e-14)
     for x, p in MCGRAD_P.items():
         assert calibration.p_of_range(x) == pytest.approx(p, rel=1e-9, abs=1e-15)
     assert calibration.p_of_range(0.0) == 1 and calibration.p_of_range(float("inf")) == 0
-    assert 0 < calibration.p_of_range(20.0) < 1e-80  # where MCGrad stops at 2.2e-16
+    assert 0 < calibration.p_of_range(20.0) < 1e-80  # MCGrad returns 2.2e-16 here
 
 
 def of_simulations(number: int, rows: int, off: float = 0.0, draws: int = 39):
-    """What is measured of labels drawn from the probabilities, less off in one of three groups, again and again.
+    """Return measurements of many sets of labels, drawn from the probabilities, minus ``off`` in one of three groups.
 
-    Each time rows have other numbers, so that the draws of `measure` are others as well.
+    Each set has other row numbers, so that the draws in `measure` differ, too.
     """
     generator = np.random.default_rng(16)
     p, group = 0.2 + 0.7 * generator.random(rows), np.arange(rows) % 3
@@ -193,7 +193,7 @@ def of_simulations(number: int, rows: int, off: float = 0.0, draws: int = 39):
 
 
 def test_p_values_are_uniform_under_perfect_calibration():
-    """ECCE's in the limit of many rows; MCE's for any number; MCGrad's p of an MCE is not, as 12 segments have it."""
+    """The p of ECCE is uniform in the limit of many rows, that of MCE for any number; MCGrad's p of MCE is not."""
     assert kstest([one.ecce_p for one in of_simulations(400, 3000, draws=1)], "uniform").pvalue > 0.01
     many = of_simulations(300, 300)
     spread = [one.mce_p - (number % 10 + 0.5) / 400 for number, one in enumerate(many)]  # between the steps of 1 / 40
@@ -204,23 +204,23 @@ def test_p_values_are_uniform_under_perfect_calibration():
 
 
 def test_p_values_are_small_where_a_group_is_miscalibrated():
-    """A third of the rows is too confident; the p of all rows notices less than that of the segments."""
+    """Predictions of a third of the rows are too confident; the p of all rows is larger than that of the segments."""
     many = of_simulations(60, 900, off=0.15)
     assert np.mean([one.mce_p == 1 / 40 for one in many]) > 0.9
     assert np.median([one.mce_p_unadjusted for one in many]) < 0.001 < np.median([one.ecce_p for one in many])
 
 
 @pytest.mark.parametrize("bins", [1, 5, 6, 15, 40])
-def test_scikit_learn_says_the_same_of_bins_of_equally_many_rows(bins):
-    """scikit-learn cuts at quantiles, which gives our bins where the number of rows is a multiple of the number of bins."""
+def test_ece_equals_scikit_learns_with_quantile_bins(bins):
+    """scikit-learn's quantiles give the same bins if the number of rows is a multiple of the number of bins."""
     p, y, _ = example()
     of_labels, of_probabilities = calibration_curve(y, p, n_bins=bins, strategy="quantile")
     ece = measured(p, y, make_segments(600, [], 10, 1), bins).ece
     assert len(of_labels) == bins and ece == pytest.approx(100 * np.abs(of_labels - of_probabilities).mean(), rel=1e-10)
 
 
-def test_perfect_calibration_shows_what_is_said_of_it():
-    """Of labels drawn from the probabilities, errors are about those called calibrated; of other labels they are not."""
+def test_calibrated_errors_are_the_mean_under_perfect_calibration():
+    """Errors of labels drawn from the probabilities agree with ``*_calibrated``; those of the example are larger."""
     p, y, columns = example()
     segments = make_segments(600, as_groupings(columns), 40, 2)
     many = [measured(p, drawn(f"y{number}") < p, segments) for number in range(60)]
@@ -230,12 +230,12 @@ def test_perfect_calibration_shows_what_is_said_of_it():
         error = np.std(values) / np.sqrt(len(values))
         assert abs(np.mean(values) - getattr(said, f"{name}_calibrated")) < 4 * error
         assert getattr(said, name) > getattr(said, f"{name}_calibrated")
-    # It depends on probabilities alone.
+    # The expected error depends only on the probabilities.
     assert measured(p, 1 - y, segments, draws=200).ece_calibrated == said.ece_calibrated
 
 
-def test_the_order_of_rows_does_not_count():
-    """Nor does it where many probabilities are equal, as a network's are at 1."""
+def test_the_order_of_rows_does_not_change_the_statistics():
+    """Rows with equal probabilities are included; networks often give many that are close to 1."""
     _, y, columns = example()
     p = np.round(0.3 + 0.699 * drawn("p"), 1)
     assert len(np.unique(p)) < 10
@@ -248,7 +248,7 @@ def test_the_order_of_rows_does_not_count():
     assert (one.worst_group, one.worst_segment) == (two.worst_group, two.worst_segment)
 
 
-def test_certainty_that_is_wrong_is_infinitely_far_off():
+def test_an_error_of_certain_predictions_is_infinite_in_units_of_sigma():
     sigma = np.array([0.0, 0.0, 0.1])
     assert calibration.in_units_of(sigma, np.array([0.0, 0.2, 0.2])).tolist() == [0.0, np.inf, 2.0]
 
@@ -258,14 +258,14 @@ def index(labels, class_names, **columns) -> pa.Table:
     return pa.table({name: list(values) for name, values in (own | columns).items()})
 
 
-def test_columns_that_do_not_divide_the_rows_are_no_groupings():
-    """Of a part of a data set: the component is the same in all of its rows."""
+def test_columns_with_a_single_value_are_not_groupings():
+    """In a part of a data set, the column component has the same value in all rows."""
     names = ["x/a", "y/b", "x/a", "y/b"]
     train = index([0, 1], ["x/a", "y/b"])
     (place,) = groupings(index([0, 1, 0, 1], names, component=[0] * 4, place=[1, 1, 2, 2]), train)
     assert place.name == "place"
     alone = groupings(index([0, 1, 0, 1], names, component=[0] * 4), train)
-    assert [one.name for one in alone] == ["class", "superclass"], "as where there is no column"
+    assert [one.name for one in alone] == ["class", "superclass"], "as for an index without group columns"
 
 
 def test_group_columns_of_the_index_are_the_groupings():
@@ -285,7 +285,7 @@ def test_group_columns_of_the_index_are_the_groupings():
     assert segments.groups == 2
 
 
-def test_without_them_class_superclass_and_frequency_are():
+def test_without_group_columns_class_superclass_and_frequency_are_the_groupings():
     labels, names = [0, 1, 2, 3, 3], ["birds/1", "birds/2", "fungi/3", "fungi/4", "fungi/4"]
     train = index([0] * 9 + [1] * 5 + [2] * 4 + [3] * 2, ["x"] * 20)
     found = {one.name: [one.values[code] for code in one.codes] for one in groupings(index(labels, names), train)}

@@ -1,4 +1,4 @@
-"""Contrasts: against SciPy where replicates are independent, a plain loop over deletions, and simulated studies."""
+"""Test contrasts against SciPy (independent replicates), a plain loop over deleted seeds, and simulated studies."""
 
 import math
 import random
@@ -26,7 +26,7 @@ from workflow_scripts.timecat.measures.contrasts import (
 
 
 def made(replicates, seed=0, mean=60.0):
-    """A replicate of each tuple of seeds, with an accuracy drawn around a mean."""
+    """Return a replicate for each tuple of seeds, with an accuracy drawn around a mean."""
     draws = np.random.default_rng(seed)
     return [Replicate(tuple(each), float(mean + 3 * draws.normal())) for each in replicates]
 
@@ -63,7 +63,7 @@ def test_disjoint_replicates_give_the_one_sample_t_test_of_their_differences(mem
 @pytest.mark.parametrize("design", DESIGNS)
 @pytest.mark.parametrize("members, n", [(1, 5), (2, 5), (3, 6), (3, 7), (4, 6), (5, 6), (5, 8)])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_error_over_seeds_is_that_of_the_loop_over_deletions(design, members, n, seed):
+def test_the_error_over_seeds_equals_a_loop_over_deleted_seeds(design, members, n, seed):
     replicates = DESIGNS[design](range(n), members)
     if len(replicates) < 2:
         assert seed_error(np.zeros(1), replicates).reason == "one replicate"
@@ -76,7 +76,7 @@ def test_the_error_over_seeds_is_that_of_the_loop_over_deletions(design, members
 
 
 @pytest.mark.parametrize("members, n", [(2, 6), (3, 6), (4, 8), (5, 6)])
-def test_all_subsets_have_at_most_the_jackknife_and_t_with_a_degree_less_than_seeds(members, n):
+def test_all_subsets_have_at_most_the_plain_jackknife_and_n_minus_one_degrees(members, n):
     arm, baseline = made(DESIGNS["all"](range(n), members)), singles(n)
     paired = paired_reference(arm, baseline)
     plain = jackknife_reference(values_of(paired), [each.seeds for each in paired])
@@ -88,15 +88,15 @@ def test_all_subsets_have_at_most_the_jackknife_and_t_with_a_degree_less_than_se
         assert found.error**2 == pytest.approx(plain)
 
 
-def test_effects_of_seeds_alone_give_the_jackknife_of_all_subsets():
-    """Nothing is taken off where no replicate has noise."""
+def test_without_noise_all_subsets_give_the_jackknife():
+    """Nothing is subtracted if replicates have no noise."""
     effects = np.random.default_rng(3).normal(size=7)
     replicates = list(combinations(range(7), 3))
     values = np.array([effects[list(each)].mean() for each in replicates])
     assert seed_error(values, replicates).variance == pytest.approx(effects.var(ddof=1) / 7)
 
 
-def test_replicates_of_a_copied_seed_are_single_seeds():
+def test_replicates_that_repeat_one_seed_count_as_single_seeds():
     arm, baseline = made([(each,) * 4 for each in range(5)]), singles(5)
     expected = stats.ttest_rel(values_of(arm), values_of(baseline))
     found = contrast(arm, baseline)
@@ -104,7 +104,7 @@ def test_replicates_of_a_copied_seed_are_single_seeds():
     assert (found.seeds, found.method) == (5, T)
 
 
-def test_a_baseline_with_members_is_compared_within_the_seeds_of_each_replicate():
+def test_a_replicate_is_compared_with_the_baselines_replicates_of_its_seeds():
     arm = made([(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)])
     baseline = made([(each, each + 1) for each in range(0, 12, 2)], seed=5)
     found = contrast(arm, baseline)
@@ -113,7 +113,7 @@ def test_a_baseline_with_members_is_compared_within_the_seeds_of_each_replicate(
     assert found.p == pytest.approx(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
-def test_a_baseline_with_more_members_takes_the_part_of_the_arm():
+def test_a_baseline_with_more_members_exchanges_roles_with_the_arm():
     few, many = singles(6), made([(0, 1), (2, 3), (4, 5)])
     found, turned = contrast(few, many), contrast(many, few)
     assert found.mean == pytest.approx(-turned.mean)
@@ -131,7 +131,7 @@ def test_replicates_without_a_counterpart_are_left_out():
     assert others == pytest.approx([0.2] * 5)
 
 
-def test_arms_without_a_common_seed_are_two_samples():
+def test_arms_without_a_common_seed_are_compared_as_two_samples():
     arm, baseline = made([(100, 101), (102, 103), (104, 105)]), singles(5)
     expected = stats.ttest_ind(values_of(arm), values_of(baseline), equal_var=False)
     found = contrast(arm, baseline)
@@ -140,8 +140,8 @@ def test_arms_without_a_common_seed_are_two_samples():
     assert (found.method, found.seeds, found.replicates) == (UNPAIRED, 5, 3)
 
 
-def test_too_few_pairs_for_an_interval_make_two_samples_of_all():
-    """One of two replicates has the baseline's seeds: with pairs alone there would be no interval."""
+def test_too_few_pairs_for_an_interval_are_compared_as_two_samples():
+    """Only one of two replicates has the baseline's seeds, so pairs alone would give no interval."""
     arm, baseline = made([(0, 1, 2), (3, 4, 5)]), singles(3)
     found = contrast(arm, baseline)
     assert found.method == UNPAIRED
@@ -156,18 +156,18 @@ def test_too_few_pairs_for_an_interval_make_two_samples_of_all():
         ([(0, 1), (1, 0)], "every replicate has seed 0"),
     ],
 )
-def test_there_is_no_interval_where_a_seed_cannot_be_deleted(replicates, reason):
+def test_there_is_no_interval_if_a_seed_cannot_be_deleted(replicates, reason):
     found = contrast(made(replicates), singles(5))
     assert (found.interval, found.p, found.error, found.method, found.reason) == (None, None, None, "", reason)
     assert math.isfinite(found.mean)
 
 
-def test_there_is_no_interval_where_all_replicates_are_equal():
+def test_there_is_no_interval_if_all_replicates_are_equal():
     found = contrast([Replicate((i,), 60.1) for i in range(3)], [Replicate((i,), 50.3) for i in range(3)])
     assert (found.interval, found.reason) == (None, "all replicates are equal")
 
 
-def test_a_difference_of_contrasts_is_welchs():
+def test_a_difference_of_contrasts_equals_welchs_test():
     first = contrast(singles(6, seed=2), singles(6))
     second = contrast(singles(4, seed=3), singles(4, seed=4))
     ours = [
@@ -182,21 +182,21 @@ def test_a_difference_of_contrasts_is_welchs():
     assert (found.seeds, found.method) == (4, DIFFERENCE)
 
 
-def test_a_difference_without_an_interval_says_why():
+def test_a_difference_without_an_interval_gives_the_reason():
     first, second = contrast(singles(6, seed=2), singles(6)), contrast(singles(1, seed=3), singles(1))
     found = difference(first, second)
     assert (found.interval, found.reason) == (None, "one replicate")
     assert found.mean == pytest.approx(first.mean - second.mean)
 
 
-def test_holm_multiplies_the_least_p_by_their_number_the_next_by_one_less():
+def test_holm_multiplies_the_smallest_p_by_their_number_and_the_next_by_one_less():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
 
 
-def test_holm_rejects_what_the_procedure_rejects():
-    """Step by step: the least p against level / number, the next against level / (number - 1), until one is above."""
+def test_holm_rejects_the_same_hypotheses_as_the_stepwise_procedure():
+    """The least p is compared with level / number, the next with level / (number - 1), until one is above."""
     draws = random.Random(0)
     for _ in range(200):
         p_values = [draws.random() ** 3 for _ in range(draws.randint(1, 9))]
@@ -206,7 +206,7 @@ def test_holm_rejects_what_the_procedure_rejects():
         assert {i for i, p in enumerate(holm(p_values)) if p <= 0.05} == rejected
 
 
-def test_the_error_over_rows_is_that_of_the_mean_of_rows_differences():
+def test_the_error_over_rows_is_the_standard_error_of_the_mean_difference():
     draws = np.random.default_rng(0)
     arm, baseline = draws.random((3, 400)) < 0.7, draws.random((6, 400)) < 0.6
     found = pairs([(0, 1), (2, 3), (4, 5)], [(i,) for i in range(6)])
@@ -215,10 +215,10 @@ def test_the_error_over_rows_is_that_of_the_mean_of_rows_differences():
     assert row_error(arm[:, :1], baseline[:, :1], found) is None
 
 
-def test_the_error_over_rows_is_that_of_resampled_rows():
+def test_the_error_over_rows_equals_that_of_resampled_rows():
     draws = np.random.default_rng(1)
     baseline = draws.random((1, 500)) < 0.6
-    arm = baseline ^ (draws.random((1, 500)) < 0.2)  # paired: both are right on much the same rows
+    arm = baseline ^ (draws.random((1, 500)) < 0.2)  # paired: both are right on mostly the same rows
     found = pairs([(0,)], [(0,)])
     resampled = [(arm[0, rows].mean() - baseline[0, rows].mean()) * 100 for rows in draws.integers(0, 500, (4000, 500))]
     assert row_error(arm, baseline, found) == pytest.approx(np.std(resampled), rel=0.05)
@@ -232,13 +232,13 @@ TRUTHS = [Truth(1.0), Truth(0.5), Truth(0.5, 0.25), Truth(0.25, 0.25)]
     ("all", 2, 6), ("all", 3, 7), ("all", 5, 8),
 ])  # fmt: skip
 @pytest.mark.parametrize("truth", TRUTHS)
-def test_intervals_hold_the_truth_in_about_95_percent_of_simulated_studies(design, members, n, truth):
-    """1,000 studies: three standard errors of a coverage of 95 % are two points."""
+def test_intervals_contain_the_truth_in_about_95_percent_of_simulated_studies(design, members, n, truth):
+    """Three standard errors of a coverage of 95 % are two points in 1,000 studies."""
     found = list(studies(DESIGNS[design](range(n), members), n, truth, 1000, seed=n))
     assert 92 - 1.5 <= coverage(found) <= 98 + 1.5
 
 
 @pytest.mark.parametrize("design", ["cyclic", "all"])
-def test_intervals_of_one_seed_more_than_members_are_conservative_at_most(design):
+def test_intervals_with_one_seed_more_than_members_are_not_too_short(design):
     found = list(studies(DESIGNS[design](range(6), 5), 6, Truth(0.5, 0.25), 500, seed=6))
     assert coverage(found) >= 92

@@ -1,4 +1,4 @@
-"""What each member contributes to a probe: against one changed head at a time, and as the stage writes it."""
+"""Test the contribution of each member to a probe, against heads changed one at a time, and the stage diagnose."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ from workflow_scripts.timecat.probing.saved_heads import HeadsFile, write_heads
 
 WIDTHS = {"seed2": 11, "seed550": 6, "seed23": 8}
 SEEDS = [2, 550, 23]
-ROWS = 1500  # more than a chunk
+ROWS = 1500  # more than one chunk
 PROTOCOL = made.protocol(seed=7, weight_decays=(1e-3, 0.1), epochs=4, batch_size=16, lr=0.2, lr_milestones=(3,))
 
 
@@ -47,7 +47,7 @@ def features_of(folders):
     return [np.load(folder / EVALUATION, mmap_mode="r") for folder in folders]
 
 
-def test_equals_one_changed_head_at_a_time(probe, folders, data):
+def test_contributions_equal_those_of_heads_changed_one_at_a_time(probe, folders, data):
     together = np.concatenate(features_of(folders), axis=1)
     for selection, head in probe.heads.items():
         found = diagnose_head(head, features_of(folders), data.evaluation_labels)
@@ -60,13 +60,13 @@ def test_equals_one_changed_head_at_a_time(probe, folders, data):
             assert found.weight[m] == pytest.approx(head.weight[:, block].abs().mean().item(), rel=1e-5)
             folded = (head.weight @ torch.diag(scale))[:, block].abs().mean().item()
             assert found.folded_weight[m] == pytest.approx(folded, rel=1e-5)
-        # These data have something to tell apart: no two figures are the same, and a member is missed when it is gone.
+        # The data distinguish the figures: no two are equal, and accuracy falls without any member.
         figures = [*found.block_accuracy, *found.leave_one_out_accuracy, probe.selected[selection].top1]
         assert len(set(figures)) == 7 and max(found.leave_one_out_accuracy) < probe.selected[selection].top1
 
 
-def test_alone_and_left_out_differ_by_what_batch_norm_adds(probe, folders, data):
-    """Of two members, leaving out one is the other's block, but for β of the one that is left out, if there is one."""
+def test_block_and_leave_one_out_accuracy_of_two_members_differ_only_by_beta(probe, folders, data):
+    """Leaving out one of two members leaves the block of the other, plus the constant of β of the member left out."""
     head = probe.heads["holdout"]
     two = head.__class__(
         **{name: value[..., :17] if name != "bias" else value for name, value in head.tensors().items()}
@@ -80,7 +80,7 @@ def test_alone_and_left_out_differ_by_what_batch_norm_adds(probe, folders, data)
     assert np.array_equal(found.leave_one_out_accuracy, found.block_accuracy[::-1])
 
 
-def test_a_member_that_the_probe_does_not_use_is_not_missed(probe, folders, data):
+def test_leaving_out_a_member_with_zero_weights_changes_nothing(probe, folders, data):
     head = probe.heads["paper"]
     weight = head.weight.clone()
     weight[:, blocks(list(WIDTHS.values()))[1]] = 0
@@ -95,7 +95,7 @@ def test_a_member_that_the_probe_does_not_use_is_not_missed(probe, folders, data
 
 
 def line(folder, folders, data, name="made", **changes) -> list[str]:
-    """The stage's command line, on the heads in the folder."""
+    """Return the command line of the stage diagnose for the heads in the folder."""
     values = {
         "replicates": json.dumps([SEEDS[:2], SEEDS[2:] * 2]),
         "heads": folder / "heads.safetensors",
@@ -110,7 +110,7 @@ def line(folder, folders, data, name="made", **changes) -> list[str]:
 
 @pytest.fixture
 def written(tmp_path, folders, data):
-    """A folder with the heads of two replicates; the second is made of two copies of one member."""
+    """Folder with the heads of two replicates, of which the second has two copies of one member; and their probes."""
     replicates = [(SEEDS[:2], folders[:2]), (SEEDS[2:] * 2, [folders[2]] * 2)]
     probes = [probe_replicate(r, seeds, own, ["view0"], data, PROTOCOL) for r, (seeds, own) in enumerate(replicates)]
     description = {
@@ -168,11 +168,11 @@ def test_the_stage_writes_every_quantity_of_every_member(written, folders, data,
     assert second["value"] == pytest.approx(1) and second["members"] == [23, 23]
 
 
-def test_features_of_another_arm_are_named(written, folders, data, monkeypatch):
+def test_features_of_another_arm_are_refused(written, folders, data, monkeypatch):
     folder, _ = written
     with pytest.raises(UserError, match=r"heads\.safetensors: its heads are of replicates with members"):
         run(monkeypatch, line(folder, folders, data, replicates=json.dumps([[2, 9], [23, 23]])))
     with pytest.raises(
-        UserError, match=r"with dimensions \[\[11, 6\], \[8, 8\]\], the features have \[\[6, 11\], \[8, 8\]\]"
+        UserError, match=r"with dimensions \[\[11, 6\], \[8, 8\]\], but the features have \[\[6, 11\], \[8, 8\]\]"
     ):
         run(monkeypatch, line(folder, [folders[1], folders[0], folders[2]], data))

@@ -1,4 +1,4 @@
-"""Metrics of predictions: scikit-learn says the same, also where a class is absent or the only one."""
+"""Test metrics of predictions against scikit-learn, including absent and single classes, and rows' influences."""
 
 import warnings
 
@@ -10,7 +10,7 @@ from workflow_scripts.timecat.measures.metrics import INFLUENCES, METRICS, TITLE
 
 
 def drawn(classes: int, rows: int = 400, right: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predictions, of which at least about a share ``right`` agrees."""
+    """Return labels and predictions; a share of at least about ``right`` agrees."""
     random = np.random.default_rng(classes)
     labels = random.integers(0, classes, rows)
     return labels, np.where(random.random(rows) < right, labels, random.integers(0, classes, rows))
@@ -18,29 +18,29 @@ def drawn(classes: int, rows: int = 400, right: float = 0.4) -> tuple[np.ndarray
 
 def by_scikit_learn(labels, predicted) -> float:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns where both are constant
+        warnings.simplefilter("ignore")  # scikit-learn warns if both are constant
         return 100 * matthews_corrcoef(labels, predicted)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5, 104])
-def test_matthews_correlation_is_scikit_learns(classes):
+def test_matthews_correlation_equals_scikit_learns(classes):
     labels, predicted = drawn(classes)
     assert matthews_correlation(labels, predicted) == pytest.approx(by_scikit_learn(labels, predicted), rel=1e-12)
     assert matthews_correlation(labels, labels) == pytest.approx(100)
 
 
-def test_matthews_correlation_does_not_depend_on_the_numbers_of_classes():
+def test_matthews_correlation_does_not_depend_on_how_classes_are_numbered():
     labels, predicted = drawn(4)
     moved = matthews_correlation(7 * labels + 2, 7 * predicted + 2)
     assert moved == pytest.approx(matthews_correlation(labels, predicted), rel=1e-12)
 
 
-def test_matthews_correlation_where_a_class_is_only_predicted_or_never():
+def test_matthews_correlation_allows_classes_that_are_only_predicted_or_never():
     labels, predicted = np.array([0, 0, 1, 1, 1, 3]), np.array([0, 2, 1, 1, 0, 1])
     assert matthews_correlation(labels, predicted) == pytest.approx(by_scikit_learn(labels, predicted), rel=1e-12)
 
 
-def test_matthews_correlation_is_negative_where_predictions_are_worse_than_chance():
+def test_matthews_correlation_is_negative_for_predictions_worse_than_chance():
     labels = np.array([0, 1, 0, 1])
     assert matthews_correlation(labels, 1 - labels) == -100
 
@@ -49,22 +49,22 @@ def test_matthews_correlation_is_negative_where_predictions_are_worse_than_chanc
     ("labels", "predicted"),
     [([0, 1, 1], [0, 0, 0]), ([0, 0, 0], [0, 1, 1]), ([2, 2], [2, 2]), ([1, 1], [0, 0]), ([0], [0])],
 )
-def test_matthews_correlation_is_0_where_labels_or_predictions_are_constant(labels, predicted):
+def test_matthews_correlation_is_0_if_labels_or_predictions_are_constant(labels, predicted):
     assert by_scikit_learn(labels, predicted) == 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert matthews_correlation(np.array(labels), np.array(predicted)) == 0
 
 
-def test_accuracy_is_scikit_learns():
+def test_accuracy_equals_scikit_learns():
     labels, predicted = drawn(5)
     assert accuracy(labels, predicted) == pytest.approx(100 * accuracy_score(labels, predicted))
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("classes", [2, 5])
-def test_influences_are_what_the_metric_loses_without_a_row(metric, classes):
-    """With many rows, the jackknife's pseudo-values and their standard error."""
+def test_influences_are_the_change_of_the_metric_without_a_row(metric, classes):
+    """Influences approach the pseudo-values of the jackknife if there are many rows."""
     labels, predicted = drawn(classes, rows=1000)
     influences = INFLUENCES[metric](labels, predicted)
     assert influences.sum() == pytest.approx(0, abs=1e-9)
@@ -75,7 +75,7 @@ def test_influences_are_what_the_metric_loses_without_a_row(metric, classes):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_influences_give_the_spread_of_a_metric_over_rows(metric):
-    """Known truth: many draws of rows from the same distribution."""
+    """The spread is known from many draws of rows from the same distribution."""
     random = np.random.default_rng(7)
     labels, predicted = drawn(3, rows=300, right=0.5)
     error = 100 * INFLUENCES[metric](labels, predicted).std() / np.sqrt(300)
@@ -83,7 +83,7 @@ def test_influences_give_the_spread_of_a_metric_over_rows(metric):
     assert error == pytest.approx(np.std([METRICS[metric](labels[d], predicted[d]) for d in draws]), rel=0.06)
 
 
-def test_a_row_bears_nothing_on_a_correlation_that_is_0_because_predictions_are_constant():
+def test_rows_have_no_influence_on_the_correlation_of_constant_predictions():
     labels = np.array([0, 1, 1])
     assert INFLUENCES["mcc"](labels, np.zeros(3, int)).tolist() == [0, 0, 0]
 

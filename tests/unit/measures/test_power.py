@@ -1,4 +1,4 @@
-"""How many seeds a contrast needs: against published numbers of pairs, and simulated studies."""
+"""Test the number of seeds that a contrast needs, against published numbers of pairs and simulated studies."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from workflow_scripts.timecat.measures.power import power, seeds_needed
 
 
 def pilot(effect, units, members=1, method=T, degrees=None):
-    """A pilot whose differences have standard deviation 1."""
+    """Return a pilot whose differences have standard deviation 1."""
     degrees = units - 1 if degrees is None else degrees
     replicates = units if method == T else 20
     seeds = units * members if method == T else units
@@ -17,23 +17,23 @@ def pilot(effect, units, members=1, method=T, degrees=None):
 
 
 @pytest.mark.parametrize("effect, pairs", [(0.5, 34), (0.8, 15), (1.0, 10), (-1.0, 10)])
-def test_pairs_of_a_paired_t_test_are_the_published_ones(effect, pairs):
-    """Two-sided level of 5 %, power of 80 % (Cohen 1988 and every program since)."""
+def test_the_number_of_pairs_of_a_paired_t_test_is_the_published_one(effect, pairs):
+    """The published numbers are for a two-sided level of 5 % and a power of 80 % (Cohen 1988)."""
     assert seeds_needed(pilot(effect, 4)) == pairs
     assert seeds_needed(pilot(effect, 4, method=JACKKNIFE)) == pairs
 
 
-def test_disjoint_replicates_take_all_seeds_of_their_members():
+def test_disjoint_replicates_need_a_seed_for_every_member():
     assert seeds_needed(pilot(1.0, 4, members=5)) == 50
 
 
-def test_power_is_the_share_of_simulated_studies_that_reject():
+def test_power_equals_the_share_of_simulated_studies_that_reject():
     draws = np.random.default_rng(0).normal(0.7, 1.0, size=(20_000, 8))
     rejected = stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05
     assert power(0.7, 1 / 8**0.5, 7) == pytest.approx(rejected.mean(), abs=0.01)
     assert power(0.0, 1.0, 7) == pytest.approx(0.05)
 
 
-def test_a_difference_that_is_next_to_nothing_needs_more_seeds_than_are_tried():
+def test_a_tiny_difference_or_a_pilot_without_an_interval_gives_no_number():
     assert seeds_needed(pilot(0.01, 4)) is None
     assert seeds_needed(Contrast(1.0, None, None, 5, 1, "", "one replicate")) is None

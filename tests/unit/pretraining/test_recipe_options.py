@@ -1,6 +1,6 @@
-"""The recipe's options: ghost batches, accumulation, initialisation, precision, memory format, compilation.
+"""Test options of pretraining: ghost batches, accumulation, initialisation, precision, memory format, compilation.
 
-Each against its plain twin, and each as a chain that equals an uninterrupted run bit for bit.
+Each is compared with a plain implementation, and a chain with it must equal an uninterrupted run bit for bit.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batc
 
 SMALL = made.backbone(width=4, blocks=2)
 RESNET = made.backbone("resnet18")
-DROPOUT = made.backbone("mobilenet_v3_small")  # it draws random numbers in training
+DROPOUT = made.backbone("mobilenet_v3_small")  # draws random numbers in training
 RECIPE = made.recipe(
     batch_size=16,
     lr=0.01,
@@ -45,7 +45,7 @@ def one_thread():
 
 
 def batch(step: int, rows: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and labels of a step, the same in every run; made, since the decoding of images is tested elsewhere."""
+    """Return synthetic images and labels of a step, the same in every run (image decoding is tested elsewhere)."""
     generator = torch.Generator().manual_seed(step)
     labels = torch.randint(CLASSES, (rows,), generator=generator)
     images = torch.randint(256, (rows, 32, 32, 3), generator=generator) // 2 + 20 * labels.view(-1, 1, 1, 1)
@@ -71,7 +71,7 @@ def same(first: nn.Module, second: nn.Module) -> bool:
     return all(name == other and torch.equal(a, b) for (name, a), (other, b) in pairs)
 
 
-# --- a chain is one run, with every option ---
+# --- a chain equals one run, with every option ---
 
 OPTIONS = {
     "plain": (SMALL, {}),
@@ -89,7 +89,7 @@ def assert_chained_equals_uninterrupted(backbone, options):
     chained, chosen = start(backbone, **options)
     chained_losses = train(chained, chosen, 2)
     training.averaged_model(chained, [batch(9)[0]], TRANSFORM)
-    torch.manual_seed(99)  # whatever happens between two jobs
+    torch.manual_seed(99)  # another state of torch's generator, as in another job
     following, _ = start(backbone, **options)
     assert training.load_state(training.state_bytes(chained, "run"), following, "run")
     chained_losses += train(following, chosen, 4)
@@ -100,7 +100,7 @@ def assert_chained_equals_uninterrupted(backbone, options):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_chained_equals_uninterrupted_bit_for_bit(name):
+def test_with_each_option_a_chain_equals_an_uninterrupted_run_bit_for_bit(name):
     assert_chained_equals_uninterrupted(*OPTIONS[name])
 
 
@@ -109,7 +109,7 @@ def test_chained_equals_uninterrupted_bit_for_bit(name):
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_ghost_batch_norm_is_batch_norm_of_each_group(channels_last):
-    """The twin: each group through a plain batch norm of its own; outputs, gradients and running statistics."""
+    """Each group passes a plain batch norm alone; outputs, gradients and running statistics must be equal."""
     torch.manual_seed(0)
     plain, ghost = (nn.Sequential(nn.BatchNorm2d(3)).double() for _ in range(2))
     for layer in (plain[0], ghost[0]):
@@ -134,22 +134,22 @@ def test_ghost_batch_norm_is_batch_norm_of_each_group(channels_last):
         torch.testing.assert_close(ghost.state_dict()[name], value)
     means = images.view(3, 4, 3, 5, 5).mean(dim=(1, 3, 4), keepdim=True)
     assert (output.view(3, 4, 3, 5, 5).mean(dim=(1, 3, 4)) - torch.tensor([1.0, 0, -1])).abs().max() < 1e-9
-    assert means.std(dim=0).max() > 0.01  # the groups differ, or this would show nothing
+    assert means.std(dim=0).max() > 0.01  # the groups differ, so the comparison is meaningful
     assert output.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
-def test_ghost_batch_norm_is_plain_in_evaluation_and_refuses_half_groups():
+def test_ghost_batch_norm_is_plain_in_evaluation_and_refuses_incomplete_groups():
     model = nn.Sequential(nn.BatchNorm2d(3))
     set_ghost_batch(model, 4)
     assert list(model.state_dict()) == list(nn.Sequential(nn.BatchNorm2d(3)).state_dict())
-    with pytest.raises(ValueError, match="6 images is not whole groups of 4"):
+    with pytest.raises(ValueError, match="6 images is not a multiple of the ghost batch of 4"):
         model(torch.randn(6, 3, 2, 2))
     images = torch.randn(6, 3, 2, 2)
     torch.testing.assert_close(model.eval()(images), images, rtol=1e-4, atol=1e-4)
 
 
-def test_kinds_of_batch_norm_with_their_own_forward_pass_become_ghosts_too():
-    """As timm's, which rectifies as well."""
+def test_subclasses_of_batch_norm_become_ghost_batch_norms_too():
+    """Some of timm's batch norms also apply a ReLU."""
 
     class Rectifying(nn.BatchNorm2d):
         def forward(self, x):
@@ -163,7 +163,7 @@ def test_kinds_of_batch_norm_with_their_own_forward_pass_become_ghosts_too():
 
 @pytest.mark.parametrize("accumulation", [2, 4])
 def test_with_ghost_batches_accumulation_changes_rounding_only(accumulation):
-    """The gradients are those of the whole batch, and so are the loss and the next steps."""
+    """Loss, gradients and the next steps are those of the undivided batch."""
     (whole, chosen), (parts, divided) = start(ghost_batch=4), start(ghost_batch=4, accumulation=accumulation)
     losses = [
         training.compute_gradients(run, *batch(0), options, TRANSFORM)
@@ -179,7 +179,7 @@ def assert_close_gradients(ours: nn.Module, theirs: nn.Module):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_without_ghost_batches_statistics_are_of_a_part():
+def test_without_ghost_batches_statistics_are_over_a_part_of_the_batch():
     (ghost, _), (part, _) = trained(ghost_batch=8), trained(accumulation=2)
     for one, other in zip(ghost.model.parameters(), part.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
@@ -187,8 +187,8 @@ def test_without_ghost_batches_statistics_are_of_a_part():
     assert (whole.model.fc.weight - part.model.fc.weight).abs().max() > 1e-3
 
 
-def test_the_groups_gradients_are_those_of_separate_devices():
-    """What the option stands for: each group through the network by itself, batch norm local to it, gradients averaged."""
+def test_ghost_batches_give_the_gradients_of_separate_devices():
+    """The option imitates devices that each have a group of images, local batch norm, and averaged gradients."""
     run, chosen = start(ghost_batch=4)
     twin, _ = start()
     images, labels = batch(0)
@@ -200,7 +200,7 @@ def test_the_groups_gradients_are_those_of_separate_devices():
     assert_close_gradients(run.model, twin.model)
 
 
-def test_statistics_at_a_milestone_are_of_ghost_batches():
+def test_statistics_at_a_milestone_are_over_ghost_batches():
     run, _ = trained(ghost_batch=4)
     images = batch(9)[0]
     model = training.averaged_model(run, [images], TRANSFORM)
@@ -213,15 +213,15 @@ def test_statistics_at_a_milestone_are_of_ghost_batches():
     assert not torch.equal(twin.backbone.stem[1].running_var, model.backbone.stem[1].running_var)
 
 
-def test_statistics_draw_no_random_numbers():
-    """Stochastic depth, which EfficientNets have before batch norms, is off: statistics are of what inference computes."""
+def test_recomputing_statistics_uses_no_random_numbers():
+    """Stochastic depth, which EfficientNets have before batch norms, is off, as in inference."""
     run, _ = start(made.backbone("efficientnet_b0"))
     first = training.averaged_model(run, [batch(9)[0]], TRANSFORM)
     torch.manual_seed(1)
     assert same(first, training.averaged_model(run, [batch(9)[0]], TRANSFORM))
 
 
-def test_what_does_not_divide_is_refused():
+def test_sizes_that_do_not_divide_the_batch_are_refused():
     with pytest.raises(UserError, match="pretrain.accumulation 3 does not divide batch_size 16"):
         dataclasses.replace(RECIPE, accumulation=3)
     with pytest.raises(UserError, match="pretrain.ghost_batch 8 does not divide the 4 images"):
@@ -253,10 +253,10 @@ def test_zero_gamma_of_a_network_without_residual_branches_is_refused():
         start(made.backbone("squeezenet1_1"), zero_gamma=True)
 
 
-def test_lecun_normal_has_variance_one_over_fan_in_and_ends_at_two_deviations():
+def test_lecun_normal_has_variance_one_over_fan_in_and_is_cut_at_two_deviations():
     run, _ = start(made.backbone("resnext50_32x4d"), initialisation="lecun_normal")
     weights = {name: layer.weight for name, layer in run.model.named_modules() if isinstance(layer, nn.Conv2d)}
-    for name in ("backbone.conv1", "backbone.layer4.2.conv1", "backbone.layer4.2.conv2"):  # the last: 32 groups
+    for name in ("backbone.conv1", "backbone.layer4.2.conv1", "backbone.layer4.2.conv2"):  # the last has 32 groups
         weight = weights[name]
         fan_in = weight.shape[1:].numel()
         assert weight.std().item() == pytest.approx(fan_in**-0.5, rel=0.02)
@@ -265,7 +265,7 @@ def test_lecun_normal_has_variance_one_over_fan_in_and_ends_at_two_deviations():
     assert run.model.fc.weight.std().item() == pytest.approx(0.01, rel=0.05) and not run.model.fc.bias.any()
 
 
-def test_the_seed_draws_the_initial_weights():
+def test_the_initial_weights_depend_on_the_seed():
     (first, _), (second, _) = (start(initialisation="lecun_normal") for _ in range(2))
     assert same(first.model, second.model)
     other = training.start_run(SMALL, CLASSES, dataclasses.replace(RECIPE, initialisation="lecun_normal"), 3, "cpu")
@@ -275,7 +275,7 @@ def test_the_seed_draws_the_initial_weights():
 # --- precision, memory format, compilation ---
 
 
-def test_bf16_is_of_the_forward_pass_only():
+def test_bf16_affects_the_forward_pass_only():
     run, chosen = start(precision="bf16")
     seen = []
     run.model.backbone.stem[0].register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
@@ -293,7 +293,7 @@ def test_bf16_is_of_the_forward_pass_only():
     assert losses == pytest.approx(exact, rel=0.03) and losses != exact
 
 
-def test_channels_last_changes_the_memory_format_and_rounding_only():
+def test_channels_last_changes_only_memory_format_and_rounding():
     run, losses = trained(RESNET, steps=2, channels_last=True)
     weight = run.model.backbone.layer1[0].conv1.weight
     assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
@@ -305,19 +305,19 @@ def test_channels_last_changes_the_memory_format_and_rounding_only():
     assert losses == pytest.approx(plain, rel=1e-3)
 
 
-def test_a_backend_that_lacks_triton_is_said():
-    """torch raises that as another error than a backend's failure, and hands it on as it is."""
+def test_a_missing_triton_is_reported():
+    """torch raises a different error for this than for the failure of a backend."""
 
     def backend(graph, inputs):
         raise torch._inductor.exc.TritonMissing(None)
 
     layer = compiled(torch.nn.Linear(2, 2), backend)
-    with pytest.raises(UserError, match="pretrain.compile: torch cannot compile here.*Triton"):
+    with pytest.raises(UserError, match="pretrain.compile: torch cannot compile on this machine.*Triton"):
         layer(torch.ones(1, 2))
 
 
-def test_compilation_is_of_training_only(root, tmp_path):
-    """For real, in a process of its own: with a compiler that is missing first, then with the one that is there."""
+def test_compilation_affects_training_only(root, tmp_path):
+    """Compile in a separate process, first with a missing compiler and then with the installed one."""
     code = f"""
 import torch
 from torch._inductor import config
@@ -356,4 +356,7 @@ assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled and ty
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "pretrain.compile: torch cannot compile here" in done.stdout and "install a C++ compiler" in done.stdout
+    assert (
+        "pretrain.compile: torch cannot compile on this machine" in done.stdout
+        and "install a C++ compiler" in done.stdout
+    )

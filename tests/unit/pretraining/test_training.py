@@ -1,4 +1,4 @@
-"""A chain of milestones is one run, bit for bit; averaging leaves the run alone; a diverging run says so."""
+"""Test pretraining: a chain of milestones equals one run, averaging does not change the run, divergence is reported."""
 
 import argparse
 import copy
@@ -31,7 +31,7 @@ RECIPE = made.recipe(
 TRANSFORM = made.transform(
     size=28, scale=(0.8, 1), ratio=(0.75, 4 / 3), flip=0.5, center_ratio=0.875, mean=[0.4] * 3, std=[0.2] * 3
 )
-ROWS = 150  # four whole batches per epoch, and a rest that is left out
+ROWS = 150  # four full batches per epoch, and 22 rows that are left out
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def weights_bytes(run, beton, path):
     return path.read_bytes()
 
 
-def test_chained_equals_uninterrupted_bit_for_bit(beton, tmp_path):
+def test_a_chain_equals_an_uninterrupted_run_bit_for_bit(beton, tmp_path):
     whole = train(start(), beton, 11)
     chained = start()
     for milestone in (3, 6, 11):  # in the middle and at the end of epochs
@@ -85,14 +85,14 @@ def test_chained_equals_uninterrupted_bit_for_bit(beton, tmp_path):
     assert training.state_bytes(chained, "run") == training.state_bytes(whole, "run")
 
 
-def test_averaging_does_not_touch_the_run(beton):
+def test_averaging_does_not_change_the_run(beton):
     run = train(start(), beton, 5)
     before = training.state_bytes(run, "run")
     average(run, beton)
     assert training.state_bytes(run, "run") == before
 
 
-def test_average_is_schedule_frees_own_evaluation_point(beton):
+def test_the_average_is_the_evaluation_point_of_the_schedule_free_optimizer(beton):
     run = train(start(), beton, 5)
     model, optimizer = copy.deepcopy((run.model, run.optimizer))
     optimizer.eval()
@@ -101,7 +101,7 @@ def test_average_is_schedule_frees_own_evaluation_point(beton):
     assert not torch.equal(run.model.fc.weight, model.fc.weight)
 
 
-def test_batch_norm_statistics_are_those_of_the_averaged_weights(beton):
+def test_batch_norm_statistics_are_computed_with_the_averaged_weights(beton):
     run = train(start(), beton, 8)
     model = average(run, beton)
     norm = model.backbone.stem[1]
@@ -115,7 +115,7 @@ def test_batch_norm_statistics_are_those_of_the_averaged_weights(beton):
     assert norm.momentum == 0.1 and not torch.equal(norm.running_mean, run.model.backbone.stem[1].running_mean)
 
 
-def test_step_s_sees_the_same_batch_wherever_the_run_began(beton):
+def test_the_batch_of_a_step_does_not_depend_on_where_the_run_starts(beton):
     def stream(first, last):
         return [
             (images.numpy(), labels.numpy())
@@ -142,12 +142,12 @@ def test_seeds_differ_in_initial_weights_and_order(beton):
     assert not torch.equal(batch, other)
 
 
-def test_a_state_of_another_run_is_not_loaded(beton):
+def test_the_state_of_another_run_is_not_loaded(beton):
     run = train(start(), beton, 2)
     assert training.load_state(training.state_bytes(run, "this"), start(), "another") is False
 
 
-def test_a_loss_that_is_not_finite_stops_with_advice(beton):
+def test_a_loss_that_is_not_finite_stops_training_with_advice(beton):
     run = start()
     with torch.no_grad():
         run.model.fc.bias[0] = float("nan")
@@ -160,7 +160,7 @@ def test_a_batch_larger_than_the_data_set_is_refused(beton):
         next(batches.batch_stream(batches.Source(beton, 20), RECIPE, TRANSFORM, 2, range(0, 1)))
 
 
-def test_weights_say_what_they_are_and_read_back_equal(beton, tmp_path):
+def test_weights_have_a_description_and_read_back_equal(beton, tmp_path):
     run = train(start(), beton, 3)
     model = average(run, beton)
     files.write_weights(tmp_path / "w", model, {"backbone": BACKBONE, "seed": 2})
@@ -171,8 +171,8 @@ def test_weights_say_what_they_are_and_read_back_equal(beton, tmp_path):
         assert torch.equal(backbone(images), model.backbone(images))
 
 
-def test_the_stages_weights_say_how_they_were_trained(beton, tmp_path):
-    """Backbone, recipe and size of the images stand in the weights themselves, so whoever reads them needs no config."""
+def test_the_stages_weights_describe_their_training(beton, tmp_path):
+    """Backbone, recipe and image size are in the weights file, so a reader needs no config."""
     run = train(start(), beton, 1)
     params = {"backbone": BACKBONE, "recipe": {"precision": "bf16", "ghost_batch": 8}, "transform": {}}
     arguments = argparse.Namespace(backbone=BACKBONE, step=1, weights=tmp_path / "w", state=tmp_path / "s")
@@ -185,7 +185,7 @@ def test_the_stages_weights_say_how_they_were_trained(beton, tmp_path):
 
 
 def test_torchs_compiler_is_not_imported_for_training(root):
-    """It would cost every pretraining job two seconds."""
+    """Importing the compiler would take every pretraining job two seconds."""
     import subprocess
     import sys
 
@@ -207,17 +207,17 @@ def test_torchs_compiler_is_not_imported_for_training(root):
         (
             {"accumulation": 2},  # two GPUs would have one part of 16 each
             "training on 16 images at once: set pretrain.accumulation to 4 or more (now 2; batch norm's statistics are then "
-            "of fewer images), in the config",
+            "over fewer images), in the config",
         ),
         (
             {"ghost_batch": 16},
-            "set pretrain.accumulation to 2 or more (now 1; the batch and its statistics stay), or divide",
+            "set pretrain.accumulation to 2 or more (now 1; the batch and its statistics do not change), or divide",
         ),
         ({"ghost_batch": 32}, "training on 32 images at once: divide the batch among 2 GPUs"),
         ({"ghost_batch": 32, "compile": True}, "training on 32 images at once: lower pretrain.batch_size (now 32)"),
     ],
 )
-def test_too_small_a_memory_stops_with_advice(beton, changes, advice):
+def test_a_gpu_with_too_little_memory_stops_training_with_advice(beton, changes, advice):
     def too_small(images):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 

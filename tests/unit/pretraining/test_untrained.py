@@ -1,4 +1,4 @@
-"""Networks at step 0: the weights that pretraining begins with, and batch norm's statistics of training images."""
+"""Test networks at step 0: the initial weights of pretraining, with batch-norm statistics of training images."""
 
 import dataclasses
 from pathlib import Path
@@ -32,7 +32,7 @@ def train(tmp_path_factory) -> Path:
 
 
 def initialised(folder: Path, train: Path, **recipe):
-    """The backbone that the stage writes, and its sidecar."""
+    """Run the stage and return the backbone that it writes, and its sidecar."""
     options = untrained.Options(
         source="cues",
         seed=SEED,
@@ -50,8 +50,8 @@ def initialised(folder: Path, train: Path, **recipe):
 
 
 @pytest.mark.parametrize("recipe", [{}, {"ghost_batch": 16}, {"initialisation": "lecun_normal", "zero_gamma": True}])
-def test_step_0_is_where_the_chain_begins(tmp_path, train, recipe):
-    """As pretraining would write it after no step: its parameters, and statistics of the same images."""
+def test_step_0_equals_the_start_of_pretraining(tmp_path, train, recipe):
+    """Parameters and statistics equal what pretraining would write after zero steps."""
     found, sidecar = initialised(tmp_path, train, **recipe)
     whole = made.recipe(batch_size=64, batch_norm_batches=2, **recipe)
     run = training.start_run(SMALL, read_sidecar(train)["classes"], whole, SEED, "cpu", TRANSFORM.size)
@@ -60,16 +60,16 @@ def test_step_0_is_where_the_chain_begins(tmp_path, train, recipe):
     for name, value in wanted.state_dict().items():
         assert torch.equal(found.state_dict()[name], value), name
     assert sidecar["facts"]["step"] == 0
-    assert not torch.equal(found.stem[1].running_var, torch.ones(4)), "batch norm has seen no image"
+    assert not torch.equal(found.stem[1].running_var, torch.ones(4)), "the statistics must not be the initial ones"
 
 
-def test_each_seed_begins_otherwise(tmp_path, train):
+def test_seeds_have_different_initial_weights(tmp_path, train):
     first, _ = initialised(tmp_path, train)
     other = training.start_run(SMALL, 16, made.recipe(), SEED + 1, "cpu", 32).model.backbone
     assert not torch.equal(first.stem[0].weight, other.stem[0].weight)
 
 
-def test_a_projection_is_the_pixels_times_a_fixed_matrix():
+def test_a_random_projection_multiplies_the_pixels_by_a_fixed_matrix():
     torch.manual_seed(0)
     network = RandomProjection(dimension=8, side=16, image_size=16)
     images = torch.rand(5, 3, 16, 16)
@@ -78,15 +78,15 @@ def test_a_projection_is_the_pixels_times_a_fixed_matrix():
     assert network(images).shape == (5, 8)
 
 
-def test_a_projection_sees_larger_images_as_means_of_areas():
+def test_a_random_projection_reduces_larger_images_by_averaging_areas():
     network = RandomProjection(dimension=8, side=16, image_size=32)
     images = torch.rand(2, 3, 32, 32)
     means = images.reshape(2, 3, 16, 2, 16, 2).mean(dim=(3, 5))
     torch.testing.assert_close(network(images), network(means))
 
 
-def test_a_projection_keeps_distances():
-    """Johnson and Lindenstrauss: with weights of variance 1 / n, squared distances shrink by dimension / n."""
+def test_a_random_projection_keeps_distances_up_to_a_factor():
+    """Squared distances shrink by dimension / n, for weights of variance 1 / n (Johnson and Lindenstrauss 1984)."""
     torch.manual_seed(0)
     network, images = RandomProjection(dimension=2048, side=32, image_size=32), torch.rand(20, 3, 32, 32)
     with torch.no_grad():
@@ -94,13 +94,13 @@ def test_a_projection_keeps_distances():
     torch.testing.assert_close(after / before, torch.full_like(before, (2048 / 3072) ** 0.5), rtol=0.1, atol=0)
 
 
-def test_a_projection_needs_the_size_of_the_images():
+def test_a_random_projection_without_an_image_size_is_refused():
     with pytest.raises(UserError, match="side of the images"):
         RandomProjection(dimension=8, side=16, image_size=None)
 
 
 @pytest.mark.parametrize("image_size", [28, 32, 64])
-def test_the_size_of_a_projection_is_known_without_torch(image_size):
+def test_the_size_of_a_random_projection_is_known_without_building_it(image_size):
     block = Block(architecture="random_projection", dimension=100)
     network = RandomProjection(block.dimension, block.side, image_size)
     size = backbone_size(block.settings(), image_size)
@@ -108,7 +108,7 @@ def test_the_size_of_a_projection_is_known_without_torch(image_size):
     assert (size.dimension, size.tensors, size.norms) == (network.dimension, 1, 0)
 
 
-def test_the_recipes_part_is_the_beginnings():
+def test_an_untrained_network_has_the_settings_of_the_recipe():
     block = Pretrain(seeds=[1], batch_size=64, accumulation=4)
     assert block.beginning().part == block.recipe().part == 16
     assert dataclasses.asdict(block.beginning()).keys() < {*dataclasses.asdict(block.recipe()), "part"}

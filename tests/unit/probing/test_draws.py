@@ -1,4 +1,4 @@
-"""A replicate of a few-shot data set with several draws trains as if its draw were the whole data set."""
+"""Test that each replicate of a few-shot data set with several draws trains as if its draw were the whole data set."""
 
 import json
 from dataclasses import replace
@@ -28,7 +28,7 @@ LBFGS = Regression(solver="lbfgs", batch_norm=True, weight_decays=(1e-3, 1e-1))
 
 
 def index(path: Path, labels, draws=None, **columns) -> Path:
-    """An index; draws: bool [rows, draws]."""
+    """Write an index and return its path; draws: bool [rows, draws]."""
     table = {"row": np.arange(len(labels)), "label": labels, **columns}
     if draws is not None:
         table["draws"] = [np.flatnonzero(row).tolist() for row in draws]
@@ -38,12 +38,12 @@ def index(path: Path, labels, draws=None, **columns) -> Path:
 
 @pytest.fixture
 def few(tmp_path):
-    """A data set with two draws that share rows, its features, and for each draw a data set that has its rows alone."""
+    """Data set with two draws that share rows, its features, and for each draw a data set with only its rows."""
     random = np.random.default_rng(3)
     labels, truth = random.integers(0, 4, 120), random.integers(0, 4, 40)
     place = random.integers(0, 2, 120)
     drawn = random.random((120, 2)) < 0.6
-    drawn[0] = [True, False]  # so that no row of the second draw has its number in the file
+    drawn[0] = [True, False]  # so that the rows of the second draw have other numbers in the file
     evaluation = index(tmp_path / "evaluation.parquet", truth)
     data = read_data_set(index(tmp_path / "train.parquet", labels, drawn, place=place), evaluation, SHARE)
     folders = feature_folders(tmp_path / "all", data, WIDTHS, VIEWS)
@@ -75,7 +75,7 @@ def content(probe):
 @pytest.mark.parametrize(
     "protocol", [SGD, LBFGS, replace(SGD, reduce=Reduction(method="pca", dimensions=6))], ids=["sgd", "lbfgs", "pca"]
 )
-def test_a_probe_is_bit_for_bit_that_of_its_draw_alone(few, protocol, memory):
+def test_a_probe_equals_one_on_its_draw_alone_bit_for_bit(few, protocol, memory):
     folders, data, alone = few
     probe = regress_replicate if isinstance(protocol, Regression) else probe_replicate
     for replicate in (0, 1, 3):
@@ -84,7 +84,7 @@ def test_a_probe_is_bit_for_bit_that_of_its_draw_alone(few, protocol, memory):
         assert content(found) == content(probe(replicate, SEEDS, own_folders, VIEWS, own, protocol))
 
 
-def test_held_out_rows_are_of_the_draw(few):
+def test_held_out_rows_belong_to_the_draw(few):
     _, data, alone = few
     for replicate in range(4):
         own, draw = data.of_replicate(replicate), data.draws[replicate % 2]
@@ -94,7 +94,7 @@ def test_held_out_rows_are_of_the_draw(few):
     assert data.heldout.tolist() == sorted({row for draw in data.draws for row in draw.heldout.tolist()})
 
 
-def test_the_classes_are_those_of_all_draws():
+def test_every_replicate_has_the_classes_of_all_draws():
     labels = np.array([0, 0, 1, 1, 2, 2])
     draws = [(np.arange(4), np.array([0, 2])), (np.arange(2, 6), np.array([2, 4]))]
     data = DataSet(
@@ -107,7 +107,7 @@ def test_the_classes_are_those_of_all_draws():
     assert [data.of_replicate(replicate).classes for replicate in (0, 1)] == [3, 3]
 
 
-def test_a_last_layer_is_that_of_its_draw_alone(tmp_path, few):
+def test_a_reweighted_last_layer_equals_one_fitted_on_its_draw_alone(tmp_path, few):
     folders, data, alone = few
     settings = Reweighting(c=[1.0, 0.1], resamples=2, seed=3, groups=["place"])
     place = pq.read_table(tmp_path / "train.parquet")["place"].to_numpy()

@@ -1,4 +1,4 @@
-"""A probe's selected heads on another data set: masked to its classes, written as a probe's, read by the table."""
+"""Test the evaluation of a probe's selected heads on another data set: masking, output files and the table."""
 
 import json
 import re
@@ -40,7 +40,7 @@ OCCURRING = [1, 4, 5]
 
 
 def options(**values) -> list[str]:
-    """Words of a command line; a list is one option with several values."""
+    """Return the words of a command line; a list is one option with several values."""
     words = []
     for name, value in values.items():
         words.append(f"--{name.replace('_', '-')}")
@@ -50,7 +50,7 @@ def options(**values) -> list[str]:
 
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory):
-    """A folder with the probe of two replicates (probe.parquet, heads, ...), features of its data set in features/."""
+    """Folder with a probe of two replicates (probe.parquet, heads, ...) and features of its data set in features/."""
     folder = tmp_path_factory.mktemp("probed")
     data = data_set(CLASSES)
     folders = feature_folders(folder / "features", data, WIDTHS)
@@ -81,7 +81,7 @@ def run(stage, line) -> None:
 
 
 def other_images(path: Path, labels, seed=5) -> list[Path]:
-    """Features of the same members on other images with these labels, evaluation split only."""
+    """Write the members' features of other images with these labels, evaluation split only; return the folders."""
     random, folders = np.random.default_rng(seed), []
     for name, width in WIDTHS.items():
         folders.append(path / name)
@@ -91,7 +91,7 @@ def other_images(path: Path, labels, seed=5) -> list[Path]:
 
 
 def evaluate(probed, folder: Path, folders, labels, name="made", **changes) -> dict:
-    """Run the stage; its outputs: metrics, predictions (pyarrow tables) and their paths."""
+    """Run the stage evaluate_probe; return its metrics and predictions (pyarrow tables) and their paths."""
     metrics, predictions = folder / f"{name}.parquet", folder / f"{name}.predictions.parquet"
     values = {
         "features": folders,
@@ -111,7 +111,7 @@ def evaluate(probed, folder: Path, folders, labels, name="made", **changes) -> d
     }
 
 
-def test_on_the_probes_own_evaluation_split_it_says_what_the_probe_says(probed, tmp_path):
+def test_evaluation_on_the_probes_own_split_gives_the_probes_results(probed, tmp_path):
     made = evaluate(probed, tmp_path, probed.folders, probed.data.evaluation_labels)
     assert made["predictions"].equals(pq.read_table(probed.path / "probe.predictions.parquet"))
     reported = pq.read_table(probed.path / "probe.parquet").drop_columns("relative_gradient").to_pylist()
@@ -143,12 +143,12 @@ def test_predictions_are_masked_to_the_classes_that_occur(probed, tmp_path):
         assert own["probability"].tolist() == pytest.approx(log_p.max(1).values.exp().tolist(), rel=1e-5)
         assert own["label"].tolist() == labels.tolist() and own["row"].tolist() == list(range(60))
         assert line["top1"] == pytest.approx(100 * (log_p.argmax(1).numpy() == labels).mean())
-        assert line["top5"] == 100.0  # of three classes
+        assert line["top5"] == 100.0  # there are only three classes
         assert line["loss"] == pytest.approx(-log_p[range(60), labels].mean().item(), rel=1e-5)
-    assert unmasked > 0  # or nothing was shown
+    assert unmasked > 0  # without a mask, other classes would be predicted
 
 
-def test_bytes_are_a_function_of_content(probed, tmp_path):
+def test_equal_content_gives_equal_bytes(probed, tmp_path):
     labels = np.repeat(OCCURRING, 9)
     folders = other_images(tmp_path, labels)
     for name in ("one", "two"):
@@ -161,13 +161,13 @@ def test_bytes_are_a_function_of_content(probed, tmp_path):
     assert inputs["1/477/evaluation.center.npy"] == array_digest(np.load(folders[3] / EVALUATION))
 
 
-def test_what_does_not_fit_is_named(probed, tmp_path):
+def test_inputs_that_do_not_fit_the_heads_are_refused(probed, tmp_path):
     labels = np.repeat(OCCURRING, 9)
     folders = other_images(tmp_path, labels)
-    with pytest.raises(UserError, match=r"index\.parquet has a label 7, the probe 7 classes \(0 to 6\)"):
+    with pytest.raises(UserError, match=r"index\.parquet has a label 7, but the probe has 7 classes \(0 to 6\)"):
         evaluate(probed, tmp_path, folders, np.append(labels[:-1], 7))
     with pytest.raises(
-        UserError, match=r"members \[\[2, 550\], \[23, 477\]\], the features have \[\[2, 550\], \[23, 9\]\]"
+        UserError, match=r"members \[\[2, 550\], \[23, 477\]\], but the features have \[\[2, 550\], \[23, 9\]\]"
     ):
         evaluate(probed, tmp_path, folders, labels, replicates="[[2, 550], [23, 9]]")
     with pytest.raises(UserError, match="names 3 folders, --replicates 4 members"):
@@ -185,7 +185,7 @@ DATA_SETS = data_sets_of(
 )
 
 
-def test_the_table_reads_such_a_cell(probed, tmp_path):
+def test_the_table_reads_a_cell_of_an_evaluated_data_set(probed, tmp_path):
     labels = np.repeat(OCCURRING, 9)
     made = evaluate(probed, tmp_path, other_images(tmp_path, labels), labels)
     paths = [probed.path / "probe.parquet", made["paths"][0]]
@@ -202,7 +202,7 @@ def test_the_table_reads_such_a_cell(probed, tmp_path):
     assert "masked" not in markdown_text(accuracy_table([row], DATA_SETS[:1]))
 
 
-def test_a_cell_without_a_replicates_line_is_named():
+def test_metrics_that_lack_a_row_of_a_replicate_are_refused():
     lines = [{"replicate": 0, "selection": "paper", "top1": 1.0}, {"replicate": 1, "selection": "holdout", "top1": 1.0}]
     with pytest.raises(UserError, match="arm x on y: selection paper has not one line for each replicate"):
         selected_values(pa.Table.from_pylist(lines), "paper", "arm x on y")
@@ -210,7 +210,7 @@ def test_a_cell_without_a_replicates_line_is_named():
 
 @pytest.fixture
 def study(root) -> Study:
-    """The tiny study with a folder that is evaluated, and an arm without a probe."""
+    """Tiny study with an image folder that is only evaluated, and an arm without a probe."""
     values = yaml.safe_load((root / "config/tiny.yaml").read_text())
     values["data_sets"]["cues_tiny"]["transform"] = {"size": 24}
     values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
@@ -222,7 +222,7 @@ def wildcards(data_set: str) -> CellKey:
     return CellKey("cues_tiny", data_set, "cat3")
 
 
-def test_every_path_has_one_rule(study, root):
+def test_wildcard_patterns_leave_one_rule_for_every_path(study, root):
     probed_floors = [name for name, floor in study.arms.floors.items() if floor.transfer == "probe"]
     assert len(probed_floors) == 3 and len(study.arms.floors) == 4, "of cat1, cat3 and tuned, and the projection"
     patterns = {name: study.patterns[name] for name in ("data_set", "probed", "evaluated", "arm", "probed_arm")}
@@ -241,7 +241,7 @@ def test_every_path_has_one_rule(study, root):
     assert study.inputs.diagnoses() == ["results/diagnostics/cues_tiny/cues_tiny/cat3.parquet"]
 
 
-def test_what_is_for_evaluation_only_takes_from_the_probed_data_set_what_it_needs(study):
+def test_a_data_set_for_evaluation_only_takes_transform_and_heads_from_the_probed_one(study):
     own, probed = wildcards("sketch"), wildcards("cues_tiny")
     assert (
         study.params.transform(own) == study.params.transform(probed)

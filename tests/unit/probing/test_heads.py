@@ -1,4 +1,4 @@
-"""Stacked heads: equal to separate modules and optimizers, and independent of one another."""
+"""Test stacked heads: they equal separate modules and optimizers, and do not depend on one another."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def data(rows=300, widths=(20, 13), classes=7, dtype=torch.float32):
-    """Features of members of different width and scale, and labels that they tell something about."""
+    """Return features of members of different width and scale, and labels that depend on them."""
     generator = torch.Generator().manual_seed(1)
     labels = torch.randint(0, classes, (rows,), generator=generator)
     members = [
@@ -37,7 +37,7 @@ def data(rows=300, widths=(20, 13), classes=7, dtype=torch.float32):
 
 
 def train(heads, features, labels, epochs=1, batch=64):
-    """Train; returns what the steps returned, float64 [steps, 3, H]."""
+    """Train the heads and return the results of the steps, float64 [steps, 3, H]."""
     outcomes = []
     for _ in range(epochs):
         for start in range(0, len(labels), batch):
@@ -55,7 +55,7 @@ def pair(weight_decays=WEIGHT_DECAYS, dim=33, classes=7, **options):
 
 
 def assert_close(ours, theirs, rtol):
-    """Equal to rtol, of the value or (a logit may be near 0) of the largest one."""
+    """Check that values are equal to rtol, relative to the value or (a logit may be near 0) to the largest value."""
     torch.testing.assert_close(ours, theirs, rtol=rtol, atol=rtol * theirs.abs().max().item())
 
 
@@ -63,12 +63,12 @@ def assert_close(ours, theirs, rtol):
 @pytest.mark.parametrize(
     ("dtype", "epochs", "rtol"), [(torch.float64, 3, 1e-9), (torch.float32, 1, 1e-5), (torch.float32, 3, 1e-4)]
 )
-def test_equal_to_separate_torch_runs(batch_norm, dtype, epochs, rtol):
+def test_stacked_heads_equal_separate_torch_runs(batch_norm, dtype, epochs, rtol):
     features, labels = data(dtype=dtype)
     stacked, reference = pair(batch_norm=batch_norm, dtype=dtype)
     ours, theirs = (train(heads, features, labels, epochs) for heads in (stacked, reference))
     assert_close(ours[:, 0], theirs[:, 0], rtol)
-    assert torch.equal(ours[:, 1:], theirs[:, 1:])  # rows with their label in the top 1, 5
+    assert torch.equal(ours[:, 1:], theirs[:, 1:])  # numbers of rows with their label in the top 1 and top 5
     assert_close(stacked.logits(features), reference.logits(features), rtol)
     for h, model in enumerate(reference.models):
         assert_close(stacked.W[h], model[-1].weight.detach(), rtol)
@@ -82,7 +82,7 @@ def test_equal_to_separate_torch_runs(batch_norm, dtype, epochs, rtol):
 
 @pytest.mark.parametrize("classes", [2, 7])
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_all_heads_in_one_product_as_on_a_gpu_are_equal_to_separate_torch_runs(batch_norm, classes, monkeypatch):
+def test_heads_in_one_product_as_on_a_gpu_equal_separate_torch_runs(batch_norm, classes, monkeypatch):
     monkeypatch.setattr(heads_module, "_one_by_one", lambda device: False)
     features, labels = data(classes=classes, dtype=torch.float64)
     stacked, reference = pair(classes=classes, batch_norm=batch_norm, dtype=torch.float64)
@@ -103,7 +103,7 @@ def test_momentum_is_used():
         assert_close(stacked.logits(features), reference.logits(features), 1e-9)
 
 
-def test_logits_are_of_the_running_statistics_and_change_nothing():
+def test_logits_use_the_running_statistics_and_do_not_change_them():
     features, labels = data()
     heads, _ = pair()
     train(heads, features, labels)
@@ -114,19 +114,19 @@ def test_logits_are_of_the_running_statistics_and_change_nothing():
     assert torch.equal(heads.running_mean, before)
 
 
-# Sizes at which vectors end in the middle of a register, heads of few and of many rows, and sizes of embedded studies.
+# (classes, dim, rows): vectors that end inside a register, few and many classes, and sizes of embedded studies.
 SIZES = [(2, 33, 75), (2, 24, 256), (3, 17, 75), (5, 31, 33), (7, 33, 130), (10, 32, 64), (16, 64, 128), (41, 50, 19)]
 GRID = [1e-4, 5e-2, 1e-3, 1.0, 0.0, 1e-2]
 
 
 @pytest.mark.parametrize(("classes", "dim", "rows"), SIZES)
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_other_weight_decays_change_no_bit_of_a_head(classes, dim, rows, batch_norm):
+def test_adding_weight_decays_changes_no_bit_of_a_head(classes, dim, rows, batch_norm):
     assert_independent(classes, dim, rows, batch_norm)
 
 
 def assert_independent(classes, dim, rows, batch_norm):
-    """Every head of a grid gives the bits that it gives alone, and those that it gives in another place of a grid."""
+    """Check that every head of a grid gives the same bits as alone, at any position in the grid."""
     features, labels = data(rows, (dim - 10, 10), classes)
 
     def trained(grid):
@@ -141,7 +141,7 @@ def assert_independent(classes, dim, rows, batch_norm):
             assert all(map(torch.equal, tensors, alone[decay])), (decay, grid)
 
 
-# Kernels of other CPUs, as far as libraries let themselves be told: torch's own, and MKL's (which heeds few on an AMD).
+# Kernels of other CPUs, as far as libraries allow a choice: torch's, and MKL's (which obeys few settings on AMD).
 RESTRICTIONS = [
     {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
     {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
@@ -149,8 +149,8 @@ RESTRICTIONS = [
 ]
 
 
-def test_other_weight_decays_change_no_bit_with_other_kernels(root):
-    """MKL with COMPATIBLE rounds products of other sizes differently on every CPU."""
+def test_adding_weight_decays_changes_no_bit_with_other_kernels(root):
+    """MKL with COMPATIBLE rounds products of different sizes differently on every CPU."""
     code = (
         "import torch; from tests.unit.probing import test_heads as t; torch.set_num_threads(1)\n"
         "[t.assert_independent(*size, norm) for size in t.SIZES[:5] for norm in (True, False)]"
@@ -164,7 +164,7 @@ def test_other_weight_decays_change_no_bit_with_other_kernels(root):
 
 
 class Products(TorchDispatchMode):
-    """Counts the matrix products that are computed, by all that a library may choose a kernel by."""
+    """Counter of matrix products by everything that may decide a library's kernel: shapes, strides and alignment."""
 
     def __init__(self):
         super().__init__()
@@ -179,14 +179,14 @@ class Products(TorchDispatchMode):
 
 
 def _strides(tensor) -> tuple:
-    """Return a tensor's strides, without those of dimensions of one element, which say nothing."""
+    """Return a tensor's strides, without those of dimensions of one element, which have no meaning."""
     return tuple(stride for size, stride in zip(tensor.shape, tensor.stride()) if size > 1)
 
 
 @pytest.mark.parametrize(("classes", "dim", "rows"), SIZES)
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_a_longer_grid_computes_more_products_but_no_other_ones(classes, dim, rows, batch_norm):
-    """So a library cannot choose its kernel by the number of weight decays, on any CPU."""
+def test_a_longer_grid_computes_more_products_of_the_same_shapes(classes, dim, rows, batch_norm):
+    """No library, on any CPU, can then choose its kernel by the number of weight decays."""
     features, labels = data(rows, (dim - 10, 10), classes)
     counts = []
     for count in (1, 6):
@@ -200,7 +200,7 @@ def test_a_longer_grid_computes_more_products_but_no_other_ones(classes, dim, ro
     assert six == Counter({call: 6 * number for call, number in alone.items()})
 
 
-def test_a_diverging_head_harms_no_other():
+def test_a_diverging_head_does_not_affect_the_others():
     features, labels = data()
     alone, _ = pair([1e-3, 1e-2])
     beside, _ = pair([1e-3, 1e6, 1e-2])
@@ -217,7 +217,7 @@ def test_a_tie_counts_against_the_label():
     torch.testing.assert_close(loss, torch.full((4,), 8 * torch.tensor(7.0).log().item()))
 
 
-def test_initial_weight_is_a_function_of_its_key():
+def test_the_initial_weight_is_a_function_of_its_key():
     torch.manual_seed(0)
     first = initial_weight(2**64 - 1, 50, 60, 0.01)
     state = torch.random.get_rng_state()
@@ -227,6 +227,6 @@ def test_initial_weight_is_a_function_of_its_key():
     assert abs(first.std().item() - 0.01) < 1e-3 and abs(first.mean().item()) < 1e-3
 
 
-def test_a_grid_needs_a_weight_decay():
+def test_an_empty_grid_of_weight_decays_is_refused():
     with pytest.raises(ValueError, match="at least one weight decay"):
         StackedHeads(torch.zeros(3, 4), [], **PLAIN)

@@ -1,4 +1,4 @@
-"""The relative gradient of heads: against torch's own gradients of the plain twin, and what it leaves as it was."""
+"""Test the relative gradient of heads: it equals torch's gradient of plain modules and does not change the heads."""
 
 import math
 
@@ -37,7 +37,7 @@ def length(model, objective):
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_equals_torchs_gradient_of_the_objective_of_sgd(batch_norm):
+def test_the_relative_gradient_equals_torchs_gradient_of_the_sgd_objective(batch_norm):
     heads, twin = (trained(kind, batch_norm) for kind in (StackedHeads, ReferenceHeads))
     x, y = rows(seed=9)
     found = relative_gradients(heads_of(heads), GRID, [(x[:50], y[:50]), (x[50:], y[50:])], by_sgd=True)
@@ -53,7 +53,7 @@ def test_equals_torchs_gradient_of_the_objective_of_sgd(batch_norm):
         assert one == pytest.approx(own / length(model, F.cross_entropy(model(x.double()), y)), rel=1e-4)
 
 
-def test_the_objective_of_lbfgs_penalises_weights_alone_and_has_no_affine():
+def test_the_lbfgs_objective_penalises_only_weights_and_has_no_affine_parameters():
     heads = trained(StackedHeads, batch_norm=True)
     heads.gamma.fill_(1)
     heads.beta.zero_()
@@ -62,14 +62,14 @@ def test_the_objective_of_lbfgs_penalises_weights_alone_and_has_no_affine():
     x_hat = ((x - heads.running_mean) / (heads.running_var + 1e-5).sqrt()).double()
     for head, decay in enumerate(GRID):
         lengths = []
-        for share in (1, 0):  # of the head, and at zero
+        for share in (1, 0):  # at the head, and at zero weights
             W, b = (share * part[head].double().requires_grad_() for part in (heads.W, heads.b))
             objective = F.cross_entropy(x_hat @ W.T + b, y) + decay / 2 * W.square().sum()
             lengths.append(math.hypot(*(float(part.norm()) for part in torch.autograd.grad(objective, (W, b)))))
         assert found[head] == pytest.approx(lengths[0] / lengths[1], rel=1e-4)
 
 
-def test_heads_train_on_as_if_nothing_had_been_measured():
+def test_measuring_the_gradient_does_not_change_further_training():
     measured, other = (trained(StackedHeads, batch_norm=True) for _ in range(2))
     relative_gradients(heads_of(measured), GRID, [rows(seed=9)], by_sgd=True)
     for heads in (measured, other):
@@ -78,7 +78,7 @@ def test_heads_train_on_as_if_nothing_had_been_measured():
     assert torch.equal(measured.logits(x), other.logits(x))
 
 
-def test_it_falls_to_zero_at_a_minimum():
+def test_the_relative_gradient_falls_to_zero_at_a_minimum():
     torch.manual_seed(0)
     x, y = rows()
     heads = StackedHeads(torch.zeros(CLASSES, DIMENSION), [0.1], momentum=0.0, batch_norm=False)

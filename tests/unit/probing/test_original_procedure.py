@@ -1,4 +1,4 @@
-"""The pipeline of features on disk against the original procedure, on real scanned digits and quickly pretrained backbones."""
+"""Test the pipeline of stored features against the original procedure, on digits and briefly trained backbones."""
 
 import json
 import sys
@@ -45,7 +45,7 @@ EPOCHS = PROTOCOL.epochs
 
 
 def pretrained(seed: int, beton: Path):
-    """A backbone after 60 steps of Adam."""
+    """Return a classifier after 60 steps of Adam."""
     torch.manual_seed(seed)
     model, transform = Classifier(build_backbone(BACKBONE), 10).train(), made.transform(**TRANSFORM)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -60,7 +60,7 @@ def pretrained(seed: int, beton: Path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Digits as .beton files, two members' weights, and their features in both formats, as extract_features makes them."""
+    """Folder with digits as .beton files, two members' weights, and their extracted features in both formats."""
     folder = tmp_path_factory.mktemp("digits")
     torch_settings.configure(1)
     storage = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
@@ -81,7 +81,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def extract(patch, folder: Path, seed: int, dtype: str, views: list[str]) -> None:
-    """Run the stage."""
+    """Run the stage extract_features."""
     values = {
         "data-set": "digits",
         "weights": folder / f"seed{seed}.safetensors",
@@ -102,7 +102,7 @@ def extract(patch, folder: Path, seed: int, dtype: str, views: list[str]) -> Non
 
 
 def ours(folder: Path, protocol=PROTOCOL, dtype="float16", views=None):
-    """The pipeline's probe of both members; views: of the epochs (default: the first)."""
+    """Return the pipeline's probe of both members; views: one per epoch (default: the first ones)."""
     train, evaluation = (describe(folder / f"{split}.beton").labels for split in ("train", "evaluation"))
     data = DataSet(
         train_labels=train,
@@ -127,7 +127,7 @@ def original(folder: Path, protocol=PROTOCOL, augmentation_seed=0):
 
 
 def table(rows):
-    """(weight decay, split) -> [epochs, 3] of loss, top-1, top-5."""
+    """Return (weight decay, split) -> loss, top-1 and top-5 of each epoch, [epochs, 3]."""
     found = {}
     for row in rows:
         if row.get("fit", "full") == "full":
@@ -140,9 +140,9 @@ def theirs(folder):
     return original(folder)
 
 
-# Features are rounded to 11 bits on disk as float16; as float32 only the order of sums differs. (Measured: 2e-5, 1e-7.)
+# As float16, features are rounded to 11 bits on disk; as float32, only the order of sums differs (found: 2e-5, 1e-7).
 @pytest.mark.parametrize(("dtype", "rtol", "points"), [("float16", 1e-3, 0.2), ("float32", 1e-6, 1e-9)])
-def test_the_same_views_give_the_same_numbers(folder, theirs, dtype, rtol, points):
+def test_equal_views_give_the_results_of_the_original_procedure(folder, theirs, dtype, rtol, points):
     probe = ours(folder, dtype=dtype)
     found, wanted = table(probe.metrics), table(theirs.rows)
     assert found.keys() == wanted.keys() and len(wanted) == 2 * len(PROTOCOL.weight_decays)
@@ -153,10 +153,10 @@ def test_the_same_views_give_the_same_numbers(folder, theirs, dtype, rtol, point
     paper = probe.selected["paper"]
     assert (paper.weight_decay, paper.epoch) == (theirs.weight_decay, theirs.epoch)
     assert paper.top1 == pytest.approx(theirs.top1, abs=points)
-    assert paper.top1 > 90  # the two have learned something
+    assert paper.top1 > 90  # both have learned something
 
 
-def test_the_best_epoch_and_weight_decay_are_reported(theirs):
+def test_the_original_procedure_reports_the_best_epoch_and_weight_decay(theirs):
     scored = [row for row in theirs.rows if row["split"] == "evaluation"]
     assert theirs.top1 == max(row["top1"] for row in scored)
     assert {"weight_decay": theirs.weight_decay, "epoch": theirs.epoch, "top1": theirs.top1}.items() <= max(
@@ -165,20 +165,20 @@ def test_the_best_epoch_and_weight_decay_are_reported(theirs):
 
 
 def figures(rows, top1) -> list[float]:
-    """The selected top-1 and, of each weight decay, the last epoch's training and evaluation loss."""
+    """Return the selected top-1, and the training and evaluation loss of each weight decay in the last epoch."""
     return [top1, *(values[-1, 0] for values in table(rows).values())]
 
 
 def within_noise(ours, theirs) -> np.ndarray:
-    """Whether the mean difference of each figure [seeds, figures] is within three of its standard errors."""
+    """Return whether the mean difference of each figure [seeds, figures] is within three standard errors, [figures]."""
     differences = np.array(ours) - np.array(theirs)
     return np.abs(differences.mean(0)) <= 3 * differences.std(0, ddof=1) / len(differences) ** 0.5
 
 
 def test_fresh_views_agree_within_noise(folder):
-    """Five seeds of the protocol; the original procedure draws its own crops in each, the pipeline other ones.
+    """Five seeds of the protocol are compared; the original procedure and the pipeline draw different crops in each.
 
-    A pipeline that lost the augmentation is far beyond the noise.
+    A pipeline without augmentation is far outside the noise.
     """
     found, unaugmented, theirs = [], [], []
     for seed in SEEDS:
@@ -190,11 +190,11 @@ def test_fresh_views_agree_within_noise(folder):
             probe = ours(folder, protocol, views=own)
             figures_of.append(figures(probe.metrics, probe.selected["paper"].top1))
     assert within_noise(found, theirs).all()
-    assert abs(np.mean(found, 0) - np.mean(theirs, 0))[0] < 1  # of top-1, in points: the noise itself is small
+    assert abs(np.mean(found, 0) - np.mean(theirs, 0))[0] < 1  # top-1 in points: the noise itself is small
     assert not within_noise(unaugmented, theirs).all()
 
 
-def test_a_last_batch_of_one_row_joins_the_one_before(folder):
+def test_a_last_batch_of_one_row_joins_the_previous_batch(folder):
     images = Images(
         name="digits",
         train=folder / "train.beton",

@@ -1,4 +1,4 @@
-"""The probe of one arm: against a plain loop over separate heads, its files, and what may not change a number."""
+"""Test the probe of one arm: it equals a plain loop over separate heads; its files; what must not change a result."""
 
 import math
 import os
@@ -37,7 +37,7 @@ from workflow_scripts.timecat.probing.probe import (
 CLASSES, TRAIN, EVALUATION = 6, 97, 41
 VIEWS = ["view0", "view1"]
 SEEDS = [2, 550]
-# 97 rows leave a single one after six batches of 16; three epochs return to the first view, at a lower rate.
+# 97 rows leave a single row after six batches of 16; epoch 3 returns to the first view, at a lower learning rate.
 PROTOCOL = made.protocol(
     seed=7, weight_decays=(1e-3, 0.5), epochs=3, batch_size=16, lr=0.05, lr_milestones=(2,), lr_gamma=0.5
 )
@@ -88,7 +88,7 @@ def rows_of(probe, **wanted):
 
 
 def plain_probe(folders, data, views):
-    """(fit, epoch) -> evaluation or held-out loss, top1, top5 of each head; and the training top1 of each head."""
+    """Return (fit, epoch) -> loss, top1, top5 of each head on evaluation or held-out rows, and its training top1."""
 
     def together(name):
         return torch.from_numpy(np.hstack([np.load(folder / f"{name}.npy") for folder in folders])).float()
@@ -119,7 +119,7 @@ def plain_probe(folders, data, views):
     return found
 
 
-def test_equals_a_plain_loop_that_cycles_through_the_views(folders, data):
+def test_the_probe_equals_a_plain_loop_that_cycles_through_the_views(folders, data):
     probe = run(folders, data)
     assert len(probe.metrics) == 2 * 2 * 3 * 2
     for (fit, epoch), (scores, train) in plain_probe(folders, data, ["view0", "view1", "view0"]).items():
@@ -133,7 +133,7 @@ def test_equals_a_plain_loop_that_cycles_through_the_views(folders, data):
             assert row["replicate"] == 0 and row["members"] == SEEDS
 
 
-def test_every_epoch_reads_its_view_and_no_other(folders, data):
+def test_every_epoch_reads_only_its_view(folders, data):
     before = run(folders, data).metrics
     np.save(folders[1] / "train.view1.npy", np.zeros((TRAIN, 6), np.float16))
     after = run(folders, data).metrics
@@ -141,7 +141,7 @@ def test_every_epoch_reads_its_view_and_no_other(folders, data):
     assert same == {1: True, 2: False, 3: False}
 
 
-def test_a_longer_grid_changes_no_other_row(folders, data):
+def test_adding_weight_decays_changes_no_other_row(folders, data):
     grids = [(0.5,), (0.5, 1e-3), (1e-3, 0.5, 0.0, 1e-2, 2.0)]
     found = [rows_of(run(folders, data, replace(PROTOCOL, weight_decays=grid)), weight_decay=0.5) for grid in grids]
     assert found[0] == found[1] == found[2]
@@ -153,7 +153,7 @@ def content(probe):
 
 @pytest.mark.parametrize("batch_size", [16, 5])
 def test_features_read_from_disk_give_the_same_bits(folders, data, batch_size):
-    """From one row at a time, over windows that end inside batches, to where only the evaluation rows are not kept."""
+    """The windows hold one row, or end inside batches, or (with most memory) only the evaluation rows are not kept."""
     protocol = replace(PROTOCOL, batch_size=batch_size)
     wanted = content(run(folders, data, protocol))
     read, before = [], OnDisk.windows
@@ -172,7 +172,7 @@ def test_features_read_from_disk_give_the_same_bits(folders, data, batch_size):
         assert max(read) == largest
 
 
-def test_a_pass_over_a_view_serves_both_fits(folders, data, monkeypatch):
+def test_one_pass_over_a_view_serves_both_fits(folders, data, monkeypatch):
     rows, before = [], OnDisk.windows
 
     def windows(table, order):
@@ -181,11 +181,11 @@ def test_a_pass_over_a_view_serves_both_fits(folders, data, monkeypatch):
 
     monkeypatch.setattr(OnDisk, "windows", windows)
     probe_replicate(0, SEEDS, folders, VIEWS, data, PROTOCOL, Machine(memory=0))
-    gradients = [TRAIN, TRAIN]  # at the end, of both views
+    gradients = [TRAIN, TRAIN]  # one pass over each of both views at the end
     assert rows == 3 * [TRAIN, EVALUATION, len(data.heldout)] + gradients
 
 
-def test_the_gradient_is_of_the_last_heads_and_of_the_one_that_paper_takes(folders, data):
+def test_the_gradient_is_reported_for_the_last_heads_and_the_one_selected_by_paper(folders, data):
     protocol = replace(PROTOCOL, epochs=5, lr=1.0, lr_milestones=())
     found = run(folders, data, protocol, VIEWS[:1])
     paper = found.selected["paper"]
@@ -200,7 +200,7 @@ def test_the_gradient_is_of_the_last_heads_and_of_the_one_that_paper_takes(folde
     assert row["relative_gradient"] == pytest.approx(gradients["full", "train", *paper[:2]], rel=1e-6)
 
 
-def test_the_initial_weight_differs_between_replicates_only(folders, data):
+def test_only_replicates_differ_in_their_initial_weight(folders, data):
     first, second = run(folders, data), run(folders, data, replicate=1)
     assert first.metrics == run(folders, data).metrics
     assert [row["loss"] for row in first.metrics] != [row["loss"] for row in second.metrics]
@@ -209,18 +209,18 @@ def test_the_initial_weight_differs_between_replicates_only(folders, data):
 @pytest.mark.parametrize(
     ("rows", "sizes"), [(1, [1]), (2, [2]), (32, [16, 16]), (33, [16, 17]), (34, [16, 16, 2]), (17, [17])]
 )
-def test_a_last_batch_of_one_row_joins_the_one_before(rows, sizes):
+def test_a_last_batch_of_one_row_joins_the_previous_batch(rows, sizes):
     found = batches(rows, 16)
     assert [batch.stop - batch.start for batch in found] == sizes
     assert np.array_equal(np.concatenate([np.arange(rows)[batch] for batch in found]), np.arange(rows))
 
 
-def test_learning_rate_falls_after_so_many_epochs():
+def test_the_learning_rate_falls_at_each_milestone():
     rates = [made.protocol(seed=0, weight_decays=(0.0,)).learning_rate(epoch) for epoch in range(28)]
     assert rates == pytest.approx([0.01] * 8 + [0.001] * 8 + [1e-4] * 8 + [1e-5] * 4)
 
 
-def test_predictions_are_those_of_the_selected_heads(folders, data):
+def test_predictions_belong_to_the_selected_heads(folders, data):
     probe = run(folders, data)
     columns = {name: np.concatenate(parts) for name, parts in probe.predictions.items()}
     for selection, selected in probe.selected.items():
@@ -233,7 +233,7 @@ def test_predictions_are_those_of_the_selected_heads(folders, data):
     assert probe.selected["holdout"].epoch == 3
 
 
-def test_a_head_that_diverges_harms_no_other_and_is_not_selected(folders, data):
+def test_a_diverging_head_does_not_affect_the_others_and_is_not_selected(folders, data):
     alone = run(folders, data)
     beside = run(folders, data, replace(PROTOCOL, weight_decays=(1e-3, 1e9, 0.5)))
     assert not math.isfinite(rows_of(beside, weight_decay=1e9, epoch=3, split="evaluation")[0]["loss"])
@@ -241,19 +241,19 @@ def test_a_head_that_diverges_harms_no_other_and_is_not_selected(folders, data):
     assert beside.selected == alone.selected
 
 
-def test_all_heads_diverge(folders, data):
+def test_a_probe_whose_heads_all_diverge_is_refused(folders, data):
     with pytest.raises(UserError, match="replicate 0 .*seed2.*every head diverged.*lower probe.lr"):
         run(folders, data, replace(PROTOCOL, weight_decays=(1e20,)))
 
 
-def test_a_training_split_that_cannot_be_held_out_from(folders, data):
-    with pytest.raises(UserError, match="97 rows, 0 of them to hold out"):
+def test_a_training_split_without_held_out_rows_is_refused(folders, data):
+    with pytest.raises(UserError, match="97 rows, 0 of them held out"):
         np.save(folders[0] / "heldout.center.npy", np.zeros((0, 11), np.float16))
         np.save(folders[1] / "heldout.center.npy", np.zeros((0, 6), np.float16))
         run(folders, replace(data, heldout=np.zeros(0, np.int64)))
 
 
-def test_features_that_do_not_fit_are_named(folders, data):
+def test_features_that_do_not_fit_the_index_are_refused(folders, data):
     files = file_rows(data, VIEWS)
     path = folders[1] / "train.view1.npy"
     for features, message in (
@@ -264,7 +264,7 @@ def test_features_that_do_not_fit_are_named(folders, data):
         with pytest.raises(UserError, match=message):
             check_features(folders, files)
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are not a whole"):
+    with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are not a complete"):
         check_features(folders, files)
     path.unlink()
     with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are missing; run extract_features"):
@@ -294,14 +294,14 @@ def command_line(tmp_path, folders, data, output, memory_gb=2.0):
 
 
 def test_the_stage_writes_the_same_bytes_in_two_processes(tmp_path, folders, data, monkeypatch, capsys):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # which the stage sets: restored after the test
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # the stage sets it; monkeypatch restores it after the test
     monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders, data, "one")])
     stage.main()
     log = capsys.readouterr().err
     assert "replicate 1 (seeds 550): paper: weight decay" in log
     assert "weight decay 1e+09 diverged, not selected" in log
 
-    # The other process keeps next to nothing of the features in memory.
+    # The other process keeps almost no features in memory.
     options = command_line(tmp_path, folders, data, "two", memory_gb=1e-6)
     again = [sys.executable, "-m", "workflow_scripts.probe", *options]
     root = os.path.dirname(os.path.dirname(stage.__file__))
@@ -324,7 +324,7 @@ def test_the_stage_writes_the_same_bytes_in_two_processes(tmp_path, folders, dat
     assert sidecar["inputs"]["1/550/train.view1.npy"] == array_digest(np.load(folders[1] / "train.view1.npy"))
 
 
-def test_the_stage_believes_the_digests_that_extraction_wrote(tmp_path, folders, data, monkeypatch):
+def test_the_stage_takes_feature_digests_from_their_sidecar(tmp_path, folders, data, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     files = {"train.view0.npy": "digest from the sidecar"}
     write_sidecar(folders[1], content="", params={}, inputs={}, facts={"files": files})
@@ -335,7 +335,7 @@ def test_the_stage_believes_the_digests_that_extraction_wrote(tmp_path, folders,
     assert len(inputs["0/2/train.view0.npy"]) == 64
 
 
-def test_the_stage_names_a_missing_file_before_it_trains(tmp_path, folders, data, monkeypatch):
+def test_a_missing_file_is_refused_before_training(tmp_path, folders, data, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (folders[1] / "heldout.center.npy").unlink()
     monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders, data, "one")])
@@ -344,13 +344,13 @@ def test_the_stage_names_a_missing_file_before_it_trains(tmp_path, folders, data
     assert not (tmp_path / "one.parquet").exists()
 
 
-def test_the_stage_counts_its_folders(tmp_path, folders, data, monkeypatch):
+def test_a_wrong_number_of_feature_folders_is_refused(tmp_path, folders, data, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders[:1], data, "one")])
     with pytest.raises(UserError, match="names 1 folders, --replicates 2 members"):
         stage.main()
 
 
-def test_the_stage_keeps_to_its_memory(tmp_path, folders, data, monkeypatch):
+def test_the_stage_respects_its_memory_limit(tmp_path, folders, data, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     read, before = [], OnDisk.windows
 
@@ -359,7 +359,7 @@ def test_the_stage_keeps_to_its_memory(tmp_path, folders, data, monkeypatch):
         return before(table, order)
 
     monkeypatch.setattr(OnDisk, "windows", windows)
-    # Two replicates, three epochs, three files; and both views once more.
+    # Two replicates read three files in each of three epochs, and both views once more.
     for memory_gb, passes in ((1e-3, 0), (1e-9, 2 * (3 * 3 + 2))):
         read.clear()
         options = command_line(tmp_path, folders, data, "one", memory_gb=memory_gb)
@@ -368,8 +368,8 @@ def test_the_stage_keeps_to_its_memory(tmp_path, folders, data, monkeypatch):
         assert len(read) == passes
 
 
-def test_the_stage_names_heads_that_do_not_fit_the_gpu_before_it_trains(folders, data, monkeypatch):
-    """The arithmetic is that of features.memory; here stands which numbers it is given. (No test has a GPU.)"""
+def test_heads_that_do_not_fit_the_gpu_are_refused_before_training(folders, data, monkeypatch):
+    """The sizes are computed in features.memory; this test checks which numbers it gets. (No test uses a GPU.)"""
     args = SimpleNamespace(features=folders, replicates=[SEEDS])
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=10**9))
     with pytest.raises(UserError, match="^2 weight decays of 6 classes x 17 features, in batches of 16, need 2.1 GB"):

@@ -1,4 +1,4 @@
-"""Features reduced before their probe: against scikit-learn, which rows are seen, and what a head's readers apply."""
+"""Test the reduction of features: it equals scikit-learn, reads only the rows it may, and later stages apply it."""
 
 import dataclasses
 import json
@@ -51,7 +51,7 @@ def data():
 
 @pytest.fixture
 def folders(tmp_path, data):
-    """Features of two members, the second in part copies of the first, one column of it constant."""
+    """Feature folders of two members. Part of the second copies the first, and its last column is constant."""
     folders = feature_folders(tmp_path / "features", data, WIDTHS, VIEWS, noise=2.5)
     for file in folders[1].iterdir():
         second, first = np.load(file), np.load(folders[0] / file.name)
@@ -76,7 +76,7 @@ def sgd(method="pca", dimensions=7, **changes):
 
 
 def run(folders, data, protocol, views=VIEWS[:1], machine=Machine()):
-    """Probe with whichever solver the protocol is of."""
+    """Probe one replicate with the solver of the protocol."""
     what = regress_replicate if isinstance(protocol, Regression) else probe_replicate
     return what(0, SEEDS, folders, views, data, protocol, machine)
 
@@ -97,15 +97,15 @@ def content(found):
 
 
 def twin_of(folders, data, method, dimensions):
-    """The slow twin, fitted to the rows that are said: training rows without those held out, in the first view."""
+    """Return the reference reduction, fitted to training rows without those held out, in the first view."""
     rows = np.setdiff1d(np.arange(len(data.train_labels)), data.heldout)
     return ReferenceReduction(side_by_side(folders, training_file("view0"))[rows], method, dimensions, SEEDS)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dimensions", [1, 7, 22])
-def test_equals_the_slow_twin(folders, data, method, dimensions):
-    """Of views and splits that were not looked at, too. 22 of 23 columns vary: below that components are unique."""
+def test_the_projection_equals_the_reference(folders, data, method, dimensions):
+    """Other views and splits are projected, too. 22 of 23 columns vary, so up to 22 components are unique."""
     projection = run(folders, data, regression(method, dimensions), VIEWS).projection
     twin = twin_of(folders, data, method, dimensions)
     np.testing.assert_allclose(projection.matrix.numpy(), twin.matrix, atol=2e-5)
@@ -114,7 +114,7 @@ def test_equals_the_slow_twin(folders, data, method, dimensions):
         np.testing.assert_allclose(projection(torch.from_numpy(x).float()).numpy(), twin(x), atol=1e-4)
 
 
-def test_principal_components_are_scikit_learns_up_to_signs_and_those_are_fixed(folders, data):
+def test_principal_components_are_scikit_learns_with_fixed_signs(folders, data):
     matrix = run(folders, data, regression(dimensions=7)).projection.matrix.double().numpy()
     theirs = twin_of(folders, data, "pca", 7).model.components_
     np.testing.assert_allclose(np.abs(np.sum(matrix * theirs, 1)), 1, atol=1e-6)
@@ -122,10 +122,10 @@ def test_principal_components_are_scikit_learns_up_to_signs_and_those_are_fixed(
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(7), atol=1e-6)
     flipped = [(torch.from_numpy(-side_by_side(folders, training_file("view0"))).float(), None)]
     turned = fitted(reduced(), flipped, SEEDS)[0].matrix
-    assert (turned[torch.arange(7), turned.abs().argmax(1)] > 0).all(), "whatever signs the eigenvectors had"
+    assert (turned[torch.arange(7), turned.abs().argmax(1)] > 0).all(), "for any signs of the eigenvectors"
 
 
-def test_the_share_of_the_variance_is_scikit_learns(folders, data):
+def test_the_share_of_the_variance_equals_scikit_learns(folders, data):
     x = side_by_side(folders, training_file("view0"))
     pieces = [(torch.from_numpy(part).float(), None) for part in np.array_split(x, 9)]
     _, share = fitted(reduced(dimensions=5), pieces, SEEDS)
@@ -134,7 +134,7 @@ def test_the_share_of_the_variance_is_scikit_learns(folders, data):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_predictions_are_those_of_scikit_learns_regression_on_the_twins_features(folders, data, method):
+def test_predictions_equal_scikit_learns_regression_on_reduced_features(folders, data, method):
     twin, penalty = twin_of(folders, data, method, 7), 1e-3
     found = run(folders, data, regression(method, 7, weight_decays=(penalty,)))
     model = ReferenceRegression(
@@ -145,10 +145,13 @@ def test_predictions_are_those_of_scikit_learns_regression_on_the_twins_features
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_all_dimensions_are_the_unreduced_probe(folders, data, method):
-    """A rotation changes neither the cross entropy nor |W|. Standardisation differs: it is of the rows that the projection is fitted
-    to, which are those of the fit to nine tenths. So that fit is the same to the solver's tolerance; the full fit is the same
-    objective on columns scaled by 1 +- 1/sqrt(held-out rows) / 10, which moves a few of 3,000 rows."""
+def test_reducing_to_all_dimensions_gives_the_unreduced_probe(folders, data, method):
+    """A rotation changes neither the cross entropy nor |W|; only the standardisation differs.
+
+    Columns are standardised by the rows that the projection is fitted to, those of the fit `nine_tenths`. So this fit
+    is equal to the solver's tolerance. The full fit has the same objective on columns scaled by 1 +- 1/sqrt(held-out
+    rows) / 10, which changes the predictions of a few of 3,000 rows.
+    """
     found = run(folders, data, regression(method, 23))
     whole = run(folders, data, Regression(solver="lbfgs", batch_norm=True, weight_decays=GRID))
     for own, other in zip(found.metrics, whole.metrics, strict=True):
@@ -157,7 +160,7 @@ def test_all_dimensions_are_the_unreduced_probe(folders, data, method):
             assert own[name] == pytest.approx(other[name], abs=tolerance), (own, name)
 
 
-def test_held_out_and_evaluation_rows_are_not_looked_at(folders, data):
+def test_held_out_and_evaluation_rows_do_not_change_the_projection(folders, data):
     before = run(folders, data, regression(), VIEWS).projection
     for folder in folders:
         for name in (EVALUATION, HELDOUT, training_file("view1")):
@@ -171,8 +174,8 @@ def test_held_out_and_evaluation_rows_are_not_looked_at(folders, data):
 
 @pytest.mark.parametrize("make", [regression, sgd])
 @pytest.mark.parametrize("method", METHODS)
-def test_memory_changes_no_bit(folders, data, monkeypatch, make, method):
-    """Features that do not fit are read window by window, and covariances and products are of the same pieces."""
+def test_the_memory_limit_changes_no_bit(folders, data, monkeypatch, make, method):
+    """Features that do not fit are read window by window; covariances and products come from the same pieces."""
     in_memory = content(run(folders, data, make(method), VIEWS))
     windows = []
     seen = reader.OnDisk.windows
@@ -181,7 +184,7 @@ def test_memory_changes_no_bit(folders, data, monkeypatch, make, method):
     assert windows
 
 
-def test_a_smaller_random_projection_is_part_of_a_larger_and_of_its_seeds():
+def test_a_smaller_random_projection_is_part_of_a_larger_one_and_depends_on_the_seeds():
     large, small = random_matrix(9, 40, SEEDS), random_matrix(4, 40, SEEDS)
     np.testing.assert_allclose(large[:4], small, atol=1e-12)
     assert not torch.allclose(small, random_matrix(4, 40, [550, 2]))
@@ -189,21 +192,22 @@ def test_a_smaller_random_projection_is_part_of_a_larger_and_of_its_seeds():
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_features_are_read_as_they_are_stored(folders, data, dtype):
+def test_features_stored_as_float16_or_float32_are_accepted(folders, data, dtype):
     for folder in folders:
         for file in folder.iterdir():
             np.save(file, np.load(file).astype(dtype))
     assert run(folders, data, regression()).projection.matrix.dtype == torch.float32
 
 
-def test_a_column_that_never_varies_takes_no_part(folders, data):
+def test_a_constant_column_has_no_weight_in_the_projection(folders, data):
     matrix = run(folders, data, regression(dimensions=22)).projection.matrix
     assert matrix[:, -1].abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(("method", "dimensions", "message"), [
-    ("pca", 24, "seeds 2, 550: `reduce.dimensions` is 24, and its members have 23 features together; lower it to 23 or less"),
-    ("random", 24, "its members have 23 features together"),
+    ("pca", 24, "seeds 2, 550: `reduce.dimensions` is 24, but the members have only 23 features together: "
+     "lower it to 23 or less"),
+    ("random", 24, "the members have only 23 features together"),
 ])  # fmt: skip
 @pytest.mark.parametrize("make", [regression, sgd])
 def test_too_many_dimensions_are_refused(folders, data, make, method, dimensions, message):
@@ -212,12 +216,12 @@ def test_too_many_dimensions_are_refused(folders, data, make, method, dimensions
 
 
 def test_more_components_than_rows_are_refused():
-    with pytest.raises(UserError, match="10 training rows have no more principal components"):
+    with pytest.raises(UserError, match="10 training rows have at most as many principal components"):
         reduction.check_dimensions(reduced(dimensions=11), 64, 10, "seeds 2")
     reduction.check_dimensions(reduced("random", 11), 64, 10, "seeds 2")
 
 
-def test_a_gpu_has_room_for_the_projection():
+def test_principal_components_that_do_not_fit_the_gpu_are_refused():
     assert reduction.room_beside(80 * 10**9, reduced(dimensions=2048), 10240) > 79 * 10**9
     with pytest.raises(
         UserError, match="principal components of 20480 features need 18.9 GB on the GPU, which has 16.0 GB"
@@ -226,8 +230,8 @@ def test_a_gpu_has_room_for_the_projection():
     reduction.room_beside(16 * 10**9, reduced("random"), 20480)
 
 
-def test_a_probe_of_reduced_features_asks_for_less_of_a_gpu(folders, data, monkeypatch):
-    """Heads of 7 features and the projection fit where heads of 23 do not."""
+def test_a_probe_of_reduced_features_needs_less_gpu_memory(folders, data, monkeypatch):
+    """Heads of 7 features and the projection fit into memory that is too small for heads of 23 features."""
     given = SimpleNamespace(features=folders, replicates=[SEEDS])
     monkeypatch.setattr(job_memory, "RESERVED_BYTES", 0)
     needed = {dimension: job_memory.device_bytes(len(GRID), data.classes, dimension, 256, 700) for dimension in (7, 23)}
@@ -261,7 +265,7 @@ def stage(tmp_path, monkeypatch, module, folders, **options):
 
 @pytest.fixture
 def probed(tmp_path, folders, data, monkeypatch):
-    """Probe by the stage, and return a function of a protocol."""
+    """Function that runs the stage probe with a protocol and returns the path of the heads."""
 
     def function(protocol, name="one"):
         stage(
@@ -284,8 +288,8 @@ def probed(tmp_path, folders, data, monkeypatch):
 
 @pytest.mark.parametrize("make", [regression, sgd])
 @pytest.mark.parametrize("method", METHODS)
-def test_evaluation_applies_exactly_what_the_probe_did(tmp_path, folders, data, monkeypatch, probed, make, method):
-    """Return the probe's own predictions, bit for bit, where the heads are read on the same rows."""
+def test_evaluation_applies_the_projection_of_the_probe(tmp_path, folders, data, monkeypatch, probed, make, method):
+    """Evaluated on the probe's evaluation rows, the heads give the probe's predictions bit for bit."""
     heads = probed(make(method))
     read = {name: tmp_path / f"read.{name}" for name in ("metrics", "predictions")}
     index = tmp_path / "evaluation.parquet"
@@ -296,7 +300,7 @@ def test_evaluation_applies_exactly_what_the_probe_did(tmp_path, folders, data, 
 
 
 @pytest.mark.parametrize("make", [regression, sgd])
-def test_a_head_before_its_projection_has_the_same_logits(folders, data, probed, make):
+def test_a_head_for_unreduced_features_has_the_same_logits(folders, data, probed, make):
     saved = HeadsFile(probed(make()))
     projection = saved.projection(0)
     x = torch.from_numpy(side_by_side(folders, EVALUATION)).float()
@@ -313,7 +317,7 @@ def test_a_head_before_its_projection_has_the_same_logits(folders, data, probed,
         assert found.leave_one_out_accuracy[0] == pytest.approx(100 * np.mean(z == data.evaluation_labels), abs=0.1)
 
 
-def test_an_unreduced_probes_files_do_not_know_of_reductions(probed, tmp_path):
+def test_files_of_an_unreduced_probe_do_not_mention_reductions(probed, tmp_path):
     protocol = Regression(solver="lbfgs", batch_norm=True, weight_decays=GRID)
     saved = HeadsFile(probed(protocol))
     assert saved.projection(0) is None and saved.head(0, "paper").before(None) is not None
@@ -323,7 +327,7 @@ def test_an_unreduced_probes_files_do_not_know_of_reductions(probed, tmp_path):
     assert json.loads((tmp_path / "other.heads.json").read_text())["config"] != told["config"]
 
 
-def test_protocols_are_told_apart_by_their_keys():
+def test_json_protocols_of_both_solvers_are_recognised_by_their_keys():
     for protocol in (
         regression(),
         sgd(),
@@ -334,7 +338,7 @@ def test_protocols_are_told_apart_by_their_keys():
         assert read == protocol and type(read) is type(protocol)
 
 
-def test_columns_are_standardised_as_batch_norm_does_it():
+def test_columns_are_standardised_as_in_batch_norm():
     x = 3 + torch.randn(50, 4)
     projection = Projection(x.mean(0), x.var(0, unbiased=False), torch.eye(4))
     np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""The probe that converges: against scikit-learn, its files, and what may not change a number."""
+"""Test the probe that is fitted to convergence: it equals scikit-learn; its files; what must not change a result."""
 
 import json
 import sys
@@ -40,7 +40,7 @@ def data():
 
 @pytest.fixture
 def folders(tmp_path, data):
-    """Features of two members, the second in part copies of the first, so that columns are strongly correlated."""
+    """Feature folders of two members. Part of the second copies the first, so columns are strongly correlated."""
     folders = feature_folders(tmp_path / "features", data, WIDTHS, VIEWS, noise=2.5)
     for file in folders[1].iterdir():
         second, first = np.load(file), np.load(folders[0] / file.name)
@@ -63,8 +63,8 @@ def content(probe):
 
 
 @pytest.mark.parametrize(("views", "batch_norm"), [(1, True), (2, True), (1, False)])
-def test_equals_scikit_learn(folders, data, views, batch_norm):
-    """Return loss, predicted classes and their probabilities by fit and weight decay."""
+def test_the_fit_equals_scikit_learns(folders, data, views, batch_norm):
+    """Losses, accuracies and predicted classes are compared for each fit and weight decay."""
     features = np.vstack([side_by_side(folders, training_file(view)) for view in VIEWS[:views]])
     evaluation, heldout = side_by_side(folders, EVALUATION), side_by_side(folders, "heldout.center.npy")
     for penalty in GRID:
@@ -92,7 +92,7 @@ def test_equals_scikit_learn(folders, data, views, batch_norm):
                 assert np.mean(predicted == z.argmax(1)) >= 0.999
 
 
-def test_two_classes_are_two_rows_of_weights(tmp_path):
+def test_two_classes_have_two_rows_of_weights(tmp_path):
     data = data_set(classes=2, train=300, evaluation=1000)
     folders = feature_folders(tmp_path, data, {"seed2": 8}, noise=4)
     features, penalty = side_by_side(folders, training_file("view0")), 1e-2
@@ -102,7 +102,7 @@ def test_two_classes_are_two_rows_of_weights(tmp_path):
     assert twin.objective(features, head.weight, head.bias) == pytest.approx(twin.objective(features), abs=1e-6)
 
 
-def test_every_head_has_converged_and_the_metrics_say_so(folders, data):
+def test_every_head_converges_and_the_metrics_report_its_gradient(folders, data):
     found = run(folders, data)
     told = {(row["fit"], row["split"], row["weight_decay"]): row["relative_gradient"] for row in found.metrics}
     known = {where: value for where, value in told.items() if value is not None}
@@ -110,7 +110,7 @@ def test_every_head_has_converged_and_the_metrics_say_so(folders, data):
     assert max(known.values()) < min(CONVERGED, 3 * lbfgs.TOLERANCE)
 
 
-def test_metrics_have_the_rows_of_a_probe_with_one_epoch(folders, data):
+def test_metrics_have_the_rows_of_an_sgd_probe_with_one_epoch(folders, data):
     sgd = probe_replicate(0, SEEDS, folders, ["view0"], data, made.protocol(epochs=1, weight_decays=GRID))
     names = ("replicate", "members", "weight_decay", "fit", "epoch", "split")
     found = run(folders, data)
@@ -120,7 +120,7 @@ def test_metrics_have_the_rows_of_a_probe_with_one_epoch(folders, data):
     assert [list(row) for row in found.metrics] == [list(row) for row in sgd.metrics]
 
 
-def test_the_selected_heads_make_the_predictions(folders, data):
+def test_predictions_belong_to_the_selected_heads(folders, data):
     found = run(folders, data)
     x = torch.from_numpy(side_by_side(folders, EVALUATION))
     for number, (name, selected) in enumerate(found.selected.items()):
@@ -131,7 +131,7 @@ def test_the_selected_heads_make_the_predictions(folders, data):
 
 @pytest.mark.parametrize("views", [1, 2])
 def test_features_read_from_disk_give_the_same_bits(tmp_path, views, monkeypatch):
-    """From a few rows at a time to where everything is kept, the standardised rows too."""
+    """Memory ranges from a few rows to everything, including the standardised rows."""
     data = data_set(classes=6, train=300, evaluation=50)
     folders = feature_folders(tmp_path, data, WIDTHS, VIEWS)
     wanted = content(run(folders, data, views=VIEWS[:views]))
@@ -143,8 +143,8 @@ def test_features_read_from_disk_give_the_same_bits(tmp_path, views, monkeypatch
         assert bool(read) == reads
 
 
-def test_the_way_does_not_change_the_minimum(folders, data, monkeypatch):
-    """From zero at each weight decay, or from the next larger one; with a long memory or a short one."""
+def test_the_path_of_the_search_does_not_change_the_minimum(folders, data, monkeypatch):
+    """Searches begin at zero or at the next larger weight decay's solution, with a long or a short history."""
     wanted = run(folders, data).metrics
     monkeypatch.setattr(lbfgs, "HISTORY", 4)
     alone = [run(folders, data, replace(PROTOCOL, weight_decays=(decay,))).metrics for decay in GRID]
@@ -155,7 +155,7 @@ def test_the_way_does_not_change_the_minimum(folders, data, monkeypatch):
         assert other["loss"] == pytest.approx(row["loss"], abs=2e-4)
 
 
-def test_the_held_out_rows_do_not_reach_the_heads_that_are_read_on_them(folders, data):
+def test_held_out_rows_do_not_change_the_heads_that_are_evaluated_on_them(folders, data):
     before = {
         row["weight_decay"]: row["loss"]
         for row in run(folders, data).metrics
@@ -196,7 +196,7 @@ def command_line(tmp_path, folders, data, name, protocol):
     ]
 
 
-def test_the_stage_writes_a_probes_files(tmp_path, folders, data, monkeypatch):
+def test_the_stage_writes_the_files_of_a_probe(tmp_path, folders, data, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for name in ("one", "two"):
         monkeypatch.setattr(sys, "argv", command_line(tmp_path, folders, data, name, canonical_json(PROTOCOL)))
@@ -219,14 +219,14 @@ def test_the_stage_writes_a_probes_files(tmp_path, folders, data, monkeypatch):
         ("{", "not JSON"),
     ],
 )
-def test_the_stage_says_what_is_wrong_with_a_protocol(tmp_path, folders, data, monkeypatch, capsys, text, message):
+def test_a_wrong_protocol_is_refused_by_the_stage(tmp_path, folders, data, monkeypatch, capsys, text, message):
     monkeypatch.setattr(sys, "argv", command_line(tmp_path, folders, data, "one", text))
     with pytest.raises(SystemExit):
         stage.main()
     assert message in capsys.readouterr().err
 
 
-def test_a_regression_that_does_not_fit_the_gpu_is_refused_before_it_starts():
+def test_a_regression_that_does_not_fit_the_gpu_is_refused():
     regression.check_device(10**10, 6, 100, 2048)
     with pytest.raises(UserError, match="^a regression of 8142 classes x 10240 features with 3 weight decays needs"):
         regression.check_device(10**10, 3, 8142, 10240)

@@ -1,4 +1,4 @@
-"""Deep feature reweighting: its regression against a plain twin, its draws, tuning, and what it says of mistakes."""
+"""Test deep feature reweighting: its regression equals a reference; its draws, its tuning and its error messages."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SETTINGS = Reweighting(c=[1.0, 0.1, 0.03], resamples=4, seed=3, groups=["place"]
 
 
 def biased(rows: int = 400, seed: int = 0):
-    """Features: the place at the front, loud; the label, faint; noise. The place agrees with the label in 90 %."""
+    """Return features, labels and places. Place is a strong feature, label a weak one; both agree in 90 % of rows."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 2, rows)
     place = np.where(random.random(rows) < 0.9, labels, 1 - labels)
@@ -24,7 +24,7 @@ def biased(rows: int = 400, seed: int = 0):
 
 
 @pytest.mark.parametrize("c", [1.0, 0.1, 0.03])
-def test_the_regression_is_its_twins(c):
+def test_the_regression_equals_the_reference(c):
     features, labels, _ = biased()
     features = (features - features.mean(axis=0)) / features.std(axis=0)
     weight, bias = dfr.logistic_regression(features, labels, c)
@@ -33,7 +33,7 @@ def test_the_regression_is_its_twins(c):
     assert np.count_nonzero(weight) < 8 or c == 1.0, "an L1 penalty makes zeros"
 
 
-def test_the_whole_is_its_twins():
+def test_the_last_layer_equals_the_reference():
     features, labels, place = biased()
     groups = group_codes(labels, [place])
     fast, plain = (
@@ -43,7 +43,7 @@ def test_the_whole_is_its_twins():
     assert fast.c == plain.c and fast.logits(features) == pytest.approx(plain.logits(features), abs=1e-3)
 
 
-def test_it_takes_the_core_feature_where_ordinary_regression_takes_the_loud_one():
+def test_reweighting_uses_the_core_feature_where_ordinary_regression_uses_the_spurious_one():
     features, labels, place = biased(2000)
     test, truth, where = biased(2000, seed=1)
     layer = dfr.fit_last_layer(features, labels, group_codes(labels, [place]), SETTINGS)
@@ -55,7 +55,7 @@ def test_it_takes_the_core_feature_where_ordinary_regression_takes_the_loud_one(
     assert worst[0] > worst[1] + 10
 
 
-def test_draws_are_balanced_and_halves_are_of_every_group():
+def test_draws_are_balanced_and_halves_split_every_group():
     groups = np.repeat([0, 1, 2], [50, 7, 20])
     random = np.random.default_rng(0)
     rows = balanced_draw(groups, random)
@@ -67,7 +67,7 @@ def test_draws_are_balanced_and_halves_are_of_every_group():
 
 
 def test_c_is_chosen_by_the_worst_group_of_the_other_half():
-    """A solver whose weight is right only at one strength, and that notes which rows it is given."""
+    """The solver here returns a correct weight for only one c, and records the number of rows that it gets."""
     features, labels, place = biased()
     groups, seen = group_codes(labels, [place]), []
 
@@ -81,8 +81,8 @@ def test_c_is_chosen_by_the_worst_group_of_the_other_half():
     assert seen[3:] == [(0.1, 4 * fewest)] * 4 and layer.weight.tolist() == np.eye(8)[1].tolist()
 
 
-def test_the_worst_group_counts_and_not_the_mean():
-    """One feature is right everywhere but in most of a group, the other in seven of ten rows of every group."""
+def test_tuning_uses_the_worst_group_and_not_the_mean():
+    """One feature is right except in most of one group, the other in seven of ten rows of every group."""
     groups = np.repeat(np.arange(4), 100)
     labels, place_in_group = groups // 2, np.tile(np.arange(100), 4)
     wrong = np.column_stack([(groups == 3) & (place_in_group < 60), place_in_group % 10 < 3])
@@ -94,14 +94,14 @@ def test_the_worst_group_counts_and_not_the_mean():
     assert dfr.fit_last_layer(features, labels, groups, SETTINGS, solve).c == 0.1
 
 
-def test_the_last_layer_is_the_mean_of_all_draws():
+def test_the_last_layer_is_the_mean_over_all_draws():
     features, labels, place = biased()
     answers = iter([*[(np.zeros(8), 0.0)] * 3, *((np.full(8, float(value)), value) for value in (1, 2, 3, 6))])
     layer = dfr.fit_last_layer(features, labels, group_codes(labels, [place]), SETTINGS, lambda *_: next(answers))
     assert layer.weight.tolist() == [3.0] * 8 and layer.bias == 3.0
 
 
-def test_a_feature_that_never_changes_is_no_division_by_zero():
+def test_a_constant_feature_causes_no_division_by_zero():
     features, labels, place = biased()
     features[:, 5] = 2.0
     layer = dfr.fit_last_layer(features, labels, group_codes(labels, [place]), SETTINGS)
@@ -111,10 +111,10 @@ def test_a_feature_that_never_changes_is_no_division_by_zero():
 @pytest.mark.parametrize(
     ("labels", "groups", "message"),
     [
-        ([0, 1, 2, 0, 1, 2], [0, 1, 2, 0, 1, 2], "is for two classes, and the data set has 3"),
+        ([0, 1, 2, 0, 1, 2], [0, 1, 2, 0, 1, 2], "is for two classes, but the data set has 3"),
         ([0, 1, 0, 1, 1], [0, 1, 0, 1, 2], "a group has a single training row"),
     ],
 )
-def test_mistakes_are_said(labels, groups, message):
+def test_unsuitable_labels_and_groups_are_refused(labels, groups, message):
     with pytest.raises(UserError, match=message):
         dfr.check_rows(np.array(labels), np.array(groups))

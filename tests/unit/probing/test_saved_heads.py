@@ -1,4 +1,4 @@
-"""The selected heads of a probe as a file: they give again what was reported of them, to the bit."""
+"""Test the file of a probe's selected heads: loaded heads reproduce the reported results bit for bit."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from workflow_scripts.timecat.probing.saved_heads import BestHead, HeadsFile, Sa
 from workflow_scripts.timecat.probing.selection import Selected
 
 SEEDS = [2, 550]
-# At such a rate the first epochs are the best ones of some heads: `paper` and `holdout` read different ones.
+# With this learning rate, some heads are best in early epochs, so `paper` and `holdout` select different epochs.
 PROTOCOL = made.protocol(seed=7, weight_decays=(1e-3, 0.5), epochs=5, batch_size=16, lr=0.3)
 
 
@@ -31,7 +31,7 @@ def description_of(probe, classes) -> dict:
 
 @pytest.mark.parametrize("batch_norm", [True, False])
 @pytest.mark.parametrize(("classes", "grid"), [(2, (0.5,)), (2, (1e-3, 0.5)), (6, (0.0, 1e-3, 0.5)), (70, (1e-3, 0.5))])
-def test_a_saved_head_gives_again_exactly_what_was_reported(tmp_path, classes, grid, batch_norm):
+def test_a_saved_head_reproduces_the_reported_results(tmp_path, classes, grid, batch_norm):
     data = data_set(classes, train=4 * classes + 97)
     folders = feature_folders(tmp_path, data, {"seed2": 11, "seed550": 6})
     protocol = replace(PROTOCOL, weight_decays=grid, batch_norm=batch_norm)
@@ -49,7 +49,7 @@ def test_a_saved_head_gives_again_exactly_what_was_reported(tmp_path, classes, g
         assert saved.replicates[0]["heads"][selection] == selected._asdict()
 
 
-def test_the_heads_of_the_test_above_are_of_different_epochs(tmp_path):
+def test_the_heads_of_the_test_above_come_from_different_epochs(tmp_path):
     data = data_set()
     probe = probe_replicate(
         0, SEEDS, feature_folders(tmp_path, data, {"seed2": 11, "seed550": 6}), ["view0"], data, PROTOCOL
@@ -60,8 +60,8 @@ def test_the_heads_of_the_test_above_are_of_different_epochs(tmp_path):
 
 
 @pytest.mark.parametrize(("classes", "dim"), [(37, 10240), (37, 1023), (3, 25), (2, 2048)])
-def test_a_head_alone_gives_the_bits_that_it_gave_beside_others(classes, dim):
-    """At the dimension of five real backbones, and at odd sizes: MKL rounds by where in memory a vector lies."""
+def test_a_single_head_gives_the_same_bits_as_in_a_stack(classes, dim):
+    """Dimensions are that of five real backbones, and odd ones, because MKL's rounding depends on alignment."""
     random = torch.Generator().manual_seed(0)
     heads = StackedHeads(torch.zeros(classes, dim), [0.0] * 3, momentum=0.9, batch_norm=True)
     for part in (heads.W, heads.b, heads.gamma, heads.beta, heads.running_mean):
@@ -73,7 +73,7 @@ def test_a_head_alone_gives_the_bits_that_it_gave_beside_others(classes, dim):
 
 
 def stack(weight=0.0) -> StackedHeads:
-    """Three heads whose weights say which head they are: weight + index."""
+    """Return three heads that can be told apart by their weights: weight + index."""
     heads = StackedHeads(torch.zeros(4, 2), [0.1, 0.3, 0.2], momentum=0.9, batch_norm=True)
     for index in range(3):
         heads.W[index] = weight + index
@@ -81,7 +81,7 @@ def stack(weight=0.0) -> StackedHeads:
 
 
 def seen(*epochs) -> BestHead:
-    """What is kept after epochs of [(top1, loss) of each head]."""
+    """Return the best head after epochs with these scores, [(top1, loss) of each head] per epoch."""
     best = BestHead()
     for epoch, scores in enumerate(epochs, 1):
         top1, loss = np.array(scores, dtype=float).T
@@ -93,19 +93,19 @@ def seen(*epochs) -> BestHead:
     ("epochs", "weight_decay", "epoch", "weight"),
     [
         ([[(10, 1), (20, 1), (15, 1)], [(30, 1), (5, 1), (5, 1)]], 0.1, 2, 20),  # the best of all
-        ([[(30, 1), (5, 1), (5, 1)], [(5, 1), (30, 1), (5, 1)]], 0.1, 1, 10),  # of equals the earlier epoch
+        ([[(30, 1), (5, 1), (5, 1)], [(5, 1), (30, 1), (5, 1)]], 0.1, 1, 10),  # the earlier epoch of equal ones
         ([[(5, 1), (5, 1), (5, 1)], [(9, 1), (9, 1), (9, 1)]], 0.3, 2, 21),  # then the larger weight decay
-        ([[(5, 1), (50, np.nan), (4, 1)], [(6, np.inf), (60, np.nan), (3, 1)]], 0.1, 1, 10),  # none that diverged
+        ([[(5, 1), (50, np.nan), (4, 1)], [(6, np.inf), (60, np.nan), (3, 1)]], 0.1, 1, 10),  # no head that diverged
     ],
 )
-def test_the_kept_head_is_the_one_that_selection_paper_takes(epochs, weight_decay, epoch, weight):
+def test_the_kept_head_is_the_one_that_paper_selects(epochs, weight_decay, epoch, weight):
     best = seen(*epochs)
     assert best.of(Selected(weight_decay, epoch, 0.0)).weight.unique().tolist() == [weight]
     with pytest.raises(RuntimeError, match="was kept"):
         best.of(Selected(weight_decay, epoch + 1, 0.0))
 
 
-def test_training_on_does_not_change_a_saved_head():
+def test_further_training_does_not_change_a_saved_head():
     heads = stack()
     head = saved_head(heads, 1)
     before = {name: value.clone() for name, value in head.tensors().items()}
@@ -125,7 +125,7 @@ def random_head(classes=5, dim=7, batch_norm=True) -> SavedHead:
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_logits_are_batch_norm_and_a_linear_layer(batch_norm):
+def test_logits_equal_batch_norm_and_a_linear_layer(batch_norm):
     head, features = random_head(batch_norm=batch_norm), torch.randn(9, 7)
     x = features
     if batch_norm:
@@ -134,7 +134,7 @@ def test_logits_are_batch_norm_and_a_linear_layer(batch_norm):
     torch.testing.assert_close(head.of_classes([3, 1]).logits(features), head.logits(features)[:, [3, 1]])
 
 
-def test_bytes_are_a_function_of_content(tmp_path):
+def test_equal_content_gives_equal_bytes_and_digests(tmp_path):
     head, description = random_head(), {"classes": 5, "replicates": []}
     digests = [
         write_heads(tmp_path / "a", {(0, "paper"): random_head(), (1, "paper"): head}, description),
@@ -151,14 +151,14 @@ def test_bytes_are_a_function_of_content(tmp_path):
     )
 
 
-def test_a_file_that_is_none_is_named(tmp_path):
+def test_a_wrong_or_missing_file_of_heads_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(b"no safetensors")
     for name in ("x", "missing"):
         with pytest.raises(UserError, match=f"{name} is not a file of a probe's heads.*run again"):
             HeadsFile(tmp_path / name)
     write_heads(tmp_path / "y", {}, {"classes": 5, "replicates": [{"members": [2], "dimensions": [7], "heads": {}}]})
     HeadsFile(tmp_path / "y").check([[2]], [[7]])
-    with pytest.raises(UserError, match=r"members \[\[2\]\], the features have \[\[3\]\]"):
+    with pytest.raises(UserError, match=r"members \[\[2\]\], but the features have \[\[3\]\]"):
         HeadsFile(tmp_path / "y").check([[3]], [[7]])
-    with pytest.raises(UserError, match=r"dimensions \[\[7\]\], the features have \[\[8\]\]"):
+    with pytest.raises(UserError, match=r"dimensions \[\[7\]\], but the features have \[\[8\]\]"):
         HeadsFile(tmp_path / "y").check([[2]], [[8]])

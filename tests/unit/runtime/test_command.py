@@ -1,4 +1,4 @@
-"""How a stage ends: with a sentence where the user can mend it, with a traceback where the code is wrong."""
+"""A stage ends with one sentence after a user's mistake and with a traceback after a bug."""
 
 import errno
 import re
@@ -12,7 +12,7 @@ from workflow_scripts.timecat.runtime import command
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch names the error of a GPU that is full."""
+    """Error with the name of torch's error for a full GPU."""
 
 
 def ending(error: Exception):
@@ -31,7 +31,7 @@ def ending(error: Exception):
         (OutOfMemoryError("CUDA out of memory. Tried\nmore"), ["CUDA out of memory. Tried)", "pretrain.accumulation"]),
     ],
 )
-def test_what_can_be_mended_ends_with_a_sentence(error, words, capsys):
+def test_an_error_that_the_user_can_correct_is_one_sentence(error, words, capsys):
     with pytest.raises(SystemExit) as ended:
         command.run(ending(error))
     assert ended.value.code == 1
@@ -42,18 +42,18 @@ def test_what_can_be_mended_ends_with_a_sentence(error, words, capsys):
 @pytest.mark.parametrize(
     "error", [RuntimeError("a mistake"), OSError(errno.EBADF, "Bad file descriptor"), KeyError("x")]
 )
-def test_a_mistake_of_the_code_keeps_its_traceback(error):
+def test_a_bug_keeps_its_traceback(error):
     with pytest.raises(type(error)):
         command.run(ending(error))
 
 
-def test_a_stage_logs_what_its_start_and_its_work_took(capsys):
+def test_a_stage_logs_the_time_of_its_start_and_its_work(capsys):
     def main():
         command.log_start_up()
         sum(range(10**6))
 
     command.run(main)
-    command.run(lambda: None)  # a stage that says nothing of its start: nothing is logged, least of all the work before
+    command.run(lambda: None)  # a stage that does not log its start logs no work either
     start_up, work = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"start-up \d+\.\d\d s", start_up)
     assert re.fullmatch(r"work \d+\.\d\d s, \d+\.\d\d s of CPU", work)
@@ -66,7 +66,7 @@ from workflow_scripts.timecat.errors import UserError
 
 def main():
     command.threads_live_on(True)
-    atexit.register(os.abort)  # as the threads of gloo do it, now and then
+    atexit.register(os.abort)  # as the threads of gloo sometimes do
     print("printed", end="")
     try:
         raise ERROR
@@ -82,12 +82,12 @@ command.run(main)
     [
         ("SystemExit(3)", 3, "undone, "),
         ("SystemExit('some words')", 1, "undone, some words\n"),
-        ("UserError('mend it')", 1, "undone, error: mend it\n"),
+        ("UserError('fix it')", 1, "undone, error: fix it\n"),
         ("KeyError('x')", 1, "KeyError: 'x'\n"),
         ("KeyboardInterrupt()", 130, "KeyboardInterrupt\n"),
     ],
 )
-def test_threads_that_live_on_change_neither_status_nor_words(root, error, status, last):
+def test_threads_that_abort_at_exit_change_neither_status_nor_message(root, error, status, last):
     command_line = [sys.executable, "-c", ENDING.replace("ERROR", error)]
     done = subprocess.run(command_line, cwd=root, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (status, "printed")

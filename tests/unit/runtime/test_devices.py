@@ -1,4 +1,4 @@
-"""GPUs are leased: concurrent jobs get distinct devices, and a dead job's device is free. Devices are pretended."""
+"""Concurrent jobs lease distinct GPUs, and a dead job's GPU is free. The GPUs of these tests are pretended."""
 
 import os
 import signal
@@ -22,13 +22,13 @@ CARDS = {"0": "GPU-aa", "1": "GPU-bb", "2": "GPU-cc"}
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     for name in ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"):
-        monkeypatch.setenv(name, "")  # so that it is as before when the test is over, whatever the test does
+        monkeypatch.setenv(name, "")  # so that the variable is restored after the test, even if the test sets it
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def start(root, tmp_path):
-    """Start a job that leases ``count`` of ``gpus`` and holds them."""
+    """Function that starts a job, which leases ``count`` of ``gpus`` and holds them."""
     jobs = []
 
     def start_job(gpus, count=1, **environment):
@@ -64,7 +64,7 @@ def test_a_job_takes_all_its_devices(start):
     assert start({"4": "GPU-dd", "7": "GPU-ee"}, count=2).stdout.readline().strip() == "4,7"
 
 
-def test_jobs_inside_one_slurm_job_lease_from_one_another_and_from_no_other_job(start):
+def test_leases_are_exclusive_within_one_slurm_job_only(start):
     first, second = (start({"0": "GPU-aa", "1": "GPU-bb"}, SLURM_JOB_ID="7") for _ in range(2))
     assert {job.stdout.readline().strip() for job in (first, second)} == {"0", "1"}
     assert start({"0": "GPU-aa"}, SLURM_JOB_ID="8").stdout.readline().strip() == "0"
@@ -76,21 +76,21 @@ def test_one_card_under_two_names_is_leased_once(start):
     assert "waiting" in start({"GPU-aa": "GPU-aa"}).stderr.readline()
 
 
-@pytest.mark.parametrize(("requested", "said"), [(4, "no GPU is visible"), (0, "no GPU was asked for")])
-def test_without_devices_the_cpu_is_used_and_said_once(requested, said, capsys):
+@pytest.mark.parametrize(("requested", "said"), [(4, "no GPU is visible"), (0, "no GPU was requested")])
+def test_without_devices_the_cpu_is_used_and_logged_once(requested, said, capsys):
     assert devices.acquire(requested, {}) == "cpu"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert capsys.readouterr().err.count(said) == 1
 
 
-def test_fewer_devices_than_asked_for_are_used_and_said(tmp_path, capsys, monkeypatch):
+def test_fewer_devices_than_requested_are_used_and_logged(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(devices, "_held", [])
     assert devices.acquire(2, {"0": "GPU-aa"}, tmp_path) == "cuda"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
-    assert "asked for 2 GPUs, 1 visible" in capsys.readouterr().err
+    assert "requested 2 GPUs, 1 visible" in capsys.readouterr().err
 
 
-def test_work_that_cannot_be_divided_leases_what_it_uses(tmp_path, capsys, monkeypatch):
+def test_a_job_leases_only_the_devices_that_its_work_can_use(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(devices, "_held", [])
     leased = devices.lease(3, CARDS, tmp_path, usable=lambda count: 2 if count == 3 else count)
     assert leased == devices.Lease("cuda", ["0", "1"]) and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
@@ -98,7 +98,7 @@ def test_work_that_cannot_be_divided_leases_what_it_uses(tmp_path, capsys, monke
 
 
 @pytest.mark.parametrize(("inherited", "names"), [(None, ["0", "1", "2"]), ("2,1", ["2", "1"]), ("", [])])
-def test_pretended_devices_are_leased_and_computed_on_by_the_cpu(tmp_path, monkeypatch, inherited, names):
+def test_pretended_devices_are_leased_but_the_cpu_computes(tmp_path, monkeypatch, inherited, names):
     monkeypatch.setattr(devices, "_held", [])
     monkeypatch.setenv(devices.PRETENDED, "3")
     if inherited is not None:
@@ -109,7 +109,7 @@ def test_pretended_devices_are_leased_and_computed_on_by_the_cpu(tmp_path, monke
 
 @pytest.fixture
 def nvidia_smi(tmp_path, monkeypatch):
-    """An nvidia-smi on PATH that lists three cards as the real one does."""
+    """Program nvidia-smi on PATH that lists three cards in the format of the real one."""
     program = tmp_path / "bin/nvidia-smi"
     program.parent.mkdir()
     lines = "".join(f"{index}, {uuid}\\n" for index, uuid in CARDS.items())
@@ -118,7 +118,7 @@ def nvidia_smi(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
 
 
-def test_all_listed_devices_are_visible(nvidia_smi):
+def test_all_devices_that_nvidia_smi_lists_are_visible(nvidia_smi):
     assert devices.visible_devices() == CARDS
 
 
@@ -133,12 +133,12 @@ def test_all_listed_devices_are_visible(nvidia_smi):
         ("-1", {}),
     ],
 )
-def test_inherited_visible_devices_are_respected(nvidia_smi, monkeypatch, inherited, expected):
+def test_only_devices_in_cuda_visible_devices_are_visible(nvidia_smi, monkeypatch, inherited, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", inherited)
     assert devices.visible_devices() == expected
 
 
-def test_a_gpu_that_torch_cannot_use_is_one_sentence(root):
+def test_a_gpu_that_torch_cannot_use_is_reported_in_one_sentence(root):
     code = (
         "from workflow_scripts.timecat.runtime import command, torch_settings\n"
         "command.run(lambda: torch_settings.configure(1, 'cuda'))\n"

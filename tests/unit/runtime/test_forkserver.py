@@ -1,4 +1,4 @@
-"""A stage that the forkserver's fork does for it: the same command line, streams and end as on its own, and no start-up."""
+"""A stage that runs as a fork of the forkserver has the command line, streams and exit status of its process."""
 
 import contextlib
 import json
@@ -72,13 +72,13 @@ os._exit(0)
 
 
 def heed_interrupts() -> None:
-    """As in a terminal: what a shell starts in the background ignores them, and so does all that it starts."""
+    """Handle SIGINT as in a terminal. Background processes of a shell and their children ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
 def started():
-    """A server's address and process id, while the process that started it lives."""
+    """Start a server; yield its address and process id. Its parent process ends with the block."""
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER],
         cwd=ROOT,
@@ -102,7 +102,7 @@ def address():
 
 @pytest.fixture
 def stage(tmp_path):
-    """Starts the stage above in a folder of its own."""
+    """Function that starts the stage STAGE in the test's folder."""
     (tmp_path / "stage.py").write_text(STAGE)
 
     def start(*arguments: str, server: str | None, **variables: str) -> subprocess.Popen:
@@ -131,14 +131,14 @@ def wait_for(condition, what: str) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process runs (one that has ended and was not waited for does not)."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # the second when it ends while it is read
+    except (FileNotFoundError, ProcessLookupError):  # ProcessLookupError if it ends while the file is read
         return False
 
 
-def test_a_fork_is_what_the_process_would_have_been(stage, address):
+def test_a_fork_has_the_environment_and_streams_of_its_process(stage, address):
     def told(server):
         process = stage("tell", "a b", "--c", server=server, SAID="something")
         output, log = process.communicate("typed", timeout=120)
@@ -161,7 +161,7 @@ def test_a_fork_is_what_the_process_would_have_been(stage, address):
         (["die"], -signal.SIGKILL, ""),
     ],
 )
-def test_it_ends_as_the_process_would_have_ended(stage, address, arguments, status, words):
+def test_a_fork_ends_with_the_status_and_output_of_its_process(stage, address, arguments, status, words):
     for server in (None, address):
         process = stage(*arguments, server=server)
         _, log = process.communicate(timeout=120)
@@ -170,7 +170,7 @@ def test_it_ends_as_the_process_would_have_ended(stage, address, arguments, stat
 
 
 def waiting(stage, tmp_path, server) -> tuple[subprocess.Popen, int]:
-    """The process and the id of its fork, which has begun to wait."""
+    """Return a process and the id of its fork, which has begun to wait."""
     process = stage("wait", server=server)
     wait_for((tmp_path / "waits").exists, "the stage never began")
     fork = int((tmp_path / "waits").read_text())
@@ -178,20 +178,20 @@ def waiting(stage, tmp_path, server) -> tuple[subprocess.Popen, int]:
     return process, fork
 
 
-def test_a_signal_reaches_the_stage(stage, address, tmp_path):
+def test_a_signal_to_the_process_reaches_its_fork(stage, address, tmp_path):
     process, _ = waiting(stage, tmp_path, address)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 5
     assert (tmp_path / "stopped").read_text() == str(int(signal.SIGTERM))
 
 
-def test_a_process_that_is_killed_takes_its_fork_along(stage, address, tmp_path):
+def test_killing_a_process_kills_its_fork(stage, address, tmp_path):
     process, fork = waiting(stage, tmp_path, address)
     process.kill()
     wait_for(lambda: not lives(fork), "the fork lives on")
 
 
-def test_others_go_on_when_a_process_and_its_fork_are_killed_at_once(stage, address, tmp_path):
+def test_the_server_survives_when_a_process_and_its_fork_are_killed_at_once(stage, address, tmp_path):
     process, fork = waiting(stage, tmp_path, address)
     os.kill(process.pid, signal.SIGSTOP)
     os.kill(fork, signal.SIGKILL)
@@ -202,26 +202,26 @@ def test_others_go_on_when_a_process_and_its_fork_are_killed_at_once(stage, addr
     assert json.loads(told.communicate("", timeout=60)[0])["loaded"], "the server has ended"
 
 
-def test_a_ctrl_c_reaches_what_the_stage_has_started(stage, address, tmp_path):
+def test_a_ctrl_c_reaches_child_processes_of_the_stage(stage, address, tmp_path):
     process = stage("spawn", server=address)
     wait_for((tmp_path / "waits").exists, "the stage never began")
     child = int((tmp_path / "waits").read_text())
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
-    wait_for(lambda: not lives(child), "what it has started lives on")
+    wait_for(lambda: not lives(child), "its child process lives on")
 
 
 def test_the_server_ends_after_its_starter_and_the_last_fork(stage, tmp_path):
     with started() as (address, server):
         process, fork = waiting(stage, tmp_path, address)
-    assert lives(fork) and lives(server)  # a job whose Snakemake was killed goes on
+    assert lives(fork) and lives(server)  # a job whose Snakemake was killed continues
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 5
     wait_for(lambda: not lives(server), "the server lives on")
     wait_for(lambda: not Path(address).parent.exists(), "its folder is left behind")
 
 
-def test_without_its_server_a_stage_ends_or_runs_on_its_own(stage, tmp_path):
+def test_killing_the_server_ends_its_forks_and_later_stages_run_without_it(stage, tmp_path):
     with started() as (address, server):
         process, fork = waiting(stage, tmp_path, address)
         os.kill(server, signal.SIGKILL)
@@ -233,7 +233,7 @@ def test_without_its_server_a_stage_ends_or_runs_on_its_own(stage, tmp_path):
 
 
 @pytest.mark.parametrize("variables", [{"OMP_NUM_THREADS": "2"}, {PYTHON: "/another/python"}])
-def test_a_job_of_more_threads_or_of_another_python_is_no_fork(stage, address, variables):
+def test_a_job_with_more_threads_or_another_python_is_not_forked(stage, address, variables):
     process = stage("tell", server=address, **variables)
     output, _ = process.communicate("", timeout=60)
     assert not json.loads(output)["loaded"]

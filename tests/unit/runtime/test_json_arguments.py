@@ -1,4 +1,4 @@
-"""A wrong value of a JSON option is a sentence that names the option and the key."""
+"""A wrong value of a JSON option is reported in a sentence that names the option and the key."""
 
 import argparse
 from typing import Annotated, Literal
@@ -65,7 +65,7 @@ def test_json_becomes_typed_settings():
         (list[EITHER], '[{"kind": "3"}]', "argument --made: `0.kind` is '3': it must be one of 'one', 'two'"),
     ],
 )
-def test_what_is_wrong_is_named(kind, text, message, capsys):
+def test_a_message_names_the_option_the_key_and_the_mistake(kind, text, message, capsys):
     parser = argparse.ArgumentParser()
     parser.add_argument("--made", type=json_of(kind))
     with pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""What survives an interruption: log lines as they were, a state that is saved when due or when the process must end."""
+"""After an interruption log lines are kept, and the state is saved when due or when the process must end."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from workflow_scripts.timecat.runtime.resume import ResumeFile, TrainingLog
 
 @pytest.fixture
 def interrupted(tmp_path):
-    """The log of a job that wrote three lines and was killed, and where its second line ended."""
+    """Log of a job that was killed after three lines, and the position after its second line."""
     log = TrainingLog(tmp_path / "step8.jsonl")
     log.add(step=1, loss=0.5)
     log.add(step=2, loss=0.25)
@@ -25,7 +25,7 @@ def interrupted(tmp_path):
     return tmp_path / "step8.jsonl", position
 
 
-def test_a_log_is_lines_of_json_and_takes_its_name_when_it_is_complete(tmp_path):
+def test_a_log_is_lines_of_json_and_gets_its_name_when_it_is_complete(tmp_path):
     log = TrainingLog(tmp_path / "folder" / "step8.jsonl")
     log.add(step=1, loss=0.5)
     assert not log.path.exists()
@@ -35,14 +35,14 @@ def test_a_log_is_lines_of_json_and_takes_its_name_when_it_is_complete(tmp_path)
     assert [path.name for path in log.path.parent.iterdir()] == ["step8.jsonl"]
 
 
-def test_position_is_what_is_safely_in_the_file(tmp_path):
+def test_position_is_the_number_of_bytes_in_the_file(tmp_path):
     log = TrainingLog(tmp_path / "log")
     assert log.position() == 0
     log.add(step=1)
     assert log.position() == len(b'{"step": 1}\n') == log.partial.stat().st_size
 
 
-def test_lines_after_the_saved_state_are_dropped_and_writing_goes_on(interrupted):
+def test_lines_after_the_saved_state_are_dropped_and_new_ones_appended(interrupted):
     path, position = interrupted
     log = TrainingLog(path)
     assert log.keep(position) is True
@@ -52,27 +52,27 @@ def test_lines_after_the_saved_state_are_dropped_and_writing_goes_on(interrupted
     assert path.read_bytes() == b'{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.25}\n{"step": 3, "loss": 1.0}\n'
 
 
-def test_a_log_that_is_too_short_is_refused_and_not_filled_up(interrupted):
-    """A file system may lose the end of a log and not the state: truncating to a larger size would write NUL bytes."""
+def test_a_log_that_is_too_short_is_refused_and_not_padded(interrupted):
+    """A file system may lose the end of a log but not the state. Truncating to a larger size would add NUL bytes."""
     path, _ = interrupted
     log = TrainingLog(path)
     whole = log.partial.read_bytes()
     assert log.keep(len(whole)) is True
     assert log.keep(len(whole) + 1) is False
     assert log.partial.read_bytes() == whole
-    assert log.keep(0) is True  # what the job does then
+    assert log.keep(0) is True  # then the job does this
     log.add(step=1)
     log.finish()
     assert path.read_bytes() == b'{"step": 1}\n'
 
 
-def test_a_log_that_is_gone_is_too_short(tmp_path):
+def test_a_missing_log_is_too_short(tmp_path):
     assert TrainingLog(tmp_path / "log").keep(1) is False
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that the test sets."""
+    """Clock that the test sets."""
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(resume, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
@@ -85,7 +85,7 @@ def resume_file(tmp_path, clock):
     made.stop_watching()
 
 
-def test_it_saves_when_due_and_not_before(resume_file, clock):
+def test_the_state_is_saved_when_due_and_not_before(resume_file, clock):
     saved = []
 
     def offer(now, **options):
@@ -108,7 +108,7 @@ def test_it_saves_when_due_and_not_before(resume_file, clock):
     resume_file.remove()
 
 
-def test_zero_seconds_saves_at_every_step(tmp_path, clock):
+def test_an_interval_of_zero_saves_at_every_step(tmp_path, clock):
     made = ResumeFile(tmp_path / "weights", 0)
     for step in range(3):
         made.offer(lambda step=step: bytes([step]), step)
@@ -118,7 +118,7 @@ def test_zero_seconds_saves_at_every_step(tmp_path, clock):
 
 def test_stop_watching_restores_the_handlers(tmp_path):
     def own(number, frame):
-        """Somebody else's handler."""
+        """Handle nothing: the handler before ResumeFile."""
 
     before = {number: signal.signal(number, own) for number in resume.SIGNALS}
     try:
@@ -140,7 +140,7 @@ step_seconds = float(sys.argv[2])
 for step in range(1, 10**6):
     print(step, flush=True)
     end = time.monotonic() + step_seconds
-    while time.monotonic() < end:  # a step is not cut short by a signal
+    while time.monotonic() < end:  # a signal does not shorten a step
         time.sleep(0.01)
     made.offer(lambda: b"state after step %d" % step, step)
 """
@@ -148,7 +148,7 @@ for step in range(1, 10**6):
 
 @pytest.fixture
 def job(root, tmp_path):
-    """Start a job whose steps take so many seconds and wait until its first step is under way."""
+    """Function that starts a job with steps of ``step_seconds`` and returns it during its first step."""
     started = []
 
     def start(step_seconds):
@@ -170,7 +170,7 @@ def job(root, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_asked_to_end_it_saves_after_the_step_and_exits_as_shells_say_it(job, tmp_path, number, code):
+def test_a_signal_saves_the_state_after_the_step_and_sets_the_exit_code_of_shells(job, tmp_path, number, code):
     process = job(0.2)
     process.send_signal(number)
     output, error = process.communicate(timeout=20)
@@ -179,7 +179,7 @@ def test_asked_to_end_it_saves_after_the_step_and_exits_as_shells_say_it(job, tm
     assert error == f"stopped by signal {number.value} after step 1; the next run continues from here\n"
 
 
-def test_a_second_signal_ends_it_at_once(job, tmp_path):
+def test_a_second_signal_ends_the_process_at_once(job, tmp_path):
     process = job(60)
     process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Processes that share each batch train what one process trains; none outlives the leader, and none is waited for in vain."""
+"""Processes that share batches train the weights of one process. They end with the leader, and it notices failures."""
 
 import contextlib
 import itertools
@@ -19,7 +19,7 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.pretraining import batch_shares, batches, shared_batch_norm
 from workflow_scripts.timecat.runtime.world import ALONE, World
 
-# Recipes, the number of processes, and what batch norm does there. Batches are of 32 images.
+# Name -> changes of the recipe. The name says how parts or batch norm fit two processes. A batch has 32 images.
 CASES = {
     "a process has one part": {"accumulation": 2},
     "a process has two parts": {"accumulation": 4},
@@ -52,7 +52,7 @@ def run_processes(size: int, cases: dict, path, beton, root) -> dict:  # noqa: F
 
 
 def assert_same(one: dict, several: dict) -> None:
-    """Sums in another order, in float64, over a few steps; a batch norm over other images differs by 1e-2."""
+    """Check equality up to the order of float64 sums over a few steps. Batch norm over other images differs by 1e-2."""
     assert one.keys() == several.keys()
     for name, (alone, shared) in {name: (one[name], several[name]) for name in one}.items():
         np.testing.assert_allclose(alone["losses"], shared["losses"], rtol=1e-10, err_msg=name)
@@ -61,7 +61,7 @@ def assert_same(one: dict, several: dict) -> None:
                 torch.testing.assert_close(shared[what][key], value, rtol=1e-6, atol=1e-9, msg=f"{name}: {what} {key}")
 
 
-def test_two_processes_train_what_one_trains(beton, root, tmp_path):  # noqa: F811
+def test_two_processes_train_the_weights_of_one_process(beton, root, tmp_path):  # noqa: F811
     one = run_processes(1, CASES | OF_FOUR, tmp_path / "one", beton, root)
     two = run_processes(2, CASES, tmp_path / "two", beton, root)
     assert_same({name: one[name] for name in CASES}, two)
@@ -70,8 +70,8 @@ def test_two_processes_train_what_one_trains(beton, root, tmp_path):  # noqa: F8
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
-def test_shares_of_a_step_are_its_batch_in_order(beton, size):  # noqa: F811
-    """Through the end of an epoch, which leaves rows out, and from the middle of one."""
+def test_concatenated_shares_of_a_step_are_its_batch(beton, size):  # noqa: F811
+    """The steps begin within an epoch and cross the end of one, where rows are left out."""
     whole = list(batches.batch_stream(batches.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(3, 7)))
     shares = [
         list(batches.batch_stream(batches.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(3, 7), World(rank, size)))
@@ -83,8 +83,8 @@ def test_shares_of_a_step_are_its_batch_in_order(beton, size):  # noqa: F811
         assert torch.equal(torch.cat([share[step][1] for share in shares]), labels)
 
 
-def test_every_part_of_a_batch_has_a_number_of_its_own():
-    """Dropout draws by it, so that processes draw what one process draws for the same part."""
+def test_every_part_of_a_batch_has_a_different_number():
+    """Dropout masks depend on the number, so that several processes draw the same masks as one."""
     for accumulation, size in itertools.product((1, 2, 4, 8), (1, 2, 4)):
         if accumulation < size:
             continue
@@ -97,19 +97,19 @@ def test_every_part_of_a_batch_has_a_number_of_its_own():
 @pytest.mark.parametrize(
     ("changes", "available", "used"),
     [
-        ({}, 3, 2),  # 32 is not three of anything
+        ({}, 3, 2),  # 32 is not divisible by three
         ({}, 8, 8),
         ({"accumulation": 4}, 3, 2),
         ({"ghost_batch": 8}, 4, 4),
-        ({"compile": True}, 4, 1),  # its batch norm would have to be over all four
+        ({"compile": True}, 4, 1),  # batch norm would have to span all four processes
         ({"compile": True, "ghost_batch": 8}, 4, 4),
         ({"batch_size": 1024, "accumulation": 4, "ghost_batch": 128}, 8, 8),  # config/paper.yaml
         ({"batch_size": 1024, "accumulation": 4, "ghost_batch": 128}, 7, 4),
-        ({"batch_size": 24, "accumulation": 2}, 3, 2),  # neither whole parts nor whole processes
+        ({"batch_size": 24, "accumulation": 2}, 3, 2),  # parts of 12 images and 8 images per process do not fit
         ({"batch_size": 24, "accumulation": 2, "ghost_batch": 4}, 6, 6),
     ],
 )
-def test_how_many_processes_can_share_a_batch(changes, available, used):
+def test_the_number_of_processes_that_can_share_a_batch(changes, available, used):
     assert batch_shares.usable_processes(replace(RECIPE, **changes), available) == used
 
 
@@ -121,16 +121,16 @@ def test_how_many_processes_can_share_a_batch(changes, available, used):
             {"batch_size": 1024, "accumulation": 4, "ghost_batch": 64},
             8,
             16,
-        ),  # 8 parts are what 8 processes have already
+        ),  # 8 processes have 8 parts already
         ({"batch_size": 1024, "accumulation": 4, "ghost_batch": 128}, 8, None),
     ],
 )
-def test_advice_on_memory_is_of_what_passes_at_once_in_a_process(changes, size, advised):
+def test_advice_on_memory_lowers_the_images_at_once_in_each_process(changes, size, advised):
     assert batch_shares.next_accumulation(replace(RECIPE, **changes), size) == advised
 
 
-def test_a_batch_norm_that_does_more_cannot_be_shared():
-    """As timm's, which ends in an activation: over several processes, the rest of it would be lost."""
+def test_a_batch_norm_with_an_activation_cannot_be_shared():
+    """A shared batch norm would lose the activation with which, for example, timm's batch norm ends."""
 
     class WithActivation(torch.nn.BatchNorm2d):
         def forward(self, x):
@@ -141,12 +141,12 @@ def test_a_batch_norm_that_does_more_cannot_be_shared():
         shared_batch_norm.share_batch_norm(model, 2, 0, 2)
 
 
-def test_alone_is_the_whole_batch():
+def test_a_single_process_has_the_whole_batch():
     assert batch_shares.share_of(RECIPE, ALONE) == batch_shares.Share(32, 32, 1, 0)
     assert batch_shares.share_of(replace(RECIPE, accumulation=4), ALONE) == batch_shares.Share(32, 8, 1, 0)
 
 
-# --- one of them ends ---
+# --- one of the processes ends ---
 
 JOB = """
 import os, sys, time
@@ -174,7 +174,7 @@ WAIT = "time.sleep(3600)"
 
 @pytest.fixture
 def start(root, tmp_path):
-    """Start a job of two processes, and wait until both are there: (the job, {rank: process id})."""
+    """Function that starts a job of two processes and, once both run, returns (job, {rank: process id})."""
     jobs, followers = [], []
 
     def start_job(work: str, **variables):
@@ -214,13 +214,13 @@ def has_ended(number: int, seconds: float = 20) -> bool:
 
 
 def test_no_process_outlives_a_killed_leader(start):
-    """Not even one that has not met the others yet, and so cannot notice by itself."""
+    """The process has not connected to the leader yet, so it cannot notice a lost connection."""
     job, numbers = start(WAIT, APART="1")
     job.send_signal(signal.SIGKILL)
     assert has_ended(numbers[1])
 
 
-def test_signals_are_the_leaders_to_answer(start):
+def test_only_the_leader_handles_signals(start):
     job, numbers = start(WAIT)
     for number in (signal.SIGTERM, signal.SIGINT):
         os.kill(numbers[1], number)
@@ -230,8 +230,8 @@ def test_signals_are_the_leaders_to_answer(start):
 @pytest.mark.parametrize(
     "work",
     [
-        "processes.wait_for_all() if processes.leads else sys.exit(3)",  # the leader waits in a sum
-        "time.sleep(3600) if processes.leads else sys.exit(3)",  # it is in the middle of something else
+        "processes.wait_for_all() if processes.leads else sys.exit(3)",  # the leader waits in a sum meanwhile
+        "time.sleep(3600) if processes.leads else sys.exit(3)",  # the leader does not wait for it
     ],
 )
 def test_a_process_that_fails_ends_the_job_with_a_sentence(start, work, tmp_path):
@@ -239,7 +239,7 @@ def test_a_process_that_fails_ends_the_job_with_a_sentence(start, work, tmp_path
     job, _ = start(work, TMPDIR=str(tmp_path / "temporary"))
     _, said = job.communicate(timeout=60)
     assert job.returncode == 1
-    assert "error: another process of this job ended with status 3: mend what it says above" in said
+    assert "error: another process of this job ended with status 3: fix the error above" in said
     assert "Traceback" not in said
     assert not list((tmp_path / "temporary").iterdir())
 

@@ -1,4 +1,4 @@
-"""One writer at a time, whoever is killed: the next one waits, says so, and clears away what was left."""
+"""Only one process writes at a time, even after kills. The next one waits, logs it, and removes leftovers."""
 
 import errno
 import signal
@@ -25,7 +25,7 @@ with sole_writer(sys.argv[1], "train."):
     (Path(sys.argv[1]) / ".train.beton.99.tmp").rename(Path(sys.argv[1]) / "train.beton")
 """
 
-# Each writes alone, or finds another one's mark.
+# os.open fails if two processes hold the lock at the same time, since the other one's mark then exists.
 STRESS = """
 import os, sys
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
@@ -40,7 +40,7 @@ for _ in range(int(sys.argv[2])):
 
 
 class Process:
-    """A Python process; ``error`` grows with what it says on standard error."""
+    """Python process; ``said`` collects its output on standard output and standard error."""
 
     def __init__(self, root, code, *arguments):
         self.process = subprocess.Popen(
@@ -61,7 +61,7 @@ class Process:
             self.said[name] += line
 
     def until(self, name, text):
-        """Wait until it has said a text."""
+        """Wait until the process has written ``text`` to the stream ``name``."""
         deadline = time.monotonic() + 30
         while text not in self.said[name]:
             assert time.monotonic() < deadline, f"never said {text!r} but {self.said}"
@@ -69,7 +69,7 @@ class Process:
         return self
 
     def end(self) -> int:
-        """Let it go on to its end; its exit status."""
+        """Let the process continue to its end and return its exit status."""
         self.process.stdin.close()
         return self.wait()
 
@@ -98,22 +98,22 @@ def names(folder) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_second_process_waits_and_says_so(start, tmp_path):
+def test_a_second_process_waits_and_logs_it(start, tmp_path):
     first = start(WRITER, tmp_path).until("stdout", "writing")
     second = start(WRITER, tmp_path).until("stderr", "waiting")
     time.sleep(0.3)
     assert second.said["stdout"] == ""
     assert second.said["stderr"] == (
-        f"waiting: another process still writes here, it holds {tmp_path / '.train.lock'}\n"
+        f"waiting: another process still writes here and holds {tmp_path / '.train.lock'}\n"
     )
-    assert ".train.beton.99.tmp" in names(tmp_path)  # of the one that still writes
+    assert ".train.beton.99.tmp" in names(tmp_path)  # belongs to the first process, which still writes
     assert first.end() == 0 and first.said["stderr"] == ""
     second.until("stdout", "writing")
     assert second.end() == 0
     assert names(tmp_path) == {"train.beton"}
 
 
-def test_a_killed_process_holds_nothing(start, tmp_path):
+def test_a_killed_process_holds_no_lock(start, tmp_path):
     first = start(WRITER, tmp_path).until("stdout", "writing")
     second = start(WRITER, tmp_path).until("stderr", "waiting")
     first.process.send_signal(signal.SIGKILL)
@@ -151,7 +151,7 @@ def test_no_lock_is_left_after_an_error(tmp_path):
     assert names(tmp_path / "new" / "folder") == set()
 
 
-def test_a_file_system_without_locks_is_said_and_no_reason_to_stop(tmp_path, monkeypatch, capsys):
+def test_a_file_system_without_locks_is_logged_and_the_job_continues(tmp_path, monkeypatch, capsys):
     def flock(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -166,7 +166,7 @@ def test_a_file_system_without_locks_is_said_and_no_reason_to_stop(tmp_path, mon
 def test_two_waiters_never_write_together(start, tmp_path):
     writers, times = 6, 400
     processes = [start(STRESS, tmp_path, times) for _ in range(writers)]
-    for writer in processes:  # all are up when the first begins
+    for writer in processes:  # all have started when the first one begins
         writer.process.stdin.write("\n")
         writer.process.stdin.flush()
     assert [writer.wait() for writer in processes] == [0] * writers, [

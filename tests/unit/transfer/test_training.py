@@ -1,4 +1,8 @@
-"""Transfer that trains backbones: the probe where they are frozen, a plain loop where not; interrupted, diverged, direct."""
+"""Test transfers that train backbones.
+
+With frozen backbones a transfer equals the probe, and with trained ones a plain training loop. Interruption, divergence
+and direct training are tested too.
+"""
 
 import io
 import json
@@ -59,7 +63,7 @@ TRANSFORM = {
     "std": [0.3, 0.2, 0.1],
 }
 NAME, CLASSES = "small", 16
-ROWS = {"train": 49, "evaluation": 30}  # in batches of 16 a single training row is left
+ROWS = {"train": 49, "evaluation": 30}  # batches of 16 leave a single training row
 SEEDS = [2, 550]
 HELDOUT = {"seed": 1, "fraction": 0.1}
 SETTINGS = {
@@ -75,12 +79,12 @@ SETTINGS = {
     "weight_decays": [1e-3, 0.5],
     "init_std": 0.01,
 }
-OF_TRANSFERS = ("backbone_lr", "least_steps")  # keys that a probe has not
+OF_TRANSFERS = ("backbone_lr", "least_steps")  # keys that a probe does not have
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A data set of both splits with indices, and the weights of two members; sidecars beside them."""
+    """Folder with a data set (two splits and their indices) and the weights of two members, all with sidecars."""
     folder = tmp_path_factory.mktemp("data")
     torch_settings.configure(1)
     settings = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "components": None, "label": "class"}
@@ -122,7 +126,7 @@ def members(folder) -> list:
 
 @pytest.fixture
 def replicate(folder, target, tmp_path):
-    """Train one replicate; the report."""
+    """Function that trains one replicate and returns the report."""
 
     def run(own: OnRows, backbones=lambda: members(folder), number=0, target=target):
         kept = transfer_states.Kept(tmp_path, 1e9)
@@ -139,7 +143,7 @@ def replicate(folder, target, tmp_path):
 
 
 class Frozen(nn.Module):
-    """A backbone that stays in evaluation mode and has nothing to train."""
+    """A backbone that stays in evaluation mode and has no trainable parameter."""
 
     def __init__(self, backbone):
         super().__init__()
@@ -153,7 +157,7 @@ class Frozen(nn.Module):
 
 
 def features_by_epoch(folder, target, path, seed: int, epochs: int) -> list[Path]:
-    """Feature folders of the members whose view e is what epoch e of a transfer sees."""
+    """Extract features of the members so that view e equals the images of epoch e of a transfer; return the folders."""
     made = []
     for member, backbone in zip(SEEDS, members(folder)):
         made.append(path / f"seed{member}")
@@ -168,18 +172,18 @@ def features_by_epoch(folder, target, path, seed: int, epochs: int) -> list[Path
     return made
 
 
-def test_the_linear_layer_starts_as_the_probes(folder):
-    """With the standard deviation that the probe is told."""
+def test_the_linear_layer_starts_with_the_probes_weights(folder):
+    """The weights have the standard deviation ``probe.init_std``."""
     weights = [start_network(members(folder), CLASSES, 0, settings(init_std=std)).fc.weight for std in (0.01, 0.02, 0)]
     torch.testing.assert_close(2 * weights[0], weights[1])
     assert weights[0].any() and not weights[2].any()
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_with_frozen_backbones_it_is_the_probe(folder, target, replicate, tmp_path, number):
-    """The same order, batches, initial weights, images, learning rates, weight decays and scores, over three epochs.
+def test_with_frozen_backbones_a_transfer_equals_the_probe(folder, target, replicate, tmp_path, number):
+    """Order, batches, initial weights, images, learning rates, weight decays and scores are equal over three epochs.
 
-    Each replicate draws by itself: what a probe of its seed draws.
+    Each replicate has its own seed, and equals a probe with that seed.
     """
     own = settings()
     seed = own.seed + number
@@ -204,8 +208,8 @@ def test_with_frozen_backbones_it_is_the_probe(folder, target, replicate, tmp_pa
                 assert np.array_equal(mine, theirs)
 
 
-def test_trained_it_is_a_plain_loop_over_both_backbones(folder, target):
-    """Backbones at their own rate and in training mode, Nesterov momentum and weight decay written out."""
+def test_a_transfer_equals_a_plain_training_loop(folder, target):
+    """The loop trains both backbones with their learning rate, and spells out Nesterov momentum and weight decay."""
     own, decay = settings(epochs=2, lr_milestones=[1]), 0.5
     run = transferring.start_run(members(folder), 0, decay, target, own)
     scores = transferring.finish_run(run, "full", target, own)
@@ -255,14 +259,14 @@ def test_trained_it_is_a_plain_loop_over_both_backbones(folder, target):
     assert np.array_equal(scores[1]["evaluation"].predicted[0], z.argmax(1).numpy())
 
 
-def test_few_rows_are_passed_over_more_often_in_an_epoch():
+def test_an_epoch_of_few_rows_has_more_passes():
     own = settings(epochs=3, batch_size=16, least_steps=50)
     assert [own.for_rows(rows).passes for rows in (16 * 17, 16 * 16, 100, 16, 1)] == [1, 2, 3, 17, 17]
     assert own.for_rows(100).steps(100) == 3 * 3 * 7 >= 50 and settings().for_rows(1).passes == 1
     assert own.for_rows(100).for_rows(16 * 17).passes == 1
 
 
-def test_several_passes_an_epoch_are_as_many_epochs_that_are_measured_together(folder, target):
+def test_an_epoch_of_several_passes_equals_several_epochs_measured_together(folder, target):
     own = settings(epochs=2, lr_milestones=[1], least_steps=12).for_rows(ROWS["train"])
     assert own.passes == 2
     plain = settings(epochs=4, lr_milestones=[2])
@@ -278,7 +282,7 @@ def test_several_passes_an_epoch_are_as_many_epochs_that_are_measured_together(f
         assert scores["train"].loss == pytest.approx(sum(both) / 2)
 
 
-def test_every_parameter_has_one_rate_and_batch_norms_no_decay(folder):
+def test_every_parameter_is_in_one_group_and_batch_norms_have_no_weight_decay(folder):
     network = start_network(members(folder), CLASSES, 0, settings())
     groups = parameter_groups(network, settings(), 0.3)
     of = {id(parameter): group for group in groups for parameter in group["params"]}
@@ -293,7 +297,7 @@ def test_every_parameter_has_one_rate_and_batch_norms_no_decay(folder):
     assert decayed | spared == {name for name, _ in network.named_parameters()}
 
 
-def test_without_momentum_and_without_batch_norms(target):
+def test_a_transfer_works_without_momentum_and_batch_norms(target):
     class Plain(nn.Module):
         dimension = 4
 
@@ -312,8 +316,8 @@ def test_without_momentum_and_without_batch_norms(target):
 
 
 @pytest.mark.parametrize(("initialisation", "zero_gamma"), [("library", False), ("lecun_normal", True)])
-def test_direct_starts_where_pretraining_starts(initialisation, zero_gamma):
-    """Whatever the classes of the source."""
+def test_direct_training_starts_with_pretrainings_initial_weights(initialisation, zero_gamma):
+    """The initial weights do not depend on the number of classes of the source."""
     recipe = made.recipe(batch_size=8, initialisation=initialisation, zero_gamma=zero_gamma)
     drawn = Start(initialisation=initialisation, zero_gamma=zero_gamma)
     first, second, copy = job.untrained(BACKBONE, [2, 550, 2], 28, drawn)
@@ -338,11 +342,11 @@ class Noisy(nn.Module):
 
 
 class Stopped(Exception):
-    """What stands for an interruption."""
+    """Error that stands for an interruption."""
 
 
 def bits(run) -> list[bytes]:
-    """Every number of a run's state. (The bytes of its file also say which of its texts are one object.)"""
+    """Return all values of a run's state as bytes. (The file's bytes also depend on which strings are one object.)"""
     found = []
 
     def collect(value):
@@ -360,22 +364,23 @@ def bits(run) -> list[bytes]:
     return found
 
 
-# Mid-epoch, before and after an evaluation, the last of all.
+# In the middle of an epoch, before and after an evaluation, and at the end.
 @pytest.mark.parametrize("calls", [1, 3, 4, 6, 8])
-def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(folder, target, calls):
-    """Even with backbones that draw from torch's generator in training."""
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(folder, target, calls):
+    """The backbones draw from torch's generator in training, which must not depend on the interruption."""
     goes_on(folder, target, settings(epochs=2), calls, calls - calls // 4)
 
 
-@pytest.mark.parametrize("calls", [1, 3, 5, 6, 7])  # in the first pass, at its end, in the second, at its end, measured
-def test_so_has_one_that_was_stopped_between_or_within_passes(folder, target, calls):
+# In the first pass, at its end, in the second pass, at its end, and after the evaluation.
+@pytest.mark.parametrize("calls", [1, 3, 5, 6, 7])
+def test_a_run_that_resumes_between_or_within_passes_equals_an_uninterrupted_one(folder, target, calls):
     own = settings(epochs=1, least_steps=4).for_rows(ROWS["train"])
     assert own.passes == 2
     goes_on(folder, target, own, calls, min(calls, 6))
 
 
 def goes_on(folder, target, own: OnRows, calls: int, step: int) -> None:
-    """A run that is stopped at its ``calls``-th offer, which is at ``step``, ends as one that is not stopped."""
+    """Check that a run stopped at its ``calls``-th offer, at ``step``, and resumed equals an uninterrupted run."""
 
     def start():
         return transferring.start_run([Noisy(backbone) for backbone in members(folder)], 0, 1e-3, target, own)
@@ -402,7 +407,7 @@ def goes_on(folder, target, own: OnRows, calls: int, step: int) -> None:
     assert bits(following) == bits(whole)
 
 
-def test_a_network_that_diverges_harms_no_other_and_is_not_selected(replicate, capsys):
+def test_a_network_that_diverges_changes_no_other_and_is_not_selected(replicate, capsys):
     alone, beside = replicate(settings()), replicate(settings(weight_decays=[1e-3, 1e9, 0.5]))
     others = [row for row in beside.metrics if row["weight_decay"] != 1e9]
     assert others == alone.metrics and beside.selected == alone.selected
@@ -421,26 +426,26 @@ def stage_report(report, capsys) -> str:
     return capsys.readouterr().err
 
 
-def test_all_networks_diverge(replicate):
+def test_an_error_is_raised_if_all_networks_diverge(replicate):
     with pytest.raises(UserError, match=r"replicate 0 \(seeds 2, 550\): every head diverged.*lower finetune.lr"):
         replicate(settings(weight_decays=[1e20]))
 
 
-def test_a_longer_grid_changes_no_other_row(replicate):
+def test_more_weight_decays_change_no_other_row(replicate):
     short, long = replicate(settings(weight_decays=[0.001, 0.5])), replicate(settings(weight_decays=[0.001, 0.1, 0.5]))
     assert short.metrics == [row for row in long.metrics if row["weight_decay"] != 0.1]
 
 
 def test_one_weight_decay_needs_no_second_fit(replicate):
-    """What is reported of it is what both fits would report: nothing is left to choose."""
+    """The report equals that of both fits, because there is no weight decay to choose."""
     alone, beside = replicate(settings(weight_decays=[0.5])), replicate(settings(weight_decays=[0.001, 0.5]))
     assert alone.metrics == [row for row in beside.metrics if row["weight_decay"] == 0.5 and row["fit"] == "full"]
     last = [row["top1"] for row in alone.metrics if row["epoch"] == SETTINGS["epochs"] and row["split"] == "evaluation"]
     assert alone.selected["holdout"] == (0.5, SETTINGS["epochs"], *last)
 
 
-def test_direct_networks_need_to_be_described():
-    with pytest.raises(UserError, match="--backbone and --initialisation say what is trained from nothing"):
+def test_direct_training_without_a_backbone_is_refused():
+    with pytest.raises(UserError, match="direct needs --backbone and --initialisation to train from scratch"):
         job.untrained(None, [2], 28, Start(initialisation="library", zero_gamma=False))
 
 
@@ -448,7 +453,7 @@ def test_direct_networks_need_to_be_described():
 
 
 def command_line(folder: Path, output: Path, mode="finetune", **others) -> list[str]:
-    """The stage's arguments: two replicates of one member each."""
+    """Return the stage's arguments for two replicates of one member each."""
     values = {
         "mode": mode,
         "data-set": NAME,
@@ -473,7 +478,7 @@ def command_line(folder: Path, output: Path, mode="finetune", **others) -> list[
 
 @pytest.fixture
 def run_stage(folder, monkeypatch, capsys):
-    """Run the stage in this process; what it logs."""
+    """Function that runs the stage in this process and returns its log."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
     def run(output: Path, **settings) -> str:
@@ -488,7 +493,7 @@ OUTPUTS = ["arm.parquet", "arm.predictions.parquet", "arm.predictions.parquet.js
 
 
 def contents(output: Path) -> dict[str, bytes]:
-    """What the stage leaves: its outputs and nothing else."""
+    """Check that the folder contains only the stage's outputs, and return their bytes."""
     assert sorted(path.name for path in output.iterdir()) == OUTPUTS
     return {name: (output / name).read_bytes() for name in OUTPUTS}
 
@@ -501,7 +506,7 @@ def uninterrupted(folder, tmp_path_factory, root) -> dict[str, bytes]:
     return contents(output)
 
 
-def test_the_stage_writes_what_a_probe_writes(folder, uninterrupted, tmp_path):
+def test_the_stage_writes_metrics_predictions_and_a_sidecar(folder, uninterrupted, tmp_path):
     for name, data in uninterrupted.items():
         (tmp_path / name).write_bytes(data)
         assert str(folder).encode() not in data
@@ -519,7 +524,7 @@ def test_the_stage_writes_what_a_probe_writes(folder, uninterrupted, tmp_path):
     assert sidecar["params"]["settings"] == SETTINGS and sidecar["params"]["mode"] == "finetune"
 
 
-def test_the_files_have_the_probes_columns_but_for_gradients(folder, target, uninterrupted, tmp_path):
+def test_the_files_have_the_probes_columns_except_gradients(folder, target, uninterrupted, tmp_path):
     from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
 
     own = {k: v for k, v in SETTINGS.items() if k not in OF_TRANSFERS} | {"epochs": 1}
@@ -533,20 +538,20 @@ def test_the_files_have_the_probes_columns_but_for_gradients(folder, target, uni
         assert pq.read_schema(tmp_path / f"arm{ending}") == pq.read_schema(tmp_path / f"probe{ending}")
 
 
-def test_direct_needs_no_weights(run_stage, tmp_path, folder):
+def test_direct_training_needs_no_weights(run_stage, tmp_path, folder):
     log = run_stage(tmp_path, mode="direct", epochs=1)
     assert "replicate 1 (seeds 550): paper: weight decay" in log
     assert list(read_sidecar(tmp_path / "arm.predictions.parquet")["inputs"]) == ["evaluation", "train"]
     losses = pq.read_table(tmp_path / "arm.parquet")["loss"].to_pylist()
-    assert len(set(losses)) == len(losses)  # of replicates too: they begin from their own seeds
+    assert len(set(losses)) == len(losses)  # replicates differ too, because they start from different seeds
 
 
-def test_weights_are_counted(monkeypatch, folder, tmp_path):
+def test_a_wrong_number_of_weights_files_is_refused(monkeypatch, folder, tmp_path):
     for mode, given, wanted in (("finetune", 0, 2), ("direct", 2, 0)):
         words = command_line(folder, tmp_path, mode=mode)
         words = words[: words.index("--weights") + 1] + [str(folder / "seed2")] * given
         monkeypatch.setattr(sys, "argv", ["transfer", *words])
-        with pytest.raises(UserError, match=f"names {given} files, and {mode} of these replicates takes {wanted}"):
+        with pytest.raises(UserError, match=f"names {given} files, but {mode} of these replicates needs {wanted}"):
             stage.main()
 
 
@@ -568,10 +573,12 @@ transfer.main()
 
 
 @pytest.mark.parametrize("end", [(signal.SIGKILL, -9, 0), (signal.SIGTERM, 143, 1)])
-def test_interrupted_and_run_again(folder, target, uninterrupted, run_stage, tmp_path, root, end):
-    """After SIGKILL it goes on from the last state that was saved, after SIGTERM from the step that was reached."""
+def test_a_killed_or_terminated_job_resumes_and_writes_the_same_bytes(
+    folder, target, uninterrupted, run_stage, tmp_path, root, end
+):
+    """After SIGKILL a job resumes from the last saved state, after SIGTERM from the last step."""
     number, code, further = end
-    step = len(batches(len(target.data.fits()["nine_tenths"]), 16)) + further  # one epoch, and a step
+    step = len(batches(len(target.data.fits()["nine_tenths"]), 16)) + further  # one more after SIGTERM
     program = textwrap.dedent(INTERRUPTED.format(name=number.name))
     command = [sys.executable, "-c", program, *command_line(folder, tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
@@ -582,28 +589,28 @@ def test_interrupted_and_run_again(folder, target, uninterrupted, run_stage, tmp
     assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
 
     log = run_stage(tmp_path)
-    assert [line for line in log.splitlines() if "whole already" in line] == [
-        f"{name} is whole already: an interrupted job trained it" for name in whole
+    assert [line for line in log.splitlines() if "already complete" in line] == [
+        f"{name} is already complete: an interrupted job trained it" for name in whole
     ]
     assert f"continuing an interrupted job: replicate0.nine_tenths.weight_decay0.001 after step {step}\n" in log
     assert contents(tmp_path) == uninterrupted
 
 
-def test_what_a_job_of_other_settings_left_is_not_used(folder, uninterrupted, run_stage, tmp_path, root):
+def test_states_of_a_job_with_other_settings_are_not_used(folder, uninterrupted, run_stage, tmp_path, root):
     program = textwrap.dedent(INTERRUPTED.format(name="SIGKILL"))
     command = [sys.executable, "-c", program, *command_line(folder, tmp_path, lr=0.01)]
     assert subprocess.run(command, cwd=root, capture_output=True, timeout=120).returncode == -9
     log = run_stage(tmp_path)
-    assert "whole already" not in log and "continuing" not in log
+    assert "already complete" not in log and "continuing" not in log
     assert contents(tmp_path) == uninterrupted
 
 
-def test_a_replicate_trains_on_its_draw_as_if_it_were_the_data_set(folder, target, replicate, tmp_path):
-    """Bit for bit where crops, which are a function of rows of the file, are whole images."""
+def test_a_replicate_trains_on_its_draw_as_on_a_data_set_of_these_rows(folder, target, replicate, tmp_path):
+    """Results are equal bit for bit if crops, which depend on rows of the file, are whole images."""
     whole = {"scale": [1.0, 1.0], "ratio": [1.0, 1.0], "flip": 0.0}
     labels = pq.read_table(folder / "train.index.parquet")["label"].to_numpy()
     drawn = np.random.default_rng(0).random((len(labels), 2)) < 0.6
-    drawn[0] = [True, False]  # so that no row of the second draw has its number in the file
+    drawn[0] = [True, False]  # so every row of the second draw has another number in the draw than in the file
     rows = np.flatnonzero(drawn[:, 1])
     settings_of_data = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "components": None, "label": "class"}
     split = read_split(settings_of_data, "train")
@@ -637,7 +644,7 @@ def test_a_replicate_trains_on_its_draw_as_if_it_were_the_data_set(folder, targe
         assert all(map(np.array_equal, found.predictions[name], parts)), name
 
 
-def test_threads_that_decode_change_no_byte(target, folder):
+def test_the_number_of_decoding_workers_changes_no_byte(target, folder):
     states = []
     for workers in (1, 3):
         own = replace(target, workers=workers)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, and JSON."""
+"""Write files atomically, so that each is complete or absent, and read and write JSON."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ PathLike = str | os.PathLike[str]
 
 @contextlib.contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success fsync it and move it to ``path``, on error remove it."""
+    """Yield a temporary path beside ``path``. On success, fsync it and move it to ``path``; on error, remove it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

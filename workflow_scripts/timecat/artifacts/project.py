@@ -1,8 +1,8 @@
-"""The project's folder, in which this package lies: paths of its files, and how a stage's process finds it from any other.
+"""Locate the project's folder (the one that contains this package), and let stages find it from any working directory.
 
-A run's working directory need not be this folder: Snakemake is told of the Snakefile with ``-s``, or of another working
-directory with ``--directory``. Paths that a study's rules list are relative to the working directory, so nothing re-runs after
-both have moved together. In the project's folder itself they are the plain ones.
+The working directory of a run may be another folder, since Snakemake's options ``-s`` and ``--directory`` name the
+Snakefile and the working directory. Rules list paths relative to the working directory, so nothing re-runs after both
+folders have moved together. In the project's folder itself these are the plain paths, such as ``config/config.yaml``.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from workflow_scripts.timecat.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-VARIABLE = "TIMECAT_ROOT"  # in the environment of jobs: the folder whose Snakefile runs them
+VARIABLE = "TIMECAT_ROOT"  # environment variable of jobs: the folder of the Snakefile that runs them
 
 
 def path_of(file: str) -> str:
@@ -20,7 +20,7 @@ def path_of(file: str) -> str:
 
 
 def export(in_containers: bool = False) -> None:
-    """Let all processes that this one starts import this package, wherever they work and, if wanted, in containers too."""
+    """Set environment variables with which child processes (in_containers: also containers) find this package."""
     earlier = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(ROOT)]
     # `python -m` would look for the package in the working directory first, which may be another clone.
     told = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", VARIABLE: str(ROOT)}
@@ -34,7 +34,7 @@ def export(in_containers: bool = False) -> None:
 
 
 def check(snakefile_folder: str | None = None) -> None:
-    """UserError where this package is not that of the Snakefile: of its folder, or else of the one that jobs are told of."""
+    """Raise UserError if this package is not in the Snakefile's folder (default: the folder named by TIMECAT_ROOT)."""
     expected = snakefile_folder or os.environ.get(VARIABLE)
     if expected is not None and Path(expected).resolve() != ROOT:
         raise UserError(

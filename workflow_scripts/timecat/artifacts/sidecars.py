@@ -1,9 +1,9 @@
-"""The sidecar beside each big artifact, ``<artifact>.json``.
+"""Write and read sidecars, the small files ``<artifact>.json`` beside big artifacts.
 
-It is small, so Snakemake compares it by content, while the artifact itself (often over the 1 MB that Snakemake is willing to
-checksum) is taken as ``ancient``. It holds the digest of the decoded content, the config digest (params of the stage and
-digests of its inputs) and what merely describes: versions and device. It holds no clock time, host name or duration,
-because it is compared.
+Snakemake compares the sidecar by content. The artifact itself is taken as ``ancient``, because it is often over 1 MB,
+the limit up to which Snakemake computes checksums. A sidecar holds the digest of the decoded content, the config digest
+(params of the stage and digests of its inputs) and a description (package versions and device). It holds no clock time,
+host name or duration, because it is compared.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ def write_sidecar(
     facts: Mapping[str, Any] | None = None,
     device: str = "cpu",
 ) -> None:
-    """Write ``<artifact>.json``.
+    """Write the sidecar of an artifact, ``<artifact>.json``.
 
-    content: digest of the decoded content. params: what the stage was told (JSON, and settings). inputs: name -> digest of each
-    input. facts: whatever dependents read from it (number of rows, classes, feature dimension). device: "cpu" or the
-    GPU's name.
+    content: digest of the decoded content. params: parameters of the stage (JSON values and settings). inputs: name ->
+    digest of each input. facts: values that dependents read from the sidecar (number of rows, classes, feature
+    dimension). device: "cpu" or the GPU's name.
     """
     write_json(
         sidecar_path(artifact),
@@ -46,23 +46,23 @@ def write_sidecar(
 
 
 def config_digest(params: object, inputs: Mapping[str, Any]) -> str:
-    """What an artifact depends on: the params of its stage and the digests of its inputs, never the whole config."""
+    """Return the digest of a stage's params and its inputs' digests. The rest of the config does not enter it."""
     return digest({"params": params, "inputs": inputs})
 
 
 def sidecar_path(artifact: PathLike) -> Path:
-    """Path of an artifact's sidecar."""
+    """Return the path of an artifact's sidecar."""
     return Path(f"{artifact}.json")
 
 
 def read_sidecar(artifact: PathLike) -> dict[str, Any]:
-    """The sidecar of an artifact, as a dict with at least content, config, params, inputs."""
+    """Return the sidecar of an artifact, a dict with at least content, config, params and inputs."""
     found: dict[str, Any] = read_json(sidecar_path(artifact))
     return found
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of the packages that can change a number."""
+    """Return the installed versions of the packages that can change a number."""
     found = {}
     for package in DESCRIBED_PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -1,4 +1,4 @@
-"""Safetensors files whose bytes are a function of what they hold: named tensors, and a description of them."""
+"""Write named tensors and a description as safetensors files whose bytes depend only on this content."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def write_tensors(path: PathLike, tensors: "Mapping[str, torch.Tensor]", description: Mapping[str, object]) -> str:
-    """Write named tensors with a description as their metadata; return the digest of the tensors.
+    """Write named tensors, with a description as metadata, and return the digest of the tensors.
 
-    One metadata key, since safetensors writes several in no fixed order and the bytes must be a function of content.
+    The description is one metadata key, because safetensors writes several keys in no fixed order.
     """
     import safetensors.torch
 
@@ -23,5 +23,5 @@ def write_tensors(path: PathLike, tensors: "Mapping[str, torch.Tensor]", descrip
 
 
 def weights_digest(tensors: "Mapping[str, torch.Tensor]") -> str:
-    """Digest of named tensors."""
+    """Return the digest of named tensors."""
     return digest({name: array_digest(value.numpy()) for name, value in tensors.items()})

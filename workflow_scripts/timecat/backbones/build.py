@@ -1,4 +1,4 @@
-"""Backbones by architecture name: networks that turn images into features, and the classifier that trains them."""
+"""Build backbones from their settings, and the classifier with which they are pretrained."""
 
 import torch
 from torch import nn
@@ -19,11 +19,11 @@ from workflow_scripts.timecat.backbones.settings import (
 
 
 class StridedPointwise(nn.Conv2d):
-    """A 1 x 1 convolution of every ``stride``-th row and column, without bias: what nn.Conv2d with that stride computes.
+    """A 1 x 1 convolution of every ``stride``-th row and column, without bias; equal to nn.Conv2d with that stride.
 
-    The pixels are picked before the convolution, for oneDNN 3.13 writes past its buffer in the backward pass of a strided
-    1 x 1 convolution that lies channels last and has fewer input channels than a vector register (uxlfoundation/oneDNN
-    issue 6035): on CPUs with AVX2 alone, width 4 ended the process.
+    The pixels are picked before the convolution, because oneDNN 3.13 writes past its buffer in the backward pass of a
+    strided 1 x 1 convolution in channels-last format with fewer input channels than a vector register
+    (uxlfoundation/oneDNN issue 6035): on CPUs that have only AVX2, width 4 crashed the process.
     """
 
     def __init__(self, width_in: int, width_out: int, stride: int) -> None:
@@ -31,16 +31,16 @@ class StridedPointwise(nn.Conv2d):
         self.subsampling = stride
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x [rows, width_in, height, width] -> [rows, width_out, height / stride, width / stride], rounded up."""
-        # A mean of one pixel each: picked by a slice, its gradient would not lie channels last, and a training step of a small
-        # network take a third longer.
+        """Map x [rows, width_in, height, width] to [rows, width_out, height / stride, width / stride], rounded up."""
+        # A mean over one pixel, not a slice: a slice's gradient is not in channels-last format, and a training step of
+        # a small network would take a third longer.
         return super().forward(functional.avg_pool2d(x, 1, self.subsampling))
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left); ``stride`` in the first.
+    """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left).
 
-    between: channels between the convolutions (default: width_out).
+    stride: of the first convolution. between: number of channels between the convolutions (default: width_out).
     """
 
     def __init__(self, width_in: int, width_out: int, stride: int, between: int | None = None) -> None:
@@ -62,9 +62,9 @@ class ResidualBlock(nn.Module):
 class SmallResidual(Backbone):
     """A residual network for images of about 32 px: a stem, then ``blocks`` blocks that each halve the side.
 
-    Block b (from 0) has ``width * 2**b`` channels; the features are the means of the last block's maps:
-    float32 [batch, width * 2**(blocks - 1)]. With a ``last_width`` the last block ends in as many channels; between its
-    convolutions it has what it has without, so that the network is the one without and more maps in its last layer.
+    Block b (from 0) has ``width * 2**b`` channels. The features are the means of the last block's maps:
+    float32 [batch, width * 2**(blocks - 1)]. With ``last_width``, the last block has that number of output channels
+    instead. The number of channels between its convolutions stays the same, so only the last layer is wider.
     """
 
     def __init__(self, width: int, blocks: int, last_width: int | None = None) -> None:
@@ -77,7 +77,7 @@ class SmallResidual(Backbone):
             *(ResidualBlock(begin, end, stride=2, between=between) for begin, end, between in zip(begins, ends, usual))
         )
         self.dimension = ends[-1]
-        # Channels last in memory: on a CPU its convolutions take two thirds of the time.
+        # In channels-last format the convolutions take two thirds of the time on a CPU.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -86,7 +86,7 @@ class SmallResidual(Backbone):
 
 
 class Classifier(nn.Module):
-    """A backbone with the linear classifier ``fc`` it is pretrained with: images to logits [batch, classes]."""
+    """A backbone and the linear classifier ``fc`` used in pretraining: maps images to logits [batch, classes]."""
 
     def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__()
@@ -98,9 +98,9 @@ class Classifier(nn.Module):
 
 
 def build_backbone(settings: BackboneSettings, image_size: int | None = None) -> Backbone:
-    """The network that settings describe, freshly initialised. It has ``dimension``, its feature size.
+    """Return the freshly initialised network that ``settings`` describe; its ``dimension`` is its number of features.
 
-    image_size: side of the images in pixels; architectures that are made for one size (ViT) need it, others take any.
+    image_size: side of the images in pixels. Architectures for one fixed size (ViT) need it; others accept any size.
     """
     match settings:
         case SmallResidualSettings():

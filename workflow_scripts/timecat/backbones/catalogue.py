@@ -1,7 +1,7 @@
-"""What the config can know of library backbones without torch: torchvision's names, and what holds for some of them.
+"""List the architectures of torchvision and their constraints, so that the config can check them without torch.
 
-Importing torchvision to check a name would cost every parse of the Snakefile seconds, so its names stand here; a test
-holds them equal to torchvision's own list. timm's are looked for in the text of its modules, where it is installed.
+Importing torchvision to check a name would add seconds to every parse of the Snakefile, so its names are listed here. A
+test checks them against torchvision's list. timm's names are read from the source of its modules, if it is installed.
 """
 
 import difflib
@@ -10,15 +10,15 @@ import re
 from pathlib import Path
 
 SMALL_RESIDUAL = "small_residual"  # the workflow's own architecture
-SMALL_VIT, SMALL_REGNET = "small_vit", "small_regnet"  # torchvision's classes, of any size
-SEQUENCE_RESIDUAL = "sequence_residual"  # the workflow's own for sequences of bases
-RANDOM_PROJECTION = "random_projection"  # no network: what a random projection of the pixels is worth
+SMALL_VIT, SMALL_REGNET = "small_vit", "small_regnet"  # torchvision's classes, in any size
+SEQUENCE_RESIDUAL = "sequence_residual"  # the workflow's own architecture for DNA sequences
+RANDOM_PROJECTION = "random_projection"  # no network: a random projection of the pixels, as a floor
 OWN = (SMALL_RESIDUAL, SMALL_VIT, SMALL_REGNET, SEQUENCE_RESIDUAL, RANDOM_PROJECTION)
 RESNETS = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
 )
-# Their position embeddings, or the grids of their attention, are made for one size of image.
+# Architectures whose position embeddings or attention grids fit only one image size.
 TORCHVISION_FIXED = ("maxvit_t", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32")
 FIXED_SIZE = (SMALL_VIT, *TORCHVISION_FIXED)
 TORCHVISION = (
@@ -41,7 +41,7 @@ TORCHVISION = (
 
 
 def mistake_in_name(name: str) -> str | None:
-    """What is wrong with an architecture's name and what to do, or None."""
+    """Return what is wrong with an architecture's name and what to do, or None if it is valid."""
     if name in TORCHVISION:
         return None
     timm = _timm_names()
@@ -49,40 +49,49 @@ def mistake_in_name(name: str) -> str | None:
         return None
     near = difflib.get_close_matches(name, sorted({*OWN, *TORCHVISION, *(timm or ())}), n=3)
     where = "torchvision, and timm, which has more, is not installed" if timm is None else "torchvision or timm"
-    remedy = f"near to it are {', '.join(near)}" if near else "config/README.md names some"
+    remedy = f"similar names: {', '.join(near)}" if near else "see config/README.md for examples"
     return f"{name!r} is not an architecture of {where}; {remedy}"
 
 
 def mistake_in_width(name: str, width: int) -> str | None:
-    """What is wrong with a backbone's width and what to do, or None."""
+    """Return what is wrong with a backbone's ``width`` and what to do, or None if it is valid."""
     if width == 1 or name in RESNETS:
         return None
-    return f"{width} is for ResNets; {name} is made in one width, so remove the key"
+    return f"{width} is for ResNets; {name} has a fixed width, so remove the key"
 
 
 def mistake_in_zero_gamma(name: str) -> str | None:
-    """What is wrong with pretrain.zero_gamma for an architecture and what to do, or None (of timm's, the stage says)."""
+    """Return what is wrong with pretrain.zero_gamma for an architecture and what to do, or None.
+
+    Architectures of timm are not checked here; the stage checks them when it has built the network.
+    """
     if name in (SMALL_VIT, SMALL_REGNET, *TORCHVISION) and name not in RESNETS:
-        return f"it is for ResNets, and {name} is none; remove the key"
+        return f"it is for ResNets, and {name} is not one; remove the key"
     return None
 
 
 def mistake_in_sizes(name: str, sizes: dict[str, int]) -> str | None:
-    """Which of the image sizes (by data set, the source first) is wrong and what to do, or None."""
+    """Return which image size does not fit the architecture and what to do, or None.
+
+    sizes: side in pixels by data set, the source first.
+    """
     if name not in FIXED_SIZE:
         return None
     source, size = next(iter(sizes.items()))
     for data_set, other in sizes.items():
         if other != size:
             return (
-                f"{data_set}.transform.size: it is {other}, but {name} takes images of one size and sees those of "
-                f"{source} at {size} px; set it to {size}"
+                f"{data_set}.transform.size: it is {other}, but {name} accepts one image size only, and images of "
+                f"{source} have {size} px; set it to {size}"
             )
     return None
 
 
 def mistake_in_data(name: str, are_sequences: dict[str, bool]) -> str | None:
-    """Which of the data sets (name -> whether it has sequences) an architecture cannot read and what to do, or None."""
+    """Return which data set an architecture cannot read and what to do, or None.
+
+    are_sequences: name of a data set -> whether it has sequences.
+    """
     images = [data_set for data_set, sequences in are_sequences.items() if not sequences]
     if name != SEQUENCE_RESIDUAL or not images:
         return None
@@ -90,7 +99,7 @@ def mistake_in_data(name: str, are_sequences: dict[str, bool]) -> str | None:
 
 
 def _timm_names() -> set[str] | None:
-    """Names of timm's models, read from its source; None where timm is not installed."""
+    """Return the names of timm's models, read from its source, or None if timm is not installed."""
     found = importlib.util.find_spec("timm")
     if found is None or found.origin is None:
         return None

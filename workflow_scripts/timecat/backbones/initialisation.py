@@ -1,4 +1,4 @@
-"""How a network begins: LeCun's truncated normal and residual branches that start at zero, as AlgoPerf's ResNet-50 has it."""
+"""Initialise networks with LeCun's truncated normal and zero residual branches, as AlgoPerf does for ResNet-50."""
 
 import math
 
@@ -11,8 +11,8 @@ from workflow_scripts.timecat.backbones.settings import BackboneSettings
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.randomness import key
 
-CUT = 2.0  # standard deviations at which the normal is cut ...
-STD_OF_CUT = 0.87962566103423978  # ... and the standard deviation that a standard normal has left then
+CUT = 2.0  # the normal distribution is truncated at this many standard deviations
+STD_OF_CUT = 0.87962566103423978  # standard deviation of a standard normal that is truncated at CUT
 CLASSIFIER_STD = 0.01
 
 
@@ -24,24 +24,25 @@ def initial_classifier(
     initialisation: str = "library",
     zero_gamma: bool = False,
 ) -> Classifier:
-    """The classifier that the pretraining run of a seed begins with (drawn on the CPU, whatever the device).
+    """Return the classifier with which the pretraining run of a seed begins (always drawn on the CPU).
 
     backbone, image_size: as in build_backbone. The backbone does not depend on the number of classes.
     """
     torch.manual_seed(key("pretrain", "initialisation", seed) % 2**63)
     model = Classifier(build_backbone(backbone, image_size), classes)
-    if initialisation != "library":  # the classifier has drawn as many numbers as it has classes
+    if initialisation != "library":  # seed again: how many numbers are drawn so far depends on the number of classes
         torch.manual_seed(key("pretrain", initialisation, seed) % 2**63)
     initialise(model, initialisation, zero_gamma)
     return model
 
 
 def initialise(model: Classifier, initialisation: str, zero_gamma: bool) -> None:
-    """Initialise a Classifier anew, in place, from torch's global generator.
+    """Initialise a Classifier again, in place, with torch's global generator.
 
-    initialisation: "library" leaves what its makers do; "lecun_normal" draws every convolution from a normal cut at two
-    standard deviations, of variance 1 / fan-in after the cut, and the classifier from N(0, 0.01); biases begin at 0.
-    zero_gamma: the last batch norm of every residual branch begins at 0, and so each block as its shortcut.
+    initialisation: "library" keeps the library's initial weights. "lecun_normal" draws every convolution from a normal
+    truncated at two standard deviations, with variance 1 / fan-in after truncation, and the classifier from N(0, 0.01);
+    biases start at 0.
+    zero_gamma: the last batch norm of every residual branch starts at 0, so that each block starts as its shortcut.
     """
     if initialisation == "lecun_normal":
         for layer in model.modules():
@@ -53,14 +54,14 @@ def initialise(model: Classifier, initialisation: str, zero_gamma: bool) -> None
         norms = last_batch_norms(model)
         if not norms:
             raise UserError(
-                "pretrain.zero_gamma: this backbone has no residual branch that ends in a batch norm; remove it"
+                "pretrain.zero_gamma: this backbone has no residual branch that ends in a batch norm; remove the key"
             )
         for norm in norms:
             nn.init.zeros_(norm.weight)
 
 
 def lecun_normal(layer: _ConvNd) -> None:
-    """Draw a convolution's weights; its bias, if it has one, begins at 0."""
+    """Draw a convolution's weights and set its bias, if it has one, to 0."""
     fan_in = layer.weight[0].numel()
     std = math.sqrt(1 / fan_in) / STD_OF_CUT
     nn.init.trunc_normal_(layer.weight, std=std, a=-CUT * std, b=CUT * std)
@@ -69,7 +70,9 @@ def lecun_normal(layer: _ConvNd) -> None:
 
 
 def last_batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
-    """The last batch norm of each residual branch: bn3, or bn2 where a block has two (the names of He et al.'s blocks,
-    in torchvision, in timm and here)."""
+    """Return the last batch norm of each residual branch.
+
+    That is bn3, or bn2 in a block that has two (names of He et al.'s blocks in torchvision, timm and this project).
+    """
     blocks = [module for module in model.modules() if hasattr(module, "bn2")]
     return [getattr(block, "bn3" if hasattr(block, "bn3") else "bn2") for block in blocks]

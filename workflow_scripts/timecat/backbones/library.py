@@ -1,8 +1,8 @@
-"""Backbones of torchvision, and of timm where it is installed: any of their classification models, without weights.
+"""Build any classification model of torchvision, or of timm if it is installed, as a backbone without weights.
 
-Imported only when a study asks for one: torchvision costs seconds, and the workflow's own architecture needs none of it.
-Weights are never downloaded. What is made is the library's own module, with its own parameter names, and an identity in
-the place of its classifier; so its features are what the classifier would get.
+Import this module only for a study that uses such a model: torchvision takes seconds to import, and the workflow's own
+architecture does not need it. Weights are never downloaded. A backbone is the library's module with the library's
+parameter names and an identity instead of the classifier; so its features are the classifier's input.
 """
 
 from typing import Any
@@ -15,17 +15,17 @@ from workflow_scripts.timecat.backbones.backbone import Backbone, as_backbone
 from workflow_scripts.timecat.backbones.settings import LibrarySettings
 from workflow_scripts.timecat.errors import UserError
 
-DEFAULT_SIZE = 224  # pixels; what the libraries make their models for
-CLASSES = 1000  # of the classifier that is built and removed
+DEFAULT_SIZE = 224  # pixels; the libraries' default image size
+CLASSES = 1000  # number of classes of the classifier that is built and then removed
 WITH_AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
 
 
 def build_library_backbone(settings: LibrarySettings, image_size: int | None) -> Backbone:
-    """A freshly initialised model of a library: images float32 [b, 3, s, s] to features [b, dimension].
+    """Return a freshly initialised model of a library: images float32 [b, 3, s, s] to features [b, dimension].
 
-    It has ``dimension``, found by a forward pass. image_size: side of its images in pixels (None: 224); some architectures
-    are made for one size and refuse any other. UserError if the architecture is unknown, does not come in that width, or
-    cannot take images of that size.
+    Its attribute ``dimension`` is found by a forward pass. image_size: side of its images in pixels (None: 224); some
+    architectures accept one size only. Raise UserError if the architecture is unknown, has no such width, or cannot
+    read images of that size.
     """
     architecture, width, size = settings.architecture, settings.width, image_size or DEFAULT_SIZE
     if mistake := catalogue.mistake_in_width(architecture, width):
@@ -38,8 +38,8 @@ def build_library_backbone(settings: LibrarySettings, image_size: int | None) ->
         dimension = _found_dimension(model, size)
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
-            f"backbone {architecture} cannot be made for images of {size} px ({error}); choose another transform.size, of "
-            "the source and of all targets, or another backbone"
+            f"backbone {architecture} cannot be built for images of {size} px ({error}); choose another transform.size "
+            "for the source and all targets, or another backbone"
         ) from error
     return as_backbone(model, dimension)
 
@@ -57,7 +57,7 @@ def _torchvision_model(architecture: str, width: int, size: int) -> nn.Module:
     if width == 1:
         model = get_model(architecture, weights=None, num_classes=CLASSES, **options)
     else:
-        with torch.device("meta"):  # what is replaced at once need not be drawn
+        with torch.device("meta"):  # do not draw weights that _widen replaces at once
             model = get_model(architecture, weights=None, num_classes=CLASSES, **options)
         _widen(model, width)
     _remove_classifier(model)
@@ -71,13 +71,15 @@ def _timm_model(architecture: str, size: int) -> nn.Module:
         import timm
     except ModuleNotFoundError:
         raise UserError(
-            f"backbone {architecture} is not torchvision's, and timm is not installed here: install timm, or choose an "
-            "architecture of torchvision"
+            f"backbone {architecture} is not an architecture of torchvision, and timm is not installed: install timm, "
+            "or choose an architecture of torchvision"
         ) from None
     if not timm.is_model(architecture):
-        raise UserError(f"backbone {architecture} is neither torchvision's nor timm's; choose one of theirs")
+        raise UserError(
+            f"backbone {architecture} is an architecture of neither torchvision nor timm; choose one of theirs"
+        )
     fixed = timm.get_pretrained_cfg(architecture).fixed_input_size
-    # pretrained=False: nothing is downloaded. num_classes=0: timm's way to leave the classifier out.
+    # pretrained=False: download nothing. num_classes=0: build no classifier.
     model = timm.create_model(architecture, pretrained=False, num_classes=0, **({"img_size": size} if fixed else {}))
     if fixed:
         refuse_other_sizes(model, architecture, size)
@@ -85,15 +87,16 @@ def _timm_model(architecture: str, size: int) -> nn.Module:
 
 
 def _widen(model: nn.Module, factor: int) -> None:
-    """Give every convolution and batch norm of a ResNet ``factor`` times its channels, initialised as torchvision does.
+    """Multiply the channels of every convolution and batch norm of a ResNet by ``factor``.
 
-    Images keep their three channels and the classifier, which goes anyway, stays as it is. resnet50 at 2 is the
-    resnet50w2 of Zhang and Bottou (2023): 93.9 million parameters without a classifier, 4,096 features.
+    The new layers are initialised as torchvision does. Images keep their three channels. The classifier is not changed,
+    because it is removed afterwards. resnet50 at 2 is the resnet50w2 of Zhang and Bottou (2023): 93.9 million
+    parameters without a classifier, 4,096 features.
     """
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Conv2d):
-                # Any, since torch declares its own pairs as tuples of any length.
+                # Any, because torch declares these pairs as tuples of any length.
                 geometry: tuple[Any, Any, Any, Any] = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
                 wide = nn.Conv2d(
                     layer.in_channels if layer.in_channels == 3 else layer.in_channels * factor,
@@ -109,7 +112,7 @@ def _widen(model: nn.Module, factor: int) -> None:
 
 
 def _remove_classifier(model: nn.Module) -> None:
-    """Put an identity in the place of the classifier: the last layer with weights (in SqueezeNet a convolution)."""
+    """Replace the classifier, which is the last layer with weights (in SqueezeNet a convolution), by an identity."""
     layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     name, layer = layers[-1]
     outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
@@ -119,7 +122,7 @@ def _remove_classifier(model: nn.Module) -> None:
 
 
 def _found_dimension(model: nn.Module, size: int) -> int:
-    """The number of features, from a pass of one black image; no random number is drawn."""
+    """Return the number of features, found by passing one black image; no random number is drawn."""
     was_training = model.training
     with torch.no_grad():
         features = model.eval()(torch.zeros(1, 3, size, size))
@@ -130,13 +133,13 @@ def _found_dimension(model: nn.Module, size: int) -> int:
 
 
 def refuse_other_sizes(model: nn.Module, architecture: str, size: int) -> None:
-    """Make the model answer an image of another size with a sentence instead of its own assertion."""
+    """Make the model raise UserError for an image of another size, instead of the library's assertion."""
 
     def check(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         if inputs[0].shape[-1] != size:
             raise UserError(
-                f"backbone {architecture} was made for images of {size} px and is given {inputs[0].shape[-1]} px: set "
-                f"transform.size of this data set to {size}, as the source has it"
+                f"backbone {architecture} was built for images of {size} px and got one of {inputs[0].shape[-1]} px: "
+                f"set transform.size of this data set to {size}, the size of the source"
             )
 
     model.register_forward_pre_hook(check)

@@ -1,4 +1,4 @@
-"""A fixed random projection of the pixels: what a probe reaches without any network."""
+"""Project pixels with a fixed random matrix, as a floor: the accuracy of a probe without any network."""
 
 import math
 
@@ -12,16 +12,17 @@ from workflow_scripts.timecat.errors import UserError
 
 
 class RandomProjection(Backbone):
-    """The pixels of an image, brought to ``side`` by means of areas where it has another, times a fixed Gaussian matrix.
+    """A fixed Gaussian matrix times the pixels of an image, which is first reduced to ``side`` by averaging areas.
 
-    Features: float32 [batch, dimension]. Each is a sum of all pixel values with weights from N(0, 1 / number of values),
-    so that distances between images keep their order of magnitude (Johnson and Lindenstrauss 1984).
+    Features: float32 [batch, dimension]. Each is a sum of all pixel values with weights from N(0, 1 / number of
+    values), so that distances between images keep their order of magnitude (Johnson and Lindenstrauss 1984). Images
+    smaller than ``side`` keep their size.
     """
 
     def __init__(self, dimension: int, side: int, image_size: int | None) -> None:
         super().__init__()
         if image_size is None:
-            raise UserError(f"backbone {RANDOM_PROJECTION}: it needs the side of the images in pixels; give it")
+            raise UserError(f"backbone {RANDOM_PROJECTION} needs the side of the images in pixels: give it")
         self.side = min(side, image_size)
         values = 3 * self.side**2
         self.projection = nn.Linear(values, dimension, bias=False)

@@ -1,4 +1,4 @@
-"""The backbone of sequences that are stored as images (datasets/sequence_images.py): a residual network in one dimension."""
+"""Define a one-dimensional residual network for sequences that are stored as images (datasets/sequence_images.py)."""
 
 import torch
 from torch import nn
@@ -7,15 +7,21 @@ from workflow_scripts.timecat.backbones.backbone import Backbone
 
 
 def one_hot(images: torch.Tensor) -> torch.Tensor:
-    """float [rows, 4, bases] in {0, 1}, of A, C, G, T, from pixels in 0..1 [rows, 3, side, side]; all zero where there is
-    no base, or an unknown one. Exact: it only subtracts and multiplies zeros and ones."""
+    """Return the one-hot code of sequences, float [rows, 4, bases] for A, C, G, T, from pixels [rows, 3, side, side].
+
+    Pixels are in 0..1. A position without a base, or with an unknown one, is all zero. The result is exact, because it
+    is computed by subtracting and multiplying zeros and ones.
+    """
     red, green, blue = images.flatten(2).unbind(1)
     white = red * green * blue
     return torch.stack([red - white, green - white, blue - white, white], dim=1)
 
 
 def within(sequences: torch.Tensor) -> torch.Tensor:
-    """Of one_hot's [rows, 4, bases], in the same type: 1 up to a sequence's last known base, 0 behind it [rows, 1, bases]."""
+    """Return a mask [rows, 1, bases]: 1 up to the last known base of each sequence, 0 behind it.
+
+    sequences: one-hot code [rows, 4, bases] (one_hot). The mask has its type.
+    """
     places = torch.arange(1, sequences.shape[-1] + 1, device=sequences.device)
     ends = (sequences.amax(dim=1) > 0).mul(places).amax(dim=1, keepdim=True)
     return (places <= ends).unsqueeze(1).to(sequences.dtype)
@@ -24,7 +30,8 @@ def within(sequences: torch.Tensor) -> torch.Tensor:
 class SequenceBlock(nn.Module):
     """Two convolutions with batch norm and a shortcut, as in build.ResidualBlock; the first has stride 2.
 
-    What lies behind a sequence's end is zero again at the end, so that its features do not depend on the square's size.
+    Positions behind the end of a sequence are set to zero after each convolution, so that the features do not depend on
+    the size of the image in which the sequence is stored.
     """
 
     def __init__(self, width_in: int, width_out: int, kernel: int) -> None:
@@ -36,17 +43,17 @@ class SequenceBlock(nn.Module):
         self.shortcut = nn.Sequential(nn.Conv1d(width_in, width_out, 1, 2, bias=False), nn.BatchNorm1d(width_out))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x [rows, width_in, places], mask [rows, 1, places] -> the same of half as many places."""
+        """Map x [rows, width_in, places] and mask [rows, 1, places] to x [rows, width_out, places / 2] and its mask."""
         mask = mask[..., ::2]
         y = torch.relu(self.bn1(self.conv1(x))) * mask
         return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x)) * mask, mask
 
 
 class SequenceResidual(Backbone):
-    """A stem of ``motif`` bases, then ``blocks`` blocks that each halve the length and double the channels.
+    """A residual network for sequences: a stem with kernel ``motif``, then blocks that halve the length.
 
-    The features are the largest value of each of the last block's channels within the sequence:
-    float32 [batch, width * 2**blocks].
+    Each of the ``blocks`` blocks doubles the channels. The features are the maximum over the sequence of each channel
+    of the last block: float32 [batch, width * 2**blocks].
     """
 
     def __init__(self, width: int, blocks: int, motif: int, kernel: int) -> None:
@@ -64,4 +71,4 @@ class SequenceResidual(Backbone):
         x = self.stem(x) * mask
         for block in self.blocks:
             x, mask = block(x, mask)
-        return x.amax(dim=2)  # after a ReLU no masked place can be the largest, unless all are zero
+        return x.amax(dim=2)  # masked positions are 0 and others, after a ReLU, at least 0: the mask changes no maximum

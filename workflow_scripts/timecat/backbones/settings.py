@@ -1,6 +1,6 @@
-"""A backbone's network, as stages are told it: a class for each of our own architectures, one for a library's.
+"""Define the settings of backbones: one class for each architecture of this project and one for all of libraries.
 
-Without torch, for the config and plans.
+This module does not import torch, because the config and plans read it.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
 @settings
 class SmallResidualSettings:
-    """The settings of build.SmallResidual."""
+    """Settings of a small residual network (build.SmallResidual)."""
 
     architecture: Literal["small_residual"]
     width: int
@@ -23,7 +23,7 @@ class SmallResidualSettings:
 
 @settings
 class SequenceResidualSettings:
-    """The settings of sequence_residual.SequenceResidual."""
+    """Settings of a residual network for sequences (sequence_residual.SequenceResidual)."""
 
     architecture: Literal["sequence_residual"]
     width: int
@@ -34,7 +34,7 @@ class SequenceResidualSettings:
 
 @settings
 class SmallVitSettings:
-    """A small vision transformer (small.py)."""
+    """Settings of a small vision transformer (small.py)."""
 
     architecture: Literal["small_vit"]
     patch: int
@@ -45,7 +45,7 @@ class SmallVitSettings:
 
 @settings
 class SmallRegnetSettings:
-    """A small RegNet (small.py)."""
+    """Settings of a small RegNet (small.py)."""
 
     architecture: Literal["small_regnet"]
     stem: int
@@ -57,7 +57,7 @@ class SmallRegnetSettings:
 
 @settings
 class RandomProjectionSettings:
-    """The settings of random_projection.RandomProjection. side: pixels."""
+    """Settings of a random projection of the pixels (random_projection.RandomProjection). side: pixels."""
 
     architecture: Literal["random_projection"]
     dimension: int
@@ -66,19 +66,22 @@ class RandomProjectionSettings:
 
 @settings
 class LibrarySettings:
-    """A model of torchvision or timm by its name. width: multiple of all channels of a torchvision ResNet."""
+    """Settings of a model of torchvision or timm, given by its name.
+
+    width: factor by which all channels of a torchvision ResNet are multiplied.
+    """
 
     architecture: str
     width: int
 
 
-LIBRARY = "library"  # what stands for all architectures that are not our own
+LIBRARY = "library"  # tag of all architectures that are not this project's
 
 
 def kind_of(described: Any) -> str:
-    """Which class describes a backbone: the name of one of our own architectures, or LIBRARY.
+    """Return the tag of the class that describes a backbone: the name of an architecture of this project, or LIBRARY.
 
-    described: its block of the config or its settings, or JSON of either.
+    described: the backbone's block of the config or its settings, or JSON of either.
     """
     name = described.get("architecture") if isinstance(described, dict) else getattr(described, "architecture", None)
     return name if name in OWN else LIBRARY

@@ -1,4 +1,4 @@
-"""How large a backbone is and what an image costs in it, for `make plan`: without torch wherever that is possible."""
+"""Compute the size of a backbone and the cost of an image for `make plan`, without torch where possible."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -18,10 +18,11 @@ TABLE_SIDE = 224  # pixels
 
 @dataclass(frozen=True)
 class BackboneSize:
-    """A backbone without a classifier.
+    """The size of a backbone without a classifier.
 
-    parameters: numbers. tensors: parameter tensors. statistics: numbers of batch norm's running means and variances.
-    norms: batch-norm layers. dimension: features. macs: multiplications with addition of one image's forward pass.
+    parameters: number of parameters. tensors: number of parameter tensors. statistics: number of values in batch norm's
+    running means and variances. norms: number of batch-norm layers. dimension: number of features. macs: multiply-adds
+    of the forward pass of one image.
     """
 
     parameters: int
@@ -32,7 +33,7 @@ class BackboneSize:
     macs: float
 
 
-# torchvision's ResNets at 224 px by (architecture, width); a test holds them equal to what `counted` finds.
+# torchvision's ResNets at 224 px by (architecture, width). A test checks them against `counted`.
 KNOWN: dict[tuple[str, int], BackboneSize] = {
     ("resnet18", 1): BackboneSize(11_176_512, 60, 9_600, 20, 512, 1_813_561_344),
     ("resnet34", 1): BackboneSize(21_284_672, 108, 17_024, 36, 512, 3_663_249_408),
@@ -44,7 +45,7 @@ KNOWN: dict[tuple[str, int], BackboneSize] = {
 
 
 def backbone_size(settings: BackboneSettings, image_size: int) -> BackboneSize:
-    """The size of a backbone at a side of its images in pixels. UserError if it cannot be made."""
+    """Return the size of a backbone for images of a side in pixels. Raise UserError if it cannot be built."""
     if isinstance(settings, SmallResidualSettings):
         return small_residual_size(settings.width, settings.blocks, image_size, settings.last_width)
     if isinstance(settings, RandomProjectionSettings):
@@ -57,7 +58,7 @@ def backbone_size(settings: BackboneSettings, image_size: int) -> BackboneSize:
 
 
 def known_dimension(settings: BackboneSettings) -> int | None:
-    """The number of a backbone's features, as far as it is known without building it; None where it is not."""
+    """Return the number of features of a backbone, or None if it is not known without building the network."""
     match settings:
         case SmallResidualSettings() | RandomProjectionSettings():
             return backbone_size(settings, TABLE_SIDE).dimension
@@ -72,25 +73,25 @@ def known_dimension(settings: BackboneSettings) -> int | None:
 
 
 def small_residual_size(width: int, blocks: int, image_size: int, last_width: int | None = None) -> BackboneSize:
-    """Of backbones.SmallResidual, from how it is built."""
+    """Return the size of a build.SmallResidual, computed from its construction."""
     side, channels = image_size, width
     parameters, macs, normalised, norms = 27 * width, 27 * width * side**2, width, 1
     for block in range(blocks):
         side, before, between = -(-side // 2), channels, width * 2**block
         channels = last_width if last_width and block == blocks - 1 else between
-        # Two convolutions and the shortcut's.
+        # Two convolutions and the shortcut's convolution.
         weights = 9 * before * between + 9 * between * channels + before * channels
         parameters, macs = parameters + weights, macs + weights * side**2
         normalised, norms = normalised + between + 2 * channels, norms + 3
-    # A batch norm of c channels has 2 c parameters and 2 c statistics; before each stands a convolution.
+    # A batch norm of c channels has 2 c parameters and 2 c statistics; one convolution precedes each batch norm.
     return BackboneSize(parameters + 2 * normalised, 3 * norms, 2 * normalised, norms, channels, macs)
 
 
 @cache
 def counted(settings: BackboneSettings, image_size: int) -> BackboneSize:
-    """The size of any backbone, by building it without memory and sending one image through: seconds, for torch is imported.
+    """Return the size of any backbone by building it on the meta device and passing one image; imports torch (seconds).
 
-    (RegNets of torchvision are built in memory first: how wide their stages are is itself computed with tensors.)
+    RegNets of torchvision are built in memory first, because the widths of their stages are computed with tensors.
     """
     import torch
     from torch import nn

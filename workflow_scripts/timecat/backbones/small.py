@@ -1,7 +1,7 @@
-"""Small vision transformers and RegNets for images of about 32 px: torchvision's own classes at other sizes.
+"""Build small vision transformers and RegNets for images of about 32 px from torchvision's classes.
 
-Imported only when a study asks for one, for torchvision costs seconds. Names of weights are those of torchvision's large
-models, and in the place of the classifier stands an identity.
+Import this module only for a study that uses one, because torchvision takes seconds to import. Weights have the names
+of torchvision's large models, and an identity replaces the classifier.
 """
 
 from torch import nn
@@ -12,14 +12,14 @@ from workflow_scripts.timecat.backbones.library import DEFAULT_SIZE, refuse_othe
 from workflow_scripts.timecat.backbones.settings import SmallRegnetSettings, SmallVitSettings
 from workflow_scripts.timecat.errors import UserError
 
-MLP_RATIO = 4  # of a transformer block's hidden features to its width, as in all of ViT's sizes
-SQUEEZE = 0.25  # of a block's input channels, as in all RegNetY
+MLP_RATIO = 4  # hidden features of a transformer block's MLP / width, as in ViTs of all sizes
+SQUEEZE = 0.25  # channels of squeeze-and-excitation / input channels of a block, as in all RegNetY
 
 
 def build_small_backbone(settings: SmallVitSettings | SmallRegnetSettings, image_size: int | None) -> Backbone:
-    """A freshly initialised network: images float32 [b, 3, s, s] to features [b, dimension], which it has as ``dimension``.
+    """Return a freshly initialised network: images float32 [b, 3, s, s] to features [b, dimension].
 
-    image_size: side s in pixels; a ViT takes no other. UserError if its patches do not divide that.
+    image_size: side s in pixels; a ViT accepts no other. Raise UserError if a ViT's patches do not divide it.
     """
     if isinstance(settings, SmallVitSettings):
         return _vision_transformer(settings, image_size or DEFAULT_SIZE)
@@ -27,14 +27,14 @@ def build_small_backbone(settings: SmallVitSettings | SmallRegnetSettings, image
 
 
 def _vision_transformer(settings: SmallVitSettings, size: int) -> Backbone:
-    """Features are the class token after the last layer norm (Dosovitskiy et al. 2021)."""
+    """Return a ViT whose features are the class token after the last layer norm (Dosovitskiy et al. 2021)."""
     from torchvision.models.vision_transformer import VisionTransformer
 
     patch, width = settings.patch, settings.width
     if size % patch:
         raise UserError(
             f"backbone {SMALL_VIT}: patch {patch} does not divide images of {size} px; set `patch` to a divisor, or "
-            "transform.size of the source and all targets"
+            "change transform.size of the source and all targets"
         )
     model = VisionTransformer(size, patch, settings.depth, settings.heads, width, MLP_RATIO * width)
     model.heads.head = nn.Identity()
@@ -43,7 +43,7 @@ def _vision_transformer(settings: SmallVitSettings, size: int) -> Backbone:
 
 
 def _regnet(settings: SmallRegnetSettings) -> Backbone:
-    """Features are the means of the last stage's maps (Radosavovic et al. 2020)."""
+    """Return a RegNet whose features are the means of the last stage's maps (Radosavovic et al. 2020)."""
     from torchvision.models.regnet import BlockParams, RegNet
 
     depths, widths = list(settings.depths), list(settings.widths)

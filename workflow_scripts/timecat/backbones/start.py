@@ -1,4 +1,4 @@
-"""How a network's weights begin, as stages are told it. Without torch, for the config."""
+"""Define the settings of a network's initial weights. This module imports no torch, because the config reads it."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ Initialisation = Literal["library", "lecun_normal"]
 
 @settings
 class Start:
-    """The keys of the config's block ``pretrain`` that say how training begins."""
+    """Keys of the config's block ``pretrain`` that set the initial weights."""
 
     initialisation: Initialisation
     zero_gamma: bool

@@ -1,4 +1,4 @@
-"""One file out of an archive (.tar, compressed or not, or .zip; told by content). Nothing else of it touches the disk."""
+"""Extract one file from an archive: .tar, compressed or not, or .zip, recognised by content. Write no other member."""
 
 import contextlib
 import difflib
@@ -16,22 +16,22 @@ from typing import IO
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 
-LISTED = 3  # names in a sentence
+LISTED = 3  # most names that a message lists
 
 
 Member = tuple[str, bool, bool, Callable[[], IO[bytes]]]
 
 
 def extract_member(archive: PathLike, wanted: str, target: PathLike) -> str:
-    """Write the file ``wanted`` of an archive to the path ``target``; return its whole name there.
+    """Write the file ``wanted`` of an archive to the path ``target``; return its full name in the archive.
 
-    Archives often hold everything in one folder more: a member whose path ends with ``wanted`` is taken, if there is one
-    only. UserError if there is none or several, if it leaves the archive's folder (absolute, ``..``), if it is a link or
-    no file, and if the archive cannot be read.
+    Archives often contain one extra top-level folder, so a member whose path ends with ``wanted`` is accepted if it is
+    the only one. Raise UserError if there is none or several, if its path leaves the archive's folder (absolute,
+    ``..``), if it is a link or not a file, or if the archive cannot be read.
     """
     if not _stays_inside(wanted):
         raise UserError(
-            f"`checkpoints.path` is {wanted!r}, which leaves the archive's folder; write a path inside of it"
+            f"`checkpoints.path` is {wanted!r}, which leaves the archive's folder; write a path inside the archive"
         )
     wanted = posixpath.normpath(wanted)
     taken, names = None, list[str]()
@@ -45,7 +45,7 @@ def extract_member(archive: PathLike, wanted: str, target: PathLike) -> str:
                 exact = posixpath.normpath(name) == wanted
                 if taken is not None and not exact:
                     raise UserError(
-                        f"{archive} has both {taken} and {name}; write a longer part of the right one in `checkpoints.path`"
+                        f"{archive} has both {taken} and {name}; write more of the right path in `checkpoints.path`"
                     )
                 with open_member() as source, open(target, "wb") as file:
                     shutil.copyfileobj(source, file, 2**20)
@@ -63,7 +63,7 @@ def extract_member(archive: PathLike, wanted: str, target: PathLike) -> str:
 
 @contextlib.contextmanager
 def _members(archive: PathLike) -> Iterator[Iterator[Member]]:
-    """The members of an archive, in its order: (name, whether it is a file, whether a link, how to open it)."""
+    """Yield the members of an archive in its order: (name, whether a file, whether a link, function that opens it)."""
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
             yield (
@@ -77,7 +77,9 @@ def _members(archive: PathLike) -> Iterator[Iterator[Member]]:
                 for info in zipped.infolist()
             )
     else:
-        raise UserError(f"{archive} is neither a .tar nor a .zip; if it is the checkpoint itself, write it as `path`")
+        raise UserError(
+            f"{archive} is neither a .tar nor a .zip; if it is the checkpoint itself, set `checkpoints.path` to it"
+        )
 
 
 def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -92,7 +94,7 @@ def _is_zip_link(info: zipfile.ZipInfo) -> bool:
 
 
 def _ends_with(name: str, wanted: str) -> bool:
-    """Whether a member is what is wanted, perhaps in further folders."""
+    """Return whether a member's path ends with the wanted path."""
     parts, last = PurePosixPath(posixpath.normpath(name)).parts, PurePosixPath(wanted).parts
     return parts[-len(last) :] == last
 
@@ -104,14 +106,16 @@ def _stays_inside(name: str) -> bool:
 
 def _check(archive: PathLike, name: str, is_file: bool, is_link: bool) -> None:
     if not _stays_inside(name):
-        raise UserError(f"{archive}: its member {name!r} leaves the folder; such an archive is not unpacked")
+        raise UserError(
+            f"{archive}: member {name!r} would be written outside the folder, so the archive is not unpacked"
+        )
     if is_link or not is_file:
-        kind = "a link" if is_link else "no file"
-        raise UserError(f"{archive}: its member {name!r} is {kind} and is not followed; name the file itself")
+        kind = "a link" if is_link else "not a file"
+        raise UserError(f"{archive}: member {name!r} is {kind}; name the file itself in `checkpoints.path`")
 
 
 def _near(wanted: str, names: list[str]) -> str:
-    """What it has instead: members of the same name, or similar ones."""
+    """Return a note that lists members of the same or a similar name, or an empty string."""
     last = posixpath.basename(wanted)
     same = [name for name in names if posixpath.basename(name) == last]
     near = (same or difflib.get_close_matches(wanted, names, n=LISTED, cutoff=0.4))[:LISTED]

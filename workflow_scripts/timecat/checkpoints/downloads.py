@@ -1,6 +1,7 @@
-"""Downloads that are whole or absent: an interrupted one goes on where it was, a file that changed meanwhile does not.
+"""Download files so that each is complete or absent. An interrupted download resumes, unless the file has changed.
 
-What has come stands in ``.NAME.part``, beside a ``.NAME.part.json`` that tells which state of the URL it is of.
+The bytes received are in ``.NAME.part``. ``.NAME.part.json`` beside it records the URL, the file's size and its
+validators (ETag, Last-Modified).
 """
 
 import errno
@@ -21,30 +22,30 @@ from workflow_scripts.timecat.runtime.progress import Progress
 
 CHUNK = 2**20  # bytes
 TIMEOUT = 60  # seconds without a byte
-ATTEMPTS = 6  # in a row that bring nothing
+ATTEMPTS = 6  # consecutive attempts without a new byte after which the download fails
 LONGEST_PAUSE = 30.0  # seconds between two attempts
 VALIDATORS = ("ETag", "Last-Modified")
-OWN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)  # of our file, not of the network
-PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that another attempt may not meet
+OWN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)  # of the disk, not of the network
+PASSING = (408, 425, 429, 500, 502, 503, 504)  # temporary HTTP statuses, after which it is worth trying again
 
 
 class _Interrupted(Exception):
-    """The transfer ended early; another attempt may go on."""
+    """Error that says that a transfer ended early and that another attempt may resume it."""
 
 
 class Downloaded(TypedDict):
-    """The size and the SHA-256 (hex) of what has come."""
+    """Size and SHA-256 (hex) of a downloaded file."""
 
     bytes: int
     sha256: str
 
 
 def download(url: str, path: PathLike, sha256: str = "", pause: float = 1.0) -> Downloaded:
-    """Bring what is at ``url`` (http, https) to ``path``. Returns {"bytes": size, "sha256": hex}.
+    """Download ``url`` (http, https) to ``path``; return its size in bytes and its SHA-256.
 
-    sha256: what it must be, or "". pause: seconds before the second attempt, doubled for each after that. Raises
-    UserError if the server refuses, if ATTEMPTS in a row bring nothing, or if the SHA-256 is another one. Call it inside
-    ``sole_writer``.
+    sha256: expected SHA-256, or "" for any. pause: seconds before the second attempt, doubled for each further attempt.
+    Raise UserError if the server refuses, if ATTEMPTS consecutive attempts receive nothing, or if the SHA-256 differs.
+    Call it inside ``sole_writer``.
     """
     path = Path(path)
     part, about = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.part.json")
@@ -57,12 +58,12 @@ def download(url: str, path: PathLike, sha256: str = "", pause: float = 1.0) -> 
             break
         except (_Interrupted, OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno in OWN_ERRORS:
-                raise UserError(f"{part} cannot be written: {error.strerror}; mend that and run again") from None
+                raise UserError(f"{part} cannot be written: {error.strerror}; fix this and run again") from None
             in_vain = 0 if _size(part) > before else in_vain + 1
             if in_vain == ATTEMPTS:
                 raise UserError(
-                    f"{url} cannot be downloaded ({_reason(error)}, {ATTEMPTS} times in a row); what came is kept: check the "
-                    "URL and the network and run again to go on"
+                    f"{url} cannot be downloaded ({_reason(error)}, {ATTEMPTS} times in a row): check the URL and the "
+                    "network and run again; the download resumes with the bytes received so far"
                 ) from None
             log(f"{url}: {_reason(error)} after {_size(part)} bytes; trying again")
             time.sleep(min(pause * 2**in_vain, LONGEST_PAUSE))
@@ -74,8 +75,8 @@ def download(url: str, path: PathLike, sha256: str = "", pause: float = 1.0) -> 
         part.unlink()
         about.unlink()
         raise UserError(
-            f"{url} has the SHA-256 {found} and `checkpoints.sha256` says {sha256}; it was removed: correct the config if the "
-            "publisher changed the file, otherwise run again"
+            f"{url} has the SHA-256 {found}, but `checkpoints.sha256` sets {sha256}; the download was removed: correct "
+            "the config if the publisher changed the file, or else run again"
         )
     os.replace(part, path)
     about.unlink()
@@ -83,7 +84,7 @@ def download(url: str, path: PathLike, sha256: str = "", pause: float = 1.0) -> 
 
 
 def _transfer(url: str, part: Path, about: Path) -> None:
-    """Make one attempt: continue what ``part`` holds if the server still has the same file, else begin anew."""
+    """Make one attempt: append to ``part`` if the server still has the same file, else start again."""
     have, known = _size(part), _read_about(about, url)
     try:
         response = urllib.request.urlopen(_request(url, have, known), timeout=TIMEOUT)
@@ -95,11 +96,11 @@ def _transfer(url: str, part: Path, about: Path) -> None:
             if known is None or not _continues(response.headers, have, known):
                 part.unlink(missing_ok=True)
                 raise _Interrupted("the file at the server has changed")
-            log(f"{url}: going on after {have} bytes")
+            log(f"{url}: resuming after {have} bytes")
             mode, total = "ab", known["total"] or _total_of(response.headers["Content-Range"])
         else:
             if have:
-                log(f"{url}: beginning anew, since it changed or its server cannot go on in the middle")
+                log(f"{url}: starting again, because the file changed or the server cannot resume a download")
             mode, have, total = "wb", 0, _number(response.headers.get("Content-Length"))
             part.unlink(missing_ok=True)
             write_json(about, {"url": url, "total": total, **{name: response.headers.get(name) for name in VALIDATORS}})
@@ -112,7 +113,7 @@ def _transfer(url: str, part: Path, about: Path) -> None:
 def _request(url: str, have: int, known: dict[str, Any] | None) -> urllib.request.Request:
     """Return a request for the bytes after the first ``have`` of a known file, or for all of it."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "timecat"}
-    # Without a size or a validator nothing would tell that the rest is of another file.
+    # Without a size or a validator, the remaining bytes could belong to another file unnoticed.
     if have and known and any(known[name] for name in ("total", *VALIDATORS)):
         headers["Range"] = f"bytes={have}-"
         if condition := _if_range(known):
@@ -122,21 +123,21 @@ def _request(url: str, have: int, known: dict[str, Any] | None) -> urllib.reques
 
 def _check_refusal(error: urllib.error.HTTPError, url: str, part: Path, known: dict[str, Any] | None) -> None:
     """Return if the server refuses because ``part`` is complete; raise _Interrupted or UserError otherwise."""
-    if error.code == 416:  # nothing is left to send: the part is whole, or of another file
+    if error.code == 416:  # no bytes are left to send: the part is complete, or belongs to another file
         have = _size(part)
         if known and have == known["total"] and _total_of(error.headers.get("Content-Range")) in (None, have):
             return
         part.unlink(missing_ok=True)
-        raise _Interrupted("the part was not of this file") from None
+        raise _Interrupted("the partial download belonged to another file") from None
     if error.code in PASSING:
         raise _Interrupted(f"status {error.code} {error.reason}") from None
     raise UserError(
-        f"{url} cannot be downloaded: the server says {error.code} {error.reason}; correct the URL in `checkpoints`"
+        f"{url} cannot be downloaded: the server answers {error.code} {error.reason}; correct the URL in `checkpoints`"
     ) from None
 
 
 def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, total: int | None, title: str) -> int:
-    """Write what comes; return the size then. What has come stays in the file when the connection breaks."""
+    """Append a response to a file; return the file's size. Bytes received stay in the file if the connection breaks."""
     progress = Progress(total, f"download of {title}", "bytes", done=have) if total else None
     while data := response.read1(CHUNK):
         file.write(data)
@@ -149,20 +150,20 @@ def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, total:
 
 
 def _continues(headers: Message, have: int, known: dict[str, Any]) -> bool:
-    """Whether a partial answer begins where the part ends and is of the file that the part is of."""
+    """Return whether a partial response starts where the part ends and belongs to the same file."""
     answer = headers.get("Content-Range") or ""
     pairs = [(known[name], headers.get(name)) for name in VALIDATORS] + [(known["total"], _total_of(answer))]
     return answer.startswith(f"bytes {have}-") and all(old == new for old, new in pairs if old and new)
 
 
 def _if_range(known: dict[str, Any]) -> str | None:
-    """The condition under which a server sends the rest: a strong ETag (a weak one must not stand there), else the time."""
+    """Return the value of If-Range: a strong ETag, else the time (HTTP forbids a weak ETag in this header)."""
     etag = known["ETag"]
     return etag if etag and not etag.startswith("W/") else known["Last-Modified"]
 
 
 def _total_of(content_range: str | None) -> int | None:
-    """The whole file's size of a Content-Range, such as "bytes 5-9/10" or "bytes */10"."""
+    """Return the size of the whole file from a Content-Range, such as "bytes 5-9/10" or "bytes */10"."""
     return _number((content_range or "").rpartition("/")[2])
 
 
@@ -171,7 +172,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _read_about(about: Path, url: str) -> dict[str, Any] | None:
-    """What a part is of; None if it is of another URL or nobody knows."""
+    """Return the record of a part, or None if it belongs to another URL or cannot be read."""
     try:
         known = read_json(about)
     except (OSError, ValueError):

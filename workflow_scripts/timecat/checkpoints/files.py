@@ -1,4 +1,4 @@
-"""Weights for inference: safetensors files that say what they are, so that whoever reads one needs no config."""
+"""Read and write weights for inference: safetensors files with a description, so that a reader needs no config."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def write_weights(path: PathLike, model: "nn.Module", description: Mapping[str, 
 
 
 def read_description(path: PathLike) -> dict[str, Any]:
-    """The metadata of a weights file."""
+    """Return the description in a weights file; raise UserError if it has none."""
     import safetensors
 
     with safetensors.safe_open(path, "pt") as file:
@@ -38,7 +38,7 @@ def read_description(path: PathLike) -> dict[str, Any]:
 
 
 def read_backbone(path: PathLike) -> "tuple[Backbone, dict[str, Any]]":
-    """(backbone in evaluation mode on the CPU, its description) of a weights file."""
+    """Return (backbone, description) of a weights file; the backbone is frozen, in evaluation mode and on the CPU."""
     import safetensors.torch
 
     from workflow_scripts.timecat.backbones.build import build_backbone
@@ -49,7 +49,7 @@ def read_backbone(path: PathLike) -> "tuple[Backbone, dict[str, Any]]":
         settings = read_typed(BackboneSettings, canonical_json(description.get("backbone")))
     except ValueError as error:
         raise UserError(
-            f"{path}: what it says of its backbone is wrong ({error}); pretrain or import it again"
+            f"{path}: its description of the backbone is invalid ({error}); pretrain or import it again"
         ) from None
     backbone = build_backbone(settings, description.get("image_size"))
     prefix = "backbone."

@@ -1,4 +1,4 @@
-"""Bring published weights into the place of a pretrained checkpoint: what the stage `import_checkpoint` runs."""
+"""Import published weights as a pretrained checkpoint (code of the stage `import_checkpoint`)."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the stage's command line, by name."""
+    """Command-line options of the stage `import_checkpoint`."""
 
     source: str
     seed: int
@@ -33,13 +33,13 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Import as the only writer of these weights."""
+    """Import a checkpoint while holding the lock of its weights file, so that no other process writes it."""
     with sole_writer(options.weights.parent, f"{options.weights.stem}."):
         import_checkpoint(options)
 
 
 def import_checkpoint(options: Options) -> None:
-    """Write the weights and their sidecar."""
+    """Read the published file, write its weights for this backbone and the sidecar, and log what was taken."""
     import torch
 
     from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
@@ -47,14 +47,14 @@ def import_checkpoint(options: Options) -> None:
     from workflow_scripts.timecat.checkpoints.formats import read_published
     from workflow_scripts.timecat.checkpoints.mapping import counts_of, place
 
-    torch.set_num_threads(1)  # tensors are looked at one by one: more threads would mostly wait for one another
+    torch.set_num_threads(1)  # tensors are checked one by one: more threads would mostly wait for one another
     publication, seed, step = options.publication, options.seed, options.step
     with checkpoint_file(options) as (file, sha256, shown):
         command.log_start_up()
         published = read_published(file, shown)
         check_stated(published.stated, seed, step, options.step_tolerance, shown)
         backbone = build_backbone(options.backbone, options.image_size)
-        # Where a library's classifier was, the backbone has an identity; `head` is what timm's transformers call it.
+        # An identity in the backbone replaces a library's classifier; `head` is its name in timm's transformers.
         removed = [name for name, layer in backbone.named_modules() if isinstance(layer, torch.nn.Identity)]
         placed = place(
             published.tensors,
@@ -90,23 +90,23 @@ def import_checkpoint(options: Options) -> None:
         write_sidecar(options.weights, content, params, inputs, {"facts": facts})
     convolutions, batch_norms = counts_of(placed.backbone)
     command.log(
-        f"{shown}: {published.container}, in {published.wrapper or 'nothing'}, prefix {placed.prefix!r}: {convolutions} "
-        f"convolutions, {batch_norms} batch norms, "
+        f"{shown}: format {published.container}, wrapped in {published.wrapper or 'nothing'}, "
+        f"prefix {placed.prefix!r}: {convolutions} convolutions, {batch_norms} batch norms, "
         + (f"classifier of {facts['classes']} classes" if placed.classifier else "no classifier")
-        + f"; left out: {', '.join(placed.left_out) or 'nothing'}"
+        + f"; keys left out: {', '.join(placed.left_out) or 'nothing'}"
     )
 
 
 @contextlib.contextmanager
 def checkpoint_file(options: Options) -> Iterator[tuple[Path, str, str]]:
-    """(path of the checkpoint's own file, its SHA-256, its name for messages), out of the archive if it is in one."""
+    """Yield (path of the checkpoint, its SHA-256, its name in messages), extracted first if it is in an archive."""
     from workflow_scripts.timecat.checkpoints.archives import extract_member
 
     path, publication = options.published, options.publication
     sha256 = publication.local_sha256 or read_sidecar(path)["content"]
     check_sha256(str(path), sha256, options.sha256)
     if not options.sha256:
-        command.log(f"{path}: no SHA-256 was given, so damage may go unseen; it is {sha256}")
+        command.log(f"{path}: the config sets no SHA-256, so damage may go unnoticed; the file has {sha256}")
     if publication.member is None:
         yield path, sha256, str(path)
         return
@@ -121,23 +121,25 @@ def checkpoint_file(options: Options) -> Iterator[tuple[Path, str, str]]:
 
 
 def check_sha256(shown: str, found: str, expected: str) -> None:
+    """Raise UserError if a SHA-256 is expected and the file has another one."""
     if expected and found != expected:
         raise UserError(
-            f"{shown} has the SHA-256 {found} and `checkpoints.sha256` says {expected}; correct the config, or remove the file"
-            " and fetch it again"
+            f"{shown} has the SHA-256 {found}, but `checkpoints.sha256` sets {expected}; correct the config, or remove "
+            "the file and fetch it again"
         )
 
 
 def check_stated(stated: dict[str, int], seed: int, step: int, tolerance: int, shown: str) -> None:
-    """UserError if a file says of itself that it is another checkpoint: tables would lie."""
+    """Raise UserError if a file states another step or seed, because the tables would then be wrong."""
     for key in ("global_step", "step"):
         if key in stated and abs(stated[key] - step) > tolerance:
             raise UserError(
-                f"{shown} states {key} {stated[key]}, and the config wants step {step} there; write the arm's `steps` as they"
-                " are and the file's name in `checkpoints.step_names`, or allow the difference in `checkpoints.step_tolerance`"
+                f"{shown} states {key} {stated[key]}, but the config takes it for step {step}; set the arm's `steps` "
+                "to the stated step and name the file in `checkpoints.step_names`, or allow the difference with "
+                "`checkpoints.step_tolerance`"
             )
     if stated.get("seed", seed) != seed:
         raise UserError(
-            f"{shown} states seed {stated['seed']}, and the config wants seed {seed} there; correct `checkpoints.path` or the "
-            "order of `pretrain.seeds`"
+            f"{shown} states seed {stated['seed']}, but the config takes it for seed {seed}; correct "
+            "`checkpoints.path` or the order of `pretrain.seeds`"
         )

@@ -1,7 +1,8 @@
-"""Published weights as the weights of a backbone of ours: every key has its place, or is named.
+"""Map the keys of published weights to the names of a backbone; an error lists every key that has no name.
 
-Files wrap a network in prefixes (``module.``, ``_orig_mod.module.``, ``module.encoder.``, ``backbone.``) and keep other
-heads beside it. The prefix is found, not listed: the one under which most of the backbone's layers stand.
+Published files add prefixes to a network's names (``module.``, ``_orig_mod.module.``, ``module.encoder.``,
+``backbone.``) and contain other heads. Prefixes are not listed here: the prefix is the one that most of the backbone's
+layers have.
 """
 
 import collections
@@ -16,19 +17,22 @@ from workflow_scripts.timecat.checkpoints.names import layers_of, renamed
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.command import log
 
-WRAPPED = ("_orig_mod.", "module.")  # of torch.compile and DistributedDataParallel
-CLASSIFIER = "fc"  # what ours and torchvision's ResNets call it
-COUNTER = "num_batches_tracked"  # batch norm's; files from before torch 0.4.1 lack it, and inference does not read it
-LISTED = 8  # keys in a sentence; the log has them all
+WRAPPED = ("_orig_mod.", "module.")  # prefixes that torch.compile and DistributedDataParallel add
+CLASSIFIER = "fc"  # name of the classifier in this project and in torchvision's ResNets
+COUNTER = "num_batches_tracked"  # of batch norm; absent in files from before torch 0.4.1, and not used for inference
+LISTED = 8  # most keys that a message lists; the log has all
 
 Tensors = dict[str, torch.Tensor]  # by name
-Layers = list[tuple[str, str]]  # of names.layers_of
+Layers = list[tuple[str, str]]  # result of names.layers_of
 
 
 @dataclasses.dataclass
 class Placed:
-    """backbone: name in the backbone -> tensor, complete. classifier: fc.weight and fc.bias, or empty. prefix: what the
-    backbone's layers stood under. left_out: keys of the file that were not taken."""
+    """Tensors of a published file, mapped to a backbone and its classifier.
+
+    backbone: name in the backbone -> tensor, complete. classifier: fc.weight and fc.bias, or empty. prefix: prefix of
+    the backbone's layers in the file. left_out: keys of the file that were not taken.
+    """
 
     backbone: Tensors
     classifier: Tensors
@@ -45,12 +49,12 @@ def place(
     path: str,
     classifiers: tuple[str, ...] = (CLASSIFIER,),
 ) -> Placed:
-    """Give every tensor of a file its place in a backbone.
+    """Map every tensor of a published file to its name in a backbone.
 
-    tensors: the file's, by key. others: keys that hold no tensor. wanted: the backbone's own state dict. dimension: of
-    its features. ignored: shell patterns of keys that may be left out. path: for messages. classifiers: what the layer
-    after the features may be called. Raises UserError that lists the keys which are missing, have no place or another
-    shape, and values that no trained network has.
+    tensors: the file's tensors by key. others: keys that hold no tensor. wanted: state dict of the backbone. dimension:
+    number of its features. ignored: shell patterns of keys that may be left out. path: the file's name in messages.
+    classifiers: possible names of the layer after the features. Raise UserError that lists missing and unexpected keys,
+    tensors of another shape, or values that no trained network has.
     """
     keys = [*tensors, *others]
     prefix = _prefix([key for key in keys if not _matches(_spellings(key), ignored)], wanted, path)
@@ -60,7 +64,7 @@ def place(
         if name is None or key not in tensors:
             rest[key] = _spellings(key, prefix)
         elif name in backbone:
-            raise UserError(f"{path} has {name} twice, once as {key}; list one in `checkpoints.ignored`")
+            raise UserError(f"{path} contains {name} twice, once as {key}; list one in `checkpoints.ignored`")
         else:
             backbone[name] = tensors[key]
     classifier, rest = _take_classifier(tensors, rest, prefix, dimension, classifiers)
@@ -77,7 +81,7 @@ def place(
 
 
 def _prefix(keys: list[str], wanted: Tensors, path: str) -> str:
-    """The prefix under which most of the wanted names stand."""
+    """Return the prefix that most of the wanted names have in the file; raise UserError if none or two are possible."""
     counts, layers = collections.Counter[str](), layers_of(wanted)
     for key in keys:
         parts = renamed(key, layers).split(".")
@@ -87,26 +91,26 @@ def _prefix(keys: list[str], wanted: Tensors, path: str) -> str:
     best = counts.most_common(2)
     if not best:
         raise UserError(
-            f"{path} holds no layer of the backbone: its keys are {_some(keys)}, wanted are {_some(list(wanted))}; choose "
-            "the backbone that it was made with"
+            f"{path} contains no layer of the backbone: its keys are {_some(keys)}, but the backbone has "
+            f"{_some(list(wanted))}; choose the backbone with which the file was made"
         )
     if len(best) == 2 and best[0][1] == best[1][1]:
         (one, _), (other, _) = best
         raise UserError(
-            f"{path} holds the backbone twice, under {one!r} and under {other!r}; list one of them in `checkpoints.ignored`, "
-            f"such as {other + '*'!r}"
+            f"{path} contains the backbone twice, under {one!r} and under {other!r}; list one of them in "
+            f"`checkpoints.ignored`, such as {other + '*'!r}"
         )
     return best[0][0]
 
 
 def _in_backbone(key: str, prefix: str, wanted: Tensors, layers: Layers) -> str | None:
-    """A key's name in the backbone; None if it has none."""
+    """Return the backbone's name of a key, or None if the backbone has no such name."""
     name = renamed(key, layers)
     return name[len(prefix) :] if name.startswith(prefix) and name[len(prefix) :] in wanted else None
 
 
 def _spellings(key: str, prefix: str = "") -> list[str]:
-    """A key as patterns may mean it: whole, without the backbone's prefix, without what torch wraps models in."""
+    """Return the forms of a key that a pattern may match: whole, without torch's prefixes, without ``prefix``."""
     bare = key
     while wrapped := next((part for part in WRAPPED if bare.startswith(part)), None):
         bare = bare[len(wrapped) :]
@@ -120,8 +124,10 @@ def _matches(spellings: list[str], patterns: Sequence[str]) -> bool:
 def _take_classifier(
     tensors: Tensors, rest: dict[str, list[str]], prefix: str, dimension: int, names: Iterable[str]
 ) -> tuple[Tensors, dict[str, list[str]]]:
-    """(fc.weight and fc.bias, or nothing if none fits; the other keys). It stands beside the backbone's layers, or, as in
-    our own files, beside the backbone."""
+    """Return (fc.weight and fc.bias, or nothing if no layer fits; the other keys).
+
+    The classifier has the prefix of the backbone's layers, or, as in this project's files, that without ``backbone.``.
+    """
     for outer, name in itertools.product((prefix, prefix.removesuffix("backbone.")), names):
         keys = (f"{outer}{name}.weight", f"{outer}{name}.bias")
         if not all(key in rest and key in tensors for key in keys):
@@ -141,8 +147,8 @@ def _mismatch(path: str, prefix: str, unexpected: list[str], missing: list[str])
         if keys:
             parts.append(f"{title} keys are {_some(keys)}")
     return (
-        f"{path} does not fit the backbone (found under the prefix {prefix!r}): {'; '.join(parts)}. Choose the backbone that "
-        "it was made with; list what may be left out in `checkpoints.ignored`"
+        f"{path} does not fit the backbone (found under the prefix {prefix!r}): {'; '.join(parts)}. Choose the "
+        "backbone with which the file was made, or list keys that may be left out in `checkpoints.ignored`"
     )
 
 
@@ -152,7 +158,7 @@ def _some(keys: list[str]) -> str:
 
 def _check_shapes(path: str, backbone: Tensors, wanted: Tensors) -> None:
     other = [
-        f"{name} is {list(value.shape)} and must be {list(wanted[name].shape)}"
+        f"{name} has the shape {list(value.shape)} and must have {list(wanted[name].shape)}"
         for name, value in backbone.items()
         if value.shape != wanted[name].shape
     ]
@@ -164,12 +170,13 @@ def _check_shapes(path: str, backbone: Tensors, wanted: Tensors) -> None:
         ]
     if other:
         raise UserError(
-            f"{path} has other tensors than the backbone: {_some(other)}; choose the backbone it was made with"
+            f"{path} has other tensors than the backbone: {_some(other)}; choose the backbone with which the file was "
+            "made"
         )
 
 
 def _as_wanted(backbone: Tensors, wanted: Tensors) -> Tensors:
-    """The backbone's tensors in its own order and number types; counters that the file lacks are 0."""
+    """Return the tensors in the order and types of the backbone's state dict; counters that the file lacks are 0."""
     return {
         name: backbone[name].detach().to(own.dtype) if name in backbone else torch.zeros(own.shape, dtype=own.dtype)
         for name, own in wanted.items()
@@ -177,16 +184,20 @@ def _as_wanted(backbone: Tensors, wanted: Tensors) -> Tensors:
 
 
 def _check_values(path: str, tensors: Tensors) -> None:
-    """UserError for values that no trained network has: infinite or no numbers, variances that are not positive."""
+    """Raise UserError for values that no trained network has: infinite or NaN, or variances that are not positive."""
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
-            raise UserError(f"{path}: {name} has values that are not finite; the training failed or the file is broken")
+            raise UserError(
+                f"{path}: {name} has values that are not finite; training diverged or the file is damaged: use another "
+                "file"
+            )
         if name.endswith("running_var") and not (value > 0).all():
             raise UserError(
-                f"{path}: {name} has variances that are not positive; the file is broken or was never trained"
+                f"{path}: {name} has variances that are not positive; the file is damaged or the network was never "
+                "trained: use another file"
             )
 
 
 def counts_of(backbone: Tensors) -> tuple[int, int]:
-    """(convolutions, batch norms) of a backbone's tensors."""
+    """Return (number of convolutions, number of batch norms) of a backbone's tensors."""
     return sum(value.dim() == 4 for value in backbone.values()), sum(name.endswith("running_var") for name in backbone)

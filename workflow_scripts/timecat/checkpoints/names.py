@@ -1,13 +1,13 @@
-"""Names of layers in published files, in those that torchvision's networks have.
+"""Translate names of layers in published files to those of torchvision's networks.
 
-AlgoPerf's ResNets; RegNets of ClassyVision, as VISSL saves them (SEER); vision transformers of timm, which are DeiT's too,
-and of torchvision before its blocks had their MLP as a sequence, which are the names in its published files.
+This covers AlgoPerf's ResNets, RegNets of ClassyVision as VISSL saves them (SEER), vision transformers of timm (and
+DeiT), and torchvision's published vision transformers, which have older names of the MLP's layers.
 """
 
 import re
 from collections.abc import Collection, Iterable
 
-# What a backbone's layers are told by -> (what stands in a file, the same in the backbone), tried in turn.
+# Part of a name that identifies the backbone -> (pattern in the file, replacement in the backbone), applied in order.
 LAYOUTS = {
     ".downsample.0.": (
         (r"\.downsample\.conv\.", ".downsample.0."),
@@ -40,13 +40,13 @@ LAYOUTS = {
 
 
 def layers_of(wanted: Collection[str]) -> list[tuple[str, str]]:
-    """What to rename for a backbone of these names of weights: pairs of a pattern and what stands for it."""
+    """Return the pairs (pattern, replacement) that apply to a backbone whose weights have the names ``wanted``."""
     pairs = (rules for mark, rules in LAYOUTS.items() if any(mark in name for name in wanted))
     return [pair for rules in pairs for pair in rules]
 
 
 def renamed(key: str, layers: Iterable[tuple[str, str]]) -> str:
-    """A file's key with the backbone's names of layers; as it is where it has those already."""
+    """Return a file's key with the backbone's names of layers; unchanged if it already has these names."""
     for pattern, ours in layers:
         key = re.sub(pattern, ours, key)
     return key

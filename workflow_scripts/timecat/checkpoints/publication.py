@@ -1,14 +1,14 @@
-"""What makes an imported checkpoint what it is, as the stage is told it. Without torch, for the study."""
+"""Define the settings that identify an imported checkpoint. This module does not import torch: the study reads it."""
 
 from workflow_scripts.timecat.settings import settings
 
 
 @settings
 class Publication:
-    """A published checkpoint.
+    """Settings that identify a published checkpoint.
 
-    member: its path inside of an archive, or None. local_sha256: of a local file, or None where it is downloaded. ignored:
-    keys of the file that may be left out.
+    member: path of the checkpoint inside an archive, or None. local_sha256: SHA-256 of a local file, or None if the
+    file is downloaded. ignored: shell patterns of keys that may be left out.
     """
 
     member: str | None

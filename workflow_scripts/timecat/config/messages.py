@@ -15,9 +15,9 @@ from workflow_scripts.timecat.config.model import Config
 KEY_ITSELF = "[key]"  # last part of pydantic's location if the key is wrong, not its value
 LONGEST_VALUE = 60  # longer values are cut in sentences (characters)
 MUST_BE = {
-    "model_type": "a block of keys (config/README.md lists them)",
-    "model_attributes_type": "a block of keys (config/README.md lists them)",
-    "dict_type": "a block of keys (config/README.md lists them)",
+    "model_type": "a block of keys (docs/reference/configuration.md lists them)",
+    "model_attributes_type": "a block of keys (docs/reference/configuration.md lists them)",
+    "dict_type": "a block of keys (docs/reference/configuration.md lists them)",
     "list_type": "a list, such as [a, b]",
     "string_type": "text",
     "bool_type": "true or false",
@@ -121,7 +121,7 @@ def _unknown_key(mistake: Mistake) -> str:
 
 def _missing(mistake: Mistake) -> str:
     return f"`{mistake.key}` is missing; add it" + (
-        " (config/README.md explains it)." if mistake.root is Config else "."
+        " (docs/reference/configuration.md explains it)." if mistake.root is Config else "."
     )
 
 
@@ -155,7 +155,7 @@ def _wrong_length(mistake: Mistake, bound: str, remedy: str) -> str:
 
 def _no_tag(mistake: Mistake) -> str:
     kind = mistake.context.get("discriminator", "kind")
-    return f"`{mistake.key}.kind` is missing; add one of the {kind}s that config/README.md lists."
+    return f"`{mistake.key}.kind` is missing; add one of the {kind}s that docs/reference/configuration.md lists."
 
 
 def _unknown_tag(mistake: Mistake) -> str:

@@ -40,7 +40,7 @@ class Reduce(Block):
 
 class Probe(Block):
     """Training of a probe: batch norm and a linear layer on frozen, concatenated features.
-    Defaults are the paper's for CIFAR (docs/recipe.md)."""
+    Defaults are the paper's for CIFAR (docs/explanation/recipe.md)."""
 
     solver: Solver = Field(
         "sgd",

@@ -1,4 +1,4 @@
-"""What became of the counterexample's networks, setting by setting, and the Parquet files that hold it."""
+"""Results of the counterexample's networks, by setting, and the Parquet files that hold them."""
 
 import itertools
 from collections.abc import Iterable
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setting:
-    """What became of one kind of network, trained in one way, on M mixtures from S seeds.
+    """Results of one kind of network, trained with one weight decay and learning rate, on M mixtures from S seeds.
 
-    dimensions: of the features that are left, [M, S]. feature: the one of 1, 2 that the hidden layer answers to most, [M, S];
-    0 where none is left. solved: which of the four distributions a probe solves, [4, M, S]; solved_together: a probe on the
-    concatenated features of a group of seeds, [4, M, groups]. error: 0-1 loss on the mixture, [M, S]. diverged: whether an
-    output is no longer a number, [M, S].
+    dimensions: number of dimensions of the remaining features, [M, S]. feature: the one of 1, 2 to which the hidden
+    layer responds most, [M, S]; 0 if none remains. solved: whether a probe solves each of the four distributions,
+    [4, M, S]; solved_together: the same for a probe on the concatenated features of a group of seeds, [4, M, groups].
+    error: 0-1 loss on the mixture, [M, S]. diverged: whether an output is not finite, [M, S].
     """
 
     network: str
@@ -38,7 +38,7 @@ class Setting:
 
 
 def runs_table(settings_found: Iterable[Setting], grid: int) -> "pyarrow.Table":
-    """Return a pyarrow table with a row for every network: setting, mixture (in parts of grid), seed, what became of it."""
+    """Return a pyarrow table with one row per network: setting, mixture (in units of 1 / grid), seed and results."""
     mixtures = untied(grid)
     best = optimum(mixtures)
     parts = []
@@ -54,7 +54,7 @@ def runs_table(settings_found: Iterable[Setting], grid: int) -> "pyarrow.Table":
 
 
 def together_table(settings_found: Iterable[Setting], grid: int) -> "pyarrow.Table":
-    """Return a pyarrow table with a row for every probe on the concatenated features of a group of seeds."""
+    """Return a pyarrow table with one row per probe on the concatenated features of a group of seeds."""
     mixtures = untied(grid)
     parts = []
     for setting in settings_found:
@@ -66,10 +66,10 @@ def together_table(settings_found: Iterable[Setting], grid: int) -> "pyarrow.Tab
 
 
 def read_settings_found(runs: PathLike, together: PathLike, settings: Settings) -> list[Setting]:
-    """Return what both files hold, in the order in which it was written.
+    """Return the results in both files, by setting, in the order in which they were written.
 
-    runs, together: paths of the two Parquet files. settings: the block `counterexample` of the config. UserError where a file
-    is not of these settings.
+    runs, together: paths of the two Parquet files. settings: the block `counterexample` of the config. Raise UserError
+    if a file was written with other settings.
     """
     kinds = list(itertools.product(settings.networks, settings.weight_decays, settings.lrs))
     mixtures = len(untied(settings.grid))
@@ -79,7 +79,7 @@ def read_settings_found(runs: PathLike, together: PathLike, settings: Settings) 
     for number, (network, weight_decay, lr) in enumerate(kinds):
         own = {name: column[number] for name, column in of_runs.items()}
         if (own["network"] != network).any() or (own["weight_decay"] != weight_decay).any() or (own["lr"] != lr).any():
-            raise UserError(f"{runs}: is of other settings of `counterexample`; delete it and run again")
+            raise UserError(f"{runs} was written with other settings of `counterexample`: delete it and run again")
         found.append(
             Setting(
                 network,
@@ -122,14 +122,14 @@ def _concatenated(tables: "list[pyarrow.Table]") -> "pyarrow.Table":
 
 
 def _read(path: PathLike, settings: int, shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Columns of a file as arrays [settings, *shape]."""
+    """Return the columns of a file as arrays [settings, *shape]."""
     import pyarrow
     import pyarrow.parquet
 
     try:
         table = pyarrow.parquet.read_table(path)
     except (OSError, pyarrow.ArrowInvalid) as error:
-        raise UserError(f"{path}: cannot be read as Parquet ({error}); delete it and run again") from None
+        raise UserError(f"{path} cannot be read as Parquet ({error}): delete it and run again") from None
     if table.num_rows != settings * shape[0] * shape[1]:
-        raise UserError(f"{path}: is of other settings of `counterexample`; delete it and run again")
+        raise UserError(f"{path} was written with other settings of `counterexample`: delete it and run again")
     return {name: table[name].to_numpy().reshape(settings, *shape) for name in table.column_names}

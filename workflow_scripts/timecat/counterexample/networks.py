@@ -1,13 +1,14 @@
-"""Small networks on the counterexample's four points, thousands at once: f(x) = w . h(x) + b, cross-entropy and SGD.
+"""Train thousands of small networks at once on the counterexample's four points.
 
-h is the hidden layer, the network's features. Three kinds, by what h can be:
+A network is f(x) = w . h(x) + b, trained with cross-entropy and SGD.
+h is the hidden layer, the network's features. There are three kinds of hidden layers:
 
-    gates   h_j = u_j x_j         two features as the counterexample has them, each behind a learned gate
-    linear  h = U x               as many linear units as `width`: their span is that of the features that are left
+    gates   h_j = u_j x_j         the two features of the counterexample, each behind a learned gate
+    linear  h = U x               `width` linear units: their span is that of the remaining features
     relu    h = max(0, U x + c)   can fold a feature, |x1|, which the counterexample's classifiers cannot
 
-Runs (mixtures x seeds) are the last axis of every array, so that a step of all of them is a few operations, and no sum runs
-across it: a run does not depend on which others there are. tests.references.counterexample is the same in torch, one
+Runs (mixtures x seeds) are the last axis of every array, so that one step of all runs is a few operations. No sum runs
+across this axis, so a run does not depend on the others. tests.references.counterexample is the same in torch, one
 network at a time; a test holds the two equal.
 """
 
@@ -27,7 +28,7 @@ KINDS = ("gates", "linear", "relu")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. weight_decay: times the weights u, U, w, added to their gradient (not to biases')."""
+    """Training settings of a network. weight_decay: times u, U, w, is added to their gradients; none on biases."""
 
     lr: float
     weight_decay: float
@@ -36,7 +37,7 @@ class Recipe:
 
 @dataclass
 class Networks:
-    """R networks of a kind. U: [H, 2, R] (gates: its diagonal alone is not zero); c, w: [H, R]; b: [R]."""
+    """R networks of one kind. U: [H, 2, R] (gates: zero except on the diagonal); c, w: [H, R]; b: [R]."""
 
     kind: str
     U: np.ndarray
@@ -45,18 +46,18 @@ class Networks:
     b: np.ndarray
 
     def hidden(self, points: npt.ArrayLike = POINTS) -> np.ndarray:
-        """h at P points [P, 2], as [H, P, R]."""
+        """Return the hidden layer h at P points [P, 2], as [H, P, R]."""
         columns = [x1 * self.U[:, 0] + x2 * self.U[:, 1] for x1, x2 in np.asarray(points)]
         h = np.stack(columns, 1)
         return np.maximum(h + self.c[:, None], 0) if self.kind == "relu" else h
 
     def outputs(self) -> np.ndarray:
-        """f at the four points, [4, R]."""
+        """Return the outputs f at the four points, [4, R]."""
         return (self.w[:, None] * self.hidden()).sum(0) + self.b
 
 
 def initial(kind: str, width: int, scale: float, seeds: Sequence[int], dtype: npt.DTypeLike = np.float32) -> Networks:
-    """A network per seed: weights from N(0, scale² / inputs of the layer), biases 0. A seed's are the same everywhere."""
+    """Return one network per seed, a function of it: weights from N(0, scale² / inputs of the layer), biases 0."""
     H, fan_in = (2, 1) if kind == "gates" else (width, 2)
     R = len(seeds)
     U, w = np.empty((H, 2, R)), np.empty((H, R))
@@ -70,25 +71,25 @@ def initial(kind: str, width: int, scale: float, seeds: Sequence[int], dtype: np
 
 
 def for_each_mixture(networks: Networks, mixtures: int) -> Networks:
-    """A copy of the networks for each mixture, one mixture after the other."""
+    """Return a copy of the networks for each mixture, one mixture after the other."""
     parts = (networks.U, networks.c, networks.w, networks.b)
     return Networks(networks.kind, *(np.concatenate([part] * mixtures, -1) for part in parts))
 
 
 def _normal(key: int, count: int) -> np.ndarray:
-    """Standard normal numbers [count], a function of the key (Box and Muller)."""
+    """Return standard normal numbers [count], a function of the key (by the Box-Muller transform)."""
     index = np.arange(count)
     radius = np.sqrt(-2 * np.log1p(-randomness.uniform(key, index)))
     return radius * np.cos(2 * math.pi * randomness.uniform(key, index, draw=1))
 
 
 def data_set(mixture: npt.ArrayLike) -> np.ndarray:
-    """The rows of a mixture's data set, as numbers of points: 4 x grid rows, in which each point has exactly its mass."""
+    """Return a mixture's data set as point numbers: 4 x grid rows, in which each point has exactly its mass."""
     return np.repeat(np.arange(len(POINTS)), masses(mixture))
 
 
 def batches(purpose: str, rows: int, steps: int, batch_size: int, seed: int) -> np.ndarray:
-    """The rows of each step's batch, int64 [steps, batch_size]: epoch after epoch, each in the seed's own order."""
+    """Return the rows of each step's batch, int64 [steps, batch_size]. The seed determines the order in each epoch."""
     epochs = math.ceil(steps * batch_size / rows)
     orders = [
         randomness.permutation(randomness.key("counterexample", purpose, seed, epoch), range(rows))
@@ -98,9 +99,9 @@ def batches(purpose: str, rows: int, steps: int, batch_size: int, seed: int) -> 
 
 
 def batch_counts(data: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """How often each point is in each step's batch: whole numbers, [steps, 4, mixtures x seeds].
+    """Return how often each point occurs in each step's batch: integers, [steps, 4, mixtures x seeds].
 
-    data: the rows' points, [mixtures, rows]. order: the rows of each step's batch, [seeds, steps, batch_size].
+    data: point number of each row, [mixtures, rows]. order: rows of each step's batch, [seeds, steps, batch_size].
     """
     seeds, steps, batch_size = order.shape
     counts = np.empty((steps, len(POINTS), len(data) * seeds), np.min_scalar_type(batch_size))
@@ -112,24 +113,24 @@ def batch_counts(data: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def train(networks: Networks, counts: np.ndarray, recipe: Recipe) -> None:
-    """Train in place, a step for each of counts: of batch_counts(), of as many runs as there are networks."""
+    """Train the networks in place, one step for each of ``counts`` (see batch_counts), with one run per network."""
     dtype = networks.b.dtype.type
     target = IS_POSITIVE.astype(dtype)[:, None]
-    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges harms no other, and is counted
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges does not affect others, and is counted
         for count in counts:
             _step(networks, count * dtype(1 / recipe.batch_size), target, recipe)
 
 
 def _step(networks: Networks, share: np.ndarray, target: np.ndarray, recipe: Recipe) -> None:
-    """One step of SGD on the mean cross-entropy. share: of each point in the batch, [4, R]; target: [4, 1]."""
+    """Take one step of SGD on the mean cross-entropy. share: of each point in the batch, [4, R]; target: [4, 1]."""
     U, c, w, b = networks.U, networks.c, networks.w, networks.b
     lr, keep = b.dtype.type(recipe.lr), b.dtype.type(1 - recipe.lr * recipe.weight_decay)
-    # Points are plus and minus the unit vectors, so U x is plus or minus a column of U.
+    # The points are plus and minus the unit vectors, so U x is plus or minus a column of U.
     h = np.stack([U[:, 0], -U[:, 0], U[:, 1], -U[:, 1]], 1)  # [H, 4, R]
     if networks.kind == "relu":
         h += c[:, None]
         np.maximum(h, 0, out=h)
-    delta = (sigmoid((w[:, None] * h).sum(0) + b) - target) * share  # [4, R]: by the outputs
+    delta = (sigmoid((w[:, None] * h).sum(0) + b) - target) * share  # [4, R]: gradient by the outputs
     dw = (h * delta).sum(1)
     dh = w[:, None] * delta
     if networks.kind == "relu":
@@ -146,5 +147,5 @@ def _step(networks: Networks, share: np.ndarray, target: np.ndarray, recipe: Rec
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
-    """1 / (1 + e^-z)."""
+    """Return 1 / (1 + e^-z)."""
     return 1 / (1 + np.exp(-z))

@@ -1,9 +1,9 @@
-"""What is left of the features in a trained network of the counterexample, and which distributions a probe then solves.
+"""Measure which features remain in a trained network of the counterexample, and which distributions a probe solves.
 
-A network's features at the four points are four vectors. How many dimensions they span, and whatever a linear probe that
-begins at zero makes of them, is a function of their inner products, a 4 x 4 matrix for each network: so that networks of any
-width and kind are measured alike. Features are centred over the four points and scaled by one number for all of them, as
-small or large as the network has left them; a scale for each would bring back what is nearly lost.
+A network's features at the four points are four vectors. The number of dimensions that they span, and the result of a
+linear probe that starts at zero, depend only on their inner products, a 4 x 4 matrix for each network. So networks of
+any width and kind are measured in the same way. Features are centred over the four points, and a single factor scales
+all of them: a separate factor for each feature would restore one that is nearly lost.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,16 @@ import numpy as np
 from workflow_scripts.timecat.counterexample.exact import IS_POSITIVE, POINTS, QUARTERS
 from workflow_scripts.timecat.counterexample.networks import Networks, sigmoid
 
-INPUT_SIZE = 2**0.5  # the singular value of x1, and of x2, at the four points
+INPUT_SIZE = 2**0.5  # singular value of x1, and of x2, at the four points
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What R networks keep. dimensions: of their features' span, [R]. feature: the one that moves them most, 1 or 2, [R].
-    products: inner products of the centred features, [4, 4, R]; zeros where a network diverged."""
+    """Features that remain in R networks.
+
+    dimensions: number of dimensions that they span, [R]. feature: the input, 1 or 2, that changes them most, [R].
+    products: inner products of the centred features, [4, 4, R]; zeros if a network diverged.
+    """
 
     dimensions: np.ndarray
     feature: np.ndarray
@@ -27,10 +30,10 @@ class Kept:
 
 
 def kept(networks: Networks, threshold: float) -> Kept:
-    """Measure the features of networks; those that diverged keep none.
+    """Measure the features that remain in networks; a network that diverged keeps none.
 
-    threshold: a dimension counts if its singular value is at least this share of the greatest one. Where even that is below
-    threshold times the input's, the network has lost everything, and the latter is taken for the greatest.
+    threshold: a dimension counts if its singular value is at least this share of the greatest one. If even the greatest
+    is below threshold times the input's, the network has lost all features, and that value replaces the greatest.
     """
     h = networks.hidden().astype(np.float64)
     h = h - h.mean(1, keepdims=True)
@@ -43,9 +46,10 @@ def kept(networks: Networks, threshold: float) -> Kept:
 
 
 def concatenated(products: np.ndarray, seeds: int, members: int) -> np.ndarray:
-    """Inner products of the features of disjoint groups of seeds: [4, 4, mixtures x (seeds // members)].
+    """Return the inner products of the concatenated features of groups of seeds: [4, 4, mixtures x (seeds // members)].
 
-    products: of single networks, [4, 4, mixtures x seeds]. Those of concatenated features are the members' sum.
+    products: inner products of single networks, [4, 4, mixtures x seeds]; those of concatenated features are the sum
+    over the members. Groups are disjoint.
     """
     groups = seeds // members
     of_seeds = products.reshape(4, 4, -1, seeds)[..., : groups * members]
@@ -53,12 +57,12 @@ def concatenated(products: np.ndarray, seeds: int, members: int) -> np.ndarray:
 
 
 def scaled(products: np.ndarray, threshold: float) -> np.ndarray:
-    """Inner products of features whose greatest singular value is scaled to the input's, unless they are lost (see kept)."""
+    """Return the inner products of features scaled to the input's greatest singular value, unless lost (see kept)."""
     return products * (INPUT_SIZE / _greatest(_singular_values(products), threshold)) ** 2
 
 
 def _singular_values(products: np.ndarray) -> np.ndarray:
-    """Of the features at the four points, [R, 4], ascending."""
+    """Return the singular values of the features at the four points, [R, 4], ascending."""
     return np.sqrt(np.maximum(np.linalg.eigvalsh(products.transpose(2, 0, 1)), 0))
 
 
@@ -67,11 +71,14 @@ def _greatest(sizes: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def solved(products: np.ndarray, counts: np.ndarray, lr: float) -> np.ndarray:
-    """Which of the four distributions a probe solves: bool [4, R]. It is a linear layer, trained by SGD on cross-entropy,
-    that begins at zero, and it solves a distribution if it is right on each of its points in the end.
+    """Return whether a probe solves each of the four distributions: bool [4, R].
 
-    products: scaled ones, [4, 4, mixtures x seeds]. counts: how often each point is in each step's batch, on each distribution,
-    [steps, 4 points, 4 distributions x seeds]; see batch_counts(). tests.references.counterexample has it in plain modules.
+    The probe is a linear layer, trained by SGD on cross-entropy from zero weights. It solves a distribution if, at the
+    end, it is right on each point of the distribution.
+
+    products: scaled inner products, [4, 4, mixtures x seeds]. counts: how often each point is in each step's batch, on
+    each distribution, [steps, 4 points, 4 distributions x seeds]; see batch_counts(). tests.references.counterexample
+    implements the same with plain modules.
     """
     steps, _, runs = counts.shape
     seeds = runs // len(QUARTERS)
@@ -79,7 +86,7 @@ def solved(products: np.ndarray, counts: np.ndarray, lr: float) -> np.ndarray:
     counts = counts.reshape(steps, 4, len(QUARTERS), 1, seeds)
     rate = np.float32(lr) / counts[0, :, 0, 0, 0].sum(dtype=np.float32)
     target = IS_POSITIVE.astype(np.float32)[:, None, None, None]
-    # The probe's weights are a sum of the four points' features, times these: a step changes those of its batch.
+    # The probe's weights are the sum of the points' features times alpha; a step changes alpha of points in its batch.
     alpha = np.zeros((4, len(QUARTERS), *K.shape[3:]), np.float32)
     b = np.zeros(alpha.shape[1:], np.float32)
     for count in counts:

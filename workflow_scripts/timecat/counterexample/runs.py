@@ -1,4 +1,4 @@
-"""The measured part of the counterexample: networks of every kind, weight decay and learning rate on every mixture."""
+"""Train and measure the counterexample's networks: every kind, weight decay and learning rate on every mixture."""
 
 from collections.abc import Iterator
 
@@ -21,10 +21,10 @@ from workflow_scripts.timecat.counterexample.settings import Settings
 
 
 def run_all(settings: Settings) -> Iterator[Setting]:
-    """Train and measure setting after setting. settings: the block `counterexample` of the config.
+    """Train and measure one setting after the other. settings: the block `counterexample` of the config.
 
-    Every seed sees the same rows of a mixture, in its own order, which is the same for all settings and mixtures; so are its
-    initial weights for all networks of a kind.
+    All seeds see the same rows of a mixture. The order of rows depends only on the seed, not on the setting or the
+    mixture; initial weights depend only on the seed and the kind of network.
     """
     mixtures, seeds = untied(settings.grid), range(settings.seeds)
     on_mixtures = _counts("order", mixtures, settings.steps, settings)
@@ -36,13 +36,13 @@ def run_all(settings: Settings) -> Iterator[Setting]:
             for lr in settings.lrs:
                 networks = for_each_mixture(start, len(mixtures))
                 train(networks, on_mixtures, Recipe(lr, weight_decay, settings.batch_size))
-                with np.errstate(over="ignore", invalid="ignore"):  # of runs that diverged, which are counted
+                with np.errstate(over="ignore", invalid="ignore"):  # runs that diverged are counted
                     found = _measured(networks, weight_decay, lr, mixtures, on_components, settings)
                 yield found
 
 
 def _counts(purpose: str, mixtures: np.ndarray, steps: int, settings: Settings) -> np.ndarray:
-    """batch_counts() of some mixtures' data sets in every seed's order: [steps, 4, mixtures x seeds]."""
+    """Return batch_counts() of the mixtures' data sets in the order of every seed: [steps, 4, mixtures x seeds]."""
     rows = len(QUARTERS) * settings.grid
     order = [batches(purpose, rows, steps, settings.batch_size, seed) for seed in range(settings.seeds)]
     return batch_counts(np.array([data_set(mixture) for mixture in mixtures]), np.array(order))
@@ -64,7 +64,7 @@ def _measured(
     mass = masses(mixtures).T[:, :, None] / (len(QUARTERS) * settings.grid)
     together = np.zeros((len(QUARTERS), M, 0), bool)
     if seeds >= members:
-        # A group's probe takes its rows in the order of its first seed.
+        # The probe of a group takes rows in the order of the group's first seed.
         order = on_components.reshape(*on_components.shape[:2], len(QUARTERS), seeds)[..., ::members]
         order = order[..., : seeds // members].reshape(*on_components.shape[:2], -1)
         together = scaled(concatenated(left.products, seeds, members), threshold)

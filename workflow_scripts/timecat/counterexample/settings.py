@@ -1,4 +1,4 @@
-"""The settings of the counterexample, as the stage is told them. Without NumPy, for the config."""
+"""Settings of the counterexample, as its stage gets them. The config imports this module, so it does not load NumPy."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ Kind = Literal["gates", "linear", "relu"]
 
 @settings
 class Settings:
-    """The config's block ``counterexample``."""
+    """Settings of the counterexample: the config's block ``counterexample``."""
 
     grid: int
     seeds: int

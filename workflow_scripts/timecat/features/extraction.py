@@ -1,4 +1,4 @@
-"""Features of a data set's images: one pass of a frozen backbone per view, written as they come."""
+"""Extract the features of a data set's images: one pass of a frozen backbone per view."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +21,11 @@ from workflow_scripts.timecat.runtime.world import ALONE, World
 
 @dataclass
 class Extractor:
-    """A frozen backbone (in evaluation mode, on ``device``) and how images reach it; ``workers`` decode them.
+    """Extractor of features: a frozen backbone (in evaluation mode, on ``device``) and how images reach it.
 
-    world: the processes that share the rows. at_once: images that pass through the backbone together, the batch size of
-    the settings until a GPU's memory turns out too small for it.
+    workers: number of workers that decode images. world: the processes that share the rows. at_once: number of images
+    that pass through the backbone together. It begins as the batch size of the settings and is halved when a GPU's
+    memory is too small.
     """
 
     backbone: Backbone
@@ -45,11 +46,11 @@ class Extractor:
         key: int | None,
         advance: Callable[[int], object] = lambda images: None,
     ) -> None:
-        """Write the features of ``rows`` of a .beton, in that order, as ``path``: .npy [rows, dimension].
+        """Write the features of ``rows`` of a .beton file, in that order, to ``path``: .npy [rows, dimension].
 
-        Of several processes, which all call this, each writes its ``rows[rank::size]``. key: of the view
+        Several processes all call this, and each writes its ``rows[rank::size]``. key: key of the view
         (views.view_key), or None for the evaluation crop. advance: called with the number of images after each batch.
-        UserError if a value is not finite or does not fit the dtype, or if the disk is full.
+        Raise UserError if a value is not finite or does not fit the dtype, or if the disk is full.
         """
         dtype, (rank, size) = np.dtype(self.settings.dtype), (self.world.rank, self.world.size)
         own = np.asarray(rows)[rank::size]
@@ -76,7 +77,7 @@ class Extractor:
 
     @contextmanager
     def _shared_file(self, path: PathLike, dtype: np.dtype, rows: int) -> Iterator[tuple[int, int]]:
-        """(file descriptor, where rows begin in it) of a file that the leader makes and, when all are done, names."""
+        """Yield (descriptor, offset of the rows) of a file that the leader creates and renames when all are done."""
         if not self.world.leads:
             name, start = self.world.from_leader()
             with open(name, "r+b") as file:
@@ -93,9 +94,9 @@ class Extractor:
             self.world.wait_for_all()
 
     def features(self, images: torch.Tensor) -> np.ndarray:
-        """float32 [b, dimension] of images uint8 [b, size, size, 3].
+        """Return the features, float32 [b, dimension], of images uint8 [b, size, size, 3].
 
-        Where the GPU's memory is too small for as many at once, half as many pass from then on, which is logged.
+        If the GPU's memory is too small for all images at once, log it and pass half as many from then on.
         """
         done = []
         while len(images):
@@ -108,11 +109,11 @@ class Extractor:
                 images = torch.cat([now, images])
             else:
                 continue
-            # Not in the except clause: there, the error would hold on to what was computed so far.
+            # Not in the except clause: there the error would keep tensors of the failed pass in memory.
             self.at_once = len(now) // 2
             if self.device == "cuda":
                 torch.cuda.empty_cache()
-            log(f"the GPU's memory is too small for {len(now)} images at once: going on with {self.at_once}")
+            log(f"the GPU's memory is too small for {len(now)} images at once: continuing with {self.at_once}")
         return np.concatenate(done)
 
     def _features(self, images: torch.Tensor) -> np.ndarray:
@@ -126,18 +127,18 @@ class Extractor:
 
 
 def _write_at(file: int, data: memoryview, place: int) -> None:
-    """Write all of ``data`` (bytes) at a place of a file."""
+    """Write all of ``data`` (bytes) at offset ``place`` of a file."""
     while data:
         written = os.pwrite(file, data, place)
         data, place = data[written:], place + written
 
 
 def check_range(features: np.ndarray, dtype: np.dtype, path: PathLike) -> None:
-    """UserError if a value is not finite or does not fit ``dtype``."""
+    """Raise UserError if a value is not finite or does not fit ``dtype``."""
     if not np.isfinite(features).all():
         raise UserError(
             f"{path}: a feature is not finite, so the checkpoint is broken: pretrain it again (another features.dtype "
-            "cannot mend it)"
+            "does not help)"
         )
     largest = float(np.abs(features).max(initial=0))
     if largest > float(np.finfo(dtype).max):

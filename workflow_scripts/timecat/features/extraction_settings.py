@@ -1,4 +1,4 @@
-"""What is extracted of a data set, as the stage is told it. Without NumPy and torch, for the config."""
+"""Settings of feature extraction. This module imports neither NumPy nor torch, so that the config can import it."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ Dtype = Literal["float16", "float32"]
 
 @settings
 class Extraction:
-    """What to extract: the config's block ``features``, with ``views`` as names (view0, ... or center)."""
+    """Settings of the config's block ``features``, with ``views`` as names (view0, ... or center)."""
 
     views: tuple[str, ...]
     dtype: Dtype

@@ -1,4 +1,4 @@
-"""The feature files that a probe reads of each member: checked before time is spent, and read as tables."""
+"""Check the feature files of an arm's members before a probe starts, and read them as tables."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -15,49 +15,49 @@ from workflow_scripts.timecat.features.reader import InMemory, OnDisk, Reducing
 
 
 def open_features(path: PathLike, rows: int) -> np.memmap:
-    """A feature file [rows, dim], mapped, not read. UserError when it is missing, damaged or of other rows."""
+    """Return a memory-mapped feature file [rows, dim]. Raise UserError if it is missing, damaged or has other rows."""
     path = Path(path)
     try:
         features: np.memmap = np.load(path, mmap_mode="r")
     except FileNotFoundError:
         raise UserError(f"the features {path} are missing; run extract_features for them") from None
     except (ValueError, EOFError):
-        raise UserError(f"the features {path} are not a whole .npy file; delete them and extract again") from None
+        raise UserError(f"the features {path} are not a complete .npy file; delete them and extract again") from None
     if features.ndim != 2 or len(features) != rows:
         shape = " x ".join(map(str, features.shape))
         raise UserError(
-            f"the features {path} are {shape}, but the data set's index asks for {rows} rows;"
-            " delete them and extract again from the data set as it is now"
+            f"the features {path} are {shape}, but the data set's index has {rows} rows;"
+            " delete them and extract again from the present data set"
         )
     return features
 
 
 def check_features(folders: Sequence[PathLike], files: dict[str, int]) -> None:
-    """Raise a UserError for any missing or mismatched file of any member, before time is spent on training."""
+    """Raise UserError, before any training, if a feature file of any member is missing or does not match the others."""
     for folder in folders:
         widths = {name: open_features(Path(folder) / name, rows).shape[1] for name, rows in files.items()}
         for name, width in widths.items():
             if width != widths[EVALUATION]:
                 raise UserError(
-                    f"the features {Path(folder) / name} have dimension {width}, {EVALUATION} beside them"
-                    f" {widths[EVALUATION]}: they are of different checkpoints; delete the folder and extract again"
+                    f"the features {Path(folder) / name} have dimension {width}, but {EVALUATION} in the same folder"
+                    f" has {widths[EVALUATION]}: they are from different checkpoints; delete the folder and extract again"
                 )
 
 
 def read_features(folders: Sequence[PathLike], name: str, rows: int, chosen: np.ndarray | None = None) -> np.ndarray:
-    """The members' features side by side, in memory: [rows, sum of dims], in member order, as stored (float16).
+    """Read the members' features, concatenated in member order: [rows, sum of dims], as stored (float16).
 
-    chosen: int64, the rows of the file that are read; None: all.
+    chosen: rows of the files to read (int64), or None for all.
     """
     files = [open_features(Path(folder) / name, rows) for folder in folders]
     return np.asarray(np.concatenate([file if chosen is None else file[chosen] for file in files], axis=1))
 
 
 class Tables:
-    """The files of one replicate's members as tables: in memory, or on disk where ``memory`` (bytes) is too small.
+    """Feature files of one replicate's members as tables: in memory, or on disk if ``memory`` (bytes) is too small.
 
-    folders: the members', in order. files: the rows of each file, by name; they have been checked. chosen: int64, ascending,
-    by name, those rows of a file that its table has, where these are not all.
+    folders: folders of the members, in order. files: name -> number of rows of each file, already checked. chosen: name
+    -> rows of a file that its table has (int64, ascending), for tables that do not have all rows.
     """
 
     _reduced: Reducing | None = None
@@ -75,14 +75,14 @@ class Tables:
             for name in files
         }
         views = [name for name in files if name not in (EVALUATION, HELDOUT)]
-        # One view at a time is in memory. All are of one size, unless somebody has changed a file's dtype.
+        # One view at a time is in memory. All views have the same size unless a file's dtype was changed.
         order = [max(views, key=sizes.__getitem__), HELDOUT, EVALUATION]
         kept, self._window_bytes = share_memory(memory, {name: sizes[name] for name in order})
         self._kept = {*kept, *(views if order[0] in kept else ())}
         self.dimension = sum(member.shape[1] for member in self._members(EVALUATION))
 
     def reduced(self, reducing: Reducing) -> Self:
-        """The same tables, whose features are reduced when they are computed with."""
+        """Return these tables with features that are reduced when they are widened to float32."""
         made = copy.copy(self)
         made._reduced, made.dimension = reducing, reducing.dimension
         return made
@@ -91,7 +91,7 @@ class Tables:
         return [open_features(Path(folder) / name, self._files[name]) for folder in self._folders]
 
     def read(self, name: str) -> InMemory | OnDisk:
-        """The table of a file, [rows, dimension]."""
+        """Return the table [rows, dimension] of the members' files ``name``."""
         if name in self._kept:
             features = read_features(self._folders, name, self._files[name], self._chosen.get(name))
             return InMemory(features, self._reduced)

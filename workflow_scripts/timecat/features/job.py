@@ -1,4 +1,4 @@
-"""Extract the features of one data set with one checkpoint: what the stage `extract_features` runs."""
+"""Extract the features of one data set with one checkpoint (the work of the stage `extract_features`)."""
 
 import os
 import shutil
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-STAGE = "extract_features"  # an unfinished folder is of its code
-MODULE = "workflow_scripts.extract_features"  # what the other processes of a job run
+STAGE = "extract_features"  # an unfinished folder depends on the code of this stage
+MODULE = "workflow_scripts.extract_features"  # module that the other processes of a job run
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the stage's command line, by name."""
+    """Options of the stage's command line, by name."""
 
     data_set: str
     weights: Path
@@ -44,7 +44,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Extract as the process that Snakemake started, or as one that a leader started."""
+    """Extract the features, either as the leader that Snakemake started or as a process that a leader started."""
     if world.follows():
         extract(options, world.follow())
         return
@@ -55,7 +55,7 @@ def run(options: Options) -> None:
 
 
 def extract(options: Options, processes: world.World) -> None:
-    """Write the folder of features and its sidecar; of several processes, each extracts its share of the rows."""
+    """Write the folder of features and its sidecar. Each of several processes extracts its share of the rows."""
     import numpy as np
 
     from workflow_scripts.timecat.checkpoints.files import read_backbone
@@ -77,7 +77,7 @@ def extract(options: Options, processes: world.World) -> None:
     heldout = options.heldout
     for train in options.train:
         if heldout is None:
-            raise ValueError("of training rows some are held out: --heldout says which")
+            raise ValueError("--heldout is null, but --train is given: training rows must be held out")
         betons["train"] = train
         labels = describe(train).labels
         passes.append((HELDOUT, CENTER, train, heldout_of(labels, options.train_index, heldout)))
@@ -91,7 +91,7 @@ def extract(options: Options, processes: world.World) -> None:
     images = sum(len(rows) for *_, rows in passes)
     progress = Progress(images, f"features of {options.data_set}", "images", quiet=not processes.leads)
 
-    def advance(own: int) -> None:  # the others are about as far
+    def advance(own: int) -> None:  # assumes that the other processes have done as many
         progress.advance(min(own * processes.size, progress.total - progress.done))
 
     if processes.leads:
@@ -100,7 +100,7 @@ def extract(options: Options, processes: world.World) -> None:
         path = unfinished / name
         if processes.from_leader(path.exists()):
             if processes.leads:
-                command.log(f"{path.name} is whole already: an interrupted job wrote it")
+                command.log(f"{path.name} is complete already: an interrupted job wrote it")
             progress.advance(len(rows))
             continue
         number = view if view == CENTER else int(view.removeprefix("view"))
@@ -121,7 +121,7 @@ def extract(options: Options, processes: world.World) -> None:
 
 
 def heldout_of(labels: "npt.NDArray[np.int64]", index: list[Path], heldout: Heldout) -> "npt.NDArray[np.int64]":
-    """The held-out training rows, ascending; of several draws, which the index tells, those of any."""
+    """Return the held-out training rows, ascending. If the index has several draws, the rows held out of any draw."""
     from workflow_scripts.timecat.draws import rows_of_draws
     from workflow_scripts.timecat.holdout import heldout_of_any, heldout_rows, with_heldout
 
@@ -132,5 +132,5 @@ def heldout_of(labels: "npt.NDArray[np.int64]", index: list[Path], heldout: Held
 
 
 def unfinished_folder(features: Path, config: str) -> Path:
-    """The folder, beside the final one, in which files gather until all are whole: half of a folder never has its name."""
+    """Return the folder that collects the files until all are complete, so that the final folder is never partial."""
     return kept_folder(features, digest([config, code_fingerprint(STAGE)]))

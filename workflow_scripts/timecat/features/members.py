@@ -1,4 +1,4 @@
-"""The features of every member of every replicate of an arm, as a stage is given them: folders in that order."""
+"""Assign folders of features, given in order, to the members of an arm's replicates."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -14,10 +14,11 @@ from workflow_scripts.timecat.features.names import EVALUATION
 
 
 def by_replicate(folders: Sequence[PathLike], replicates: Sequence[Sequence[int]]) -> list[list[PathLike]]:
-    """Folders, replicate by replicate (lists of seeds). UserError unless there is one for each member."""
+    """Return the folders of each replicate (a list of seeds). Raise UserError unless there is one folder per member."""
     if len(folders) != sum(map(len, replicates)):
         raise UserError(
-            f"--features names {len(folders)} folders, --replicates {sum(map(len, replicates))} members; give one each"
+            f"--features names {len(folders)} folders, --replicates {sum(map(len, replicates))} members; "
+            "give one folder per member"
         )
     remaining = iter(folders)
     return [[next(remaining) for _ in members] for members in replicates]
@@ -26,9 +27,9 @@ def by_replicate(folders: Sequence[PathLike], replicates: Sequence[Sequence[int]
 def evaluation_features(
     folders: Sequence[PathLike], replicates: Sequence[Sequence[int]], rows: int
 ) -> list[list[np.ndarray]]:
-    """The evaluation features of each member of each replicate, [rows, dimension], mapped, not read.
+    """Return the memory-mapped evaluation features [rows, dimension] of each member of each replicate.
 
-    UserError as open_features.
+    Raise UserError if a file is missing, damaged or has another number of rows (open_features).
     """
     return [
         [open_features(Path(folder) / EVALUATION, rows) for folder in own] for own in by_replicate(folders, replicates)
@@ -38,9 +39,9 @@ def evaluation_features(
 def feature_digests(
     folders: Sequence[PathLike], replicates: Sequence[Sequence[int]], names: Collection[str] = (EVALUATION,)
 ) -> dict[str, str]:
-    """REPLICATE/SEED/FILE -> digest, from the folder's sidecar where it has one; no name holds a path.
+    """Return REPLICATE/SEED/FILE -> digest, from the folder's sidecar if it has one. The keys contain no paths.
 
-    A seed that stands in a replicate more than once (copies, or snapshots of one run) is SEED.PLACE.
+    A seed that occurs in a replicate more than once (copies, or snapshots of one run) is named SEED.PLACE.
     """
     digests = {}
     for replicate, (members, own) in enumerate(zip(replicates, by_replicate(folders, replicates))):

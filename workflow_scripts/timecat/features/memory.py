@@ -1,8 +1,8 @@
-"""What a probe takes of a machine's memory and of a GPU's, as arithmetic: pure functions of sizes, and one check.
+"""Compute the memory that a probe needs on the host and on a GPU from the sizes of its data, and check the latter.
 
-The host's memory (the config's limits.memory_gb) is what is kept of features: a view of all training rows, the held-out
-and the evaluation rows, all members side by side, of one replicate at a time. It is not the few batches that are gathered
-and widened at once, nor labels, predictions and torch itself.
+The limit on host memory (limits.memory_gb in the config) is for features in memory: one view of all training rows, the
+held-out rows and the evaluation rows, with the members' features concatenated, for one replicate at a time. It does not
+include the few batches that are gathered and widened at once, labels, predictions, and torch itself.
 """
 
 import math
@@ -14,16 +14,17 @@ from workflow_scripts.timecat.errors import UserError
 # enough (168 MB at dimension 10240) never to hold a view twice.
 GATHERED_BATCHES = 16
 
-# Of a GPU, for what is not counted below: CUDA's context, cuBLAS's workspace, gaps between tensors.
+# Bytes of a GPU for what is not counted below: CUDA's context, cuBLAS's workspace, gaps between tensors.
 RESERVED_BYTES = 2**31
 
 
 def share_memory(memory: float, tables: dict[str, int]) -> tuple[set[str], float]:
-    """Which tables to keep in memory, and the bytes that windows on the others may take: (names, bytes).
+    """Return (names of tables to keep in memory, bytes for windows on the other tables).
 
-    memory: bytes. tables: bytes of each, in the order of what it costs to read them from disk: a training view is read in
-    a new order every epoch, the rest front to back. All are kept if they fit. Else a quarter of the memory is set aside
-    for windows, each table in turn is kept that fits in what is left, and windows get what remains of the whole.
+    memory: bytes. tables: name -> bytes, sorted by the cost of reading the table from disk, the highest first: a
+    training view is read in a new order every epoch, the others front to back. All tables are kept if they fit.
+    Otherwise a quarter of the memory is reserved for windows, each table in turn is kept if it fits in the rest, and
+    the windows get all memory that remains.
     """
     if sum(tables.values()) <= memory:
         return set(tables), 0
@@ -36,17 +37,18 @@ def share_memory(memory: float, tables: dict[str, int]) -> tuple[set[str], float
 
 
 def evaluation_chunk(classes: int) -> int:
-    """Rows that are scored at a time: bounded memory, and not a function of the number of heads."""
+    """Return the number of rows to score at a time. It bounds memory and does not depend on the number of heads."""
     return max(64, min(1024, 2**22 // classes))
 
 
 def stacked_bytes(heads: int, classes: int, dim: int, batch_norm: bool = True) -> int:
-    """Bytes that the StackedHeads of one fit hold on their device, in float32, at most.
+    """Return the most bytes that the StackedHeads of one fit hold on their device, in float32.
 
-    W, b and, with batch norm, γ, β, each with gradient and momentum; W' and b', as large as W and b; running statistics.
+    These are W, b and, with batch norm, γ and β, each with gradient and momentum, and further W' and b', as large as W
+    and b, and running statistics.
     """
     H, C, D = heads, classes, dim
-    line = 32  # numbers that a head's parts begin at multiples of, on the CPU
+    line = 32  # on the CPU the parts of a head begin at multiples of this many numbers
     weight, bias, affine = (H * math.ceil(size / line) * line for size in (C * D, C, D))
     parameters = weight + bias + 2 * affine * batch_norm
     return 4 * (3 * parameters + (weight + bias + 2 * D) * batch_norm + H + 1)
@@ -55,12 +57,13 @@ def stacked_bytes(heads: int, classes: int, dim: int, batch_norm: bool = True) -
 def device_bytes(
     heads: int, classes: int, dim: int, batch_size: int, rows: int, *, batch_norm: bool = True, stored: int = 2
 ) -> int:
-    """Bytes of tensors that a probe has on its device at once, at most.
+    """Return the most bytes of tensors that a probe has on its device at once.
 
-    heads: weight decays (H). dim: of all members together (D). rows: of the training split. stored: bytes of a feature on
-    disk. Each of the two fits holds W, its gradient and momentum and a product, [H, C, D] each. Beside them stand either
-    a gathered group of batches and what a step makes of one, or what scoring makes of a chunk of rows: first features
-    as stored, widened and normalised with logits [H, C, rows], then two of [H, C, rows]; and numbers per row.
+    heads: number of weight decays (H). dim: dimension of all members together (D). rows: number of training rows.
+    stored: bytes of a feature on disk. Each of the two fits holds W, its gradient, its momentum and a product, [H, C,
+    D] each. In addition there is either a gathered group of batches with the tensors of one step, or the tensors for
+    scoring a chunk of rows: first its features as stored, widened and normalised, with logits [H, C, rows], then two
+    tensors [H, C, rows]. Both have some numbers per row, too.
     """
     C, D, chunk = classes, dim, evaluation_chunk(classes)
     group, batch = min(GATHERED_BATCHES * batch_size + 1, rows), min(batch_size + 1, rows)
@@ -69,14 +72,14 @@ def device_bytes(
     training = group * (D * (stored + 4) + 8) + batch * (8 * heads * C + few) + (batch + 2) * normalised
     logits = 4 * heads * C  # bytes of a row
     scoring = chunk * (D * stored + 8 + few + max(4 * D + normalised + logits, 2 * logits)) + 2 * normalised
-    outcomes = 2 * 24 * heads * (rows // batch_size + 1)  # what an epoch's steps return, until its end
+    outcomes = 2 * 24 * heads * (rows // batch_size + 1)  # results of an epoch's steps, kept until its end
     return 2 * stacked_bytes(heads, C, D, batch_norm) + outcomes + max(training, scoring)
 
 
 def check_device(
     total: int, weight_decays: int, classes: int, dim: int, batch_size: int, rows: int, **options: Any
 ) -> None:
-    """UserError, with the remedy, for a probe that does not fit a device of ``total`` bytes; arguments of device_bytes."""
+    """Raise UserError, with remedies, if a probe exceeds a device of ``total`` bytes. options: see device_bytes."""
 
     def fits(heads: int, size: int) -> bool:
         return device_bytes(heads, classes, dim, size, rows, **options) + RESERVED_BYTES <= total

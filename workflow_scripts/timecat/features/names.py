@@ -1,8 +1,8 @@
-"""Names of feature files, one of each pass over a split. Without NumPy and torch, for whoever only names them."""
+"""Names of feature files, one file per pass over a split. This module imports neither NumPy nor torch."""
 
 EVALUATION, HELDOUT = "evaluation.center.npy", "heldout.center.npy"
 
 
 def training_file(view: str) -> str:
-    """Name of the file of a view's training features."""
+    """Return the name of the file with a view's training features."""
     return f"train.{view}.npy"

@@ -1,17 +1,17 @@
-"""Rows of several members' features, side by side, in any order: from memory, or window by window from mapped files.
+"""Read rows of several members' concatenated features in any order, from memory or in windows from mapped files.
 
-A window is the next piece of an order: its rows lie in one array, and places say where. Kept in memory, a table is one
-window, itself. On disk, the rows of a window are sorted by their place in the files before they are read, and reader
-threads fill the next window while the caller works on this one. `Pieces` cuts windows into groups of batches of its own
-sizes, so what a caller computes is the same, bit for bit, wherever windows end.
+A window holds the next rows of an order in one array, with the places of the rows in it. A table in memory is a single
+window. For a table on disk, the rows of a window are sorted by their place in the files before they are read, and
+reader threads fill the next window while the caller works on the current one. `Pieces` cuts windows into groups of
+batches whose sizes do not depend on the windows, so a caller's results are the same, bit for bit, wherever windows end.
 
-What it costs: a pass reads every row once, in windows that each go through the files from front to back. A row of 2,048
-float16 is 4 kB and lies across two pages, so a sparse window reads twice its bytes from the disk; the kernel by itself
-would read 128 kB around each row. So its read-ahead is switched off, and the readers announce to it what they are about to
-copy, which gives the disk hundreds of requests at a time. (A trial with windows of 1/100 and 1/6 of a file on a virtual
-disk, nothing cached: 59,000 to 124,000 rows/s; without announcements 6,500 with one thread, 36,000 at most with 16; by the
-kernel's read-ahead 12,000 to 55,000, and 6 to 25 times the bytes.) A window of a tenth of the rows or more is nearly a
-sequential read. What is in the page cache already costs a copy.
+Cost: a pass reads every row once. Each window goes through the files from front to back. A row of 2,048 float16 is 4 kB
+and spans two pages, so a sparse window reads twice its bytes from the disk; the kernel's read-ahead would read 128 kB
+around each row. So read-ahead is switched off, and the readers announce to the kernel what they are about to copy,
+which gives the disk hundreds of requests at a time. (Measured with windows of 1/100 and 1/6 of a file on a virtual
+disk, nothing cached: 59,000 to 124,000 rows/s. Without announcements: 6,500 with one thread, at most 36,000 with 16.
+With the kernel's read-ahead: 12,000 to 55,000, and 6 to 25 times the bytes.) A window of a tenth of the rows or more is
+nearly a sequential read. Rows in the page cache cost only a copy.
 """
 
 import contextlib
@@ -29,21 +29,21 @@ import torch
 
 from workflow_scripts.timecat.errors import UserError
 
-READERS = 2  # one copies while one announces; announcements fill the disk's queue, not threads that wait
-WINDOWS = 2  # in memory at a time: the caller's and the next
+READERS = 2  # one copies while the other announces; the disk's queue is filled by announcements, not by more threads
+WINDOWS = 2  # in memory at a time: the current one and the next
 
-_PART_BYTES = 2**20  # that a thread reads at a time: little memory beside the window, and closing waits for no more
-_NEAR_BYTES = 2**14  # rows less than this apart are announced together, with what lies between
-_ANNOUNCED_BYTES = 2**17  # in one call; the kernel cuts off very long ones
+_PART_BYTES = 2**20  # bytes that a thread reads at a time: needs little memory, and closing waits for no more than this
+_NEAR_BYTES = 2**14  # rows with gaps below this are announced together, gaps included
+_ANNOUNCED_BYTES = 2**17  # bytes per announcement; the kernel truncates very long ones
 
 
-# Jobs that fill a window, its features, the places of its rows there.
+# (jobs that fill a window, its features, places of its rows in them)
 _Reading = tuple[list[Future[None]], np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Window:
-    """The next rows of an order: row rows[i] of the table (int64 [m]) is features[places[i]] (features: [n, D])."""
+    """Next rows of an order: row rows[i] of the table (int64 [m]) is features[places[i]] (features: [n, D])."""
 
     features: np.ndarray
     rows: np.ndarray
@@ -51,7 +51,7 @@ class Window:
 
 
 class Reducing(Protocol):
-    """What makes fewer features of some, float32 [rows, columns] to [rows, dimension]."""
+    """Callable that reduces features, float32 [rows, columns] to [rows, dimension]."""
 
     @property
     def dimension(self) -> int: ...
@@ -60,35 +60,36 @@ class Reducing(Protocol):
 
 
 class _Widened:
-    """What is computed with: the features of a table as float32, reduced if it has ``reduced`` to reduce them."""
+    """Base class of tables: features as float32, reduced by ``reduced`` unless it is None."""
 
     reduced: Reducing | None = None
 
     def widened(self, features: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-        """Features as stored [rows, dimension], on the device, as float32 [rows, dimension or what they are reduced to].
+        """Return stored features [rows, dimension] on the device as float32 [rows, dimension or reduced dimension].
 
-        How many rows come at once may change last bits of reduced ones: callers take the pieces that Pieces cuts."""
+        The number of rows in a call may change last bits of reduced features, so callers pass the pieces of Pieces.
+        """
         wide = features.to(device).float()
         return wide if self.reduced is None else self.reduced(wide)
 
 
 class InMemory(_Widened):
-    """A table of features [rows, dimension] as one array."""
+    """Table of features [rows, dimension] in memory, as one array."""
 
     def __init__(self, features: np.ndarray, reduced: Reducing | None = None) -> None:
         self._features, self.reduced = features, reduced
         self.rows, self.dimension = features.shape
 
     def windows(self, order: np.ndarray) -> Generator[Window, None, None]:
-        """One window of all rows; order: int64 [m]."""
+        """Yield one window with all rows of ``order`` (int64 [m])."""
         yield Window(self._features, order, order)
 
 
 class OnDisk(_Widened):
-    """The same of members' mapped files, [rows, d] each, in member order; windows take at most ``window_bytes``.
+    """Table of features on disk: the members' mapped files, [rows, d] each, concatenated in member order.
 
-    members: as np.load(path, mmap_mode="r") gives them. All windows together stay within window_bytes, but a window has
-    a row at least. chosen: int64, ascending, the rows of the files that the table has; None: all.
+    members: mapped files (np.load(path, mmap_mode="r")). window_bytes: limit for all windows together, but a window has
+    at least one row. chosen: rows of the files that the table has (int64, ascending), or None for all.
     """
 
     def __init__(
@@ -105,10 +106,10 @@ class OnDisk(_Widened):
         self._window_rows = max(1, int(window_bytes) // (WINDOWS * self.dimension * self._dtype.itemsize))
 
     def windows(self, order: np.ndarray) -> Generator[Window, None, None]:
-        """The rows of ``order`` (int64 [m]) in windows; each window's features are overwritten once the next is asked for.
+        """Yield the rows of ``order`` (int64 [m]) in windows. The next window overwrites the features of this one.
 
-        Close the generator (or exhaust it) to end its threads. UserError, raised here, for a file that is gone or has
-        become shorter. (A disk that fails under a mapping ends the process: SIGBUS.)
+        Close or exhaust the generator to end its threads. Raise UserError if a file is gone or has become shorter. (A
+        disk error under a mapping ends the process with SIGBUS.)
         """
         pieces = [order[start : start + self._window_rows] for start in range(0, len(order), self._window_rows)]
         shape = (min(self._window_rows, len(order)), self.dimension)
@@ -133,7 +134,7 @@ class OnDisk(_Widened):
         number: int,
         buffers: list[np.ndarray],
     ) -> _Reading:
-        """Set the readers to window ``number``; returns (jobs, its features, the places of its rows there)."""
+        """Start reading window ``number``. Return (jobs, its features, the places of its rows in them)."""
         if number >= len(pieces):
             nothing = np.empty(0, np.int64)
             return [], nothing, nothing
@@ -154,17 +155,18 @@ Table = InMemory | OnDisk
 
 
 class Pieces:
-    """Cuts the rows of one window after another into pieces of the given sizes (rows), wherever the windows end."""
+    """Pieces of given sizes (numbers of rows), cut from one window after another wherever the windows end."""
 
     def __init__(self, sizes: Iterable[int]) -> None:
         self._sizes = deque(sizes)
         self._begun: list[tuple[torch.Tensor, torch.Tensor]] = []  # parts of the next piece
-        self._missing = 0  # rows it still lacks
+        self._missing = 0  # rows that the next piece still lacks
 
     def of(self, window: Window, wanted: np.ndarray | None = None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """(features [size, D] as stored, rows int64 [size]) of each piece that this window completes, on the host.
+        """Yield (stored features [size, D], rows int64 [size]), on the host, of each piece that this window completes.
 
-        wanted: bool [rows of the table], rows to take of the window; None takes all. The tensors are the caller's.
+        wanted: bool [rows of the table], the rows to use, or None for all. The tensors are copies that belong to the
+        caller.
         """
         rows, places = window.rows, window.places
         if wanted is not None:
@@ -188,7 +190,7 @@ class Pieces:
 
 def _open(member: np.memmap) -> FileIO:
     if member.filename is None:
-        raise ValueError("features are mapped from a file that has no name")
+        raise ValueError("features are mapped from a file without a name")
     try:
         return open(member.filename, "rb", buffering=0)
     except FileNotFoundError:
@@ -196,13 +198,13 @@ def _open(member: np.memmap) -> FileIO:
 
 
 def _mapping(member: np.memmap) -> mmap.mmap:
-    """Return the mapping below an array; NumPy keeps it in an attribute that its types do not mention."""
+    """Return the mmap of an array. NumPy keeps it in an attribute that its type stubs lack."""
     found: mmap.mmap = vars(member)["_mmap"]
     return found
 
 
 def _fill(features: np.ndarray, rows: np.ndarray, members: Sequence[np.memmap], files: Sequence[FileIO]) -> None:
-    """Read rows (int64 [n], ascending) of all members into features [n, D]."""
+    """Read rows (int64 [n], ascending) of all members into ``features`` [n, D]."""
     first = 0
     for member, file in zip(members, files):
         _announce(member, file, rows)
@@ -212,18 +214,18 @@ def _fill(features: np.ndarray, rows: np.ndarray, members: Sequence[np.memmap], 
 
 
 def _let_go(member: np.memmap, first: int, end: int) -> None:
-    """Unmap the pages of rows first to end - 1: they stay in the page cache, and stop counting as this process's memory."""
+    """Unmap the pages of rows first to end - 1. They stay in the page cache but no longer count as process memory."""
     length, offset = (
         member.strides[0],
         member.offset % mmap.ALLOCATIONGRANULARITY,
-    )  # a mapping begins at such a multiple
+    )  # a mapping begins at a multiple of this
     begin = (offset + first * length) // mmap.PAGESIZE * mmap.PAGESIZE
     _mapping(member).madvise(mmap.MADV_DONTNEED, begin, offset + end * length - begin)
 
 
 def _announce(member: np.memmap, file: FileIO, rows: np.ndarray) -> None:
     """Tell the kernel that these rows (ascending) are about to be read, and no others."""
-    if os.fstat(file.fileno()).st_size < member.offset + member.nbytes:  # to touch what is missing ends the process
+    if os.fstat(file.fileno()).st_size < member.offset + member.nbytes:  # access to missing bytes would end the process
         raise UserError(f"the features {member.filename} have become shorter; delete them and extract again")
     _mapping(member).madvise(mmap.MADV_RANDOM)
     length = member.strides[0]

@@ -1,8 +1,9 @@
-"""Crops resized as torchvision resizes them: uint8, bilinear or bicubic, with antialias.
+"""Resize crops as torchvision does: uint8, bilinear or bicubic, with antialiasing.
 
-FFCV resizes with OpenCV's INTER_AREA alone, which takes the nearest pixel where it enlarges: 32 px to 224 px would be
-blocks. The functions here are torchvision's on tensors; they differ from Pillow's, and so from torchvision's pipeline on
-files, by a few grey levels on a few pixels in a hundred (docs/fidelity.md; Pillow 13 resizes some crops in another order).
+FFCV resizes only with OpenCV's INTER_AREA, which takes the nearest pixel when it enlarges: 32 px enlarged to 224 px
+would show blocks. The functions here are torchvision's functions on tensors. They differ from Pillow's, and therefore
+from torchvision's pipeline on files, by a few grey levels in a few per cent of the pixels (docs/explanation/fidelity.md; Pillow 13
+resizes some crops along the two axes in another order).
 """
 
 from collections.abc import Sequence
@@ -17,29 +18,32 @@ from workflow_scripts.timecat.images.views import resized_sides
 
 
 def resize(image: npt.NDArray[np.uint8], height: int, width: int, interpolation: str) -> npt.NDArray[np.uint8]:
-    """uint8 [height, width, 3] of an image uint8 [h, w, 3]; interpolation: "bilinear" or "bicubic"."""
+    """Return an image uint8 [h, w, 3] resized to uint8 [height, width, 3]; interpolation: "bilinear" or "bicubic"."""
     if image.shape[:2] == (height, width):
         return image
-    writable = image if image.flags.writeable else image.copy()  # torch warns of an image in a mapped file
-    # Strides of a whole batch of one, by which torch sees that colours lie side by side: its result is laid out so too,
-    # and neither is turned into planes, which takes longer than the resizing. (unsqueeze would hide it.)
+    writable = image if image.flags.writeable else image.copy()  # torch warns if an array is read-only (a mapped file)
+    # View the image as a batch of one with channels-last strides, which torch keeps in its result. Then neither is
+    # copied into colour planes, which takes longer than the resizing. (unsqueeze would hide the layout from torch.)
     planes = torch.from_numpy(writable).view(1, *image.shape).permute(0, 3, 1, 2)
     resized = functional.interpolate(planes, (height, width), mode=interpolation, align_corners=False, antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 
 
 def random_view(image: npt.NDArray[np.uint8], box: Sequence[int], transform: Transform) -> np.ndarray:
-    """uint8 [size, size, 3]: the box (top, left, height, width, in pixels) of an image uint8 [h, w, 3], resized."""
+    """Return a box of an image uint8 [h, w, 3], resized to uint8 [size, size, 3].
+
+    box: (top, left, height, width), in pixels.
+    """
     top, left, height, width = box
     crop = np.ascontiguousarray(image[top : top + height, left : left + width])
     return resize(crop, transform.size, transform.size, transform.interpolation)
 
 
 def center_view(image: npt.NDArray[np.uint8], transform: Transform) -> npt.NDArray[np.uint8]:
-    """uint8 [size, size, 3]: torchvision's Resize (of the short side) and CenterCrop of an image uint8 [h, w, 3].
+    """Return the centre view of an image uint8 [h, w, 3]: torchvision's Resize of the short side, then CenterCrop.
 
-    The whole image is resized first, as torchvision does it: where it is stored at that short side already, nothing is,
-    and the crop is its very pixels.
+    The result is uint8 [size, size, 3]. As in torchvision, the whole image is resized first. An image that is stored
+    with the right short side is not resized, so the crop has exactly its pixels.
     """
     height, width = resized_sides(image.shape[0], image.shape[1], transform)
     resized = resize(image, height, width, transform.interpolation)

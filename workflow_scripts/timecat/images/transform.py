@@ -1,4 +1,4 @@
-"""How a stored image becomes a network's input, as stages are told it. Without NumPy and torch, for the config."""
+"""Settings of the transform from a stored image to a network's input, without NumPy and torch, for the config."""
 
 from typing import Literal
 
@@ -9,12 +9,13 @@ Interpolation = Literal["area", "bilinear", "bicubic"]
 
 @settings
 class Transform:
-    """From a stored image to a network's input.
+    """Settings of the transform from a stored image to a network's input.
 
     size: side of the square output (pixels). scale: lowest and highest share of the image's area in a random crop.
     ratio: lowest and highest width/height of a random crop. flip: probability of a horizontal flip. center_ratio: side
-    of the centre crop over the image's short side (224/256 = 0.875). interpolation: "area" (OpenCV's INTER_AREA by FFCV),
-    "bilinear" or "bicubic" (resizing.py). mean, std: per channel (red, green, blue), of pixel values in 0..1.
+    of the centre crop divided by the image's short side (224/256 = 0.875). interpolation: "area" (OpenCV's INTER_AREA,
+    by FFCV), "bilinear" or "bicubic" (resizing.py). mean, std: one value per channel (red, green, blue), for pixels in
+    0..1.
     """
 
     size: int

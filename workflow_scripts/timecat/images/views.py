@@ -1,11 +1,11 @@
-"""Views: which crop and flip a sample gets, as a pure function of (augmentation seed, data set, view, row).
+"""Compute the crop and flip of each sample as a pure function of (augmentation seed, data set, view, row).
 
-The features of several checkpoints are extracted in separate jobs and concatenated row by row, as if one model had seen
-one image. That needs view v of row i to be the same pixels in every process, for any number of workers, any batch and
-any order; so nothing here has state, and every draw is ``randomness.uniform(key, row, draw)``.
+The features of several checkpoints are extracted by separate jobs and concatenated row by row, as if one model had seen
+one image. View v of row i must therefore have the same pixels in every process, whatever the number of workers, the
+batch and the order. So nothing here has state, and every draw is ``randomness.uniform(key, row, draw)``.
 
-The random view is torchvision's RandomResizedCrop and RandomHorizontalFlip (same algorithm, other random numbers); the
-centre view is its Resize and CenterCrop as one box.
+The random view is torchvision's RandomResizedCrop and RandomHorizontalFlip (same algorithm, other random numbers). The
+centre view is torchvision's Resize and CenterCrop in one box.
 """
 
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from workflow_scripts.timecat.images.transform import Transform
 if TYPE_CHECKING:
     import torch
 
-CENTER = "center"  # the view that draws nothing: the centre crop of evaluation
+CENTER = "center"  # the view without random draws: the centre crop of evaluation
 
 TRIES = 10  # torchvision's number of attempts before it falls back to the central crop
 DRAWS_PER_TRY = 4  # area, aspect ratio, top, left
@@ -30,16 +30,16 @@ Box = tuple[int, int, int, int]  # top, left, height, width, in pixels
 
 
 def view_key(augmentation_seed: int, data_set: str, view: int | str) -> int | None:
-    """64-bit key of a view (a whole number) of a data set; None for ``CENTER``, which draws nothing."""
+    """Return the 64-bit random key of a view of a data set; None for ``CENTER``, which draws nothing."""
     return None if view == CENTER else randomness.key("view", augmentation_seed, data_set, view)
 
 
 def random_boxes(
     key: int, rows: npt.ArrayLike, heights: npt.ArrayLike, widths: npt.ArrayLike, transform: Transform
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Crop boxes int64 [n, 4] (top, left, height, width, in pixels of the stored image) and flips bool [n].
+    """Return crop boxes int64 [n, 4] (top, left, height, width, in pixels of the stored image) and flips bool [n].
 
-    rows, heights, widths: whole numbers [n]; rows are row numbers of the whole data set, never positions in a batch.
+    rows, heights, widths: integers [n]; rows are row numbers in the whole data set, never positions in a batch.
     """
     rows, heights, widths = (np.asarray(values).astype(np.int64) for values in (rows, heights, widths))
     boxes = _fallback_boxes(heights, widths, transform.ratio)
@@ -71,7 +71,7 @@ def _between(low: float, high: float, draw: npt.NDArray[np.float64]) -> npt.NDAr
 def _fallback_boxes(
     heights: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], ratio: tuple[float, float]
 ) -> npt.NDArray[np.int64]:
-    """The central boxes of the nearest allowed aspect ratio, int64 [n, 4]: what is left when no attempt fitted."""
+    """Return central boxes of the nearest allowed aspect ratio, int64 [n, 4], for images in which no attempt fitted."""
     low, high = min(ratio), max(ratio)
     proportion = widths / heights
     crop_heights = np.where(proportion < low, np.rint(widths / low).astype(np.int64), heights)
@@ -81,20 +81,23 @@ def _fallback_boxes(
 
 
 def center_boxes(heights: npt.ArrayLike, widths: npt.ArrayLike, transform: Transform) -> npt.NDArray[np.int64]:
-    """Centre boxes int64 [n, 4] (top, left, height, width): squares of center_ratio times the short side.
+    """Return centre boxes int64 [n, 4] (top, left, height, width): squares of center_ratio times the short side.
 
-    The offset is torchvision's round((side - crop) / 2), halves to even. FFCV's own (side - crop) // 2 is one pixel off
-    on some images, and that pixel is all the difference there is between the two.
+    The offset is torchvision's round((side - crop) / 2), which rounds halves to even. FFCV uses (side - crop) // 2,
+    which differs by one pixel on some images; there is no other difference between the two.
     """
     heights, widths = (np.asarray(values).astype(np.int64) for values in (heights, widths))
-    # Rounded, so that a ratio such as 0.29 of 100 pixels is 29 although their product is 28.999999999999996.
+    # Rounded, because 0.29 * 100 is 28.999999999999996 and the crop should have 29 pixels.
     crops = np.maximum(np.rint(transform.center_ratio * np.minimum(heights, widths)).astype(np.int64), 1)
     tops, lefts = (np.rint((sides - crops) / 2).astype(np.int64) for sides in (heights, widths))
     return np.stack([tops, lefts, crops, crops], axis=1)
 
 
 def resized_sides(height: int, width: int, transform: Transform) -> tuple[int, int]:
-    """(height, width) in pixels after torchvision's Resize of the short side to size / center_ratio (224 to 256)."""
+    """Return (height, width) in pixels after torchvision's Resize of the short side to size / center_ratio.
+
+    For example, with size 224 and center_ratio 0.875 the short side becomes 256.
+    """
     short = round(transform.size / transform.center_ratio)
     if height < width:
         return short, int(short * width / height)
@@ -102,8 +105,8 @@ def resized_sides(height: int, width: int, transform: Transform) -> tuple[int, i
 
 
 def normalise(images: "torch.Tensor", transform: Transform) -> "torch.Tensor":
-    """float32 tensor [b, 3, h, w], (pixel / 255 - mean) / std, from a uint8 tensor [b, h, w, 3], on the same device."""
-    import torch  # here, because boxes alone need no torch, which takes seconds to import
+    """Return (pixel / 255 - mean) / std, float32 [b, 3, h, w], of images uint8 [b, h, w, 3], on the same device."""
+    import torch  # imported here: boxes do not need torch, which takes seconds to import
 
     mean, std = (
         torch.tensor(values, dtype=torch.float32, device=images.device).view(1, 3, 1, 1)

@@ -1,4 +1,4 @@
-"""Write one split of one data set with what goes beside it: what the stage `write_dataset` runs."""
+"""Write one split of a data set with its index, list of skipped images and sidecar, for stage `write_dataset`."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,13 +18,14 @@ from workflow_scripts.timecat.runtime import command
 from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 from workflow_scripts.timecat.settings import told
 
-RAW = {"write_mode": "raw", "quality": 100}  # how made images are stored, which the config does not say
-WHERE = ("root",)  # where the images are; what they are is in the content: a folder that moved is the same
+RAW = {"write_mode": "raw", "quality": 100}  # storage of synthetic images; their config blocks have no key for it
+# Keys left out of the sidecar: a moved folder is the same data set, and the content digest covers its images.
+WHERE = ("root",)
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the stage's command line, by name."""
+    """Command-line options of stage write_dataset."""
 
     name: str
     split: str
@@ -39,13 +40,13 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Write as the only writer of this split."""
+    """Write the split, as its only writer: wait for any other process that writes it."""
     with sole_writer(options.beton.parent, f"{options.split}."):
         write_split(options)
 
 
 def write_split(options: Options) -> None:
-    """Write the split: .beton, index, list of what was left out, sidecar."""
+    """Write the split's .beton, index, list of skipped images and sidecar."""
     from workflow_scripts.timecat.images.ffcv.writer import write_beton
     from workflow_scripts.timecat.runtime.progress import Progress
 
@@ -58,14 +59,14 @@ def write_split(options: Options) -> None:
         probed_classes = probed_class_names(sidecar, index)
         inputs = {"probed_classes": digest(probed_classes)}
     split = read_split(with_download(settings, options.download == "true"), options.split, probed_classes)
-    command.log(f"{name}: {len(split)} images listed")
-    stored: StorageSettings | None = getattr(settings, "storage", None)  # made images have none
+    command.log(f"{name}: found {len(split)} images")
+    stored: StorageSettings | None = getattr(settings, "storage", None)  # absent for synthetic images
     storage = RAW if stored is None else told(stored)
     progress = Progress(len(split), name, "images")
     written = write_beton(
         options.beton,
         split,
-        # Larger images are reduced when they are read (datasets.image_files), by torchvision's filter and not by FFCV's.
+        # No max_resolution: datasets.image_files reduces larger images, by torchvision's filter and not FFCV's.
         {"write_mode": storage["write_mode"], "max_resolution": None, "jpeg_quality": storage["quality"]},
         options.workers,
         lambda done, total: progress.advance(done - progress.done),
@@ -74,7 +75,7 @@ def write_split(options: Options) -> None:
     progress.close()
     write_skipped(options.skipped, split, written.broken)
     if written.broken:
-        command.log(f"{name}: {len(written.broken)} images cannot be read and are left out, see {options.skipped}")
+        command.log(f"{name}: skipped {len(written.broken)} unreadable images, listed in {options.skipped}")
         split = split.without(written.broken)
     index_digest = write_index(options.index, split)
     write_sidecar(
@@ -84,11 +85,11 @@ def write_split(options: Options) -> None:
         inputs=inputs,
         facts={"data_set": options.name, "rows": len(split), "classes": len(split.class_names)},
     )
-    command.log(f"{name}: {len(split)} images of {len(split.class_names)} classes")
+    command.log(f"{name}: wrote {len(split)} images of {len(split.class_names)} classes")
 
 
 def with_download(settings: DataSetSettings, allowed: bool) -> DataSetSettings:
-    """Settings of a data set, or of the whole in those of a part, that say whether an archive may be fetched."""
+    """Return the settings with key ``download`` set for data sets that have an archive (in a part, for the whole)."""
     if isinstance(settings, PartSettings):
         return replace(settings, of=with_download(settings.of, allowed))
     has_archive = any(field.name == "download" for field in fields(settings))
@@ -97,14 +98,16 @@ def with_download(settings: DataSetSettings, allowed: bool) -> DataSetSettings:
 
 
 def without_places(settings: dict[str, Any]) -> dict[str, Any]:
-    """What the stage was told less WHERE, and likewise of the whole."""
+    """Return the settings without the keys in WHERE, also in the settings of a part's whole."""
     kept = {key: value for key, value in settings.items() if key not in WHERE}
     return kept | {"of": without_places(kept["of"])} if "of" in kept else kept
 
 
 def write_index(path: PathLike, split: Split) -> str:
-    """Write row, label, class_name, group columns, draws if there are several, and source of every row; return the digest of
-    the content."""
+    """Write the index and return the digest of its content.
+
+    Columns: row, label, class_name, the group columns, draws (if there are several) and source.
+    """
     import pyarrow
     import pyarrow.parquet
 
@@ -122,6 +125,6 @@ def write_index(path: PathLike, split: Split) -> str:
 
 
 def write_skipped(path: PathLike, split: Split, broken: dict[int, str]) -> None:
-    """Write source and reason of every row that was left out, one a line below a head; only the head if there is none."""
+    """Write the source and the reason of every skipped row below a header line, one row per line."""
     lines = ["source\treason", *(f"{split.sources[row]}\t{reason}" for row, reason in broken.items())]
     write_bytes(path, ("\n".join(lines) + "\n").encode(errors="replace"))

@@ -1,25 +1,27 @@
-"""How well the probabilities of predictions are calibrated, over all rows and over segments of them.
+"""Measure how well the probabilities of predictions are calibrated, over all rows and over segments of rows.
 
-Of a row, p is the probability of the predicted class and y is 1 where that class is the label, else 0.
+For a row, p is the probability of the predicted class, and y is 1 if that class is the label, else 0.
 
-**Expected calibration error** (ECE): rows sorted by p in bins of equally many; the mean over rows of the difference, in
-their bin, between mean p and mean y. **Multicalibration error** (Guy et al. 2025, "Measuring multi-calibration",
-arXiv 2506.11251; all weights are one here): in a segment of n rows sorted by p, C_j = Σ_{i<=j} (y_i - p_i) / n, C_0 = 0,
+**Expected calibration error** (ECE): rows are sorted by p into bins of equal size; ECE is the mean over rows of the
+absolute difference between mean p and mean y in the row's bin. **Multicalibration error** (Guy et al. 2025, "Measuring
+multi-calibration", arXiv 2506.11251; all weights are 1 here): in a segment of n rows sorted by p, with
+C_j = Σ_{i<=j} (y_i - p_i) / n and C_0 = 0,
 
     ECCE = max_j C_j - min_j C_j,   σ = sqrt(Σ p_i (1 - p_i)) / n,
     MCE_σ = max over segments of ECCE / σ,   MCE_abs = MCE_σ σ(all rows),   minimum detectable error = 5 σ(all rows).
 
-**p-values**, of the hypothesis that probabilities are perfectly calibrated. In an ECCE / σ of many rows, the sums C_j are a
-Brownian motion, so p(ECCE) is the probability that the range of a standard Brownian motion on [0, 1] is as large
-(Arrieta-Ibarra et al. 2022, "Metrics of calibration for probabilistic predictions", JMLR 23; Feller 1951 has the
-distribution); this is the p-value of the package MCGrad. MCGrad's p of an MCE_σ is that of the worst segment alone, not adjusted
-for the number of segments: perfect calibration falls below 0.05 far more often than once in twenty. It is here as
-``mce_p_unadjusted``. ``mce_p`` counts instead: of ``draws`` sets of labels drawn from the probabilities, (1 + how many have an
-MCE_σ at least as large) / (1 + draws), which takes account of all segments and their overlaps.
+**p-values** test the hypothesis that probabilities are perfectly calibrated. With many rows, the sums C_j in ECCE / σ
+are a Brownian motion, so p(ECCE) is the probability that the range of a standard Brownian motion on [0, 1] is at least
+as large (Arrieta-Ibarra et al. 2022, "Metrics of calibration for probabilistic predictions", JMLR 23; Feller 1951
+derives the distribution). This is the p-value of the package MCGrad. MCGrad's p of an MCE_σ is the p of the worst
+segment, not adjusted for the number of segments: under perfect calibration it falls below 0.05 far more often than once
+in twenty. It is reported as ``mce_p_unadjusted``. ``mce_p`` is a Monte Carlo p-value instead: (1 + number of draws
+whose MCE_σ is at least as large) / (1 + draws), where each of the ``draws`` is a set of labels drawn from the
+probabilities. It takes account of all segments and their overlaps.
 
-Rows with equal p are in an order drawn by a hash of their row number, so that the order of a file does not count. Both
-errors are above zero for perfect calibration too, by as much as rows and segments make them: ``draws`` sets of labels
-drawn from the probabilities say by how much. tests.references.calibration is the plain twin; a test holds the two equal.
+Rows with equal p are ordered by a hash of their row number, so the order of a file has no influence. Both errors are
+above zero even for perfect calibration, by an amount that depends on the numbers of rows and segments; the same draws
+of labels measure this amount. tests.references.calibration is a plain implementation; a test holds the two equal.
 """
 
 import math
@@ -31,17 +33,17 @@ import numpy.typing as npt
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.measures.groups import Segments
 
-DETECTABLE = 5  # σ, as Guy et al. have it: an ECCE below is not told from chance with certainty
-# A range below is never seen (1 less its p is below 1e-20), and the series, which alternates, needs more terms there.
+DETECTABLE = 5  # in σ, as in Guy et al.: a smaller ECCE cannot be told from chance with certainty
+# A smaller range practically never occurs (probability below 1e-20), and the alternating series would need more terms.
 LEAST_RANGE = 0.3
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What is measured of one set of predictions: in percent, but for those in units of σ (``*_sigma``) and p-values.
+    """Calibration of one set of predictions, in percent, except for values in units of σ (``*_sigma``) and p-values.
 
-    ``ece_calibrated`` and ``mce_sigma_calibrated``: what perfect calibration would show, the mean over drawings.
-    worst_group_accuracy: NaN where no group has rows enough, and worst_group "" then.
+    ``ece_calibrated`` and ``mce_sigma_calibrated``: the expected value under perfect calibration, as the mean over
+    draws. worst_group_accuracy, worst_group: NaN and "" if no group has enough rows.
     """
 
     accuracy: float
@@ -64,7 +66,7 @@ class Measured:
 def measure(
     p: npt.ArrayLike, y: npt.ArrayLike, rows: npt.ArrayLike, segments: Segments, bins: int, draws: int
 ) -> Measured:
-    """Measure predictions. p: probabilities, float [N]; y: 0 or 1, [N]; rows: their row numbers, int [N]."""
+    """Measure the calibration of predictions. p: probabilities, float [N]; y: 0 or 1, [N]; rows: numbers, int [N]."""
     p, y, rows = np.asarray(p, np.float64), np.asarray(y, np.float64), np.asarray(rows)
     ties = randomness.bits(randomness.key("calibration", "ties"), rows)
     in_bins = np.lexsort((ties, p))
@@ -78,7 +80,7 @@ def measure(
     def in_sigma(difference: np.ndarray) -> npt.NDArray[np.float64]:
         return in_units_of(sigma, ranges(difference[in_segments], starts) / segments.sizes)
 
-    found, calibrated = in_sigma(y - p), np.zeros((draws, 2))  # of each draw, ECE and MCE_σ
+    found, calibrated = in_sigma(y - p), np.zeros((draws, 2))  # ECE and MCE_σ of each draw
     for draw in range(draws):
         drawn = randomness.uniform(randomness.key("calibration", "draw", draw), rows) < p
         calibrated[draw] = ece(drawn - p), in_sigma(drawn - p).max()
@@ -107,7 +109,8 @@ def measure(
 def p_of_range(x: float) -> float:
     """Return the probability that the range of a standard Brownian motion on [0, 1] is at least x.
 
-    Its density is 8 Σ (-1)^(k-1) k² φ(k x), k = 1, 2, ... (Feller 1951); this is the integral, in which small p lose no digits.
+    The density is 8 Σ (-1)^(k-1) k² φ(k x), k = 1, 2, ... (Feller 1951). It is integrated term by term, so that a small
+    p loses no digits.
     """
     if x < LEAST_RANGE:
         return 1.0
@@ -116,15 +119,16 @@ def p_of_range(x: float) -> float:
 
 
 def bin_starts(rows: int, bins: int) -> np.ndarray:
-    """Where each bin begins, int [bins]: sizes differ by one at most, the larger ones first; no bin is empty."""
+    """Return the first row of each bin, int [bins]. Sizes differ by one at most, larger bins first; no bin is empty."""
     bins = min(bins, rows)
     return np.arange(bins) * (rows // bins) + np.minimum(np.arange(bins), rows % bins)
 
 
 def ranges(difference: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Of each segment, largest less smallest sum of its first j differences, j = 0, 1, ...: float64 [segments].
+    """Return the range (largest minus smallest) of each segment's cumulative sums of differences, float64 [segments].
 
-    difference: [M], segment after segment, sorted by probability in each; starts: where each begins.
+    The empty sum, 0, is included. difference: [M], segment after segment, sorted by probability within each; starts:
+    position at which each segment begins.
     """
     sums = np.cumsum(difference)
     before = np.where(starts > 0, sums[starts - 1], 0.0)
@@ -133,6 +137,6 @@ def ranges(difference: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def in_units_of(sigma: np.ndarray, ecce: np.ndarray) -> np.ndarray:
-    """ECCE / σ. Where σ is 0, as all probabilities are 0 or 1: infinite, or 0 where ECCE is 0 as well."""
+    """Return ECCE / σ. If σ is 0 (all probabilities are 0 or 1), it is infinite, or 0 if ECCE is 0, too."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(ecce > 0, ecce / sigma, 0.0)

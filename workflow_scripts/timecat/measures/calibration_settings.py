@@ -1,11 +1,11 @@
-"""How calibration is measured, as the stage is told it. Without NumPy, for the config."""
+"""Settings of calibration, as its stage gets them. The config imports this module, so it does not load NumPy."""
 
 from workflow_scripts.timecat.settings import settings
 
 
 @settings
 class CalibrationSettings:
-    """The keys of the config's block ``calibration`` that change a number."""
+    """Settings of calibration that change a number: keys of the config's block ``calibration``."""
 
     bins: int
     minimum_rows: int

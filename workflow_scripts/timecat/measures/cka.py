@@ -1,12 +1,12 @@
-"""Linear CKA between members: how alike two sets of features of the same images are, up to rotation and scale.
+"""Compute linear CKA: how similar two members' features of the same images are, up to rotation and scale.
 
-Kornblith, Norouzi, Lee, Hinton (2019, arXiv 1905.00414), linear CKA. With the columns of X [n, D₁] and Y [n, D₂] centred,
+Source: Kornblith, Norouzi, Lee, Hinton (2019, arXiv 1905.00414). With the columns of X [n, D₁] and Y [n, D₂] centred,
 
     CKA(X, Y) = ‖YᵀX‖² / (‖XᵀX‖ ‖YᵀY‖)    (Frobenius norms)
 
-and ‖YᵀX‖² = Σ (XXᵀ) ∘ (YYᵀ), so either the D₁ x D₂ products or the n x n Gram matrices will do; the smaller are computed.
-1 means equal up to rotation and scale, 0 no common linear information. With fewer images than features it is biased
-towards 1. tests.references.cka is the same by HSIC's formula; a test holds the two equal.
+and ‖YᵀX‖² = Σ (XXᵀ) ∘ (YYᵀ), so it can be computed from the D₁ x D₂ products or from the n x n Gram matrices; the
+smaller ones are used. 1 means equal up to rotation and scale, 0 no common linear information. With fewer images than
+features, CKA is biased towards 1. tests.references.cka computes it by HSIC's formula; a test holds the two equal.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-CHUNK = 2048  # rows that are in memory as float64 at a time, where the products are D x D
+CHUNK = 2048  # rows held in memory as float64 at a time when the products are D x D
 
 
 def linear_cka(features: Sequence[np.ndarray], device: torch.device | str = "cpu", chunk: int = CHUNK) -> np.ndarray:
-    """CKA of every two of k sets of features of the same n images, float64 [k, k]; NaN for one that never varies.
+    """Return the CKA of each pair of k sets of features of the same n images, float64 [k, k]; NaN for a constant set.
 
-    features: arrays [n, D_m], of any float dtype, may be mapped from disk: of D x D products ``chunk`` rows are read at
-    a time. Sums are of float64.
+    features: arrays [n, D_m] of any float dtype, possibly mapped from disk: for D x D products, ``chunk`` rows are read
+    at a time. Sums are in float64.
     """
     rows, dims = len(features[0]), [own.shape[1] for own in features]
     means = [_mean(own, chunk) for own in features]
@@ -43,14 +43,14 @@ def _mean(features: np.ndarray, chunk: int) -> np.ndarray:
 
 
 def _centred(features: np.ndarray, mean: np.ndarray, device: torch.device | str) -> torch.Tensor:
-    """Rows of features less their mean, float64 on the device."""
+    """Return rows of features minus the mean, float64 on the device."""
     return torch.from_numpy(np.asarray(features, dtype=np.float64) - mean).to(device)
 
 
 def _by_features(
     features: Sequence[np.ndarray], means: Sequence[np.ndarray], device: torch.device | str, chunk: int
 ) -> np.ndarray:
-    """‖XᵢᵀXⱼ‖² of every two sets, [k, k], from D x D products summed over chunks of rows."""
+    """Return ‖XᵢᵀXⱼ‖² of each pair of sets, [k, k], from D x D products summed over chunks of rows."""
     k = len(features)
     products = {
         (i, j): torch.zeros(features[i].shape[1], features[j].shape[1], dtype=torch.float64, device=device)
@@ -68,7 +68,7 @@ def _by_features(
 
 
 def _by_images(features: Sequence[np.ndarray], means: Sequence[np.ndarray], device: torch.device | str) -> np.ndarray:
-    """The same from the n x n Gram matrix of each set."""
+    """Return ‖XᵢᵀXⱼ‖² of each pair of sets, [k, k], from the n x n Gram matrix of each set."""
     grams = []
     for own, mean in zip(features, means):
         x = _centred(own, mean, device)

@@ -1,30 +1,32 @@
-"""Contrasts: an arm's mean accuracy minus its baseline's, with an interval over seeds and a standard error over rows.
+"""Compute contrasts: an arm's mean accuracy minus its baseline's, with an interval over seeds and an error over rows.
 
-Replicates are compared where they share seeds. The difference of an arm's replicate is its accuracy minus the mean of the
-baseline's replicates that are made of its seeds only; the contrast is the mean of these differences. Where the baseline has
-more members than the arm, its replicates take that part. An arm that shares no seeds with its baseline in this way is
-compared without pairs, as two independent samples.
+Replicates are paired if they share seeds. The difference of an arm's replicate is its accuracy minus the mean accuracy
+of the baseline's replicates that consist of its seeds only; the contrast is the mean of these differences. If the
+baseline has more members than the arm, the roles are exchanged: each replicate of the baseline is compared with the
+arm's replicates that consist of its seeds only. An arm that shares no seeds with its baseline in this way is compared
+without pairs, as two independent samples.
 
-Differences whose replicates share a seed are not independent. The interval comes from deleting each seed in turn, that is
-all replicates with it (delete-one-seed jackknife):
+Differences whose replicates share a seed are not independent. The interval comes from deleting each seed in turn, with
+all replicates that have it (delete-one-seed jackknife):
 
     jackknife = (n - 1) / n  x  sum over seeds s of (mean without s - mean of these means)^2
 
-In the model ``difference = contrast + mean of its seeds' effects + noise of the replicate`` its expected value under any
-design follows from the list of replicates (``A`` holds each seed's share in each replicate), and two corrections make it
-serve all designs:
+In the model ``difference = contrast + mean of its seeds' effects + noise of the replicate``, the expected value of the
+jackknife follows from the list of replicates (``A`` holds each seed's share in each replicate). Two corrections make
+the jackknife valid for any list of replicates:
 
-1. It is divided by what it expects of seeds' effects and multiplied by the variance that these give the mean. With all
-   subsets of the seeds, and with one member each, the factor is 1. With disjoint replicates it yields the classical variance
-   of a mean of independent values, s^2 / replicates. Cyclic replicates would otherwise get up to three times their variance.
-2. It counts the replicates' noise as if seeds caused it, which exaggerates that part: m (n - 1) / (n - m) times with all
-   subsets of m seeds. Where the differences' own sum of squares tells the two apart, the excess is taken off, up to half of
-   the variance. With n = m + 1 seeds they cannot be told apart, and the interval is conservative.
+1. It is divided by its expected value under seeds' effects of variance 1, and multiplied by the variance of the mean
+   under these effects. With all subsets of the seeds, and with one member each, the factor is 1. With disjoint
+   replicates the result is the classical variance of a mean of independent values, s^2 / replicates. Without this
+   correction, cyclic replicates would get up to three times their variance.
+2. It treats the replicates' noise as if seeds caused it, which exaggerates that part: m (n - 1) / (n - m) times with
+   all subsets of m seeds. If the differences' sum of squares tells the two apart, the excess is subtracted, up to half
+   of the variance. With n = m + 1 seeds they cannot be told apart, and the interval is conservative.
 
-Degrees of freedom are Satterthwaite's for seeds' effects: replicates - 1 where replicates are disjoint, n - 1 with all
-subsets, fewer with cyclic ones. `benchmarks/coverage.py` simulates how often such intervals hold the truth.
+Degrees of freedom are Satterthwaite's for seeds' effects: replicates - 1 for disjoint replicates, n - 1 with all
+subsets, fewer with cyclic ones. `benchmarks/coverage.py` simulates how often such intervals contain the truth.
 
-Every function takes and returns percent. NumPy and SciPy alone are needed.
+Every function takes and returns percent. The module needs only NumPy and SciPy.
 """
 
 import math
@@ -39,14 +41,14 @@ from scipy.special import stdtr, stdtrit
 Floats: TypeAlias = npt.NDArray[np.float64]
 Seeds: TypeAlias = tuple[int, ...]
 
-LEVEL = 0.95  # of intervals
-LEAST_SHARE = 0.5  # of the variance that stays when the noise of replicates is taken off
-# How an interval was found: t over independent differences, jackknife over seeds, Welch's of two samples or contrasts.
+LEVEL = 0.95  # confidence level of intervals
+LEAST_SHARE = 0.5  # least share of the variance that remains when the noise of replicates is subtracted
+# Methods of an interval: t over independent differences, jackknife over seeds, Welch's t for two samples or contrasts.
 T, JACKKNIFE, UNPAIRED, DIFFERENCE = "t", "jackknife", "unpaired", "difference"
 
 
 class Replicate(NamedTuple):
-    """The seeds of a replicate, one for each member, and its accuracy in percent."""
+    """Seeds of a replicate, one for each member, and its accuracy in percent."""
 
     seeds: Seeds
     accuracy: float
@@ -54,10 +56,10 @@ class Replicate(NamedTuple):
 
 @dataclass(frozen=True)
 class Contrast:
-    """A difference of means, in points, and what is known of its error over seeds.
+    """Difference of two means, in percentage points, with its standard error over seeds.
 
-    error: its standard error; degrees: of freedom, of t; both None where there is no interval, and ``reason`` says why.
-    seeds, replicates: numbers that it rests on; of two samples, the smaller. method: see T.
+    error: standard error; degrees: degrees of freedom of t. Both are None if there is no interval, and ``reason`` says
+    why. seeds, replicates: numbers of seeds and replicates used, the smaller ones of two samples. method: see T.
     """
 
     mean: float
@@ -70,7 +72,7 @@ class Contrast:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Return the lower and upper end that hold the truth in LEVEL of all studies; None without an error."""
+        """Confidence interval (lower end, upper end) at LEVEL, or None if there is no error."""
         if self.error is None or self.degrees is None:
             return None
         reach = float(stdtrit(self.degrees, 0.5 + LEVEL / 2)) * self.error
@@ -78,7 +80,7 @@ class Contrast:
 
     @property
     def p(self) -> float | None:
-        """Return the two-sided p-value of no difference, of the same t as the interval; None without one."""
+        """Two-sided p-value of no difference, by the same t distribution as the interval; None without an interval."""
         if self.error is None or self.degrees is None:
             return None
         return 2 * float(stdtr(self.degrees, -abs(self.mean) / self.error))
@@ -86,10 +88,10 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which replicates of an arm are compared with which of its baseline.
+    """Pairing of an arm's replicates with its baseline's.
 
-    seeds: of each difference, [] where there are no pairs. arm, baseline: the weight of each replicate in each difference
-    [differences, replicates]; without pairs one line that averages all.
+    seeds: seeds of each difference; [] if there are no pairs. arm, baseline: weight of each replicate in each
+    difference [differences, replicates]; without pairs, one row that averages all.
     """
 
     seeds: list[Seeds]
@@ -98,13 +100,13 @@ class Pairs:
 
     @property
     def weights(self) -> tuple[Floats, Floats]:
-        """Return the weight of each replicate of the arm, and of the baseline, in the contrast; each sums to 1."""
+        """Weight of each replicate of the arm, and of the baseline, in the contrast; each array sums to 1."""
         return self.arm.mean(0), self.baseline.mean(0)
 
 
 @dataclass(frozen=True)
 class SeedError:
-    """The variance over seeds of a mean over replicates, and degrees of freedom; None where it cannot be estimated."""
+    """Variance over seeds of a mean over replicates, and degrees of freedom; None if they cannot be estimated."""
 
     variance: float | None
     degrees: float | None
@@ -127,8 +129,8 @@ def contrast(arm: Sequence[Replicate], baseline: Sequence[Replicate]) -> Contras
 def pairs(arm: Sequence[Seeds], baseline: Sequence[Seeds]) -> Pairs:
     """Return the pairs of an arm's and a baseline's replicates by the seeds of each.
 
-    Replicates without a counterpart are left out, unless those that have one are too few for an interval: then all
-    replicates count, as two samples.
+    Replicates without a counterpart are left out. If the others are too few for an interval, all replicates count, as
+    two samples.
     """
     if (found := _within(arm, baseline)) is not None:
         return found
@@ -138,13 +140,13 @@ def pairs(arm: Sequence[Seeds], baseline: Sequence[Seeds]) -> Pairs:
 
 
 def seed_error(values: Floats, replicates: Sequence[Seeds]) -> SeedError:
-    """Return the variance of the mean of a value per replicate over the seeds that they are made of (see the module)."""
+    """Return the variance over seeds of the mean of ``values``, one per replicate (see the module)."""
     if reason := _missing(replicates):
         return SeedError(None, None, reason)
     shares = _shares(replicates)  # A
     form = _jackknife_form(shares)  # jackknife = values' form values
     by_seeds = shares.T @ form @ shares
-    of_mean = float((shares.mean(0) ** 2).sum())  # variance of the mean for seeds' effects of variance 1
+    of_mean = float((shares.mean(0) ** 2).sum())  # variance of the mean under seeds' effects of variance 1
     jackknife = float(values @ form @ values)
     variance = jackknife * of_mean / np.trace(by_seeds)
     if variance <= 1e-18 * max(1.0, float((values**2).max())):
@@ -155,7 +157,7 @@ def seed_error(values: Floats, replicates: Sequence[Seeds]) -> SeedError:
 
 
 def row_error(arm: npt.ArrayLike, baseline: npt.ArrayLike, found: Pairs) -> float | None:
-    """Return the standard error of a contrast over evaluation rows, in points; None of a single row.
+    """Return the standard error of a contrast over evaluation rows, in percentage points; None for a single row.
 
     arm, baseline: whether each replicate is right on each row, bool [replicates, rows], the same rows in both.
     """
@@ -167,13 +169,13 @@ def row_error(arm: npt.ArrayLike, baseline: npt.ArrayLike, found: Pairs) -> floa
 
 
 def difference(first: Contrast, second: Contrast) -> Contrast:
-    """Return the first minus the second of two independent contrasts, with Welch and Satterthwaite's degrees of freedom."""
+    """Return the difference of two independent contrasts, with Welch and Satterthwaite's degrees of freedom."""
     mean = first.mean - second.mean
     return _welch(mean, (first, second), DIFFERENCE)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number by Holm's method, in the order given."""
+    """Return the p-values adjusted for multiple testing by Holm's method, in the given order."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted, highest = [0.0] * len(order), 0.0
     for rank, i in enumerate(order):
@@ -186,7 +188,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _missing(replicates: Sequence[Seeds]) -> str:
-    """Return why no error over seeds can be estimated; "" where it can."""
+    """Return why no error over seeds can be estimated, or "" if it can."""
     if len(replicates) < 2:
         return "one replicate"
     common = set(replicates[0]).intersection(*replicates[1:])
@@ -199,14 +201,14 @@ def _disjoint(replicates: Sequence[Seeds]) -> bool:
 
 
 def _shares(replicates: Sequence[Seeds]) -> Floats:
-    """Return the share of each seed in the members of each replicate [replicates, seeds]."""
+    """Return the share of each seed in the members of each replicate, [replicates, seeds]."""
     seeds = sorted(set().union(*replicates))
     return np.array([[each.count(seed) / len(each) for seed in seeds] for each in map(tuple, replicates)])
 
 
 def _jackknife_form(shares: Floats) -> Floats:
-    """Return the matrix [replicates, replicates] of the delete-one-seed jackknife of their mean, a quadratic form."""
-    without = (shares == 0).astype(np.float64)  # replicates that are left when a seed is deleted, a column per seed
+    """Return the delete-one-seed jackknife as a quadratic form of the values: a matrix [replicates, replicates]."""
+    without = (shares == 0).astype(np.float64)  # replicates that remain when a seed is deleted, one column per seed
     means = (without / without.sum(0)).T
     centred = means - means.mean(0)
     n = shares.shape[1]
@@ -214,10 +216,10 @@ def _jackknife_form(shares: Floats) -> Floats:
 
 
 def _without_noise(values: Floats, jackknife: float, design: tuple[Floats, Floats]) -> float:
-    """Return the mean's variance where seeds' effects and noise of replicates are told apart; inf where they cannot be.
+    """Return the variance of the mean with seeds' effects and replicates' noise separated; inf if they cannot be.
 
-    Two sums of squares are equated with what they expect of variances t (seeds) and s (noise): the jackknife, and the
-    sum of squared deviations.
+    Two sums of squares, the jackknife and the sum of squared deviations, are equated with their expected values, which
+    are linear in the variances of seeds' effects and of noise.
     """
     shares, form = design
     squares = float(((values - values.mean()) ** 2).sum())
@@ -243,7 +245,7 @@ def _without_noise(values: Floats, jackknife: float, design: tuple[Floats, Float
 
 
 def _unpaired(arm: Sequence[Replicate], baseline: Sequence[Replicate]) -> Contrast:
-    """Return the contrast of two samples: each mean has the variance over its own seeds."""
+    """Return the contrast of two independent samples: the variance of each mean is over its seeds."""
     sides = []
     for side in (arm, baseline):
         replicates, values = [each.seeds for each in side], _accuracies(side)
@@ -271,8 +273,10 @@ def _contrast(mean: float, error: SeedError, seeds: int, replicates: int, method
 
 
 def _within(arm: Sequence[Seeds], baseline: Sequence[Seeds]) -> Pairs | None:
-    """Return the replicates of an arm, each with those of the baseline that are made of its seeds; None where there are
-    none, or too few for an interval although the arm has more."""
+    """Pair each replicate of an arm with those of the baseline that consist of its seeds only.
+
+    Return None if there are no pairs, or too few for an interval although the arm has more replicates.
+    """
     counted = np.array([[set(other) <= set(own) for other in baseline] for own in arm])
     kept = np.flatnonzero(counted.any(1)).tolist()
     seeds = [arm[i] for i in kept]

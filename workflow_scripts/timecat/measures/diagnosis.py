@@ -1,4 +1,4 @@
-"""Take the selected heads of one probe apart, member by member: what the stage `diagnose` runs."""
+"""Diagnose the selected heads of one probe, member by member (stage `diagnose`)."""
 
 import math
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options(selected_heads.Options):
-    """The options of the stage's command line, by name."""
+    """Options of the command line of the stage `diagnose`, by name."""
 
     diagnostics: str
 
 
 def run(options: Options) -> None:
-    """Take a device, diagnose, and write the diagnostics."""
+    """Lease a device, diagnose all replicates, and write the diagnostics."""
     device, _, labels, heads = selected_heads.begin(options)
     replicates = selected_heads.checked_features(options, heads, len(labels))
     rows = []
@@ -38,7 +38,7 @@ def run(options: Options) -> None:
 def replicate_rows(
     replicate: int, features: "Sequence[np.ndarray]", heads: "HeadsFile", labels: "npt.NDArray[np.int64]", device: str
 ) -> list[dict[str, Any]]:
-    """Rows of one replicate. features: of each of its members, [rows, D_m]; labels: int64 [rows]."""
+    """Return the rows of diagnostics of one replicate. features: [rows, D_m] of each member; labels: int64 [rows]."""
     from dataclasses import asdict
 
     from workflow_scripts.timecat.measures.cka import linear_cka
@@ -77,7 +77,7 @@ def replicate_rows(
 
 
 def write_diagnostics(path: PathLike, rows: list[dict[str, Any]]) -> None:
-    """Write the rows as Parquet. member and other_member count from 0, in the order of members (seeds)."""
+    """Write rows of diagnostics as Parquet. member and other_member count from 0, in the order of ``members``."""
     import pyarrow as pa
 
     integer, text = pa.int64(), pa.string()

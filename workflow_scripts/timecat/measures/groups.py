@@ -1,8 +1,8 @@
-"""Groups of a data set's evaluation rows, and the segments that they and their intersections make.
+"""Group a data set's evaluation rows, and build the segments: all rows, groups, and intersections of groups.
 
-A grouping gives every row one group. The groupings of a data set are the group columns of its index; where none has two
-groups, the class, its superclass (where classes are named by paths: the folder that the class's lies in, as in
-iNaturalist) and how many training rows the class has (in thirds of the classes).
+A grouping gives every row one group. The groupings of a data set are the group columns of its index. If none of them
+has two groups, the groupings are the class, its superclass (if classes are named by paths, as in iNaturalist: the
+parent folder of the class), and how many training rows the class has (in thirds of the classes).
 """
 
 import itertools
@@ -15,13 +15,13 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow
 
-OWN_COLUMNS = ("row", "label", "class_name", "source")  # of an index; all others are group columns
+OWN_COLUMNS = ("row", "label", "class_name", "source")  # every other column of an index is a group column
 FREQUENCIES = ("rare", "middle", "frequent")
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """``codes``: the group of each row, int [N], from 0 on; ``values``: what each group is called."""
+    """Assignment of rows to groups. codes: group of each row, int [N], from 0 on; values: name of each group."""
 
     name: str
     codes: np.ndarray
@@ -30,10 +30,10 @@ class Grouping:
 
 @dataclass(frozen=True)
 class Segments:
-    """All rows (segment 0), groups, and intersections of groups, each of rows enough.
+    """Segments of rows: all rows (segment 0), groups, and intersections of groups, each with enough rows.
 
-    member: positions of rows, int [M], and segment: which each is in, int [M], ascending. Of each of S segments: sizes
-    (rows), depth (how many groups are intersected; 0 for all rows) and names.
+    member: positions of rows, int [M]; segment: segment of each of these, int [M], ascending. sizes, depth, names: for
+    each of S segments, its number of rows, the number of groups that are intersected (0 for all rows), and its name.
     """
 
     member: np.ndarray
@@ -44,17 +44,17 @@ class Segments:
 
     @property
     def starts(self) -> np.ndarray:
-        """Where each segment begins in ``member``."""
+        """Position in ``member`` at which each segment begins, int [S]."""
         return np.cumsum(self.sizes) - self.sizes
 
     @property
     def groups(self) -> int:
-        """How many groups count."""
+        """Number of segments that are groups (not intersections)."""
         return int((self.depth == 1).sum())
 
 
 def groupings(evaluation_index: "pyarrow.Table", train_index: "pyarrow.Table") -> list[Grouping]:
-    """The groupings of a data set's evaluation rows. Both: pyarrow tables; train_index: of its probe's training rows."""
+    """Return the groupings of a data set's evaluation rows. train_index: index of the training rows of its probe."""
     columns = [name for name in evaluation_index.column_names if name not in OWN_COLUMNS]
     if found := _several([grouping(name, evaluation_index[name]) for name in columns]):
         return found
@@ -67,12 +67,12 @@ def groupings(evaluation_index: "pyarrow.Table", train_index: "pyarrow.Table") -
 
 
 def _several(found: list[Grouping]) -> list[Grouping]:
-    """Those with more than one group; a part of a data set often has columns with one value."""
+    """Return the groupings with more than one group. Part of a data set often has columns with a single value."""
     return [one for one in found if len(one.values) > 1]
 
 
 def grouping(name: str, values: Iterable[object]) -> Grouping:
-    """A grouping by a column; a null is a group like others."""
+    """Return the grouping by the values of a column; null is a group, too."""
     import pyarrow
 
     column = values.combine_chunks() if isinstance(values, pyarrow.ChunkedArray) else pyarrow.array(values)
@@ -81,9 +81,10 @@ def grouping(name: str, values: Iterable[object]) -> Grouping:
 
 
 def by_frequency(labels: np.ndarray, train_labels: np.ndarray) -> Grouping:
-    """Rows by how many training rows their class has: up to the first third of classes, up to the second, more.
+    """Return the grouping of rows by how many training rows their class has: rare, middle or frequent, in thirds.
 
-    Classes with equally many are in one group, so that there are fewer groups where many have.
+    Groups have a third of the classes each. Classes with the same number of training rows are in one group, so there
+    may be fewer groups.
     """
     classes, counts = np.unique(train_labels, return_counts=True)
     of_label = np.zeros(max(int(np.max(labels)), int(classes.max())) + 1, np.int64)
@@ -95,9 +96,9 @@ def by_frequency(labels: np.ndarray, train_labels: np.ndarray) -> Grouping:
 
 
 def make_segments(rows: int, of: list[Grouping], minimum_rows: int, depth: int) -> Segments:
-    """Segments of N rows: all of them, groups, and intersections of up to ``depth`` groups of different groupings.
+    """Return the segments of N rows: all rows, groups, and intersections of up to ``depth`` groups (one per grouping).
 
-    Those with fewer than ``minimum_rows`` rows are left out, all rows never.
+    Segments with fewer than ``minimum_rows`` rows are left out, except for that of all rows.
     """
     members, sizes, depths, names = [np.arange(rows)], [np.array([rows])], [np.zeros(1, np.int64)], ["all rows"]
     for number in range(1, depth + 1):
@@ -118,7 +119,7 @@ def make_segments(rows: int, of: list[Grouping], minimum_rows: int, depth: int) 
 
 
 def _name(chosen: Sequence[Grouping], code: int) -> str:
-    """What an intersection is called, from its code."""
+    """Return the name of an intersection of groups from its code."""
     parts = []
     for one in reversed(chosen):
         code, own = divmod(code, len(one.values))

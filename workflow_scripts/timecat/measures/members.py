@@ -1,15 +1,16 @@
-"""What each member contributes to a probe: its block of the weights alone, the probe without it, and how large it is.
+"""Measure each member's contribution to a probe: accuracy of its block alone, accuracy without it, and its weights.
 
-A head's logits are a bias and one term per member m (block m of the columns of W, of γ, β and the running statistics μ, σ²):
+A head's logits are a bias plus one term per member m (block m of the columns of W, γ, β and the statistics μ, σ²):
 
     z = b + Σ_m (z_m + c_m),   z_m = W_m (γ_m ∘ (x_m - μ_m) / sqrt(σ²_m + ε)),   c_m = W_m β_m
 
-**Block accuracy** of m: top-1 of b + z_m + c_m, the block of what batch norm gives times the block of the weights, and the
-bias, as the original code does it. **Leave-one-out accuracy** of m: top-1 of z - z_m, the features of m replaced by
-their running mean, so that c_m stays. Nothing is trained again: it says what the probe that there is loses, not what
-one without this member would reach. Without batch norm, γ = 1, β = μ = 0 and there is no denominator: a block that is
-left out is zero. **Weights**: the mean of |W_m| (as the original), and of |W_m diag(γ_m / sqrt(σ²_m + ε))|, the weight on
-the features as they are. tests.references.members computes both accuracies head by head; a test holds them equal.
+**Block accuracy** of m: top-1 of b + z_m + c_m, the block of batch norm's output times the block of the weights, plus
+the bias, as in the original code. **Leave-one-out accuracy** of m: top-1 of z - z_m, with the features of m replaced by
+their running mean, so that c_m remains. Nothing is trained again: this measures what the trained probe loses, not what
+a probe without this member would reach. Without batch norm, γ = 1, β = μ = 0 and there is no denominator: a block that
+is left out is zero. **Weights**: the mean of |W_m| (as in the original code), and of |W_m diag(γ_m / sqrt(σ²_m + ε))|,
+the weight on unnormalised features. tests.references.members computes both accuracies head by head; a test holds them
+equal.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from workflow_scripts.timecat.probing.saved_heads import SavedHead
 
 @dataclass(frozen=True)
 class Blocks:
-    """Of each of k members: accuracies in percent and mean absolute weights, float64 [k]."""
+    """Contributions of k members to a head: accuracies in percent and mean absolute weights, float64 [k] each."""
 
     block_accuracy: np.ndarray
     leave_one_out_accuracy: np.ndarray
@@ -33,7 +34,7 @@ class Blocks:
 
 
 def blocks(dimensions: Sequence[int]) -> list[slice]:
-    """Which columns are each member's."""
+    """Return the columns of each member as slices, from the members' dimensions."""
     stops = np.cumsum(dimensions).tolist()
     return [slice(stop - dimension, stop) for stop, dimension in zip(stops, dimensions)]
 
@@ -41,10 +42,10 @@ def blocks(dimensions: Sequence[int]) -> list[slice]:
 def diagnose_head(
     head: SavedHead, features: Sequence[np.ndarray], labels: np.ndarray, device: torch.device | str = "cpu"
 ) -> Blocks:
-    """What each member contributes to a head.
+    """Return the contribution of each member to a head.
 
-    features: of each member, [rows, D_m], may be mapped from disk. labels: int64 [rows]. One pass over the features and
-    one product per member give all logits.
+    features: [rows, D_m] of each member, possibly mapped from disk. labels: int64 [rows]. All logits come from one pass
+    over the features and one product per member.
     """
     k, N, C = len(features), len(labels), len(head.weight)
     own = blocks([member.shape[1] for member in features])

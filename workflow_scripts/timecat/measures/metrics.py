@@ -1,8 +1,8 @@
-"""What tables of predictions report of them, in percent, and how much each row bears on it.
+"""Compute metrics of predictions, in percent, and the influence of each row on them.
 
 The influence of a row is the derivative of a metric with respect to the row's weight, times the number of rows (the
-infinitesimal jackknife). Influences add up to zero, and their standard deviation over the root of the number of rows is the
-metric's standard error over rows. They are shares, not percent, as hits are.
+infinitesimal jackknife). Influences add up to zero, and their standard deviation divided by the square root of the
+number of rows is the metric's standard error over rows. Like hits, influences are shares, not percent.
 """
 
 from collections.abc import Callable
@@ -16,18 +16,18 @@ Labels: TypeAlias = npt.NDArray[np.int64]
 
 
 def accuracy(labels: Labels, predicted: Labels) -> float:
-    """Share of rows, of int arrays [rows], where both agree."""
+    """Return the accuracy in percent: the share of rows in which two int arrays [rows] agree."""
     return 100.0 * float(np.mean(labels == predicted))
 
 
 def accuracy_influences(labels: Labels, predicted: Labels) -> Floats:
-    """Influences of rows on the accuracy."""
+    """Return the influence of each row on the accuracy, [rows]."""
     hits = (labels == predicted).astype(np.float64)
     return hits - hits.mean()
 
 
 def matthews_correlation(labels: Labels, predicted: Labels) -> float:
-    """Matthews' correlation coefficient of int arrays [rows], for any number of classes; 0 where either is constant.
+    """Return Matthews' correlation of int arrays [rows] in percent, for any number of classes; 0 if one is constant.
 
     Source: Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation coefficient", equation 8.
     """
@@ -39,7 +39,7 @@ def matthews_correlation(labels: Labels, predicted: Labels) -> float:
 
 
 def matthews_influences(labels: Labels, predicted: Labels) -> Floats:
-    """Influences of rows on Matthews' correlation; 0 where it is 0 because either is constant."""
+    """Return the influence of each row on Matthews' correlation, [rows]; zeros if either array is constant."""
     true, said = _counts(labels, predicted)
     rows = len(labels)
     hits = (labels == predicted).astype(np.float64)
@@ -55,7 +55,7 @@ def matthews_influences(labels: Labels, predicted: Labels) -> Floats:
 
 
 def _counts(labels: Labels, predicted: Labels) -> tuple[Floats, Floats]:
-    """Return how many rows are of each class, and how many are said to be."""
+    """Return the number of rows of each class, and the number of rows predicted as each class."""
     classes = int(max(labels.max(), predicted.max())) + 1
     true, said = (np.bincount(values, minlength=classes).astype(np.float64) for values in (labels, predicted))
     return true, said

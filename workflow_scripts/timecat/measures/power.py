@@ -1,8 +1,8 @@
-"""How many seeds a contrast needs, judged by a pilot: the power of its t-test where the truth is what the pilot found.
+"""Estimate how many seeds a contrast needs, from a pilot: by the power of its t-test if the pilot's difference is true.
 
-The error of a mean falls with the square root of the number of independent differences (disjoint replicates) or of seeds
-(replicates that share them), and degrees of freedom grow with it. The pilot's difference is itself uncertain: one that
-looks large by chance asks for too few seeds.
+The error of a mean falls with the square root of the number of independent differences (disjoint replicates) or of
+seeds (replicates that share seeds), and the degrees of freedom grow with this number. The pilot's difference is itself
+uncertain: if it is large by chance, the estimate is too low.
 """
 
 import math
@@ -11,20 +11,23 @@ from scipy.special import nctdtr, stdtrit
 
 from workflow_scripts.timecat.measures.contrasts import JACKKNIFE, LEVEL, Contrast
 
-POWER = 0.8  # share of studies whose interval is to leave out zero
-MOST = 200  # seeds that are tried
+POWER = 0.8  # required share of studies whose interval excludes zero
+MOST = 200  # largest number of further seeds that is tried
 
 
 def power(mean: float, error: float, degrees: float) -> float:
-    """Return how often an interval leaves out zero, of a contrast with this true mean and standard error."""
+    """Return the probability that the interval of a contrast with this true mean and standard error excludes zero."""
     critical = float(stdtrit(degrees, 0.5 + LEVEL / 2))
     shift = abs(mean) / error
     return 1 - float(nctdtr(degrees, shift, critical)) + float(nctdtr(degrees, shift, -critical))
 
 
 def seeds_needed(pilot: Contrast) -> int | None:
-    """Return with how many seeds in all a contrast like the pilot's has POWER; None where MOST are too few, or the pilot has
-    no interval. More seeds make more replicates, as they do in the pilot."""
+    """Return the total number of seeds with which a contrast like the pilot's has POWER.
+
+    Return None if MOST further seeds are too few, or if the pilot has no interval. The number of replicates is assumed
+    to grow with the number of seeds as in the pilot.
+    """
     if pilot.error is None or pilot.degrees is None:
         return None
     step = 1 if pilot.method == JACKKNIFE else math.ceil(pilot.seeds / pilot.replicates)

@@ -47,6 +47,17 @@ class DagJob:
 
 
 @dataclass(frozen=True)
+class Record:
+    """What Snakemake recorded about a file when it was made.
+
+    inputs: the input files of its job. other_params: whether the params of the job differ from the recorded ones.
+    """
+
+    inputs: frozenset[str]
+    other_params: bool
+
+
+@dataclass(frozen=True)
 class Dag:
     """jobs: each after those that it needs, in the order in which the targets and each rule's inputs name them.
     rules: the names of all rules, in the Snakefile's order."""
@@ -130,7 +141,35 @@ def _process_restored() -> Iterator[None]:
         logger.propagate = propagates
 
 
+def read_in_place(config: str | Path, targets: Sequence[str]) -> tuple[Dag, dict[str, Record | None]]:
+    """Return the jobs that make ``targets``, and what Snakemake recorded about each of their files when it was made.
+
+    As read_dag, but in the current folder, with the results that are there; nothing is written. A file without a record
+    has None.
+    """
+    with _process_restored(), _workflow(Path(config).absolute(), targets) as workflow:
+        records = {
+            str(path): _record(workflow.persistence, job, path) for job in workflow.dag.jobs for path in job.output
+        }
+        jobs = _jobs(workflow, targets, lambda path: path)
+        return Dag(tuple(jobs), tuple(rule.name for rule in workflow.rules)), records
+
+
+def _record(persistence: Any, job: Any, path: Any) -> Record | None:
+    inputs = persistence.input(path)
+    if inputs is None:
+        return None
+    return Record(frozenset(map(str, inputs)), bool(persistence.params_changed(job, file=path)))
+
+
 def _read(config: Path, targets: Sequence[str], path_of: Callable[[str], str]) -> Dag:
+    with _workflow(config, targets) as workflow:
+        return Dag(tuple(_jobs(workflow, targets, path_of)), tuple(rule.name for rule in workflow.rules))
+
+
+@contextlib.contextmanager
+def _workflow(config: Path, targets: Sequence[str]) -> Iterator[Any]:
+    """Snakemake's workflow of a study in the current folder, with its graph built."""
     from snakemake import api
     from snakemake.exceptions import RuleException, WorkflowError
     from snakemake.settings import types
@@ -152,7 +191,7 @@ def _read(config: Path, targets: Sequence[str], path_of: Callable[[str], str]) -
             raise UserError(
                 f"Snakemake cannot list the jobs of {config}: {error}; see what `snakemake -n` says"
             ) from None
-        return Dag(tuple(_jobs(workflow, targets, path_of)), tuple(rule.name for rule in workflow.rules))
+        yield workflow
 
 
 def _check_private(workflow: Any) -> None:

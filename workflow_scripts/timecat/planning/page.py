@@ -1,4 +1,4 @@
-"""The page of a plan (docs/scale.md is the paper's study): its figures, and what follows from them.
+"""The page of a plan (docs/benchmarks/scale.md is the paper's study): its figures, and what follows from them.
 
 ``page.md.j2`` is its text. Here are the numbers and tables that the text shows, and the figure.
 """

@@ -17,7 +17,9 @@ NPY_HEADER = 128  # bytes
 SAFETENSORS_TENSOR, SAFETENSORS_DESCRIPTION = 90, 700
 ARCHIVE_TENSOR = 285
 HEADS_TABLE = 1_100  # of one replicate's two heads
-SEARCHES = 30  # passes over the rows that L-BFGS takes for a weight decay and fit, about (docs/benchmarks.md)
+SEARCHES = (
+    30  # passes over the rows that L-BFGS takes for a weight decay and fit, about (docs/benchmarks/benchmarks.md)
+)
 
 
 class PlannedStudy:

@@ -1,4 +1,4 @@
-"""Batch-norm statistics for inference, computed on training images by a network whose weights are fixed."""
+"""Compute batch-norm statistics for inference from training images, with fixed weights."""
 
 from collections.abc import Iterable
 
@@ -11,10 +11,11 @@ from workflow_scripts.timecat.images.views import normalise
 
 
 def recompute_batch_norm(model: Classifier, batches: Iterable[torch.Tensor], transform: Transform) -> None:
-    """Replace running statistics by the plain mean over ``batches``; those of training belong to y, not to x.
+    """Replace the running statistics by the plain mean over ``batches``, in place.
 
-    All but batch norm is in evaluation mode, for the statistics are of what inference computes: in float32, without
-    dropout. With ghost batches the mean is over their groups.
+    The statistics of training belong to the weights y, not to their average x. All other layers are in evaluation mode,
+    because the statistics must be those of inference: in float32 and without dropout. With ghost batches the mean is
+    over their groups.
     """
     layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not layers:

@@ -1,4 +1,4 @@
-"""The batches that a pretraining recipe asks for, step by step."""
+"""Read the batches of a pretraining run, step by step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from workflow_scripts.timecat.runtime.world import ALONE, World
 
 @dataclass(frozen=True)
 class Source:
-    """Where training images come from: a .beton, its number of rows, and processes that decode, which change nothing."""
+    """Source of training images: a .beton, its number of rows, and the number of decoding workers (changes no byte)."""
 
     beton: Path | str
     rows: int
@@ -29,17 +29,18 @@ def batch_stream(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield the batches of consecutive steps of a run: (images uint8 [b, s, s, 3], labels int64 [b]).
 
-    Of several processes, each gets its share of every batch: consecutive images, in the order of ranks.
+    With several processes, each gets its share of every batch: consecutive images, in the order of ranks.
 
-    Which images step s sees, and with which crop and flip, depends on (seed, s) alone, so a run that begins in the
-    middle of an epoch sees what an uninterrupted one sees. An epoch is all the whole batches of a permutation of the
-    rows; what does not fill a batch is left out.
+    The images of step s, their crops and their flips depend on (seed, s) alone, so a run that starts in the middle of
+    an epoch gets the same images as an uninterrupted one. An epoch is all full batches of a permutation of the rows;
+    remaining rows are left out.
     """
     rows = source.rows
     per_epoch = rows // recipe.batch_size
     if per_epoch == 0:
         raise UserError(
-            f"pretrain.batch_size {recipe.batch_size} exceeds the {rows} training rows of {source.beton}; lower it in the config"
+            f"pretrain.batch_size {recipe.batch_size} exceeds the {rows} training rows of {source.beton}; set a lower "
+            "one"
         )
     step = steps.start
     while step < steps.stop:
@@ -58,9 +59,10 @@ def batch_stream(
 def batch_norm_stream(
     source: Source, recipe: Recipe | Beginning, transform: Transform, seed: int
 ) -> Iterator[torch.Tensor]:
-    """Yield augmented training images (as in batch_stream) for batch-norm statistics: the same at every milestone.
+    """Yield augmented training images (as in batch_stream) for batch-norm statistics, the same at every milestone.
 
-    ``batch_norm_batches`` batches, fewer if there are not that many rows, as parts that pass through the network at once.
+    They are ``batch_norm_batches`` batches, or fewer if there are too few rows, divided into the parts that pass
+    through the network at once.
     """
     order = permutation(key("pretrain", "batch norm order", seed), np.arange(source.rows))
     wanted = order[: recipe.batch_norm_batches * recipe.batch_size]

@@ -1,7 +1,7 @@
-"""Ghost batch norm: statistics of a few images at a time, whatever the size of the batch (Hoffer et al. 2017).
+"""Compute batch norm over groups of images smaller than the batch: ghost batch norm (Hoffer et al. 2017).
 
-A recipe that was trained on 8 devices with batch norm local to each has statistics over an eighth of its batch. Here one
-device sees the whole batch, or any part of it, and takes them over consecutive groups of as many images.
+A recipe for 8 devices with batch norm local to each has statistics over an eighth of its batch. Here one device has the
+whole batch, or any part of it, and computes the statistics over consecutive groups of that size.
 """
 
 from functools import cache
@@ -13,23 +13,23 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def set_ghost_batch(model: nn.Module, images: int) -> None:
-    """Let every batch norm of the model take statistics over groups of that many images in training, in place.
+    """Make every batch norm of the model compute training statistics over groups of ``images`` images, in place.
 
-    Parameters, buffers and their names stay. In evaluation nothing changes. Running statistics are updated group after
+    Parameters, buffers and their names do not change, nor does evaluation. Running statistics are updated group by
     group, as if each group were a batch: with torch's cumulative mean (momentum None) they are the plain mean over all
     groups.
     """
     for layer in model.modules():
         if isinstance(layer, _BatchNorm):
-            ghost: Any = layer  # torch's type of a module takes no numbers for attributes
-            kind: type = type(layer)  # mypy does not see that a class with a __hash__ is itself hashable
+            ghost: Any = layer  # torch's type for modules does not allow numbers as attributes
+            kind: type = type(layer)  # annotated, because mypy does not see that a class with a __hash__ is hashable
             ghost.__class__ = _ghost(kind)
             ghost.ghost_batch = images
 
 
 @cache
 def _ghost(kind: type[_BatchNorm]) -> type[_BatchNorm]:
-    """A kind of batch norm, made a ghost batch norm. (A class made for each kind: timm has some of its own.)"""
+    """Return a subclass of a batch-norm class that uses ghost batches (one for each class, because timm has others)."""
 
     base: Any = kind
 
@@ -40,7 +40,9 @@ def _ghost(kind: type[_BatchNorm]) -> type[_BatchNorm]:
             if not self.training:
                 return super().forward(x)
             if len(x) % self.ghost_batch:
-                raise ValueError(f"a batch of {len(x)} images is not whole groups of {self.ghost_batch}")
+                raise ValueError(
+                    f"a batch of {len(x)} images is not a multiple of the ghost batch of {self.ghost_batch}"
+                )
             return torch.cat([kind.forward(self, group) for group in x.split(self.ghost_batch)])
 
     Ghost.__name__ = f"Ghost{kind.__name__}"

@@ -1,4 +1,4 @@
-"""Pretrain one seed to a milestone, from the milestone before or from nothing: what the stage `pretrain` runs."""
+"""Pretrain one seed to a milestone, from the previous milestone or from scratch (code of the stage `pretrain`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from workflow_scripts.timecat.pretraining.training import Run
     from workflow_scripts.timecat.runtime.resume import ResumeFile, TrainingLog
 
-STAGE = "pretrain"  # a resume file is of its code
-MODULE = "workflow_scripts.pretrain"  # what the other processes of a job run
+STAGE = "pretrain"  # a resume file is valid only for this stage's code
+MODULE = "workflow_scripts.pretrain"  # module that the other processes of a job run
 LOG_EVERY = 10  # steps
 EVALUATION_BATCH = 500  # images
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the stage's command line, by name."""
+    """Command-line options of the stage `pretrain`."""
 
     source: str
     seed: int
@@ -51,7 +51,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Origin:
-    """What sidecars say of the outputs: params without the step, inputs' digests, facts of the model, name of the device."""
+    """Content of the outputs' sidecars: params without the step, digests of inputs, facts of the model, device name."""
 
     params: dict[str, Any]
     inputs: dict[str, str]
@@ -60,7 +60,7 @@ class Origin:
 
 
 def run(options: Options) -> None:
-    """Pretrain as the process that Snakemake started, or as one that a leader started."""
+    """Pretrain in this process, which Snakemake or the leader of the job started."""
     if world.follows():
         pretrain(options, world.follow())
         return
@@ -72,28 +72,34 @@ def run(options: Options) -> None:
 
 
 def share_node(options: Options, node: nodes.Node | None = None) -> None:
-    """Pretrain with this node's GPUs; ``node`` where a leader on another one started this process."""
+    """Pretrain with the GPUs of this node.
+
+    node: this node, if the leader on another node started this process; else None.
+    """
     total = options.nodes
     lease = devices.lease(options.gpus // total, usable=lambda count: processes_of_node(options.recipe, count, total))
     count = max(1, len(lease.devices))
     if node is None and total > 1:
         node = nodes.first(total, count)
     if node is not None and count != node.count:
-        raise UserError(f"this node has {count} GPUs for the job, and the first one {node.count}: ask for equal nodes")
+        raise UserError(
+            f"this node has {count} GPUs for the job, but the first node has {node.count}: request nodes with equally "
+            "many"
+        )
     with world.lead(MODULE, lease.kind, count, node) as leader:
         pretrain(options, leader)
 
 
 def processes_of_node(recipe: Recipe, count: int, total: int) -> int:
-    """The largest number of processes of a node, at most ``count``, so that those of ``total`` nodes can share a batch."""
+    """Return the largest number of processes per node, at most ``count``, that lets ``total`` nodes share a batch."""
     for each in range(count, 0, -1):
         if processes_for(recipe, each * total) == each * total:
             return each
-    raise UserError(f"limits.pretrain_nodes: a batch cannot be divided among {total} nodes; give fewer")
+    raise UserError(f"limits.pretrain_nodes: a batch cannot be divided among {total} nodes; set fewer")
 
 
 def processes_for(recipe: Recipe, count: int) -> int:
-    """The largest number of processes, at most ``count``, that can share a batch."""
+    """Return the largest number of processes, at most ``count``, that can share a batch."""
     if count == 1:
         return 1
     from workflow_scripts.timecat.pretraining.batch_shares import usable_processes
@@ -102,7 +108,7 @@ def processes_for(recipe: Recipe, count: int) -> int:
 
 
 def pretrain(options: Options, processes: world.World) -> None:
-    """Train to the milestone; the leader of the processes that share each batch averages, evaluates and writes."""
+    """Train to the milestone as one of ``processes``; the leader also averages, evaluates and writes the outputs."""
     from workflow_scripts.timecat.pretraining import training
     from workflow_scripts.timecat.pretraining.batches import Source, batch_stream
     from workflow_scripts.timecat.runtime import resume, torch_settings
@@ -115,7 +121,7 @@ def pretrain(options: Options, processes: world.World) -> None:
     rows, seed = source["rows"], options.seed
     workers = max(1, options.workers * options.nodes // processes.size)
 
-    # Neither the milestones on the way nor the step itself are part of what a run is: a chain is one run.
+    # A run's identity contains neither earlier milestones nor the step, because a chain of milestones is one run.
     params = {name: getattr(options, name) for name in ("backbone", "recipe", "transform", "seed", "torch_threads")}
     inputs = {"train": source["content"]}
     identity = digest({"params": params, "inputs": inputs})
@@ -150,7 +156,7 @@ def pretrain(options: Options, processes: world.World) -> None:
         progress.advance(note=f"loss {run.loss_average:.3f}")
         resume_file.offer(state, run.step)
     progress.close()
-    # What follows, averaging and evaluation, may take long too; a job that is stopped there need not train again.
+    # Averaging and evaluation may also take long: a job that is stopped there must not have to train again.
     resume_file.offer(state, run.step, due=True)
     resume_file.stop_watching()
     processes.disconnect()
@@ -159,7 +165,7 @@ def pretrain(options: Options, processes: world.World) -> None:
     inputs |= {"evaluation": read_sidecar(options.evaluation)["content"]}
     device_name = torch_settings.device_name(device, processes.size)
     write_outputs(options, run, model, identity, Origin(params, inputs, facts, device_name))
-    resume_file.remove()  # before the log takes its name: a resume file counts on the log beside it
+    resume_file.remove()  # before the log gets its final name, because a resume file refers to the temporary log
     training_log.finish()
     command.log(f"step {run.step}: loss {run.loss_average:.4f}, {options.source} {facts['source_accuracy']:.2f} %")
 
@@ -167,7 +173,7 @@ def pretrain(options: Options, processes: world.World) -> None:
 def averaged(
     run: "Run", options: Options, recipe: Recipe, transform: Transform, source: dict[str, Any]
 ) -> "tuple[Classifier, dict[str, Any]]":
-    """The model for inference, and what its file says of it."""
+    """Return the averaged model for inference, and the facts about it for its file and sidecar."""
     from workflow_scripts.timecat.images.ffcv.reader import batches
     from workflow_scripts.timecat.pretraining import training
     from workflow_scripts.timecat.pretraining.batches import Source, batch_norm_stream
@@ -196,7 +202,7 @@ def restore(
     identity: str,
     fingerprint: str,
 ) -> None:
-    """Bring a fresh run to where it goes on from: an interrupted job's state, or the previous milestone's, if any."""
+    """Load the state of an interrupted job, or else of the previous milestone, into a fresh run, if there is one."""
     from workflow_scripts.timecat.pretraining import training
 
     saved = resume_file.read()
@@ -204,7 +210,7 @@ def restore(
         if training.load_state(saved, run, fingerprint, accept=lambda state: training_log.keep(state["log_bytes"])):
             command.log(f"continuing an interrupted job after step {run.step}")
             return
-        command.log(f"ignoring {resume_file.path}: params or code have changed since, or its log is gone")
+        command.log(f"ignoring {resume_file.path}: params or code have changed since then, or its log is missing")
     training_log.keep(0)
     for previous in options.previous:
         if not training.load_state(Path(previous).read_bytes(), run, identity):

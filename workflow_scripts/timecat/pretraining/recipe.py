@@ -1,4 +1,4 @@
-"""The pretraining recipe, as the stage is told it. Without NumPy and torch, for the config and plans."""
+"""Define the settings of pretraining. This module imports neither NumPy nor torch: the config and plans read it."""
 
 from typing import Literal
 
@@ -11,9 +11,9 @@ Precision = Literal["float32", "bf16"]
 
 @settings
 class Recipe:
-    """How to pretrain: the keys of the config's block ``pretrain`` that reach the stage (config/README.md).
+    """Settings of pretraining: the keys of the config's block ``pretrain`` that reach the stage (config/README.md).
 
-    UserError if accumulation does not divide the batch, or ghost_batch a part of it.
+    Raise UserError if accumulation does not divide the batch size, or ghost_batch does not divide a part of a batch.
     """
 
     batch_size: int
@@ -35,19 +35,22 @@ class Recipe:
         if self.batch_size % self.accumulation:
             raise UserError(f"pretrain.accumulation {self.accumulation} does not divide batch_size {self.batch_size}")
         if self.ghost_batch and self.part % self.ghost_batch:
-            raise UserError(f"pretrain.ghost_batch {self.ghost_batch} does not divide the {self.part} images of a part")
+            raise UserError(
+                f"pretrain.ghost_batch {self.ghost_batch} does not divide the {self.part} images that pass at once "
+                "(batch_size / accumulation)"
+            )
 
     @property
     def part(self) -> int:
-        """Images that pass through the network at once in training."""
+        """Number of images that pass through the network at once in training."""
         return self.batch_size // self.accumulation
 
 
 @settings
 class Beginning:
-    """What of a recipe makes a network as it is initialised: its weights, and batches for batch-norm statistics.
+    """Settings of an untrained network: initial weights, and the batches for its batch-norm statistics.
 
-    part: images that pass through the network at once.
+    part: number of images that pass through the network at once.
     """
 
     batch_size: int

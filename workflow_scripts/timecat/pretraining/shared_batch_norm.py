@@ -1,7 +1,7 @@
-"""Batch norm over images that several processes have: statistics are what one process with all of them computes.
+"""Compute batch norm over the images of several processes, with the statistics that one process would compute.
 
-(torch.nn.SyncBatchNorm does it over all processes and on GPUs only; here it is over as many as share a group of images,
-and plain sums, so that a test can hold it to batch norm in one process.)
+torch.nn.SyncBatchNorm works over all processes and on GPUs only. This one works over the processes that share a group
+of images and uses plain sums, so that a test can compare it with batch norm in one process.
 """
 
 from functools import cache
@@ -16,39 +16,40 @@ from workflow_scripts.timecat.pretraining.ghost_batch_norm import set_ghost_batc
 
 _groups: dict[
     int, Any
-] = {}  # size of groups -> the torch group that this process is in; not in the layers, for those are copied
+] = {}  # size of groups -> this process's torch group; not stored in the layers, because these are copied
 
 
 def share_batch_norm(model: nn.Module, processes: int, rank: int, size: int) -> None:
-    """Let every batch norm of the model take statistics over the images of ``processes`` consecutive ranks, in place.
+    """Make every batch norm of the model compute statistics over ``processes`` consecutive ranks, in place.
 
-    All ``size`` processes call this, and all have equally many images at each step. Parameters, buffers and their names
-    stay. In evaluation nothing changes. The running statistics are updated as by batch norm over all those images.
-    UserError for a batch norm that does more than that (timm has some that end in an activation).
+    All ``size`` processes must call this, and all must have equally many images at each step. Parameters, buffers and
+    their names do not change, nor does evaluation. The running statistics are updated as by batch norm over the images
+    of these ranks. Raise UserError for a layer that does more than batch norm (some of timm's apply an activation).
     """
     for layer in model.modules():
         if isinstance(layer, _BatchNorm) and type(layer).forward is not _BatchNorm.forward:
             raise UserError(
-                f"limits.pretrain_gpus: the statistics of a {type(layer).__name__} cannot be taken over {processes} GPUs; give "
-                "each GPU whole statistics of its own with pretrain.accumulation or pretrain.ghost_batch, or set it to 1"
+                f"limits.pretrain_gpus: the statistics of a {type(layer).__name__} cannot be computed over {processes} "
+                "GPUs; set pretrain.accumulation or pretrain.ghost_batch so that each GPU computes whole statistics, "
+                "or set limits.pretrain_gpus to 1"
             )
     if processes == size:
-        _groups[processes] = distributed.group.WORLD  # one more group could wait for this one, and this one for it
+        _groups[processes] = distributed.group.WORLD  # two groups of all processes could wait for each other
     if processes not in _groups:
-        for first in range(0, size, processes):  # every process has to take part in the making of every group
+        for first in range(0, size, processes):  # torch requires every process to call new_group for every group
             group = distributed.new_group(range(first, first + processes))
             if first <= rank < first + processes:
                 _groups[processes] = group
     for layer in model.modules():
         if isinstance(layer, _BatchNorm):
-            shared: Any = layer  # torch's type of a module takes no numbers for attributes
-            kind: type = type(layer)  # mypy does not see that a class with a __hash__ is itself hashable
+            shared: Any = layer  # torch's type for modules does not allow numbers as attributes
+            kind: type = type(layer)  # annotated, because mypy does not see that a class with a __hash__ is hashable
             shared.__class__ = _shared(kind)
             shared.processes = processes
 
 
 def keep_batch_norm(model: nn.Module, images: int) -> None:
-    """Undo share_batch_norm: statistics over groups of that many images of this process's own, in place."""
+    """Undo share_batch_norm in place: compute statistics over groups of ``images`` images of this process alone."""
     for layer in model.modules():
         if hasattr(layer, "processes"):
             shared: Any = layer
@@ -70,7 +71,7 @@ def _shared(kind: type[_BatchNorm]) -> type[_BatchNorm]:
                 return super().forward(x)
             over = [dimension for dimension in range(x.dim()) if dimension != 1]
             shape = [1, -1] + [1] * (x.dim() - 2)
-            wide = x.to(torch.promote_types(x.dtype, torch.float32))  # statistics of bf16 are float32's, as in torch
+            wide = x.to(torch.promote_types(x.dtype, torch.float32))  # statistics of bf16 are in float32, as in torch
             mean = self.mean_of_all(wide.mean(over))
             centred = wide - mean.view(shape)
             variance = self.mean_of_all(centred.square().mean(over))
@@ -98,7 +99,7 @@ def _shared(kind: type[_BatchNorm]) -> type[_BatchNorm]:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum of a group's tensors, in each of its processes; so is that of their gradients."""
+    """Sum of a tensor over the processes of a group, returned in each; its gradients are summed likewise."""
 
     @staticmethod
     def forward(context: Any, value: torch.Tensor, group: distributed.ProcessGroup) -> torch.Tensor:

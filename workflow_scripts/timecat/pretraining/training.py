@@ -1,11 +1,12 @@
-"""Training as a chain: from one training state to the next, with the same bits as one uninterrupted run.
+"""Train a network from one training state to the next, with the same bits as one uninterrupted run.
 
-Schedule-free AdamW (Defazio et al. 2024, "The Road Less Scheduled") needs no end point. Its gradients are taken at y, its
-result is the average x. ``optimizer.eval()`` and ``train()`` swap the parameters between the two by interpolations that
-do not round-trip, so the training model is never swapped: it stays at y, and x is computed into a copy.
+Schedule-free AdamW (Defazio et al. 2024, "The Road Less Scheduled") needs no end point. Its gradients are computed at
+y, its result is the average x. ``optimizer.eval()`` and ``train()`` swap the parameters between the two by
+interpolations that do not round-trip, so the training model is never swapped: it stays at y, and x is computed into a
+copy.
 
-Precision and compilation are of training's forward and backward passes alone. Parameters and the optimizer's state are
-float32, and what is averaged, evaluated and written is the eager model.
+Precision and compilation affect only training's forward and backward passes. Parameters and the optimizer's state are
+float32, and the eager model is averaged, evaluated and written.
 """
 
 import contextlib
@@ -37,15 +38,16 @@ from workflow_scripts.timecat.pretraining.shared_batch_norm import keep_batch_no
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.runtime.world import ALONE, World
 
-LOSS_AVERAGE_DECAY = 0.98  # of the running mean that the log and the weights' metadata report: about 50 steps
+LOSS_AVERAGE_DECAY = 0.98  # of the running mean in the log and in the weights' metadata: about 50 steps
 
 
 @dataclass
 class Run:
-    """A pretraining run in progress. The model's parameters are y; ``loss_average`` is an average of recent losses.
+    """A pretraining run in progress.
 
-    network: what training calls, the model itself or a form that shares its parameters (compiled, or of several
-    processes). apart: context in which such processes do not sum their gradients. share: this process's of each batch.
+    model: its parameters are y. loss_average: running mean of recent losses. network: the function that training calls,
+    which is the model or a wrapper that shares its parameters (compiled, or for several processes). apart: context in
+    which the processes do not sum their gradients. share: this process's share of each batch.
     """
 
     model: Classifier
@@ -68,10 +70,10 @@ def start_run(
     image_size: int | None = None,
     world: World = ALONE,
 ) -> Run:
-    """A run at step 0; the seed fixes the initial parameters. image_size: as in build_backbone.
+    """Return a run at step 0, whose initial parameters depend on the seed.
 
-    world: of processes among which each batch is divided (batch_shares); it must be one that the recipe allows, and
-    connected.
+    image_size: as in build_backbone. world: the processes among which each batch is divided (batch_shares); the recipe
+    must allow their number, and they must be connected.
     """
     model = initial_classifier(backbone, classes, seed, image_size, recipe.initialisation, recipe.zero_gamma)
     share = needed_share(recipe, world)
@@ -80,7 +82,7 @@ def start_run(
     elif recipe.ghost_batch:
         set_ghost_batch(model, recipe.ghost_batch)
     if recipe.channels_last:
-        model.to(memory_format=torch.channels_last)  # of the weights: convolutions go by it, and pass it on
+        model.to(memory_format=torch.channels_last)  # convolutions take the format from their weights and pass it on
     model.to(device).train()
     trained: nn.Module = model
     apart: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
@@ -105,18 +107,19 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> AdamWScheduleFree:
 
 
 def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform) -> float:
-    """One step on a batch, or on this process's share of it (images uint8 [b, s, s, 3], labels [b]); returns its loss.
+    """Train one step on this process's share of a batch; return the loss of the batch.
 
-    UserError if that is not finite, or if the GPU's memory is too small.
+    images: uint8 [b, s, s, 3]. labels: [b]. Raise UserError if the loss is not finite, or if the GPU's memory is too
+    small.
     """
     try:
         loss = compute_gradients(run, images, labels, recipe, transform)
         run.optimizer.step()
         run.step += 1
-        value = run.world.mean(loss.item())  # waits for a GPU: after all of the step's work is queued
+        value = run.world.mean(loss.item())  # after all of the step's work is queued, because item() waits for the GPU
     except torch.OutOfMemoryError as error:
         raise UserError(_advice_on_memory(recipe, run.share, run.world)) from error
-    if not math.isfinite(value):  # the run is of no use any more, and nobody saves one that has raised
+    if not math.isfinite(value):  # the updated run is useless, but it is not saved once this has raised
         raise UserError(
             f"the training loss is {value} at step {run.step}: training diverged; lower pretrain.lr (now {recipe.lr}) "
             "or raise pretrain.warmup_steps in the config"
@@ -130,9 +133,9 @@ def _advice_on_memory(recipe: Recipe, share: Share, world: World) -> str:
     remedies = []
     if accumulation := next_accumulation(recipe, world.size):
         kept = (
-            "the batch and its statistics stay"
+            "the batch and its statistics do not change"
             if recipe.ghost_batch
-            else "batch norm's statistics are then of fewer images"
+            else "batch norm's statistics are then over fewer images"
         )
         remedies.append(f"set pretrain.accumulation to {accumulation} or more (now {recipe.accumulation}; {kept})")
     more = usable_processes(recipe, 2 * world.size)
@@ -148,21 +151,22 @@ def compute_gradients(
 ) -> torch.Tensor:
     """Set the parameters' gradients to those of a batch's mean loss, and return that loss (float64, on the device).
 
-    The batch passes in parts whose gradients are summed, so a step is one of the whole batch however it is divided. Of
-    several processes, each passes its share (the loss is of that), and the gradients are the mean over all.
+    The batch passes in parts whose gradients are summed, so the step is that of the whole batch however it is divided.
+    With several processes, each passes its share: the loss is that of its share, and the gradients are the mean over
+    all.
     """
     device = run.model.fc.weight.device
     images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
     run.optimizer.zero_grad()
     value, size = torch.zeros((), dtype=torch.float64, device=device), run.share.part
     for part, (some, their_labels) in enumerate(zip(images.split(size), labels.split(size))):
-        # What a network draws in training (dropout, stochastic depth) depends on seed, step and part alone.
+        # Random numbers of the network (dropout, stochastic depth) depend on seed, step and part alone.
         torch.manual_seed(key("pretrain", "noise", run.seed, run.step, run.share.first_part + part) % 2**63)
         last = (part + 1) * size >= len(images)
         with contextlib.nullcontext() if last else run.apart():
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                 logits = run.network(normalise(some, transform))
-            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # what autocast made bf16
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # autocast's logits are bf16
             loss = functional.cross_entropy(logits, their_labels, label_smoothing=recipe.label_smoothing)
             if size < len(images):
                 loss = loss * (len(some) / len(images))
@@ -172,21 +176,21 @@ def compute_gradients(
 
 
 def averaged_model(run: Run, batches: Iterable[torch.Tensor], transform: Transform) -> Classifier:
-    """A copy of the model for inference: parameters at the average x, batch-norm statistics recomputed there.
+    """Return a copy of the model for inference: parameters at the average x, with recomputed batch-norm statistics.
 
-    batches: augmented training images (uint8 [b, s, s, 3] each). The run itself is not touched. The copy is eager: a
-    compiled network in evaluation mode may have folded old weights into itself (pytorch issue 108863).
+    batches: augmented training images (uint8 [b, s, s, 3] each). The run itself is not changed. The copy is eager,
+    because a compiled network in evaluation mode may contain outdated weights as constants (pytorch issue 108863).
     """
     model, optimizer = copy.deepcopy((run.model, run.optimizer))
     optimizer.eval()
-    if run.share.processes > 1:  # here one process has all the images
+    if run.share.processes > 1:  # this process alone reads all images of the statistics
         keep_batch_norm(model, run.share.part * run.share.processes)
     recompute_batch_norm(model, batches, transform)
     return model.eval()
 
 
 def accuracy(model: Classifier, batches: Iterable[Batch], transform: Transform) -> float:
-    """Top-1 in percent of an evaluation-mode model over batches of (rows, images, labels)."""
+    """Return the top-1 accuracy, in percent, of a model in evaluation mode over batches of (rows, images, labels)."""
     right = total = 0
     with torch.inference_mode():
         for _, images, labels in batches:
@@ -198,7 +202,7 @@ def accuracy(model: Classifier, batches: Iterable[Batch], transform: Transform) 
 
 
 def state_bytes(run: Run, identity: str, extra: dict[str, Any] | None = None) -> bytes:
-    """The run as the bytes of a file; ``identity`` is checked when it is read back."""
+    """Return the run's state as the bytes of a file; load_state checks ``identity``."""
     buffer = io.BytesIO()
     torch.save(
         {
@@ -217,8 +221,10 @@ def state_bytes(run: Run, identity: str, extra: dict[str, Any] | None = None) ->
 def load_state(
     data: bytes, run: Run, identity: str, accept: Callable[[dict[str, Any]], object] = lambda saved: True
 ) -> bool:
-    """Bring ``run`` (fresh from start_run) to a saved state. False, and the run untouched, if it is of another identity
-    or ``accept(saved)`` says no."""
+    """Load a saved state into ``run`` (fresh from start_run) and return True.
+
+    Return False and leave the run unchanged if the state has another identity or ``accept(saved)`` is false.
+    """
     saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if saved["identity"] != identity or not accept(saved):
         return False

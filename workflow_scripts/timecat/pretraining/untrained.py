@@ -1,4 +1,4 @@
-"""The network of a seed as it is initialised, step 0 of its chain: what the stage `initialise` runs."""
+"""Write the untrained network of a seed, step 0 of its chain (code of the stage `initialise`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the stage's command line, by name."""
+    """Command-line options of the stage `initialise`."""
 
     source: str
     seed: int
@@ -28,16 +28,16 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Initialise as the only writer of these weights."""
+    """Initialise a network while holding the lock of its weights file, so that no other process writes it."""
     with sole_writer(options.weights.parent, f"{options.weights.stem}."):
         initialise(options, devices.acquire(options.gpus))  # before torch can see a GPU
 
 
 def initialise(options: Options, device: str) -> None:
-    """Write the weights that pretraining of this seed begins with, and their sidecar.
+    """Write the weights with which pretraining of this seed begins, and their sidecar.
 
-    Batch norm's statistics are recomputed as for every checkpoint of the chain: without them, an untrained network would
-    not normalise at all, and be less than a fair floor.
+    Batch norm's statistics are recomputed as for every checkpoint of the chain. Without them, an untrained network
+    would not normalise its maps and would not be a fair floor.
     """
     import torch
 
@@ -79,4 +79,4 @@ def initialise(options: Options, device: str) -> None:
     description = {"backbone": options.backbone, "config": config_digest(params, inputs), **facts}
     content = write_weights(options.weights, model, description)
     write_sidecar(options.weights, content, params, inputs, {"facts": facts}, torch_settings.device_name(device))
-    command.log(f"step 0 of seed {options.seed}: batch norm has seen images of {options.train.name}")
+    command.log(f"step 0 of seed {options.seed}: batch-norm statistics computed on {options.train.name}")

@@ -1,4 +1,4 @@
-"""Read the selected heads of a probe on another data set's evaluation features: what the stage `evaluate_probe` runs."""
+"""Evaluate the selected heads of a probe on the evaluation split of another data set (stage `evaluate_probe`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options(selected_heads.Options):
-    """The options of the stage's command line, by name."""
+    """Options of the command line of the stage `evaluate_probe`, by name."""
 
     metrics: str
     predictions: str
 
 
 def run(options: Options) -> None:
-    """Take a device, evaluate, and write the metrics and the predictions."""
+    """Lease a device, evaluate the heads, and write the metrics and the predictions."""
     device, rows, labels, heads = selected_heads.begin(options)
     classes = occurring_classes(labels, heads.description["classes"], options.evaluation_index)
     replicates = selected_heads.checked_features(options, heads, len(labels))
@@ -53,14 +53,18 @@ def run(options: Options) -> None:
 
 
 def occurring_classes(labels: "npt.NDArray[np.int64]", known: int, index: PathLike) -> "npt.NDArray[np.int64]":
-    """The classes of the labels, ascending. UserError if the probe has none of that number."""
+    """Return the classes that occur in the labels, ascending. Raise UserError if the probe does not know one of them.
+
+    known: number of classes of the probe. index: file of the labels, for the message.
+    """
     import numpy as np
 
     classes = np.unique(labels)
     if not len(classes) or classes[0] < 0 or classes[-1] >= known:
         problem = f"has a label {classes[-1]}" if len(classes) else "has no rows"
         raise UserError(
-            f"{index} {problem}, the probe {known} classes (0 to {known - 1}): write the data set and run the probe again"
+            f"{index} {problem}, but the probe has {known} classes (0 to {known - 1}): write the data set and run the "
+            "probe again"
         )
     return classes
 
@@ -74,9 +78,10 @@ def evaluate_replicate(
     classes: "npt.NDArray[np.int64]",
     device: str,
 ) -> "tuple[list[dict[str, Any]], dict[str, list[np.ndarray]]]":
-    """Rows of the metrics and columns of the predictions of one replicate, selection after selection.
+    """Return the metrics (as rows) and the predictions (as columns) of one replicate's heads, one per selection.
 
-    members: its members' features, [rows, D_m] each. rows, labels: of the index. classes: those that occur, ascending.
+    members: features of each member of the replicate, [rows, D_m]. rows, labels: columns of the index. classes: classes
+    that occur in the labels, ascending.
     """
     import numpy as np
 
@@ -122,7 +127,7 @@ def evaluate_replicate(
 
 
 def input_digests(options: Options) -> dict[str, str]:
-    """Digest of the index, the heads and each member's features, as sidecars have them; names hold no path."""
+    """Return the digests of the index, the heads and each member's features, under names that contain no path."""
     from workflow_scripts.timecat.features.members import feature_digests
 
     return {

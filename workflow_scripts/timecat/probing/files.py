@@ -1,4 +1,4 @@
-"""What stages that train or read probes share on disk: a split's index, and the Parquet of metrics and predictions."""
+"""Read a split's index, and write metrics and predictions as Parquet, for all stages that train or evaluate heads."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def read_index(path: PathLike) -> "tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]":
-    """Columns row and label of an index, as int64 arrays."""
+    """Return the columns row and label of an index as int64 arrays."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, columns=["row", "label"])
@@ -21,8 +21,11 @@ def read_index(path: PathLike) -> "tuple[npt.NDArray[np.int64], npt.NDArray[np.i
 
 
 def write_metrics(path: PathLike, rows: list[dict[str, Any]]) -> None:
-    """Write the metrics, one row each, as Parquet. Two columns are only where rows have them: ``relative_gradient`` of a
-    probe's heads (objective), and ``selection``, which says what took the head."""
+    """Write rows of metrics as Parquet.
+
+    Two columns are written only if the rows have them: ``relative_gradient`` of a probe's heads (see objective), and
+    ``selection``, the name of the selection that chose the head.
+    """
     import pyarrow as pa
 
     optional = {"relative_gradient": pa.float64(), "selection": pa.string()}
@@ -44,7 +47,7 @@ def write_metrics(path: PathLike, rows: list[dict[str, Any]]) -> None:
 
 
 def write_predictions(path: PathLike, replicates: list[dict[str, "list[np.ndarray]"]]) -> str:
-    """Write the predictions as Parquet; returns the digest of their content."""
+    """Write the predictions of all replicates as Parquet and return the digest of their content."""
     import numpy as np
     import pyarrow as pa
 

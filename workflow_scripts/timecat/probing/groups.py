@@ -1,4 +1,4 @@
-"""Groups of rows, for worst-group accuracy and reweighting: the combinations of a label and the columns of an index."""
+"""Groups of rows for worst-group accuracy and reweighting: each combination of a label and columns of an index."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 
 def groups_of(index: "pyarrow.Table", columns: Sequence[str], path: PathLike) -> np.ndarray:
-    """Return the group of each row of an index: its label and the columns together. UserError where it lacks one of them."""
+    """Return the group number of each row of an index, made of its label and the named columns.
+
+    path: file of the index, for the message. Raise UserError if the index lacks one of the columns.
+    """
     for name in columns:
         if name not in index.column_names:
             raise UserError(
-                f"reweight.groups: {path} has no column {name!r} (it has {', '.join(index.column_names)}); correct the config"
+                f"reweight.groups: {path} has no column {name!r} (it has {', '.join(index.column_names)}): "
+                "correct the config"
             )
     return group_codes(index["label"].to_numpy(), [index[name].to_pylist() for name in columns])
 
 
 def group_codes(labels: np.ndarray, columns: Sequence[npt.ArrayLike]) -> npt.NDArray[np.intp]:
-    """Return int [rows]: a number for each combination of a label and the columns' values that occurs."""
+    """Return int [rows]: the group of each row, numbered from 0 by the combinations of label and values that occur."""
     texts = [np.asarray(values).astype(str) for values in (labels, *columns)]
     return np.unique(np.stack(texts), axis=1, return_inverse=True)[1].ravel()
 

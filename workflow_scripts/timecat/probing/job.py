@@ -1,4 +1,4 @@
-"""Probe every replicate of one arm on one data set, from features on disk: what the stage `probe` runs."""
+"""Probe every replicate of one arm on one data set, from features on disk (stage `probe`)."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the stage's command line, by name."""
+    """Options of the command line of the stage `probe`, by name."""
 
     features: list[str]
     replicates: list[list[int]]
@@ -38,7 +38,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Take a device, probe, and write the metrics, the heads and the predictions."""
+    """Lease a device, probe all replicates, and write the metrics, the heads and the predictions."""
     device = devices.acquire(options.gpus)  # before torch can see a GPU
     from workflow_scripts.timecat.features.members import by_replicate
     from workflow_scripts.timecat.probing import probe as probing
@@ -85,7 +85,7 @@ def run(options: Options) -> None:
 
 
 def check_device(device: str, options: Options, data: "DataSet", protocol: Protocol | Regression) -> None:
-    """UserError for a replicate whose heads do not fit the GPU, before anything is trained."""
+    """Raise UserError if the heads of a replicate do not fit into GPU memory, before anything is trained."""
     if device != "cuda":
         return
     import torch
@@ -116,7 +116,7 @@ def check_device(device: str, options: Options, data: "DataSet", protocol: Proto
 
 
 def describe_heads(options: Options, probes: "Iterable[Probe]", classes: int, rows: int) -> dict[str, Any]:
-    """What the heads file says of its heads (saved_heads); rows: of the evaluation split."""
+    """Return the description of the heads that is saved with them (see saved_heads); rows: of the evaluation split."""
     from workflow_scripts.timecat.features.members import evaluation_features
 
     features = evaluation_features(options.features, options.replicates, rows)
@@ -134,7 +134,7 @@ def describe_heads(options: Options, probes: "Iterable[Probe]", classes: int, ro
 
 
 def input_digests(options: Options, files: Collection[str]) -> dict[str, str]:
-    """Digest of each index and of each feature file, the latter from its folder's sidecar; names hold no path."""
+    """Return the digests of both indices and of each feature file (from sidecars), under names that contain no path."""
     from workflow_scripts.timecat.features.members import feature_digests
 
     return {

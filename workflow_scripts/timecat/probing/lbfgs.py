@@ -1,12 +1,14 @@
-"""Multinomial logistic regression to convergence: L-BFGS in coordinates in which the objective is nearly round.
+"""Fit multinomial logistic regression to convergence by L-BFGS, in preconditioned coordinates.
 
-The objective is F(W, b) = CE(W x̂ + b) + wd/2 |W|² with the mean cross entropy CE over rows. In scikit-learn's terms that is
-C = 1 / (rows wd), from three classes on; of two, LogisticRegression fits the difference of both rows of W, and C = 2 / (rows wd).
+The objective is F(W, b) = CE(W x̂ + b) + wd/2 |W|² with the mean cross entropy CE over rows. In scikit-learn's terms,
+C = 1 / (rows wd) for three or more classes. For two classes, LogisticRegression fits the difference of both rows of W,
+and C = 2 / (rows wd).
 
-Features of networks are correlated, and L-BFGS takes hundreds of steps where x̂ᵀx̂ has eigenvalues of very different size. With
-x̂ᵀx̂ / rows = V Λ Vᵀ, F's second derivative is about a V Λ Vᵀ + wd for every class, where a is the mean of p (1 - p) over rows
-and classes. So W = U diag(a Λ + wd)^(-1/2) Vᵀ, and the search is one for U. This changes the way and not the minimum, which
-is unique. F is convex, so a step that lowers it enough is all that a line search has to find.
+Features of networks are correlated, and L-BFGS takes hundreds of steps if the eigenvalues of x̂ᵀx̂ differ much in size.
+With x̂ᵀx̂ / rows = V Λ Vᵀ, F's second derivative is about a V Λ Vᵀ + wd for every class, where a is the mean of
+p (1 - p) over rows and classes. So the search is for U in W = U diag(a Λ + wd)^(-1/2) Vᵀ: in U the condition number of
+the objective is small. This changes the path of the search but not the minimum, which is unique. F is convex, so the
+line search only has to find a step that lowers F enough.
 """
 
 import math
@@ -18,20 +20,20 @@ import torch
 
 from workflow_scripts.timecat.probing.training_rows import Piece
 
-TOLERANCE = 1e-5  # of the gradient's length, relative to that at zero weights
+TOLERANCE = 1e-5  # length of the gradient at which the search stops, relative to that at zero weights
 MOST_STEPS = 1_000
-HISTORY = 10  # steps that the approximation of the second derivative is made of
-LEAST_LENGTH = 2.0**-20  # of a step, relative to the one that L-BFGS proposes
-SUFFICIENT = 1e-4  # Armijo's condition: the share of the decrease that the gradient promises
-ROUNDING = 1e-7  # of the loss in float32, relative: differences below it say nothing
+HISTORY = 10  # number of steps from which the second derivative is approximated
+LEAST_LENGTH = 2.0**-20  # shortest step, relative to the one that L-BFGS proposes
+SUFFICIENT = 1e-4  # Armijo's condition: the required share of the decrease that the gradient predicts
+ROUNDING = 1e-7  # relative rounding error of the loss in float32: smaller differences mean nothing
 
 Parameters = tuple[torch.Tensor, torch.Tensor]  # W, b
-Rows = Callable[[], Iterable[Piece]]  # x̂ [m, D] and labels [m], always in the same pieces
+Rows = Callable[[], Iterable[Piece]]  # returns the pieces x̂ [m, D], labels [m]: the same pieces in each call
 
 
 @dataclass(frozen=True)
 class Solution:
-    """A minimum: W float32 [C, D], b float32 [C], and what was reached. relative_gradient: see TOLERANCE."""
+    """Minimum that a search found: W float32 [C, D], b float32 [C]. relative_gradient: its length (see TOLERANCE)."""
 
     W: torch.Tensor
     b: torch.Tensor
@@ -40,12 +42,12 @@ class Solution:
 
     @property
     def parameters(self) -> "Parameters":
-        """W and b."""
+        """Parameters W and b of the solution."""
         return self.W, self.b
 
 
 class _Point(NamedTuple):
-    """Where F was computed. dW, db: its gradient in float32; curvature: the mean of p (1 - p)."""
+    """Point (W, b) at which F was computed. dW, db: gradient of F in float32; curvature: the mean of p (1 - p)."""
 
     W: torch.Tensor
     b: torch.Tensor
@@ -56,14 +58,14 @@ class _Point(NamedTuple):
 
     @property
     def length(self) -> float:
-        """Length of the gradient."""
+        """Euclidean length of the gradient of F."""
         return math.sqrt(float(self.dW.double().square().sum() + self.db.double().square().sum()))
 
 
 class Solver:
-    """The minima of one fit's rows for any weight decay.
+    """Solver that finds the minimum of F on the training rows of one fit, for any weight decay.
 
-    rows: centred features. classes, dimension: C and D. device: where the pieces are.
+    rows: centred features. classes, dimension: C and D. device: torch device of the pieces of rows.
     """
 
     def __init__(self, rows: Rows, classes: int, dimension: int, device: torch.device | str) -> None:
@@ -82,11 +84,11 @@ class Solver:
     def path(
         self, weight_decays: Iterable[float], starts: Mapping[float, Solution] | None = None
     ) -> dict[float, Solution]:
-        """Solutions by weight decay, from the largest to the smallest.
+        """Return the solutions by weight decay, from the largest to the smallest.
 
-        starts: of another fit, for the same weight decays. A search begins at that fit's solution, moved by as much as both fits
-        were apart at the weight decay before; without ``starts``, where the line through the last two solutions, over the logarithm of
-        the weight decay, leads to.
+        starts: solutions of another fit, for the same weight decays. With them, a search begins at the other fit's
+        solution plus the difference between both fits at the previous weight decay. Without them, it begins at a linear
+        extrapolation (in the logarithm of the weight decay) of the last two solutions.
         """
         found: dict[float, Solution] = {}
         decays = sorted(set(weight_decays), reverse=True)
@@ -107,7 +109,7 @@ class Solver:
         return found
 
     def minimum(self, weight_decay: float, W: torch.Tensor, b: torch.Tensor) -> Solution:
-        """The solution for a weight decay; the search begins at (W, b)."""
+        """Return the solution for a weight decay, found by a search that begins at (W, b)."""
         here = self._at(W, b, weight_decay)
         round_ = _Coordinates(
             self._V, (here.curvature * self._eigenvalues + weight_decay).rsqrt(), here.curvature**-0.5
@@ -120,7 +122,7 @@ class Solver:
             there, length = self._step(here, round_, direction, float(gradient @ direction), weight_decay)
             if there is None:
                 if memory.is_empty:
-                    break  # as far as float32 goes
+                    break  # float32 allows no further decrease
                 memory = _Memory()
                 continue
             memory.keep(length * direction, round_.gradient(there.dW, there.db) - gradient)
@@ -130,7 +132,7 @@ class Solver:
     def _step(
         self, here: _Point, round_: "_Coordinates", direction: torch.Tensor, slope: float, weight_decay: float
     ) -> tuple[_Point | None, float]:
-        """The first point that is low enough, at a length of 1, 1/2, 1/4, ... of the direction, and its length; or None."""
+        """Return the first point that is low enough, or None, and its length: 1, 1/2, 1/4, ... of the direction."""
         length = 1.0
         while length > LEAST_LENGTH:
             dW, db = round_.weights(length * direction)
@@ -141,7 +143,7 @@ class Solver:
         return None, length
 
     def _at(self, W: torch.Tensor, b: torch.Tensor, weight_decay: float) -> _Point:
-        """F and its gradient: sums of pieces in float32, and over pieces in float64."""
+        """Return F and its gradient at (W, b), summed in float32 within pieces and in float64 over pieces."""
         loss, certain = (torch.zeros((), dtype=torch.float64, device=W.device) for _ in range(2))
         dW, db = (torch.zeros_like(part, dtype=torch.float64) for part in (W, b))
         for x, labels in self._rows():
@@ -159,14 +161,14 @@ class Solver:
 
 
 def _moved(begin: Parameters, share: float, start: Parameters, end: Parameters) -> Parameters:
-    """Where a share of the way from start to end leads to from ``begin``."""
+    """Return ``begin`` moved by ``share`` times the difference between end and start."""
     W, b = (own + share * (after - before) for own, before, after in zip(begin, start, end))
     return W, b
 
 
 @dataclass(frozen=True)
 class _Coordinates:
-    """The coordinates of the search, float32 [C D + C]: U, row after row, and b divided by ``unit``.
+    """Coordinates of the search, float32 [C D + C]: U, row after row, then b divided by ``unit``.
 
     V: [D, D]. scale: diag(a Λ + wd)^(-1/2), [D].
     """
@@ -176,11 +178,11 @@ class _Coordinates:
     unit: float
 
     def gradient(self, dW: torch.Tensor, db: torch.Tensor) -> torch.Tensor:
-        """The gradient in these coordinates."""
+        """Return the gradient in the coordinates of the search from the gradients of W and b."""
         return torch.cat([((dW @ self.V) * self.scale).flatten(), db * self.unit])
 
     def weights(self, step: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The step of (W, b) that a step in these coordinates is."""
+        """Return the step of (W, b) that corresponds to a step in the coordinates of the search."""
         dimension = len(self.scale)
         classes = len(step) // (dimension + 1)
         U = step[: classes * dimension].view(classes, dimension)
@@ -188,7 +190,7 @@ class _Coordinates:
 
 
 class _Memory:
-    """The last steps and changes of the gradient, from which L-BFGS makes its direction (Nocedal and Wright, 7.4)."""
+    """Last steps and changes of the gradient, from which L-BFGS computes its direction (Nocedal and Wright, 7.4)."""
 
     def __init__(self) -> None:
         self._pairs: list[tuple[torch.Tensor, torch.Tensor, float]] = []
@@ -198,13 +200,13 @@ class _Memory:
         return not self._pairs
 
     def keep(self, step: torch.Tensor, change: torch.Tensor) -> None:
-        """Keep a step s and its change y of the gradient; y·s > 0 as F is convex, unless rounding has it otherwise."""
+        """Keep a step s and its change y of the gradient if y·s > 0 (true up to rounding, because F is convex)."""
         product = float(change @ step)
         if product > 0:
             self._pairs = [*self._pairs, (step, change, product)][-HISTORY:]
 
     def direction(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Minus the gradient times the approximate inverse of the second derivative."""
+        """Return minus the approximate inverse of the second derivative times the gradient."""
         found, shares = -gradient, []
         for step, change, product in reversed(self._pairs):
             shares.append(float(step @ found) / product)

@@ -1,13 +1,14 @@
-"""How far heads are from a minimum of their training objective: its gradient there, relative to that at zero weights.
+"""Measure how far heads are from a minimum of their training objective: the gradient relative to that at zero weights.
 
-The objective of a head is the mean cross entropy over the training rows of all views that it was trained on, in evaluation
-mode (normalised by the statistics that the head has), and its penalty:
+The objective of a head is its penalty plus the mean cross entropy over the training rows of all views that it was
+trained on, in evaluation mode (normalised by the running statistics of the head):
 
     SGD     CE(W, b, γ, β) + wd/2 (|W|² + |b|²)    the gradient is that of W, b, γ and β (of W and b without batch norm)
     L-BFGS  CE(W, b) + wd/2 |W|²                   the gradient is that of W and b; γ = 1 and β = 0 are no parameters
 
-Both are divided by the length of the gradient of W and b at W = 0, b = 0, γ = 1, β = 0, which is the same for all heads.
-SGD may raise γ, which is not penalised, and lower W: then its penalty weighs less than its weight decay says.
+The length of either gradient is divided by that of the gradient of W and b at W = 0, b = 0, γ = 1, β = 0, which is the
+same for all heads. SGD may raise γ, which is not penalised, and lower W: the weight decay then penalises less than its
+value suggests.
 """
 
 import math
@@ -26,9 +27,10 @@ from workflow_scripts.timecat.probing.training_rows import Piece
 def relative_gradients(
     heads: Sequence[SavedHead], weight_decays: Sequence[float], rows: Iterable[Piece], by_sgd: bool
 ) -> npt.NDArray[np.float64]:
-    """Length of each head's gradient relative to that at zero weights, float64 [heads], from one pass over the rows.
+    """Return the length of each head's gradient relative to that at zero weights, float64 [heads]; reads the rows once.
 
-    heads: on the device of the rows; those that share a batch norm's statistics share the tensor. by_sgd: whose objective it is.
+    heads: on the device of the rows; heads with the same running statistics share the tensors of these. by_sgd: whether
+    the objective is that of SGD rather than that of L-BFGS.
     """
     sums = [_CrossEntropy(head.weight) for head in heads]
     statistics = {id(head.running_mean): head for head in heads}
@@ -40,13 +42,13 @@ def relative_gradients(
             if first.running_mean is not None and first.running_var is not None:
                 x_hat = normalised(x, first.running_mean, first.running_var)
             at_zero[key].add(x_hat.new_full((len(first.weight), len(x)), 1 / len(first.weight)), x_hat, labels)
-            # A head has its own products, of operands that are tensors of their own: no bit depends on the other heads.
+            # Each head has separate products of separate tensors, so no bit depends on the other heads.
             for head, own in zip(heads, sums):
                 if id(head.running_mean) == key:
                     W, b = _folded(head)
                     own.add(torch.softmax(torch.addmm(b.unsqueeze(1), W, x_hat.T), 0), x_hat, labels)
         count += len(labels)
-        del x, x_hat  # before the next rows are read
+        del x, x_hat  # free their memory before the next rows are read
     zero = {key: _length(own.mean(count)) for key, own in at_zero.items()}
     return np.array(
         [
@@ -57,25 +59,25 @@ def relative_gradients(
 
 
 class _CrossEntropy:
-    """Sums over rows of the cross entropy's gradient by W and b of the product W x̂ + b."""
+    """Sums over rows of the gradient of the cross entropy with respect to W and b of the product W x̂ + b."""
 
     def __init__(self, W: torch.Tensor) -> None:
         self._dW = torch.zeros_like(W, memory_format=torch.contiguous_format)
         self._db = W.new_zeros(len(W), dtype=torch.float64)
 
     def add(self, p: torch.Tensor, x_hat: torch.Tensor, labels: torch.Tensor) -> None:
-        """Add rows: probabilities [C, m], which are overwritten, x̂ [m, D] and labels int64 [m]."""
+        """Add the gradients of rows: probabilities [C, m], which are overwritten, x̂ [m, D] and labels int64 [m]."""
         delta = p.scatter_add_(0, labels.unsqueeze(0), p.new_full((1, 1), -1.0).expand(1, len(labels)))
         torch.addmm(self._dW, delta, x_hat, out=self._dW)
         self._db += delta.sum(1, dtype=torch.float64)
 
     def mean(self, rows: int) -> list[torch.Tensor]:
-        """The gradient of the mean, float64 [C, D] and [C]."""
+        """Return the gradient of the mean cross entropy over ``rows`` rows, float64 [C, D] and [C]."""
         return [self._dW.double().div_(rows), self._db / rows]
 
 
 def _folded(head: SavedHead) -> tuple[torch.Tensor, torch.Tensor]:
-    """W' and b' of a head, in which its affine is folded (see heads)."""
+    """Return W' and b' of a head: W and b with the affine part of its batch norm folded in (see heads)."""
     W, b = head.weight.clone(), head.bias.clone()
     if head.gamma is not None and head.beta is not None:
         b += W @ head.beta
@@ -84,7 +86,10 @@ def _folded(head: SavedHead) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _gradient(head: SavedHead, decay: float, of_product: list[torch.Tensor], by_sgd: bool) -> list[torch.Tensor]:
-    """The parts of a head's gradient, from the cross entropy's by W and b of the product, which are overwritten."""
+    """Return the parts of a head's gradient: by W, by b and, with SGD and batch norm, by γ and β.
+
+    of_product: gradients of the cross entropy by W' and b' of the product; they are overwritten.
+    """
     W, b, (dW, db), affine = head.weight.double(), head.bias.double(), of_product, []
     if by_sgd and head.gamma is not None and head.beta is not None:
         affine = [(W * dW).sum(0), db @ W]
@@ -97,7 +102,7 @@ def _length(parts: list[torch.Tensor]) -> float:
 
 
 def heads_of(heads: StackedHeads) -> list[SavedHead]:
-    """Views of stacked heads, one by one."""
+    """Return each of the stacked heads as a SavedHead that shares its memory."""
     found = []
     for index in range(heads.heads):
         own = {"weight": heads.W[index], "bias": heads.b[index]}
@@ -109,5 +114,5 @@ def heads_of(heads: StackedHeads) -> list[SavedHead]:
 
 
 def normalised(x: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
-    """(x - mean) / sqrt(variance + ε), as batch norm does it in evaluation mode."""
+    """Return (x - mean) / sqrt(variance + ε), as batch norm computes it in evaluation mode."""
     return F.batch_norm(x, mean, variance, training=False, eps=BN_EPS)

@@ -1,12 +1,14 @@
-"""The probe of one (data set, arm): heads on frozen, concatenated features, all weight decays at once.
+"""Train the probe of one (data set, arm) by SGD: heads on frozen, concatenated features, all weight decays at once.
 
 The protocol is the linear benchmark of VISSL as Yang, Zhang, Bottou (2025, arXiv 2506.18221) use it: BatchNorm1d and
 Linear, W ~ N(0, 0.01²), Nesterov SGD, weight decay on the linear layer only, 28 epochs, step learning rate. Epoch e
-(counted from 0) reads view e mod V, so 28 views are fresh augmentation in every epoch and one view is a fixed data set.
+(counted from 0) reads view e mod V, so 28 views give fresh augmentation in every epoch and one view is a fixed data
+set.
 
-Two fits: `full` trains on all of train and is read on the evaluation split, `nine_tenths` on train without the held-out
-rows and is read on those. They are trained side by side, so that one pass over the features serves both. Order and
-initial weights are functions of (probe seed, epoch) and (probe seed, replicate).
+There are two fits. `full` trains on all training rows and is evaluated on the evaluation split; `nine_tenths` trains on
+the training rows that are not held out and is evaluated on the held-out rows. Both are trained side by side in one pass
+over the features. The order of rows is a function of (probe seed, epoch), the initial weights of (probe seed,
+replicate).
 """
 
 import math
@@ -38,7 +40,7 @@ from workflow_scripts.timecat.runtime import command
 
 @dataclass(frozen=True)
 class Machine:
-    """What a probe runs on. memory: bytes of features to keep at once (features.memory.share_memory); it changes no bit."""
+    """Device and memory for a probe. memory: bytes of features to keep at once (features.memory); changes no bit."""
 
     device: str = "cpu"
     memory: float = math.inf
@@ -46,21 +48,21 @@ class Machine:
 
 @dataclass(frozen=True)
 class Probe(Report):
-    """The results of one replicate, its selected heads by selection, and what reduces its features before them."""
+    """Results of one replicate: its report, its heads by selection, and the projection of its features, if any."""
 
     heads: dict[str, SavedHead]
     projection: Projection | None = None
 
 
 def file_rows(data: DataSet, views: Sequence[str]) -> dict[str, int]:
-    """The feature files that a probe reads from each member's folder -> the rows each must have, those of all draws."""
+    """Return the feature files that a probe reads in each member's folder -> number of rows, of all draws together."""
     whole = data.whole or data
     files = {EVALUATION: len(whole.evaluation_labels), HELDOUT: len(whole.heldout)}
     return files | {training_file(view): len(whole.train_labels) for view in views}
 
 
 def chosen_rows(data: DataSet, views: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
-    """The rows that a draw has of each of those files, int64, ascending; none where it has all."""
+    """Return the rows of a draw in each file of training features, int64, ascending; an empty dict without draws."""
     if data.whole is None:
         return {}
     held = np.searchsorted(data.whole.heldout, data.in_file(data.heldout))
@@ -68,7 +70,7 @@ def chosen_rows(data: DataSet, views: Sequence[str]) -> dict[str, npt.NDArray[np
 
 
 def batches(rows: int, size: int) -> list[slice]:
-    """Consecutive batches of ``size`` rows; the last takes what is left, and a single row left joins the one before."""
+    """Return consecutive batches of ``size`` rows. The last takes the rest; a single row joins the batch before it."""
     starts = list(range(0, rows, size))
     if len(starts) > 1 and rows - starts[-1] == 1:
         starts.pop()
@@ -84,10 +86,11 @@ def train_epoch(
     batch_size: int,
     lr: float,
 ) -> dict[str, Scores]:
-    """Train each fit's heads on its rows of a view, once; returns, by fit, the running average of the training batches.
+    """Train each fit's heads for one epoch on a view; return, by fit, the running average over the training batches.
 
-    heads: StackedHeads by fit. view: a table of features.reader. order: int64, all rows that any fit trains on, read once
-    for all fits. wanted: bool [rows] by fit, those that it trains on. labels: int64 [rows] of the view, on the host.
+    heads: StackedHeads by fit. view: a table of features.reader. order: int64, all rows that any fit trains on, read
+    once for all fits. wanted: by fit, bool [rows]: whether it trains on a row. labels: int64 [rows] of the view, on the
+    host.
     """
     on_host = torch.from_numpy(labels)
     slices = {fit: batches(int(mine.sum()), batch_size) for fit, mine in wanted.items()}
@@ -105,7 +108,7 @@ def train_epoch(
                     steps[fit] += _train_group(heads[fit], view, x, on_host.index_select(0, rows), group, lr)
     scores = {}
     for fit, own in steps.items():
-        # [H, steps], and the sum along the contiguous steps: the order of its additions does not depend on H.
+        # The sum of [H, steps] is along contiguous memory (the steps), so the order of additions does not depend on H.
         sums = (torch.stack(values, 1).cpu().double().numpy().sum(1) for values in zip(*own))
         loss, top1, top5 = (value / slices[fit][-1].stop for value in sums)
         scores[fit] = Scores(loss, 100 * top1, 100 * top5)
@@ -115,8 +118,10 @@ def train_epoch(
 def _train_group(
     heads: StackedHeads, table: Table, features: torch.Tensor, labels: torch.Tensor, group: list[slice], lr: float
 ) -> list[StepSums]:
-    """One step for each batch (a slice) of a group of consecutive batches; features [rows of the group, D] as the table has
-    them."""
+    """Take one step for each batch (a slice) of a group of consecutive batches.
+
+    features: [rows of the group, D], in the table's data type.
+    """
     x, y = table.widened(features, heads.W.device), labels.to(heads.W.device)
     starts = [slice(batch.start - group[0].start, batch.stop - group[0].start) for batch in group]
     return [heads.train_step(x[here], y[here], lr) for here in starts]
@@ -128,7 +133,10 @@ def evaluate(
     labels: npt.NDArray[np.int64],
     device: torch.device | str = "cpu",
 ) -> Scores:
-    """Scores of heads on all rows of features, a table of features.reader or an array [rows, D]; labels int64 [rows]."""
+    """Return the scores of heads on all rows of features: a table of features.reader or an array [rows, D].
+
+    labels: int64 [rows].
+    """
     N, chunk = len(labels), evaluation_chunk(heads.classes)
     pieces = Pieces(min(chunk, N - start) for start in range(0, N, chunk))
     on_host = torch.from_numpy(labels)
@@ -145,7 +153,7 @@ def evaluate(
 def _score_chunk(
     heads: StackedHeads, table: Table, features: torch.Tensor, labels: torch.Tensor, device: torch.device | str
 ) -> list[torch.Tensor]:
-    """row_scores of a piece; what it takes of the device's memory is let go of before the next piece comes."""
+    """Return row_scores of a piece. A separate function frees its device memory before the next piece is read."""
     return row_scores(heads.logits(table.widened(features, device)), labels.to(device))
 
 
@@ -158,12 +166,12 @@ def probe_replicate(
     protocol: Protocol,
     machine: Machine = Machine(),
 ) -> Probe:
-    """Probe one replicate: train all heads of both fits for all epochs, score them each epoch, select.
+    """Probe one replicate: train all heads of both fits for all epochs, score them after each epoch, and select.
 
-    replicate: its number, from 0, which of several draws of the training rows is its own. members: its seeds. folders: its
-    members' feature folders, in the same order.
+    replicate: number of the replicate, from 0, which decides its draw of training rows if there are several. members:
+    its seeds. folders: feature folders of its members, in the same order.
 
-    UserError when features are missing or do not fit the index, or when every head diverges.
+    Raise UserError if features are missing or do not fit the index, or if every head diverges.
     """
     device, files, data = machine.device, file_rows(data, views), data.of_replicate(replicate)
     check_features(folders, files)
@@ -187,7 +195,7 @@ def probe_replicate(
     for epoch in range(protocol.epochs):
         name = training_file(views[epoch % len(views)])
         if view is None or name != loaded:
-            view = None  # let go of the old view before the new one is read: a view may fill most of the memory
+            view = None  # free the old view before the new one is read: a view may fill most of the memory
             loaded, view = name, tables.read(name)
         order = randomness.permutation(randomness.key("probe", protocol.seed, epoch), rows)
         lr = protocol.learning_rate(epoch)
@@ -196,7 +204,7 @@ def probe_replicate(
             score = evaluate(heads[fit], table, labels, device)
             if fit == "full":
                 best.see(epoch + 1, score, heads[fit], protocol.weight_decays)
-            else:  # only what the full fit predicts is reported: do not keep the rest in memory
+            else:  # only predictions of the full fit are reported, so the others need not stay in memory
                 score = replace(score, predicted=None, probability=None)
             scores[fit].append({"train": trained[fit], split: score})
 
@@ -204,7 +212,7 @@ def probe_replicate(
     where = f"features {', '.join(map(str, folders))}"
     found = report(replicate, members, data, protocol.weight_decays, scores, where, block="probe")
     paper, (decay, epoch, _) = best.of(found.selected["paper"]), found.selected["paper"]
-    heads = {"full": heads["full"]}  # let go of the others
+    heads = {"full": heads["full"]}  # free the memory of the others
     del weight
     seen = TrainingRows(tables, views[: protocol.epochs], fits["full"], data, device)
     ends, decays = heads_of(heads["full"]), [*protocol.weight_decays, decay]
@@ -224,9 +232,11 @@ def reduced_tables(
     data: DataSet,
     device: torch.device | str,
 ) -> tuple[Tables, Projection | None]:
-    """The tables of a replicate as its probe reads them, and what reduces them if they are reduced.
+    """Return the features that a replicate's probe reads, reduced if ``reduce`` is set, and the projection or None.
 
-    UserError where they have fewer columns than they are to be reduced to."""
+    Raise UserError if ``reduce.dimensions`` is larger than the number of columns, or than the number of rows for
+    ``pca``.
+    """
     reduction = protocol.reduce
     if reduction is None:
         return tables, None
@@ -234,15 +244,16 @@ def reduced_tables(
     check_dimensions(reduction, tables.dimension, int(fitted_to.sum()), f"seeds {', '.join(map(str, members))}")
     rows = TrainingRows(tables, views[:1], fitted_to, data, device)
     projection, share = fitted(reduction, rows, members)
-    told = "" if share is None else f", which hold {100 * share:.1f} % of the variance"
+    told = "" if share is None else f", with {100 * share:.1f} % of the variance"
     command.log(f"{reduction.method}: {reduction.dimensions} of {tables.dimension} dimensions{told}")
     return tables.reduced(projection), projection
 
 
 def with_gradients(metrics: list[dict[str, Any]], gradients: Mapping[tuple[float, int], float]) -> list[dict[str, Any]]:
-    """Rows of the metrics with the relative gradients (objective) of heads of the full fit, by (weight decay, epoch).
+    """Return the rows of the metrics with a column ``relative_gradient`` (see objective).
 
-    They stand beside the scores on training rows, and None in all other rows.
+    gradients: of heads of the full fit, by (weight decay, epoch). They are added to the rows with scores of the full
+    fit on training rows; all other rows get None.
     """
     return [
         row

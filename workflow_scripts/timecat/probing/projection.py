@@ -1,4 +1,4 @@
-"""What reduces features before a probe, as it is applied and saved: columns standardised, then projected."""
+"""Projection that reduces features before a probe: columns are standardised, then multiplied by a matrix."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from workflow_scripts.timecat.probing.heads import BN_EPS
 
 @dataclass(frozen=True)
 class Projection:
-    """What reduces features: μ and σ² of their columns [columns], and M [D, columns]; float32."""
+    """Projection of features to fewer dimensions: μ and σ² of their columns [columns], and M [D, columns]; float32."""
 
     mean: torch.Tensor
     variance: torch.Tensor
@@ -18,13 +18,13 @@ class Projection:
 
     @property
     def dimension(self) -> int:
-        """The dimensions that are left, D."""
+        """Number of dimensions after the projection, D."""
         return len(self.matrix)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Features float32 [rows, columns] reduced to [rows, D]."""
+        """Return features, float32 [rows, columns], reduced to [rows, D]."""
         return F.linear(F.batch_norm(x, self.mean, self.variance, training=False, eps=BN_EPS), self.matrix)
 
     def on(self, device: torch.device | str) -> "Projection":
-        """The projection on a device."""
+        """Return the projection on another device."""
         return Projection(**{name: value.to(device) for name, value in vars(self).items()})

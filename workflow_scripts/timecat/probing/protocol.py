@@ -1,4 +1,4 @@
-"""How the heads of a probe are trained, as the stage is told it. Without NumPy and torch, for the config."""
+"""Settings of a probe, as its stage gets them. The config imports this module, so it loads neither NumPy nor torch."""
 
 import json
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
 @settings
 class Reduction:
-    """How the features of a replicate are reduced before its probe (see reduction): to how many dimensions, and by what."""
+    """Settings of the reduction of a replicate's features before its probe (see reduction): method and dimensions."""
 
     method: Literal["pca", "random"]
     dimensions: int
@@ -17,9 +17,11 @@ class Reduction:
 
 @settings
 class Protocol:
-    """How heads are trained by SGD: the config's block ``probe``, with the data set's own grid if it has one.
+    """Settings of a probe that is trained by SGD: the config's block ``probe``.
 
-    batch_size: rows, at least 2. lr_milestones: after so many epochs the learning rate is multiplied by lr_gamma.
+    weight_decays: those of the data set, if its block sets any.
+    batch_size: rows, at least 2. lr_milestones: numbers of epochs after which the learning rate is multiplied by
+    lr_gamma.
     """
 
     seed: int
@@ -35,21 +37,21 @@ class Protocol:
     reduce: Reduction | None = LEFT_OUT
 
     def learning_rate(self, epoch: int) -> float:
-        """Learning rate of an epoch counted from 0."""
+        """Return the learning rate of an epoch, counted from 0."""
         return self.lr * self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
 
     @property
     def head_options(self) -> dict[str, Any]:
-        """What the heads are told of it (the keyword arguments of heads.StackedHeads)."""
+        """Settings that heads need, as keyword arguments of heads.StackedHeads."""
         return {"momentum": self.momentum, "batch_norm": self.batch_norm}
 
 
 @settings
 class Regression:
-    """How heads are fitted until they have converged: the same block with ``solver: lbfgs``.
+    """Settings of a probe that is fitted to convergence: the config's block ``probe`` with ``solver: lbfgs``.
 
-    batch_norm: standardise features; reduced ones are standardised before they are reduced, whatever it says. weight_decays:
-    greater than 0, for without one there may be no minimum.
+    batch_norm: whether to standardise features; reduced features are always standardised before they are reduced.
+    weight_decays: greater than 0, because without a weight decay there may be no minimum.
     """
 
     solver: Literal["lbfgs"]
@@ -59,10 +61,10 @@ class Regression:
 
 
 def any_protocol(text: str) -> Protocol | Regression:
-    """An argparse type: JSON of either. That of a Protocol has no key ``solver``."""
+    """Parse JSON settings as an argparse type: a Regression if they have the key ``solver``, a Protocol otherwise."""
     try:
         given = json.loads(text)
     except json.JSONDecodeError:
-        given = None  # json_of says what is wrong
+        given = None  # json_of raises the error
     is_regression = isinstance(given, dict) and "solver" in given
     return json_of(Regression)(text) if is_regression else json_of(Protocol)(text)

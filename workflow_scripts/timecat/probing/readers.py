@@ -1,4 +1,4 @@
-"""Readers of what the data set and probing stages have written: a split's index with its groups, columns of predictions."""
+"""Read what other stages have written: a split's index with its group columns, and columns of predictions."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def read_index_table(path: PathLike) -> "pyarrow.Table":
-    """Return a split's index as a pyarrow table, its group columns included."""
+    """Return a split's index as a pyarrow table, including its group columns."""
     return _read(path, None, "write_dataset")
 
 
 def read_predictions(path: PathLike, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return columns of predictions as arrays, by name."""
+    """Return the named columns of a file of predictions as arrays, by name."""
     table = _read(path, list(names), "probe, evaluate_probe or transfer")
     return {name: table[name].to_numpy() for name in names}
 

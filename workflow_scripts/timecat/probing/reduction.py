@@ -1,14 +1,14 @@
-"""Features of a replicate reduced to fewer dimensions before its probe: by principal components, or at random.
+"""Reduce the features of a replicate to fewer dimensions before its probe: by principal components, or at random.
 
-The columns of all members side by side are standardised as batch norm does it, x̂ = (x - μ) / sqrt(σ² + 1e-5), and projected:
-r = M x̂ with orthonormal rows of M [D, columns]. Members of an arm are equally wide, so with standardised columns they weigh
-alike. μ, σ² and M are fitted once for a replicate, to the training rows without those held out, in the first view; all
-views, rows and both fits see the same projection, and so does what evaluates the heads.
+The concatenated columns of all members are standardised as batch norm does it, x̂ = (x - μ) / sqrt(σ² + 1e-5), and
+projected: r = M x̂ with orthonormal rows of M [D, columns]. Members of an arm are equally wide, so with standardised
+columns they have equal weight. μ, σ² and M are fitted once per replicate, to the training rows without those held out,
+in the first view. All views, all rows, both fits and later evaluations of the heads use the same projection.
 
-pca     the eigenvectors of the largest eigenvalues of the covariance of x̂, in float64; of each the loading of largest size is
-        positive. With D = all columns it is a rotation.
-random  a Gaussian matrix, a function of the replicate's seeds, with its rows made orthonormal one after the other: those of a
-        smaller D are the first ones of a larger.
+pca     the eigenvectors of the largest eigenvalues of the covariance of x̂, in float64; the sign of each makes its
+        largest loading positive. With D = all columns it is a rotation.
+random  a Gaussian matrix, a function of the replicate's seeds, whose rows are made orthonormal one after the other: the
+        rows for a smaller D are the first rows for a larger D.
 
 tests.references.reduction does both with NumPy and scikit-learn; tests hold them equal.
 """
@@ -28,27 +28,30 @@ from workflow_scripts.timecat.probing.protocol import Reduction
 if TYPE_CHECKING:
     from workflow_scripts.timecat.probing.training_rows import Piece
 
-PIECE = 5_000  # rows of a piece at most, about: a group of batches (features.memory)
+PIECE = 5_000  # rows of the largest piece, roughly: a group of batches (see features.memory)
 
 
 def check_dimensions(reduction: Reduction, columns: int, rows: int, where: str) -> None:
-    """UserError where features cannot be reduced to so many dimensions. rows: that a projection is fitted to."""
+    """Raise UserError if ``reduce.dimensions`` is too large for the features.
+
+    rows: number of rows that the projection is fitted to. where: what the features are of, for the message.
+    """
     if reduction.dimensions > columns:
         raise UserError(
-            f"{where}: `reduce.dimensions` is {reduction.dimensions}, and its members have {columns} features together; "
-            f"lower it to {columns} or less"
+            f"{where}: `reduce.dimensions` is {reduction.dimensions}, but the members have only {columns} features "
+            f"together: lower it to {columns} or less"
         )
     if reduction.method == "pca" and reduction.dimensions > rows:
         raise UserError(
-            f"{where}: `reduce.dimensions` is {reduction.dimensions}, and {rows} training rows have no more principal "
-            f"components than that; lower it to {rows} or less"
+            f"{where}: `reduce.dimensions` is {reduction.dimensions}, but {rows} training rows have at most as many "
+            f"principal components: lower it to {rows} or less"
         )
 
 
 def fitted(reduction: Reduction, rows: Iterable["Piece"], members: Sequence[int]) -> tuple[Projection, float | None]:
-    """The projection of a replicate, and with principal components the share of the variance that they hold.
+    """Fit the projection of a replicate; return it and the share of the variance that it keeps (None for ``random``).
 
-    rows: those that it is fitted to, read twice. members: the replicate's seeds.
+    rows: rows that the projection is fitted to; they are read twice. members: the replicate's seeds.
     """
     mean, count = _mean(rows)
     if reduction.method == "random":
@@ -72,21 +75,23 @@ def fitted(reduction: Reduction, rows: Iterable["Piece"], members: Sequence[int]
 
 
 def room_beside(total: int, reduction: Reduction, columns: int) -> int:
-    """Bytes that a projection and the pieces that it reduces leave of a device of ``total`` bytes.
+    """Return how many of a device's ``total`` bytes are left beside a projection and the pieces that it reduces.
 
-    UserError where principal components cannot be found there: the covariance, its eigenvectors and workspace are [columns,
-    columns] each, in float64."""
+    Raise UserError if the device is too small to compute principal components: the covariance, its eigenvectors and
+    workspace are [columns, columns] each, in float64.
+    """
     needed = 8 * 5 * columns**2 + RESERVED_BYTES
     if reduction.method == "pca" and needed > total:
         raise UserError(
-            f"principal components of {columns} features need {needed / 1e9:.1f} GB on the GPU, which has {total / 1e9:.1f} GB: "
-            "use one with more memory, set `reduce.method: random`, or compute on the CPU with --resources gpu=0"
+            f"principal components of {columns} features need {needed / 1e9:.1f} GB on the GPU, which has "
+            f"{total / 1e9:.1f} GB: use a GPU with more memory, set `reduce.method: random`, or compute on the CPU "
+            "with --resources gpu=0"
         )
     return total - 4 * columns * (reduction.dimensions + 2) - PIECE * columns * (4 + 4)
 
 
 def random_matrix(dimensions: int, columns: int, members: Sequence[int]) -> torch.Tensor:
-    """The directions of method `random`: float64 [dimensions, columns], a function of the arguments alone."""
+    """Return the directions of method `random`, float64 [dimensions, columns]: a function of the arguments alone."""
     generator = torch.Generator().manual_seed(randomness.key("reduce", *members) >> 1)  # a generator takes 63 bits
     drawn = torch.empty(dimensions, columns, dtype=torch.float64).normal_(generator=generator)
     Q, R = torch.linalg.qr(drawn.T)
@@ -94,7 +99,7 @@ def random_matrix(dimensions: int, columns: int, members: Sequence[int]) -> torc
 
 
 def _mean(rows: Iterable["Piece"]) -> tuple[torch.Tensor, int]:
-    """The mean of rows, float64 [columns], and their number."""
+    """Return the mean of rows, float64 [columns], and their number."""
     total, count = torch.zeros((), dtype=torch.float64), 0
     for x, _ in rows:
         total, count = total.to(x.device) + x.sum(0, dtype=torch.float64), count + len(x)

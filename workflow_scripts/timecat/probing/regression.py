@@ -1,13 +1,15 @@
-"""A probe whose heads have converged: multinomial logistic regression with a grid of L2 penalties, by L-BFGS.
+"""Fit the heads of a probe to convergence: multinomial logistic regression with a grid of L2 penalties, by L-BFGS.
 
-Features are standardised as batch norm does it, x̂ = (x - μ) / sqrt(σ² + 1e-5), with the mean and the (biased) variance of the
-fit's own training rows in all views; without ``batch_norm`` they stay as they are. The training rows of all views are
-stacked: what SGD's passes over views have in expectation is here one objective (lbfgs), the same for each weight decay but
-for the penalty, and on W alone. There is nothing random. Reduced features (reduction) are standardised before they are
-reduced and not after: the penalty weighs the same directions alike, and W is what it could be, in fewer directions.
+Features are standardised as batch norm does it, x̂ = (x - μ) / sqrt(σ² + 1e-5), with the mean and the (biased) variance
+of the fit's training rows in all views; without ``batch_norm`` they are used unchanged. The training rows of all views
+are stacked into one objective (see lbfgs): it is what SGD's passes over views minimise in expectation. Weight decays
+differ only in the penalty, which applies to W alone. Nothing is random. Reduced features (see reduction) are
+standardised before they are reduced and not after: the penalty treats all directions alike, and W is the W of the whole
+features, confined to fewer directions.
 
-Heads, files and selections are those of probing.probe, with γ = 1, β = 0 and a single epoch. The fit to nine tenths comes
-first, and that to all rows begins near where it ended: nothing of the held-out rows reaches the heads that are read on them.
+Heads, files and selections are those of probing.probe, with γ = 1, β = 0 and a single epoch. The fit `nine_tenths`
+comes first, and the searches of `full` begin near its solutions. So the held-out rows have no influence on the heads
+that are evaluated on them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +43,7 @@ from workflow_scripts.timecat.runtime import command
 
 @dataclass(frozen=True)
 class Standardisation:
-    """What is subtracted from features and, as variance, divides them: float32 [D]."""
+    """Mean to subtract from features, and variance (or None) to divide them by as batch norm does: float32 [D]."""
 
     mean: torch.Tensor
     variance: torch.Tensor | None
@@ -51,7 +53,7 @@ class Standardisation:
 
 
 def standardisation(rows: Iterable[Piece], batch_norm: bool) -> Standardisation:
-    """Mean and variance of rows. Without batch norm they are centred for the search, which ``stacked`` takes back."""
+    """Return the standardisation of rows. Without batch norm it only centres them, which ``stacked`` undoes."""
     total, count = torch.zeros((), dtype=torch.float64), 0
     for x, _ in rows:
         total, count = total.to(x.device) + x.sum(0, dtype=torch.float64), count + len(x)
@@ -67,9 +69,9 @@ def standardisation(rows: Iterable[Piece], batch_norm: bool) -> Standardisation:
 def stacked(
     solutions: Sequence[Solution], standard: Standardisation, weight_decays: Sequence[float], device: str
 ) -> StackedHeads:
-    """Solutions as heads, in the order of the weight decays."""
+    """Return the solutions as stacked heads, in the order of the weight decays."""
     batch_norm = standard.variance is not None
-    # Momentum is of no account: they take no step.
+    # These heads are not trained further, so momentum has no effect.
     heads = StackedHeads(solutions[0].W.cpu(), weight_decays, momentum=0.0, batch_norm=batch_norm, device=device)
     for index, solution in enumerate(solutions):
         heads.W[index].copy_(solution.W)
@@ -81,9 +83,9 @@ def stacked(
 
 
 class Fits:
-    """Both fits of a replicate, one after the other: heads and what they reach on their training rows.
+    """Both fits of a replicate, computed one after the other.
 
-    memory: bytes that the standardised rows of a fit may take; if they are more, they are made anew in each pass.
+    memory: bytes that the standardised rows of a fit may take; if they need more, they are computed again in each pass.
     """
 
     def __init__(self, data: DataSet, protocol: Regression, machine: Machine, memory: float) -> None:
@@ -91,9 +93,9 @@ class Fits:
         self._starts: dict[float, Solution] | None = None
 
     def fit(self, name: str, rows: TrainingRows) -> tuple[StackedHeads, Scores]:
-        """The heads of a fit and their scores on its training rows; searches begin where those of the fit before ended."""
+        """Return a fit's heads and their scores on its training rows. A second fit starts near the first solutions."""
         decays = self._protocol.weight_decays
-        # Columns are standardised once: those of reduced features before they are reduced.
+        # Columns are standardised only once: reduced features were standardised before they were reduced.
         standard = standardisation(rows, self._protocol.batch_norm and self._protocol.reduce is None)
 
         def made() -> Iterator[Piece]:
@@ -114,7 +116,7 @@ class Fits:
 
 
 def fit_bytes(rows: TrainingRows) -> int:
-    """Bytes of a fit's standardised rows."""
+    """Return the number of bytes of a fit's standardised rows."""
     return 4 * len(rows) * rows.dimension
 
 
@@ -127,9 +129,9 @@ def regress_replicate(
     protocol: Regression,
     machine: Machine = Machine(),
 ) -> Probe:
-    """Probe one replicate to convergence; arguments as of probe.probe_replicate.
+    """Probe one replicate to convergence. The arguments are those of probe.probe_replicate.
 
-    UserError when features are missing or do not fit the index.
+    Raise UserError if features are missing or do not fit the index.
     """
     files, data = file_rows(data, views), data.of_replicate(replicate)
     check_features(folders, files)
@@ -148,11 +150,11 @@ def regress_replicate(
     fits, scores = Fits(data, protocol, machine, room), dict[str, Epochs]()
     rows: TrainingRows | None = None
     for name, (split, file, labels) in evaluated.items():
-        rows = None  # let go of its view before the same is read again: a view may fill most of the memory
+        rows = None  # free its view before the view is read again: a view may fill most of the memory
         rows = TrainingRows(tables, views, wanted[name], data, machine.device)
         heads, trained = fits.fit(name, rows)
         score = evaluate(heads, tables.read(file), labels, machine.device)
-        if name != "full":  # only what the full fit predicts is reported
+        if name != "full":  # only predictions of the full fit are reported
             score = replace(score, predicted=None, probability=None)
         scores[name] = [{"train": trained, split: score}]
         if name == "full":
@@ -168,10 +170,11 @@ def regress_replicate(
 
 
 def device_bytes(heads: int, classes: int, dim: int) -> int:
-    """Bytes of tensors that a fit has on its device at once, at most, without standardised rows that are kept.
+    """Return the peak number of bytes of a fit's tensors on its device, without standardised rows that are kept.
 
-    heads: weight decays (H). dim: of all members together (D). The search has its history, its point and a direction, float32
-    [C, D] each, and sums in float64; x̂ᵀx̂, its eigenvectors and what finding them takes are [D, D].
+    heads: number of weight decays (H). dim: dimension of all members together (D). The search keeps its history, its
+    point and a direction, float32 [C, D] each, and sums in float64. x̂ᵀx̂, its eigenvectors and their workspace are
+    [D, D].
     """
     search = classes * dim * (4 * (2 * HISTORY + 10) + 8 * 2)
     solutions = classes * dim * 4 * 2 * heads
@@ -180,20 +183,20 @@ def device_bytes(heads: int, classes: int, dim: int) -> int:
 
 
 def check_device(total: int, heads: int, classes: int, dim: int) -> None:
-    """UserError, with the remedy, for a regression that does not fit a device of ``total`` bytes."""
+    """Raise UserError if a regression needs more than the ``total`` bytes of a device."""
     needed = device_bytes(heads, classes, dim) + RESERVED_BYTES
     if needed > total:
         raise UserError(
-            f"a regression of {classes} classes x {dim} features with {heads} weight decays needs {needed / 1e9:.1f} GB on the "
-            f"GPU, which has {total / 1e9:.1f} GB: use one with more memory, set `solver: sgd`, or compute on the CPU with "
-            "--resources gpu=0"
+            f"a regression of {classes} classes x {dim} features with {heads} weight decays needs "
+            f"{needed / 1e9:.1f} GB on the GPU, which has {total / 1e9:.1f} GB: use a GPU with more memory, set "
+            "`solver: sgd`, or compute on the CPU with --resources gpu=0"
         )
 
 
 def _memory(machine: Machine, rows: int, sizes: tuple[int, int, int]) -> tuple[float, float]:
-    """Bytes for the standardised rows of a fit, none where they do not fit; and bytes of features as stored.
+    """Return the bytes for the standardised rows of a fit (0 if they do not fit), and the bytes for features as stored.
 
-    rows: of all views. sizes: weight decays, classes, dimension.
+    rows: number of rows of all views. sizes: weight decays, classes, dimension.
     """
     if machine.device == "cuda":
         total = torch.cuda.get_device_properties(0).total_memory

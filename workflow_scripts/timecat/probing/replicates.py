@@ -1,4 +1,4 @@
-"""Around the training of replicates, by probes and transfers alike: the data set's labels before, the log's lines after."""
+"""Read the labels that probes and transfers train on, and log the report of each replicate afterwards."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read_data_set(train_index: PathLike, evaluation_index: PathLike, heldout: Heldout) -> "DataSet":
-    """scoring.DataSet of both indices; heldout: of its training rows, or of several draws of each."""
+    """Return the scoring.DataSet of both indices; heldout: which training rows to hold out (of every draw, if any)."""
     from workflow_scripts.timecat.draws import rows_of_draws
     from workflow_scripts.timecat.holdout import heldout_of_any, heldout_rows, with_heldout
     from workflow_scripts.timecat.probing.scoring import DataSet
@@ -33,7 +33,7 @@ def read_data_set(train_index: PathLike, evaluation_index: PathLike, heldout: He
 
 
 def log_report(replicate: int, members: Sequence[int], report: "Report") -> None:
-    """Log what each selection chose of a scoring.Report, and which heads diverged."""
+    """Log the head that each selection chose in a scoring.Report, and the heads that diverged."""
     chosen = "; ".join(
         f"{name}: weight decay {selected.weight_decay:g}, epoch {selected.epoch}, top-1 {selected.top1:.2f} %"
         for name, selected in report.selected.items()

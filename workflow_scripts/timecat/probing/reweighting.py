@@ -1,10 +1,10 @@
-"""Deep feature reweighting: the last layer is trained again on rows in which all groups are equally many.
+"""Deep feature reweighting: train the last layer again on rows in which all groups have the same size.
 
-Source: Kirichenko, Izmailov, Wilson 2023, "Last Layer Re-Training is Sufficient for Robustness to Spurious Correlations"
-(arXiv 2204.02937), section 4 and appendix: standardised features, logistic regression with an L1 penalty, its strength
-tuned on half of the rows by the accuracy of the worst group, weights averaged over several balanced draws. One scaler, of
-all rows, serves tuning and fits (their code tunes with another one than it fits with). Two classes.
-tests.references.reweighting does the same by another algorithm; a test holds them equal.
+Source: Kirichenko, Izmailov, Wilson 2023, "Last Layer Re-Training is Sufficient for Robustness to Spurious
+Correlations" (arXiv 2204.02937), section 4 and appendix: standardised features, logistic regression with an L1 penalty,
+its strength tuned on half of the rows by the accuracy of the worst group, weights averaged over several balanced draws.
+One scaler, fitted to all rows, serves tuning and fits (the authors' code uses different ones). Only two classes are
+supported. tests.references.reweighting does the same by another algorithm; a test holds them equal.
 """
 
 from collections.abc import Callable
@@ -18,16 +18,19 @@ from workflow_scripts.timecat.probing.reweighting_settings import Reweighting
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.sampling import balanced_draw
 
-TOLERANCE = 1e-6  # of liblinear, relative to the first gradient
+TOLERANCE = 1e-6  # tolerance of liblinear, relative to the first gradient
 ITERATIONS = 5_000
 
-# Features, labels, strength -> weight, bias.
+# Solver: features, labels, inverse strength of the penalty -> weight, bias.
 Solve = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, float]]
 
 
 @dataclass(frozen=True)
 class LastLayer:
-    """Logit of class 1: (x - mean) / std @ weight + bias. mean, std, weight: float64 [D]. c: the strength that was taken."""
+    """Last layer with the logit of class 1: (x - mean) / std @ weight + bias. mean, std, weight: float64 [D].
+
+    c: the inverse strength of the penalty that was selected.
+    """
 
     mean: np.ndarray
     std: np.ndarray
@@ -36,14 +39,14 @@ class LastLayer:
     c: float
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Float64 [rows], of features [rows, D]."""
+        """Return the logits of class 1, float64 [rows], of features [rows, D]."""
         return (np.asarray(features, np.float64) - self.mean) / self.std @ self.weight + self.bias
 
 
 def halves(groups: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two halves of the rows, of each group the larger half in the first; both ascending."""
+    """Return two random halves of the rows, each ascending. Groups of odd size have one more row in the first half."""
     order = random.permutation(len(groups))
-    place = np.empty(len(groups), np.int64)  # of a row among those of its group, in random order
+    place = np.empty(len(groups), np.int64)  # rank of each row within its group, in random order
     for group in range(groups.max() + 1):
         own = order[groups[order] == group]
         place[own] = np.arange(len(own))
@@ -52,22 +55,22 @@ def halves(groups: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray,
 
 
 def check_rows(labels: np.ndarray, groups: np.ndarray) -> None:
-    """UserError where there are not two classes, or a group is too small to be halved."""
+    """Raise UserError if there are not exactly two classes, or if a group has a single row."""
     if set(np.unique(labels)) != {0, 1}:
-        raise UserError(f"`transfer: reweight` is for two classes, and the data set has {len(np.unique(labels))}")
+        raise UserError(f"`transfer: reweight` is for two classes, but the data set has {len(np.unique(labels))}")
     if np.bincount(groups).min() < 2:
         raise UserError(
-            "`transfer: reweight`: a group has a single training row, so it cannot be both trained and tuned on; choose "
-            "other `reweight.groups`"
+            "`transfer: reweight`: a group has a single training row, so it cannot serve both training and tuning: "
+            "choose other `reweight.groups`"
         )
 
 
 def fit_last_layer(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: Reweighting, solve: Solve | None = None
 ) -> LastLayer:
-    """The last layer of features [rows, D], labels in {0, 1} and groups (ints from 0 on), both [rows].
+    """Fit a last layer to features [rows, D], labels in {0, 1} [rows] and groups (ints from 0) [rows].
 
-    solve(features, labels, c) -> (weight, bias): the regression (default: liblinear's).
+    solve(features, labels, c) -> (weight, bias): the regression (default: by liblinear).
     """
     check_rows(labels, groups)
     solve = solve or logistic_regression
@@ -83,7 +86,7 @@ def fit_last_layer(
         weight, bias = solve(scaled[drawn], labels[drawn], c)
         hits = (scaled[second] @ weight + bias > 0) == labels[second]
         worst.append(group_accuracies(hits, groups[second]).min())
-    best = settings.c[int(np.argmax(worst))]  # of equal ones the first
+    best = settings.c[int(np.argmax(worst))]  # the first of equal ones
     fits = []
     for _ in range(settings.resamples):
         rows = balanced_draw(groups, random)
@@ -93,7 +96,10 @@ def fit_last_layer(
 
 
 def logistic_regression(features: np.ndarray, labels: np.ndarray, c: float) -> tuple[np.ndarray, float]:
-    """Weight [D] and bias of the minimum of |w|_1 + |b| + c Σ log(1 + exp(-±(w·x + b))); liblinear penalises the bias too."""
+    """Return the weight [D] and the bias that minimise |w|_1 + |b| + c Σ log(1 + exp(-±(w·x + b))).
+
+    liblinear penalises the bias, too.
+    """
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(

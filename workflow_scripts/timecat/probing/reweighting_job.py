@@ -1,4 +1,4 @@
-"""Reweight every replicate of one arm on one data set, from features on disk: what the stage `reweight` runs."""
+"""Reweight every replicate of one arm on one data set, from features on disk (stage `reweight`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from workflow_scripts.timecat.runtime import command
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the stage's command line, by name."""
+    """Options of the command line of the stage `reweight`, by name."""
 
     features: list[str]
     replicates: list[list[int]]
@@ -51,7 +51,7 @@ def run(options: Options) -> None:
             for name, rows in ((view, labels), (EVALUATION, truth))
         )
         rows = draws[replicate % len(draws)]
-        own_groups = np.unique(groups[rows], return_inverse=True)[1]  # numbered without those of other draws
+        own_groups = np.unique(groups[rows], return_inverse=True)[1]  # numbered without the groups of other draws
         layer = reweighting.fit_last_layer(features[rows], labels[rows], own_groups, options.settings)
         logits = layer.logits(held)
         predicted = (logits > 0).astype(np.int64)

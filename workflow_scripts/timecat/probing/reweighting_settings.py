@@ -1,13 +1,13 @@
-"""How last layers are trained again on balanced groups, as the stage is told it. Without NumPy, for the config."""
+"""Settings of reweighting, as its stage gets them. The config imports this module, so it does not load NumPy."""
 
 from workflow_scripts.timecat.settings import settings
 
 
 @settings
 class Reweighting:
-    """The config's block ``reweight``.
+    """Settings of reweighting: the config's block ``reweight``.
 
-    groups: columns that make groups with the label. c: inverse strengths of the penalty.
+    groups: columns of the index that define the groups, together with the label. c: inverse strengths of the penalty.
     """
 
     groups: tuple[str, ...]

@@ -1,10 +1,10 @@
-"""The selected heads of a probe as a file: enough to read them on other images and to take them apart.
+"""Write and read the selected heads of a probe, to evaluate them on other images and to analyse their weights.
 
-One safetensors file per (data set, arm). Of head (replicate, selection), float32: `{replicate}.{selection}.weight`
-[C, D] and `.bias` [C]; with batch norm also `.gamma`, `.beta`, `.running_mean` and `.running_var` [D]. Where features are
-reduced before heads (reduction), of each replicate `{replicate}.reduction.mean`, `.variance` and `.matrix`. The description
-(metadata) says of each replicate its members' seeds and dimensions, in the order of the features, and of each head its
-weight decay, epoch and evaluation top-1:
+There is one safetensors file per (data set, arm). Each head (replicate, selection) has the float32 tensors
+`{replicate}.{selection}.weight` [C, D] and `.bias` [C], and with batch norm also `.gamma`, `.beta`, `.running_mean` and
+`.running_var` [D]. If features are reduced before the heads (see reduction), each replicate also has
+`{replicate}.reduction.mean`, `.variance` and `.matrix`. The description (metadata) holds the seeds and dimensions of
+each replicate's members, in the order of the features, and the weight decay, epoch and evaluation top-1 of each head:
 
     {"classes": C, "replicates": [{"members": [seed, ...], "dimensions": [D_m, ...],
                                    "heads": {selection: {"weight_decay", "epoch", "top1"}}}, ...]}
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from workflow_scripts.timecat.probing.scoring import Scores
 
 
-REDUCTION = "reduction"  # what stands in the place of a selection in names of a projection's tensors
+REDUCTION = "reduction"  # replaces the selection in the names of a projection's tensors
 
 
 @dataclass(frozen=True)
 class SavedHead:
-    """One head, float32 (on the CPU, as it is saved): W [C, D], b [C], and of batch norm γ, β, μ, σ² [D], or None without it."""
+    """One head, float32: W [C, D], b [C], and the γ, β, μ, σ² [D] of its batch norm (None without it)."""
 
     weight: torch.Tensor
     bias: torch.Tensor
@@ -48,23 +48,23 @@ class SavedHead:
 
     @property
     def batch_norm(self) -> bool:
-        """Whether features are normalised."""
+        """Whether the head has batch norm."""
         return self.gamma is not None
 
     @property
     def scale(self) -> torch.Tensor:
-        """What a feature is multiplied by before W, γ / sqrt(σ² + ε): [D]; ones without batch norm."""
+        """Factor of each feature before W, γ / sqrt(σ² + ε): [D]; ones without batch norm."""
         if self.gamma is None or self.running_var is None:
             return torch.ones(self.weight.shape[1])
         return self.gamma / torch.sqrt(self.running_var + BN_EPS)
 
     def stacked(self, device: torch.device | str = "cpu") -> StackedHeads:
-        """The head as the probe had it: on the CPU, with one thread, it gives the same logits, bit for bit.
+        """Return the head as StackedHeads. On the CPU, with one thread, it gives the probe's logits bit for bit.
 
-        The rows must be scored in the same pieces (memory.evaluation_chunk). On a GPU the last bits may differ:
-        there a probe multiplies all of its heads at once.
+        The rows must be scored in the same pieces (memory.evaluation_chunk). On a GPU the last bits may differ, because
+        a probe there multiplies all of its heads at once.
         """
-        # It takes no step: weight decay and momentum are of no account.
+        # The head is not trained further, so weight decay and momentum have no effect.
         heads = StackedHeads(self.weight, [0.0], momentum=0.0, batch_norm=self.batch_norm, device=device)
         for name, value in self.tensors().items():
             if name != "weight":
@@ -72,21 +72,23 @@ class SavedHead:
         return heads
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits, float32 [rows, C], of features [rows, D] on the device of the features."""
+        """Return the logits, float32 [rows, C], of features [rows, D], on the device of the features."""
         return self.stacked(features.device).logits(features.float())[:, 0]
 
     def on(self, device: torch.device | str) -> "SavedHead":
-        """The head on a device."""
+        """Return the head on another device."""
         return SavedHead(**{name: value.to(device) for name, value in self.tensors().items()})
 
     def of_classes(self, classes: npt.ArrayLike) -> "SavedHead":
-        """The head of these classes alone (int64, in their order): what masks its predictions to them."""
+        """Return the head of only these classes (int64, in this order), which restricts its predictions to them."""
         rows = torch.as_tensor(classes)
         return SavedHead(**self.tensors() | {"weight": self.weight[rows], "bias": self.bias[rows]})
 
     def before(self, projection: Projection | None) -> "SavedHead":
-        """The head on features that are not reduced yet, with the same logits but for rounding: the projection becomes part of W,
-        and what standardises columns becomes its batch norm."""
+        """Return the head for features that are not reduced, with the same logits up to rounding.
+
+        The projection becomes part of W, and its standardisation of columns becomes the batch norm of the head.
+        """
         if projection is None:
             return self
         W, bias = self.weight * self.scale, self.bias
@@ -96,13 +98,13 @@ class SavedHead:
         return SavedHead(W @ projection.matrix, bias, ones, torch.zeros_like(ones), mean, variance)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Its tensors by name, without those that it lacks."""
+        """Return the tensors of the head by name, without those that are None."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in named.items() if value is not None}
 
 
 def saved_head(heads: StackedHeads, index: int) -> SavedHead:
-    """A copy of one of the heads as it is now; what is trained on does not change it."""
+    """Return a copy of one of the heads in its current state; further training does not change the copy."""
     own = {"weight": heads.W[index], "bias": heads.b[index]}
     if heads.batch_norm:
         own |= {"gamma": heads.gamma[index], "beta": heads.beta[index]}
@@ -111,7 +113,7 @@ def saved_head(heads: StackedHeads, index: int) -> SavedHead:
 
 
 class BestHead:
-    """The head that selection `paper` takes of a replicate, copied while it is there: training goes on from it."""
+    """Best head of a replicate so far, as selection `paper` chooses. It is copied, because training continues."""
 
     def __init__(self) -> None:
         self.head: SavedHead | None = None
@@ -119,9 +121,9 @@ class BestHead:
         self._found: tuple[float, int] | None = None
 
     def see(self, epoch: int, score: "Scores", heads: StackedHeads, weight_decays: Sequence[float]) -> None:
-        """Keep the best of these heads if it is better than what is kept, in the order of selection.paper.
+        """Keep a copy of the best of these heads if it is better than the kept head, in the order of selection.paper.
 
-        epoch: from 1. score: of the full heads on the evaluation split (scoring.Scores).
+        epoch: counted from 1. score: scores of the full heads on the evaluation split (scoring.Scores).
         """
         rows: list[dict[str, Any]] = [
             {"top1": float(score.top1[index]), "epoch": epoch, "weight_decay": float(weight_decay), "head": index}
@@ -134,9 +136,9 @@ class BestHead:
             self.head = saved_head(heads, best["head"])
 
     def of(self, selected: Selected) -> SavedHead:
-        """The kept head, which must be the selected one."""
+        """Return the kept head. Raise RuntimeError if it is not the selected one."""
         if self.head is None or self._found != (selected.weight_decay, selected.epoch):
-            raise RuntimeError(f"the head of {self._found} was kept, {selected} is selected")
+            raise RuntimeError(f"the head of {self._found} was kept, but {selected} is selected")
         return self.head
 
 
@@ -148,7 +150,8 @@ def write_heads(
 ) -> str:
     """Write heads by (replicate, selection), with their description as metadata; return the digest of the content.
 
-    projections: what reduces the features of a replicate, if they are reduced."""
+    projections: by replicate, the projection of its features, or None if they are not reduced.
+    """
     tensors = {
         f"{replicate}.{selection}.{name}": value
         for (replicate, selection), head in heads.items()
@@ -164,7 +167,7 @@ def write_heads(
 
 
 class HeadsFile:
-    """The file of a probe's selected heads, read head by head. UserError when it is not one."""
+    """File of a probe's selected heads, read head by head. Opening another kind of file raises UserError."""
 
     def __init__(self, path: PathLike) -> None:
         import safetensors
@@ -174,20 +177,20 @@ class HeadsFile:
             with safetensors.safe_open(path, "pt") as file:
                 self.description: dict[str, Any] = json.loads((file.metadata() or {})["timecat"])
         except (OSError, KeyError, safetensors.SafetensorError) as error:
-            raise UserError(f"{path} is not a file of a probe's heads ({error}); delete it and run again") from None
+            raise UserError(f"{path} is not a file of a probe's heads ({error}): delete it and run again") from None
 
     @property
     def replicates(self) -> list[dict[str, Any]]:
-        """Of each replicate its members, dimensions and heads, as the description has them."""
+        """Description of each replicate: its members, dimensions and heads."""
         found: list[dict[str, Any]] = self.description["replicates"]
         return found
 
     def head(self, replicate: int, selection: str) -> SavedHead:
-        """The head that a selection takes of a replicate: on its features as they are reduced, if they are."""
+        """Return the head that a selection chose in a replicate. It takes reduced features if the arm reduces them."""
         return SavedHead(**self._tensors(f"{replicate}.{selection}."))
 
     def projection(self, replicate: int) -> Projection | None:
-        """What reduces the features of a replicate before its heads; None where nothing does."""
+        """Return the projection of a replicate's features, or None if they are not reduced."""
         tensors = self._tensors(f"{replicate}.{REDUCTION}.")
         return Projection(**tensors) if tensors else None
 
@@ -199,11 +202,11 @@ class HeadsFile:
             return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
 
     def check(self, replicates: list[list[int]], dimensions: list[list[int]]) -> None:
-        """UserError unless the heads are of these replicates: seeds and dimension of every member."""
+        """Raise UserError unless the heads belong to replicates with these seeds and dimensions of members."""
         for name, found in (("members", replicates), ("dimensions", dimensions)):
             wanted = [replicate[name] for replicate in self.replicates]
             if found != wanted:
                 raise UserError(
-                    f"{self._path}: its heads are of replicates with {name} {wanted}, the features have {found};"
+                    f"{self._path}: its heads are of replicates with {name} {wanted}, but the features have {found}:"
                     " delete it and run again"
                 )

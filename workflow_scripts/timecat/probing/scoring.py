@@ -1,7 +1,7 @@
-"""What is scored of heads and reported of a replicate: the same for probes and for transfers that train backbones.
+"""Score heads and report the results of a replicate, for probes as well as for transfers that train backbones.
 
-A head is one (replicate, weight decay). It is fitted twice: `full` trains on all of train and is read on the evaluation
-split, `nine_tenths` on train without the held-out rows and is read on those, to choose a weight decay.
+A head is one (replicate, weight decay). It is fitted twice: `full` trains on all training rows and is evaluated on the
+evaluation split; `nine_tenths` trains without the held-out rows and is evaluated on these, to choose a weight decay.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """What the index says of a data set: int64 arrays, one element per row."""
+    """Labels and row numbers of a data set, from its index: int64 arrays with one element per row."""
 
     train_labels: np.ndarray
     evaluation_labels: np.ndarray
-    evaluation_rows: np.ndarray  # the row numbers that predictions are reported under
+    evaluation_rows: np.ndarray  # row numbers of the evaluation split, for the file of predictions
     heldout: np.ndarray  # training rows held out, ascending
-    draws: "Sequence[Draw]" = ()  # what of the training rows each replicate has, where that is not all of them
-    whole: "DataSet | None" = None  # of a draw: the data set with the rows of all draws, as files have them
-    rows: np.ndarray | None = None  # of a draw: its training rows there, ascending
+    draws: "Sequence[Draw]" = ()  # draws of training rows, if replicates have different ones
+    whole: "DataSet | None" = None  # for a draw: the data set with the rows of all draws, as in the files
+    rows: np.ndarray | None = None  # for a draw: its training rows in the files, ascending
 
     def of_replicate(self, number: int) -> "DataSet":
-        """The data set as a replicate sees it: itself, or with the training rows of one draw as if there were no others.
+        """Return the data set of a replicate: with the training rows of its draw only, or unchanged without draws.
 
-        number: the replicate's, from 0. Which draw it has is a function of it, so that arms are compared on the same rows.
+        number: of the replicate, from 0. It determines the draw, so that arms are compared on the same rows.
         """
         if not self.draws:
             return self
@@ -43,42 +43,47 @@ class DataSet:
         return replace(self, train_labels=labels, heldout=held, draws=(), whole=self, rows=rows)
 
     def in_file(self, rows: np.ndarray) -> np.ndarray:
-        """Training rows of a draw (any array of them) as rows of the files, which have those of all draws."""
+        """Return the rows of the files (which hold all draws) for training rows of this draw (any array of them)."""
         return rows if self.rows is None else self.rows[rows]
 
     @property
     def file_labels(self) -> np.ndarray:
-        """The labels of all rows of the files, by their rows there."""
+        """Labels of all training rows of the files, the rows of all draws."""
         return self.train_labels if self.whole is None else self.whole.train_labels
 
     @property
     def classes(self) -> int:
-        """Number of classes, C: of all draws."""
+        """Number of classes in all draws together, C."""
         if self.whole is not None:
             return self.whole.classes
         return int(max(self.train_labels.max(), self.evaluation_labels.max())) + 1
 
     def fits(self) -> dict[str, np.ndarray]:
-        """The training rows (int64, ascending) of each fit. UserError when there are too few to hold any out."""
+        """Return the training rows of each fit, int64, ascending. Raise UserError if they are too few for a probe."""
         rows = np.arange(len(self.train_labels))
         fits = {"full": rows, "nine_tenths": np.setdiff1d(rows, self.heldout)}
         if not len(self.heldout) or min(map(len, fits.values())) < 2:
             raise UserError(
-                f"the training split has {len(rows)} rows, {len(self.heldout)} of them to hold out:"
-                " a probe needs a class of two or more rows, and two rows to train on"
+                f"the training split has {len(rows)} rows, {len(self.heldout)} of them held out:"
+                " a probe needs a class with two or more rows, and two rows to train on"
             )
         return fits
 
     def needed_fits(self, weight_decays: Sequence[float]) -> dict[str, np.ndarray]:
-        """Those without which nothing can be selected: of one weight decay, `full` alone. For transfers, where a fit is a
-        training of whole networks."""
+        """Return the fits that selection needs: `full` alone if there is a single weight decay.
+
+        This is for transfers, where each fit trains whole networks.
+        """
         return {name: rows for name, rows in self.fits().items() if name == "full" or len(weight_decays) > 1}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of each head (H) on a split: mean cross entropy (nats), top-1 and top-5 (percent), float64 [H]; and per row the
-    predicted class (int64 [H, rows]) and its probability (float32 [H, rows]), None for the running training average."""
+    """Scores of H heads on a split: mean cross entropy (nats), top-1 and top-5 accuracy (percent), float64 [H].
+
+    predicted, probability: per row, the predicted class (int64 [H, rows]) and its probability (float32 [H, rows]); None
+    for the running average over training batches.
+    """
 
     loss: np.ndarray
     top1: np.ndarray
@@ -87,12 +92,12 @@ class Scores:
     probability: np.ndarray | None = None
 
 
-Epochs = list[dict[str, Scores]]  # of each epoch, by split
+Epochs = list[dict[str, Scores]]  # one element per epoch: scores by split
 
 
 @dataclass(frozen=True)
 class Report:
-    """The results of one replicate. metrics, predictions: rows as in the Parquet files; selected: by selection."""
+    """Results of one replicate. metrics, predictions: as in the Parquet files; selected: chosen head by selection."""
 
     metrics: list[dict[str, Any]]
     predictions: dict[str, list[np.ndarray]]
@@ -100,14 +105,14 @@ class Report:
 
 
 def row_scores(logits: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
-    """Of each head and row, on the CPU: loss, top-1, top-5, predicted class, its probability; [H, rows] each.
+    """Return loss, top-1, top-5, predicted class and its probability of each head and row: [H, rows] each, on the CPU.
 
     logits: [rows, H, C]; labels: int64 [rows], on the same device. The predicted class is the arg max (the first of
-    equals); a label counts as in the top 5 unless five other classes are at least as likely.
+    equal ones). A label counts as in the top 5 unless five other classes are at least as likely.
     """
     classes = logits.shape[2]
-    log_p = torch.log_softmax(logits.permute(1, 2, 0), 1)  # [H, C, rows], as it lies in memory
-    del logits  # where it was made for this call, its memory is free from here on: it is as large as log_p
+    log_p = torch.log_softmax(logits.permute(1, 2, 0), 1)  # [H, C, rows], the layout in memory
+    del logits  # frees its memory, as much as that of log_p, unless the caller keeps it
     log_p_label = log_p.gather(1, labels.expand(len(log_p), 1, -1))
     best, predicted = log_p.max(1)
     top1 = predicted == labels
@@ -116,7 +121,7 @@ def row_scores(logits: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]
 
 
 def gathered(parts: Iterable[list[torch.Tensor]]) -> Scores:
-    """Scores of a split from the row_scores of its pieces."""
+    """Return the scores of a split from the row_scores of its pieces."""
     loss, top1, top5, predicted, probability = (torch.cat(part, 1).numpy() for part in zip(*parts))
     N = loss.shape[1]
     return Scores(
@@ -125,7 +130,7 @@ def gathered(parts: Iterable[list[torch.Tensor]]) -> Scores:
 
 
 def side_by_side(scores: Sequence[Scores]) -> Scores:
-    """Scores of several heads on one split as those of one, in that order."""
+    """Concatenate the scores of several groups of heads on one split along the axis of heads."""
     columns = {name: [getattr(score, name) for score in scores] for name in vars(scores[0])}
     joined: dict[str, Any] = {
         name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()
@@ -142,10 +147,10 @@ def report(
     where: str,
     block: str,
 ) -> Report:
-    """What a replicate's scores say, and what each selection picks from them.
+    """Return the metrics, the predictions and the selected heads of a replicate.
 
-    scores: fit -> per epoch {split: Scores}, heads in the order of ``weight_decays``. where: what the replicate was
-    computed from, and block: of the config that says how it was trained, for the UserError when every head diverged.
+    scores: fit -> per epoch {split: Scores}, heads in the order of ``weight_decays``. where, block: what the replicate
+    was computed from, and the block of the config with its training settings, for the UserError if every head diverged.
     """
     metrics = _metrics(replicate, members, weight_decays, scores)
     columns = {name: [row[name] for row in metrics] for name in metrics[0]}
@@ -159,7 +164,7 @@ def report(
 def _metrics(
     replicate: int, members: Sequence[int], weight_decays: Sequence[float], scores: Mapping[str, Epochs]
 ) -> list[dict[str, Any]]:
-    """Rows of the metrics table: by fit, weight decay, epoch and split."""
+    """Return the rows of the metrics table, ordered by fit, weight decay, epoch and split."""
     return [
         {
             "replicate": replicate,
@@ -182,7 +187,7 @@ def _metrics(
 def _predictions(
     replicate: int, data: DataSet, weight_decays: Sequence[float], epochs: Epochs, selected: Mapping[str, Selected]
 ) -> dict[str, list[np.ndarray]]:
-    """Columns of the predictions table, one piece per selection: what its head says of each evaluation row."""
+    """Return the columns of the predictions table: for each selection, the predictions of its head, in one piece."""
     columns: dict[str, list[np.ndarray]] = {
         name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")
     }

@@ -1,4 +1,4 @@
-"""How the stages begin that read a probe's selected heads and the evaluation rows' features (evaluate_probe, diagnose)."""
+"""Read a probe's selected heads and evaluation features, for the stages evaluate_probe and diagnose."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """The options that these stages share, by name."""
+    """Options that the command lines of evaluate_probe and diagnose share, by name."""
 
     features: list[str]
     replicates: list[list[int]]
@@ -26,7 +26,7 @@ class Options:
 
 
 def begin(options: Options) -> "tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64], HeadsFile]":
-    """Take a device and read: (torch device, rows, labels [rows], the heads' file)."""
+    """Lease a device, read the index and open the heads; return (torch device, rows, labels [rows], heads file)."""
     device = devices.acquire(options.gpus)  # before torch can see a GPU
     from workflow_scripts.timecat.probing.saved_heads import HeadsFile
     from workflow_scripts.timecat.runtime import torch_settings
@@ -38,7 +38,7 @@ def begin(options: Options) -> "tuple[str, npt.NDArray[np.int64], npt.NDArray[np
 
 
 def checked_features(options: Options, heads: "HeadsFile", rows: int) -> "list[list[np.ndarray]]":
-    """The members' evaluation features of each replicate, which are as wide as the heads were trained for."""
+    """Return the members' evaluation features of each replicate. Raise UserError if the heads do not belong to them."""
     from workflow_scripts.timecat.features.members import evaluation_features
 
     replicates = evaluation_features(options.features, options.replicates, rows)

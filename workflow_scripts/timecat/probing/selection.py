@@ -1,8 +1,8 @@
-"""Which head of a replicate is reported: on the evaluation split as the paper does, or on held-out training rows.
+"""Select the head of a replicate to report: by the evaluation split as the paper does, or by held-out training rows.
 
-Both take the metrics of ONE replicate as columns, a mapping (a dict of arrays, or a pandas DataFrame) with
-weight_decay, fit, epoch, split, top1 (percent) and loss. A row whose loss is not finite is of a head that diverged: it
-is never selected. ``block`` of the config is what the error of heads that all diverged names.
+Both selections take the metrics of ONE replicate as columns, a mapping (a dict of arrays, or a pandas DataFrame) with
+weight_decay, fit, epoch, split, top1 (percent) and loss. A loss that is not finite means that the head diverged; such a
+head is never selected. ``block`` is the block of the config that the error message names if all heads diverged.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _DIVERGED = (
 
 
 class Selected(NamedTuple):
-    """A head, the epoch (from 1) at which it is read, and its evaluation top-1 there (percent)."""
+    """Selected head: its weight decay, its epoch (counted from 1), and its evaluation top-1 at that epoch (percent)."""
 
     weight_decay: float
     epoch: int
@@ -27,9 +27,9 @@ class Selected(NamedTuple):
 
 
 def paper(metrics: Mapping[str, Any], block: str = "probe") -> Selected:
-    """The maximum of the evaluation top-1 over epochs and weight decays, heads fitted to all of train.
+    """Select the best evaluation top-1 over epochs and weight decays, among heads fitted to all training rows.
 
-    Of equals, the earlier epoch, then the larger weight decay. UserError when no head has a finite loss.
+    Ties go to the earlier epoch, then to the larger weight decay. Raise UserError if no head has a finite loss.
     """
     rows = _rows(metrics, "full", "evaluation")
     if not rows:
@@ -39,16 +39,16 @@ def paper(metrics: Mapping[str, Any], block: str = "probe") -> Selected:
 
 
 def paper_order(row: Mapping[str, Any]) -> tuple[float, int, float]:
-    """What sorts heads at an epoch (top1, epoch, weight_decay) from the one that `paper` takes to the worst."""
+    """Return the sort key of a head at an epoch (top1, epoch, weight_decay): `paper` selects the smallest."""
     return -row["top1"], row["epoch"], -row["weight_decay"]
 
 
 def holdout(metrics: Mapping[str, Any], block: str = "probe") -> Selected:
-    """The last epoch of the full head whose weight decay does best on held-out rows in the last epoch of nine_tenths.
+    """Select the weight decay with the best held-out top-1 in the last epoch; report its `full` head in that epoch.
 
-    Of equals, the lower held-out loss, then the larger weight decay. A weight decay counts only where both of its fits
-    end with a finite loss; UserError when there is none. Where there is one weight decay and it was fitted to all of train
-    alone (scoring.needed_fits), there is nothing to choose.
+    Ties go to the lower held-out loss, then to the larger weight decay. A weight decay counts only if both of its fits
+    end with a finite loss. Raise UserError if none does. A single weight decay that was fitted to all training rows
+    only (scoring.needed_fits) is selected without held-out rows.
     """
     last = int(max(metrics["epoch"]))
     full = {row["weight_decay"]: row for row in _rows(metrics, "full", "evaluation") if row["epoch"] == last}
@@ -66,7 +66,7 @@ SELECTIONS = {"paper": paper, "holdout": holdout}
 
 
 def _rows(metrics: Mapping[str, Any], fit: str, split: str) -> list[dict[str, Any]]:
-    """The finite rows of a fit and split, as dicts of Python numbers."""
+    """Return the rows of a fit and split whose loss is finite, as dicts of Python numbers."""
     columns = {name: np.asarray(metrics[name]) for name in ("weight_decay", "fit", "epoch", "split", "top1", "loss")}
     chosen = (columns["fit"] == fit) & (columns["split"] == split) & np.isfinite(columns["loss"].astype(np.float64))
     numbers = [columns[name][chosen].tolist() for name in ("weight_decay", "epoch", "top1", "loss")]

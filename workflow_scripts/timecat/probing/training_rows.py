@@ -1,4 +1,4 @@
-"""The training rows of a fit, in all views of a probe, piece by piece in a fixed order."""
+"""Read the training rows of a fit, in all views of a probe, piece by piece in a fixed order."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -17,9 +17,10 @@ Piece = tuple[torch.Tensor, torch.Tensor]  # features float32 [m, D], labels int
 
 
 class TrainingRows:
-    """The rows of one fit, view after view, in the same pieces wherever features are kept.
+    """Training rows of one fit, view after view, in the same pieces whether features are in memory or on disk.
 
-    views: their names. wanted: bool [rows of a view], the fit's. data: whose labels they have. device: where pieces go.
+    views: names of the views. wanted: bool [rows of a view], the rows of the fit. data: data set with the labels.
+    device: torch device of the pieces.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class TrainingRows:
         self.dimension = tables.dimension
 
     def __len__(self) -> int:
-        """Rows of all views together."""
+        """Return the number of rows of all views together."""
         return len(self._views) * len(self._order)
 
     def __iter__(self) -> Iterator[Piece]:

@@ -1,4 +1,4 @@
-"""What every stage's command line shares: its parser, one clear sentence for a user's mistake, log lines."""
+"""Run a stage's command line: parse options, write log lines, and report a user's mistake in one sentence."""
 
 import argparse
 import errno
@@ -17,27 +17,27 @@ MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # disk full,
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """An argument parser for a stage; add JSON-valued options with ``type=json_of(TYPE)`` (json_arguments)."""
+    """Return an argument parser for a stage. Add JSON-valued options with ``type=json_of(TYPE)`` (json_arguments)."""
     return argparse.ArgumentParser(description=description, allow_abbrev=False)
 
 
 def log(message: str) -> None:
-    """One line to the stage's log (standard error, which the rule sends to its log file)."""
+    """Write one line to the stage's log: standard error, which the rule redirects to its log file."""
     print(message, file=sys.stderr, flush=True)
 
 
-_work_began: tuple[float, float] | None = None  # what _clocks() said then
+_work_began: tuple[float, float] | None = None  # result of _clocks() when the work began
 forked = False  # whether this process is a fork of the forkserver
 
 
 def _clocks() -> tuple[float, float]:
-    """Seconds: of a clock, and of CPU that this process and those that it has waited for have used."""
+    """Return wall seconds and CPU seconds. The latter include child processes that have been waited for."""
     times = os.times()
     return time.monotonic(), times.user + times.system + times.children_user + times.children_system
 
 
 def log_start_up() -> None:
-    """Log how long the process took to get here: call it when imports are done and the work begins."""
+    """Log how long the process took to start. Call this after the imports, when the work begins."""
     global _work_began
     _work_began = _clocks()
     # The process's start in clock ticks since boot is the 22nd field; the 2nd, its name, may hold spaces.
@@ -47,7 +47,7 @@ def log_start_up() -> None:
 
 
 def _log_work() -> None:
-    """Log what has passed since the start-up was logged, once."""
+    """Log wall and CPU seconds since the start-up was logged. Do nothing if it was not logged, or at a second call."""
     global _work_began
     if _work_began is not None:
         seconds, cpu = (now - then for now, then in zip(_clocks(), _work_began))
@@ -59,15 +59,16 @@ _threads_live_on = False
 
 
 def threads_live_on(live_on: bool) -> None:
-    """Say whether threads run that can abort the process (SIGABRT) when Python ends, so that its status would be lost."""
+    """Record whether threads run that may abort the process (SIGABRT) at Python's exit, which would lose its status."""
     global _threads_live_on
     _threads_live_on = live_on
 
 
 def run(main: Callable[[], object]) -> None:
-    """Run a stage's ``main()`` and log what it took; what the user can mend ends it with a sentence and exit code 1, without a traceback.
+    """Run a stage's ``main()`` and log its time. Report an error that the user can correct in one sentence.
 
-    Where Snakemake has started a forkserver, a fork of that does all this and the process ends here.
+    Such an error ends the process with exit code 1 and without traceback; other errors keep their traceback. If
+    Snakemake has started a forkserver, a fork of the server does all this, and this process ends with its status.
     """
     client.hand_over()
     try:
@@ -75,7 +76,7 @@ def run(main: Callable[[], object]) -> None:
     except BaseException as error:
         if not _threads_live_on:
             raise
-        # What main() had to undo it has undone: nothing is left to do but to say what happened.
+        # main() has cleaned up already: it only remains to report the error.
         status = status_of(error)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -83,7 +84,7 @@ def run(main: Callable[[], object]) -> None:
 
 
 def status_of(error: BaseException) -> int:
-    """Print what Python prints when an error ends it; the status that it ends with."""
+    """Print what Python prints for an error that nothing catches, and return the exit status."""
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):
             return error.code or 0
@@ -104,12 +105,10 @@ def _run(main: Callable[[], object]) -> None:
     except OSError as error:
         if error.errno not in MENDABLE:
             raise
-        log(
-            f"error: {error.filename or 'a file'} cannot be written or read ({error.strerror}): mend that, and run again"
-        )
+        log(f"error: {error.filename or 'a file'} cannot be written or read ({error.strerror}): fix this and run again")
         sys.exit(1)
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's; it is not imported here
+        if type(error).__name__ != "OutOfMemoryError":  # torch's class; torch is not imported here
             raise
         log(
             f"error: the GPU's memory is too small ({str(error).splitlines()[0]}): raise pretrain.accumulation, or lower the "

@@ -1,4 +1,4 @@
-"""Build the container image in which stages run: what the stage `build_image` runs."""
+"""Build the container image in which stages run (the work of the stage `build_image`)."""
 
 import contextlib
 import shutil
@@ -16,14 +16,14 @@ from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 from workflow_scripts.timecat.settings import settings
 from workflow_scripts.timecat.version import VERSION
 
-CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # a proxy's, on many a cluster; the base has the file too
-# gzip, the default, takes minutes of one core per gigabyte; zstd at its first levels takes seconds for the same size.
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # may include the certificate of a cluster's proxy
+# gzip, the default, takes minutes of one core per gigabyte. zstd at a low level takes seconds and gives the same size.
 SQUASH = "-comp zstd -Xcompression-level 2"
 
 
 @settings
 class BuildArguments:
-    """What an image is built on: the config's block ``container``, by the names that the definition gives its arguments."""
+    """Build arguments of an image: the config's block ``container``, with the definition file's argument names."""
 
     BOOTSTRAP: str
     BASE: str
@@ -32,7 +32,7 @@ class BuildArguments:
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the stage's command line, by name."""
+    """Options of the stage's command line, by name."""
 
     definition: Path
     arguments: BuildArguments
@@ -41,21 +41,21 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Build the image, and write the digest that stands for its content."""
+    """Build the image, and write the digest of its content to a file."""
     if shutil.which("apptainer") is None:
         raise UserError("apptainer is not on PATH: install Apptainer 1.3 or newer, or run without --sdm apptainer")
     told = asdict(options.arguments) | {"VERSION": VERSION, "COMMIT": commit()}
-    # What a build that was killed has left is gigabytes.
+    # A killed build leaves gigabytes, which sole_writer removes.
     with sole_writer(options.image.parent, f"{options.image.name}."):
         with atomic_path(options.image) as temporary:
             build(options.definition, temporary, told)
-        # The digest last: an image without it counts as not built.
+        # The digest is written last: an image without it counts as not built.
         write_bytes(options.digest, f"{file_sha256(options.image)}  {options.image.name}\n".encode())
     command.log(f"{options.image}: {options.image.stat().st_size / 1e9:.2f} GB")
 
 
 def build(definition: Path, image: Path, arguments: dict[str, str]) -> None:
-    """Build ``image`` and pass on what Apptainer says, line by line. UserError if it fails."""
+    """Build ``image`` and log Apptainer's output line by line. Raise UserError if the build fails."""
     from spython.utils import stream_command
 
     words = ["apptainer", "build", "--fakeroot", "--force", "--mksquashfs-args", SQUASH]
@@ -69,13 +69,13 @@ def build(definition: Path, image: Path, arguments: dict[str, str]) -> None:
                 command.log(line.rstrip())
     except subprocess.CalledProcessError as error:
         raise UserError(
-            f"{definition} could not be built (apptainer ended with status {error.returncode}): mend what it says above,"
+            f"{definition} could not be built (apptainer ended with status {error.returncode}): fix the error above"
             " and run again"
         ) from None
 
 
 def commit() -> str:
-    """The commit of this clone, for the image's labels; "unknown" outside of git."""
+    """Return the commit of this clone, for the image's labels, or "unknown" outside of git."""
     words = ["git", "rev-parse", "HEAD"]
     try:
         return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()

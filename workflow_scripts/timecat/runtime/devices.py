@@ -1,8 +1,9 @@
-"""GPUs are leased, not assumed: Snakemake's ``gpu`` is only a counter, so concurrent jobs would all use cuda:0.
+"""Lease GPUs to jobs. Snakemake's ``gpu`` is only a counter, so concurrent jobs would all use cuda:0 without leases.
 
-A lease is an exclusive flock on one file per device, held until the process ends (the kernel drops it on any death,
-SIGKILL included). It is taken before torch starts CUDA and confines the process through CUDA_VISIBLE_DEVICES. Inside a
-Slurm job only processes of that job lease from one another: the scheduler has seen to the rest, and may let jobs share.
+A lease is an exclusive flock on one file per device. It is held until the process ends: the kernel releases it in any
+case, even after SIGKILL. It is taken before torch starts CUDA, and it confines the process through
+CUDA_VISIBLE_DEVICES. Inside a Slurm job only the processes of that job compete for leases, because the scheduler
+assigns devices to jobs and may let jobs share one.
 """
 
 import fcntl
@@ -17,26 +18,26 @@ from pathlib import Path
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.runtime.command import log
 
-# The number of devices to pretend, for tests on machines without any: everything here is as with GPUs, but what is computed
-# "on" them is computed on the CPU.
+# Environment variable with a number of pretended devices, for tests on machines without GPUs. They are leased like
+# GPUs, but the work of their jobs is done on the CPU.
 PRETENDED = "TIMECAT_PRETENDED_DEVICES"
 
-_held: list[TextIOWrapper] = []  # open lock files: closing one would give its device back
+_held: list[TextIOWrapper] = []  # open lock files: closing one would release its device
 
 
 @dataclass(frozen=True)
 class Lease:
-    """What this process may compute on. kind: its torch device, "cuda" or "cpu". devices: names of the leased GPUs."""
+    """Devices that this process may use. kind: its torch device, "cuda" or "cpu". devices: names of the leased GPUs."""
 
     kind: str
     devices: list[str] = field(default_factory=list)
 
 
 def visible_devices() -> dict[str, str]:
-    """The GPUs that this process may use: their names for CUDA_VISIBLE_DEVICES, and what identifies each on this machine.
+    """Return the GPUs that this process may use: name for CUDA_VISIBLE_DEVICES -> identity on this machine.
 
-    Those that CUDA_VISIBLE_DEVICES names where it is set, else all that nvidia-smi lists. An index may mean different
-    cards to different processes and a card has several names, so the identity is the card's UUID where it is known.
+    These are the GPUs that CUDA_VISIBLE_DEVICES names if it is set, else all that nvidia-smi lists. An index may mean
+    different cards in different processes, and a card has several names, so the identity is the card's UUID if known.
     """
     listed = _listed_devices()
     inherited = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -47,11 +48,11 @@ def visible_devices() -> dict[str, str]:
 
 
 def _listed_devices() -> dict[str, str]:
-    """Index -> UUID of every GPU that nvidia-smi lists; empty where there is none."""
+    """Return index -> UUID of every GPU that nvidia-smi lists ({} without nvidia-smi)."""
     if PRETENDED in os.environ:
         count, _, machine = os.environ[PRETENDED].partition(
             ":"
-        )  # "2", or "2:NAME" for devices that no other name shares
+        )  # "2", or "2:NAME": devices of different names are different devices
         return {str(index): f"pretended-{machine}{index}" for index in range(int(count))}
     query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
@@ -62,14 +63,14 @@ def _listed_devices() -> dict[str, str]:
 
 
 def _identity(name: str, listed: dict[str, str]) -> str:
-    by_prefix = [uuid for uuid in listed.values() if uuid.startswith(name)]  # CUDA accepts the beginning of a UUID
+    by_prefix = [uuid for uuid in listed.values() if uuid.startswith(name)]  # CUDA accepts a prefix of a UUID
     return listed.get(name) or (by_prefix[0] if by_prefix else name)
 
 
 def acquire(
     requested: int, devices: dict[str, str] | None = None, folder: PathLike | None = None, poll_seconds: float = 1.0
 ) -> str:
-    """Confine this process to ``requested`` GPUs, as ``lease`` does, and return its torch device, "cuda" or "cpu"."""
+    """Confine this process to ``requested`` GPUs as ``lease`` does, and return its torch device, "cuda" or "cpu"."""
     return lease(requested, devices, folder, poll_seconds).kind
 
 
@@ -80,22 +81,22 @@ def lease(
     poll_seconds: float = 1.0,
     usable: Callable[[int], int] = lambda count: count,
 ) -> Lease:
-    """Confine this process to ``requested`` GPUs.
+    """Lease ``requested`` GPUs for this process, confine it to them, and return the lease.
 
-    requested: the rule's ``{resources.gpu}``, as clamped by the command line; 0 hides every GPU. devices, folder: stand
-    in for visible_devices() and the folder of locks in tests. usable: how many of a number of GPUs the work can be
-    divided among. With fewer devices than requested the job uses those there are, with none it computes on the CPU, and
-    says so once; for devices that exist but are taken it waits.
+    requested: the rule's ``{resources.gpu}``, as limited by the command line; 0 hides every GPU. devices, folder: used
+    by tests in place of visible_devices() and the folder of locks. usable: function from a number of GPUs to how many
+    of them the work can be divided among. If fewer devices are visible than requested, the job uses these; if none is
+    visible, it computes on the CPU; both are logged once. It waits for devices that other jobs hold.
     """
     if requested > 0 and devices is None:
         devices = visible_devices()
     if requested <= 0 or not devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        log("computing on the CPU: " + ("no GPU was asked for (gpu=0)" if requested <= 0 else "no GPU is visible"))
+        log("computing on the CPU: " + ("no GPU was requested (gpu=0)" if requested <= 0 else "no GPU is visible"))
         return Lease("cpu")
     count = min(requested, len(devices))
     if count < requested:
-        log(f"asked for {requested} GPUs, {len(devices)} visible: using {count}")
+        log(f"requested {requested} GPUs, {len(devices)} visible: using {count}")
     if (divisible := usable(count)) < count:
         log(f"this job cannot be divided among {count} GPUs: using {divisible}")
     chosen = _lease(divisible, devices, _lock_folder(folder), poll_seconds)
@@ -106,14 +107,14 @@ def lease(
 
 
 def _lock_folder(folder: PathLike | None) -> Path:
-    # Not the folder that TMPDIR names: schedulers give each job its own, and all must meet here.
+    # Not the folder in TMPDIR: schedulers give each job another one, but all jobs must share this folder.
     folder = Path(folder or f"/tmp/timecat-gpu-{os.getuid()}")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
 
 def _lease(count: int, devices: dict[str, str], folder: Path, poll_seconds: float) -> list[str]:
-    """Take all ``count`` devices or none (so that two jobs that want two each cannot wait for one another)."""
+    """Lock ``count`` devices, all or none, so that two jobs that need two each cannot wait for one another."""
     suffix = f"-slurm{os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
     waiting = False
     while True:

@@ -1,4 +1,4 @@
-"""JSON as typed values: settings (frozen dataclasses), lists of seeds, names of views, arms. How options of stages are read."""
+"""Read JSON options of stages as typed values: settings (frozen dataclasses), lists of seeds, names of views, arms."""
 
 import argparse
 import json
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-# What pydantic calls a key that is not there, one that is none, and a union's key that names none of its types.
+# Pydantic's error types for a missing key, for an unknown key, and for a union whose key names none of its types.
 MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 UNKNOWN_KIND = ("union_tag_not_found", "union_tag_invalid")
 
 
 def json_of(kind: "TypeForm[Value]") -> Callable[[str], Value]:
-    """An argparse type: JSON of a type (a dataclass of settings, list[str], ...), read strictly.
+    """Return an argparse type that reads JSON strictly as ``kind`` (a dataclass of settings, list[str], ...).
 
-    The parser ends the stage with a sentence that names the option, the key and what is wrong with it.
+    For a wrong value the parser ends the stage with a sentence that names the option, the key and the mistake.
     """
 
     def parse(text: str) -> Value:
@@ -32,10 +32,10 @@ def json_of(kind: "TypeForm[Value]") -> Callable[[str], Value]:
 
 
 def read_typed(kind: "TypeForm[Value]", text: str) -> Value:
-    """The value of a type that a JSON text describes. ValueError, which names key and mistake, if it describes none."""
-    from pydantic import ConfigDict, TypeAdapter, ValidationError  # here: it takes a tenth of a second to import
+    """Return the value of type ``kind`` in a JSON text. Raise ValueError, naming key and mistake, if it is wrong."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError  # imported late: it takes a tenth of a second
 
-    own = hasattr(kind, "__pydantic_config__")  # settings say themselves how they are read
+    own = hasattr(kind, "__pydantic_config__")  # classes of settings carry their pydantic config
     adapter = TypeAdapter(kind) if own else TypeAdapter(kind, config=ConfigDict(strict=True))
     try:
         return adapter.validate_json(text)
@@ -44,7 +44,7 @@ def read_typed(kind: "TypeForm[Value]", text: str) -> Value:
 
 
 def _sentences(details: Sequence[Any], text: str) -> list[str]:
-    """What is wrong, place by place; what each type of a union says of one value is one sentence."""
+    """Return one sentence for each wrong place. Messages from the types of a union about one value are joined."""
     if details[0]["type"] == "json_invalid":
         return [f"not JSON: {details[0]['ctx']['error']}"]
     found: dict[str, list[str]] = {}
@@ -55,13 +55,13 @@ def _sentences(details: Sequence[Any], text: str) -> list[str]:
 
 
 def _sentence(detail: Any, value: Any) -> tuple[str, str]:
-    """Subject and predicate of the sentence on one mistake in a value."""
+    """Return subject and predicate of the sentence that describes one mistake in a value."""
     place = _place(detail["loc"], value)
     if detail["type"] in MISSING:
         return f"`{_dotted([*place, detail['loc'][-1]])}` is", "missing"
     if detail["type"] in UNKNOWN:
         return f"`{_dotted(place)}` is", "not a key"
-    if detail["type"] in UNKNOWN_KIND:  # of a union whose types a key tells apart
+    if detail["type"] in UNKNOWN_KIND:  # a union whose types are told apart by a key
         key = _dotted([*place, detail["ctx"]["discriminator"].strip("'")])
         if "tag" not in detail["ctx"]:
             return f"`{key}` is", "missing"
@@ -71,7 +71,7 @@ def _sentence(detail: Any, value: Any) -> tuple[str, str]:
 
 
 def _place(steps: Sequence[int | str], value: Any) -> list[int | str]:
-    """Where in a value a mistake is: pydantic's steps to it, less the names of a union's types, which are no keys."""
+    """Return the place of a mistake in a value: pydantic's steps without names of union types, which are no keys."""
     place: list[int | str] = []
     for step in steps:
         is_place = step in value if isinstance(value, dict) else isinstance(value, list) and step in range(len(value))

@@ -1,9 +1,10 @@
-"""The nodes of one Slurm job that share its work: who starts the processes on the others, and where all of them meet.
+"""Share a job among several nodes of a Slurm job: start a process on each of them and set their meeting point.
 
-The process that Snakemake started leads, on its own node. Within its allocation it starts one process on each other node with
-srun, which is there what the leader is here: it takes the node's GPUs and starts a process for each (world.py). All meet at
-an address of the leader's node, which Slurm's variables name. A node's process ends when the leader ends, however that ends:
-its standard input, which srun connects with the leader, is then at its end.
+The leader is the process that Snakemake started, on the first node. With srun it starts one process on each other node
+of its allocation. Each of these takes the GPUs of its node and starts a process for each GPU, as the leader does on the
+first node (world.py). All connect to an address of the leader's node, which is known from Slurm's variables. When the
+leader ends, for whatever reason, so do the processes on the other nodes: srun connects their standard input with the
+leader, and they end when it is closed.
 """
 
 import os
@@ -19,12 +20,15 @@ from workflow_scripts.timecat.errors import UserError
 
 TOTAL, COUNT, MEETING_POINT = "TIMECAT_NODES", "TIMECAT_PROCESSES_OF_A_NODE", "TIMECAT_NODES_MEETING"
 DEVICES = "CUDA_VISIBLE_DEVICES"
-_visible = os.environ.get(DEVICES)  # before this process has confined itself to some of them
+_visible = os.environ.get(DEVICES)  # read before this process confines itself to some devices
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node of a job. index: 0 is the leader's; total: nodes; count: processes of each; meeting_point: host:port."""
+    """One node of a job.
+
+    index: 0 for the leader's node. total: number of nodes. count: processes per node. meeting_point: host:port.
+    """
 
     index: int
     total: int
@@ -33,10 +37,10 @@ class Node:
 
 
 def first(total: int, count: int) -> Node:
-    """The leader's node, of ``total`` with ``count`` processes each. UserError outside of a Slurm job."""
+    """Return the leader's node of ``total`` nodes with ``count`` processes each. Raise UserError outside of Slurm."""
     if "SLURM_JOB_ID" not in os.environ or shutil.which("srun") is None:
         raise UserError(
-            f"limits.pretrain_nodes is {total}, and this is no Slurm job with srun on PATH: run with --profile "
+            f"limits.pretrain_nodes is {total}, but this is not a Slurm job with srun on PATH: run with --profile "
             "profiles/slurm and without containers, or set limits.pretrain_nodes to 1"
         )
     host = "127.0.0.1" if _nodes_of_the_job() == 1 else os.environ.get("SLURMD_NODENAME") or socket.gethostname()
@@ -51,12 +55,12 @@ def _nodes_of_the_job() -> int:
 
 
 def joins() -> bool:
-    """Whether this process was started on another node by a leader."""
+    """Return whether a leader on another node started this process."""
     return TOTAL in os.environ
 
 
 def join() -> Node:
-    """The node of a process that a leader started: it ends when the leader ends, and leaves signals to it."""
+    """Return this process's node. Ignore signals, which the leader handles, and end when the leader ends."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
@@ -71,16 +75,16 @@ def _end_with_the_leader() -> None:
 
 
 def start_others(node: Node, module: str) -> subprocess.Popen[bytes]:
-    """From the leader: run ``module`` with this command line on every other node; one srun stands for all of them."""
+    """Start ``module`` with this command line on every other node, through one srun (called by the leader)."""
     others = node.total - 1
     words = ["srun", "--overlap", f"--ntasks={others}", "--ntasks-per-node=1", f"--nodes={others}"]
     words += ["--cpu-bind=none", "--kill-on-bad-exit=1", "--mem=0"]
-    if _nodes_of_the_job() == 1:  # tasks of one node, which share it
+    if _nodes_of_the_job() == 1:  # all tasks share one node
         words[3:5] = ["--nodes=1"]
     else:
         words.append(f"--exclude={os.environ.get('SLURMD_NODENAME') or socket.gethostname()}")
     told = {TOTAL: node.total, COUNT: node.count, MEETING_POINT: node.meeting_point}
-    # The variables of the step that the leader is in would be taken for options of this one.
+    # srun would take the variables of the leader's step for options of the new step.
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("SLURM_STEP", "SLURM_CPU"))
     }

@@ -1,4 +1,4 @@
-"""Progress that is a bar in a terminal and a few lines in a log file."""
+"""Show progress: a bar in a terminal, a few lines in a log file."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -8,13 +8,13 @@ from workflow_scripts.timecat.runtime.command import log
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
 
-LINES = 5  # at most, per job, where there is no terminal
+LINES = 5  # at most, per job, without a terminal
 
 
 class Progress:
-    """Counts up to ``total`` units of work, from ``done``. Call ``advance`` after each and ``close`` at the end.
+    """Counter of work from ``done`` to ``total`` units. Call ``advance`` after each unit and ``close`` at the end.
 
-    quiet: shows nothing (one process of a job is enough to tell).
+    quiet: show nothing (only one process of a job reports progress).
     """
 
     def __init__(self, total: int, title: str, unit: str, done: int = 0, quiet: bool = False):
@@ -26,7 +26,7 @@ class Progress:
             self.bar = tqdm(total=total, initial=done, desc=title, unit=unit, leave=False)
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count ``count`` units more; ``note`` stands behind the bar or the line."""
+        """Add ``count`` units; ``note`` is shown after the bar or the line."""
         before, self.done = self.done, self.done + count
         if self.bar is not None:
             self.bar.set_postfix_str(note, refresh=False)
@@ -35,6 +35,6 @@ class Progress:
             log(f"{self.title}: {self.done} of {self.total} {self.unit}" + (f", {note}" if note else ""))
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()

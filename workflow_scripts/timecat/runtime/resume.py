@@ -1,8 +1,8 @@
-"""What survives an interruption in the middle of a pretraining job: the resume file and the training log so far.
+"""Keep the state and the training log of an interrupted pretraining job, so that the next run resumes it.
 
-Snakemake deletes declared outputs before a job runs, so both are files that it does not know of, beside the outputs:
+Snakemake deletes declared outputs before a job runs. So both are files beside the outputs that Snakemake does not know:
 ``.<name>.resume.pt`` and ``.<name>.partial``. The resume file carries a fingerprint of params and code and is ignored
-where they differ; both are removed on success.
+if they have changed. Both files are removed on success.
 """
 
 import json
@@ -17,11 +17,11 @@ from types import FrameType
 from workflow_scripts.timecat.artifacts.files import PathLike, write_bytes
 from workflow_scripts.timecat.runtime.command import log
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)  # what schedulers and Ctrl-C send
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # sent by schedulers and Ctrl-C
 
 
 class TrainingLog:
-    """A JSON-lines file that grows beside its final name and takes it when it is complete."""
+    """JSON-lines file that is written under a temporary name and renamed when it is complete."""
 
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
@@ -30,7 +30,7 @@ class TrainingLog:
         self.file = open(self.partial, "ab")
 
     def keep(self, size: int) -> bool:
-        """Keep the first ``size`` bytes of an interrupted job's lines; False if there are not that many."""
+        """Truncate an interrupted job's log to ``size`` bytes. Return False, and change nothing, if it is shorter."""
         if self.partial.stat().st_size < size:
             return False
         self.file.truncate(size)
@@ -38,27 +38,27 @@ class TrainingLog:
         return True
 
     def position(self) -> int:
-        """Bytes that are safely in the file."""
+        """Flush and fsync the log, and return its size in bytes."""
         self.file.flush()
         os.fsync(self.file.fileno())
         return self.file.tell()
 
     def add(self, **values: object) -> None:
-        """Append a line."""
+        """Append a line to the log."""
         self.file.write((json.dumps(values) + "\n").encode())
 
     def finish(self) -> None:
-        """Move the file to its final name."""
+        """Move the log to its final name."""
         self.position()
         self.file.close()
         os.replace(self.partial, self.path)
 
 
 class ResumeFile:
-    """Saves a job's state every ``seconds``, and at once when the process is asked to end.
+    """File with a job's state, saved every ``seconds`` and when a signal asks the process to end.
 
-    From the making of this object to ``stop_watching``, SIGTERM and SIGINT end the process after the step that is under
-    way; a second one ends it at once.
+    From the creation of this object until ``stop_watching``, SIGTERM and SIGINT end the process after the current step.
+    A second signal ends it at once.
     """
 
     def __init__(self, output: PathLike, seconds: float) -> None:
@@ -73,16 +73,16 @@ class ResumeFile:
         self.stop_watching()
 
     def stop_watching(self) -> None:
-        """Let signals do what they did before."""
+        """Restore the previous signal handlers."""
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
 
     def read(self) -> bytes | None:
-        """What was saved, or None."""
+        """Return the saved state, or None if there is none."""
         return self.path.read_bytes() if self.path.exists() else None
 
     def offer(self, make_bytes: Callable[[], bytes], step: int, due: bool = False) -> None:
-        """Save ``make_bytes()`` if it is time to (or ``due``); end the process if it was asked to."""
+        """Save ``make_bytes()`` if ``due``, if the interval has passed, or if a signal came, which ends the process."""
         if due or self.asked_to_end or time.monotonic() - self.saved_at >= self.seconds:
             write_bytes(self.path, make_bytes())
             self.saved_at = time.monotonic()
@@ -91,5 +91,5 @@ class ResumeFile:
             sys.exit(128 + self.asked_to_end)
 
     def remove(self) -> None:
-        """Remove the file: the job is complete."""
+        """Remove the resume file, because the job is complete."""
         self.path.unlink(missing_ok=True)

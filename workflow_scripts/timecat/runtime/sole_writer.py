@@ -1,6 +1,6 @@
-"""One process at a time writes an output, and what killed processes left of it is cleared away.
+"""Let one process at a time write an output, and remove the temporary files of killed processes.
 
-A job whose Snakemake was killed lives on and still writes; the job that is started in its place must not write beside it.
+A job whose Snakemake was killed still runs and writes. The job that replaces it must not write at the same time.
 """
 
 import contextlib
@@ -16,10 +16,10 @@ from workflow_scripts.timecat.runtime.command import log
 
 @contextlib.contextmanager
 def sole_writer(folder: PathLike, *stems: str) -> Iterator[None]:
-    """Hold the only right to write files of ``folder`` that begin with one of ``stems``; wait for whoever has it.
+    """Hold the lock for writing files of ``folder`` that begin with one of ``stems``; wait if another process has it.
 
-    The right is a lock on ``.<first stem>lock``, which the kernel drops however the process ends. When it is had,
-    temporaries (files.atomic_path) that killed processes left under these stems are removed.
+    The lock file is ``.<first stem>lock``; the kernel releases the lock however the process ends. Once it is held,
+    temporary files (files.atomic_path) that killed processes left under these stems are removed.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,12 +42,12 @@ def _lock(path: Path) -> TextIOWrapper:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log(f"waiting: another process still writes here, it holds {path}")
+            log(f"waiting: another process still writes here and holds {path}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:  # some cluster file systems are mounted without locks
             log(f"{path} cannot be locked ({error.strerror}): make sure that no other run writes here")
             return lock
-        # Whoever held it before has removed the file that was locked here: it must be the one of that name now.
+        # The previous holder removes the lock file. So check that the file locked here still has this name.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
                 return lock

@@ -1,4 +1,4 @@
-"""How every stage sets torch up: thread count, no TF32, and a start without the compiler where none is used."""
+"""Configure torch for a stage: thread count, no TF32, and no import of the compiler unless it is used."""
 
 import ctypes
 
@@ -6,14 +6,14 @@ import torch
 
 from workflow_scripts.timecat.errors import UserError
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
 
 
 def configure(threads: int, device: str = "cpu", compiles: bool = False) -> None:
-    """Set torch up for a stage. UserError if ``device`` is "cuda" and torch cannot use the GPU that was leased.
+    """Configure torch for a stage. Raise UserError if ``device`` is "cuda" and torch cannot use the leased GPU.
 
-    threads: of its arithmetic; float sums differ between counts, so it is a config key. compiles: the stage will call
-    torch.compile, whose parts then stay as torch has them.
+    threads: number of threads of torch's arithmetic; sums of floats depend on it, so it is a config key. compiles:
+    whether the stage will call torch.compile, whose import is then not skipped.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError(
@@ -30,15 +30,15 @@ def configure(threads: int, device: str = "cpu", compiles: bool = False) -> None
 
 
 def device_name(device: str, number: int = 1) -> str:
-    """What sidecars say of a torch device, or of several together: "cpu", or the GPU's name."""
+    """Return the name of a torch device, or of several, for sidecars: "cpu", the GPU's name, or "2 x NAME"."""
     name = torch.cuda.get_device_name() if device == "cuda" else device
     return name if number == 1 else f"{number} x {name}"
 
 
 def _keep_memory() -> None:
-    """Let the allocator keep what is freed: by default every large tensor is new memory from the kernel, page by page.
+    """Make the allocator keep freed memory. By default the kernel maps new pages for every large tensor.
 
-    That is a fifth of a small network's training time on a CPU. Elsewhere than in glibc nothing happens.
+    These take a fifth of a small network's training time on a CPU. Without glibc nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -47,11 +47,11 @@ def _keep_memory() -> None:
 
 
 def _skip_dynamo() -> None:
-    """Spare the import of torch._dynamo (two seconds, at the first optimizer) in processes that compile nothing.
+    """Avoid the import of torch._dynamo (two seconds, at the first optimizer) in processes that compile nothing.
 
-    torch wraps some optimizer methods so that its compiler leaves them alone, and importing the compiler is what the
-    wrapper costs. It caches the function to call in an attribute; the function itself is right where nothing compiles.
-    Where torch has changed this, nothing happens here and the stage only starts more slowly.
+    torch wraps some optimizer methods to exclude them from compilation, and the wrapper imports the compiler. It caches
+    the function to call in an attribute. Where nothing is compiled, this may be the wrapped function itself. If torch
+    changes these internals, nothing happens here and the stage only starts more slowly.
     """
     for name in ("add_param_group", "zero_grad", "load_state_dict", "state_dict"):
         wrapped = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)

@@ -1,8 +1,9 @@
-"""The processes of one job, one for each of its devices, on one machine or on several nodes of a Slurm job (nodes.py).
+"""Run one job in several processes, one per device, on one machine or on several nodes of a Slurm job (nodes.py).
 
-The process that Snakemake started leads (rank 0): it has the lease, writes the outputs, and starts the others with its own
-command line. They compute their share and nothing else, and do not outlive it, however it ends. Signals are the leader's
-to answer: whoever waits for it in a sum or a barrier is where it must be when the leader has saved its state.
+The leader (rank 0) is the process that Snakemake started. It holds the lease of the devices, writes the outputs, and
+starts the other processes with its command line. These only compute their share, and they end when the leader ends, for
+whatever reason. Only the leader handles signals. The other processes wait for it in a sum or a barrier while it saves
+its state, so they need not handle them.
 """
 
 import contextlib
@@ -25,18 +26,21 @@ from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime import nodes
 from workflow_scripts.timecat.runtime.command import log, threads_live_on
 
-# What a process that was started by a leader finds in its environment; the first three as torchrun calls them.
+# Environment variables that the leader sets for the other processes. The first three have the names that torchrun uses.
 RANK, SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
 LEADER, DEVICE, MEETING_POINT = "TIMECAT_LEADER", "TIMECAT_DEVICE", "TIMECAT_MEETING"
-SECONDS_TO_SAY_WHY = 10.0  # until a process that has failed has ended, or until the leader has said why it has to end
-FAILED = "another process of this job ended with status {}: mend what it says above, and run again"
-PR_SET_PDEATHSIG = 1  # of prctl(2)
+SECONDS_TO_SAY_WHY = 10.0  # until a failed process has ended, or until the leader has reported why it must end
+FAILED = "another process of this job ended with status {}: fix the error above and run again"
+PR_SET_PDEATHSIG = 1  # option of prctl(2)
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among those of its job. device: its torch device, "cuda" (the current one is its own) or "cpu".
-    local_rank: among those of its node. meeting_point: a file where all are of one machine, else host:port."""
+    """Place of this process among the processes of its job.
+
+    device: its torch device, "cpu" or "cuda" (its GPU is the current CUDA device). local_rank: rank among the processes
+    of its node. meeting_point: a file if all processes run on one machine, else host:port.
+    """
 
     rank: int = 0
     size: int = 1
@@ -46,27 +50,27 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this process is the leader, which writes the outputs."""
         return self.rank == 0
 
     def connect(self) -> None:
-        """Meet the others. After torch is set up, for it starts CUDA."""
+        """Connect to the other processes. Call this after torch is configured, because it starts CUDA."""
         if self.size == 1 or self.meeting_point is None:
             return
         import torch
         import torch.distributed
 
-        # The others wait while the leader saves its state, however slow the disk; one that fails is noticed otherwise
-        # (_watch).
+        # The others wait while the leader saves its state, which takes long on a slow disk. A process that fails is
+        # noticed by _watch, not by this timeout.
         patience = timedelta(days=1)
         backend = "gloo"
         if self.device == "cuda":
             torch.cuda.set_device(self.local_rank)
             backend = "cpu:gloo,cuda:nccl"
-        threads_live_on(True)  # those of gloo and NCCL, until the others have been parted from
+        threads_live_on(True)  # the threads of gloo and NCCL, until disconnect()
         host, _, port = self.meeting_point.rpartition(":")
         if host in ("", "127.0.0.1"):
-            # The name that a laptop or a container gives itself often leads nowhere.
+            # The host name of a laptop or a container often cannot be resolved.
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         store: torch.distributed.Store
         if host:
@@ -78,7 +82,7 @@ class World:
         )
 
     def disconnect(self) -> None:
-        """Part from the others, when all have come here."""
+        """Wait for the other processes, then leave the group."""
         if self.size > 1:
             import torch
 
@@ -87,7 +91,7 @@ class World:
             threads_live_on(False)
 
     def from_leader(self, value: Any = None) -> Any:
-        """The leader's ``value`` (whatever can be pickled), in every process."""
+        """Return the leader's ``value`` (any object that can be pickled) in every process."""
         if self.size == 1:
             return value
         import torch
@@ -97,7 +101,7 @@ class World:
         return values[0]
 
     def mean(self, value: float) -> float:
-        """The mean of every process's ``value``, the same in all."""
+        """Return the mean of the values of all processes, the same in each."""
         if self.size == 1:
             return value
         import torch
@@ -107,7 +111,7 @@ class World:
         return total.item() / self.size
 
     def wait_for_all(self) -> None:
-        """Return when every process has called this."""
+        """Wait until every process has called this."""
         if self.size > 1:
             self.mean(0.0)
 
@@ -116,14 +120,14 @@ ALONE = World()
 
 
 def follows() -> bool:
-    """Whether this process was started by the leader of a job."""
+    """Return whether the leader of a job started this process."""
     return LEADER in os.environ
 
 
 def follow() -> World:
-    """The world of a process that was started by a leader: it ends when the leader ends, and leaves signals to it."""
+    """Return the world of a process that a leader started. It ignores signals and ends when the leader ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(os.environ[LEADER]):  # it had ended before the line above
+    if os.getppid() != int(os.environ[LEADER]):  # the leader had ended before the line above
         sys.exit(1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
@@ -133,10 +137,11 @@ def follow() -> World:
 
 @contextlib.contextmanager
 def lead(module: str, device: str, size: int, node: nodes.Node | None = None) -> Iterator[World]:
-    """Yield this process's world, the leader's, of ``size`` processes that run ``module`` with its command line.
+    """Start the other processes of a job and yield the leader's world. Each runs ``module`` with this command line.
 
-    node: of several that share the work; size is then of this node alone, and the leader of node 0 leads all.
-    If another process fails, this one ends too. The others have ended when the block is left without an error.
+    size: number of processes, on this node if there are several. node: this node, if several share the work; the leader
+    of node 0 then leads all processes. If another process fails, this one ends, too. When the block is left without an
+    error, the others have ended.
     """
     if size <= 1 and node is None:
         yield World(device=device)
@@ -159,14 +164,14 @@ def lead(module: str, device: str, size: int, node: nodes.Node | None = None) ->
             yield world
             for process in others:
                 process.wait()
-        except RuntimeError as error:  # what torch raises where another process is gone
+        except RuntimeError as error:  # torch raises it if another process is gone
             if (status := _failure(others, SECONDS_TO_SAY_WHY)) is None:
                 raise
             raise UserError(FAILED.format(status)) from error
         finally:
             leaving.set()
             for process in others:
-                process.kill()  # nothing happens where it has ended
+                process.kill()  # no effect on a process that has ended
                 process.wait()
 
 
@@ -183,7 +188,7 @@ def _start(module: str, world: World, local_rank: int) -> subprocess.Popen[bytes
 
 
 def _failure(others: list[subprocess.Popen[bytes]], seconds: float = 0.0) -> int | None:
-    """The status of a process that has failed, or that fails within some seconds; None where there is none."""
+    """Return the status of a process that has failed, or fails within ``seconds``; None if there is none."""
     until = time.monotonic() + seconds
     while True:
         failed = [process.returncode for process in others if process.poll()]
@@ -193,7 +198,7 @@ def _failure(others: list[subprocess.Popen[bytes]], seconds: float = 0.0) -> int
 
 
 def _watch(others: list[subprocess.Popen[bytes]], leaving: threading.Event, folder: str) -> None:
-    """End this process if one of the others fails: it would wait for it for ever."""
+    """End this process if another one fails, since it would wait for that one forever."""
     while not leaving.wait(0.2):
         if (status := _failure(others)) is not None and not leaving.wait(SECONDS_TO_SAY_WHY):
             log(f"error: {FAILED.format(status)}")

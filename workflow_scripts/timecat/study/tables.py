@@ -42,8 +42,8 @@ class Tables:
         block = self._config.tables.get(table)
         if block is None:
             raise UserError(
-                f"the study has no block `{table}`; add it to the config (config/README.md), or do not request this "
-                "table"
+                f"the study has no block `{table}`; add it to the config (docs/reference/configuration.md), or do not "
+                "request this table"
             )
         return [self._arms[name] for name in block.names]
 

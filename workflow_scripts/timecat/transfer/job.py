@@ -1,4 +1,4 @@
-"""Train every replicate of one arm on one data set, backbones and all: what the stage `transfer` runs."""
+"""Train every replicate of one arm on one data set, backbones included (code of the stage `transfer`)."""
 
 import shutil
 from collections.abc import Iterable
@@ -22,12 +22,12 @@ from workflow_scripts.timecat.transfer.settings import Settings
 if TYPE_CHECKING:
     from workflow_scripts.timecat.backbones.backbone import Backbone
 
-STAGE = "transfer"  # kept states are of its code
+STAGE = "transfer"  # kept states are valid only for this stage's code
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the stage's command line, by name."""
+    """Command-line options of the stage `transfer`."""
 
     mode: str
     data_set: str
@@ -51,19 +51,19 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Check the options, take a device, and transfer."""
+    """Check the options, lease a device, and transfer."""
     count = sum(map(len, options.replicates)) if options.mode == "finetune" else 0
     if len(options.weights) != count:
         raise UserError(
-            f"--weights names {len(options.weights)} files, and {options.mode} of these replicates takes {count}: "
-            "give one for each member, or none with direct"
+            f"--weights names {len(options.weights)} files, but {options.mode} of these replicates needs {count}: "
+            "give one file for each member, or none with direct"
         )
     with sole_writer(options.metrics.parent, f"{options.metrics.stem}."):
         transfer(options, devices.acquire(options.gpus))
 
 
 def transfer(options: Options, device: str) -> None:
-    """Train, select, write."""
+    """Train every replicate, select its heads, and write metrics and predictions with their sidecar."""
     from workflow_scripts.timecat.artifacts.unfinished import kept_folder
     from workflow_scripts.timecat.probing import replicates
     from workflow_scripts.timecat.probing.files import write_metrics, write_predictions
@@ -129,7 +129,7 @@ def transfer(options: Options, device: str) -> None:
 
 
 def finetuned(weights: Iterable[PathLike]) -> "list[Backbone]":
-    """The backbones of weights files, to be trained on."""
+    """Return the backbones of weights files, ready to be trained further."""
     from workflow_scripts.timecat.checkpoints.files import read_backbone
 
     return [read_backbone(path)[0].requires_grad_(True) for path in weights]
@@ -138,10 +138,10 @@ def finetuned(weights: Iterable[PathLike]) -> "list[Backbone]":
 def untrained(
     settings: BackboneSettings | None, seeds: Iterable[int], image_size: int, start: Start | None
 ) -> "list[Backbone]":
-    """The backbones that the pretraining runs of these seeds begin with."""
+    """Return the backbones with which the pretraining runs of these seeds begin."""
     from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 
     if settings is None or start is None:
-        raise UserError("direct: --backbone and --initialisation say what is trained from nothing; give both")
+        raise UserError("direct needs --backbone and --initialisation to train from scratch: give both")
     how = (start.initialisation, start.zero_gamma)
     return [initial_classifier(settings, 1, seed, image_size, *how).backbone for seed in seeds]

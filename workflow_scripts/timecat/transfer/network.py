@@ -1,4 +1,4 @@
-"""The network of a transfer that trains on: backbones side by side, and the probe's layers behind them."""
+"""Define the network of a transfer that trains its backbones: concatenated backbones and the probe's layers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,10 @@ from workflow_scripts.timecat.transfer.settings import Settings
 
 
 class Network(nn.Module):
-    """Backbones side by side, their features normalised and mapped to logits [batch, classes] by ``weight`` [C, D]."""
+    """A network that concatenates the features of backbones, normalises them and maps them to logits [batch, C].
+
+    weight: initial weight [C, D] of the linear layer.
+    """
 
     def __init__(self, backbones: Sequence[Backbone], weight: torch.Tensor) -> None:
         super().__init__()
@@ -30,14 +33,17 @@ class Network(nn.Module):
 
 
 def start_network(backbones: Sequence[Backbone], classes: int, replicate: int, settings: Settings) -> Network:
-    """The network at step 0: the given backbones, and the linear layer that the probe of that replicate starts with."""
+    """Return the network at step 0: the given backbones, and the initial linear layer of the replicate's probe."""
     dimension = sum(backbone.dimension for backbone in backbones)
     key = randomness.key("head", settings.seed, replicate)
     return Network(backbones, initial_weight(key, classes, dimension, settings.init_std))
 
 
 def parameter_groups(network: Network, settings: Settings, weight_decay: float) -> list[dict[str, Any]]:
-    """Every parameter once: the backbones at their learning rate, what follows them at its; no decay on batch norms."""
+    """Return the optimizer's parameter groups, which contain every parameter once.
+
+    Backbones train with ``backbone_lr``, the layers behind them with ``lr``. Batch norms have no weight decay.
+    """
     spared = {
         id(parameter)
         for module in network.modules()

@@ -1,4 +1,7 @@
-"""How a transfer that trains backbones is trained, as the stage is told it. Without torch, for the config and plans."""
+"""Define the settings of a transfer that trains backbones.
+
+This module does not import torch, because the config and plans read it.
+"""
 
 import math
 from dataclasses import fields, replace
@@ -8,11 +11,11 @@ from workflow_scripts.timecat.settings import settings
 
 @settings
 class Settings:
-    """How networks are trained: the config's block ``finetune`` or ``direct``, and ``probe.init_std``, the one key that
-    transfers share with probes.
+    """Settings of a transfer: the config's block ``finetune`` or ``direct``, and ``probe.init_std``.
 
-    What no key says is as in a probe: SGD has Nesterov momentum, and batch norm, with the same constants (probing.heads),
-    stands before the linear layer, whatever ``probe.batch_norm`` says.
+    ``init_std`` is the only key that transfers share with probes. Everything else is as in a probe: SGD uses Nesterov
+    momentum, and batch norm with the same constants (probing.heads) precedes the linear layer, even if
+    ``probe.batch_norm`` is false.
     """
 
     seed: int
@@ -28,27 +31,30 @@ class Settings:
     init_std: float
 
     def for_rows(self, rows: int) -> "OnRows":
-        """For a data set of so many training rows: with as many passes an epoch as `least_steps` take."""
+        """Return the settings for a number of training rows, with enough passes per epoch to reach `least_steps`."""
         values = {field.name: getattr(self, field.name) for field in fields(Settings)}
         once = OnRows(**values, passes=1)
         return replace(once, passes=max(1, math.ceil(self.least_steps / once.steps(rows))))
 
     def drop(self, epoch: int) -> float:
-        """What the learning rates are multiplied by in an epoch counted from 0."""
+        """Return the factor of the learning rates in an epoch, counted from 0."""
         return self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
 
 
 @settings
 class OnRows(Settings):
-    """Settings for the training rows of one data set. passes: over the rows in an epoch."""
+    """Settings of a transfer for the training rows of one data set.
+
+    passes: number of passes over the rows per epoch.
+    """
 
     passes: int
 
     def steps(self, rows: int) -> int:
-        """Steps of a network that is trained on so many rows. (A last batch of one row joins the one before it.)"""
+        """Return the number of steps of a network on ``rows`` rows. (A last batch of one row joins the one before.)"""
         in_a_pass = math.ceil(rows / self.batch_size) - (rows > 1 and rows % self.batch_size == 1)
         return self.epochs * self.passes * in_a_pass
 
     def of_replicate(self, number: int) -> "OnRows":
-        """With draws of its own, so that replicates differ in order and augmentation as runs of pretraining do."""
+        """Return the settings with the seed of a replicate, so that replicates differ in order and augmentation."""
         return replace(self, seed=self.seed + number)

@@ -1,4 +1,4 @@
-"""What a transfer job keeps while it is unfinished: the scores of runs that are whole, and the state of the one under way."""
+"""Keep the scores of finished runs and the state of the current run while a transfer job is unfinished."""
 
 import io
 from pathlib import Path
@@ -14,9 +14,10 @@ from workflow_scripts.timecat.transfer.training import Run
 
 
 class Kept:
-    """The files of an unfinished job, in a folder (unfinished.kept_folder) that no job of other params or code uses.
+    """Files of an unfinished job, in a folder (unfinished.kept_folder) that no job with other params or code uses.
 
-    The state of the run under way is saved every ``seconds`` and when the process is asked to end (resume.ResumeFile).
+    The state of the current run is saved every ``seconds`` and when a signal asks the process to end
+    (resume.ResumeFile).
     """
 
     def __init__(self, folder: Path, seconds: float) -> None:
@@ -24,30 +25,30 @@ class Kept:
         self.resume_file = ResumeFile(folder / "run", seconds)
 
     def scores(self, name: str) -> list[dict[str, Scores]] | None:
-        """The scores of the run of that name, if it is whole."""
+        """Return the scores of the run of that name, or None if it has not finished."""
         path = self._path(name)
         if not path.exists():
             return None
-        command.log(f"{name} is whole already: an interrupted job trained it")
+        command.log(f"{name} is already complete: an interrupted job trained it")
         return load_scores(path.read_bytes())
 
     def restore(self, name: str, run: Run) -> None:
-        """Bring a run that has just been started to where an interrupted job left it, if it did."""
+        """Load the state that an interrupted job saved into a run that has just been started, if there is one."""
         saved = self.resume_file.read()
         if saved is not None and load_state(saved, name, run):
             command.log(f"continuing an interrupted job: {name} after step {run.step}")
 
     def offer(self, name: str, run: Run) -> None:
-        """Save the run's state if it is time to; end the process if it was asked to end."""
+        """Save the run's state if it is due; end the process if a signal has asked for that."""
         self.resume_file.offer(lambda: state_bytes(name, run), run.step)
 
     def add(self, name: str, scores: list[dict[str, Scores]]) -> None:
-        """Keep the scores of a run that is whole."""
+        """Write the scores of a finished run and remove its saved state."""
         write_bytes(self._path(name), scores_bytes(scores))
         self.resume_file.remove()
 
     def stop_watching(self) -> None:
-        """No run is left: let signals end the process as ever."""
+        """Restore the default effect of signals, because no run is left to save."""
         self.resume_file.stop_watching()
 
     def _path(self, name: str) -> Path:
@@ -55,7 +56,7 @@ class Kept:
 
 
 def state_bytes(name: str, run: Run) -> bytes:
-    """A run as the bytes of a file; ``name`` is checked when it is read back."""
+    """Return a run's state as the bytes of a file; load_state checks ``name``."""
     buffer = io.BytesIO()
     state = {
         "name": name,
@@ -69,7 +70,7 @@ def state_bytes(name: str, run: Run) -> bytes:
 
 
 def load_state(data: bytes, name: str, run: Run) -> bool:
-    """Bring ``run`` (fresh from start_run) to a saved state; False, and the run untouched, if it is of another name."""
+    """Load a saved state into ``run`` (fresh from start_run); return False, without a change, if its name differs."""
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if state["name"] != name:
         return False
@@ -82,14 +83,14 @@ def load_state(data: bytes, name: str, run: Run) -> bool:
 
 
 def scores_bytes(scores: list[dict[str, Scores]]) -> bytes:
-    """A run's scores as the bytes of a file."""
+    """Return a run's scores as the bytes of a file."""
     buffer = io.BytesIO()
     torch.save(_plain(scores), buffer)
     return buffer.getvalue()
 
 
 def load_scores(data: bytes) -> list[dict[str, Scores]]:
-    """What scores_bytes was given."""
+    """Return the scores that scores_bytes wrote."""
     return _scores(torch.load(io.BytesIO(data), weights_only=True))
 
 

@@ -1,13 +1,14 @@
-"""Transfer that trains on: k backbones side by side, batch norm and a linear layer, end to end on a target's images.
+"""Train k concatenated backbones, batch norm and a linear layer end to end on the images of a target.
 
-It is the probe with its backbones let loose. Order, batches and initial weights are the probe's functions of (seed,
-epoch) and (seed, replicate), and epoch e (counted from 0) sees view e of the data set under ``seed``: fresh augmentation
-in every epoch, and the very images of a probe with as many views and that augmentation seed. So with backbones that stay
-as they are, this is the probe, where `seed` is that of the replicate; a test holds the two equal. Where an epoch is
-several passes (Settings.for_rows), they count on: pass p of epoch e is what epoch e * passes + p else is.
+This is a probe whose backbones are trained too. Order, batches and initial weights are the probe's functions of (seed,
+epoch) and (seed, replicate). Epoch e (counted from 0) reads view e of the data set under ``seed``: fresh augmentation
+in every epoch, and the same images as a probe with that many views and that augmentation seed. So with frozen
+backbones, and the replicate's ``seed``, this equals the probe; a test checks that. If an epoch has several passes
+(Settings.for_rows), they are numbered over all epochs: pass p of epoch e reads what epoch e * passes + p would read
+with one pass per epoch.
 
-A run is one (replicate, weight decay, fit). What a run does at a step is a function of its state and the step, so one
-that goes on from a saved state has, on the CPU, the bits of one that was never interrupted.
+A run is one (replicate, weight decay, fit). A step depends on the run's state and the step alone, so on the CPU a run
+that resumes from a saved state has the same bits as an uninterrupted one.
 """
 
 import math
@@ -41,7 +42,7 @@ EVALUATION_BATCH = 500  # images
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The data set that is transferred to: its images (.beton), what its index says, and how images reach a network."""
+    """The data set of a transfer: its images (.beton), the data of its index, its transform, device and workers."""
 
     name: str
     train: Path
@@ -52,13 +53,16 @@ class Target:
     workers: int
 
     def of_replicate(self, number: int) -> "Target":
-        """The target with the training rows of a replicate."""
+        """Return the target with the training rows of a replicate."""
         return replace(self, data=self.data.of_replicate(number))
 
 
 @dataclass(frozen=True)
 class Job:
-    """What runs of one job share. block: of the config that the settings are. progress: counts epochs of runs."""
+    """Objects that all runs of one job share.
+
+    block: block of the config from which the settings come. kept: files of the unfinished job. progress: counts epochs.
+    """
 
     block: str
     kept: "Kept"
@@ -67,8 +71,11 @@ class Job:
 
 @dataclass
 class Run:
-    """A run in progress: in ``epoch`` (from 0), whose first ``rows`` rows (of all its passes) are done with sums of their loss, top-1 and
-    top-5; ``scores`` of the epochs before it, each {split: Scores}."""
+    """A training run in progress.
+
+    epoch: current epoch, from 0. rows: number of rows of this epoch (over all its passes) that are done. sums: their
+    sums of loss, top-1 and top-5. scores: {split: Scores} of each earlier epoch.
+    """
 
     network: Network
     optimizer: torch.optim.SGD
@@ -87,11 +94,10 @@ def transfer_replicate(
     settings: Settings,
     job: Job,
 ) -> Report:
-    """Train every weight decay and its fits (DataSet.needed_fits) of one replicate, and select.
+    """Train one replicate with every weight decay and fit (DataSet.needed_fits), select heads, and return the report.
 
-    replicate: its number, from 0. members: its seeds. make_backbones: called for each run, returns its members'
-    backbones.
-    UserError when every head diverges.
+    replicate: its number, from 0. members: its seeds. make_backbones: called for each run; returns the backbones of its
+    members. Raise UserError if every head diverges.
     """
     kept, progress, target = job.kept, job.progress, target.of_replicate(replicate)
     scores, own = {}, settings.for_rows(len(target.data.train_labels)).of_replicate(replicate)
@@ -122,20 +128,21 @@ def transfer_replicate(
 def start_run(
     backbones: Sequence[Backbone], replicate: int, weight_decay: float, target: Target, settings: OnRows
 ) -> Run:
-    """A run at step 0, from backbones of its own."""
+    """Return a run at step 0, which trains the given backbones in place."""
     network = start_network(backbones, target.data.classes, replicate, settings).to(target.device)
     groups = parameter_groups(network, settings, weight_decay)
-    nesterov = settings.momentum > 0  # torch refuses it without momentum, where it would change nothing
+    nesterov = settings.momentum > 0  # torch refuses it without momentum, although it would change nothing
     return Run(network, torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov))
 
 
 def finish_run(
     run: Run, fit: str, target: Target, settings: OnRows, offer: Callable[[], object] = lambda: None
 ) -> list[dict[str, Scores]]:
-    """Train to the last epoch; the scores of each, {"train", "evaluation" or "heldout": Scores of one head}.
+    """Train to the last epoch; return the scores of one head in each epoch.
 
-    offer: called after every step and every epoch, when the run's state is whole. A loss that is not finite ends the
-    training: that epoch and those that would follow have NaN for scores.
+    Each epoch's scores are {"train": Scores, "evaluation" or "heldout": Scores}. offer: called after every step and
+    every epoch, when the run's state can be saved. A loss that is not finite ends the training: the scores of that
+    epoch and all later ones are NaN.
     """
     rows = target.data.fits()[fit]
     split, evaluation_rows = "evaluation" if fit == "full" else "heldout", len(target.data.evaluation_labels)
@@ -149,7 +156,7 @@ def finish_run(
             break
         loss, top1, top5 = (np.array([value / (len(rows) * settings.passes)]) for value in run.sums)
         score = evaluate(run.network, split, target)
-        if fit == "nine_tenths":  # only what the full fit predicts is reported
+        if fit == "nine_tenths":  # only predictions of the full fit are reported
             score = replace(score, predicted=None, probability=None)
         run.scores.append({"train": Scores(loss, 100 * top1, 100 * top5), split: score})
         run.epoch, run.rows, run.sums = run.epoch + 1, 0, (0.0, 0.0, 0.0)
@@ -160,7 +167,7 @@ def finish_run(
 def _train_epoch(
     run: Run, rows: npt.NDArray[np.int64], target: Target, settings: OnRows, offer: Callable[[], object]
 ) -> bool:
-    """Train on what is left of the run's epoch; False if the loss ceases to be finite."""
+    """Train on the remaining rows of the run's epoch; return False if the loss is no longer finite."""
     run.network.train()
     first = settings.passes * run.epoch
     numbers = range(first + run.rows // len(rows), first + settings.passes)
@@ -170,7 +177,10 @@ def _train_epoch(
 def _train_pass(
     run: Run, number: int, rows: npt.NDArray[np.int64], target: Target, settings: OnRows, offer: Callable[[], object]
 ) -> bool:
-    """The same of one pass, by its number from 0 over all epochs."""
+    """Train on the remaining rows of one pass; return False if the loss is no longer finite.
+
+    number: number of the pass, from 0 over all epochs.
+    """
     order = randomness.permutation(randomness.key("probe", settings.seed, number), rows)[run.rows % len(rows) :]
     crop_key = view_key(settings.seed, target.name, number)
     stream = batches(
@@ -179,7 +189,7 @@ def _train_pass(
     with closing(stream):
         for chosen, images in _lone_row_joined(stream):
             labels = torch.from_numpy(target.data.file_labels[chosen])
-            # What a network draws in training (dropout, stochastic depth) depends on seed and step alone.
+            # Random numbers of the network (dropout, stochastic depth) depend on seed and step alone.
             torch.manual_seed(randomness.key("transfer", "noise", settings.seed, run.step) % 2**63)
             sums = train_step(run, images, labels, target)
             if not math.isfinite(sums[0]):
@@ -192,7 +202,10 @@ def _train_pass(
 
 
 def _lone_row_joined(stream: Iterable[Batch]) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
-    """(rows, images) of the reader's batches; a last batch of one row, which batch norm cannot use, joins the one before."""
+    """Yield (rows, images) of the reader's batches, with a last batch of a single row joined to the one before.
+
+    Batch norm cannot train on a single row.
+    """
     held = None
     for rows, images, _ in stream:
         if held is not None and len(rows) == 1:
@@ -206,10 +219,11 @@ def _lone_row_joined(stream: Iterable[Batch]) -> Iterator[tuple[npt.NDArray[np.i
 
 
 def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, target: Target) -> list[float]:
-    """One step of SGD on the mean cross entropy of a batch, unless it is not finite; sums over the batch, before the
-    step, of the loss (nats) and of rows with their label first and among the first five (a tie counts against it).
+    """Take one SGD step on the mean cross entropy of a batch, unless it is not finite; return sums over the batch.
 
-    images: uint8 [b, s, s, 3], labels: int64 [b], both on the host; b > 1.
+    The sums are those, before the step, of the loss (nats), of rows whose label ranks first, and of rows whose label
+    ranks among the first five (a tie counts as a miss). images: uint8 [b, s, s, 3], labels: int64 [b], both on the
+    host; b > 1.
     """
     labels = labels.to(target.device)
     logits = run.network(normalise(images.to(target.device), target.transform))
@@ -227,7 +241,7 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, target: Tar
 
 
 def evaluate(network: Network, split: str, target: Target) -> Scores:
-    """Scores (of one head) on the centre crops of the evaluation split, or of the held-out training rows."""
+    """Return the scores (of one head) on the centre crops of the evaluation split or of the held-out training rows."""
     data = target.data
     if split == "evaluation":
         beton, rows, labels = target.evaluation, np.arange(len(data.evaluation_labels)), data.evaluation_labels
@@ -244,7 +258,7 @@ def evaluate(network: Network, split: str, target: Target) -> Scores:
 
 
 def _nothing(rows: int | None = None) -> Scores:
-    """Scores of an epoch that was not measured, with as many predictions; they are never selected."""
+    """Return NaN scores of an epoch that was not measured, with ``rows`` predictions; they are never selected."""
     nan = np.array([math.nan])
     if rows is None:
         return Scores(nan, nan, nan)

@@ -1,4 +1,4 @@
-"""Reading a .beton: same view, same bytes, in whatever company; whole files only; no thread left and no hang."""
+"""Test reading a .beton: views do not depend on batches or workers, bad files are refused, and no thread is left."""
 
 import dataclasses
 import hashlib
@@ -36,7 +36,7 @@ ROWS = 150
 
 
 def make_samples(rows: int):
-    """Images of many shapes, every fourth 24 x 24."""
+    """Return images of many shapes, every fourth of them 24 x 24, with labels."""
     random = np.random.default_rng(rows)
     shapes = random.integers(20, 50, (rows, 2))
     shapes[::4] = 24
@@ -58,18 +58,18 @@ def jpg(tmp_path_factory):
 
 
 def read(path, rows=None, batch_size=64, key=KEY, workers=1, transform=TRANSFORM):
-    """All batches as (rows, images, labels), each in one array; the batches are looked at only after the last one."""
+    """Read all batches, then concatenate them and return (rows, images, labels)."""
     parts = list(batches(path, np.arange(ROWS) if rows is None else rows, batch_size, transform, key, workers))
     return tuple(np.concatenate([np.asarray(part[column]) for part in parts]) for column in range(3))
 
 
 def data_threads():
-    """The threads of readers: FFCV's, and those that decode."""
+    """Return the running threads of readers: FFCV's, and those that decode."""
     return [thread for thread in threading.enumerate() if "_Epoch" in repr(thread) or "Pool" in thread.name]
 
 
 def in_time(function, seconds=20):
-    """What the function returns or raises; a TimeoutError where a test would otherwise hang."""
+    """Return or raise what the function does; raise TimeoutError where a test would hang."""
     future = Future()
 
     def call():
@@ -101,7 +101,7 @@ def test_batches_equal_the_plain_reference(file, key, interpolation, request):
 @pytest.mark.parametrize("key", [KEY, None], ids=["random", "center"])
 @pytest.mark.parametrize("interpolation", ["area", "bicubic"])
 def test_a_view_does_not_depend_on_workers_batches_or_order(file, key, interpolation, request, monkeypatch):
-    monkeypatch.setattr(ffcv_reader, "usable_workers", lambda workers: workers)  # also where there is but one CPU
+    monkeypatch.setattr(ffcv_reader, "usable_workers", lambda workers: workers)  # on machines with one CPU, too
     path, transform = request.getfixturevalue(file), dataclasses.replace(TRANSFORM, interpolation=interpolation)
     _, wanted, labels = read(path, key=key, transform=transform)
     assert np.array_equal(labels, np.arange(ROWS) % 7)
@@ -135,7 +135,7 @@ def test_a_view_is_the_same_in_another_process(jpg, root):
     assert output.split() == [hashlib.sha256(images.tobytes()).hexdigest()]
 
 
-def test_views_and_the_center_differ(raw):
+def test_views_differ_from_each_other_and_from_the_center(raw):
     first, second, center = (read(raw, key=views.view_key(0, "mixed", view))[1] for view in (0, 1, views.CENTER))
     for one, other in ((first, second), (first, center)):
         assert (one != other).any(axis=(1, 2, 3)).mean() > 0.95
@@ -148,8 +148,8 @@ def test_the_center_view_of_an_image_of_the_output_size_is_that_image(raw):
         assert np.array_equal(image, make_samples(ROWS)[row][0])
 
 
-def test_batches_are_the_callers_own(raw):
-    """FFCV's own tensors are overwritten five batches later, and what the caller does to one must not return."""
+def test_batches_are_never_overwritten(raw):
+    """FFCV reuses its tensors five batches later. Here a caller's changes to a batch must not appear in later ones."""
     rows = np.tile(np.arange(20), 3)
     first, last = [], []
     for batch, images, labels in batches(raw, rows, 2, TRANSFORM, KEY):
@@ -167,7 +167,7 @@ def test_closing_early_leaves_no_thread(raw, batches_read, workers):
     reader = batches(raw, np.arange(ROWS), 3, TRANSFORM, KEY, workers)
     for _ in range(batches_read):
         next(reader)
-    time.sleep(0.1)  # until the thread waits for room: for its next batch, or (after 47 of 50) for the end
+    time.sleep(0.1)  # until the thread waits for room in the queue, for its next batch or (after 47 of 50) its end mark
     in_time(reader.close)
     assert not data_threads()
 
@@ -178,10 +178,10 @@ def test_closing_early_does_not_read_to_the_end(raw, monkeypatch):
     reader = batches(raw, np.arange(ROWS), 1, TRANSFORM, KEY)
     next(reader)
     reader.close()
-    assert len(decoded) <= 6  # one was read, three are kept ahead, and one or two were being made
+    assert len(decoded) <= 6  # one was read, three wait in the queue, and one or two were in progress
 
 
-def test_reading_to_the_end_or_forgetting_the_reader_leaves_no_thread(raw):
+def test_reading_to_the_end_or_leaving_the_loop_leaves_no_thread(raw):
     assert len(list(batches(raw, np.arange(ROWS), 64, TRANSFORM, KEY, 2))) == 3
     assert not data_threads()
     for _ in batches(raw, np.arange(ROWS), 3, TRANSFORM, KEY, 2):
@@ -189,7 +189,7 @@ def test_reading_to_the_end_or_forgetting_the_reader_leaves_no_thread(raw):
     assert not data_threads()
 
 
-def test_no_rows_no_batches(raw):
+def test_an_empty_list_of_rows_gives_no_batches(raw):
     assert list(batches(raw, [], 8, TRANSFORM, KEY)) == []
 
 
@@ -210,13 +210,13 @@ def test_a_corrupt_image_is_an_error_that_names_file_and_row(jpg, tmp_path, work
     read_rows = []
     with pytest.raises(UserError, match=r"corrupt\.beton: the JPEG data of row 100 cannot be decoded"):
         in_time(lambda: read_rows.extend(batch[0][-1] for batch in reader))
-    assert read_rows[-1] == 95  # what comes before is read
+    assert read_rows[-1] == 95  # the batches before it are read
     assert not data_threads()
     with pytest.raises(UserError, match="row 100"):
         ffcv_reader.read_image(describe(path), 100)
 
 
-def test_an_error_of_the_thread_is_raised_in_the_caller(raw, monkeypatch):
+def test_an_error_in_the_thread_is_raised_in_the_caller(raw, monkeypatch):
     def fail(*arguments):
         raise ZeroDivisionError("as a test")
 
@@ -246,29 +246,29 @@ def move_image(content: bytearray, place: int) -> bytearray:
 
 
 DAMAGES = {
-    "cut by one table entry": lambda content: content[: -ALLOC_TABLE_TYPE.itemsize],
+    "truncated by one table entry": lambda content: content[: -ALLOC_TABLE_TYPE.itemsize],
     "longer by a byte": lambda content: content + b"0",
-    "cut to a half": lambda content: content[: len(content) // 2],
-    "cut to its head": lambda content: content[:300],
-    "longer than it should be": lambda content: content + bytes(24),
+    "truncated to a half": lambda content: content[: len(content) // 2],
+    "truncated to its header": lambda content: content[:300],
+    "longer by 24 bytes": lambda content: content + bytes(24),
     "writer killed": lambda content: set_header(content, "alloc_table_ptr", 0),
     "no rows": lambda content: set_header(content, "num_samples", 0),
-    "other version": lambda content: set_header(content, "version", 1),
+    "another version": lambda content: set_header(content, "version", 1),
     "a width of zero": lambda content: set_row(content, "width", 0),
     "another width": lambda content: set_row(content, "width", 24),
-    "another place": lambda content: set_row(content, "data_ptr", 2**21),
-    "a place beyond the images": lambda content: move_image(content, len(content) - 100),
+    "another offset": lambda content: set_row(content, "data_ptr", 2**21),
+    "an offset beyond the images": lambda content: move_image(content, len(content) - 100),
     "empty": lambda content: b"",
-    "something else": lambda content: b"a text\n" * 10000,
+    "a text file": lambda content: b"a text\n" * 10000,
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_file_that_is_not_whole_is_refused(raw, tmp_path, damage):
+def test_an_incomplete_or_damaged_file_is_refused(raw, tmp_path, damage):
     path = tmp_path / "damaged.beton"
     path.write_bytes(DAMAGES[damage](bytearray(raw.read_bytes())))
     for use in (describe, lambda path: batches(path, [0], 1, TRANSFORM, KEY)):
-        with pytest.raises(UserError, match=r"damaged\.beton is not a whole \.beton .*: remove it and run"):
+        with pytest.raises(UserError, match=r"damaged\.beton is not a complete \.beton file .*: remove it and run"):
             use(path)
 
 
@@ -282,20 +282,20 @@ def test_missing_and_unfinished_files_and_other_fields_are_refused(tmp_path):
     ):
         writer = DatasetWriter(str(path), fields)
         writer.num_samples = 9
-        writer.prepare()  # what a writer that is killed leaves
+        writer.prepare()  # as a killed writer leaves it
         writer.metadata_sm.close()
         writer.metadata_sm.unlink()
         with pytest.raises(UserError, match=problem):
             describe(path)
 
 
-def test_torch_threads_and_numpys_generator_are_left_alone(raw):
+def test_torchs_thread_count_and_numpys_generator_do_not_change(raw):
     threads, state = torch.get_num_threads(), str(np.random.get_state())
     try:
         torch.set_num_threads(3)
         counts = set()
         for _ in batches(raw, np.arange(ROWS), 8, TRANSFORM, KEY, 2):
-            fresh = []  # a thread that starts now takes torch's process-wide count
+            fresh = []  # a new thread takes torch's process-wide count
             thread = threading.Thread(target=lambda fresh=fresh: fresh.append(torch.get_num_threads()))
             thread.start(), thread.join()
             counts |= {torch.get_num_threads(), *fresh}
@@ -305,13 +305,13 @@ def test_torch_threads_and_numpys_generator_are_left_alone(raw):
     assert str(np.random.get_state()) == state
 
 
-def test_workers_are_capped_by_the_cpus_of_the_process(monkeypatch):
+def test_the_number_of_workers_is_limited_to_the_cpus_of_the_process(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 5, 6})
     assert [ffcv_reader.usable_workers(workers) for workers in (0, 1, 3, 100)] == [1, 1, 3, 3]
 
 
-def test_the_import_of_ffcv_brings_no_setuptools(root):
-    """It would cost every stage that reads images a quarter of a second; distutils stays what it is for everybody else."""
+def test_importing_ffcv_does_not_import_setuptools(root):
+    """Importing setuptools takes a quarter of a second in every stage that reads images; distutils stays importable."""
     code = (
         "import sys, workflow_scripts.timecat.images.ffcv.reader, workflow_scripts.timecat.images.ffcv.writer\n"
         "assert not {'setuptools', 'distutils', 'distutils.log'} & set(sys.modules)\n"

@@ -1,4 +1,4 @@
-"""Writing a .beton: what was written is read back; whatever goes wrong is said at once, and leaves nothing behind."""
+"""Test writing a .beton: it reads back equal, and every failure is reported at once and leaves nothing behind."""
 
 import hashlib
 import multiprocessing
@@ -21,7 +21,7 @@ fork = multiprocessing.get_context("fork")
 
 
 class Samples:
-    """Images of many shapes; the rows in ``changes`` are replaced, and a function there is called for its sample."""
+    """Images of many shapes; ``changes`` maps rows to other samples, or to functions that return them."""
 
     def __init__(self, rows: int, changes: dict | None = None, seconds: float = 0.0):
         random = np.random.default_rng(5)
@@ -40,12 +40,12 @@ class Samples:
 
 @pytest.fixture(autouse=True)
 def any_number_of_workers(monkeypatch):
-    """Also where there is but one CPU."""
+    """Allow several workers on machines with one CPU."""
     monkeypatch.setattr(ffcv_writer, "usable_workers", lambda workers: workers)
 
 
 def processes_of(path: Path) -> list[int]:
-    """Process numbers of those that have a file in the folder of ``path`` open."""
+    """Return the ids of processes that have a file in the folder of ``path`` open."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -65,10 +65,10 @@ def within(seconds: float, condition) -> bool:
 
 
 def start(function) -> tuple:
-    """Run the function in a process; returns it and the connection that its error message, or None, will come from."""
+    """Start the function in a process; return it and the connection that receives its error message or None."""
 
     def call(sender):
-        # As in a terminal: a shell starts what it runs in the background with interrupts ignored.
+        # As in a terminal; a shell starts background processes with interrupts ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             function()
@@ -86,7 +86,7 @@ def start(function) -> tuple:
 
 
 def outcome(function, seconds: float = 20) -> str | None:
-    """The message of the error that the function ends with, or None; a failure if it does not end in time."""
+    """Return the message of the function's error, or None; fail if it does not end in time."""
     process, receiver = start(function)
     try:
         assert receiver.poll(seconds), f"no answer within {seconds} s"
@@ -101,7 +101,7 @@ def left_behind(path) -> list:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_is_written_is_read(tmp_path, workers):
+def test_a_written_file_reads_back_equal(tmp_path, workers):
     strided = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(3, 8, 6).T[::-1, ::2]
     samples, path, seen = Samples(730, {9: (strided, np.int32(3))}), tmp_path / "deep" / "a.beton", []
     write_beton(path, samples, RAW, workers, progress=lambda done, rows: seen.append((done, rows)))
@@ -114,7 +114,7 @@ def test_what_is_written_is_read(tmp_path, workers):
     assert left_behind(path) == [path]
 
 
-def test_jpeg_and_reduced_images(tmp_path):
+def test_jpeg_quality_and_max_resolution_are_applied(tmp_path):
     y, x = np.mgrid[:40, :60]
     smooth = np.stack([2 * x, 3 * y, x + y], axis=-1).astype(np.uint8)
     samples = Samples(3, {0: (smooth, 1), 1: (smooth, 2), 2: (np.asfortranarray(smooth), np.int32(3))})
@@ -130,7 +130,7 @@ def test_jpeg_and_reduced_images(tmp_path):
     assert describe(path).heights.tolist() == [20] * 3 and describe(path).widths.tolist() == [30] * 3
 
 
-def test_the_digest_is_of_the_content_alone(tmp_path):
+def test_the_digest_depends_only_on_the_content(tmp_path):
     path = tmp_path / "a.beton"
 
     def digest_of(samples, workers=1, digest_workers=1, **changes):
@@ -152,7 +152,7 @@ def test_the_digest_is_of_the_content_alone(tmp_path):
     assert len({wanted, *others}) == 7
 
 
-def test_the_digest_in_plain_words(tmp_path):
+def test_the_digest_equals_a_plain_computation(tmp_path):
     samples, sha = Samples(130), hashlib.sha256()
     for row in range(130):
         image, label = samples[row]
@@ -163,7 +163,7 @@ def test_the_digest_in_plain_words(tmp_path):
 
 
 @pytest.mark.parametrize("settings", [RAW, RAW | {"write_mode": "jpg"}], ids=["raw", "jpg"])
-def test_the_writer_finds_the_digest_that_is_read_from_the_file(tmp_path, settings):
+def test_the_writer_returns_the_digest_of_the_file(tmp_path, settings):
     written = write_beton(tmp_path / "a.beton", Samples(230), settings, 2)
     assert written.content == content_digest(tmp_path / "a.beton") and written.broken == {}
 
@@ -190,16 +190,16 @@ def raise_(error):
 
 GOOD = np.zeros((4, 4, 3), np.uint8)
 BAD_SAMPLES = {
-    "an error": (raise_(OSError("image file is truncated")), "row 333: OSError: image file is truncated; mend"),
+    "an error": (raise_(OSError("image file is truncated")), "row 333: OSError: image file is truncated; correct"),
     "a user's error": (raise_(UserError("x.png is cut; remove it")), "row 333: x.png is cut; remove it"),
-    "floats": ((GOOD / 255, 0), "row 333: its image is of type float64; make it a NumPy array of uint8"),
-    "a list": (([[[0, 0, 0]]], 0), "row 333: its image is of type list; make it a NumPy array of uint8"),
-    "RGBA": ((np.zeros((4, 4, 4), np.uint8), 0), "row 333: its image has shape (4, 4, 4); make it RGB"),
-    "grey": ((np.zeros((4, 4), np.uint8), 0), "row 333: its image has shape (4, 4); make it RGB"),
-    "no pixels": ((np.zeros((0, 4, 3), np.uint8), 0), "row 333: its image has shape (0, 4, 3); make its sides 1 to"),
-    "a long side": ((np.zeros((2**16, 1, 3), np.uint8), 0), "row 333: its image has shape (65536, 1, 3); make its"),
-    "label is text": ((GOOD, "3"), "row 333: its label is '3'; make it a whole number"),
-    "label is a float": ((GOOD, 3.0), "row 333: its label is 3.0; make it a whole number"),
+    "floats": ((GOOD / 255, 0), "row 333: the image is of type float64; it must be a NumPy array of uint8"),
+    "a list": (([[[0, 0, 0]]], 0), "row 333: the image is of type list; it must be a NumPy array of uint8"),
+    "RGBA": ((np.zeros((4, 4, 4), np.uint8), 0), "row 333: the image has shape (4, 4, 4); it must be RGB"),
+    "grey": ((np.zeros((4, 4), np.uint8), 0), "row 333: the image has shape (4, 4); it must be RGB"),
+    "no pixels": ((np.zeros((0, 4, 3), np.uint8), 0), "row 333: the image has shape (0, 4, 3); its sides must have 1"),
+    "a long side": ((np.zeros((2**16, 1, 3), np.uint8), 0), "row 333: the image has shape (65536, 1, 3); its"),
+    "label is text": ((GOOD, "3"), "row 333: the label is '3'; it must be an integer"),
+    "label is a float": ((GOOD, 3.0), "row 333: the label is 3.0; it must be an integer"),
     "label is too large": ((GOOD, 2**63), "row 333: "),
     "no label": ((GOOD,), "row 333: ValueError: "),
     "a killed worker": (killed, "a worker process ended early (exit code -9;"),
@@ -210,7 +210,7 @@ BAD_SAMPLES = {
 @pytest.mark.parametrize(
     ("kind", "workers"), [*((kind, 2) for kind in BAD_SAMPLES), ("an error", 1), ("a killed worker", 1)]
 )
-def test_a_bad_sample_is_an_error_at_once(tmp_path, kind, workers):
+def test_a_bad_sample_is_reported_at_once(tmp_path, kind, workers):
     sample, message = BAD_SAMPLES[kind]
     path = tmp_path / "a.beton"
     # The other worker would be busy for minutes after row 333.
@@ -220,15 +220,15 @@ def test_a_bad_sample_is_an_error_at_once(tmp_path, kind, workers):
     assert left_behind(path) == []
 
 
-def test_an_image_beyond_the_largest_page_is_an_error(tmp_path, monkeypatch):
+def test_an_image_larger_than_the_largest_page_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(ffcv_writer, "LARGEST_PAGE", 2**21)
     samples = Samples(10, {7: (np.zeros((1000, 800, 3), np.uint8), 0)})
     found = outcome(lambda: write_beton(tmp_path / "a.beton", samples, RAW))
-    assert "row 7: its image takes 2400000 bytes, and 2097152 is the most; set max_resolution" in found
+    assert "row 7: the image takes 2400000 bytes, more than 2097152; set `longest_side` to reduce it" in found
     assert left_behind(tmp_path / "a.beton") == []
 
 
-def test_a_full_disk_is_an_error(tmp_path):
+def test_a_full_disk_is_reported(tmp_path):
     image = np.zeros((600, 600, 3), np.uint8)
 
     def write():
@@ -239,7 +239,7 @@ def test_a_full_disk_is_an_error(tmp_path):
     assert left_behind(tmp_path / "a.beton") == []
 
 
-def test_no_samples_and_unknown_modes_are_errors(tmp_path):
+def test_an_empty_data_set_and_an_unknown_mode_are_refused(tmp_path):
     with pytest.raises(UserError, match="has no samples"):
         write_beton(tmp_path / "a.beton", Samples(0), RAW)
     with pytest.raises(UserError, match="write_mode is 'png'; use raw or jpg"):
@@ -254,7 +254,7 @@ def test_a_signal_leaves_no_file_and_no_worker(tmp_path, number):
     process, receiver = start(lambda: write_beton(path, Samples(1000, seconds=0.1), RAW, 2))
     try:
         assert within(10, lambda: len(processes_of(path)) == 2), "the workers did not start"
-        if number == signal.SIGINT:  # Ctrl-C reaches them all, and is the supervisor's business
+        if number == signal.SIGINT:  # Ctrl-C reaches all processes, and the workers leave it to the supervisor
             for worker in processes_of(path):
                 os.kill(worker, number)
             assert not receiver.poll(0.5)
@@ -263,7 +263,7 @@ def test_a_signal_leaves_no_file_and_no_worker(tmp_path, number):
         assert process.exitcode is not None
         if number == signal.SIGINT:
             assert receiver.recv() == "not a UserError but KeyboardInterrupt()"
-        assert within(5, lambda: not processes_of(path)), "workers write on"
+        assert within(5, lambda: not processes_of(path)), "the workers still write"
     finally:
         process.kill()
     assert path.read_bytes() == b"what was there before"
@@ -271,8 +271,8 @@ def test_a_signal_leaves_no_file_and_no_worker(tmp_path, number):
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_nothing_in_shared_memory_can_be_left_behind(tmp_path):
-    """Its name is gone before a worker starts, so that no kind of death leaves it."""
+def test_shared_memory_has_no_name_while_workers_run(tmp_path):
+    """Shared memory without a name cannot be left behind, even if all processes are killed."""
 
     def memory_of_this_process():
         shared = [line.rstrip() for line in Path("/proc/self/maps").open() if "/dev/shm/psm_" in line]
@@ -283,15 +283,15 @@ def test_nothing_in_shared_memory_can_be_left_behind(tmp_path):
     write_beton(tmp_path / "a.beton", Samples(3, {1: memory_of_this_process}), RAW)
 
 
-def test_a_file_that_did_not_become_whole_is_an_error(tmp_path, monkeypatch):
+def test_a_file_that_is_written_incompletely_is_an_error(tmp_path, monkeypatch):
     finalize = ffcv_writer.DatasetWriter.finalize
     monkeypatch.setattr(ffcv_writer.DatasetWriter, "finalize", lambda writer, allocations: finalize(writer, []))
-    with pytest.raises(UserError, match=r"cannot write .*a\.beton: .*it holds 0 of 10 entries"):
+    with pytest.raises(UserError, match=r"cannot write .*a\.beton: .*its last table has 0 of 10 entries"):
         write_beton(tmp_path / "a.beton", Samples(10), RAW)
     assert left_behind(tmp_path / "a.beton") == []
 
 
-def test_an_error_keeps_the_file_that_was_there(tmp_path):
+def test_an_error_keeps_the_previous_file(tmp_path):
     path = tmp_path / "a.beton"
     write_beton(path, Samples(10), RAW)
     before = path.read_bytes()

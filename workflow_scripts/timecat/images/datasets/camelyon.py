@@ -1,8 +1,8 @@
-"""Camelyon17 in WILDS' layout: patches of lymph nodes from five hospitals, tumour or not.
+"""Read Camelyon17 in WILDS' layout: patches of lymph nodes from five hospitals, with or without tumour.
 
-``metadata.csv`` describes the patches, one a row; the official split is by hospital (``center``): hospital 1 is for
-validation, hospital 2 for testing, and of the others ``split`` says which rows are for training (0) and which for
-validation in distribution (1). Source: Koh et al. 2021, "WILDS: A Benchmark of in-the-Wild Distribution Shifts";
+``metadata.csv`` describes one patch per row. The official split is by hospital (``center``): hospital 1 is for
+validation and hospital 2 for testing. For the others, column ``split`` tells whether a row is for training (0) or for
+in-distribution validation (1). Source: Koh et al. 2021, "WILDS: A Benchmark of in-the-Wild Distribution Shifts";
 wilds.datasets.camelyon17_dataset.
 """
 
@@ -21,26 +21,26 @@ from workflow_scripts.timecat.settings import LEFT_OUT, settings
 CLASS_NAMES = ["normal", "tumor"]
 GROUPS = ("center", "slide", "node")
 NUMBERS = ("node", "x_coord", "y_coord", "tumor", "slide", "center", "split")
-EVALUATION_CENTERS = {"val": 1, "test": 2}  # hospitals that no training row comes from
+EVALUATION_CENTERS = {"val": 1, "test": 2}  # hospitals without training rows
 TRAINING, VALIDATION = 0, 1  # values of the column split
 
 
 @settings
 class CamelyonSettings(SubsetSettings):
-    """The settings of Camelyon17."""
+    """Settings of Camelyon17."""
 
     kind: Literal["camelyon17"]
     evaluation_split: Literal["id_val", "val", "test"] | None = LEFT_OUT
 
 
 def camelyon_split(settings: CamelyonSettings, split: str) -> Split:
-    """One split, rows in the order of ``metadata.csv``."""
+    """Return one split of Camelyon17, with rows in the order of ``metadata.csv``."""
     path = Path(settings.root) / "metadata.csv"
     patients, columns = read_metadata(path)
     wanted = "train" if split == "train" else needed(settings.evaluation_split, "evaluation_split")
     rows = np.flatnonzero(rows_of_split(columns, wanted))
     if not len(rows):
-        raise UserError(f"{path} has no row of the split {wanted}; download the data set again")
+        raise UserError(f"{path} has no row of split {wanted}; download the data set again")
     patients = [patients[row] for row in rows]
     columns = {name: values[rows] for name, values in columns.items()}
     outside = np.flatnonzero((columns["tumor"] < 0) | (columns["tumor"] >= len(CLASS_NAMES)))
@@ -59,7 +59,7 @@ def camelyon_split(settings: CamelyonSettings, split: str) -> Split:
 
 
 def read_metadata(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Patients, as text (their numbers begin with zeros), and the other columns, int64 [rows] each."""
+    """Return the patients, as text (their numbers begin with zeros), and the other columns, int64 [rows] each."""
     try:
         with open(path, newline="") as file:
             reader = csv.DictReader(file)
@@ -73,13 +73,13 @@ def read_metadata(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     except FileNotFoundError:
         raise UserError(f"there is no {path}; correct the data set's `root` in the config, or put it there") from None
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: row {len(values)} is not as it should be ({error}); download it again") from None
+        raise UserError(f"{path}: row {len(values)} is invalid ({error}); download it again") from None
     table = np.array(values, np.int64).reshape(-1, len(NUMBERS))
     return patients, dict(zip(NUMBERS, table.T, strict=True))
 
 
 def rows_of_split(columns: dict[str, np.ndarray], wanted: str) -> np.ndarray:
-    """Boolean mask [rows] of the split train, id_val, val or test."""
+    """Return a mask bool [rows] of the rows of split train, id_val, val or test."""
     if wanted in EVALUATION_CENTERS:
         return columns["center"] == EVALUATION_CENTERS[wanted]
     elsewhere = ~np.isin(columns["center"], list(EVALUATION_CENTERS.values()))
@@ -87,6 +87,6 @@ def rows_of_split(columns: dict[str, np.ndarray], wanted: str) -> np.ndarray:
 
 
 def patch_name(patient: str, node: int, x: int, y: int) -> str:
-    """Path of a patch below the data set's root."""
+    """Return the path of a patch below the data set's root."""
     case = f"patient_{patient}_node_{node}"
     return f"patches/{case}/patch_{case}_x_{x}_y_{y}.png"

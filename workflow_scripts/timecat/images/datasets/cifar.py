@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 through torchvision's own classes, which check the md5 of every file before it is opened."""
+"""Read CIFAR-10 and CIFAR-100 with torchvision's classes, which check the md5 of every file before they open it."""
 
 import contextlib
 import io
@@ -19,23 +19,23 @@ from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
 @settings
 class CifarSettings(SubsetSettings):
-    """The settings of CIFAR-10 and CIFAR-100. download: whether the archive may be fetched, an option of the stage."""
+    """Settings of CIFAR-10 and CIFAR-100. download: whether the stage may download the archive."""
 
     kind: Literal["cifar10", "cifar100"]
     download: bool | None = LEFT_OUT
 
 
 def cifar_split(settings: CifarSettings, split: str) -> Split:
-    """One split, rows in torchvision's order."""
+    """Return one split of CIFAR, with rows in torchvision's order."""
     from torchvision.datasets import CIFAR10, CIFAR100
 
     kind, root, download = settings.kind, Path(settings.root), needed(settings.download, "download")
     reader = {"cifar10": CIFAR10, "cifar100": CIFAR100}[kind]
     fetch = download and not (root / reader.base_folder / reader.meta["filename"]).exists()
     try:
-        # The jobs of both splits run side by side: one of them downloads, and the other one then finds it there.
+        # The jobs of both splits run in parallel: one downloads the archive, and the other waits and then uses it.
         with sole_writer(root, f"{kind}.") if fetch else contextlib.nullcontext():
-            # What torchvision prints of a download belongs into the log.
+            # torchvision's messages about the download go to the log.
             with contextlib.redirect_stdout(_Log()):
                 data = reader(root, train=split == "train", download=download)
     except (RuntimeError, OSError) as error:
@@ -54,17 +54,17 @@ def cifar_split(settings: CifarSettings, split: str) -> Split:
 def _message(reader: Any, root: Path, download: bool, error: Exception) -> str:
     if download:
         return (
-            f"{reader.url} cannot be had for {root} ({error}): download it by other means, put {reader.filename} there "
-            "and run again"
+            f"{reader.url} cannot be downloaded to {root} ({error}): download it by other means, put {reader.filename} "
+            "there and run again"
         )
     return (
-        f"{root / reader.base_folder} is not there, or a file of it has another md5 than it should: put the unpacked "
+        f"{root / reader.base_folder} does not exist, or a file in it has the wrong md5: put the unpacked "
         f"{reader.filename} of {reader.url} into {root}, or set `download: true` for the data set"
     )
 
 
 class _Log(io.TextIOBase):
-    """A stream whose lines go to the stage's log."""
+    """Text stream that writes to the stage's log."""
 
     def write(self, text: str) -> int:
         if text.strip():

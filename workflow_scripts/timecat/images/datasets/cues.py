@@ -1,13 +1,15 @@
-"""The made data set ``cues``: images in which several features compete to predict the class, and none is privileged.
+"""Make the synthetic data set ``cues``: images in which several equal features compete to predict the class.
 
-Every image shows one glyph of each family, in a random quadrant each. A glyph agrees with the class with probability
-``agreement`` and is otherwise drawn uniformly, so one family is enough for about ``agreement`` of the images and all of
-them for nearly every image. A network that has learned one family has little left to gain from the others, which is the
-competition of section 3 of the paper (Yang, Zhang, Bottou 2025). With ``label: cue0`` the glyphs are independent of one
-another and the glyph of family 0 is the label: what a probe reaches there tells whether the backbone sees that family.
+Every image shows one glyph of each family, each in a random quadrant. A glyph agrees with the class with probability
+``agreement``, else it is drawn uniformly. So one family suffices to classify a share of about ``agreement`` of the
+images, and all families together classify nearly every image. A network that has learned one family gains little from
+the others; this is the competition of section 3 of the paper (Yang, Zhang, Bottou 2025). With ``label: cue0`` the
+glyphs are independent of one another and the glyph of family 0 is the label: the accuracy of a probe then tells whether
+the backbone sees that family.
 
-With ``components`` the data set is a mixture of them. In each, another family always agrees with the class, and the rest
-with probability ``agreement``: whoever has all the features reads every component, whoever has one reads its own.
+With ``components`` the data set is a mixture of that many components. In each of them a different family always agrees
+with the class, and the others with probability ``agreement``. A network with all features classifies every component; a
+network with one feature classifies the component of that feature.
 """
 
 from collections.abc import Mapping
@@ -26,15 +28,15 @@ CLASSES = 16
 SIDE = 32  # pixels
 GLYPH_SIDE = 8
 QUADRANT_SIDE = SIDE // 2
-MARGIN = 2  # a glyph stays this far from the border of its quadrant: wholly inside the 28 x 28 centre crop
+MARGIN = 2  # distance of glyphs from the border of their quadrant, so that they are inside the 28 x 28 centre crop
 STROKES = 3
 CONTRAST = (0.6, 1.0)
-NOISE = 0.15  # standard deviation, where black is 0 and full contrast 1
+NOISE = 0.15  # standard deviation, in units where black is 0 and full contrast is 1
 
 
 @settings
 class CuesSettings(DataSetSettings):
-    """The settings of ``cues``. rows: split -> number."""
+    """Settings of ``cues``. rows: split -> number of rows."""
 
     kind: Literal["cues"]
     seed: int
@@ -45,13 +47,13 @@ class CuesSettings(DataSetSettings):
 
 
 def glyphs(seed: int) -> np.ndarray:
-    """The glyphs: float32 [FAMILIES, CLASSES, 8, 8] in {0, 1}, each a few random strokes, all different."""
+    """Return the glyphs, float32 [FAMILIES, CLASSES, 8, 8] in {0, 1}: a few random strokes each, all different."""
     random = np.random.default_rng(key("cues", "glyphs", seed))
     made = np.zeros((FAMILIES * CLASSES, GLYPH_SIDE, GLYPH_SIDE), np.float32)
     for number in range(len(made)):
         while True:
             glyph = _draw_glyph(random)
-            # At least six pixels apart from every other glyph: no two can be taken for one another.
+            # At least six pixels differ from every other glyph, so that no two can be confused.
             if np.abs(made[:number] - glyph).sum(axis=(1, 2)).min(initial=np.inf) >= 6:
                 break
         made[number] = glyph
@@ -69,9 +71,9 @@ def _draw_glyph(random: np.random.Generator) -> np.ndarray:
 
 
 def cues_split(settings: CuesSettings, split: str) -> Split:
-    """One split of ``cues``.
+    """Return one split of ``cues``.
 
-    The images of cue0 to cue3 are the same for a given seed: only their labels differ.
+    For a given seed, labels cue0 to cue3 have the same images; only the labels differ.
     """
     rows, target = settings.rows[split], settings.label
     random = np.random.default_rng(key("cues", "images", settings.seed, split, target == "class"))
@@ -98,7 +100,7 @@ def cues_split(settings: CuesSettings, split: str) -> Split:
 
 
 def render(shown: np.ndarray, alphabet: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Images uint8 [rows, SIDE, SIDE, 3] (grey) of the glyphs shown [rows, FAMILIES]."""
+    """Return grey images uint8 [rows, SIDE, SIDE, 3] of the glyphs shown [rows, FAMILIES]."""
     rows = len(shown)
     canvas = np.zeros((rows, SIDE, SIDE), np.float32)
     quadrants = np.argsort(random.random((rows, FAMILIES)), axis=1)
@@ -111,6 +113,6 @@ def render(shown: np.ndarray, alphabet: np.ndarray, random: np.random.Generator)
         place = (np.arange(rows)[:, None, None], (top[:, None] + span)[:, :, None], (left[:, None] + span)[:, None, :])
         canvas[place] = alphabet[family, shown[:, family]] * contrast[:, family, None, None]
     canvas += NOISE * random.standard_normal(canvas.shape, np.float32)
-    # Black sits at grey level 64, so that the noise is not clipped away in the dark.
+    # Black is grey level 64, so that noise is not clipped in dark pixels.
     grey = np.clip(np.rint(64 + 160 * canvas), 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=3)

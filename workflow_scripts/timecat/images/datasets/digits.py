@@ -1,6 +1,6 @@
-"""The real scanned digits that ship with scikit-learn (1,797 images of 8 x 8), enlarged to 32 x 32.
+"""Read the scanned digits that are included in scikit-learn (1,797 images of 8 x 8), enlarged to 32 x 32.
 
-Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository (1998); its test set.
+Source: test set of E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository (1998).
 """
 
 from typing import Literal
@@ -18,7 +18,10 @@ SIDE = 32  # pixels
 
 @settings
 class DigitsSettings(DataSetSettings):
-    """The settings of ``digits``. evaluation_fraction: class-stratified, the same for every use."""
+    """Settings of ``digits``.
+
+    evaluation_fraction: share of each class's rows in the evaluation split, which is the same for every use.
+    """
 
     kind: Literal["digits"]
     seed: int
@@ -26,7 +29,7 @@ class DigitsSettings(DataSetSettings):
 
 
 def digits_split(settings: DigitsSettings, split: str) -> Split:
-    """One split of ``digits``."""
+    """Return one split of ``digits``."""
     from sklearn.datasets import load_digits
 
     scans = load_digits()
@@ -41,7 +44,7 @@ def digits_split(settings: DigitsSettings, split: str) -> Split:
 
 
 def evaluation_rows(labels: np.ndarray, seed: int, fraction: float) -> np.ndarray:
-    """Boolean mask [rows]: of each class, the ``fraction`` of rows with the smallest hash."""
+    """Return a mask bool [rows] of the ``fraction`` of rows of each class with the smallest hashes."""
     chosen = rows_of_each_class(
         key("digits", "evaluation", seed), labels, lambda counts: np.rint(counts * fraction).astype(np.int64)
     )
@@ -51,7 +54,7 @@ def evaluation_rows(labels: np.ndarray, seed: int, fraction: float) -> np.ndarra
 
 
 def enlarge(scans: np.ndarray) -> np.ndarray:
-    """uint8 [rows, 32, 32, 3] of scans [rows, 8, 8] with values 0 to 16: bilinear, grey."""
+    """Return scans [rows, 8, 8] with values 0 to 16 as grey images uint8 [rows, 32, 32, 3], enlarged bilinearly."""
     from PIL import Image
 
     images = np.empty((len(scans), SIDE, SIDE), np.uint8)

@@ -1,7 +1,7 @@
-"""Folders ``CLASS/*`` that are for evaluation only, with another data set's probe: ImageNet-V2, -R, -A, -Sketch.
+"""Read folders ``CLASS/*`` on which another data set's probe is evaluated: ImageNet-V2, -R, -A and -Sketch.
 
-The label of an image is the label that its folder's name has in that other data set, ``probe_of``. The folders may be some
-of its classes: the labels that occur are the classes that predictions have to be masked to.
+The label of an image is the label that its folder's name has in that other data set, ``probe_of``. The folders may be a
+subset of its classes; predictions must then be masked to the labels that occur.
 """
 
 import os
@@ -19,12 +19,12 @@ from workflow_scripts.timecat.images.datasets.settings import FileSettings
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.settings import settings
 
-NAMED = 3  # unknown folders that an error names; the rest it counts
+NAMED = 3  # number of unknown folders that an error names; it counts the rest
 
 
 @settings
 class EvaluationFolderSettings(FileSettings):
-    """The settings of a folder for evaluation only."""
+    """Settings of an evaluation-only folder."""
 
     kind: Literal["evaluation_folder"]
     probe_of: str
@@ -33,19 +33,19 @@ class EvaluationFolderSettings(FileSettings):
 def evaluation_folder_split(
     settings: EvaluationFolderSettings, split: str, probed_classes: Sequence[str | None] | None
 ) -> Split:
-    """The split for evaluation, folder by folder in the order of their names.
+    """Return the evaluation split, folder by folder in the order of their names.
 
-    probed_classes: the class names of the data set ``probe_of``, by label (see probed_class_names); they are this split's
-    too. Where no folder has such a name and all have numbers, as in ImageNet-V2, the numbers are the labels.
+    probed_classes: the class names of the data set ``probe_of``, by label (see probed_class_names); this split uses
+    them too. If no folder has such a name and all names are numbers, as in ImageNet-V2, the numbers are the labels.
     """
     root = Path(settings.root)
     if split != "evaluation":
         raise UserError(
-            f"{root} is for evaluation only (`kind: evaluation_folder`): it has no split {split}; remove it "
-            "from what is asked for"
+            f"{root} is for evaluation only (`kind: evaluation_folder`): it has no split {split}; request only "
+            "its split evaluation"
         )
     if probed_classes is None:
-        raise ValueError(f"labels of {root} are those of {settings.probe_of}, whose class names are missing")
+        raise ValueError(f"{root} is labelled by the class names of {settings.probe_of}, which are missing")
     numbers = {name: label for label, name in enumerate(probed_classes) if name is not None}
     folders = class_folders(root)
     if not set(folders) & set(numbers) and all(name.isdecimal() for name in folders):
@@ -54,8 +54,8 @@ def evaluation_folder_split(
     if unknown:
         more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
         raise UserError(
-            f"{root} has folders that are no class of which {settings.probe_of} has evaluation images: {', '.join(unknown[:NAMED])}{more}; rename "
-            "or remove them"
+            f"{root} has folders that name no class with evaluation images in {settings.probe_of}: "
+            f"{', '.join(unknown[:NAMED])}{more}; rename or remove them"
         )
     paths, positions = listed_images(root, folders, may_lack=False)
     labels = np.array([numbers[name] for name in folders])[positions]
@@ -64,9 +64,9 @@ def evaluation_folder_split(
 
 
 def probed_class_names(sidecar: PathLike, index: PathLike) -> list[str | None]:
-    """Class names by label of the data set whose evaluation split these are of.
+    """Return the class names by label of a data set, read from the sidecar and index of its evaluation split.
 
-    A class of which it has no row here has no name: None.
+    A class without rows in this split has the name None.
     """
     import pyarrow.parquet
 

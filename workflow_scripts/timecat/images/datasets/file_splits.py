@@ -1,4 +1,4 @@
-"""What all data sets of images share: rows of a fraction of the training split, and a split made of listed files."""
+"""Make splits from lists of image files, and draw a fraction of the training rows."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,7 +20,7 @@ def split_of_files(
     split: str,
     groups: Mapping[str, np.ndarray] | None = None,
 ) -> Split:
-    """The split of image files at ``names`` (paths below the data set's root), less what ``fraction`` leaves out.
+    """Return the split of image files at ``names`` (paths below the root), limited to the rows that ``fraction`` draws.
 
     labels: int [files]. groups: further columns of the index, name -> array [files].
     """
@@ -40,11 +40,12 @@ def split_of_files(
 def split_rows(
     labels: np.ndarray, settings: FileSettings, split: str
 ) -> tuple[np.ndarray, npt.NDArray[np.bool_] | None]:
-    """The rows of a split that are used, ascending: of the training split those that ``fraction`` asks for.
+    """Return the rows of a split that are used, ascending, and their draws (None for one draw).
 
-    Of several draws, those of the first come first, then those of the second that are not among them, and so on; and bool
-    [rows, draws] says which each row is in. So what is a function of a row's number, its crops for example, is for the first
-    draw what it is without others.
+    In the training split, these are the rows that ``fraction`` draws. With several draws, the rows of the first draw
+    come first, then those that the second draw adds, and so on; a bool array [rows, draws] marks the draws that each
+    row is in. Anything that depends on row numbers, such as crops, is therefore the same for the first draw with and
+    without others.
     """
     if split != "train" or not isinstance(settings, SubsetSettings):
         return np.arange(len(labels)), None
@@ -57,7 +58,10 @@ def split_rows(
 
 
 def subset_rows(labels: np.ndarray, settings: SubsetSettings, draw: int = 0) -> np.ndarray:
-    """The training rows of a draw of ``fraction``, ascending: of each class (at least one), or of all together."""
+    """Return the training rows of one draw of ``fraction``, ascending.
+
+    The fraction is drawn from each class (at least one row) or, without ``balanced``, from all rows together.
+    """
     fraction = needed(settings.fraction, "fraction")
     if fraction == 1:
         return np.arange(len(labels))

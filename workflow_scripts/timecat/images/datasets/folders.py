@@ -1,4 +1,4 @@
-"""Data sets that are folders of image files, a folder a class: any such folder, and ImageNet-1k."""
+"""Read data sets made of one folder of image files per class: any such folder, and ImageNet-1k."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ IMAGENET_CLASSES = 1000
 
 @settings
 class ImageFolderSettings(SubsetSettings):
-    """The settings of any folder. classes: their names, or how many; None for all."""
+    """Settings of an image folder. classes: names of the classes to use, or their number; None for all."""
 
     kind: Literal["image_folder"]
     classes: int | tuple[str, ...] | None
@@ -28,15 +28,15 @@ class ImageFolderSettings(SubsetSettings):
 
 @settings
 class ImageNetSettings(SubsetSettings):
-    """The settings of ImageNet-1k."""
+    """Settings of ImageNet-1k."""
 
     kind: Literal["imagenet"]
 
 
 def image_folder_split(settings: ImageFolderSettings | ImageNetSettings, split: str) -> Split:
-    """One split of ``root/train/CLASS/*`` and ``root/val/CLASS/*``.
+    """Return one split of ``root/train/CLASS/*`` and ``root/val/CLASS/*``.
 
-    Classes are numbered in the order of their names, those of ``train`` alone: both splits share their numbers.
+    Both splits number the classes by the sorted folder names of ``train``.
     """
     root, is_imagenet = Path(settings.root), isinstance(settings, ImageNetSettings)
     names = class_folders(root / SPLIT_FOLDERS["train"])
@@ -44,7 +44,7 @@ def image_folder_split(settings: ImageFolderSettings | ImageNetSettings, split: 
         names = chosen_classes(names, settings)
     if is_imagenet and len(names) != IMAGENET_CLASSES:
         raise UserError(
-            f"{root / 'train'} has {len(names)} classes, and ImageNet-1k has {IMAGENET_CLASSES}; correct `root`, or use "
+            f"{root / 'train'} has {len(names)} classes, but ImageNet-1k has {IMAGENET_CLASSES}; correct `root` or use "
             "`kind: image_folder` for a part of it"
         )
     folder = root / SPLIT_FOLDERS[split]
@@ -57,34 +57,37 @@ def image_folder_split(settings: ImageFolderSettings | ImageNetSettings, split: 
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Names of a folder's folders, sorted; hidden ones are none. UserError if there is no such folder or none in it."""
+    """Return the sorted names of a folder's subfolders except hidden ones; raise UserError if there are none."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; correct the data set's `root` in the config, or put it there")
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not names:
-        raise UserError(f"{folder} has no folder of a class in it; images belong into {folder}/CLASS/")
+        raise UserError(f"{folder} has no class folders; put the images into {folder}/CLASS/")
     return names
 
 
 def chosen_classes(names: list[str], settings: ImageFolderSettings) -> list[str]:
-    """The classes that ``classes`` asks for, sorted: those listed, or so many by a hash of their names."""
+    """Return the sorted names of the classes to use: all, those listed, or a number of them drawn by a hash."""
     wanted = settings.classes
     if wanted is None:
         return names
     where = f"{settings.root} has {len(names)} classes"
     if isinstance(wanted, int):
         if wanted > len(names):
-            raise UserError(f"{where}, and the config's `classes` asks for {wanted}; lower it")
+            raise UserError(f"{where}, but `classes` in the config is {wanted}; lower it")
         seed = needed(settings.subset_seed, "subset_seed")
         return sorted(sorted(names, key=lambda name: randomness.key("subset", seed, name))[:wanted])
     missing = sorted(set(wanted) - set(names))
     if missing:
-        raise UserError(f"{where}, and {missing[0]!r} of the config's `classes` is not one of them; correct it")
+        raise UserError(f"{where}, but {missing[0]!r} in `classes` of the config is not one of them; correct it")
     return sorted(wanted)
 
 
 def listed_images(folder: Path, names: list[str], may_lack: bool) -> tuple[list[str], np.ndarray]:
-    """Files and labels (int64) of a split's images, class by class. may_lack: a class may have no image here."""
+    """Return the files and labels (int64) of a split's images, class by class.
+
+    may_lack: allow classes without images; otherwise they raise UserError.
+    """
     paths, labels = [], []
     for label, name in enumerate(names):
         found = files_below(folder / name)

@@ -1,6 +1,6 @@
-"""Image files as pixels, read one by one when they are asked for: every mode becomes RGB, large images are reduced.
+"""Read image files on demand: convert every mode to RGB and reduce large images.
 
-A JPEG file that needs neither is handed over as it is, so that storing it loses nothing a second time.
+A JPEG file that needs neither is passed on unchanged, so that it is not compressed a second time.
 """
 
 import io
@@ -19,24 +19,24 @@ from workflow_scripts.timecat.images.datasets.settings import StorageSettings
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-# What torchvision's ImageFolder takes for an image.
+# File name extensions of images in torchvision's ImageFolder.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-KEPT_MODES = ("RGB", "L")  # of JPEG files; FFCV's decoder makes RGB of grey ones too, and knows no CMYK
+KEPT_MODES = ("RGB", "L")  # of JPEG files; FFCV's decoder converts grey ones to RGB and does not support CMYK
 
 
 class BrokenImage(UserError):
-    """An image file that cannot be read, which ``broken: skip`` leaves out. reason: what is wrong, without the path."""
+    """Error for an unreadable image file, which ``broken: skip`` skips. reason: the problem, without the path."""
 
     def __init__(self, path: PathLike, reason: str) -> None:
         super().__init__(
-            f"{path} cannot be read as an image ({reason}): mend or remove it, or set `broken: skip` for the data set"
+            f"{path} cannot be read as an image ({reason}): repair or remove it, or set `broken: skip` for the data set"
         )
         self.reason = reason
 
 
 @dataclass(frozen=True)
 class Jpeg:
-    """A JPEG file that can be stored as it is. pixels(): what Pillow makes of it, should FFCV's decoder not read it."""
+    """A JPEG file that can be stored unchanged. pixels(): its pixels by Pillow, if FFCV's decoder cannot read it."""
 
     path: str
     data: bytes
@@ -44,16 +44,16 @@ class Jpeg:
     width: int
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """uint8 [height, width, 3]; BrokenImage if Pillow cannot read it either."""
+        """Return the pixels, uint8 [height, width, 3]; raise BrokenImage if Pillow cannot read the file either."""
         return read_image_file(self.path)
 
 
 class ImageFiles:
     """A sequence of images that are read from files when they are indexed.
 
-    Each is a uint8 array [height, width, 3], or with ``write_mode: jpg`` a Jpeg where its file needs no change. names:
-    paths below root. Sides that are larger than longest_side and shortest_side of ``storage`` are reduced to them,
-    by Pillow's bilinear filter as torchvision's Resize does it; nothing is enlarged. BrokenImage for a file that cannot
+    Each image is a uint8 array [height, width, 3], or with ``write_mode: jpg`` a Jpeg if its file needs no change.
+    names: paths below root. Images larger than longest_side or shortest_side of ``storage`` are reduced to these sides,
+    with Pillow's bilinear filter as in torchvision's Resize; no image is enlarged. BrokenImage for a file that cannot
     be read.
     """
 
@@ -71,7 +71,10 @@ class ImageFiles:
 
 
 class ImageArrays:
-    """The same of images that are in memory, uint8 [rows, height, width, 3]: reduced when they are indexed."""
+    """A sequence of images in memory, uint8 [rows, height, width, 3], that are reduced when they are indexed.
+
+    See ImageFiles for the sides.
+    """
 
     def __init__(self, images: npt.NDArray[np.uint8], storage: StorageSettings) -> None:
         self.images, self.storage = images, storage
@@ -86,9 +89,9 @@ class ImageArrays:
 
 
 def read_image_file(path: PathLike, storage: StorageSettings | None = None) -> npt.NDArray[np.uint8]:
-    """One image file, uint8 [height, width, 3]; see ImageFiles. Alpha is dropped and EXIF ignored, as torchvision does.
+    """Read one image file, uint8 [height, width, 3], reduced as ImageFiles describes.
 
-    storage: None for sides as they are.
+    Alpha is dropped and EXIF ignored, as in torchvision. storage: None to keep the size.
     """
     from PIL import Image
 
@@ -101,7 +104,7 @@ def read_image_file(path: PathLike, storage: StorageSettings | None = None) -> n
 
 
 def read_unchanged_jpeg(path: PathLike, storage: StorageSettings) -> Jpeg | None:
-    """The file, if it is a JPEG of a mode and of sides that are stored as they are; its data is not decoded here."""
+    """Return the file, without decoding it, if it is a JPEG whose mode and sides need no change; else None."""
     from PIL import Image
 
     try:
@@ -116,18 +119,18 @@ def read_unchanged_jpeg(path: PathLike, storage: StorageSettings) -> Jpeg | None
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line and without the path."""
+    """Return the problem in one line, without the path."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "of no known format"
+        return "unknown image format"
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
 
 
 def _reduced(image: "PillowImage", storage: StorageSettings) -> "PillowImage":
-    """A Pillow image within the bounds of ``storage``."""
+    """Return a Pillow image reduced to the limits of ``storage``."""
     from PIL import Image
 
     sides = reduced_sides(image.width, image.height, storage.longest_side, storage.shortest_side)
@@ -135,7 +138,7 @@ def _reduced(image: "PillowImage", storage: StorageSettings) -> "PillowImage":
 
 
 def reduced_sides(width: int, height: int, longest: int | None, shortest: int | None) -> tuple[int, int]:
-    """(width, height) in pixels after both bounds; a side is cut to a whole number as torchvision's Resize cuts it."""
+    """Return (width, height) in pixels after applying both limits, rounded down as in torchvision's Resize."""
     for bound, side in ((shortest, min), (longest, max)):
         if bound is not None and side(width, height) > bound:
             now = side(width, height)
@@ -144,7 +147,10 @@ def reduced_sides(width: int, height: int, longest: int | None, shortest: int | 
 
 
 def files_below(folder: PathLike) -> list[str]:
-    """Paths of the image files below a folder, in torchvision's order: folder by folder, names sorted; links followed."""
+    """Return the paths of the image files below a folder, in torchvision's order.
+
+    The order is folder by folder with sorted names; links are followed.
+    """
     found = []
     for here, _, names in sorted(os.walk(folder, followlinks=True)):
         found += [os.path.join(here, name) for name in sorted(names) if name.lower().endswith(EXTENSIONS)]

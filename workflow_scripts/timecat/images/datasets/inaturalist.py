@@ -1,7 +1,7 @@
-"""iNaturalist 2018 as it is published: images in ``train_val2018/``, lists of them in ``train2018.json``, ``val2018.json``.
+"""Read iNaturalist 2018 as published: images in ``train_val2018/``, listed in ``train2018.json`` and ``val2018.json``.
 
-The class of an image is the directory that it lies in, and its label is that directory's rank among those of
-``train2018.json``, compared as text: 8,142 classes. (The files' own ``category_id`` has another order.)
+The class of an image is its directory. Its label is the rank of that directory among those of ``train2018.json``,
+sorted as text: 8,142 classes. (``category_id`` in the files has another order.)
 Source: https://github.com/visipedia/inat_comp/tree/master/2018.
 """
 
@@ -20,13 +20,13 @@ LISTS = {"train": "train2018.json", "evaluation": "val2018.json"}
 
 @settings
 class INaturalistSettings(SubsetSettings):
-    """The settings of iNaturalist 2018."""
+    """Settings of iNaturalist 2018."""
 
     kind: Literal["inaturalist18"]
 
 
 def inaturalist_split(settings: INaturalistSettings, split: str) -> Split:
-    """One split; rows are in the order of the list."""
+    """Return one split of iNaturalist 2018, with rows in the order of its list."""
     root = Path(settings.root)
     class_names = sorted({_directory(name) for name in listed_files(root / LISTS["train"])})
     numbers = {name: label for label, name in enumerate(class_names)}
@@ -34,22 +34,22 @@ def inaturalist_split(settings: INaturalistSettings, split: str) -> Split:
     unknown = next((name for name in names if _directory(name) not in numbers), None)
     if unknown is not None:
         raise UserError(
-            f"{root / LISTS[split]} lists {unknown}, and {LISTS['train']} has no image of that directory; use lists that "
-            "belong together"
+            f"{root / LISTS[split]} lists {unknown}, but {LISTS['train']} has no image in that directory; use lists "
+            "that belong together"
         )
     return split_of_files(names, [numbers[_directory(name)] for name in names], class_names, settings, split)
 
 
 def listed_files(path: Path) -> list[str]:
-    """The ``file_name`` of every image that a list has, in its order; UserError if it is absent or no such list."""
+    """Return the ``file_name`` of every image of a list, in order; raise UserError if the file is absent or invalid."""
     try:
         names = [str(image["file_name"]) for image in json.loads(path.read_bytes())["images"]]
     except FileNotFoundError:
         raise UserError(f"there is no {path}; correct the data set's `root` in the config, or put it there") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is not a list of iNaturalist's ({type(error).__name__}: {error}): `images` with a `file_name` each "
-            "are wanted; download it again"
+            f"{path} is not a list of iNaturalist images ({type(error).__name__}: {error}): it must have `images` with "
+            "a `file_name` each; download it again"
         ) from None
     if not names:
         raise UserError(f"{path} lists no images; download it again")

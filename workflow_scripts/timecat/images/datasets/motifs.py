@@ -1,11 +1,11 @@
-"""The made data set ``motifs``: sequences of three tasks, each of which asks whether its own motif is there.
+"""Make the synthetic data set ``motifs``: sequences of three tasks, each of which asks whether a motif is present.
 
-Tasks differ in length and in the share of G and C, as the tasks of a genomic benchmark do. Within a task length tells
-nothing of the label and composition little: what is planted has its own. The label of the mixture is task and class
-together, ``TASK:0`` or ``TASK:1``; a part with ``where: {task: [TASK]}`` is the task alone.
-- ``single``: a motif of ten bases, four of which may each be one of two.
-- ``spaced``: two motifs of six bases, three to eight bases apart; without: one of the two, by chance which.
-- ``ordered``: two motifs of seven bases, one before the other; without: the same two the other way round.
+Tasks differ in length and in the share of G and C, as the tasks of a genomic benchmark do. Within a task, the length is
+independent of the label, and the composition depends on it only a little, through the planted motifs. The label in the
+mixture combines task and class, ``TASK:0`` or ``TASK:1``; a part with ``where: {task: [TASK]}`` is one task alone.
+- ``single``: class 1 has a motif of ten bases, four of which may each be one of two bases.
+- ``spaced``: class 1 has two motifs of six bases, three to eight bases apart; class 0 has one of the two at random.
+- ``ordered``: class 1 has two motifs of seven bases in a given order; class 0 has the same two in the reverse order.
 """
 
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ TASKS = ("single", "spaced", "ordered")
 LENGTHS = {"single": (0.8, 0.9), "spaced": (0.85, 0.95), "ordered": (0.9, 1.0)}  # shares of `length`
 GC = {"single": 0.4, "spaced": 0.5, "ordered": 0.6}  # share of G and C in the background
 SIZES = {"single": (10, 0), "spaced": (6, 6), "ordered": (7, 7)}  # bases of each task's motifs
-DEGENERATE = 4  # bases of `single`'s motif that are one of two
-GAP = {"spaced": (3, 9), "ordered": (2, 13)}  # bases between the two, the last excluded
+DEGENERATE = 4  # number of bases in the motif of `single` that may be one of two bases
+GAP = {"spaced": (3, 9), "ordered": (2, 13)}  # range of the number of bases between the two motifs, upper end excluded
 
 
 @settings
 class MotifsSettings(DataSetSettings):
-    """The settings of ``motifs``. rows: split -> number. length: bases of the longest."""
+    """Settings of ``motifs``. rows: split -> number of rows. length: maximum number of bases."""
 
     kind: Literal["motifs"]
     seed: int
@@ -39,7 +39,7 @@ class MotifsSettings(DataSetSettings):
 
 
 def motifs(seed: int) -> dict[str, list[list[str]]]:
-    """Task -> its motifs; a motif is, base by base, the letters that may stand there."""
+    """Return task -> motifs; a motif is a list with the allowed letters of each base."""
     random = np.random.default_rng(key("motifs", "motifs", seed))
     found = {}
     for task in TASKS:
@@ -53,7 +53,7 @@ def motifs(seed: int) -> dict[str, list[list[str]]]:
 
 
 def motifs_split(settings: MotifsSettings, split: str) -> Split:
-    """One split of ``motifs``."""
+    """Return one split of ``motifs``."""
     rows, length = settings.rows[split], settings.length
     alphabet = motifs(settings.seed)
     random = np.random.default_rng(key("motifs", "sequences", settings.seed, split))
@@ -72,7 +72,7 @@ def motifs_split(settings: MotifsSettings, split: str) -> Split:
 
 
 def _sequence(task: str, has: bool, length: int, alphabet: list[list[str]], random: np.random.Generator) -> str:
-    """A sequence of a task, with what its label says planted at a random place."""
+    """Return a random sequence of a task, with the motifs of its class planted at a random position."""
     low, high = (round(share * length) for share in LENGTHS[task])
     strong, weak = GC[task] / 2, (1 - GC[task]) / 2  # pairs of three and of two hydrogen bonds
     letters = random.choice(list(BASES), random.integers(low, high + 1), p=[weak, strong, strong, weak])

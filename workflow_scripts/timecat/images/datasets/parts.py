@@ -1,7 +1,7 @@
-"""A part of another data set: rows whose groups have certain values, of the training rows as many of each group.
+"""Select a part of another data set: rows whose columns have given values, with training rows balanced by group.
 
-Its images are read from where the whole's are, and come out the same. Labels are numbered anew: the classes of a part are
-those of its training rows, in the whole's order.
+The images of a part are read from the files of the whole data set and are identical. Labels are renumbered: the classes
+of a part are those of its training rows, in the order of the whole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,16 +21,17 @@ from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
 Whole = TypeVar("Whole", bound=DataSetSettings)
 
-# What `where` and `balanced_by` may name beside the group columns of the index. A superclass is the folder that a class's
-# folder lies in, where classes are named by paths (iNaturalist).
+# Columns that `where` and `balanced_by` may name in addition to the group columns of the index. If classes are named by
+# paths (iNaturalist), a superclass is the parent folder of a class's folder.
 CLASS, SUPERCLASS = "class_name", "superclass"
 
 
 @settings
 class PartSettings(DataSetSettings, Generic[Whole]):
-    """The settings of a part. of: the whole's, of the same split; its storage and broken files are the part's too.
+    """Settings of a part of a data set.
 
-    where: column -> values. balanced_by, subset_seed: columns, and what draws the training rows.
+    of: settings of the whole for the same split; its storage and its handling of broken files apply to the part.
+    where: column -> values. balanced_by: columns by which training rows are balanced. subset_seed: seed of their draw.
     """
 
     kind: Literal["part"]
@@ -44,7 +45,7 @@ class PartSettings(DataSetSettings, Generic[Whole]):
 
 @dataclass(frozen=True)
 class Chosen:
-    """Some rows of a sequence of images, which are read when they are asked for."""
+    """Selected rows of a sequence of images, read on demand."""
 
     images: Images
     rows: np.ndarray  # int64
@@ -59,17 +60,17 @@ class Chosen:
 def part_split(
     whole: Split, settings: PartSettings[Any], split: str, trained_classes: Sequence[str | None] | None
 ) -> Split:
-    """Return one split of a part, rows in the order of the whole's.
+    """Return one split of a part, with its rows in the order of the whole.
 
-    whole: the split of the data set that it is a part of. trained_classes: class names of its training rows, which number
-    the labels for evaluation.
+    whole: the same split of the whole data set. trained_classes: class names of the part's training rows, which define
+    the labels of the evaluation split.
     """
     rows = np.arange(len(whole))
     for column, values in settings.where.items():
         rows = rows[np.isin(_texts(whole, column, "where")[rows], [str(value) for value in values])]
     if not len(rows):
         raise UserError(
-            f"`where` {_listed(settings.where)}: the whole has no {split} row like that; correct it in the config"
+            f"`where` {_listed(settings.where)} matches no {split} row of the whole data set; correct it in the config"
         )
     if split == "train" and (columns := needed(settings.balanced_by, "balanced_by")):
         rows = balanced(rows, whole, columns, needed(settings.subset_seed, "subset_seed"))
@@ -78,12 +79,12 @@ def part_split(
     class_names: Sequence[str | None] = [name for name in names if name in present]
     if split != "train":
         if trained_classes is None:
-            raise ValueError("rows for evaluation are numbered by the classes of the training rows, which are missing")
+            raise ValueError("evaluation rows are labelled by the class names of the training rows, which are missing")
         class_names = trained_classes
         if unknown := sorted(present.difference(class_names)):
             raise UserError(
-                f"`where` {_listed(settings.where)}: class {unknown[0]} has rows for evaluation and none for training; widen it "
-                "in the config"
+                f"`where` {_listed(settings.where)}: class {unknown[0]} has evaluation rows but no training rows; "
+                "widen `where` in the config"
             )
     numbers = {name: number for number, name in enumerate(class_names)}
     return replace(
@@ -102,19 +103,22 @@ def _listed(where: Mapping[str, Sequence[str | int]]) -> dict[str, list[str | in
 
 
 def _class_names(whole: Split) -> list[str]:
-    """Return the class names as text: data sets that parts are of name every class."""
+    """Return the class names as text; wholes of parts always name every class."""
     return [str(name) for name in whole.class_names]
 
 
 def balanced(rows: np.ndarray, whole: Split, columns: Sequence[str], seed: int) -> np.ndarray:
-    """Of the rows, ascending, as many of each combination of the columns' values as its rarest has, drawn at random."""
+    """Return a random subset of the rows, ascending, with equally many rows of each combination of the columns' values.
+
+    Each combination keeps as many rows as the rarest one has.
+    """
     values = [_texts(whole, column, "balanced_by")[rows] for column in columns]
     groups = np.unique(np.stack(values), axis=1, return_inverse=True)[1].ravel()
     return rows[balanced_draw(groups, np.random.default_rng(key("part", "balanced", seed)))]
 
 
 def _texts(whole: Split, column: str, setting: str) -> np.ndarray:
-    """A column's values as text [rows]. setting: the key that names it."""
+    """Return a column's values as text [rows]; setting: the config key that names the column, for the error message."""
     names = _class_names(whole)
     if column == CLASS:
         return np.array(names)[whole.labels]
@@ -122,6 +126,6 @@ def _texts(whole: Split, column: str, setting: str) -> np.ndarray:
         return np.array([name.split("/")[-2] for name in names])[whole.labels]
     if column not in whole.groups:
         raise UserError(
-            f"`{setting}`: the whole has no column {column!r}; it has {', '.join([CLASS, *whole.groups])}: correct the config"
+            f"`{setting}`: the whole has no column {column!r}, only {', '.join([CLASS, *whole.groups])}; correct it"
         )
     return np.asarray(whole.groups[column]).astype(str)

@@ -1,7 +1,8 @@
-"""The kinds of data sets: each module beside this one turns the settings of a kind into one split, in data set order.
+"""Registry of the kinds of data sets and of the functions that read one split, given the settings of its kind.
 
-A split is a ``Split``: the images (uint8 [rows, height, width, 3] or anything with ``__len__`` and ``__getitem__`` that
-gives one such image), the labels, the class names and what the index says of each row.
+A reader returns a ``Split``: the images (uint8 [rows, height, width, 3], or an object with ``__len__`` and
+``__getitem__`` that gives one such image), the labels, the class names and further columns of the index, in the order
+of the data set.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,13 +35,13 @@ Kind = TypeVar("Kind", bound=DataSetSettings)
 
 @dataclass(frozen=True)
 class Reader(Generic[Kind]):
-    """How a kind of data set is read: its settings, and what reads one split, given them and the split's name."""
+    """Reader of one kind of data set: its class of settings, and the function (settings, split name) -> Split."""
 
     settings: type[Kind]
     read: Callable[[Kind, str], Split]
 
 
-# A reader imports libraries that take seconds to load (torchvision, scikit-learn) when it is called.
+# Readers import slow libraries (torchvision, scikit-learn) only when they are called.
 READERS: dict[str, Reader[Any]] = {
     "camelyon17": Reader(camelyon.CamelyonSettings, camelyon.camelyon_split),
     "celeba": Reader(spurious_photos.SpuriousPhotosSettings, spurious_photos.celeba_split),
@@ -59,18 +60,18 @@ READERS: dict[str, Reader[Any]] = {
 
 
 def _one_of(*kinds: Any) -> Any:
-    """Return the type of any of these settings, told apart by ``kind``."""
+    """Return the union type of these settings, discriminated by ``kind``."""
     return Annotated[Union[kinds], Field(discriminator="kind")]  # noqa: UP007 (of a tuple)
 
 
-# Settings of any kind, as the stage reads them. The types are made of READERS at run time: to mypy they are any type.
-_WHOLES = tuple({reader.settings: None for reader in READERS.values()})  # of what a part may be of
+# Types of the settings of all kinds, as the stage reads them; built from READERS at run time, so mypy sees Any.
+_WHOLES = tuple({reader.settings: None for reader in READERS.values()})  # data sets that can have parts
 _PART: Any = parts.PartSettings[_one_of(*_WHOLES)]  # type: ignore[misc]  # made at run time
 SETTINGS: Any = _one_of(*_WHOLES, _PART, evaluation_folders.EvaluationFolderSettings)
 
 
 def as_settings(told: Mapping[str, Any]) -> DataSetSettings:
-    """Return the settings of a data set from what the config says of one split; ValueError if a key is wrong."""
+    """Return the typed settings of a data set from the keys of one split; raise ValueError if a key is wrong."""
     found: DataSetSettings = read_typed(SETTINGS, canonical_json(told))
     return found
 
@@ -78,8 +79,8 @@ def as_settings(told: Mapping[str, Any]) -> DataSetSettings:
 def read_split(settings: DataSetSettings, split: str, probed_classes: Sequence[str | None] | None = None) -> Split:
     """Return the split ("train" or "evaluation") of the data set that ``settings`` describe.
 
-    probed_classes: class names, by label, of the data set whose probe is evaluated, for folders for evaluation only; for a
-    part's rows for evaluation, of its training rows.
+    probed_classes: class names by label; for evaluation-only folders, those of the data set whose probe is evaluated;
+    for the evaluation split of a part, those of its training rows.
     """
     if isinstance(settings, parts.PartSettings):
         return parts.part_split(read_split(settings.of, split), settings, split, probed_classes)

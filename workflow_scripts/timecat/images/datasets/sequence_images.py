@@ -1,7 +1,7 @@
-"""Sequences of bases as images, so that the data path has one kind of sample: one pixel a base, row after row.
+"""Encode sequences of bases as images, one pixel per base in row order, so that all samples are images.
 
-The image is the smallest square that holds the longest sequence. A, C, G and T are red, green, blue and white; an unknown
-base (N) and what is left of the square are black. sequence_residual.one_hot takes the pixels apart again.
+The image is the smallest square that holds the longest sequence. A, C, G and T are red, green, blue and white; unknown
+bases (N) and the unused rest of the square are black. sequence_residual.one_hot decodes the pixels.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from workflow_scripts.timecat.images.sequence_square import side_of
 BASES = "ACGT"
 UNKNOWN = "N"
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0]], np.uint8)  # of BASES, then N
-NO_BASE = 255  # what _CODES says of any other letter
+NO_BASE = 255  # code of any other letter
 
 _CODES = np.full(256, NO_BASE, np.uint8)
 for _code, _base in enumerate(BASES + UNKNOWN):
@@ -19,14 +19,14 @@ for _code, _base in enumerate(BASES + UNKNOWN):
 
 
 def codes_of(sequence: str) -> np.ndarray:
-    """uint8 [bases]: places in COLOURS, or NO_BASE for a letter that is no base. Upper and lower case are the same."""
+    """Return the index in COLOURS of each base, uint8 [bases], or NO_BASE for other letters; case is ignored."""
     return _CODES[np.frombuffer(sequence.encode("latin-1", errors="replace"), np.uint8)]
 
 
 class SequenceImages:
-    """Images uint8 [side, side, 3] of sequences, each made when it is asked for.
+    """A sequence of images uint8 [side, side, 3] that encode sequences of bases, each made on demand.
 
-    sequences: texts of A, C, G, T and N, each of at most ``length`` bases.
+    sequences: strings of A, C, G, T and N, each of at most ``length`` bases.
     """
 
     def __init__(self, sequences: list[str], length: int):

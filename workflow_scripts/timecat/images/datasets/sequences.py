@@ -1,8 +1,8 @@
-"""Labelled sequences in Parquet or FASTA files, as the tasks of the Nucleotide Transformer's benchmark are published.
+"""Read labelled sequences from Parquet or FASTA files, the formats of the Nucleotide Transformer's benchmark tasks.
 
-A Parquet file has the columns sequence, label and task. A head of a FASTA file is ``>name|label|task``; where it ends with
-the label, and where a Parquet file has no column task, the task is the name of the file's folder. A class is task and label
-together, ``TASK:LABEL``; a part with ``where: {task: [TASK]}`` is a task alone.
+A Parquet file has the columns sequence, label and task. The header of an entry in a FASTA file is ``>name|label|task``.
+If the header has no task, or the Parquet file no column task, the task is the name of the file's folder. A class
+combines task and label, ``TASK:LABEL``; a part with ``where: {task: [TASK]}`` is one task alone.
 """
 
 import gzip
@@ -18,15 +18,15 @@ from workflow_scripts.timecat.images.datasets.settings import DataSetSettings, n
 from workflow_scripts.timecat.images.datasets.split import Split
 from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
-Row = tuple[str, str, str, str]  # where it is, sequence, label, task
+Row = tuple[str, str, str, str]  # location, sequence, label, task
 FASTA = (".fa", ".fna", ".fasta")
 
 
 @settings
 class SequencesSettings(DataSetSettings):
-    """The settings of sequences in files.
+    """Settings of sequences in files.
 
-    train, evaluation: file names below the root, or patterns such as ``*/train.fna``. length: the most bases.
+    train, evaluation: file names below the root, or patterns such as ``*/train.fna``. length: maximum number of bases.
     """
 
     kind: Literal["sequences"]
@@ -37,10 +37,10 @@ class SequencesSettings(DataSetSettings):
 
 
 def sequences_split(settings: SequencesSettings, split: str) -> Split:
-    """One split, files in the order of their names and rows as they stand there.
+    """Return one split, with files in the order of their names and rows in the order of each file.
 
-    Classes are those of the training rows, sorted: task by task, labels that are whole numbers as numbers. UserError, with
-    file and row, for what is missing, too long or no base.
+    Classes are those of the training rows, sorted by task and label; integer labels are sorted as numbers. UserError
+    with file and row for missing values, a sequence that is too long, or a letter that is no base.
     """
     trained = _read(settings, "train", settings.train)
     found = trained if split == "train" else _read(settings, "evaluation", needed(settings.evaluation, "evaluation"))
@@ -51,8 +51,8 @@ def sequences_split(settings: SequencesSettings, split: str) -> Split:
     for where, _, label, task in found:
         if (task, label) not in numbers:
             raise UserError(
-                f"{where}: label {label!r} of task {task!r} has no training row; add some to the files of `train`, or take "
-                "the row out"
+                f"{where}: label {label!r} of task {task!r} has no training row; add some to the files of `train`, or "
+                "remove the row"
             )
     return Split(
         images=SequenceImages([sequence for _, sequence, *_ in found], settings.length),
@@ -71,12 +71,12 @@ def _number(label: str) -> float:
 
 
 def _read(settings: SequencesSettings, split: str, names: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """(where it stands, sequence, label, task) of every row of a split, each sequence checked."""
+    """Return (location, sequence, label, task) of every row of a split, and check each sequence."""
     root, length, found = Path(settings.root), settings.length, []
     for path in _files(root, names, split):
         rows = list(_parquet_rows(path) if path.suffix == ".parquet" else _fasta_rows(path))
         if not rows:
-            raise UserError(f"{path} has no sequence; mend it, or take it out of `{split}`")
+            raise UserError(f"{path} has no sequence; add one, or remove the file from `{split}`")
         for place, sequence, label, task in rows:
             _check(f"{path}, {place}", sequence, length)
             found.append((f"{path.relative_to(root)}, {place}", sequence, label, task))
@@ -84,7 +84,7 @@ def _read(settings: SequencesSettings, split: str, names: Sequence[str]) -> list
 
 
 def _files(root: Path, names: Sequence[str], split: str) -> list[Path]:
-    """The files that names and patterns mean, each once, sorted."""
+    """Return the files that match the names and patterns, sorted and without duplicates."""
     found = set()
     for name in names:
         files = {path for path in root.glob(name) if path.is_file()}
@@ -97,27 +97,27 @@ def _files(root: Path, names: Sequence[str], split: str) -> list[Path]:
 def _check(where: str, sequence: str, length: int) -> None:
     codes = codes_of(sequence)
     if not len(codes):
-        raise UserError(f"{where}: the sequence is empty; take the row out")
+        raise UserError(f"{where}: the sequence is empty; remove the row")
     if len(codes) > length:
         raise UserError(
-            f"{where}: the sequence has {len(codes)} bases, and `length` is {length}; raise it or shorten the sequence"
+            f"{where}: the sequence has {len(codes)} bases, but `length` is {length}; raise it or shorten the sequence"
         )
     if len(places := np.flatnonzero(codes == NO_BASE)):
         place = int(places[0])
         raise UserError(
-            f"{where}: {sequence[place]!r} at base {place + 1} is none of A, C, G, T, N; write N for a base that is unknown"
+            f"{where}: {sequence[place]!r} at base {place + 1} is none of A, C, G, T, N; write N for an unknown base"
         )
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
-    """(place, sequence, label, task) of each row."""
+    """Yield (location, sequence, label, task) of each row of a Parquet file."""
     import pyarrow
     import pyarrow.parquet
 
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path} cannot be read as Parquet ({error}); mend or replace it") from None
+        raise UserError(f"{path} cannot be read as Parquet ({error}); repair or replace it") from None
     if missing := [name for name in ("sequence", "label") if name not in table.column_names]:
         raise UserError(
             f"{path} has no column {missing[0]!r}, only {', '.join(table.column_names) or 'none'}; rename or add it"
@@ -128,13 +128,13 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     for row, values in enumerate(columns):
         if None in values:
             name = ("sequence", "label", "task")[values.index(None)]
-            raise UserError(f"{path}, row {row}: {name} is empty; fill it in or take the row out")
+            raise UserError(f"{path}, row {row}: {name} is empty; fill it in or remove the row")
         sequence, label, task = map(str, values)
         yield f"row {row}", sequence, label, task
 
 
 def _fasta_rows(path: Path) -> Iterator[Row]:
-    """(place, sequence, label, task) of each entry; a place is the line of its head, from 1."""
+    """Yield (location, sequence, label, task) of each FASTA entry; its location is the line of its header, from 1."""
     head: tuple[str, str, str] | None = None
     parts: list[str] = []
     for number, line in _lines(path):
@@ -144,7 +144,7 @@ def _fasta_rows(path: Path) -> Iterator[Row]:
             head, parts = _head(path, number, line), []
         elif line and head is None:
             raise UserError(
-                f"{path}, line {number}: it stands before the first head; begin the file with >name|label|task"
+                f"{path}, line {number}: there is no header before this line; begin the file with >name|label|task"
             )
         else:
             parts.append(line)
@@ -153,7 +153,7 @@ def _fasta_rows(path: Path) -> Iterator[Row]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number from 1, line without white space at its ends)."""
+    """Yield (number from 1, line without surrounding white space) of each line of a FASTA file."""
     name = path.name.removesuffix(".gz")
     if not name.endswith(FASTA):
         raise UserError(
@@ -164,14 +164,14 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(stream, 1):
                 yield number, line.strip()
     except (OSError, EOFError) as error:
-        raise UserError(f"{path} cannot be read ({error}); mend or replace it") from None
+        raise UserError(f"{path} cannot be read ({error}); repair or replace it") from None
 
 
 def _head(path: Path, number: int, line: str) -> tuple[str, str, str]:
-    """(place, label, task)."""
+    """Return (location, label, task) of a header."""
     fields = [field.strip() for field in line[1:].split("|")]
     if len(fields) == 2:
         fields.append(path.parent.name)
     if len(fields) != 3 or not all(fields[1:]):
-        raise UserError(f"{path}, line {number}: the head is {line!r}; write >name|label|task")
+        raise UserError(f"{path}, line {number}: the header is {line!r}; write >name|label|task")
     return f"line {number}", fields[1], fields[2]

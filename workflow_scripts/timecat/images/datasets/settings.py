@@ -1,4 +1,4 @@
-"""What the settings of data sets of all kinds have in common: a reader's settings say what makes one split."""
+"""Common settings of all kinds of data sets; a reader's settings define one split."""
 
 from typing import Literal, TypeVar
 
@@ -10,14 +10,14 @@ Value = TypeVar("Value")
 
 @settings
 class DataSetSettings:
-    """The settings of any kind. Each kind narrows ``kind`` to its own name or names."""
+    """Settings of any kind of data set. Each kind restricts ``kind`` to its names."""
 
     kind: str
 
 
 @settings
 class StorageSettings:
-    """How images are stored. longest_side, shortest_side: pixels that larger images are reduced to."""
+    """Settings of image storage. longest_side, shortest_side: limits in pixels; larger images are reduced to them."""
 
     write_mode: Literal["jpg", "raw"]
     longest_side: int | None
@@ -27,7 +27,7 @@ class StorageSettings:
 
 @settings
 class FileSettings(DataSetSettings):
-    """The settings of every kind whose images are files below a folder."""
+    """Settings of data sets whose images are files below a folder."""
 
     root: str
     storage: StorageSettings
@@ -36,9 +36,9 @@ class FileSettings(DataSetSettings):
 
 @settings
 class SubsetSettings(FileSettings):
-    """The settings of every kind of image files that has training rows, of which ``fraction`` takes some.
+    """Settings of data sets of image files with training rows, a ``fraction`` of which may be drawn.
 
-    draws: how often; left out where it is once.
+    draws: number of draws; left out if there is only one.
     """
 
     subset_seed: int | None = LEFT_OUT
@@ -48,7 +48,7 @@ class SubsetSettings(FileSettings):
 
 
 def needed(value: Value | None, key: str) -> Value:
-    """Return the value of a key that may be left out, where it is needed; UserError if it was left out."""
+    """Return the value of an optional key; raise UserError if it was left out."""
     if value is LEFT_OUT:
         raise UserError(f"the settings of the data set lack `{key}`, which this split needs; add it to --settings")
     return value

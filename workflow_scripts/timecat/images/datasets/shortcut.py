@@ -1,9 +1,10 @@
-"""The made data set ``shortcut``: an easy cue agrees with the label nearly always, and the core cue is harder.
+"""Make the synthetic data set ``shortcut``: an easy cue nearly always agrees with the label, the core cue is harder.
 
-The label says which half of six glyphs the image's first glyph is of, among glyphs of three other families that distract:
-the core cue. The background is dark or light, the group column ``place``, and agrees with the label in ``agreement`` of the
-training rows. In the rows for evaluation it says nothing, so that all four groups are equally likely. With two glyphs every
-network sees the core cue at once, with sixteen none does. The counterpart of Waterbirds (section 4.2 of the paper).
+The core cue is the glyph of the first family, one of six; the label tells whether it is among the first or the last
+three. Glyphs of three other families distract. The easy cue is the background, dark or light (group column ``place``),
+which agrees with the label in a share ``agreement`` of the training rows. In evaluation rows it is independent of the
+label, so that all four groups are equally likely. With two core glyphs instead of six, every network sees the core cue
+at once; with sixteen, none does. The data set is the counterpart of Waterbirds (section 4.2 of the paper).
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,10 @@ PLACES = ("dark", "light")
 
 @settings
 class ShortcutSettings(DataSetSettings):
-    """The settings of ``shortcut``. rows: split -> number. agreement: of training rows."""
+    """Settings of ``shortcut``.
+
+    rows: split -> number of rows. agreement: share of training rows whose background agrees with the label.
+    """
 
     kind: Literal["shortcut"]
     seed: int
@@ -34,7 +38,7 @@ class ShortcutSettings(DataSetSettings):
 
 
 def shortcut_split(settings: ShortcutSettings, split: str) -> Split:
-    """One split of ``shortcut``."""
+    """Return one split of ``shortcut``."""
     rows = settings.rows[split]
     random = np.random.default_rng(key("shortcut", "images", settings.seed, split))
     shown = random.integers(0, CLASSES, (rows, FAMILIES))

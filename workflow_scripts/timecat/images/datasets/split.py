@@ -1,4 +1,4 @@
-"""One split of a data set, in memory: what the reader of each kind of data set returns."""
+"""Type of one split of a data set, which the readers of all kinds of data sets return."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Images(Protocol):
-    """Images by row: an array [rows, height, width, 3], or whatever makes or reads one when it is asked for."""
+    """Images indexed by row: an array [rows, height, width, 3], or an object that makes or reads each on demand."""
 
     def __len__(self) -> int: ...
 
@@ -21,25 +21,25 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a data set. ``groups`` are further columns of the index (name -> array [rows])."""
+    """One split of a data set. groups: further columns of the index (name -> array [rows])."""
 
     images: Images
     labels: npt.NDArray[np.int64]
-    class_names: Sequence[str | None]  # by label; None: a class that has no name here (evaluation_folders)
-    sources: list[str]  # where each row comes from: a file, or how it was made
+    class_names: Sequence[str | None]  # by label; None if the name is unknown (see evaluation_folders)
+    sources: list[str]  # origin of each row: a file, or a description of how it was made
     groups: dict[str, np.ndarray] = field(default_factory=dict)
-    draws: npt.NDArray[np.bool_] | None = None  # [rows, draws]: the draws that a row is in; None: all rows are one draw
+    draws: npt.NDArray[np.bool_] | None = None  # [rows, draws]: draws that each row is in; None: one draw of all rows
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, row: int) -> "tuple[npt.NDArray[np.uint8] | Jpeg, int]":
-        """(image, label); the image as ``images`` has it, a file that is stored as it is (image_files.Jpeg) included."""
+        """Return (image, label) of a row; the image may be a JPEG file that is stored unchanged (image_files.Jpeg)."""
         image = self.images[row]
         return np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image, int(self.labels[row])
 
     def without(self, left_out: Iterable[int]) -> "Split":
-        """The split less some rows. Its images are not for use: they are written by now."""
+        """Return the split without some rows and without its images, for use after the images are written."""
         rows = np.setdiff1d(np.arange(len(self)), np.array(list(left_out), np.int64))
         return replace(
             self,

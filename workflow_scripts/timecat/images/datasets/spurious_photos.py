@@ -1,8 +1,8 @@
-"""Waterbirds and CelebA in their published layouts: photographs whose place or person agrees with the label too often.
+"""Read Waterbirds and CelebA in their published layouts: photographs with an attribute that correlates with the label.
 
-``metadata.csv`` describes the images, one a row: file, label, group column and split (0 training, 1 validation, 2 test).
+``metadata.csv`` describes one image per row: file, label, group column and split (0 training, 1 validation, 2 test).
 Sources: Sagawa et al. 2020, "Distributionally Robust Neural Networks" (group DRO), for both files; Liu et al. 2015 for
-CelebA, whose own lists are ``list_attr_celeba.csv`` and ``list_eval_partition.csv``.
+CelebA, whose original lists are ``list_attr_celeba.csv`` and ``list_eval_partition.csv``.
 """
 
 import csv
@@ -23,7 +23,7 @@ SPLITS = {"train": "0", "val": "1", "test": "2"}
 
 @settings
 class SpuriousPhotosSettings(SubsetSettings):
-    """The settings of Waterbirds and CelebA."""
+    """Settings of Waterbirds and CelebA."""
 
     kind: Literal["waterbirds", "celeba"]
     train_split: Literal["train", "val"] | None = LEFT_OUT
@@ -32,7 +32,7 @@ class SpuriousPhotosSettings(SubsetSettings):
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns of a list, the folder of its images, and what its labels and groups are called. values: text -> number."""
+    """Layout of a list: columns, folder of the images, names of labels and groups. values: text -> number."""
 
     file: str
     label: str
@@ -60,14 +60,17 @@ CELEBA = Layout(
 
 
 def waterbirds_split(settings: SpuriousPhotosSettings, split: str) -> Split:
-    """One split of Waterbirds. Rows are in the order of ``metadata.csv``."""
+    """Return one split of Waterbirds, with rows in the order of ``metadata.csv``."""
     path = Path(settings.root) / "metadata.csv"
     rows = read_list(path, (WATERBIRDS.file, WATERBIRDS.label, WATERBIRDS.group, "split"))
     return _split(path, rows, [row["split"] for row in rows], WATERBIRDS, settings, split)
 
 
 def celeba_split(settings: SpuriousPhotosSettings, split: str) -> Split:
-    """One split of CelebA: blond or not, men or not. From ``metadata.csv`` if it is there, else from CelebA's own lists."""
+    """Return one split of CelebA, with label blond or not and group male or not.
+
+    It is read from ``metadata.csv`` if that exists, else from CelebA's original lists.
+    """
     root = Path(settings.root)
     columns = (CELEBA.file, CELEBA.label, CELEBA.group)
     path = root / "metadata.csv"
@@ -84,7 +87,7 @@ def celeba_split(settings: SpuriousPhotosSettings, split: str) -> Split:
 
 
 def read_list(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rows of a CSV file; UserError if it is absent, has no rows, or lacks one of the columns."""
+    """Return the rows of a CSV file; raise UserError if it is absent, has no rows or lacks one of the columns."""
     try:
         with open(path, newline="") as file:
             reader = csv.DictReader(file)
@@ -109,13 +112,13 @@ def _split(
     settings: SpuriousPhotosSettings,
     split: str,
 ) -> Split:
-    """The rows of one split. parts: "0", "1" or "2" of each row."""
+    """Return one split. parts: value "0", "1" or "2" of the split column for each row."""
     train, evaluation = settings.train_split, settings.evaluation_split
     used = needed(train, "train_split") if split == "train" else needed(evaluation, "evaluation_split")
     wanted = SPLITS[used]
     rows = [row for row, part in zip(rows, parts, strict=True) if part.strip() == wanted]
     if not rows:
-        raise UserError(f"{path} has no row of the split that is {wanted}; download it again")
+        raise UserError(f"{path} has no row with split {wanted}; download it again")
     numbers = {}
     for name in (layout.label, layout.group):
         unknown = next((row[name] for row in rows if row[name].strip() not in layout.values), None)

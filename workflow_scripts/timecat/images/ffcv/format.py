@@ -1,8 +1,8 @@
-"""A .beton file as tables and images, and the one place where FFCV is imported.
+"""Read the tables and images of .beton files, and import FFCV for the first time.
 
-FFCV 1.0.2 compiles with numba at its import and at every first batch (6 to 20 s of CPU time). Nothing is compiled here:
-its own C functions are called through ctypes, which costs microseconds per image. It also reads bad JPEG data and
-unfinished files as black images; here they are errors.
+FFCV 1.0.2 compiles with numba when it is imported and at every first batch (6 to 20 s of CPU time). Nothing is compiled
+here: FFCV's C functions are called through ctypes, which costs microseconds per image. FFCV also reads bad JPEG data
+and unfinished files as black images; here they are errors.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from workflow_scripts.timecat.errors import UserError
 
 @contextlib.contextmanager
 def _unused(module: str, name: str) -> Iterator[None]:
-    """Within it, ``from module import name`` gives None and imports nothing, unless the module is there already."""
+    """Make ``from module import name`` give None without importing the module, unless it is already imported."""
     stand_in = types.ModuleType(module)
     setattr(stand_in, name, None)
     if sys.modules.setdefault(module, stand_in) is not stand_in:
@@ -38,12 +38,13 @@ def _unused(module: str, name: str) -> Iterator[None]:
         del sys.modules[module]
 
 
-# Five names mean something else while FFCV is imported:
-# - A function of distutils, which FFCV never calls, is setuptools for a quarter of a second.
-# - numba's typed dict, of which FFCV makes one with two entries, compiles for 5 s; a plain dict does the same.
-# - The thread counts would be set to 1, and numba would start threads, which do not survive the fork in writer.
-# - The question for a GPU would start CUDA before one is leased. Without a GPU FFCV makes no CUDA streams, which nobody
-#   needs: batches are handed over in host memory.
+# Five names are replaced while FFCV is imported:
+# - A function of distutils, which FFCV never calls: importing it loads setuptools, which takes a quarter of a second.
+# - numba's typed dict: FFCV makes one with two entries, which compiles for 5 s; a plain dict does the same.
+# - Two functions that set thread counts: they would set them to 1, and numba would start threads, which do not survive
+#   the fork in writer.py.
+# - The check for a GPU: it would start CUDA before a GPU is leased. Without a GPU, FFCV makes no CUDA streams; they
+#   are not needed, because batches are returned in host memory.
 with (
     _unused("distutils.log", "warn"),
     mock.patch.object(numba.typed, "Dict", dict),
@@ -54,13 +55,13 @@ with (
     from ffcv.fields import IntField, RGBImageField
     from ffcv.fields.rgb_image import IMAGE_MODES
     from ffcv.libffcv import ctypes_imdecode
-    from ffcv.loader import Loader  # noqa: F401 (the rest of FFCV, while its import is cheap)
+    from ffcv.loader import Loader  # noqa: F401 (imports the rest of FFCV while that is cheap)
     from ffcv.pipeline.compiler import Compiler
     from ffcv.reader import Reader
     from ffcv.types import ALLOC_TABLE_TYPE
 
-Compiler.set_enabled(False)  # "compiled" code is then the Python function itself
-Compiler.set_num_threads = lambda count: None  # the Loader, and its thread at any time, would set torch's thread count
+Compiler.set_enabled(False)  # FFCV then calls the Python functions themselves
+Compiler.set_num_threads = lambda count: None  # the Loader and its thread would set torch's thread count
 
 JPEG = IMAGE_MODES["jpg"]
 REMEDY = "remove it and run write_dataset again"
@@ -68,35 +69,36 @@ REMEDY = "remove it and run write_dataset again"
 
 @dataclass(frozen=True)
 class Beton:
-    """What a whole .beton says of its rows; each array is [rows], in row order."""
+    """Tables of a complete .beton; each array is [rows], in row order."""
 
     path: Path
     heights: npt.NDArray[np.int64]  # pixels
     widths: npt.NDArray[np.int64]  # pixels
     labels: npt.NDArray[np.int64]
     modes: np.ndarray  # JPEG, or raw pixels
-    pointers: npt.NDArray[np.int64]  # where the row's data begins in the file (bytes)
+    pointers: npt.NDArray[np.int64]  # offset of the row's data in the file (bytes)
     sizes: npt.NDArray[np.int64]  # length of the row's data (bytes)
     file: npt.NDArray[np.uint8]  # [bytes], the file mapped into memory
 
     @property
     def rows(self) -> int:
+        """Number of rows."""
         return len(self.labels)
 
 
 def describe(path: PathLike) -> Beton:
-    """Read the tables of a .beton with fields image and label; UserError if the file is absent or not whole."""
+    """Read the tables of a .beton with fields image and label; raise UserError if the file is absent or incomplete."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"there is no file {path}: run write_dataset to make it")
+        raise UserError(f"there is no file {path}: run write_dataset to create it")
     try:
         reader = Reader(str(path))
-    except Exception as error:  # FFCV's reader checks little: a file of something else fails there in any way
-        raise UserError(f"{path} is not a whole .beton ({type(error).__name__}: {error}): {REMEDY}") from error
+    except Exception as error:  # FFCV's reader checks little: it may raise anything on another file
+        raise UserError(f"{path} is not a complete .beton file ({type(error).__name__}: {error}): {REMEDY}") from error
     table = reader.alloc_table[np.argsort(reader.alloc_table["sample_id"], kind="stable")]
     problem = _problem(reader, table, path.stat().st_size)
     if problem:
-        raise UserError(f"{path} is not a whole .beton ({problem}): {REMEDY}")
+        raise UserError(f"{path} is not a complete .beton file ({problem}): {REMEDY}")
     images = reader.metadata["f0"]
     return Beton(
         path=path,
@@ -111,47 +113,53 @@ def describe(path: PathLike) -> Beton:
 
 
 def _problem(reader: Reader, table: np.ndarray, file_size: int) -> str | None:
-    """What is wrong with the tables. A writer that was killed, or a copy that was cut, leaves a file that FFCV opens."""
+    """Return what is wrong with the file's tables, or None.
+
+    A killed writer or a truncated copy leaves a file that FFCV still opens.
+    """
     fields = {name: type(field) for name, field in reader.handlers.items()}
     if list(fields.items()) != [("image", RGBImageField), ("label", IntField)]:
-        return f"its fields are {', '.join(fields)} and not an image and a label"
+        return f"its fields are {', '.join(fields)} instead of image and label"
     images, rows, table_start = reader.metadata["f0"], int(reader.num_samples), int(reader.header["alloc_table_ptr"])
     if rows == 0 or table_start == 0:
         return "its writer did not finish"
     if table_start + rows * ALLOC_TABLE_TYPE.itemsize != file_size:
-        return f"it holds {len(table)} of {rows} entries of its last table"
+        return f"its last table has {len(table)} of {rows} entries"
     if (table["ptr"] != images["data_ptr"]).any() or (table["ptr"] + table["size"] > table_start).any():
-        return "its tables disagree on where the images are"
+        return "its tables disagree on the offsets of the images"
     pixels = images["height"].astype(np.uint64) * images["width"].astype(np.uint64)
     if (pixels == 0).any() or ((images["mode"] != JPEG) & (table["size"] != 3 * pixels)).any():
-        return "an image's size is not what its row says"
+        return "the data of an image does not have the size that its row states"
     return None
 
 
 def usable_workers(workers: int) -> int:
-    """As many workers as asked for, but no more than the CPUs that this process may use, and at least one."""
+    """Return the number of workers, limited to the CPUs that this process may use and at least one."""
     return max(1, min(workers, len(os.sched_getaffinity(0))))
 
 
 def decode_jpeg(beton: Beton, row: int, source: int, target: int) -> None:
-    """Decode the row's data at address source to 3 * height * width bytes at address target."""
+    """Decode the row's JPEG data at address source into 3 * height * width bytes at address target.
+
+    UserError if it cannot be decoded.
+    """
     if not _decode(source, int(beton.sizes[row]), int(beton.heights[row]), int(beton.widths[row]), target):
         raise UserError(f"{beton.path}: the JPEG data of row {row} cannot be decoded: {REMEDY}")
 
 
 def _decode(source: int, length: int, height: int, width: int, target: int) -> bool:
-    # libffcv can crop (the zeros), scale (the ones) and flip as well: not asked for. It says 0 when all went well.
+    # libffcv can also crop (the zeros), scale (the ones) and flip, which is not used here. It returns 0 on success.
     return ctypes_imdecode(source, length, height, width, target, height, width, 0, 0, 1, 1, False, False) == 0
 
 
 def jpeg_pixels(data: np.ndarray, height: int, width: int) -> np.ndarray | None:
-    """uint8 [height, width, 3] of JPEG data (uint8 [bytes]) as every reader will see it; None if that fails at all."""
+    """Return the pixels uint8 [height, width, 3] decoded from JPEG data uint8 [bytes]; None if that fails."""
     image = np.empty((height, width, 3), np.uint8)
     return image if _decode(data.ctypes.data, len(data), height, width, image.ctypes.data) else None
 
 
 def read_image(beton: Beton, row: int) -> np.ndarray:
-    """The stored image of one row, uint8 [height, width, 3]; UserError if its JPEG data cannot be decoded."""
+    """Return the stored image of a row, uint8 [height, width, 3]; raise UserError if it cannot be decoded."""
     stored = beton.file[beton.pointers[row] : beton.pointers[row] + beton.sizes[row]]
     shape = (beton.heights[row], beton.widths[row], 3)
     if beton.modes[row] != JPEG:

@@ -1,10 +1,10 @@
-"""Batches of a .beton: FFCV's Loader with a decoder of our own, in the order that is asked for, with views as pure functions.
+"""Read batches of a .beton in any order, with views as pure functions: FFCV's Loader with a custom decoder.
 
-What FFCV 1.0.2 does by itself, and what is done here instead (format.py has more of it):
-- Its augmentations draw from threads' generators that nobody seeds. Here a row's crop and flip come from views.py.
-- An error in its thread hangs the caller for ever, and leaving a loop early leaves the thread. Here the error is raised
-  in the caller, and closing the generator ends the thread.
-- It leaves out the last, partial batch, and hands over tensors that it overwrites later. Here there is neither.
+Differences from FFCV 1.0.2 (format.py lists more):
+- FFCV's augmentations draw from unseeded generators of its threads. Here a row's crop and flip come from views.py.
+- In FFCV, an error in its thread hangs the caller for ever, and leaving a loop early leaves the thread running. Here
+  the error is raised in the caller, and closing the generator ends the thread.
+- FFCV drops the last, partial batch, and returns tensors that it overwrites later. Here neither happens.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import torch
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 
-# Before anything of FFCV, because it makes the import of FFCV cheap.
+# Imported before FFCV, because format.py makes the import of FFCV cheap.
 from workflow_scripts.timecat.images import resizing, views
 from workflow_scripts.timecat.images.ffcv.format import JPEG, Beton, decode_jpeg, describe, read_image, usable_workers
 from workflow_scripts.timecat.images.transform import Transform
@@ -45,20 +45,22 @@ def batches(
     key: int | None,
     workers: int = 1,
 ) -> Generator[Batch, None, None]:
-    """Generator of (rows int64 array [b], images uint8 tensor [b, size, size, 3], labels int64 tensor [b]).
+    """Return a generator of batches (rows, images, labels).
 
-    rows: whole numbers [n] in the wanted order, duplicates allowed; the last batch is as short as it comes. key: of
-    views.view_key; None for the centre view. workers: threads that decode, which change no byte. Each batch's tensors
-    are its own. Close the generator (or exhaust it) to end its threads. UserError for a file that is not whole, a row
-    that does not exist (both before the first batch) or an image that cannot be decoded.
+    A batch is: rows int64 array [b], images uint8 tensor [b, size, size, 3], labels int64 tensor [b].
+
+    rows: integers [n] in the order in which to read them, duplicates allowed; the last batch may be shorter. key:
+    result of views.view_key; None for the centre view. workers: number of decoding threads, which changes no byte. The
+    tensors of a batch are never overwritten. Close the generator (or exhaust it) to end its threads. UserError for an
+    incomplete file, a row that does not exist (both before the first batch) or an image that cannot be decoded.
     """
     beton = describe(path)
     rows = np.asarray(rows).astype(np.int64, casting="same_kind") if len(rows) else np.empty(0, np.int64)
     outside = rows[(rows < 0) | (rows >= beton.rows)]
     if len(outside):
-        raise UserError(f"{path} has rows 0 to {beton.rows - 1}, not {outside[0]}: correct the rows that are asked for")
+        raise UserError(f"{path} has rows 0 to {beton.rows - 1}, not {outside[0]}: correct the requested rows")
     if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}, and must be at least 1")
+        raise ValueError(f"batch_size is {batch_size}, but must be at least 1")
     return _generate(beton, rows, batch_size, transform, key, usable_workers(workers))
 
 
@@ -73,10 +75,10 @@ def _generate(
             num_workers=1,
             order=OrderOption.SEQUENTIAL,
             indices=rows,
-            seed=0,  # draws nothing in this order; without it the Loader would draw from NumPy's global generator
+            seed=0,  # unused in this order, but without a seed the Loader draws from NumPy's global generator
             pipelines={"image": [_ViewDecoder(beton, transform, key, pool, workers)], "label": None},
         )
-        # Not iter(loader), which would drop the last rows, and use FFCV's own class in the place of _Epoch.
+        # iter(loader) would drop the last rows, and use FFCV's class instead of _Epoch.
         epoch = _Epoch(loader, loader.next_traversal_order())
         stack.callback(epoch.stop)
         start = 0
@@ -87,7 +89,7 @@ def _generate(
 
 
 class _Epoch(EpochIterator):
-    """FFCV's thread that makes batches ahead, and that here hands its error to the caller and can be stopped."""
+    """FFCV's thread that prepares batches ahead; this one passes its error to the caller and can be stopped."""
 
     error: BaseException | None = None
 
@@ -100,7 +102,7 @@ class _Epoch(EpochIterator):
 
     def run_pipeline(self, *arguments: Any) -> Any:
         if self.terminate_event.is_set():
-            raise StopIteration  # what FFCV's run takes for the end of the rows
+            raise StopIteration  # FFCV's run takes it for the end of the rows
         return super().run_pipeline(*arguments)
 
     def __next__(self) -> Any:
@@ -112,16 +114,16 @@ class _Epoch(EpochIterator):
             raise
 
     def stop(self) -> None:
-        """End the thread, and wait for it: at most the time of one batch."""
+        """End the thread and wait for it, at most for the time of one batch."""
         self.terminate_event.set()
         while self.is_alive():
-            while not self.output_queue.empty():  # or the thread would wait for room in it
+            while not self.output_queue.empty():  # otherwise the thread would wait for room in the queue
                 self.output_queue.get()
             self.join(timeout=0.01)
 
 
-class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV would put its own decoder in front of one of any other class
-    """Decode, crop, resize and flip in one pass."""
+class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV puts its decoder before one of any other class
+    """Decoder that decodes, crops, resizes and flips in one pass."""
 
     def __init__(
         self, beton: Beton, transform: Transform, key: int | None, pool: ThreadPoolExecutor, workers: int
@@ -131,21 +133,24 @@ class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV would put its own decoder in 
 
     def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, None]:
         shape = (self.transform.size, self.transform.size, 3)
-        # No memory is asked for: FFCV would hand out views of a few buffers that it overwrites batches later.
+        # No memory is requested: FFCV would return views of a few buffers that it overwrites some batches later.
         return replace(previous_state, jit_mode=True, shape=shape, dtype=np.dtype(np.uint8)), None
 
     def generate_code(self) -> Callable[..., torch.Tensor]:
         return self.decode
 
     def decode(self, rows: npt.NDArray[np.int64], memory: Any, metadata: Any, storage_state: Any) -> torch.Tensor:
-        """uint8 tensor [b, size, size, 3] of the rows int64 [b]; the rest is what FFCV's own decoders work with."""
+        """Return the views of the rows int64 [b], uint8 tensor [b, size, size, 3].
+
+        The other arguments are those of FFCV's decoders and are not used.
+        """
         beton, transform = self.beton, self.transform
         heights, widths = beton.heights[rows], beton.widths[rows]
         if self.key is None:
             boxes, flips = views.center_boxes(heights, widths, transform), np.zeros(len(rows), bool)
         else:
             boxes, flips = views.random_boxes(self.key, rows, heights, widths, transform)
-        # Where there is a GPU, in memory that it can read by itself, so that a copy to it does not keep the caller waiting.
+        # With a GPU, the batch is in pinned memory, so that a copy to the GPU does not block the caller.
         pinned = torch.cuda.is_initialized()
         images = torch.empty((len(rows), transform.size, transform.size, 3), dtype=torch.uint8, pin_memory=pinned)
         columns = (rows, boxes, flips, images.numpy())
@@ -162,12 +167,12 @@ class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV would put its own decoder in 
 def _decode_rows(
     beton: Beton, rows: np.ndarray, boxes: np.ndarray, flips: np.ndarray, images: npt.NDArray[np.uint8]
 ) -> None:
-    """Fill images uint8 [b, size, size, 3] with views of the rows; boxes int64 [b, 4] and flips bool [b] say which."""
+    """Fill images uint8 [b, size, size, 3] with views of the rows, by their boxes int64 [b, 4] and flips bool [b]."""
     size, stride = images.shape[1], images.strides[0]
     file_address, image_address = beton.file.ctypes.data, images.ctypes.data
     heights, widths, is_jpeg = beton.heights[rows], beton.widths[rows], beton.modes[rows] == JPEG
     decoded = np.empty(3 * int((heights * widths)[is_jpeg].max(initial=0)), np.uint8)
-    # Plain Python numbers: an element of a NumPy array costs more to handle than a small image to copy.
+    # Plain Python numbers, because handling an element of a NumPy array costs more than copying a small image.
     columns = (rows, heights, widths, is_jpeg, beton.pointers[rows], boxes)
     for position, values in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         row, height, width, jpeg, pointer, (top, left, crop_height, crop_width) = values
@@ -194,7 +199,10 @@ def _decode_and_resize(
     flips: np.ndarray,
     images: npt.NDArray[np.uint8],
 ) -> None:
-    """The same with torchvision's interpolation; ``center``: the centre view, which has no use for the boxes."""
+    """Fill images uint8 [b, size, size, 3] with the rows' views, resized by torchvision's interpolation.
+
+    boxes, flips: see _decode_rows. center: make the centre view, which ignores the boxes.
+    """
     for image, row, box in zip(images, rows.tolist(), boxes.tolist(), strict=True):
         stored = read_image(beton, row)
         image[:] = resizing.center_view(stored, transform) if center else resizing.random_view(stored, box, transform)
@@ -203,4 +211,4 @@ def _decode_and_resize(
 
 def _flip(images: npt.NDArray[np.uint8], flips: npt.NDArray[np.bool_]) -> None:
     for image in (images[position] for position in np.flatnonzero(flips)):
-        cv2.flip(image, 1, image)  # in place; NumPy takes ten times as long at 32 pixels, and eighty at 224
+        cv2.flip(image, 1, image)  # in place; NumPy takes 10 times as long at 32 pixels, and 80 times at 224

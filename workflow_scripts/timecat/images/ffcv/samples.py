@@ -1,7 +1,7 @@
-"""One sample of a .beton: checked, stored by FFCV's own encoding, and decoded again for the digest of the content.
+"""Check one sample of a .beton, store it in FFCV's encoding, and decode it again for the digest of the content.
 
-Each image is decoded once here, the way that every reader will decode it: that shows whether the data of a Jpeg may be
-kept, and gives the digest without a second pass over the file.
+Each image is decoded once here, as every reader will decode it. This shows whether the data of a Jpeg may be kept, and
+gives the digest without a second pass over the file.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-# format.py comes before anything of FFCV, because it makes the import of FFCV cheap.
+# Imported before FFCV, because format.py makes the import of FFCV cheap.
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import BrokenImage, Jpeg
 from workflow_scripts.timecat.images.ffcv.format import JPEG, jpeg_pixels
@@ -20,7 +20,7 @@ from ffcv.fields import RGBImageField  # isort: skip
 from ffcv.memory_allocator import MemoryAllocator  # isort: skip
 from ffcv.writer import DatasetWriter, handle_sample  # isort: skip
 
-LONGEST_SIDE = 2**16 - 1  # pixels; the file format keeps 16 bits
+LONGEST_SIDE = 2**16 - 1  # pixels; the file format stores 16 bits
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 
@@ -29,7 +29,7 @@ Sample = tuple[Image, int, npt.NDArray[np.uint8] | None]  # image, label, pixels
 
 
 class Samples(Protocol):
-    """Samples by row."""
+    """Sequence of samples (image, label), indexed by row."""
 
     def __len__(self) -> int: ...
 
@@ -37,17 +37,19 @@ class Samples(Protocol):
 
 
 class Failure(Exception):
-    """What is wrong, where, and the remedy; the name of the file comes before it."""
+    """Error in a sample; its message tells the problem, the row and the remedy, and is printed after the file name."""
 
 
 class PageTooSmall(Exception):
+    """Error raised when an image takes more than a page; ``needed`` is its size in bytes."""
+
     def __init__(self, needed: int):
         super().__init__(needed)
         self.needed = needed  # bytes
 
 
 class _KeptJpegField(RGBImageField):
-    """FFCV's field for an image that is JPEG data already."""
+    """FFCV field that stores the bytes of a JPEG file unchanged."""
 
     def encode(self, destination: Any, image: Jpeg, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
         destination["mode"], destination["height"], destination["width"] = JPEG, image.height, image.width
@@ -59,23 +61,24 @@ _kept_jpeg = _KeptJpegField()
 
 
 def checked_sample(samples: Samples, row: int) -> Sample:
-    """(image, label, pixels) of a row: a uint8 array [height, width, 3] and None, or a Jpeg and what it decodes to.
+    """Return (image, label, pixels) of a row, checked.
 
-    Failure if the sample is not what write_beton asks for; BrokenImage if its file cannot be read.
+    The image is a uint8 array [height, width, 3] with pixels None, or a Jpeg with its decoded pixels. Failure if the
+    sample is not as write_beton requires; BrokenImage if its file cannot be read.
     """
     try:
         image, label = samples[row]
         pixels = None
         if isinstance(image, Jpeg):
             pixels = jpeg_pixels(np.frombuffer(image.data, np.uint8), image.height, image.width)
-            if pixels is None:  # too odd for FFCV's decoder, though perhaps not for Pillow: then it is encoded anew
+            if pixels is None:  # FFCV's decoder fails, but Pillow may succeed: then the image is encoded again
                 image = image.pixels()
     except BrokenImage:
         raise
     except UserError as error:
         raise Failure(f"row {row}: {error}") from None
     except Exception as error:  # noqa: BLE001
-        raise Failure(f"row {row}: {type(error).__name__}: {error}; mend this sample or leave it out") from None
+        raise Failure(f"row {row}: {type(error).__name__}: {error}; correct this sample or leave it out") from None
     _check(image if pixels is None else pixels, label, row)
     return image, label, pixels
 
@@ -83,17 +86,17 @@ def checked_sample(samples: Samples, row: int) -> Sample:
 def _check(image: object, label: object, row: int) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise Failure(f"row {row}: its image is of type {kind}; make it a NumPy array of uint8")
+        raise Failure(f"row {row}: the image is of type {kind}; it must be a NumPy array of uint8")
     if image.ndim != 3 or image.shape[2] != 3:
-        raise Failure(f"row {row}: its image has shape {image.shape}; make it RGB, [height, width, 3]")
+        raise Failure(f"row {row}: the image has shape {image.shape}; it must be RGB, [height, width, 3]")
     if not 1 <= min(image.shape) <= max(image.shape) <= LONGEST_SIDE:
-        raise Failure(f"row {row}: its image has shape {image.shape}; make its sides 1 to {LONGEST_SIDE} pixels")
+        raise Failure(f"row {row}: the image has shape {image.shape}; its sides must have 1 to {LONGEST_SIDE} pixels")
     if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
-        raise Failure(f"row {row}: its label is {label!r}; make it a whole number")
+        raise Failure(f"row {row}: the label is {label!r}; it must be an integer")
 
 
 def store_sample(sample: Sample, row: int, writer: DatasetWriter, allocator: MemoryAllocator) -> bytes:
-    """Put a checked sample into the worker's page and its row into the table of rows; the row's digest."""
+    """Write a checked sample to the worker's page and its entry to the table of rows; return the row's digest."""
     image, label, pixels = sample
     fields = writer.fields if pixels is None else writer.fields | {"image": _kept_jpeg}
     table = np.frombuffer(writer.metadata_sm.buf, dtype=writer.metadata_type)
@@ -102,24 +105,24 @@ def store_sample(sample: Sample, row: int, writer: DatasetWriter, allocator: Mem
     except (PageTooSmall, OSError):
         raise
     except Exception as error:  # noqa: BLE001
-        raise Failure(f"row {row}: {error}; mend this sample or leave it out") from None
+        raise Failure(f"row {row}: {error}; correct this sample or leave it out") from None
     if pixels is None:
         _, _, size = allocator.allocations[-1]
         stored = allocator.page_data[allocator.page_offset - size : allocator.page_offset]
         described = table["f0"][row]
         pixels = stored_pixels(stored, int(described["height"]), int(described["width"]), described["mode"] == JPEG)
         if pixels is None:
-            raise Failure(f"row {row}: its JPEG data cannot be decoded again; set `write_mode: raw`")
+            raise Failure(f"row {row}: the encoded JPEG data cannot be decoded; set `write_mode: raw`")
     return row_digest(pixels, label)
 
 
 def stored_pixels(stored: np.ndarray, height: int, width: int, is_jpeg: bool) -> np.ndarray | None:
-    """uint8 [height, width, 3] of a row's data, uint8 [bytes]; None if that is JPEG data that cannot be decoded."""
+    """Return the pixels uint8 [height, width, 3] of a row's data uint8 [bytes]; None if JPEG data cannot be decoded."""
     return jpeg_pixels(stored, height, width) if is_jpeg else stored.reshape(height, width, 3)
 
 
 def row_digest(pixels: np.ndarray, label: int) -> bytes:
-    """SHA-256 of a row: height, width, label, decoded pixels."""
+    """Return the SHA-256 of a row: height, width, label and decoded pixels."""
     height, width = pixels.shape[:2]
     sha = hashlib.sha256(f"{height} x {width}, label {label}\n".encode())
     sha.update(np.ascontiguousarray(pixels).data)

@@ -1,8 +1,9 @@
-"""Writing a .beton, whole or not at all: FFCV's encoding and file format, under a supervisor of our own.
+"""Write a complete .beton file or none, with FFCV's encoding and file format and with supervised worker processes.
 
-FFCV 1.0.2's DatasetWriter waits for ever once a sample raises, has the wrong type or exceeds a page, or once a worker is
-killed, and it leaves a file that opens, and an entry in /dev/shm. Here every worker holds a pipe to the supervisor: it
-says through it what went wrong and in which row, and a worker that dies closes it, which the supervisor notices at once.
+FFCV 1.0.2's DatasetWriter waits for ever if a sample raises, has the wrong type or exceeds a page, or if a worker is
+killed. It then leaves a file that can be opened and an entry in /dev/shm. Here every worker holds a pipe to the
+supervisor. Through it a worker reports what went wrong and in which row. A worker that dies closes its pipe, which the
+supervisor notices at once.
 """
 
 import ctypes
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-# format.py comes before anything of FFCV, because it makes the import of FFCV cheap.
+# Imported before FFCV, because format.py makes the import of FFCV cheap.
 from workflow_scripts.timecat.artifacts.files import PathLike, atomic_path
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.images.datasets.image_files import BrokenImage
@@ -43,27 +44,27 @@ from ffcv.writer import DatasetWriter  # isort: skip
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
-SMALLEST_PAGE = 2**21  # bytes; FFCV's bounds of a page, which must be a power of 2
+SMALLEST_PAGE = 2**21  # bytes; FFCV's limits for a page, whose size must be a power of 2
 LARGEST_PAGE = 2**31
-CHUNK = 100  # rows that a worker takes at a time
-PROGRESS_PERIOD = 0.2  # seconds; errors and deaths are noticed at once
+CHUNK = 100  # rows that a worker takes at once
+PROGRESS_PERIOD = 0.2  # seconds; errors and dead workers are noticed at once
 WRITE_MODES = ("raw", "jpg")
 
-# Workers are forked: they share the samples and the table of rows with the supervisor without a copy of either.
+# Workers are forked, so that they share the samples and the table of rows with the supervisor without a copy.
 _fork = multiprocessing.get_context("fork")
 
 
 @dataclass(frozen=True)
 class Written:
-    """What became of the samples. content: content_digest of the file. broken: row -> why it was left out, ascending."""
+    """Result of write_beton. content: content_digest of the file. broken: skipped row -> reason, in ascending order."""
 
     content: str
     broken: dict[int, str]
 
 
 Progress = Callable[[int, int], object]
-Allocation = tuple[int, int, int]  # row, place in the file, bytes
-Done = tuple[list[Allocation], dict[int, str]]  # and why which rows are left out
+Allocation = tuple[int, int, int]  # row, offset in the file, bytes
+Done = tuple[list[Allocation], dict[int, str]]  # allocations, and skipped row -> reason
 
 
 def write_beton(
@@ -76,16 +77,16 @@ def write_beton(
 ) -> Written:
     """Write ``samples`` as the fields image and label of the .beton ``path``.
 
-    samples: has ``__len__`` and ``__getitem__(row)`` -> (uint8 array [height, width, 3], whole number); in the place of
-    the array may stand a Jpeg, whose data is kept if FFCV's decoder can read it. settings: write_mode ("raw" pixels or
-    "jpg"), max_resolution (longest side in pixels, to which larger arrays are reduced, or None), jpeg_quality (1 to 100)
-    and perhaps page_size (bytes; 2 MiB by default, raised to what the largest sample needs). workers: processes; they
-    may change the layout of the file, never its content. progress: called now and then as ``progress(rows taken up,
-    rows)``. skip_broken: rows whose sample raises BrokenImage are left out, and the rows after them move up. UserError,
-    and no file, for a sample that is not as said, a disk that is full or a worker that dies.
+    samples: has ``__len__`` and ``__getitem__(row)`` -> (uint8 array [height, width, 3], integer). Instead of the
+    array, the image may be a Jpeg, whose data is kept if FFCV's decoder can read it. settings: write_mode ("raw" pixels
+    or "jpg"), max_resolution (longest side in pixels, to which larger arrays are reduced, or None), jpeg_quality (1 to
+    100) and optionally page_size (bytes; 2 MiB by default, raised to what the largest sample needs). workers: number of
+    processes; it may change the layout of the file, never its content. progress: called from time to time as
+    ``progress(rows taken up, rows)``. skip_broken: skip rows whose sample raises BrokenImage; later rows move up.
+    UserError, and no file, if a sample is not as described, the disk is full or a worker dies.
     """
     if not len(samples):
-        raise UserError(f"cannot write {path}: the data set has no samples; a .beton needs at least one")
+        raise UserError(f"cannot write {path}: the data set has no samples; a .beton file needs at least one")
     mode = settings["write_mode"]
     if mode not in WRITE_MODES:
         raise UserError(f"cannot write {path}: write_mode is {mode!r}; use {' or '.join(WRITE_MODES)}")
@@ -96,19 +97,19 @@ def write_beton(
             writer = DatasetWriter(str(temporary), {"image": image, "label": IntField()}, page_size, num_workers=1)
             try:
                 written = _write(writer, samples, usable_workers(workers), progress, skip_broken)
-                describe(temporary)  # FFCV passes over an error in its last table, and writes an empty one
+                describe(temporary)  # FFCV ignores an error in its last table and writes an empty one
                 return written
-            except PageTooSmall as error:  # rare: cheaper to begin again than to read every sample twice
+            except PageTooSmall as error:  # rare, so restarting is cheaper than reading every sample twice
                 page_size = _page_size(error.needed)
             except (Failure, UserError) as error:
                 raise UserError(f"cannot write {path}: {error}") from None
 
 
 def content_digest(path: PathLike, workers: int = 1) -> str:
-    """SHA-256 (hex) of the SHA-256 of each row (image and label, see row_digest), in row order, read from the file.
+    """Return the SHA-256 (hex) of the SHA-256s of all rows (image and label, see row_digest), in row order.
 
-    The same for any number of writing workers and any page size, and what write_beton finds while it writes. workers:
-    threads that decode, which change nothing.
+    The rows are read from the file. The digest does not depend on the number of writing workers or the page size, and
+    equals the one that write_beton returns. workers: number of decoding threads, which changes nothing.
     """
     beton = describe(path)
 
@@ -129,11 +130,11 @@ def _chunks(rows: int) -> list[range]:
 
 
 class _Allocator(MemoryAllocator):
-    """FFCV's places in the file, with an error of its own for an image that is larger than a page."""
+    """FFCV's allocator of space in the file, with its own errors for images larger than a page."""
 
     def malloc(self, size: int) -> tuple[int, np.ndarray]:
         if size > LARGEST_PAGE:
-            raise Failure(f"its image takes {size} bytes, and {LARGEST_PAGE} is the most; set max_resolution")
+            raise Failure(f"the image takes {size} bytes, more than {LARGEST_PAGE}; set `longest_side` to reduce it")
         if size > self.page_size:
             raise PageTooSmall(size)
         return super().malloc(size)
@@ -141,7 +142,10 @@ class _Allocator(MemoryAllocator):
 
 @dataclass(frozen=True)
 class _Job:
-    """What workers share: a fork has it without a copy. digests: uint8 [rows, DIGEST_SIZE]. supervisor: its process id."""
+    """Data shared by all workers through fork, without a copy.
+
+    digests: uint8 [rows, DIGEST_SIZE]. supervisor: process id of the supervisor.
+    """
 
     writer: DatasetWriter
     samples: Samples
@@ -155,10 +159,10 @@ class _Job:
 def _write(
     writer: DatasetWriter, samples: Samples, workers: int, progress: Progress | None, skip_broken: bool
 ) -> Written:
-    """Run the workers until every row is in the file; end them all, whatever happens."""
+    """Run the workers until every row is in the file, and end all of them even after an error."""
     rows = writer.num_samples = len(samples)
-    writer.prepare()  # the head of the file, and shared memory for the table of rows
-    # Its name goes at once, for the workers inherit the memory itself: no kind of death can leave it behind.
+    writer.prepare()  # writes the header, and makes shared memory for the table of rows
+    # Its name is removed at once, because the workers inherit the memory itself: then no crash can leave it behind.
     writer.metadata_sm.unlink()
     digests = np.frombuffer(mmap.mmap(-1, rows * DIGEST_SIZE), np.uint8).reshape(rows, DIGEST_SIZE)  # inherited too
     chunks_taken = _fork.Value(ctypes.c_uint64, 0)
@@ -172,7 +176,7 @@ def _write(
             worker: BaseProcess = _fork.Process(target=_work, args=(sender, job), daemon=True)
             worker.start()
             running[receiver] = worker
-            sender.close()  # before the next fork, so that only the worker holds this end, and its death closes it
+            sender.close()  # before the next fork, so that only this worker holds this end and its death closes it
         while running:
             for receiver in _ready(list(running)):
                 result = _result(receiver, running[receiver])
@@ -180,7 +184,7 @@ def _write(
                 broken |= result[1]
                 running.pop(receiver).join()
             if progress:
-                # Read without its lock, which a worker may hold for ever, if it was killed while it held it.
+                # Read without its lock, which a worker that was killed may hold for ever.
                 progress(min(chunks_taken.get_obj().value * CHUNK, rows), rows)
         broken = dict(sorted(broken.items()))
         kept = np.setdiff1d(np.arange(rows), np.array(list(broken), np.int64))
@@ -194,7 +198,7 @@ def _write(
 
 
 def _ready(receivers: list[Connection]) -> list[Connection]:
-    """Return those that have something to read, after a while at most."""
+    """Return the connections that have something to read, after at most PROGRESS_PERIOD."""
     ready = multiprocessing.connection.wait(receivers, timeout=PROGRESS_PERIOD)
     return [receiver for receiver in ready if isinstance(receiver, Connection)]
 
@@ -202,9 +206,9 @@ def _ready(receivers: list[Connection]) -> list[Connection]:
 def _close_gaps(
     writer: DatasetWriter, allocations: list[Allocation], kept: np.ndarray, broken: dict[int, str]
 ) -> list[Allocation]:
-    """Let the kept rows (ascending) move up in the table of rows; returns their allocations, numbered anew."""
+    """Move the kept rows (ascending) up in the table of rows; return their allocations with the new row numbers."""
     if not len(kept):
-        raise Failure(f"not one of its images can be read; the first: {next(iter(broken.values()))}")
+        raise Failure(f"none of its images can be read; correct them (the first: {next(iter(broken.values()))})")
     table = np.frombuffer(writer.metadata_sm.buf, dtype=writer.metadata_type)
     numbers = np.zeros(len(table), np.int64)
     numbers[kept] = np.arange(len(kept))
@@ -215,9 +219,9 @@ def _close_gaps(
 
 
 def _result(receiver: Connection, worker: BaseProcess) -> Done:
-    """What a worker sends at its end: allocations (row, place in the file, bytes) and why which rows are left out.
+    """Receive a worker's result: its allocations (row, offset in the file, bytes) and its skipped rows with reasons.
 
-    Raises the error that it sends instead.
+    Raise the error if the worker sent one.
     """
     try:
         result = receiver.recv()
@@ -234,12 +238,12 @@ def _result(receiver: Connection, worker: BaseProcess) -> Done:
 
 
 def _work(sender: Connection, job: _Job) -> None:
-    """A worker process: write chunks of rows until there are none, then send what _result returns or raises."""
+    """Run a worker process: write chunks of rows until none are left, then send what _result returns or raises."""
     _follow(job.supervisor)
     broken: dict[int, str] = {}
     result: Done | Exception
     try:
-        # Not as a context manager: on an error that would wait for the other workers' pages before we can say so.
+        # Not a with statement: after an error, it would wait for the other workers' pages before we can report it.
         job.allocator.__enter__()
         for chunk in _take(job.chunks_taken, len(job.samples)):
             for row in chunk:
@@ -262,7 +266,7 @@ def _work(sender: Connection, job: _Job) -> None:
 
 
 def _follow(supervisor: int) -> None:
-    """Let this worker end with its supervisor, however that ends, and leave Ctrl-C to it."""
+    """Make this worker end whenever its supervisor ends, and leave Ctrl-C to the supervisor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
@@ -271,7 +275,7 @@ def _follow(supervisor: int) -> None:
 
 
 def _take(chunks_taken: "Synchronized[int]", rows: int) -> Iterator[range]:
-    """Chunks of rows that no other worker has taken."""
+    """Yield chunks of rows that no other worker has taken."""
     chunks = _chunks(rows)
     while True:
         with chunks_taken.get_lock():

@@ -1,6 +1,6 @@
-"""What a stage's process does to have a fork of the forkserver run in its place (server.py says what that is).
+"""Hand a stage's process over to the forkserver (server.py), which runs the stage in a fork.
 
-Every stage imports this module, and it imports nothing of the project.
+Every stage imports this module. It imports no other module of the project.
 """
 
 import contextlib
@@ -12,16 +12,16 @@ import sys
 from types import FrameType
 from typing import Any, Self
 
-ADDRESS = "TIMECAT_FORKSERVER"  # in the environment: the socket's path
-PYTHON = "TIMECAT_FORKSERVER_PYTHON"  # which Python the server is: another one has other packages
-# Libraries read them when they are loaded, so a job is only forked if it has them as the server has: 1, or not set.
+ADDRESS = "TIMECAT_FORKSERVER"  # environment variable: path of the socket
+PYTHON = "TIMECAT_FORKSERVER_PYTHON"  # environment variable: the server's Python; another Python has other packages
+# Libraries read these when they are loaded. So a job is forked only if they equal the server's: 1, or not set.
 READ_ONCE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def hand_over() -> None:
-    """Let the server run this process's module in a fork, and end as that ends; return where there is no server."""
-    address = os.environ.pop(ADDRESS, None)  # whatever this process starts is not for the server
+    """Run this process's module in a fork of the server and end with its status. Return if there is no server."""
+    address = os.environ.pop(ADDRESS, None)  # child processes of this one do not use the server
     same_python = os.environ.pop(PYTHON, None) == sys.prefix
     module = getattr(sys.modules["__main__"], "__spec__", None)
     if address is None or module is None or not same_python:
@@ -37,21 +37,19 @@ def hand_over() -> None:
             connection.sendall(message)
             answers = connection.makefile("r")
             fork = int(answers.readline())
-        except (OSError, ValueError):  # the server has gone; nothing has been done
+        except (OSError, ValueError):  # the server is gone and has done nothing
             return
         signals.pass_on_to(fork)
         status = answers.readline()
         if not status:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(fork, signal.SIGKILL)
-            print(
-                "error: the process of which jobs are forks (limits.forkserver) was ended: run again", file=sys.stderr
-            )
+            print("error: the forkserver that runs the jobs (limits.forkserver) was killed: run again", file=sys.stderr)
         _end_with(int(status or 1))
 
 
 def _request(module: str) -> dict[str, Any]:
-    """Return what the fork needs to be this process."""
+    """Return the request to the server: everything that the fork needs to act as this process."""
     umask = os.umask(0)
     os.umask(umask)
     return {
@@ -65,9 +63,9 @@ def _request(module: str) -> dict[str, Any]:
 
 
 class _Signals:
-    """Holds back the signals PASSED_ON, and passes them on to a fork once there is one.
+    """Context manager that holds back the signals PASSED_ON and passes them on to a fork once there is one.
 
-    When the context ends, handlers are as before, and what was held back and passed to no fork reaches this process.
+    When the context ends, it restores the handlers. Signals that were not passed on are then raised in this process.
     """
 
     def __init__(self) -> None:
@@ -86,7 +84,7 @@ class _Signals:
             signal.raise_signal(held)
 
     def pass_on_to(self, fork: int) -> None:
-        """Pass the signals that came so far, and those that come, on to a fork."""
+        """Pass on to a fork all signals that have arrived and that will arrive."""
         self.fork = fork
         self._pass_on()
 
@@ -97,13 +95,13 @@ class _Signals:
     def _pass_on(self) -> None:
         while self.held and self.fork is not None:
             number = self.held.pop(0)
-            with contextlib.suppress(ProcessLookupError):  # it has ended by now
-                # A Ctrl-C reaches all processes of a terminal's job, so those that the stage has started, too.
+            with contextlib.suppress(ProcessLookupError):  # the fork has ended already
+                # In a terminal, Ctrl-C reaches all processes of a job, including those that the stage has started.
                 (os.killpg if number == signal.SIGINT else os.kill)(self.fork, number)
 
 
 def _end_with(status: int) -> None:
-    """End this process with a status as subprocess has it: a negative one is a signal."""
+    """End this process with a status as in subprocess, where a negative one is a signal."""
     sys.stdout.flush()
     sys.stderr.flush()
     if status < 0:

@@ -1,11 +1,12 @@
-"""A process that has torch loaded, of which a run's jobs are forks: loading it is half the time of a small study's jobs.
+"""Run jobs as forks of one process that has torch loaded, since imports take half of a small study's job time.
 
-Snakemake starts one for a run (start); a stage's process hands itself over to it (client.hand_over): the server forks, and the fork
-does what the process would have done, with its command line, environment, folder, standard streams and umask. The process
-waits, passes signals on, and ends as the fork ended. The fork imports this project's own modules afresh. Where there is no
-server, or where it cannot be reached, a stage runs in its own process as always: the bits are the same.
+Snakemake starts one server per run (start). A stage's process hands itself over to the server (client.hand_over): the
+server forks, and the fork does what the process would have done, with its command line, environment, folder, standard
+streams and umask. The process waits, passes signals on, and ends with the fork's status. The fork imports the project's
+modules again. If there is no server, or it cannot be reached, a stage runs in its own process. The results are the
+same, bit for bit.
 
-The name and the idea are those of Python's multiprocessing, whose forkserver serves one parent process only.
+Name and idea are from Python's multiprocessing, whose forkserver serves only one parent process.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from typing import Any
 
 from workflow_scripts.timecat.runtime.forkserver.client import ADDRESS, PYTHON, READ_ONCE
 
-# Of our own, the module that imports FFCV as the stages do.
+# The module of this project is listed because it imports FFCV as the stages do.
 PRELOADED = (
     "torch",
     "workflow_scripts.timecat.images.ffcv.reader",
@@ -35,15 +36,15 @@ PRELOADED = (
     "pydantic.type_adapter",
 )
 LARGEST_REQUEST = 2**24  # bytes
-# The server that this process has started: its standard input is open for as long as this process lives.
+# The server that this process has started. Its standard input stays open as long as this process lives.
 _running: subprocess.Popen[bytes] | None = None
 
 
 def start() -> None:
-    """Start a server for the jobs of this process, which ends when this process has ended and the last fork has.
+    """Start a server for the jobs of this process. It ends once this process and the last fork have ended.
 
-    It takes seconds to be ready; jobs that come sooner wait for it. Nothing happens where no socket can be made, or where
-    the kernel cannot say when a process ends (Linux 5.3 can).
+    The server needs some seconds to get ready; jobs that come earlier wait for it. Nothing happens if no socket can be
+    created, or if the kernel cannot report the end of a process (pidfd_open, Linux 5.3 or newer).
     """
     global _running
     try:
@@ -67,7 +68,7 @@ def start() -> None:
             folder,
         ]
         environment = os.environ | dict.fromkeys(READ_ONCE, "1")
-        # Its own session: a Ctrl-C reaches the waiting processes, and they pass it on.
+        # A new session, so that Ctrl-C reaches only the waiting processes, which pass it on.
         _running = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -80,7 +81,7 @@ def start() -> None:
 
 
 class Server:
-    """Forks for each request that comes to ``listening``, until standard input ends and no fork is left."""
+    """Server that forks for each request on ``listening`` until standard input ends and no fork is left."""
 
     def __init__(self, listening: socket.socket):
         self.selector = selectors.DefaultSelector()
@@ -91,7 +92,7 @@ class Server:
         self.closing = False
 
     def serve(self) -> None:
-        """Serve requests; return when the process that started the server, and every fork, has ended."""
+        """Serve requests until the process that started the server and every fork have ended."""
         while not self.closing or self.forks:
             for key, _ in self.selector.select():
                 key.data()
@@ -104,7 +105,7 @@ class Server:
             self.closing = True
 
     def _accept(self) -> None:
-        if self.closing:  # it was told both at once
+        if self.closing:  # the same select() returned a request and the end of the parent
             return
         connection, _ = self.listening.accept()
         streams: list[int] = []
@@ -117,13 +118,13 @@ class Server:
             if pid == 0:
                 _become(request, streams, [*held, connection.fileno()])
             with contextlib.suppress(OSError):
-                os.setpgid(pid, pid)  # whoever is first: the fork does it too
+                os.setpgid(pid, pid)  # the fork does it too; whichever is first
             ended = os.pidfd_open(pid)
-        except (OSError, ValueError):  # whoever asked has been ended, or there are too many processes or open files
+        except (OSError, ValueError):  # the client was killed, or there are too many processes or open files
             if pid:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-            connection.close()  # whoever asked runs on its own
+            connection.close()  # the client then runs its stage itself
             return
         finally:
             for stream in streams:
@@ -135,25 +136,25 @@ class Server:
         fork.tell(pid)
 
     def _held(self) -> list[int]:
-        """What a fork must not hold open: the listening socket, other forks' connections and what says that they end."""
+        """Return the descriptors that a fork must close: the listening socket, other forks' connections and pidfds."""
         own = [key.fd for key in self.selector.get_map().values() if key.fd != 0]
         return [*own, self.selector.fileno()]
 
 
 class _Fork:
-    """A fork that runs, and the connection of the process that waits for it."""
+    """A running fork, and the connection to the process that waits for it."""
 
     def __init__(self, server: Server, pid: int, pidfd: int, connection: socket.socket):
         self.server, self.pid, self.pidfd, self.connection = server, pid, pidfd, connection
         self.has_ended = False
 
     def tell(self, number: int) -> None:
-        with contextlib.suppress(OSError):  # whoever waited has been ended; that is noticed elsewhere
+        with contextlib.suppress(OSError):  # the waiting process was killed; forsaken() notices it
             self.connection.sendall(f"{number}\n".encode())
 
     def forsaken(self) -> None:
-        """The process that waited has been killed: so is its fork, which is that process's work."""
-        if not self.has_ended:  # it was told both at once
+        """Kill the fork, because the process that waited for it was killed."""
+        if not self.has_ended:  # the same select() may return both events
             self.server.selector.unregister(self.connection)
             os.kill(self.pid, signal.SIGKILL)
 
@@ -170,18 +171,18 @@ class _Fork:
 
 
 def _read(connection: socket.socket, length: int) -> bytes:
-    """``length`` bytes. ValueError if there are fewer."""
+    """Return ``length`` bytes from a connection. Raise ValueError if there are fewer."""
     parts = []
     while length > 0 and (part := connection.recv(min(length, LARGEST_REQUEST))):
         parts.append(part)
         length -= len(part)
     if length:
-        raise ValueError("the request is not whole")
+        raise ValueError("the request is incomplete")
     return b"".join(parts)
 
 
 def _become(request: dict[str, Any], streams: list[int], held: list[int]) -> None:
-    """In a fork: be the process that asked, and run its module; does not return. held: descriptors of the server's."""
+    """Act as the client in a fork and run its module; never return. held: descriptors of the server to close."""
     status = 1
     try:
         os.setpgid(0, 0)
@@ -194,7 +195,7 @@ def _become(request: dict[str, Any], streams: list[int], held: list[int]) -> Non
         os.environ.update(request["environment"])
         os.umask(request["umask"])
         os.chdir(request["folder"])
-        tempfile.tempdir = None  # read from the environment again
+        tempfile.tempdir = None  # so that it is read from the environment again
         sys.path[:] = request["path"]
         for name in [name for name in sys.modules if name.partition(".")[0] == "workflow_scripts"]:
             del sys.modules[name]
@@ -215,7 +216,7 @@ def _become(request: dict[str, Any], streams: list[int], held: list[int]) -> Non
 
 
 def main() -> None:
-    """Preload, then serve the socket whose descriptor is the first argument; the second is its folder, removed at the end."""
+    """Import PRELOADED, then serve. Arguments: descriptor of the socket, and its folder, which is finally removed."""
     try:
         with socket.socket(fileno=int(sys.argv[1])) as listening:
             for name in PRELOADED:

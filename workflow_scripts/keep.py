@@ -1,0 +1,36 @@
+"""Take over results after an upgrade of timecat: check them, list what is kept and what runs again, and tell Snakemake."""
+
+from pathlib import Path
+
+from workflow_scripts.timecat.artifacts.project import path_of
+from workflow_scripts.timecat.planning.keep import listing, report, take_over, verdicts
+from workflow_scripts.timecat.planning.plan import EVERY_TABLE
+from workflow_scripts.timecat.runtime import command
+
+
+def main() -> None:
+    parser = command.parser(__doc__)
+    parser.add_argument("--configfile", default=path_of("config/config.yaml"), help="the study")
+    parser.add_argument(
+        "--except", dest="again", action="append", default=[], metavar="RULE", help="a rule that runs again; repeatable"
+    )
+    parser.add_argument("--apply", action="store_true", help="take the results over; without it they are only listed")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="write the decision about every file there (TSV)")
+    parser.add_argument("targets", nargs="*", default=[EVERY_TABLE], help="files or rules (default: every table)")
+    arguments = parser.parse_args()
+    found = verdicts(arguments.configfile, arguments.targets, arguments.again)
+    print(report(found))
+    if arguments.list:
+        arguments.list.write_text(listing(found))
+    kept = [each.job for each in found if each.reason is None]
+    if not arguments.apply:
+        print(
+            f"\n{len(kept)} of {len(found)} jobs can be kept. Nothing was changed: add --apply (make keep APPLY=yes)."
+        )
+        return
+    take_over(arguments.configfile, kept)
+    print(f"\n{len(kept)} of {len(found)} jobs are kept; `snakemake -n` lists the others.")
+
+
+if __name__ == "__main__":
+    command.run(main)
