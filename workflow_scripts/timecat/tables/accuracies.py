@@ -66,7 +66,7 @@ def accuracy_rows(probes: Probes, arms: Iterable[Arm], data_sets: Sequence[DataS
         counts = {summary.n for summary in summaries.values()}
         if len(counts) > 1:
             raise UserError(
-                f"arm {arm.name!r} has {sorted(counts)} replicates on different data sets; run its probes again on all of them"
+                f"arm {arm.name!r} has {sorted(counts)} replicates on different data sets; probe it again on all"
             )
         rows.append(Row(arm, counts.pop(), summaries))
     return rows

@@ -99,7 +99,7 @@ def measure_cells(
 def measure_cell(
     path: str | PathLike[str], evaluation: Evaluation, segments: Segments, bins: int, draws: int
 ) -> Measurements:
-    """Return the measurements of an (arm, data set) from its predictions. Raise UserError if these are of other rows."""
+    """Return the measurements of an (arm, data set). Raise UserError if its predictions are of other rows."""
     columns = read_predictions(path, COLUMNS)
     found: Measurements = {}
     for selection in SELECTIONS:
@@ -183,7 +183,7 @@ def _quantity(name: str) -> Column[_Record]:
 
 
 def _form(name: str) -> str:
-    """Return the print format of a quantity. A small p-value needs significant digits, or it would be printed as 0.000."""
+    """Return the print format of a quantity. A small p-value needs significant digits, to be printed unlike zero."""
     return ".3g" if name in P_VALUES else ".3f"
 
 
@@ -261,7 +261,7 @@ def calibration_contrasts(
 
 
 def _replicates(record: _Record, seeds: Mapping[str, Sequence[Seeds]], quantity: str) -> list[Replicate]:
-    """Return each replicate's value of a quantity, or [] if it is undefined (the worst group's accuracy without groups)."""
+    """Return a quantity's value for each replicate, or [] if it is undefined (worst-group accuracy without groups)."""
     own = seeds[record.arm.name]
     if len(own) != record.replicates:
         raise UserError(
