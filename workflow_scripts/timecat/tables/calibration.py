@@ -183,7 +183,7 @@ def _quantity(name: str) -> Column[_Record]:
 
 
 def _form(name: str) -> str:
-    """Return the print format of a quantity. A small p-value needs significant digits, to be printed unlike zero."""
+    """Return the print format of a quantity. P-values get significant digits, so that small ones do not print as 0."""
     return ".3g" if name in P_VALUES else ".3f"
 
 

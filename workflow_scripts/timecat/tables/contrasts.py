@@ -386,7 +386,7 @@ def contrast_notes(found: Comparisons, family: str = "") -> tuple[Phrase, ...]:
 
 
 def _without_interval(rows: Sequence[ContrastRow]) -> list[Phrase]:
-    """Return a note for each reason why arms have no interval at all, and for each arm that lacks some intervals."""
+    """Return a note for each reason why arms have no interval in any contrast, and for arms that lack only some."""
     everywhere, somewhere = dict[str, list[str]](), list[Phrase]()
     for reason, names in _arms_by(rows, lambda row: row.contrast.reason).items():
         said = f": no interval over seeds ({reason})."

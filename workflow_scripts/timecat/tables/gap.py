@@ -117,7 +117,7 @@ def _influences_on_mean(components: Sequence[Floats]) -> Floats:
     return np.concatenate([own * rows / (len(components) * own.shape[1]) for own in components], axis=1)
 
 
-# --- what is compared ---
+# --- comparisons ---
 
 
 def baselines_of(arm: Arm, arms: Sequence[Arm]) -> dict[str, Arm]:
@@ -173,7 +173,7 @@ def _ceilings(found: Measurements, arms: Iterable[Arm], columns: Iterable[DataSe
     return {place[1:]: max(mean_of(found.values[arm, *place[1:]]) for arm in own) for place in places}
 
 
-# --- what is written ---
+# --- output ---
 
 
 def gap_records(rows: Iterable[AccuracyRow], columns: Sequence[DataSet], metric: str, compared: Comparisons) -> Table:
@@ -217,7 +217,9 @@ def gap_table(
     return Table(
         tuple(heads),
         tuple(section for section in sections if section is not None),
-        caption=(f"{metric_title}, mean ± standard deviation over n replicates. Published figures in parentheses.",),
+        caption=(
+            f"{metric_title}, mean ± standard deviation over n replicates. Published figures are in parentheses.",
+        ),
         column_notes=(
             *reference_notes(component_targets(compared)),
             *target_notes(component_targets(compared)),

@@ -61,8 +61,8 @@ def stacked_figure(
 ) -> "tuple[Figure, list[list[Axes]]]":
     """Return a figure with stacks of panels, at most PANELS_PER_ROW side by side, and the stacks.
 
-    Call it within SETTINGS. n_panels: number of stacks. heights: heights of a stack's panels from the top, in inches. margin: inches of height
-    in addition to all panels.
+    Call it within SETTINGS. n_panels: number of stacks. heights: heights of a stack's panels from the top, in inches.
+    margin: inches of height in addition to all panels.
     """
     n_lines, columns = lines_and_columns(n_panels)
     figure = constrained_figure(
