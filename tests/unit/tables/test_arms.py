@@ -51,14 +51,14 @@ def test_markdown_and_latex_show_a_dash_and_describe_each_way_of_transfer():
     )
     assert [line for line in text.splitlines() if line.startswith("- ")] == [
         "- **cat2**: the backbones are frozen, and a probe is trained on their concatenated features.",
-        "- **cat2\\_tuned**: fine-tuning, which trains the backbones and one linear layer on their concatenated features "
-        "together on the target. The steps are those of pretraining.",
-        "- **scratch**: direct training of the same network from scratch on the target alone. Without pretraining there is "
-        "no number of steps (–).",
+        "- **cat2\\_tuned**: fine-tuning of the backbones on the target, together with one linear layer on their "
+        "concatenated features. The steps are those of pretraining.",
+        "- **scratch**: direct training of the same network from scratch on the target alone. It has no pretraining, so "
+        "no steps are given (–).",
     ]
     tex = tex_text(table)
     assert tex.count(r"scratch & 2 $\times$ -- & -- & 1 &") == 2 and "–" not in tex
-    assert r"cat2\_tuned: fine-tuning, which trains" in tex
+    assert r"cat2\_tuned: fine-tuning of the backbones" in tex
 
 
 def test_a_table_of_probed_arms_has_no_note_on_transfer():

@@ -88,7 +88,7 @@ def line_of(text: str, **wanted: str) -> dict[str, str]:
 
 
 def test_a_gap_is_the_arm_minus_direct_training_of_the_same_seeds(cells, monkeypatch):
-    """The interval of ten points is narrow although seeds are ten points apart, and equals that of SciPy's paired t."""
+    """The contrast's interval is narrow although seeds are ten points apart, and agrees with SciPy's paired t."""
     line = line_of(made(cells, monkeypatch)["contrasts"], kind="gain", arm="long", data_set="a", selection="holdout")
     assert (line["mean"], line["baseline"], line["interval"], line["seeds"]) == ("-10.000", "alone", "t", "4")
     expected = ttest_rel(values("long", "a"), ALONE["a"])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 CONVERGED = 1e-4
-FAR = 0.5  # percent points
+FAR = 0.5  # percentage points
 
 CellOf = tuple[str, str, str]  # arm, data set, selection
 

@@ -138,9 +138,9 @@ class Cell(Parsed):
 class Reference(Parsed):
     """A reference value that cells of a table are compared with.
 
-    kind: "floor" (an arm with untrained networks), "projection" (a random projection of the pixels) or "ceiling" (the
-    best attainable value). arm: name of the arm of a floor, "" for the other kinds. members: number of members of the
-    reference's arm.
+    kind: "floor" (an arm with untrained networks), "projection" (a random projection of the pixels) or "ceiling" (a
+    value that can be reached). arm: name of the arm of a floor, "" for the other kinds. members: number of members of
+    the reference's arm.
     """
 
     kind: Literal["floor", "projection", "ceiling"]

@@ -8,10 +8,10 @@ from workflow_scripts.timecat.tables.table import Phrase, Term, listed
 # Descriptions of the ways in which arms are transferred, printed below tables.
 MODES = {
     PROBE: "the backbones are frozen, and a probe is trained on their concatenated features.",
-    "finetune": "fine-tuning, which trains the backbones and one linear layer on their concatenated features together "
-    "on the target. The steps are those of pretraining.",
-    "direct": "direct training of the same network from scratch on the target alone. Without pretraining there is no "
-    f"number of steps ({NO_STEPS}).",
+    "finetune": "fine-tuning of the backbones on the target, together with one linear layer on their concatenated "
+    "features. The steps are those of pretraining.",
+    "direct": "direct training of the same network from scratch on the target alone. It has no pretraining, so no "
+    f"steps are given ({NO_STEPS}).",
     "reweight": "the backbones are frozen, and a last layer on their concatenated features is trained on balanced "
     "groups (deep feature reweighting).",
 }

@@ -1,7 +1,7 @@
 """Judge the targets of a table by their floors and ceilings, and name the targets that are uninformative.
 
-The floor of an arm is the same arm with untrained networks; the ceiling of a target is the best attainable accuracy. A
-target is uninformative if one of two rules holds:
+The floor of an arm is the same arm with untrained networks. The ceiling of a target is an accuracy that can be reached
+there. A target is uninformative if one of two rules holds:
 
 level  Trained networks are no better than untrained ones: for every arm, the upper limit of trained minus floor is
        below a tenth of ceiling minus floor.
