@@ -142,8 +142,8 @@ def test_markdown_and_latex_of_a_table_of_arms_have_rows_and_notes(table1):
     assert [line for line in text.splitlines() if line.startswith("- ")] == [
         "- **original**: published figures, taken from the config, come from their authors' data, recipe and probe.",
         "- **wide**: backbone **res\\_16**, pretrained with **label\\_smoothing 0.0**.",
-        "- **copies**: the members are copies of one checkpoint, and the total steps are those of its run.",
-        "- **snapshots**: the members are snapshots of one run, and the total steps are those of its run.",
+        "- **copies**: the members are copies of a checkpoint of one run, and the total steps are those of that run.",
+        "- **snapshots**: the members are snapshots of one run, and the total steps are those of that run.",
         *(
             f"- **{name}**: 0.99M multiply-adds per image in one network, 0.28 × those in **wide**; over all steps {times} × as many."
             for name, times in (("original", "1.13"), ("copies", "1.13"), ("snapshots", "4.25"))

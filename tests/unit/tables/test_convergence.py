@@ -135,7 +135,7 @@ def test_cells_far_from_the_converged_probe_are_named(tmp_path):
     assert lines[0]["away_from_converged"] == ""
     assert (
         "- Mean accuracy differs by more than 0.5 points from that of converged probes of the same checkpoints at the "
-        "same weight decays (largest: +3.50) in **one\\_sgd** on Away." in markdown
+        "same weight decays (largest difference: +3.50) in **one\\_sgd** on Away." in markdown
     )
 
 

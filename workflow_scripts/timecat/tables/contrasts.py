@@ -367,10 +367,10 @@ def contrast_notes(found: Comparisons, family: str = "") -> tuple[Phrase, ...]:
     notes: list[Phrase] = [
         (
             f"Contrasts are paired by seeds: {paired}. A contrast can therefore differ from the difference of the two "
-            "means. Parentheses give the 95 % interval over seeds (delete-one-seed jackknife, t distribution) and the "
-            f"two-sided p of the same t statistic, adjusted by Holm's method over {family}. Where there is no such "
-            "interval, they give the standard error over evaluation rows alone (rows ±), which does not include the "
-            "variation between seeds.",
+            "means. Parentheses after a contrast give its 95 % interval over seeds (delete-one-seed jackknife, t "
+            "distribution) and the two-sided p of the same t statistic, adjusted by Holm's method over "
+            f"{family}. Where there is no such interval, they give the standard error over evaluation rows alone "
+            "(rows ±), which does not include the variation between seeds.",
         )
     ]
     notes += _without_interval(tested)

@@ -121,7 +121,10 @@ class Convergence:
             return ()
         far = {cell for cell, distance in known.items() if abs(distance) > FAR}
         most = max(known.values(), key=abs)
-        what = f"that of converged probes of the same checkpoints at the same weight decays (largest: {most:+.2f})"
+        what = (
+            "that of converged probes of the same checkpoints at the same weight decays (largest difference: "
+            f"{most:+.2f})"
+        )
         if not far:
             return (f"No mean accuracy differs by more than {FAR:g} points from {what}, where the table has these.",)
         return (

@@ -43,8 +43,10 @@ def _kinds(arm: Arm) -> list[Phrase]:
     kinds: list[Phrase] = []
     if arm.one_seed:
         snapshots = isinstance(arm.steps, tuple)
-        what = "the members are snapshots of one run" if snapshots else "the members are copies of one checkpoint"
-        kinds.append((f"{what}, and the total steps are those of its run",))
+        what = (
+            "the members are snapshots of one run" if snapshots else "the members are copies of a checkpoint of one run"
+        )
+        kinds.append((f"{what}, and the total steps are those of that run",))
     if arm.solver == "lbfgs":
         kinds.append(("the probes are logistic regressions fitted to convergence",))
     if arm.on_target:
