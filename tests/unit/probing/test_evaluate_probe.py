@@ -206,7 +206,7 @@ def test_the_table_reads_a_cell_of_an_evaluated_data_set(probed, tmp_path):
 
 def test_metrics_that_lack_a_row_of_a_replicate_are_refused():
     lines = [{"replicate": 0, "selection": "paper", "top1": 1.0}, {"replicate": 1, "selection": "holdout", "top1": 1.0}]
-    with pytest.raises(UserError, match="arm x on y: selection paper has not one line for each replicate"):
+    with pytest.raises(UserError, match="arm x on y: selection paper does not have one line per replicate"):
         selected_values(pa.Table.from_pylist(lines), "paper", "arm x on y")
 
 

@@ -135,7 +135,7 @@ def test_arms_that_share_no_seeds_are_compared_as_two_samples(tmp_path, monkeypa
     ends = expected.confidence_interval(0.95)
     assert line["interval"] == "unpaired"
     assert (float(line["low"]), float(line["high"])) == pytest.approx((ends.low, ends.high), abs=1e-3)
-    assert "**long** and **alone** share too few seeds for pairs" in found["markdown"]
+    assert "**long**: too few seeds in common with **alone** to be paired" in found["markdown"]
 
 
 def test_an_arm_with_too_few_seeds_has_an_error_over_rows_alone_and_a_note(cells, monkeypatch):
