@@ -57,7 +57,7 @@ def members_figure(
                 _draw_contrasts(below, rows, data_set, compared)
                 if number % columns == 0:
                     below.set_ylabel(f"difference from\n{compared.baseline} (points)")
-        said = "\nbars of contrasts: 95 % interval over seeds, if there is one" if compared.rows else ""
+        said = "\ncontrasts: 95 % interval, if there is one" if compared.rows else ""
         figure.supxlabel(members_label(row.arm for row in rows) + said, fontsize=8)
         selections_legend(figure, *worth_handles(compared.targets))
         return svg_of(figure, "Accuracy against members")
@@ -66,7 +66,7 @@ def members_figure(
 def members_label(arms: Iterable[Arm]) -> str:
     """Return the label of the axis of members."""
     letters = "" if _modes(arms) == {PROBE} else f"\n{LETTERS}"
-    return f"members (below: steps of each member){letters}\nbars: one standard deviation over replicates"
+    return f"members (below: steps of each member){letters}\nbars: one standard deviation of replicates"
 
 
 def _draw_contrasts(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons) -> None:

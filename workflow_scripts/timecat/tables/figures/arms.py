@@ -61,8 +61,8 @@ def arms_figure(
         for stack in stacks[:: n_columns(figure)]:
             for panel, some in zip(stack, (rows, others)):
                 panel.set_yticks(range(len(some)), [_label(row.arm) for row in some])
-        said = "\nbars of contrasts: 95 % interval over seeds, if there is one" if compared.rows else ""
-        figure.supxlabel(f"bars: one standard deviation over replicates{said}", fontsize=8)
+        said = "\ncontrasts: 95 % interval, if there is one" if compared.rows else ""
+        figure.supxlabel(f"bars: one standard deviation of replicates{said}", fontsize=8)
         more = [Line2D([], [], label="published", **PUBLISHED)] if any(is_published) else []
         selections_legend(figure, *more, *worth_handles(compared.targets))
         return svg_of(figure, "Accuracy of arms")
@@ -85,7 +85,7 @@ def _draw_contrasts(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSe
                 elinewidth=1,
                 **look | {"linestyle": "none"},
             )
-    panel.set_xlabel(f"difference from {compared.baseline} (points)")
+    panel.set_xlabel(f"difference from\n{compared.baseline} (points)")
     if data_set.in_distribution:
         panel.set_facecolor(IN_DISTRIBUTION)
     _set_lines(panel, rows)

@@ -151,7 +151,7 @@ def _explain(above: "Axes", below: "Axes", settings: Settings, shown: tuple[floa
     patches = [Patch(facecolor=colour, edgecolor="0.6", label=name) for name, colour in (COLOURS | either).items()]
     above.legend(
         handles=patches,
-        title=f"features kept at weight decay {shown[0]:g},\nlearning rate {shown[1]:g} (colours are means)",
+        title=f"features kept at weight\ndecay {shown[0]:g}, learning rate {shown[1]:g}\n(colours are means)",
         loc="upper left",
         frameon=False,
         alignment="left",

@@ -70,7 +70,7 @@ def gap_figure(
             panel.tick_params(axis="y", length=0)
         left.set_yticks(range(len(columns)), [_title(column, compared) for column in columns])
         left.set_ylim(len(columns) - 0.5, -0.5)
-        left.set_xlabel(f"{metric_title}\nbars: one standard deviation over replicates")
+        left.set_xlabel(f"{metric_title}\nbars: one standard deviation of replicates")
         for kind, panel in zip(kinds, others):
             panel.axvline(0, **ZERO_LINE)
             panel.set_xlabel(

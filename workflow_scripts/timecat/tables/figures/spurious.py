@@ -59,8 +59,8 @@ def spurious_figure(
         for (first, *_), some in zip(panels, (rows, others)):
             first.set_yticks(range(len(some)), [row.arm.name for row in some])
             first.set_ylim(len(some) - 0.5, -0.5)
-        said = "\nbars of contrasts: 95 % interval over seeds, if there is one" if others else ""
-        figure.supxlabel(f"bars: one standard deviation over replicates{said}", fontsize=8)
+        said = "\ncontrasts: 95 % interval, if there is one" if others else ""
+        figure.supxlabel(f"bars: one standard deviation of replicates{said}", fontsize=8)
         handles = [Line2D([], [], linestyle="none", **look) for look in LOOKS.values()]
         handles += floor_handles(compared.targets)
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
