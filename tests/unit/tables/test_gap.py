@@ -163,7 +163,7 @@ def test_the_error_over_rows_of_the_mean_treats_components_as_independent(cells,
 
 
 def test_components_of_different_sizes_have_equal_weight_in_their_mean(tmp_path, monkeypatch):
-    """With 50 and 200 rows, the mean's error is half the root of the sum of the squared errors of the components."""
+    """The error of the mean of 50 and 200 rows is half the root of the sum of the components' squared errors."""
     cells = Cells(tmp_path)
     for component, rows in (("a", 50), ("b", 200)):
         cells.labels = np.arange(rows) % 2
