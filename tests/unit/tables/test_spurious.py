@@ -269,7 +269,7 @@ def test_predictions_of_other_rows_are_refused():
 def test_groups_combine_the_label_with_the_group_columns():
     index = pa.table({"label": [0, 0, 1, 1], "place": ["a", "b", "a", "a"], "row": [0, 1, 2, 3]})
     assert groups_of(index, ["place"], "it").tolist() == [0, 1, 2, 2]
-    with pytest.raises(UserError, match="reweight.groups: it has no column 'hue' .it has label, place, row.; correct"):
+    with pytest.raises(UserError, match="reweight.groups: it has no column 'hue' .it has label, place, row.: correct"):
         groups_of(index, ["hue"], "it")
 
 
