@@ -71,7 +71,10 @@ def test_the_study_of_photographs_runs_on_few_images(photographs, tmp_path):
     rows = table(study)
     assert [rows[arm]["replicates"] for arm in ("cat1", "cat2")] == ["2", "1"]
     assert all(0 <= float(row[name]) <= 100 for row in rows.values() for name in ("tinyimagenet25", "cifar100"))
-    assert "Training views of probes: 2 for Tiny-ImageNet, 25 classes" in study.read("results/table2.md").decode()
+    assert (
+        "Views of the training images that probes read: 2 for Tiny-ImageNet, 25 classes"
+        in study.read("results/table2.md").decode()
+    )
     assert study.run(config=config) == {}
 
 
@@ -122,5 +125,5 @@ def test_the_papers_study_runs_on_small_images_in_its_layouts(photographs, tmp_p
     }  # for the two targets other than the source
     assert jobs == made | floors
     assert set(table(study)) == {"cat1", "cat2"}
-    note = "Training views of probes: 1 for ImageNet-1k, 2 for iNat18, 3 for CIFAR-100."
+    note = "Views of the training images that probes read: 1 for ImageNet-1k, 2 for iNat18, 3 for CIFAR-100."
     assert note in study.read("results/table2.md").decode()

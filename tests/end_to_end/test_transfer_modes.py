@@ -47,7 +47,7 @@ def test_the_table_has_arms_of_all_modes_with_their_budgets(trained):
     for line in lines.values():
         assert 0 <= float(line["cues_tiny"]) <= 100 and 0 <= float(line["cues_tiny_holdout"]) <= 100
     markdown = trained.read("results/table2.md").decode()
-    assert "| scratch | 1 × – | – | 3 |" in markdown and "- **cat3\\_tuned**: fine-tuned" in markdown
+    assert "| scratch | 1 × – | – | 3 |" in markdown and "- **cat3\\_tuned**: fine-tuning" in markdown
     assert "-- & -- & 3 &" in trained.read("results/table2.tex").decode()
     steps = pq.read_table(trained.path / "results/metrics.parquet", columns=["arm", "steps"]).to_pylist()
     assert {row["arm"]: row["steps"] for row in steps} == {"cat1": 12, "cat3": 4, "cat3_tuned": 4, "scratch": None}

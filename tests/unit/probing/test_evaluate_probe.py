@@ -197,14 +197,16 @@ def test_the_table_reads_a_cell_of_an_evaluated_data_set(probed, tmp_path):
         assert row.summaries["sketch", selection] == summarize(own) and row.replicates == 2
     metrics = metrics_table(probes, ARMS)
     assert metrics["selection"].to_pylist()[-4:] == ["paper", "holdout"] * 2 and metrics["selection"].null_count > 0
-    assert r"masked to the classes that occur (Sk\_etch: Own)" in markdown_text(accuracy_table([row], DATA_SETS))
-    assert r"masked to the classes that occur (Sk\_etch: Own)" in tex_text(accuracy_table([row], DATA_SETS))
+    assert r"masked to the classes that occur (Sk\_etch: heads of Own)" in markdown_text(
+        accuracy_table([row], DATA_SETS)
+    )
+    assert r"masked to the classes that occur (Sk\_etch: heads of Own)" in tex_text(accuracy_table([row], DATA_SETS))
     assert "masked" not in markdown_text(accuracy_table([row], DATA_SETS[:1]))
 
 
 def test_metrics_that_lack_a_row_of_a_replicate_are_refused():
     lines = [{"replicate": 0, "selection": "paper", "top1": 1.0}, {"replicate": 1, "selection": "holdout", "top1": 1.0}]
-    with pytest.raises(UserError, match="arm x on y: selection paper has not one line for each replicate"):
+    with pytest.raises(UserError, match="arm x on y: selection paper does not have one line per replicate"):
         selected_values(pa.Table.from_pylist(lines), "paper", "arm x on y")
 
 

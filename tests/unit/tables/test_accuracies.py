@@ -1,4 +1,4 @@
-"""Stage tabulate: what the table, the figure and the long metrics say of given probes."""
+"""Stage tabulate: contents of the table, the figure and the long metrics for given probes."""
 
 import csv
 import io
@@ -54,12 +54,12 @@ EPOCHS = (1, 2)
 
 
 def paper_value(arm: int, data_set: int, replicate: int) -> float:
-    """The figure that selection paper has to find, in percent: at the first epoch and the first weight decay."""
+    """Return the top-1 (percent) that selection paper must find, at the first epoch and the first weight decay."""
     return 40 + 5 * data_set + 3 * arm + 0.25 * replicate
 
 
 def probe(arm: int, data_set: int) -> pyarrow.Table:
-    """Metrics of a cell in which the two selections differ by 2 percent points."""
+    """Return the metrics of a cell in which the two selections differ by 2 percentage points."""
     spec = ARMS[arm]
     lines = []
     for replicate, (index, weight_decay), epoch, fit, split in itertools.product(
@@ -73,7 +73,7 @@ def probe(arm: int, data_set: int) -> pyarrow.Table:
             continue
         top1 = paper_value(arm, data_set, replicate)
         if fit == "full" and split == "evaluation":
-            # The second weight decay, which is best on held-out rows, ends 2 below the best of the first.
+            # The second weight decay is best on held-out rows, and ends 2 points below the best of the first.
             top1 -= 0 if (index, epoch) == (0, 1) else 2 if index else 3
         else:
             top1 += 10 * index
@@ -96,7 +96,7 @@ def probe(arm: int, data_set: int) -> pyarrow.Table:
 
 @pytest.fixture(scope="module")
 def probe_paths(tmp_path_factory) -> list[str]:
-    """A Parquet for each of CELLS."""
+    """Paths of Parquet files, one for each of CELLS."""
     folder = tmp_path_factory.mktemp("probes")
     paths = []
     for arm, data_set in itertools.product(range(len(ARMS)), range(len(DATA_SETS))):
@@ -107,12 +107,12 @@ def probe_paths(tmp_path_factory) -> list[str]:
 
 
 def predictions_of(path: str) -> Path:
-    """Where the predictions of a cell are."""
+    """Return the path of a cell's predictions."""
     return Path(path).with_suffix(".predictions.parquet")
 
 
 def command_line(paths, folder, cells=CELLS, arms=ARMS) -> list[str]:
-    """The stage's arguments."""
+    """Return the stage's arguments."""
     values = {"cells": cells, "arms": arms, "data-sets": DATA_SETS, "style": STYLE}
     arguments = ["--probes", *paths, "--predictions", *map(str, map(predictions_of, paths)), "--baseline", "cat1"]
     for name, value in values.items():
@@ -123,32 +123,32 @@ def command_line(paths, folder, cells=CELLS, arms=ARMS) -> list[str]:
 
 
 def run(arguments, home: Path) -> subprocess.CompletedProcess:
-    """Run the stage in a process of its own, with a home of its own."""
+    """Run the stage in a separate process with the given home folder."""
     command = [sys.executable, "-m", "workflow_scripts.tabulate", *arguments]
     return subprocess.run(command, cwd=ROOT, env={"HOME": str(home)}, check=False, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """A home in which nothing must be written."""
+    """Home folder in which the stage must write nothing."""
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
 def outputs(probe_paths, home, tmp_path_factory) -> Path:
-    """The folder of a run's outputs."""
+    """Folder of a run's outputs."""
     folder = tmp_path_factory.mktemp("outputs")
     done = run(command_line(probe_paths, folder), home)
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def test_outputs_and_nothing_else(outputs, home):
+def test_the_stage_writes_its_outputs_and_no_other_files(outputs, home):
     assert {path.name for path in outputs.iterdir()} == set(OUTPUTS.values())
     assert list(home.iterdir()) == []
 
 
-def test_csv_header_and_rows(outputs):
+def test_the_csv_has_the_expected_header_and_rows(outputs):
     lines = (outputs / "table2.csv").read_text().split("\n")
     assert lines[0] == "method,members,steps_per_member,total_steps,replicates," + ",".join(
         [f"{name},{name}_std,{name}_holdout,{name}_holdout_std" for name in ("source", "plain", "odd", "last")]
@@ -159,7 +159,7 @@ def test_csv_header_and_rows(outputs):
     assert [line.split(",")[0] for line in lines] == ["method", "cat1", "cat2", "cat4", "cat_5", ""]
 
 
-def test_csv_is_the_mean_and_sample_deviation_of_each_replicates_own_selection(outputs):
+def test_the_csv_has_mean_and_sample_deviation_over_separately_selected_replicates(outputs):
     rows = csv.DictReader(io.StringIO((outputs / "table2.csv").read_text()))
     for arm, row in enumerate(rows):
         for index, data_set in enumerate(DATA_SETS):
@@ -170,13 +170,13 @@ def test_csv_is_the_mean_and_sample_deviation_of_each_replicates_own_selection(o
             assert row[f"{data_set['name']}_std"] == row[f"{data_set['name']}_holdout_std"] == std
 
 
-def test_markdown_has_both_selections(outputs):
+def test_the_markdown_has_both_selections(outputs):
     text = (outputs / "table2.md").read_text()
     paper, holdout = text.split("**Selection `holdout`**")
     assert "**Selection `paper`**" in paper and "Source (in distribution)" in paper
     assert "| cat1 | 1 × 450,000 | 450,000 | 5 | 40.50 ± 0.40 |" in paper
     assert "| cat4 | 4 × 100,000 | 400,000 | 2 | **46.12** ± 0.18 | **51.12** ± 0.18 |" in paper
-    assert "| cat\\_5 | 5 × 80,000 | 400,000 | 1 | 49.00 | 54.00 |" in paper, "not bold: it has no interval"
+    assert "| cat\\_5 | 5 × 80,000 | 400,000 | 1 | 49.00 | 54.00 |" in paper, "not bold, because it has no interval"
     assert "| cat\\_5 | 5 × 80,000 | 400,000 | 1 | 47.00 |" in holdout
     assert r"50% of a\_b & c\|d \\ {e}" in paper
     for table in (paper, holdout):
@@ -184,7 +184,7 @@ def test_markdown_has_both_selections(outputs):
         assert widths == [4 + len(DATA_SETS) + 1] * (2 + len(ARMS)) + [3 + len(DATA_SETS) + 1] * (1 + len(ARMS))
 
 
-def test_markdown_has_the_contrasts_below_each_selection(outputs):
+def test_the_markdown_has_the_contrasts_below_each_selection(outputs):
     text = (outputs / "table2.md").read_text()
     order = [text.index(f"**{kind} `{name}`**") for name in SELECTIONS for kind in ("Selection", "Contrasts")]
     assert order == sorted(order)
@@ -194,10 +194,13 @@ def test_markdown_has_the_contrasts_below_each_selection(outputs):
     assert f"| cat2 | 6 | 3 | {interval}) | {interval}, p = 0.0" in text, "no p on the source"
     assert "| cat\\_5 | 5 | 1 | +8.50 (rows ± " in text
     assert "**cat\\_5**: no interval over seeds (one replicate)." in text
-    assert "Selection **paper** exceeds **holdout** by 2.00 points in the mean of all cells, most by 2.00" in text
+    assert (
+        "Selection **paper** exceeds **holdout** by 2.00 points on average over all cells; the largest difference is 2.00"
+        in text
+    )
 
 
-def test_contrasts_in_long_form(outputs):
+def test_the_csv_of_contrasts_agrees_with_scipy(outputs):
     lines = list(csv.DictReader(io.StringIO((outputs / "table2.contrasts.csv").read_text())))
     assert len(lines) == (len(ARMS) - 1) * len(DATA_SETS) * len(SELECTIONS)
     first = lines[0]
@@ -215,14 +218,14 @@ def test_contrasts_in_long_form(outputs):
             assert line["no_interval_because"] == "one replicate" and float(line["row_se"]) > 0
         elif line["data_set"] != "source":
             assert float(line["p_holm"]) >= float(line["p"])
-    # Six contrasts of a selection have a p and are not on the source; the least is multiplied by six.
+    # Six contrasts of a selection have a p-value and are not on the source, so the smallest is multiplied by six.
     for selection in SELECTIONS:
         own = [line for line in lines if line["selection"] == selection and line["p_holm"]]
         least = min(own, key=lambda line: float(line["p"]))
         assert len(own) == 6 and float(least["p_holm"]) == pytest.approx(6 * float(least["p"]), rel=1e-3)
 
 
-def test_predictions_have_to_be_of_the_same_rows(probe_paths, tmp_path):
+def test_predictions_of_other_rows_or_replicates_are_refused(probe_paths, tmp_path):
     typed = [Cell(**cell) for cell in CELLS]
     accuracies = reading.selected_accuracies(
         reading.read_probes(probe_paths, typed, arms_of(ARMS), data_sets_of(DATA_SETS))
@@ -232,18 +235,18 @@ def test_predictions_have_to_be_of_the_same_rows(probe_paths, tmp_path):
     for place, replicates in accuracies.items():
         assert 100 * hits[place].mean(1) == pytest.approx([each.accuracy for each in replicates], abs=0.2)
     swapped = [*paths[:4], *paths[8:12], *paths[4:8], *paths[12:]]
-    with pytest.raises(UserError, match="has not the predictions of 3 replicates"):
+    with pytest.raises(UserError, match="does not have predictions of 3 replicates"):
         reading.read_hits(swapped, typed, accuracies)
     table = pyarrow.parquet.read_table(paths[4])
     other = table.set_column(table.column_names.index("row"), "row", pyarrow.compute.add(table["row"], 1))
     pyarrow.parquet.write_table(other, tmp_path / "other.parquet")
-    with pytest.raises(UserError, match="other.parquet: its rows are not those of other arms on 'source'"):
+    with pytest.raises(UserError, match="other.parquet: its rows differ from those of other arms on 'source'"):
         reading.read_hits([*paths[:4], tmp_path / "other.parquet", *paths[5:]], typed, accuracies)
     with pytest.raises(UserError, match="--predictions names 15 files and --cells 16 cells"):
         reading.read_hits(paths[:-1], typed, accuracies)
 
 
-def test_tex_is_escaped_and_balanced(outputs):
+def test_the_latex_is_escaped_and_balanced(outputs):
     text = (outputs / "table2.tex").read_text()
     assert r"50\% of a\_b \& c\textbar{}d \textbackslash{} \{e\}" in text
     assert (
@@ -264,16 +267,16 @@ def test_tex_is_escaped_and_balanced(outputs):
     assert r"\emph{contrasts paper}" in contrasts and "(rows $\\pm$ " in contrasts
 
 
-def test_svg_is_well_formed(outputs):
+def test_the_svg_is_well_formed_and_has_no_date(outputs):
     text = (outputs / "table2.svg").read_text()
     svg = xml.etree.ElementTree.fromstring(text)
     ids = [element.get("id") for element in svg.iter()]
     panels = {id for id in ids if id and id.startswith("axes_")}
-    assert len(panels) == 2 * len(DATA_SETS), "accuracies, and below them contrasts"
+    assert len(panels) == 2 * len(DATA_SETS), "accuracies, with contrasts below them"
     assert "date" not in text.lower()
 
 
-def test_metrics_are_all_of_the_probes(outputs):
+def test_the_long_metrics_have_all_lines_of_the_probes(outputs):
     metrics = pyarrow.parquet.read_table(outputs / "m.parquet")
     assert metrics.column_names == ["arm", "data_set", "members_count", "steps", *reading.COLUMNS]
     parts = [probe(arm, data_set) for arm in range(len(ARMS)) for data_set in range(len(DATA_SETS))]
@@ -285,7 +288,7 @@ def test_metrics_are_all_of_the_probes(outputs):
     assert {len(members) for members in cat4["members"].to_pylist()} == {4}
 
 
-def test_bytes_are_a_function_of_content(probe_paths, outputs, tmp_path, monkeypatch):
+def test_two_runs_write_the_same_bytes(probe_paths, outputs, tmp_path, monkeypatch):
     monkeypatch.setenv("MPLCONFIGDIR", "restored-after-the-test")
     monkeypatch.setattr(sys, "argv", ["tabulate", *command_line(probe_paths, tmp_path)])
     tabulate.main()
@@ -293,7 +296,7 @@ def test_bytes_are_a_function_of_content(probe_paths, outputs, tmp_path, monkeyp
         assert (tmp_path / file).read_bytes() == (outputs / file).read_bytes(), file
 
 
-def test_summary_of_one_and_of_many():
+def test_a_summary_of_one_value_has_no_deviation():
     assert summarize([71.0]) == Summary(71.0, None, 1)
     summary = summarize([70.0, 71.0, 75.0])
     assert (summary.mean, summary.n) == (72.0, 3) and summary.std == pytest.approx(7**0.5)
@@ -302,12 +305,12 @@ def test_summary_of_one_and_of_many():
 @pytest.mark.parametrize(
     ("number", "text"), [(450_000, "450k"), (337, "337"), (2500, "2.5k"), (1_000_000, "1M"), (1234, "1234")]
 )
-def test_short_number(number, text):
+def test_numbers_of_steps_are_shortened(number, text):
     assert drawing.short_number(number) == text
 
 
 @pytest.mark.parametrize("members", [[1], [1, 1, 4], [4, 2, 1]])
-def test_figure_of_any_arms(members):
+def test_the_figure_can_be_drawn_for_any_numbers_of_members(members):
     rows = [
         Row(
             arm_of(name=f"arm{i}", members=k, steps=10),
@@ -320,20 +323,20 @@ def test_figure_of_any_arms(members):
     assert members_figure(rows, data_sets, style_of(STYLE)).startswith(b"<?xml")
 
 
-def test_each_selection_has_a_meaning_and_a_look():
+def test_each_selection_has_a_description_and_a_look():
     assert list(MEANINGS) == list(SELECTIONS) == list(drawing.LOOKS)
 
 
-def test_user_mistakes_are_one_sentence(probe_paths, home, tmp_path):
+def test_a_mistake_in_the_cells_is_reported_in_one_sentence(probe_paths, home, tmp_path):
     swapped = [CELLS[4], *CELLS[1:4], CELLS[0], *CELLS[5:]]
     done = run(command_line(probe_paths, tmp_path, cells=swapped), home)
     assert done.returncode == 1 and list(tmp_path.iterdir()) == []
     said = [line for line in done.stderr.splitlines() if not line.startswith(("start-up ", "work "))]
     assert len(said) == 1 and said[0].startswith("error: ")
-    assert "a replicate has 1 members, arm 'cat2' has 2" in done.stderr and probe_paths[0] in done.stderr
+    assert "a replicate has 1 members, but arm 'cat2' has 2" in done.stderr and probe_paths[0] in done.stderr
 
 
-def test_cells_have_to_match(probe_paths):
+def test_cells_that_do_not_match_arms_and_data_sets_are_refused(probe_paths):
     def read(paths, cells):
         typed = [Cell(**cell) for cell in cells]
         return reading.read_probes(paths, typed, arms_of(ARMS), data_sets_of(DATA_SETS))
@@ -342,13 +345,13 @@ def test_cells_have_to_match(probe_paths):
         read(probe_paths[:-1], CELLS)
     with pytest.raises(UserError, match="no probe of arm 'cat_5' on data set 'last'"):
         read(probe_paths[:-1], CELLS[:-1])
-    with pytest.raises(UserError, match="stands there twice"):
+    with pytest.raises(UserError, match="duplicate cell"):
         read([probe_paths[0]] * 2, [CELLS[0]] * 2)
-    with pytest.raises(UserError, match="is not a pair"):
+    with pytest.raises(UserError, match="does not name one of --arms"):
         read(probe_paths[:1], [{"arm": "cat3", "data_set": "source"}])
 
 
-def test_damaged_probe_is_named(tmp_path):
+def test_a_damaged_probe_file_is_named(tmp_path):
     path = tmp_path / "probe.parquet"
     path.write_bytes(b"half")
     with pytest.raises(UserError, match=r"probe\.parquet: cannot be read"):
@@ -358,7 +361,7 @@ def test_damaged_probe_is_named(tmp_path):
         reading.read_probe(path, arm_of(**ARMS[0]))
 
 
-def test_diverged_replicate_is_named():
+def test_a_replicate_whose_heads_all_diverged_is_named():
     table = probe(1, 0)
     infinite = pyarrow.array([float("inf")] * table.num_rows)
     table = table.set_column(table.column_names.index("loss"), "loss", infinite)

@@ -1,4 +1,4 @@
-"""Stages tabulate_arms and tabulate_grid: what tables and figures say of arms beside table 2's."""
+"""Stages tabulate_arms and tabulate_grid: tables and figures of arms other than those of table 2."""
 
 import csv
 import io
@@ -55,7 +55,7 @@ ARMS = [ORIGINAL, WIDE, COPIES, SNAPSHOTS]
 
 
 def write_cell(path: Path, arm: dict, replicates: int, top1: float) -> None:
-    """Metrics of a cell whose replicates reach top1, top1 + 1, ... by both selections."""
+    """Write the metrics of a cell whose replicates reach top1, top1 + 1, ... under both selections."""
     lines = [
         {
             "replicate": replicate,
@@ -75,7 +75,7 @@ def write_cell(path: Path, arm: dict, replicates: int, top1: float) -> None:
 
 
 def run(stage: str, folder: Path, arms, outputs, *options: str) -> dict[str, bytes]:
-    """Run a stage on cells of arms whose first has one replicate and the others three; its outputs."""
+    """Run a stage on cells of arms and return its outputs. The first arm has one replicate, the others have three."""
     cells = [{"arm": arm["name"], "data_set": data_set["name"]} for arm in arms for data_set in DATA_SETS]
     paths = [folder / f"{number}.parquet" for number in range(len(cells))]
     for number, path in enumerate(paths):
@@ -95,7 +95,7 @@ def run(stage: str, folder: Path, arms, outputs, *options: str) -> dict[str, byt
 
 @pytest.fixture(scope="module")
 def table1(tmp_path_factory) -> dict[str, bytes]:
-    """The outputs of tabulate_arms."""
+    """Outputs of tabulate_arms."""
     folder = tmp_path_factory.mktemp("table1")
     predictions = [str(folder / f"{number}.predictions.parquet") for number in range(len(ARMS) * len(DATA_SETS))]
     options = ("--table", "table1", "--image-size", "32", "--baseline", "wide", "--predictions", *predictions)
@@ -103,7 +103,7 @@ def table1(tmp_path_factory) -> dict[str, bytes]:
     return run("tabulate_arms", folder, ARMS, outputs, *options)
 
 
-def test_csv_of_a_table_of_arms(table1):
+def test_the_csv_of_a_table_of_arms_has_steps_and_published_figures(table1):
     lines = list(csv.DictReader(io.StringIO(table1["csv"].decode())))
     assert list(lines[0]) == [
         *("method", "parameters", "members", "steps_per_member", "total_steps", "replicates"),
@@ -111,15 +111,17 @@ def test_csv_of_a_table_of_arms(table1):
         *("away", "away_std", "away_holdout", "away_holdout_std", "away_published"),
     ]
     steps = [(line["members"], line["steps_per_member"], line["total_steps"]) for line in lines]
-    # Of one run, the budget is that run's.
+    # Where members come from one run, the budget is that of the run.
     assert steps == [("1", "360", "360"), ("1", "90", "90"), ("4", "360", "360"), ("4", "64 80 160 1360", "1360")]
     assert [line["away_published"] for line in lines] == ["37.91", "", "", ""]
-    assert [line["away"] for line in lines] == ["41.00", "52.00", "62.00", "72.00"], "measured figures stay"
+    assert [line["away"] for line in lines] == ["41.00", "52.00", "62.00", "72.00"], (
+        "published figures do not replace measured ones"
+    )
     assert [line["home_std"] for line in lines] == ["", "1.00", "1.00", "1.00"]
 
 
-def test_parameters_are_those_of_the_networks(table1):
-    """Of all members side by side, without a classifier."""
+def test_the_number_of_parameters_agrees_with_the_built_networks(table1):
+    """The number counts all members, without a classifier."""
     from workflow_scripts.timecat.backbones.build import build_backbone
 
     lines = list(csv.DictReader(io.StringIO(table1["csv"].decode())))
@@ -129,7 +131,7 @@ def test_parameters_are_those_of_the_networks(table1):
     assert int(lines[1]["parameters"]) == pytest.approx(4 * int(lines[0]["parameters"]), rel=0.03)
 
 
-def test_markdown_and_tex_of_a_table_of_arms(table1):
+def test_markdown_and_latex_of_a_table_of_arms_have_rows_and_notes(table1):
     text = table1["markdown"].decode()
     title = (
         "| method | parameters | members × steps | total steps | n | Home (in distribution) | Away | Away (published) |"
@@ -138,12 +140,12 @@ def test_markdown_and_tex_of_a_table_of_arms(table1):
     assert text.count("| original | 19.7k | 1 × 360 | 360 | 1 | 40.00 | 41.00 | 37.91 |") == 2
     assert text.count("| snapshots | 78.8k | 4 × (64, 80, 160, 1,360) | 1,360 | 3 | **71.00** ± 1.00 |") == 2
     assert [line for line in text.splitlines() if line.startswith("- ")] == [
-        "- **original**: published figures are of their authors' data, recipe and probe, as the config states them.",
+        "- **original**: published figures, taken from the config, come from their authors' data, recipe and probe.",
         "- **wide**: backbone **res\\_16**, pretrained with **label\\_smoothing 0.0**.",
-        "- **copies**: one checkpoint, as often as there are members; total steps are those of that run.",
-        "- **snapshots**: snapshots of one run; total steps are those of that run.",
+        "- **copies**: the members are copies of a checkpoint of one run, and the total steps are those of that run.",
+        "- **snapshots**: the members are snapshots of one run, and the total steps are those of that run.",
         *(
-            f"- **{name}**: 0.99M multiply-adds for an image in a network, 0.28 × those of **wide**; × steps {times} × as many."
+            f"- **{name}**: 0.99M multiply-adds per image in one network, 0.28 × those in **wide**; over all steps {times} × as many."
             for name, times in (("original", "1.13"), ("copies", "1.13"), ("snapshots", "4.25"))
         ),
     ]
@@ -154,28 +156,31 @@ def test_markdown_and_tex_of_a_table_of_arms(table1):
     assert r"wide: backbone res\_16, pretrained with label\_smoothing 0.0." in tex
 
 
-def test_contrasts_with_other_arms_than_the_baseline(table1):
-    """The first has one replicate; those of the last two are ten points apart, each pair of them."""
+def test_contrasts_with_other_arms_than_the_baseline_have_a_section(table1):
+    """The arm original has one replicate. Each pair of replicates of snapshots and copies is ten points apart."""
     lines = [line for line in csv.DictReader(io.StringIO(table1["contrasts"].decode())) if line["kind"] == "against"]
     told = [(line["arm"], line["baseline"], line["mean"]) for line in lines if line["data_set"] == "away"]
     assert told == [("snapshots", "original", "30.000"), ("snapshots", "copies", "10.000")] * len(SELECTIONS)
     markdown, tex = table1["markdown"].decode(), table1["tex"].decode()
     for selection in SELECTIONS:
-        title = f"**Further contrasts `{selection}`**: accuracy minus that of the arm in the second column, in points."
+        title = f"**Further contrasts `{selection}`**: accuracy minus that of the arm in the second column, in percentage points."
         after = markdown.split(title)[1].splitlines()[2:6]
-        assert after[0] == "| method | minus | seeds | n | Home (in distribution) | Away |"
+        assert after[0] == "| method | compared with | seeds | n | Home (in distribution) | Away |"
         assert after[1] == "| --- | --- | ---: | ---: | ---: | ---: |"
         assert [line.rsplit(" (", 2)[0].split(" | ")[:2] for line in after[2:]] == [
             ["| snapshots", "original"],
             ["| snapshots", "copies"],
         ]
         assert rf"\multicolumn{{6}}{{l}}{{\emph{{further contrasts {selection}}}}} \\" in tex
-        assert f"Further contrasts {selection}: accuracy minus that of the arm in the second column, in points." in tex
+        assert (
+            f"Further contrasts {selection}: accuracy minus that of the arm in the second column, in percentage points."
+            in tex
+        )
     assert tex.count(r"\begin{tabular}{llrrrr}") == 1
     assert tex.count(r"snapshots & copies & 3 & 3 & +10.00") == len(SELECTIONS)
 
 
-def test_rows_of_one_table_may_have_published_figures_and_no_parameters():
+def test_a_table_may_have_published_figures_without_parameters():
     summaries = {("away", selection): Summary(50.0, None, 1) for selection in SELECTIONS}
     rows = [Row(arm_of(name="cat1", members=1, steps=8, published={"away": 78.4}), 1, summaries)]
     data_sets = data_sets_of(DATA_SETS[1:])
@@ -186,7 +191,7 @@ def test_rows_of_one_table_may_have_published_figures_and_no_parameters():
     assert r"& 50.00 & 78.4 \\" in tex_text(table) and "No mean is bold" in tex_text(table)
 
 
-def test_labels_of_the_figures():
+def test_figures_label_arms_with_members_steps_and_parameters():
     assert arms_figures._label(arm_of(**SNAPSHOTS, parameters=81_000)) == "snapshots\n4 × 64…1360, 81.0k"
     assert arms_figures._label(arm_of(**ORIGINAL)) == "original\n1 × 360"
     assert members_figures._label(arm_of(**SNAPSHOTS), {"probe"}) == "4\n64…1360"
@@ -203,7 +208,7 @@ def drawn(figure, arms, std) -> bytes:
 
 
 @pytest.mark.parametrize("std", [None, 1.0])
-def test_the_figure_of_arms_has_published_figures_where_there_are_any(std):
+def test_the_figure_of_arms_shows_published_figures_if_there_are_any(std):
     without, published = ({key: value for key, value in ORIGINAL.items() if key != "published"}, ORIGINAL)
     both = [drawn(arms_figures.arms_figure, [each, WIDE], std) for each in (without, published)]
     for svg in both:
@@ -213,13 +218,13 @@ def test_the_figure_of_arms_has_published_figures_where_there_are_any(std):
 
 
 def grid_arms() -> list[dict]:
-    """Members 1 and 2 at two numbers of steps; one pair is missing."""
+    """Return arms with 1 and 2 members at two numbers of steps, with one pair missing."""
     pairs = [(1, 80), (1, 360), (2, 80)]
     named = [{"name": f"grid{members}x{steps}", "members": members, "steps": steps} for members, steps in pairs]
     return [arm | {"transfer": "probe", "in_table": arm["steps"] == 360} for arm in named]
 
 
-def test_the_grid(tmp_path):
+def test_the_grid_has_a_line_per_arm(tmp_path):
     outputs = run("tabulate_grid", tmp_path, grid_arms(), ("csv", "svg"))
     lines = list(csv.DictReader(io.StringIO(outputs["csv"].decode())))
     assert [(line["members"], line["steps_per_member"], line["replicates"], line["away"]) for line in lines] == [
@@ -230,19 +235,21 @@ def test_the_grid(tmp_path):
     xml.etree.ElementTree.fromstring(outputs["svg"].decode())
 
 
-def test_the_heat_map_shows_every_cell_once_and_frames_rows_of_table_2():
+def test_the_heat_map_shows_every_cell_once_and_frames_arms_of_table_2():
     def patches(arms) -> int:
         return drawn(grid_figure, arms, 1.0).count(b'id="patch_')
 
     one, *_ = arms = grid_arms()
     unframed = [arm | {"in_table": False} for arm in arms]
     panels = len(DATA_SETS) * len(SELECTIONS)
-    assert patches(unframed) == patches([one]) + 2 * panels, "a patch in each panel, and none for the missing pair"
-    assert patches(arms) > patches(unframed) + panels, "a frame in each panel, and what says so"
+    assert patches(unframed) == patches([one]) + 2 * panels, (
+        "one patch per panel and arm, and none for the missing pair"
+    )
+    assert patches(arms) > patches(unframed) + panels, "one frame per panel, and one in the legend"
 
 
-def test_digests_of_features_of_one_seed_are_kept_apart(tmp_path):
-    """Snapshots of one run have one seed; copies and other members keep the names that they had."""
+def test_feature_digests_of_members_with_one_seed_have_different_names(tmp_path):
+    """Snapshots of one run have the same seed, so they need numbered names. Other members keep their names."""
     import numpy as np
 
     for step in (4, 8):

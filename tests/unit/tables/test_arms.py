@@ -1,4 +1,4 @@
-"""Arms that are fine-tuned or trained from nothing stand in the table, its notes and the figure beside the probed ones."""
+"""Table, notes and figure with arms that are fine-tuned or trained from scratch, in addition to probed arms."""
 
 import csv
 import io
@@ -37,38 +37,38 @@ def notes(*arms: Arm) -> list[str]:
     return [phrase_text(note, str, str, str) for note in arm_notes(arms)]
 
 
-def test_csv_leaves_steps_that_there_are_none_of_empty():
+def test_the_csv_leaves_the_steps_of_direct_training_empty():
     lines = list(csv.DictReader(io.StringIO(csv_text(accuracy_records(rows(PROBED, TUNED, DIRECT), DATA_SETS)))))
     assert [(line["steps_per_member"], line["total_steps"]) for line in lines] == [("4000", "8000")] * 2 + [("", "")]
     assert [line["a"] for line in lines] == ["50.00"] * 3
 
 
-def test_markdown_and_tex_show_a_dash_and_say_what_each_way_is():
+def test_markdown_and_latex_show_a_dash_and_describe_each_way_of_transfer():
     table = accuracy_table(rows(PROBED, TUNED, DIRECT), DATA_SETS)
     text = markdown_text(table)
     assert (
         text.count("| cat2\\_tuned | 2 × 4,000 | 8,000 | 1 |") == 2 and text.count("| scratch | 2 × – | – | 1 |") == 2
     )
     assert [line for line in text.splitlines() if line.startswith("- ")] == [
-        "- **cat2**: frozen backbones, a probe on their concatenated features.",
-        "- **cat2\\_tuned**: fine-tuned, that is, the backbones are trained on the target as well, side by side with one "
-        "linear layer on their concatenated features; the steps are those of pretraining.",
-        "- **scratch**: direct, that is, the same network trained on the target alone from a fresh start; there is no "
-        "pretraining, hence no steps (–).",
+        "- **cat2**: the backbones are frozen, and a probe is trained on their concatenated features.",
+        "- **cat2\\_tuned**: fine-tuning of the backbones on the target, together with one linear layer on their "
+        "concatenated features. The steps are those of pretraining.",
+        "- **scratch**: direct training of the same network from scratch on the target alone. It has no pretraining, so "
+        "no steps are given (–).",
     ]
     tex = tex_text(table)
     assert tex.count(r"scratch & 2 $\times$ -- & -- & 1 &") == 2 and "–" not in tex
-    assert r"cat2\_tuned: fine-tuned, that is" in tex
+    assert r"cat2\_tuned: fine-tuning of the backbones" in tex
 
 
-def test_a_study_of_probes_needs_no_note():
+def test_a_table_of_probed_arms_has_no_note_on_transfer():
     assert notes(PROBED, replace(PROBED, name="cat4")) == []
     assert "\n- " not in markdown_text(accuracy_table(rows(PROBED), DATA_SETS))
     (note,) = notes(DIRECT, replace(DIRECT, name="other"))
     assert note.startswith("scratch, other: direct")
 
 
-def test_metrics_of_an_arm_without_steps(tmp_path):
+def test_the_long_metrics_of_an_arm_without_steps_have_null_steps(tmp_path):
     line = {"replicate": 0, "members": [2, 3], "weight_decay": 0.1, "fit": "full", "epoch": 1, "split": "evaluation"}
     write_metrics(tmp_path / "cell.parquet", [line | {"top1": 1.0, "top5": 2.0, "loss": 3.0}])
     arms = [PROBED, DIRECT]
@@ -78,12 +78,12 @@ def test_metrics_of_an_arm_without_steps(tmp_path):
 
 
 @pytest.mark.parametrize("arms", [[DIRECT], [PROBED, TUNED, DIRECT], [TUNED, replace(TUNED, members=4)]])
-def test_figure_of_arms_that_are_transferred_otherwise(arms):
+def test_the_figure_can_be_drawn_for_arms_that_are_not_probed(arms):
     svg = figures.members_figure(rows(*arms), DATA_SETS, STYLE)
     xml.etree.ElementTree.fromstring(svg.decode())
 
 
-def test_labels_of_the_figure():
+def test_labels_name_the_way_of_transfer_if_arms_differ_in_it():
     everything = {"probe", "finetune", "direct"}
     assert figures._label(PROBED, {"probe"}) == "2\n4k"
     assert [figures._label(each, everything) for each in (PROBED, TUNED, DIRECT)] == [
@@ -94,7 +94,7 @@ def test_labels_of_the_figure():
     assert figures.LETTERS == "p: probe, f: finetune, d: direct, r: reweight"
 
 
-def test_what_an_arm_changes_and_what_its_weights_are_is_noted():
+def test_notes_name_changed_training_and_published_weights():
     changed = replace(DIRECT, training={"epochs": 8, "lr_milestones": [5, 6]})
     imported = replace(PROBED, pretrained_on="other images")
     said = notes(changed, imported)

@@ -1,4 +1,4 @@
-"""Stage calibration: what its tables and its figure say of given predictions, and what it refuses."""
+"""Stage calibration: its tables and figure for given predictions, and the inputs that it refuses."""
 
 import csv
 import dataclasses
@@ -44,7 +44,7 @@ STYLE = {"width_per_panel": 2.0, "height": 2.0}
 
 
 def index(name: str) -> pa.Table:
-    """Rows from 1000 on, six classes; of the source also a group column."""
+    """Return an index with row numbers from 1000 and six classes, and a group column for the source."""
     rows = np.arange(ROWS[name])
     labels = rows % 6
     columns = {"row": rows + 1000, "label": labels, "class_name": [f"c{label}" for label in labels]}
@@ -53,7 +53,7 @@ def index(name: str) -> pa.Table:
 
 
 def predictions(name: str, arm: str) -> dict[tuple[str, int], dict]:
-    """(selection, replicate) -> columns: row, label, predicted and probability."""
+    """Return columns row, label, predicted and probability, by (selection, replicate)."""
     found, rows = {}, np.arange(ROWS[name])
     for selection in ("paper", "holdout"):
         for replicate in range(REPLICATES[arm]):
@@ -71,7 +71,7 @@ def predictions(name: str, arm: str) -> dict[tuple[str, int], dict]:
 
 
 def write_predictions(path, cells: dict) -> None:
-    """As a probe writes them: replicate by replicate."""
+    """Write predictions as a probe does, replicate by replicate."""
     tables = [
         pa.table({"selection": [selection] * len(own["row"]), "replicate": np.full(len(own["row"]), replicate)} | own)
         for (selection, replicate), own in sorted(cells.items(), key=lambda cell: cell[0][1])
@@ -81,7 +81,7 @@ def write_predictions(path, cells: dict) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder of indices and predictions."""
+    """Folder of indices and predictions."""
     path = tmp_path_factory.mktemp("calibration")
     for name in ROWS:
         pq.write_table(index(name), path / f"{name}.index.parquet")
@@ -110,14 +110,14 @@ def run(folder, made, predicted=None, settings=SETTINGS, data_sets=DATA_SETS, ce
 
 @pytest.fixture(scope="module")
 def made(folder, tmp_path_factory):
-    """The folder of a run's outputs."""
+    """Folder of a run's outputs."""
     path = tmp_path_factory.mktemp("made")
     run(folder, path)
     return path
 
 
-def test_the_figure_has_the_data_sets_of_its_arms_alone(folder, tmp_path):
-    """The table has those of arms that are not drawn, too."""
+def test_the_figure_has_only_the_data_sets_of_its_arms(folder, tmp_path):
+    """The table also has data sets of arms that are not drawn."""
     drawn, other = ARMS[0]["name"], ARMS[1]["name"]
     cells = [{"arm": drawn, "data_set": "source"}, {"arm": other, "data_set": "few"}]
     run(folder, tmp_path / "made", cells=cells, drawn=1)
@@ -131,7 +131,7 @@ def lines(path) -> list[dict]:
     return list(csv.DictReader(io.StringIO(path.read_text())))
 
 
-def test_an_arm_may_lack_a_data_set_and_the_figure_an_arm(folder, made, tmp_path):
+def test_an_arm_may_lack_a_data_set_and_the_figure_may_leave_out_an_arm(folder, made, tmp_path):
     *cells, last = CELLS
     run(folder, tmp_path / "fewer", cells=cells, drawn=len(ARMS) - 1)
     table, whole = lines(tmp_path / "fewer/c.csv"), lines(made / "c.csv")
@@ -140,7 +140,7 @@ def test_an_arm_may_lack_a_data_set_and_the_figure_an_arm(folder, made, tmp_path
     assert (tmp_path / "fewer/c.svg").read_bytes() != (made / "c.svg").read_bytes()
 
 
-def test_the_tables_are_of_each_replicate_and_of_all(made):
+def test_the_tables_have_each_replicate_and_the_summary_of_all(made):
     table, replicates = lines(made / "c.csv"), lines(made / "r.csv")
     assert len(table) == len(CELLS) * 2 and len(replicates) == 2 * 2 * sum(REPLICATES.values())
     segments = make_segments(240, groupings(index("source"), index("source")), 25, 2)
@@ -174,7 +174,7 @@ def test_the_tables_are_of_each_replicate_and_of_all(made):
                     assert one[quantity] == format(getattr(found, quantity), form)
 
 
-def test_what_stands_beside_the_numbers(made):
+def test_lines_name_the_arm_and_count_replicates_rows_groups_and_segments(made):
     first = lines(made / "c.csv")[0]
     fixed = {name: first[name] for name in list(first)[:10]}
     assert fixed == {
@@ -194,7 +194,7 @@ def test_what_stands_beside_the_numbers(made):
     assert (last["groups"], last["segments"]) == ("0", "1")  # no class of the 20 rows has 25
 
 
-def test_a_probability_that_float32_rounds_to_one_makes_no_error_infinite(folder, tmp_path):
+def test_a_probability_that_float32_rounds_to_one_gives_a_finite_error(folder, tmp_path):
     given = predictions("few", "cat4")
     for own in given.values():
         own["probability"] = np.ones(20, np.float32)
@@ -204,7 +204,7 @@ def test_a_probability_that_float32_rounds_to_one_makes_no_error_infinite(folder
     assert 1000 < found["paper"][0].mce_sigma < 1e6
 
 
-def test_svg_has_three_panels_per_data_set(made):
+def test_the_figure_has_three_panels_per_data_set(made):
     svg = xml.etree.ElementTree.fromstring((made / "c.svg").read_text())
     ids = {element.get("id") for element in svg.iter()}
     assert len({name for name in ids if name and name.startswith("axes_")}) == 3 * 2
@@ -212,7 +212,7 @@ def test_svg_has_three_panels_per_data_set(made):
     assert sorted(path.name for path in made.iterdir()) == ["c.contrasts.csv", "c.csv", "c.svg", "r.csv"]
 
 
-def test_more_data_sets_than_a_line_holds(folder, tmp_path):
+def test_data_sets_that_do_not_fit_in_one_line_continue_in_the_next(folder, tmp_path):
     for number in range(5):
         (tmp_path / f"d{number}.index.parquet").symlink_to(folder / "few.index.parquet")
     data_sets = [{"name": f"d{number}", "title": f"D{number}", "in_distribution": False} for number in range(5)]
@@ -227,24 +227,22 @@ def test_more_data_sets_than_a_line_holds(folder, tmp_path):
     )
     svg = xml.etree.ElementTree.fromstring((tmp_path / "made/c.svg").read_text())
     ids = {element.get("id") for element in svg.iter()}
-    assert len({name for name in ids if name and name.startswith("axes_")}) == 3 * 6  # one of them is not used
+    assert len({name for name in ids if name and name.startswith("axes_")}) == 3 * 6  # one panel is empty
 
 
-def test_bytes_are_a_function_of_content(made, folder, tmp_path):
+def test_two_runs_write_the_same_bytes(made, folder, tmp_path):
     run(folder, tmp_path / "again")
     for name in ("c.csv", "r.csv", "c.contrasts.csv", "c.svg"):
         assert (tmp_path / "again" / name).read_bytes() == (made / name).read_bytes()
 
 
-def test_what_does_not_belong_together_is_named(folder, tmp_path):
+def test_predictions_of_other_rows_or_replicates_and_damaged_files_are_refused(folder, tmp_path):
     given = predictions("source", "cat4")
     given["holdout", 0]["label"] = np.roll(given["holdout", 0]["label"], 1)
     write_predictions(tmp_path / "other.parquet", given)
     (tmp_path / "bad.parquet").write_bytes(b"no parquet")
     good = [folder / f"{cell['arm']}.{cell['data_set']}.parquet" for cell in CELLS]
-    refused = (
-        r"other\.parquet: rows and labels of replicate 0, selection holdout, are not those of .*source\.index\.parquet"
-    )
+    refused = r"other\.parquet: rows and labels of replicate 0, selection holdout, differ from those of .*source\.index\.parquet"
     with pytest.raises(UserError, match=f"{refused}; delete the predictions and run again"):
         run(folder, tmp_path / "made", [*good[:2], tmp_path / "other.parquet", *good[3:]])
     with pytest.raises(UserError, match=r"bad\.parquet: cannot be read as an output of rule probe, .* run again"):
@@ -252,9 +250,7 @@ def test_what_does_not_belong_together_is_named(folder, tmp_path):
     pq.write_table(pa.table({"row": [1]}), tmp_path / "bad.parquet")
     with pytest.raises(UserError, match=r"bad\.parquet: cannot be read as an output of rule probe, .* run again"):
         run(folder, tmp_path / "made", [tmp_path / "bad.parquet", *good[1:]])
-    more = (
-        "arm 'cat4' on data set 'few': its predictions are of 2 replicates, and --seeds has 1; delete the predictions"
-    )
+    more = "arm 'cat4' on data set 'few': its predictions have 2 replicates, but --seeds has 1; delete the predictions"
     with pytest.raises(UserError, match=more):
         run(folder, tmp_path / "made", [*good[:3], folder / "scratch.few.parquet", *good[4:]])
     assert list((tmp_path / "made").iterdir()) == []
@@ -262,7 +258,7 @@ def test_what_does_not_belong_together_is_named(folder, tmp_path):
 
 # --- contrasts ---
 
-PAIRED = {  # arm: seeds of its replicates
+PAIRED = {  # seeds of each arm's replicates
     "cat1": [(0,), (1,), (2,), (3,)],
     "cat2": [(0, 1), (2, 3), (0, 2), (1, 3)],
     "wide": [(0,), (1,), (2,), (3,)],
@@ -272,7 +268,7 @@ PLACES = {"cat1": ("home", "near", "far"), "cat2": ("home", "near", "far"), "wid
 
 @pytest.fixture(scope="module")
 def measured() -> dict:
-    """What is measured of three arms, the last on fewer of the baseline's data sets; no group of rows of `far` counts."""
+    """Measurements of three arms, of which the last lacks data sets of the baseline. Data set `far` has no groups."""
     rows = np.arange(60)
     plain = measure(np.full(60, 0.5), rows % 2, rows, make_segments(60, [], 25, 1), 3, 1)
     found = {}
@@ -296,7 +292,7 @@ def contrasts_of(measured):
     return calibration.calibration_contrasts(measured, arms, data_sets, PAIRED, "cat1")
 
 
-def test_contrasts_are_of_each_quantity_where_an_arm_and_the_baseline_are_both_measured(measured):
+def test_each_quantity_has_contrasts_where_both_arm_and_baseline_are_measured(measured):
     rows = contrasts_of(measured)
     assert [(row.selection, row.kind, row.arm.name, row.data_set) for row in rows] == [
         (selection, quantity, arm, data_set)
@@ -304,7 +300,7 @@ def test_contrasts_are_of_each_quantity_where_an_arm_and_the_baseline_are_both_m
         for quantity in ("accuracy", "ece", "ece_calibrated", "worst_group_accuracy")
         for arm, data_sets in (("cat2", ("home", "near", "far")), ("wide", ("near",)))
         for data_set in data_sets
-        if (quantity, data_set) != ("worst_group_accuracy", "far")  # no group counts there
+        if (quantity, data_set) != ("worst_group_accuracy", "far")  # `far` has no groups
     ]
     for row in rows:
         own, other = (
@@ -321,7 +317,7 @@ def test_contrasts_are_of_each_quantity_where_an_arm_and_the_baseline_are_both_m
     assert found.p == pytest.approx(paired.pvalue) and found.interval == pytest.approx(paired.confidence_interval())
 
 
-def test_each_quantity_is_a_family_of_p_within_a_selection_and_the_source_is_in_none(measured):
+def test_p_values_are_adjusted_within_a_quantity_and_selection_without_the_source(measured):
     rows = contrasts_of(measured)
     assert all(row.p == row.contrast.p is not None for row in rows)
     assert all((row.p_holm is None) == (row.data_set == "home") for row in rows)
@@ -334,7 +330,7 @@ def test_each_quantity_is_a_family_of_p_within_a_selection_and_the_source_is_in_
             assert [row.p_holm for row in family] == pytest.approx(holm([row.p for row in family]))
 
 
-def test_the_file_of_contrasts_has_p_of_every_quantity_and_says_why_there_is_none(made):
+def test_the_csv_of_contrasts_has_p_values_or_the_reason_for_having_none(made):
     found = lines(made / "c.contrasts.csv")
     assert {line["kind"] for line in found} == set(calibration.COMPARED) and {line["row_se"] for line in found} == {""}
     assert [line["arm"] for line in found[:4]] == ["cat4", "cat4", "scratch", "scratch"]

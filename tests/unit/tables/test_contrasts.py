@@ -1,4 +1,4 @@
-"""Contrasts of a table: what is compared, adjusted, bold and said of it."""
+"""Contrasts of a table: comparisons, adjusted p-values, bold means and notes."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ PAIRS = [(0, 1), (2, 3), (4, 5)]
 
 
 def compared(**changes):
-    """Comparisons of three arms, the last with one replicate."""
+    """Return comparisons of three arms, of which the last has one replicate."""
     made = {
         "cat1": replicates(SINGLE, 50, draw=1),
         "cat2": replicates(PAIRS, 60, draw=2),
@@ -71,7 +71,7 @@ def test_every_arm_but_the_baseline_has_a_row_for_each_data_set():
     assert all(row.row_error > 0 for row in found.rows)
 
 
-def test_holms_adjustment_is_within_a_selection_and_leaves_the_source_out():
+def test_holms_adjustment_is_within_a_selection_and_excludes_the_source():
     def row(kind, data_set, selection, mean):
         return ContrastRow(kind, ARMS[1], data_set, selection, "cat1", Contrast(mean, 1.0, 5.0, 6, 6, "t"))
 
@@ -89,7 +89,7 @@ def test_holms_adjustment_is_within_a_selection_and_leaves_the_source_out():
 
 
 def test_all_hypotheses_of_a_selection_are_one_family():
-    """A table that compares its arms with two baselines tests twice as much."""
+    """A table that compares its arms with two baselines has twice as many hypotheses."""
     rows = [
         ContrastRow(kind, ARMS[1], "away", "paper", baseline, Contrast(mean, 1.0, 5.0, 6, 6, "t"))
         for kind, baseline, mean in ((GAIN, "cat1", 3.0), (ON_TARGET, "own", 4.0))
@@ -98,7 +98,7 @@ def test_all_hypotheses_of_a_selection_are_one_family():
     assert second.p_holm == pytest.approx(2 * second.p) and first.p_holm == pytest.approx(max(first.p, 2 * second.p))
 
 
-def test_means_that_are_level_with_the_best_are_bold_and_those_without_an_interval_are_not():
+def test_means_not_distinguishable_from_the_best_are_bold_unless_they_lack_an_interval():
     near = replicates(SINGLE, 50.1, draw=3)
     assert best_arms({"one": replicates(SINGLE, 50, draw=1), "near": near, "far": replicates(SINGLE, 40)}) in (
         ["one", "near"],
@@ -110,7 +110,7 @@ def test_means_that_are_level_with_the_best_are_bold_and_those_without_an_interv
     assert compared().best == {("cat2", "home", "paper"), ("cat2", "away", "paper")}
 
 
-def test_notes_say_which_arms_have_no_interval_and_which_are_two_samples():
+def test_notes_name_arms_without_an_interval_and_arms_compared_as_two_samples():
     found = said(compared())
     assert found[1:] == ["cat5: no interval over seeds (one replicate)."]
     level = [Replicate(seeds, 50.0) for seeds in SINGLE]
@@ -120,10 +120,13 @@ def test_notes_say_which_arms_have_no_interval_and_which_are_two_samples():
     alike = comparisons(accuracies, hits, ARMS[:2], DATA_SETS, "cat1")
     assert said(alike)[1:] == ["cat2 on home: no interval over seeds (all replicates are equal)."]
     other = said(compared(cat2=replicates([(7, 8), (9, 10), (11, 12)], 60)))
-    assert "cat2 and cat1 share too few seeds for pairs and are compared as two samples." in other
+    assert (
+        "cat2: too few seeds in common with cat1 to be paired, so they are compared as two independent samples."
+        in other
+    )
 
 
-def test_the_section_has_a_line_for_each_arm():
+def test_the_section_of_contrasts_has_a_line_for_each_arm():
     found = contrast_section(compared(), DATA_SETS, "paper")
     assert [column.title for column in found.columns] == ["method", "seeds", "n", "Home", "Away"]
     cells = [[value.shown() for value in row] for row in found.rows]
@@ -131,12 +134,12 @@ def test_the_section_has_a_line_for_each_arm():
     assert "p" not in cells[0][3].aside and ", p " in cells[0][4].aside, "no adjusted p on the source"
     assert cells[1][4].aside.startswith("rows ± ")
     lower = contrast_section(compared(cat2=replicates(PAIRS, 45)), DATA_SETS, "paper")
-    assert lower.rows[0][4].shown().text.startswith("−"), "a minus sign, which LaTeX sets as one"
+    assert lower.rows[0][4].shown().text.startswith("−"), "a minus sign, not a hyphen, also in LaTeX"
     alone = comparisons({("cat1", "away", "paper"): replicates(SINGLE, 50)}, {}, ARMS[:1], DATA_SETS[1:], "cat1")
     assert contrast_section(alone, DATA_SETS, "paper") is None and said(alone) == []
 
 
-# --- arms beside the baseline ---
+# --- comparisons with other arms than the baseline ---
 
 WIDE = replicates(SINGLE, 64, draw=4)
 COMPARED = arms_of(
@@ -150,7 +153,7 @@ COMPARED = arms_of(
 
 
 def compared_beside(**changes):
-    """Comparisons of four arms, the last two with others beside the baseline."""
+    """Return comparisons of four arms. The last two are compared with other arms than the baseline, too."""
     made = {
         "cat1": replicates(SINGLE, 50, draw=1),
         "cat2": replicates(PAIRS, 60, draw=2),
@@ -165,7 +168,7 @@ def compared_beside(**changes):
     return comparisons(accuracies, hits, COMPARED, DATA_SETS, "cat1"), accuracies, hits
 
 
-def test_an_arm_is_compared_with_those_that_its_against_names():
+def test_an_arm_is_compared_with_the_arms_that_its_against_names():
     found, accuracies, hits = compared_beside()
     beside = [row for row in found.rows if row.kind == AGAINST]
     places = [("wide", "cat2"), ("wider", "wide"), ("wider", "cat2")]
@@ -186,7 +189,7 @@ def test_an_arm_is_compared_with_those_that_its_against_names():
     assert found.gain("wide", "away", "paper").baseline == "cat1"
 
 
-def test_they_are_in_one_family_with_the_gains():
+def test_contrasts_with_other_arms_are_in_one_family_with_the_gains():
     found, *_ = compared_beside()
     tested = [row for row in found.rows if row.data_set == "away"]
     assert len(tested) == 3 + 3
@@ -194,10 +197,10 @@ def test_they_are_in_one_family_with_the_gains():
     assert all(row.p_holm is None for row in found.rows if row.data_set == "home")
 
 
-def test_they_have_a_section_below_with_a_line_for_each_pair():
+def test_contrasts_with_other_arms_have_a_section_with_a_line_for_each_pair():
     found, *_ = compared_beside()
     section = against_section(found, DATA_SETS, "paper")
-    assert [column.title for column in section.columns] == ["method", "minus", "seeds", "n", "Home", "Away"]
+    assert [column.title for column in section.columns] == ["method", "compared with", "seeds", "n", "Home", "Away"]
     lines = [[value.shown().text for value in row] for row in section.rows]
     assert [line[:4] for line in lines] == [
         ["wide", "cat2", "6", "3"],
@@ -211,29 +214,29 @@ def test_they_have_a_section_below_with_a_line_for_each_pair():
     assert against_section(compared(), DATA_SETS, "paper") is None
 
 
-def test_notes_say_in_which_contrasts_an_arm_has_no_interval():
+def test_notes_name_the_contrasts_in_which_an_arm_has_no_interval():
     first = said(compared_beside()[0])[0]
-    assert "a replicate of the arm with more members is compared with" in first
-    assert "over all arms and targets of a selection, further contrasts included, the source left out" in first
+    assert "each replicate of the arm with more members is compared with" in first
+    assert "over all arms and targets of a selection, including the further contrasts and excluding the source" in first
     assert (
         "further contrasts" not in said(compared())[0]
-        and "an arm's replicate minus the baseline's" in said(compared())[0]
+        and "each replicate of an arm is compared with the mean of the baseline's" in said(compared())[0]
     )
     level = [Replicate(each.seeds, each.accuracy - 1) for each in WIDE]
     (_, *notes) = said(compared_beside(wider=level)[0])
     assert notes == ["wider minus wide: no interval over seeds (all replicates are equal)."]
     (_, *notes) = said(compared_beside(wider=replicates([(0,)], 62))[0])
-    assert notes == ["wider: no interval over seeds (one replicate)."], "once, and not for each contrast"
+    assert notes == ["wider: no interval over seeds (one replicate)."], "one note, and not one for each contrast"
     (_, *notes) = said(compared_beside(wide=replicates([(seed,) for seed in range(7, 12)], 64))[0])
     assert notes == [
-        "wide and cat1 share too few seeds for pairs and are compared as two samples.",
-        "wide and cat2 share too few seeds for pairs and are compared as two samples.",
-        "wider and wide share too few seeds for pairs and are compared as two samples.",
+        "wide: too few seeds in common with cat1 to be paired, so they are compared as two independent samples.",
+        "wide: too few seeds in common with cat2 to be paired, so they are compared as two independent samples.",
+        "wider: too few seeds in common with wide to be paired, so they are compared as two independent samples.",
     ]
 
 
-def test_an_arm_without_an_interval_under_one_selection_is_named_with_its_data_set():
-    """The other selection, which has one, comes last."""
+def test_an_arm_without_an_interval_under_one_selection_alone_has_a_note():
+    """The other selection has an interval and comes last, which must not hide the note."""
     level = [Replicate(seeds, 50.0) for seeds in SINGLE]
     accuracies = {("cat1", "away", selection): level for selection in ("paper", "holdout")}
     accuracies |= {("cat2", "away", "paper"): level, ("cat2", "away", "holdout"): replicates(SINGLE, 60)}
@@ -254,6 +257,6 @@ def test_the_baseline_is_the_first_row_or_the_one_that_is_named():
 
 
 @pytest.mark.parametrize("block", [{"baseline": "cat9"}, {"table1": {"baseline": "copies", "arms": ["cat1"]}}])
-def test_a_baseline_has_to_be_a_row(block):
+def test_a_baseline_that_is_not_a_row_is_refused(block):
     with pytest.raises(UserError, match="baseline.* is not one of the rows"):
         study(**block)

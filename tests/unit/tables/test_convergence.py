@@ -1,4 +1,4 @@
-"""What tables say of probes that have not converged, and of weight decays at an end of their grid."""
+"""Marks and notes of tables on probes that have not converged and on weight decays at an end of their grid."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ ARMS = arms_of(
 
 
 def cell(members, gradient=1e-5, best=0.01, top1=70.0, holdout=None, replicates=2, epochs=1):
-    """Metrics whose weight decay ``best`` is the best on the evaluation rows, and ``holdout`` on the held-out ones."""
+    """Return metrics with ``best`` as the best weight decay on evaluation rows and ``holdout`` on held-out rows."""
     lines = []
     for replicate in range(replicates):
         for decay in GRID:
@@ -57,7 +57,7 @@ def cell(members, gradient=1e-5, best=0.01, top1=70.0, holdout=None, replicates=
 
 
 def table_of(folder, cells, arms=ARMS, data_sets=DATA_SETS):
-    """Convergence, and the lines of the CSV, Markdown and LaTeX of a table of (arm, data set) -> metrics."""
+    """Return the lines of the CSV, the Markdown and the LaTeX of a table with metrics by (arm, data set)."""
     keys = [(arm.name, data_set.name) for arm in arms for data_set in data_sets]
     paths = [folder / f"{number}.parquet" for number in range(len(keys))]
     for path, key in zip(paths, keys):
@@ -70,7 +70,7 @@ def table_of(folder, cells, arms=ARMS, data_sets=DATA_SETS):
 
 
 def cells(**changes):
-    """Cells that have converged; changes by arm_dataset."""
+    """Return cells that have converged, with changes of metrics by arm_dataset."""
     made = {}
     for arm in ARMS:
         for data_set in DATA_SETS:
@@ -78,11 +78,11 @@ def cells(**changes):
     return made
 
 
-def test_where_all_have_converged_one_sentence_says_so(tmp_path):
+def test_one_sentence_says_that_all_probes_have_converged(tmp_path):
     lines, markdown, _ = table_of(tmp_path, cells(two_away={"gradient": 2e-5}))
     assert (
-        "- All probes have converged. The gradient of the objective of selected heads, relative to that at zero weights, is 2e-5 or less."
-        in markdown
+        "- All probes have converged. The gradient norm of the selected heads' objective, relative to that at zero "
+        "weights, is 2e-5 or less." in markdown
     )
     assert "Not converged" not in markdown and "end of its grid" not in markdown
     assert [line["away_converged"] for line in lines] == ["yes"] * 3
@@ -90,11 +90,14 @@ def test_where_all_have_converged_one_sentence_says_so(tmp_path):
     assert [line["away_holdout_edge"] for line in lines] == ["0"] * 3
 
 
-def test_where_none_has_converged_one_sentence_says_so(tmp_path):
+def test_one_sentence_says_that_no_probe_has_converged(tmp_path):
     found = {key: cell(len(lines[0]["members"]), gradient=4e-3) for key, lines in cells().items()}
     found["two", "home"] = cell(2, gradient=2e-2)
     _, markdown, tex = table_of(tmp_path, found)
-    assert "- No probe has converged. The gradient" in markdown and "is 4e-3 to 2e-2, and up to 1e-4 counts" in markdown
+    assert (
+        "- No probe has converged. The gradient" in markdown
+        and "is between 4e-3 and 2e-2; a value up to 1e-4" in markdown
+    )
     (sentence,) = (line for line in markdown.splitlines() if "No probe" in line)
     assert not any(arm.name in sentence for arm in ARMS), "no cell is listed"
     assert "No probe has converged." in tex
@@ -112,27 +115,27 @@ def test_cells_that_have_not_converged_are_named_arm_by_arm(tmp_path):
     ]
 
 
-def test_a_head_whose_gradient_is_not_known_is_not_said_to_have_converged(tmp_path):
-    """Selection paper takes the first of two equal epochs, whose gradient these metrics lack."""
+def test_a_cell_with_an_unknown_gradient_is_not_marked_as_converged(tmp_path):
+    """Selection paper takes the first of two equal epochs, which has no gradient in these metrics."""
     found = cells(two_away={"epochs": 2})
     for line in found["two", "home"]:
         if line["replicate"] == 1:
             line["relative_gradient"] = None
     lines, _, _ = table_of(tmp_path, found)
     assert (lines[1]["away_converged"], lines[1]["away_holdout_converged"]) == ("", "yes")
-    assert lines[1]["home_converged"] == "", "of one replicate alone it is known"
+    assert lines[1]["home_converged"] == "", "the gradient of one replicate alone is known"
 
 
 def test_cells_far_from_the_converged_probe_are_named(tmp_path):
     near, far = {"top1": 70.4}, {"top1": 71.5, "best": 0.1}
     lines, markdown, _ = table_of(tmp_path, cells(one_sgd_home=near, one_sgd_away=far))
-    # With the weight decay 0.1 the converged probe has 68.
+    # At weight decay 0.1 the converged probe reaches 68.
     assert (lines[2]["home_from_converged"], lines[2]["away_from_converged"]) == ("0.40", "3.50")
     assert (lines[2]["home_converged"], lines[2]["away_converged"]) == ("yes", "no")
     assert lines[0]["away_from_converged"] == ""
     assert (
-        "- Further than 0.5 points from the converged probe of the same checkpoints with the same weight decays (most: +3.50): **one\\_sgd** on Away."
-        in markdown
+        "- Mean accuracy differs by more than 0.5 points from that of converged probes of the same checkpoints at the "
+        "same weight decays (largest difference: +3.50) in **one\\_sgd** on Away." in markdown
     )
 
 
@@ -152,8 +155,8 @@ def test_weight_decays_at_an_end_of_the_grid_are_named_by_selection(tmp_path, en
     assert [line["home_holdout_edge"] for line in lines] == ["0"] * 3
     assert [line["away_holdout_edge"] for line in lines] == ["0", "2", "0"]
     assert (
-        "- The weight decay of a replicate or more is an end of its grid: **one** on Home, **two** on Away (selection "
-        "**paper**); **two** on Away (selection **holdout**)." in markdown
+        "- The selected weight decay of at least one replicate is at an end of its grid in **one** on Home, **two** on "
+        "Away (selection **paper**); **two** on Away (selection **holdout**)." in markdown
     )
 
 
@@ -164,10 +167,10 @@ def test_cells_without_probes_or_with_one_weight_decay_have_no_marks(tmp_path):
     found = {("direct", "home"): single, ("direct", "away"): single}
     (line,), markdown, _ = table_of(tmp_path, found, arms)
     assert not [name for name in line if name.endswith(("_gradient", "_edge", "_converged"))]
-    assert "onverged" not in markdown and "grid:" not in markdown
+    assert "onverged" not in markdown and "end of its grid" not in markdown
 
 
-def test_heads_that_were_selected_elsewhere_have_no_marks(tmp_path):
+def test_cells_with_heads_selected_on_another_data_set_have_no_marks(tmp_path):
     found = cells()
     for arm in ARMS:
         full = [line for line in cell(arm.members) if (line["split"], line["weight_decay"]) == ("evaluation", 0.01)]

@@ -1,4 +1,4 @@
-"""Stage tabulate_diagnostics: what the CSV and the figure say of given diagnostics."""
+"""Stage tabulate_diagnostics: contents of the CSV and the figure for given diagnostics."""
 
 import csv
 import io
@@ -31,13 +31,13 @@ STYLE = {"width_per_panel": 2.0, "height": 2.0}
 
 
 def value(quantity: str, replicate: int, member: int, other: int | None = None) -> float:
-    """A figure that says what it is of."""
+    """Return a value that identifies its quantity, replicate and members."""
     base = {"accuracy": 80, "block_accuracy": 50, "leave_one_out_accuracy": 70, "weight": 0.01, "folded_weight": 2}
     return base.get(quantity, 0.5) * (1 + replicate / 10 + member / 100 + (other or 0) / 1000)
 
 
 def rows(arm: str) -> list[dict]:
-    """Diagnostics of a cell, as the stage writes them."""
+    """Return the diagnostics of a cell as the stage writes them."""
     members = next(one["members"] for one in ARMS if one["name"] == arm)
     found = []
 
@@ -68,7 +68,7 @@ def rows(arm: str) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory) -> list[str]:
-    """A Parquet for each of CELLS."""
+    """Paths of Parquet files, one for each of CELLS."""
     folder = tmp_path_factory.mktemp("diagnostics")
     made = [str(folder / f"{number}.parquet") for number in range(len(CELLS))]
     for path, cell in zip(made, CELLS):
@@ -88,13 +88,13 @@ def run(folder, paths, cells=CELLS, data_sets=DATA_SETS, name="diagnostics") -> 
 
 @pytest.fixture(scope="module")
 def made(paths, tmp_path_factory):
-    """The folder of a run's outputs."""
+    """Folder of a run's outputs."""
     folder = tmp_path_factory.mktemp("made")
     run(folder, paths)
     return folder
 
 
-def test_csv_is_the_mean_of_members_summarised_over_replicates(made):
+def test_the_csv_summarises_means_over_members_over_replicates(made):
     lines = list(csv.DictReader(io.StringIO((made / "diagnostics.csv").read_text())))
     assert len(lines) == len(CELLS) * (2 * 5 + 1)
     assert {line["method"] for line in lines} == set(REPLICATES)
@@ -131,7 +131,7 @@ def test_csv_is_the_mean_of_members_summarised_over_replicates(made):
     }
 
 
-def test_svg_has_two_panels_per_diagnosed_data_set(made):
+def test_the_figure_has_two_panels_per_diagnosed_data_set(made):
     svg = xml.etree.ElementTree.fromstring((made / "diagnostics.svg").read_text())
     ids = {element.get("id") for element in svg.iter()}
     assert len({name for name in ids if name and name.startswith("axes_")}) == 2 * 2
@@ -139,14 +139,14 @@ def test_svg_has_two_panels_per_diagnosed_data_set(made):
     assert sorted(path.name for path in made.iterdir()) == ["diagnostics.csv", "diagnostics.svg"]
 
 
-def test_bytes_are_a_function_of_content(made, paths, tmp_path):
+def test_two_runs_write_the_same_bytes(made, paths, tmp_path):
     run(tmp_path, paths)
     for name in ("diagnostics.csv", "diagnostics.svg"):
         assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
 
 
-def test_every_figure_is_drawn_where_its_replicate_is():
-    """Values of a strip do not hide one another, and stay within their replicate's part of the arm's slot."""
+def test_every_value_is_drawn_at_the_place_of_its_replicate():
+    """Equal values do not hide one another and stay within their replicate's part of the arm's slot."""
     from matplotlib.figure import Figure
 
     panel = Figure().subplots()
@@ -158,7 +158,7 @@ def test_every_figure_is_drawn_where_its_replicate_is():
     assert 3 - 0.5 < min(first) < max(first) < 3 < min(second) < max(second) < 3 + 0.5
 
 
-def test_more_data_sets_than_a_line_holds(paths, tmp_path):
+def test_data_sets_that_do_not_fit_in_one_line_continue_in_the_next(paths, tmp_path):
     data_sets = [{"name": f"d{i}", "title": f"D{i}", "in_distribution": False} for i in range(5)]
     cells = [{"arm": "cat2", "data_set": one["name"]} for one in data_sets]
     run(tmp_path, [paths[0]] * 5, cells, data_sets, "many")
@@ -183,7 +183,7 @@ def test_a_member_without_cka_is_left_out(tmp_path):
     assert ",cka," not in (tmp_path / "none.csv").read_text()
 
 
-def test_an_arm_of_one_member_has_nothing_to_compare(tmp_path):
+def test_arms_of_one_member_and_damaged_files_are_refused(tmp_path):
     with pytest.raises(UserError, match="no arm has more than one .* add an arm"):
         run(tmp_path, [], [])
     (tmp_path / "bad.parquet").write_bytes(b"no parquet")

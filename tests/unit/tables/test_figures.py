@@ -1,4 +1,4 @@
-"""Every figure of a table has error bars: what matplotlib is told of them is the deviation, or the interval."""
+"""Every figure of a table draws error bars whose lengths are the standard deviation or the interval."""
 
 import math
 from dataclasses import replace
@@ -27,7 +27,7 @@ STD = 1.375
 
 @pytest.fixture
 def bars(monkeypatch) -> list[float]:
-    """The lengths of all bars that are drawn."""
+    """Lengths of all error bars that are drawn."""
     from matplotlib.axes import Axes
 
     found, draw = [], Axes.errorbar
@@ -44,7 +44,7 @@ def rows(keys) -> list[Row]:
     return [Row(arm, 3, {("own", *key): Summary(50.0, STD, 3) for key in keys}) for arm in ARMS]
 
 
-def test_of_accuracies(bars):
+def test_bars_of_accuracies_are_the_standard_deviation(bars):
     of_selections = rows([(selection,) for selection in SELECTIONS])
     accuracies.members_figure(of_selections, DATA_SETS, STYLE)
     assert bars == [STD] * 4
@@ -52,8 +52,8 @@ def test_of_accuracies(bars):
     assert bars == [STD] * 8
 
 
-def test_of_contrasts(bars):
-    """A bar to each end of an interval, under both selections; none where there is no interval."""
+def test_bars_of_contrasts_are_the_interval(bars):
+    """Bars reach to both ends of the interval, for both selections. Without an interval there is no bar."""
     gains = Contrast(2.0, 0.5, 4.0, 5, 5, "t"), Contrast(2.0, None, None, 1, 1, "", "one replicate")
     for gain in gains:
         found = [ContrastRow(GAIN, ARMS[1], "own", selection, "cat1", gain) for selection in SELECTIONS]
@@ -66,8 +66,8 @@ def test_of_contrasts(bars):
             assert bars == [STD] * 4 + [half] * 4
 
 
-def test_of_worst_groups(bars):
-    """Accuracies above, and below them the contrast with the baseline."""
+def test_the_figure_of_worst_groups_has_bars_of_accuracies_and_contrasts(bars):
+    """The figure shows accuracies, and below them contrasts with the baseline."""
     columns = [column_name("own", quantity) for quantity in (AVERAGE, WORST)]
     found = [Row(arm, 3, {(column, "holdout"): Summary(50.0, STD, 3) for column in columns}) for arm in ARMS]
     gain = Contrast(2.0, 0.5, 4.0, 5, 5, "t")
@@ -76,10 +76,10 @@ def test_of_worst_groups(bars):
     assert bars == [STD] * 8 + [pytest.approx((gain.interval[1] - gain.interval[0]) / 2)] * 4
     bars.clear()
     spurious.spurious_figure(found[:1], DATA_SETS, STYLE, Comparisons("cat1", (), frozenset()))
-    assert bars == [STD] * 4, "an arm alone is compared with nothing"
+    assert bars == [STD] * 4, "a single arm is compared with nothing"
 
 
-def test_targets_that_say_nothing_are_marked_in_figures_of_gaps_and_worst_groups(monkeypatch):
+def test_figures_of_gaps_and_worst_groups_mark_uninformative_targets(monkeypatch):
     from matplotlib.axes import Axes
 
     said = []
@@ -98,7 +98,7 @@ def test_targets_that_say_nothing_are_marked_in_figures_of_gaps_and_worst_groups
     assert "trained on\nOwn\n(worst group: uninformative)" in said and "Own\n(uninformative)" in said
 
 
-def test_of_gaps(bars):
+def test_the_figure_of_gaps_has_bars_of_the_metric_and_of_contrasts(bars):
     columns, direct = [*DATA_SETS, MEAN], replace(ARMS[0], name="alone", steps=None, transfer="direct")
     summaries = {(column.name, "holdout"): Summary(50.0, STD, 3) for column in columns}
     gain = Contrast(2.0, 0.5, 4.0, 5, 5, "t")
@@ -110,10 +110,10 @@ def test_of_gaps(bars):
     bars.clear()
     more = [replace(row, kind=ON_TARGET) for row in gaps]
     gap.gap_figure(found, columns, "accuracy (%)", STYLE, Comparisons("alone", [*gaps, *more], frozenset()))
-    assert bars == [STD, STD, half, half, half, half, STD, STD] * 2, "a panel more, of the other kind"
+    assert bars == [STD, STD, half, half, half, half, STD, STD] * 2, "another panel, for the other kind of contrasts"
 
 
-def test_of_calibration(bars):
+def test_bars_of_calibration_are_the_standard_deviation(bars):
     one = Measured(*[50.0] * 13, worst_group="", worst_segment="")
     other = replace(one, ece=52.0)
     measured = {(arm.name, "own"): dict.fromkeys(SELECTIONS, [one, other]) for arm in ARMS}
@@ -121,7 +121,7 @@ def test_of_calibration(bars):
     assert sorted(bars) == pytest.approx([0.0] * 8 + [2**0.5] * 4)
 
 
-def test_of_the_counterexample(bars):
+def test_bars_of_the_counterexample_are_the_standard_deviation_over_seeds(bars):
     settings = replace(SMALL, grid=2, networks=["gates"], weight_decays=[0.0], lrs=[0.1])
     setting = made_up("gates", 1, 1, 4)
     setting.dimensions[:, 1] = 2  # one of two seeds keeps one feature
@@ -129,8 +129,8 @@ def test_of_the_counterexample(bars):
     assert 100 / 2**0.5 in [pytest.approx(bar) for bar in bars]
 
 
-def test_the_grid_says_them_in_its_cells():
-    """A heat map has no bars."""
+def test_the_cells_of_the_grid_show_the_standard_deviation():
+    """A heat map has no bars, so the cells have the standard deviation as text."""
     arms = [replace(arm, steps=8) for arm in ARMS]
     with_deviation, without = (
         [Row(arm, 3, {("own", selection): Summary(50.0, std, 3) for selection in SELECTIONS}) for arm in arms]
@@ -139,8 +139,8 @@ def test_the_grid_says_them_in_its_cells():
     assert grid.grid_figure(with_deviation, DATA_SETS, STYLE) != grid.grid_figure(without, DATA_SETS, STYLE)
 
 
-def test_the_grid_has_floors_in_a_column_of_their_own(monkeypatch):
-    """Of each number of members once, with the most replicates; and nothing where there are none."""
+def test_the_grid_shows_floors_in_a_separate_column(monkeypatch):
+    """Each number of members has one floor, that with the most replicates. Without floors there is no column."""
     from matplotlib.axes import Axes
 
     texts, write = [], Axes.text

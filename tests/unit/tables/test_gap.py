@@ -1,4 +1,4 @@
-"""Tables of gaps: metrics of predictions, what is compared, floors and ceilings, and what is written of them."""
+"""Tables of gaps: metrics of predictions, contrasts, floors and ceilings, and outputs."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ ARMS = [
 ]
 COMPONENTS = [{"name": name, "title": f"part {name}", "in_distribution": False, "views": 1} for name in "ab"]
 SEEDS = [(1,), (2,), (3,), (4,)]
-# Seeds differ by ten points and more, and each arm's difference from `alone` by one or two.
+# Seeds differ by ten points or more, but an arm's differences from `alone` vary by only one or two points.
 ALONE = {"a": [60, 70, 80, 90], "b": [50, 70, 60, 80]}
 DIFFERENCES = {
     "long": {"a": [-9, -11, -10, -10], "b": [-20, -19, -17, -20]},
@@ -45,7 +45,7 @@ def values(arm: str, component: str) -> list[float]:
 
 @pytest.fixture
 def cells(tmp_path) -> Cells:
-    """Four replicates of single networks, and one of two members."""
+    """Cells of four replicates of single networks, and of one replicate with two members."""
     made = Cells(tmp_path, shift=1)
     for arm in ("long", "alone", "own"):
         for component in "ab":
@@ -64,7 +64,7 @@ def with_floors(cells: Cells, floors=(20.0, 21.0, 20.5, 19.5)) -> Cells:
 
 
 def made(cells: Cells, monkeypatch, metric: str = "accuracy") -> dict[str, str]:
-    """What the stage writes, by what it is."""
+    """Run the stage and return the text of its outputs by name."""
     told = {"arms": ARMS, "data-sets": COMPONENTS, "style": {"width_per_panel": 2, "height": 2}}
     outputs = {name: cells.folder / f"gap.{name}" for name in ("csv", "contrasts", "markdown", "svg")}
     options = [text for name, value in told.items() for text in (f"--{name}", json.dumps(value))]
@@ -88,7 +88,7 @@ def line_of(text: str, **wanted: str) -> dict[str, str]:
 
 
 def test_a_gap_is_the_arm_minus_direct_training_of_the_same_seeds(cells, monkeypatch):
-    """Ten points, known to half a point although seeds are ten points apart: SciPy's paired t says the same."""
+    """The contrast's interval is narrow although seeds are ten points apart, and agrees with SciPy's paired t."""
     line = line_of(made(cells, monkeypatch)["contrasts"], kind="gain", arm="long", data_set="a", selection="holdout")
     assert (line["mean"], line["baseline"], line["interval"], line["seeds"]) == ("-10.000", "alone", "t", "4")
     expected = ttest_rel(values("long", "a"), ALONE["a"])
@@ -98,7 +98,7 @@ def test_a_gap_is_the_arm_minus_direct_training_of_the_same_seeds(cells, monkeyp
     assert ends.high - ends.low < 3
 
 
-def test_contrasts_are_the_contrast_modules_on_each_component_and_on_the_mean(cells, monkeypatch):
+def test_contrasts_on_components_and_their_mean_agree_with_the_contrast_module(cells, monkeypatch):
     text = made(cells, monkeypatch)["contrasts"]
     for arm, kind, baseline in (("long", "gain", "alone"), ("own", "gain", "alone"), ("long", "on_target", "own")):
         for component in ("a", "b", "mean"):
@@ -121,7 +121,7 @@ def test_contrasts_are_the_contrast_modules_on_each_component_and_on_the_mean(ce
             assert found == pytest.approx([expected.mean, *expected.interval, expected.error], abs=6e-4)
 
 
-def test_arms_that_share_no_seeds_are_two_samples(tmp_path, monkeypatch):
+def test_arms_that_share_no_seeds_are_compared_as_two_samples(tmp_path, monkeypatch):
     cells = Cells(tmp_path)
     others = [(5,), (6,), (7,)]
     for component in "ab":
@@ -135,10 +135,10 @@ def test_arms_that_share_no_seeds_are_two_samples(tmp_path, monkeypatch):
     ends = expected.confidence_interval(0.95)
     assert line["interval"] == "unpaired"
     assert (float(line["low"]), float(line["high"])) == pytest.approx((ends.low, ends.high), abs=1e-3)
-    assert "**long** and **alone** share too few seeds for pairs" in found["markdown"]
+    assert "**long**: too few seeds in common with **alone** to be paired" in found["markdown"]
 
 
-def test_an_arm_with_too_few_seeds_has_the_error_of_rows_alone_and_a_sentence_says_so(cells, monkeypatch):
+def test_an_arm_with_too_few_seeds_has_an_error_over_rows_alone_and_a_note(cells, monkeypatch):
     found = made(cells, monkeypatch)
     line = line_of(found["contrasts"], kind="gain", arm="two", data_set="a", selection="holdout")
     assert line["low"] == line["p"] == "" and line["no_interval_because"] == "one replicate"
@@ -149,12 +149,12 @@ def test_an_arm_with_too_few_seeds_has_the_error_of_rows_alone_and_a_sentence_sa
 def test_p_values_are_adjusted_over_all_contrasts_of_a_selection(cells, monkeypatch):
     text = made(cells, monkeypatch)["contrasts"]
     lines = [line for line in lines_of(text, selection="holdout") if line["p"]]
-    assert len(lines) == 3 * 3, "long and own minus alone, and long minus own; on two components and on their mean"
+    assert len(lines) == 3 * 3, "long and own minus alone, and long minus own, on two components and on their mean"
     expected = holm([float(line["p"]) for line in lines])
     assert [float(line["p_holm"]) for line in lines] == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_error_over_rows_of_the_mean_is_that_of_independent_components(cells, monkeypatch):
+def test_the_error_over_rows_of_the_mean_treats_components_as_independent(cells, monkeypatch):
     text = made(cells, monkeypatch)["contrasts"]
     errors = {
         line["data_set"]: float(line["row_se"]) for line in lines_of(text, kind="gain", arm="long", selection="holdout")
@@ -162,8 +162,8 @@ def test_the_error_over_rows_of_the_mean_is_that_of_independent_components(cells
     assert errors["mean"] == pytest.approx(np.hypot(errors["a"], errors["b"]) / 2, rel=0.005)
 
 
-def test_components_of_different_sizes_bear_alike_on_their_mean(tmp_path, monkeypatch):
-    """50 rows and 200: the mean's error is half the root of the sum of their squares, whatever their sizes."""
+def test_components_of_different_sizes_have_equal_weight_in_their_mean(tmp_path, monkeypatch):
+    """The error of the mean of 50 and 200 rows is half the root of the sum of the components' squared errors."""
     cells = Cells(tmp_path)
     for component, rows in (("a", 50), ("b", 200)):
         cells.labels = np.arange(rows) % 2
@@ -178,12 +178,12 @@ def test_components_of_different_sizes_bear_alike_on_their_mean(tmp_path, monkey
     assert errors["mean"] == pytest.approx(np.hypot(errors["a"], errors["b"]) / 2, rel=0.02)
 
 
-def test_the_error_over_rows_of_matthews_correlation_is_the_jackknifes(cells, monkeypatch):
+def test_the_error_over_rows_of_matthews_correlation_agrees_with_the_jackknife(cells, monkeypatch):
     text = made(cells, monkeypatch, metric="mcc")["contrasts"]
     rows, labels = len(cells.labels), cells.labels
 
     def correlations(percents: list[float]) -> np.ndarray:
-        """The mean over replicates, without each row in turn."""
+        """Return the mean over replicates with each row left out in turn."""
         said = [np.where(np.arange(rows) < round(rows * percent / 100), labels, 1 - labels) for percent in percents]
         kept = [np.arange(rows) != row for row in range(rows)]
         return np.array([np.mean([matthews_correlation(labels[k], each[k]) for each in said]) for k in kept])
@@ -194,7 +194,7 @@ def test_the_error_over_rows_of_matthews_correlation_is_the_jackknifes(cells, mo
     assert float(line["row_se"]) == pytest.approx(jackknife, rel=0.02)
 
 
-def test_an_arm_is_compared_with_direct_training_of_its_own_size():
+def test_an_arm_is_compared_with_direct_training_of_the_same_size():
     arms, four = arms_of(ARMS), arm_of(name="alone2", members=2, steps=None, transfer="direct")
     names = {kind: arm.name for kind, arm in gap.baselines_of(arms[1], [*arms, four]).items()}
     assert names == {"gain": "alone2", "on_target": "own"}
@@ -203,25 +203,27 @@ def test_an_arm_is_compared_with_direct_training_of_its_own_size():
         gap.baselines_of(arms[0], arms[:2])
 
 
-def test_an_arm_is_compared_with_one_that_is_pretrained_on_the_target_for_as_many_steps():
+def test_an_arm_is_compared_with_pretraining_on_the_target_for_as_many_steps():
     arms = arms_of(ARMS)
     short = arm_of(name="own_short", members=1, steps=4, on_target=True)
     assert gap.baselines_of(arms[0], [*arms[:3], short, arms[3]])["on_target"].name == "own"
-    assert gap.baselines_of(arms[3], arms) == {"gain": arms[2]}, "and that one with direct training"
+    assert gap.baselines_of(arms[3], arms) == {"gain": arms[2]}, (
+        "an arm pretrained on the target is compared with direct training"
+    )
     assert gap.baselines_of(arms[2], arms) == {}
 
 
-def test_replicates_must_be_the_same_on_all_components(cells, monkeypatch):
+def test_different_replicates_on_some_components_are_refused(cells, monkeypatch):
     cells.cells = [cell for cell in cells.cells if (cell["arm"], cell["data_set"]) != ("long", "b")]
     cells.add("long", "b", {(2,): 50, (1,): 60, (3,): 55, (4,): 50})
-    with pytest.raises(UserError, match="arm 'long' has other replicates on some components than on others"):
+    with pytest.raises(UserError, match="arm 'long' has different replicates on some components"):
         made(cells, monkeypatch)
 
 
 # --- floors and ceilings ---
 
 
-def test_floors_projection_and_ceiling_stand_beside_the_metric(cells, monkeypatch):
+def test_the_csv_has_floor_projection_and_ceiling_of_the_metric(cells, monkeypatch):
     found = made(with_floors(cells), monkeypatch)
     line = line_of(found["csv"], method="long", component="a", selection="holdout")
     assert (line["floor"], line["projection"], line["verdict"]) == ("20.250", "33.000", "informative")
@@ -234,8 +236,8 @@ def test_floors_projection_and_ceiling_stand_beside_the_metric(cells, monkeypatc
     assert "(81.5, floor 20.2)" in found["markdown"] and "33.0 % on part a" in found["markdown"]
 
 
-def test_a_component_on_which_untrained_networks_are_as_good_is_marked(cells, monkeypatch, capfd):
-    """Trained networks lie one point above their floors on average, direct training ten points above those."""
+def test_a_component_on_which_untrained_networks_are_as_good_is_uninformative(cells, monkeypatch, capfd):
+    """Trained networks are close to their floors, and direct training is far above them."""
     cells = Cells(cells.folder)
     for component in "ab":
         cells.add("alone", component, dict(zip(SEEDS, (85, 86, 84, 85))))
@@ -245,18 +247,18 @@ def test_a_component_on_which_untrained_networks_are_as_good_is_marked(cells, mo
             cells.add(arm, component, dict(zip(SEEDS, (60, 60, 60.5, 60.5))), kind="floor")
     found = made(cells, monkeypatch)
     assert {line["verdict"] for line in lines_of(found["csv"])} == {"uninformative"}
-    assert "**part a** is uninformative: trained networks are at most" in found["markdown"]
-    assert "**mean** is" not in found["markdown"], "it is no target"
+    assert "**part a** is uninformative: the largest advantage of trained over untrained" in found["markdown"]
+    assert "**mean** is" not in found["markdown"], "the mean is not a target"
     assert "part b is uninformative" in capfd.readouterr().err
 
 
-def test_without_floors_nothing_is_said_of_them(cells, monkeypatch):
+def test_without_floors_the_table_does_not_mention_them(cells, monkeypatch):
     found = made(cells, monkeypatch)
     assert not {"floor", "projection", "ceiling", "verdict"} & lines_of(found["csv"])[0].keys()
     assert "loor" not in found["markdown"] and "eiling" not in found["markdown"]
 
 
-# --- what is written ---
+# --- outputs ---
 
 
 def test_the_csv_has_a_line_for_each_arm_component_and_selection(cells, monkeypatch):
@@ -267,60 +269,60 @@ def test_the_csv_has_a_line_for_each_arm_component_and_selection(cells, monkeypa
     assert (line["minus_direct"], line["compared_with"]) == ("-10.000", "alone")
     assert float(line["minus_direct_low"]) < -10 < float(line["minus_direct_high"])
     mean = line_of(text, method="long", component="mean", selection="paper")
-    assert float(mean["accuracy"]) == pytest.approx((65 + 46) / 2 + 0.5), "a row more of 200 is right"
+    assert float(mean["accuracy"]) == pytest.approx((65 + 46) / 2 + 0.5), "one more row of 200 is right"
     alone = line_of(text, method="alone", component="a", selection="holdout")
     assert alone["minus_direct"] == alone["steps_per_member"] == alone["compared_with"] == ""
 
 
-def test_the_table_for_readers(cells, monkeypatch):
+def test_the_markdown_has_metrics_contrasts_and_notes(cells, monkeypatch):
     lines = made(cells, monkeypatch)["markdown"].splitlines()
     assert "| method | members × steps | n | part a | part b | mean |" in lines
     assert "| long | 1 × 8 | 4 | 65.00 ± 12.68 (81.5) | 46.00 ± 12.73 | 55.50 ± 12.06 |" in lines
     text = "\n".join(lines)
-    assert "the arm minus direct training (alone), in points" in text
-    assert "the arm minus pretraining on the component itself (own), in points" in text
+    assert "metric minus that of direct training (alone), in percentage points" in text
+    assert "metric minus that of pretraining on the component itself (own), in percentage points" in text
     assert "| own | 4 | 4 | +0.00 (" in text and "| two | 2 | 1 | " in text
-    assert "**own** has those of the arms that are pretrained on the mixture" in text
-    assert "**own**: pretrained on each target itself" in text and "direct, that is" in text
+    assert "(**own**) has the optimiser and length of pretraining on the mixture" in text
+    assert "**own**: pretrained on each target itself" in text and "direct training of the same network" in text
 
 
-def test_arms_that_are_trained_on_a_component_look_alike_in_colour_and_not_in_shape():
+def test_arms_trained_on_a_component_alone_are_grey_with_different_markers():
     arms = [*ARMS, {"name": "shorter", "members": 1, "steps": None, "transfer": "direct"}]
     looks = _looks(arms_of(arms))
     assert len(set(looks.values())) == len(arms) and looks["alone"][1] != looks["shorter"][1]
     assert all(looks[name][0].startswith("0.") for name in ("alone", "own", "shorter"))
 
 
-def test_the_bytes_of_the_figure_are_a_function_of_its_content(cells, monkeypatch):
+def test_the_figure_has_the_same_bytes_in_two_runs(cells, monkeypatch):
     svg = made(with_floors(cells), monkeypatch)["svg"]
     ElementTree.fromstring(svg)
     assert made(cells, monkeypatch)["svg"] == svg
 
 
-def test_predictions_that_do_not_go_together_are_refused(cells, monkeypatch):
+def test_predictions_with_other_replicates_or_rows_are_refused(cells, monkeypatch):
     path = cells.folder / "long.a.predictions"
     whole = pq.read_table(path)
     pq.write_table(whole.slice(0, whole.num_rows // 2), path)
-    with pytest.raises(UserError, match=f"{path}: has no row of selection holdout; delete it and run again"):
+    with pytest.raises(UserError, match=f"{path}: has no row for selection holdout; delete it and run again"):
         made(cells, monkeypatch)
     pq.write_table(whole.filter(pc.field("replicate") > 0), path)
-    with pytest.raises(UserError, match=f"{path}: has 3 replicates, its metrics 4, of selection paper"):
+    with pytest.raises(UserError, match=rf"{path}: has 3 replicates \(its metrics have 4\) for selection paper"):
         made(cells, monkeypatch)
     place = whole.column_names.index("row")
     pq.write_table(whole.set_column(place, "row", pc.add(whole["row"], 1)), path)
-    with pytest.raises(UserError, match="its rows are not those of other arms on 'a'"):
+    with pytest.raises(UserError, match="its rows differ from those of other arms on 'a'"):
         made(cells, monkeypatch)
 
 
-def test_as_many_files_as_cells_are_wanted(cells, monkeypatch):
+def test_a_number_of_files_other_than_that_of_cells_is_refused(cells, monkeypatch):
     options = with_floors(cells).options
     monkeypatch.setattr(Cells, "options", options[: options.index("--reference-predictions")])
     with pytest.raises(UserError, match="--reference-predictions names 0 files and --reference-cells 6 cells"):
         made(cells, monkeypatch)
 
 
-def test_mixtures_of_cues():
-    """In a component its own family always shows the class, and another one as often as `agreement` and chance say."""
+def test_components_of_a_mixture_of_cues_differ_in_the_cue_that_shows_the_class():
+    """A component's cue always shows the class. Another cue shows it at the rate of `agreement` plus chance."""
     from dataclasses import replace
 
     from workflow_scripts.timecat.images.datasets.cues import CLASSES, CuesSettings, cues_split
@@ -335,7 +337,7 @@ def test_mixtures_of_cues():
         assert agrees[component != family].mean() == pytest.approx(0.5 + 0.5 / CLASSES, abs=0.03)
     alone = cues_split(settings, "train")
     assert "component" not in alone.groups
-    assert np.array_equal(alone.groups["cue3"], mixture.groups["cue3"]), "the same draws as before"
+    assert np.array_equal(alone.groups["cue3"], mixture.groups["cue3"]), "the same draws as in the mixture"
 
 
 CONFIG = {
@@ -353,7 +355,7 @@ CONFIG = {
 }
 
 
-def test_what_a_study_tells_the_stage():
+def test_a_study_passes_predictions_arms_and_metric_to_the_stage():
     made, w = Study(read_config(CONFIG, [])), TableKey("gap")
     assert made.inputs.predictions(w) == [
         "results/probes/mixture/part/cat1.predictions.parquet",
@@ -365,7 +367,7 @@ def test_what_a_study_tells_the_stage():
         made.table_params.metric(TableKey("genomics"))
 
 
-def test_mistakes_of_gaps_are_said():
+def test_mistakes_in_blocks_of_gaps_are_reported():
     with pytest.raises(
         UserError, match="`data_sets.mixture.components`|components: with `label: cue0` no glyph agrees"
     ):

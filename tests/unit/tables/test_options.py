@@ -1,4 +1,4 @@
-"""JSON options of tables' stages are typed: what a rule passes is parsed, and what is wrong with a value is said."""
+"""JSON options of tables' stages are typed: values of rules are parsed, and wrong values are reported."""
 
 import argparse
 import json
@@ -54,19 +54,19 @@ NETWORK = {"architecture": "small_residual", "width": 8, "blocks": "3"}
         (Style, [], r"\[\]: input should be"),
     ],
 )
-def test_what_does_not_fit_is_said_with_its_place(kind, value, message):
+def test_a_wrong_value_is_reported_with_its_place(kind, value, message):
     with pytest.raises(argparse.ArgumentTypeError, match=f"^{message}"):
         json_of(kind)(json.dumps(value))
 
 
-def test_a_stage_that_is_told_something_else_says_which_option(capsys):
+def test_a_stage_names_the_option_that_has_a_wrong_value(capsys):
     command = table_parser("a table", ("csv",), probes="one per cell")
     with pytest.raises(SystemExit):
         command.parse_args(["--cells", '[{"arm": "a", "dataset": "b"}]'])
     assert "argument --cells: `0.data_set` is missing; `0.dataset` is not a key" in capsys.readouterr().err
 
 
-def test_arms_are_typed():
+def test_arms_are_parsed_into_typed_values():
     described = ARM | {"steps": [8, 4], "backbone": {"name": "wide", "changes": {"lr": 0.1}}, "published": {"a": 81}}
     (arm,) = json_of(list[Arm])(json.dumps([described]))
     assert arm.steps == (8, 4) and arm.backbone == OtherBackbone("wide", {"lr": 0.1})
@@ -74,8 +74,8 @@ def test_arms_are_typed():
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "paper.yaml", "tiny.yaml"])
-def test_what_a_study_passes_is_parsed(name):
-    """Each key that a study writes is a field."""
+def test_the_values_that_a_study_passes_are_parsed(name):
+    """Every key that a study writes is a field of the parsed type."""
     study = Study(read_config(values_of(f"config/{name}"), []))
     params, table2 = study.table_params, TableKey("table2")
     tables = [TableKey(table) for table in study.config.tables]

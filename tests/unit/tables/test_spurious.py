@@ -1,4 +1,4 @@
-"""Data sets with spurious features, and the table of worst groups."""
+"""Data sets with spurious features, and the table of average and worst-group accuracy."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ from workflow_scripts.timecat.tables import spurious
 from workflow_scripts.timecat.tables.predicted import Predicted
 
 
-def test_the_shortcut_agrees_in_training_and_says_nothing_afterwards():
+def test_the_shortcut_agrees_with_the_label_in_training_but_not_in_evaluation():
     block = {"kind": "shortcut", "rows": {"train": 4000, "evaluation": 2000}}
     for split, agreement in (("train", 0.95), ("evaluation", 0.5)):
         made = read_split(settings_of(split, **block), split)
@@ -68,7 +68,7 @@ def photos(kind: str, root, split: str, **more):
     return read_split(settings_of(split, kind=kind, root=str(root), **more), split)
 
 
-def test_waterbirds(tmp_path):
+def test_waterbirds_has_the_rows_labels_and_places_of_its_list(tmp_path):
     root = draw_waterbirds(tmp_path)
     train, test = (photos("waterbirds", root, split) for split in ("train", "evaluation"))
     assert train.labels.tolist() == [0, 1, 1] and train.groups["place"].tolist() == ["land", "water", "land"]
@@ -79,14 +79,14 @@ def test_waterbirds(tmp_path):
     assert photos("waterbirds", root, "evaluation", evaluation_split="val").sources == validation.sources
 
 
-def test_which_rows_train_is_nothing_to_those_for_evaluation():
+def test_the_choice_of_training_rows_does_not_change_the_settings_of_evaluation():
     blocks = [{"kind": "waterbirds", "root": "data", "train_split": name} for name in ("train", "val")]
     assert settings_of("evaluation", **blocks[0]) == settings_of("evaluation", **blocks[1])
     assert settings_of("train", **blocks[0]) != settings_of("train", **blocks[1])
 
 
 @pytest.mark.parametrize("own_lists", [True, False])
-def test_celeba(tmp_path, own_lists):
+def test_celeba_is_read_from_its_lists_or_from_one_file(tmp_path, own_lists):
     root = draw_celeba(tmp_path, own_lists)
     train, test = (photos("celeba", root, split) for split in ("train", "evaluation"))
     assert train.labels.tolist() == [0, 1, 0] and train.groups["male"].tolist() == ["yes", "no", "no"]
@@ -111,7 +111,7 @@ def edit(path, old: str, new: str) -> None:
         (lambda root: (root / "metadata.csv").write_text("img_filename,y,split,place\na.jpg,1\n"), "row 0 has too few"),
     ],
 )
-def test_mistakes_of_lists_are_said(tmp_path, break_it, message):
+def test_mistakes_in_lists_are_reported(tmp_path, break_it, message):
     root = draw_waterbirds(tmp_path)
     break_it(root)
     with pytest.raises(UserError, match=message):
@@ -119,7 +119,7 @@ def test_mistakes_of_lists_are_said(tmp_path, break_it, message):
         photos("waterbirds", root, "train", train_split="val")
 
 
-def test_an_image_that_celebas_partition_lacks_is_said(tmp_path):
+def test_an_image_missing_from_celebas_partition_is_reported(tmp_path):
     root = draw_celeba(tmp_path, own_lists=True)
     edit(root / "list_eval_partition.csv", "000002.jpg,0\n", "")
     with pytest.raises(UserError, match="list_eval_partition.csv has no row of 000002.jpg"):
@@ -134,9 +134,9 @@ ARMS = [
     {"name": "two", "members": 2, "steps": 2, "transfer": "probe"},
 ]
 BIRDS = {"name": "birds", "title": "birds", "in_distribution": True, "views": 1}
-PLACES = ["land"] * 20 + ["water"] * 20  # of rows whose labels are 0 and 1 in turn: four groups of ten
+PLACES = ["land"] * 20 + ["water"] * 20  # rows have labels 0 and 1 in turn, which gives four groups of ten
 SEEDS = [(1,), (2,), (3,)]
-# How many of ten rows are right in each group, (0, land), (1, land), (0, water), (1, water), of three replicates.
+# Correct rows out of ten in each group (0, land), (1, land), (0, water), (1, water), for three replicates.
 RIGHT = {"probed": [(9, 9, 1, 9), (9, 9, 3, 9), (9, 2, 8, 9)], "again": [(8, 8, 6, 8), (8, 8, 8, 7), (8, 7, 8, 8)]}
 FLOORS = {
     "probed": [(5, 5, 0, 5), (5, 5, 1, 5), (5, 5, 0, 5)],
@@ -145,7 +145,7 @@ FLOORS = {
 
 
 def hits(right: tuple[int, ...]) -> list[int]:
-    """Whether each row is right: of each group the first rows."""
+    """Return whether each row is right (1 or 0), where the first rows of each group are right."""
     first, second, third, fourth = ([i < number for i in range(10)] for number in right)
     return np.ravel([list(zip(first, second)), list(zip(third, fourth))]).astype(int).tolist()
 
@@ -160,7 +160,7 @@ def cells(tmp_path) -> Cells:
 
 
 def made(cells: Cells, monkeypatch) -> dict[str, str]:
-    """What the stage writes, by what it is."""
+    """Run the stage and return the text of its outputs by name."""
     index = {"row": range(40), "label": cells.labels, "place": PLACES}
     pq.write_table(pa.table({name: list(values) for name, values in index.items()}), cells.folder / "index.parquet")
     told = {"arms": ARMS, "data-sets": [BIRDS], "style": {"width_per_panel": 2, "height": 2}, "groups": ["place"]}
@@ -182,7 +182,7 @@ def worst(right: list[tuple[int, ...]]) -> list[float]:
     return [10.0 * min(each) for each in right]
 
 
-def test_worst_groups(cells, monkeypatch):
+def test_the_csv_has_average_and_worst_group_accuracy(cells, monkeypatch):
     lines = lines_of(made(cells, monkeypatch)["csv"], selection="holdout")
     probed, again, _ = lines
     assert (probed["method"], probed["worst_group"], probed["worst_group_published"]) == ("probed", "20.000", "74.9")
@@ -205,15 +205,15 @@ def test_contrasts_of_both_quantities_are_paired_by_seeds(cells, monkeypatch):
         difference = float(np.mean(own) - np.mean(base))
         assert found == pytest.approx([difference, ends.low, ends.high, expected.pvalue], abs=1e-3)
     lines = [line for line in lines_of(text, selection="holdout") if line["p"]]
-    assert {line["arm"] for line in lines} == {"again"}, "two has one replicate"
+    assert {line["arm"] for line in lines} == {"again"}, "arm two has one replicate"
     expected = holm([float(line["p"]) for line in lines])
     assert [float(line["p_holm"]) for line in lines] == pytest.approx(expected, rel=1e-3), (
-        "home counts, both quantities"
+        "one family with the source and both quantities"
     )
 
 
-def test_the_error_over_rows_of_a_worst_group_is_that_of_its_rows(cells, monkeypatch):
-    """Ten rows of forty, five of them right in `two`; the baseline's replicates within its seeds have one and three."""
+def test_the_error_over_rows_of_a_worst_group_comes_from_its_rows(cells, monkeypatch):
+    """The worst group has ten of forty rows: five are right in `two`, one and three in the paired replicates."""
     (line,) = lines_of(
         made(cells, monkeypatch)["contrasts"], arm="two", data_set="birds.worst_group", selection="holdout"
     )
@@ -223,7 +223,7 @@ def test_the_error_over_rows_of_a_worst_group_is_that_of_its_rows(cells, monkeyp
     assert float(line["row_se"]) == pytest.approx(error, rel=0.02)
 
 
-def test_influences_on_the_worst_group_are_those_on_a_mean_of_its_rows():
+def test_influences_on_the_worst_group_equal_those_on_the_mean_of_its_rows():
     groups = np.repeat([0, 1], [10, 30])
     right = np.concatenate([np.arange(10) < 4, np.arange(30) < 20])
     influences = spurious.worst_group_influences(right, groups)
@@ -231,7 +231,7 @@ def test_influences_on_the_worst_group_are_those_on_a_mean_of_its_rows():
     assert influences.std() / np.sqrt(40) == pytest.approx(right[:10].std() / np.sqrt(10))
 
 
-def test_floors_stand_beside_both_quantities(cells, monkeypatch):
+def test_both_quantities_have_floors(cells, monkeypatch):
     for arm, right in FLOORS.items():
         cells.add(arm, "birds", {seeds: hits(each) for seeds, each in zip(SEEDS, right)}, kind="floor")
     cells.add("", "birds", {(1,): hits((5, 5, 2, 5))}, kind="projection")
@@ -245,16 +245,16 @@ def test_floors_stand_beside_both_quantities(cells, monkeypatch):
     assert kinds == {"gain", "floor", "floor_gain", "excess"}
 
 
-def test_what_is_written(cells, monkeypatch):
+def test_csv_markdown_and_figure_have_the_expected_contents(cells, monkeypatch):
     found = made(cells, monkeypatch)
     lines = lines_of(found["csv"])
     assert len(lines) == 3 * 2 and not any("floor" in key for key in lines[0])
     text = found["markdown"]
     assert "| method | members × steps | n | birds: average | birds: worst group |" in text.splitlines()
     assert "| probed | 1 × 4 | 3 | 71.67 ± 2.89 | 20.00 ± 10.00 (74.9) |" in text.splitlines()
-    assert "accuracy minus that of probed, in points" in text and "loor" not in text
+    assert "accuracy minus that of probed, in percentage points" in text and "loor" not in text
     assert "**two**: no interval over seeds (one replicate)." in text
-    assert "takes that group as known" in text and "deep feature reweighting" in text
+    assert "treats the worst group as known" in text and "deep feature reweighting" in text
     ElementTree.fromstring(found["svg"])
     assert made(cells, monkeypatch)["svg"] == found["svg"]
 
@@ -262,18 +262,18 @@ def test_what_is_written(cells, monkeypatch):
 def test_predictions_of_other_rows_are_refused():
     groups = {"birds": (np.arange(40)[::-1], np.zeros(40, int))}
     predicted = Predicted(np.arange(40), np.zeros(40, int), np.zeros(40, int))
-    with pytest.raises(UserError, match="predictions on 'birds' are not of the rows of its index"):
+    with pytest.raises(UserError, match="predictions on 'birds' have other rows than its index"):
         spurious.measure_by(groups)("birds", predicted)
 
 
-def test_groups_are_the_label_with_the_columns():
+def test_groups_combine_the_label_with_the_group_columns():
     index = pa.table({"label": [0, 0, 1, 1], "place": ["a", "b", "a", "a"], "row": [0, 1, 2, 3]})
     assert groups_of(index, ["place"], "it").tolist() == [0, 1, 2, 2]
-    with pytest.raises(UserError, match="reweight.groups: it has no column 'hue' .it has label, place, row.; correct"):
+    with pytest.raises(UserError, match="reweight.groups: it has no column 'hue' .it has label, place, row.: correct"):
         groups_of(index, ["hue"], "it")
 
 
-def test_what_a_study_tells_the_stages():
+def test_a_study_passes_predictions_indices_and_features_to_the_stages():
     values = {
         "backbone": "small",
         "source": "digits",

@@ -1,4 +1,4 @@
-"""Accuracy against dimensions: what is compared with what, and what the table and the figure say."""
+"""Accuracy against dimensions: comparisons, the table and the figure."""
 
 import csv
 import io
@@ -53,7 +53,7 @@ ARMS = [
 
 
 def accuracy(of: ArmOfWidth, seeds, data_set: str) -> float:
-    """More with members, width, and principal components, and another noise of each replicate and cell."""
+    """Return an accuracy that grows with members, width and principal components, plus noise per replicate and cell."""
     noise = np.random.default_rng([len(of.name), sum(seeds), len(data_set), of.dimensions]).normal()
     return 40 + 5 * of.members + of.dimensions / 2 + (3 if "pca" in of.name else 0) + noise
 
@@ -100,10 +100,10 @@ def rows():
     return with_floors(made, REFERENCES)
 
 
-def test_each_arm_is_compared_with_the_baseline_reduced_likewise(compared):
+def test_each_arm_is_compared_with_the_equally_reduced_baseline(compared):
     gains = {(row.arm.name, row.baseline) for row in compared.rows if row.kind == "gain"}
     same = {(f"cat2_{method}{width}", f"cat1_{method}{width}") for method in ("pca", "random") for width in (4, 16)}
-    assert gains == {("cat2", "cat1")} | same, "and none where the baseline is narrower"
+    assert gains == {("cat2", "cat1")} | same, "and no contrast where the baseline is narrower"
     found = compared.gain("cat2_pca16", "away", "holdout").contrast
     key = "away", "holdout"
     assert found == contrast(ACCURACIES["cat2_pca16", *key], ACCURACIES["cat1_pca16", *key])
@@ -122,7 +122,7 @@ def test_p_values_are_adjusted_over_all_widths_and_methods(compared):
     assert all(row.p_holm is None for row in compared.rows if row.data_set == "home")
 
 
-def test_curves_are_arms_by_method_in_order(rows):
+def test_curves_group_rows_by_arm_and_method_in_order(rows):
     found = curves_of(rows)
     assert [(curve.arm.of, curve.method, list(curve.rows)) for curve in found] == [
         ("cat1", None, [16]),
@@ -134,7 +134,7 @@ def test_curves_are_arms_by_method_in_order(rows):
     ]
 
 
-def test_the_csv_says_which_arm_and_width_a_row_is_of(rows, compared):
+def test_the_csv_has_arm_method_and_dimensions_of_each_row(rows, compared):
     lines = list(csv.DictReader(io.StringIO(csv_text(width_records(rows, DATA_SETS, compared)))))
     assert list(lines[0])[:8] == [
         *("method", "arm", "reduced_by", "dimensions"),
@@ -154,8 +154,8 @@ def test_the_csv_says_which_arm_and_width_a_row_is_of(rows, compared):
 def test_readers_see_a_line_per_arm_and_method_and_a_column_per_width(rows, compared):
     text = markdown_text(width_table(rows, DATA_SETS, compared, "width"))
     head = "| arm | members × steps | reduced by | n | 4 | 16 | 32 | features | all features |"
-    assert text.count(head) == 2 * 2 * 2, "selections, data sets, accuracies and contrasts"
-    assert "a lower bound on what the features hold at that width" in text
+    assert text.count(head) == 2 * 2 * 2, "two selections, two data sets, accuracies and contrasts"
+    assert "a lower bound on what the features allow at that width" in text
     (section,) = re.findall(r"\*\*Selection `holdout on Away`\*\*: accuracy\.\n\n(.*?)\n\n", text, re.DOTALL)
     lines = [line[2:-2].split(" | ") for line in section.splitlines()[2:]]
     assert [line[:3] for line in lines] == [
@@ -165,7 +165,7 @@ def test_readers_see_a_line_per_arm_and_method_and_a_column_per_width(rows, comp
         ["cat2", "2 × 4", "random directions"],
     ]
     assert "floor 20.2" in lines[0][4] and "floor" not in lines[1][4] and lines[0][6] == "", "cat1 has 16 features"
-    assert lines[0][7:] != lines[1][7:] and lines[1][8] == "", "all features, once"
+    assert lines[0][7:] != lines[1][7:] and lines[1][8] == "", "the value with all features appears once per arm"
     (section,) = re.findall(
         r"\*\*Contrasts `holdout on Away`\*\*: (.*?)\n\n.*?\n\| cat2 \| 2 × 4 \| random(.*?)\n", text, re.DOTALL
     )
@@ -173,7 +173,7 @@ def test_readers_see_a_line_per_arm_and_method_and_a_column_per_width(rows, comp
     assert [bool(cell.strip()) for cell in section[1].split("|")[2:]] == [True, True, False, True, False, False]
 
 
-def test_latex_is_made_of_the_same_table(rows, compared):
+def test_the_latex_has_a_label_and_two_tabulars(rows, compared):
     text = tex_text(width_table(rows, DATA_SETS, compared, "width"))
     assert r"\label{tab:width}" in text and "principal components" in text and text.count(r"\begin{tabular}") == 2
 
@@ -191,7 +191,7 @@ def test_the_figure_has_a_curve_per_arm_and_method(rows, compared, monkeypatch):
     assert svg == figures.width_figure(rows, DATA_SETS, style_of({"width_per_panel": 2.0, "height": 2.0}), compared)
 
 
-def test_a_study_without_floors_or_a_second_arm_has_a_figure_too():
+def test_a_table_without_floors_or_a_second_arm_has_a_figure():
     arms = ARMS[:3]
     made = [Row(each, 1, {(d.name, s): Summary(50.0, None, 1) for d in DATA_SETS for s in SELECTIONS}) for each in arms]
     found = compared_alike(ACCURACIES, HITS, arms, DATA_SETS, References({}, {}, {}), "cat1")
@@ -200,26 +200,28 @@ def test_a_study_without_floors_or_a_second_arm_has_a_figure_too():
     assert figures.width_figure(made, DATA_SETS, style_of({"width_per_panel": 2.0, "height": 2.0}), found)
 
 
-# --- what other tables say ---
+# --- notes of other tables ---
 
 
 def words(notes) -> list[str]:
     return [phrase_text(note, str, str, str) for note in notes]
 
 
-def test_a_reduced_arm_of_any_table_is_called_a_lower_bound():
+def test_a_note_calls_the_accuracy_of_reduced_arms_a_lower_bound():
     (note,) = words(arm_notes([arm(1), arm(1, "pca", 4), arm(2, "pca", 4)]))
-    assert note.startswith("cat1_pca4, cat2_pca4: features reduced to 4 principal components; a lower bound on what")
+    assert note.startswith(
+        "cat1_pca4, cat2_pca4: features reduced to 4 principal components, so the accuracy is a lower bound"
+    )
     (note,) = words(arm_notes([arm(1, "random", 4)]))
-    assert note.startswith("cat1_random4: features reduced to 4 random directions; a lower bound")
+    assert note.startswith("cat1_random4: features reduced to 4 random directions, so the accuracy is a lower bound")
 
 
-def test_what_a_wider_network_costs_is_said():
+def test_a_note_has_the_cost_of_a_wider_network():
     base, same = (arm_of(name=name, members=1, steps=100, macs=2e6) for name in ("cat1", "same"))
     wide = arm_of(name="wide", members=2, steps=20, macs=3e6)
     direct = arm_of(name="direct", members=1, steps=None, transfer="direct", macs=3e6)
     (note,) = words(cost_notes([base, same, wide, direct], "cat1"))
     assert note == (
-        "wide: 3.00M multiply-adds for an image in a network, 1.50 × those of cat1; × steps 0.60 × as many."
+        "wide: 3.00M multiply-adds per image in one network, 1.50 × those in cat1; over all steps 0.60 × as many."
     )
     assert not cost_notes([arm_of(name="cat1", members=1, steps=100)], "cat1")

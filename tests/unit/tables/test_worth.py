@@ -1,4 +1,4 @@
-"""What numbers are worth: verdicts on targets by floors, ceilings and gains, what readers are told, and what is refused."""
+"""Verdicts on targets by floors, ceilings and gains, their notes for readers, and inputs that are refused."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ PAIRED = {1: 8, 2: 4}
 
 
 def write_cell(path, members: int, mean: float, spread: float = 0.4, seed: int = 0):
-    """A cell of a probe with one weight decay and one epoch; accuracies are drawn around the mean."""
+    """Write the cell of a probe with one weight decay and one epoch, with accuracies drawn around the mean."""
     random = np.random.default_rng([seed, members, int(10 * mean)])
     lines = []
     for replicate, seeds in enumerate(SEEDS[members]):
@@ -65,7 +65,7 @@ def write_cell(path, members: int, mean: float, spread: float = 0.4, seed: int =
 
 
 def worth(tmp_path, trained=(60.0, 70.0), floors=(10.0, 11.0), ceiling=95.0, projection=9.0, spread=0.4):
-    """Rows, and what they are worth, of a table with one target."""
+    """Return the rows and the targets of a table with one target."""
     files = {
         ("trained", arm.name): write_cell(tmp_path / f"trained-{arm.name}.parquet", arm.members, mean, spread)
         for arm, mean in zip(ARMS, trained)
@@ -99,13 +99,13 @@ def test_a_target_between_floor_and_ceiling_is_informative(tmp_path):
     assert target.comparisons[1].excess.mean == pytest.approx(gain.mean - floor_gain.mean)
 
 
-def test_a_target_of_noise_is_uninformative_by_its_level(tmp_path):
-    """Labels that nothing predicts: trained and untrained networks are at chance."""
+def test_a_target_with_random_labels_is_uninformative_by_its_level(tmp_path):
+    """Labels are random, so trained and untrained networks are at chance."""
     target = shown(tmp_path, trained=(10.1, 10.0), floors=(10.0, 10.1))
     assert target.by_level == target.verdict == "uninformative"
     (note,) = target_notes([target])
     text = "".join(getattr(piece, "word", piece) for piece in note)
-    assert text.startswith("Far_off is uninformative: trained networks are at most")
+    assert text.startswith("Far_off is uninformative: the largest advantage of trained over untrained")
     assert "the ceiling is 95.0 %" in text
 
 
@@ -115,47 +115,47 @@ def test_a_target_like_digits_is_uninformative_by_its_gain(tmp_path):
     assert (target.by_level, target.by_gain, target.verdict) == ("informative", "uninformative", "uninformative")
     (note,) = target_notes([target])
     text = "".join(getattr(piece, "word", piece) for piece in note)
-    assert "cat2 gains" in text and "untrained networks gain" in text
+    assert "cat2 gains" in text and "points if both are untrained" in text
     assert "No arm exceeds the random projection of the pixels (94.1 %" in text
 
 
-def test_a_wide_interval_is_undecided_and_not_uninformative(tmp_path):
-    """What cannot be told from zero is not zero."""
+def test_a_target_with_a_wide_interval_is_undecided(tmp_path):
+    """A difference that is not distinguishable from zero need not be zero."""
     target = shown(tmp_path, trained=(60.0, 72.0), floors=(50.0, 60.0), spread=2.5)
     assert target.by_gain == target.verdict == "undecided"
     (note,) = target_notes([target])
     assert "".join(getattr(piece, "word", piece) for piece in note).startswith("Far_off may be uninformative")
 
 
-def test_a_gain_that_untrained_networks_have_too_is_explained_even_where_it_is_not_exceeded(tmp_path):
+def test_a_gain_equal_to_that_of_untrained_networks_is_uninformative(tmp_path):
     target = shown(tmp_path, trained=(60.0, 69.0), floors=(50.0, 59.0), spread=1)
     low, high = target.comparisons[1].excess.interval
     assert low < 0 < high
     assert target.by_gain == "uninformative"
     (note,) = target_notes([target])
-    assert "which cannot be told from zero" in "".join(getattr(piece, "word", piece) for piece in note)
+    assert "which is not distinguishable from zero" in "".join(getattr(piece, "word", piece) for piece in note)
 
 
-def test_an_arm_without_a_gain_is_no_reason_where_floors_gain_nothing(tmp_path):
+def test_a_target_is_informative_if_neither_trained_nor_untrained_arms_gain(tmp_path):
     target = shown(tmp_path, trained=(60.0, 60.0), floors=(10.0, 10.0))
     assert target.verdict == "informative"
 
 
-def test_the_level_is_a_tenth_of_what_can_be_gained(tmp_path):
-    """(95 - 45) / 10 = 5 points above the floor."""
+def test_the_level_rule_uses_a_tenth_of_ceiling_minus_floor(tmp_path):
+    """The limit is (95 - 45) / 10 = 5 points above the floor."""
     barely = {"floors": (45.0, 45.0), "spread": 0.05}
     assert shown(tmp_path, trained=(49.7, 49.7), **barely).by_level == "uninformative"
     assert shown(tmp_path, trained=(50.3, 50.3), **barely).by_level == "informative"
 
 
-def test_without_floors_or_ceiling_nothing_is_known(tmp_path):
+def test_without_floors_or_ceiling_the_verdict_is_unknown(tmp_path):
     assert shown(tmp_path, floors=(), ceiling=95.0).verdict == "unknown"
     no_ceiling = shown(tmp_path, trained=(60.0, 70.0), ceiling=None)
     assert no_ceiling.by_level == "unknown" and no_ceiling.verdict == "informative"
     assert worth(tmp_path, floors=(), ceiling=None, projection=None)[1] == []
 
 
-def test_comparisons_are_contrasts_of_the_selected_replicates(tmp_path):
+def test_comparisons_of_a_target_are_contrasts_of_the_selected_replicates(tmp_path):
     target = shown(tmp_path)
     own, base, floor = (
         selected_replicates(read_cell(tmp_path / f"{name}.parquet", members, name), SHOWN, name)
@@ -175,7 +175,7 @@ def test_the_csv_has_floor_projection_ceiling_and_verdict(tmp_path):
     assert second["far_holdout_verdict"] == "informative"
 
 
-def test_the_long_form_has_contrasts_of_floors_without_p_values(tmp_path):
+def test_the_csv_of_contrasts_has_floors_without_p_values(tmp_path):
     _, targets = worth(tmp_path)
     found = NOTHING.with_targets(targets)
     lines = list(csv.DictReader(io.StringIO(csv_text(contrast_records(found.rows)))))
@@ -186,7 +186,7 @@ def test_the_long_form_has_contrasts_of_floors_without_p_values(tmp_path):
     assert all(line["low"] and line["high"] and line["p"] == line["p_holm"] == "" for line in lines)
 
 
-def test_readers_see_floors_beside_accuracies_and_the_sentence_on_a_target(tmp_path):
+def test_pages_have_floors_of_accuracies_and_the_note_on_a_target(tmp_path):
     rows, targets = worth(tmp_path, trained=(10.1, 10.0), floors=(10.0, 10.1))
     table = accuracy_table(rows, DATA_SETS, compared=NOTHING.with_targets(targets))
     page, tex = markdown_text(table), tex_text(table)
@@ -195,19 +195,19 @@ def test_readers_see_floors_beside_accuracies_and_the_sentence_on_a_target(tmp_p
     assert r"95.0 % on Far\_off" in page and r"9.0 \% on Far\_off" in tex
 
 
-def test_without_references_a_table_is_as_it_was(tmp_path):
+def test_a_table_without_references_does_not_mention_floors(tmp_path):
     rows, targets = worth(tmp_path, floors=(), ceiling=None, projection=None)
     assert csv_text(accuracy_records(rows, DATA_SETS, targets)) == csv_text(accuracy_records(rows, DATA_SETS))
     assert "floor" not in markdown_text(accuracy_table(rows, DATA_SETS, compared=NOTHING.with_targets(targets))).lower()
 
 
-def test_files_and_cells_that_do_not_go_together_are_refused(tmp_path):
+def test_files_and_cells_that_do_not_match_are_refused(tmp_path):
     path = write_cell(tmp_path / "cell.parquet", 2, 50.0)
-    with pytest.raises(UserError, match="give one per file"):
+    with pytest.raises(UserError, match="give one cell per file"):
         read_references([path], [], {})
-    with pytest.raises(UserError, match="a replicate has 2 members, the floor of cat1 has 1"):
+    with pytest.raises(UserError, match="a replicate has 2 members, but the floor of cat1 has 1"):
         read_references([path], [Reference("floor", "cat1", "far", 1)], {})
 
 
-def test_replicates_of_no_reference_are_of_nobody():
+def test_without_references_a_table_has_no_targets():
     assert targets_of({}, [], DATA_SETS, References({}, {}, {}), "cat1") == []

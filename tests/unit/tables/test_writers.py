@@ -1,4 +1,4 @@
-"""A column is defined once, and every writer shows it."""
+"""The writers print the columns, values and notes of one table as CSV, Markdown and LaTeX."""
 
 from dataclasses import dataclass
 
@@ -52,7 +52,7 @@ TABLE = Table(
 )
 
 
-def test_csv():
+def test_the_csv_has_a_header_and_all_fields():
     assert csv_text(TABLE).splitlines() == [
         "method,x,x_std,gap,low,high",
         "a_1,50.00,1.50,2.00,1.00,3.00",
@@ -61,7 +61,7 @@ def test_csv():
     ]
 
 
-def test_markdown():
+def test_the_markdown_has_caption_notes_and_table():
     assert markdown_text(TABLE).splitlines() == [
         "Mean ± deviation over n. More. Views: 4.",
         "",
@@ -79,7 +79,7 @@ def test_markdown():
     ]
 
 
-def test_tex():
+def test_the_latex_has_a_tabular_and_a_caption_with_the_notes():
     lines = tex_text(TABLE).splitlines()
     assert lines[3:15] == [
         r"  \begin{tabular}{lrr}",
@@ -98,12 +98,12 @@ def test_tex():
     assert lines[15] == r"  \label{tab:mine}"
 
 
-def test_what_there_is_none_of_is_empty_in_a_csv():
+def test_missing_values_are_empty_in_a_csv():
     assert Numbers((None, float("nan"), 0.5), ".1f").fields() == ("", "", "0.5")
     assert Count(None).fields() == ("",) and Count(None).shown().text == "–" and Count(4500).shown().text == "4,500"
     assert Measured(None).fields() == ("", "") and Measured(None).shown().text == ""
 
 
-def test_a_value_has_as_many_fields_as_its_column_names():
+def test_a_value_with_more_fields_than_its_column_is_refused():
     with pytest.raises(ValueError, match=r"column \('x',\): a value has the fields \('60.00', ''\)"):
         csv_text(table_of([Column("", ("x",), lambda line: Measured(line.summary))], LINES[1:2]))

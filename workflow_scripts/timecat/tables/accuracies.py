@@ -1,6 +1,6 @@
-"""Tables of accuracies: table 2, the tables of arms beside it, and the grid. A row per arm, a column per data set.
+"""Build tables of accuracies with a row per arm and a column per data set: table 2, the other tables of arms, the grid.
 
-Accuracies are top-1 in percent. A CSV has both selections side by side; readers see a section for each.
+Accuracies are top-1 in percent. A CSV has both selections side by side; tables for readers have a section for each.
 """
 
 import math
@@ -35,23 +35,26 @@ from workflow_scripts.timecat.tables.table import (
 )
 from workflow_scripts.timecat.tables.worth import Target, reference_notes, target_notes
 
-# What each of selection.SELECTIONS means, for the reader of a table.
+# Descriptions of the selections (selection.SELECTIONS) that tables print for readers.
 MEANINGS = {
-    "paper": "the best evaluation accuracy over all epochs and weight decays, heads trained on all training rows; "
-    "what the original code reports (it looks at the evaluation split)",
-    "holdout": "the weight decay with the best last-epoch accuracy on training rows that were held out, then the "
-    "last-epoch evaluation accuracy of the head trained on all training rows with it",
+    "paper": "the best evaluation accuracy over all epochs and weight decays, of heads trained on all training rows. "
+    "The original code reports this figure, which is selected on the evaluation split",
+    "holdout": "the last-epoch evaluation accuracy of the head trained on all training rows, with the weight decay "
+    "that has the best last-epoch accuracy on held-out training rows",
 }
 BOLD = (
-    "Bold: the best mean of a column and all that are not distinguishable from it (95 %, not adjusted), among the means that "
-    "have an interval over seeds."
+    "Bold marks the best mean of a column and all means that cannot be distinguished from it (95 % interval of "
+    "the difference, not adjusted for multiple comparisons). Only means with an interval over seeds are considered."
 )
-NO_BOLD = "No mean is bold: none has an interval over seeds."
-FIELDS = {"paper": "{}", "holdout": "{}_holdout"}  # a selection's accuracy in a CSV, by the data set's name
+NO_BOLD = "No mean is bold, because none has an interval over seeds."
+FIELDS = {
+    "paper": "{}",
+    "holdout": "{}_holdout",
+}  # CSV column of each selection's accuracy, a template for the data set's name
 
 
 def accuracy_rows(probes: Probes, arms: Iterable[Arm], data_sets: Sequence[DataSet]) -> list[AccuracyRow]:
-    """Return what a table says of each arm: a Summary by data set and selection. UserError if replicates differ."""
+    """Return a row per arm: a Summary by data set and selection. Raise UserError if numbers of replicates differ."""
     rows = []
     for arm in arms:
         summaries = {}
@@ -63,7 +66,7 @@ def accuracy_rows(probes: Probes, arms: Iterable[Arm], data_sets: Sequence[DataS
         counts = {summary.n for summary in summaries.values()}
         if len(counts) > 1:
             raise UserError(
-                f"arm {arm.name!r} has {sorted(counts)} replicates on different data sets; probe it anew on all"
+                f"arm {arm.name!r} has {sorted(counts)} replicates on different data sets; probe it again on all"
             )
         rows.append(Row(arm, counts.pop(), summaries))
     return rows
@@ -72,7 +75,10 @@ def accuracy_rows(probes: Probes, arms: Iterable[Arm], data_sets: Sequence[DataS
 def accuracy_records(
     rows: Sequence[AccuracyRow], data_sets: Iterable[DataSet], targets: Sequence[Target] = ()
 ) -> Table:
-    """Return the table for a CSV: both selections of a data set side by side, with what its numbers are worth (targets)."""
+    """Return the table for a CSV, with both selections side by side.
+
+    targets: data sets with floors, projection, ceiling and verdict, which become columns, too.
+    """
     columns: list[Column[AccuracyRow]] = []
     for data_set in data_sets:
         columns += _data_set_columns(rows, data_set, tuple(SELECTIONS), frozenset())
@@ -87,7 +93,7 @@ def accuracy_table(
     name: str = "timecat",
     compared: Comparisons = NOTHING,
 ) -> Table:
-    """Return the table for readers: a section for each selection, and below it the contrasts."""
+    """Return the table for readers: a section for each selection, followed by its contrasts."""
     arms = [row.arm for row in rows]
     columns = {selection: _columns(rows, data_sets, (selection,), compared.best) for selection in SELECTIONS}
     sections: list[Section | None] = []
@@ -102,7 +108,7 @@ def accuracy_table(
             "Top-1 accuracy in percent, mean ± standard deviation over ",
             *(Symbol("n"), " replicates (no ± where ", Symbol("n"), " is 1). ", BOLD if compared.best else NO_BOLD),
         ),
-        remark=(" Each replicate selects for itself.",),
+        remark=(" The selection is made separately for each replicate.",),
         column_notes=(
             *reference_notes(compared.targets),
             *target_notes(compared.targets),
@@ -117,7 +123,7 @@ def accuracy_table(
 
 
 def _excess_note(rows: Sequence[AccuracyRow], data_sets: Iterable[DataSet]) -> Phrase:
-    """Return by how much selection `paper`, which looks at the evaluation split, exceeds `holdout`."""
+    """Return a sentence on how much selection `paper`, which uses the evaluation split, exceeds `holdout`."""
     titles = {data_set.name: data_set.title for data_set in data_sets}
     excess = {
         (row.arm.name, name): row.summaries[name, "paper"].mean - row.summaries[name, "holdout"].mean
@@ -132,9 +138,9 @@ def _excess_note(rows: Sequence[AccuracyRow], data_sets: Iterable[DataSet]) -> P
             Term("paper"),
             " exceeds ",
             Term("holdout"),
-            f" by {mean:.2f} points in the mean of all cells, most by ",
+            f" by {mean:.2f} points on average over all cells; the largest difference is ",
         ),
-        *(f"{excess[arm, most]:.2f} (", Term(arm), f" on {titles[most]})."),
+        *(f"{excess[arm, most]:.2f} points (", Term(arm), f" on {titles[most]})."),
     )
 
 
@@ -163,7 +169,7 @@ def _data_set_columns(
     selections: tuple[str, ...],
     best: frozenset[tuple[str, str, str]],
 ) -> list[Column[AccuracyRow]]:
-    """Return all columns of a data set: its accuracy by each of the selections, and published figures if there are any."""
+    """Return a data set's columns: its accuracy under each selection, and published figures if there are any."""
     columns = [_accuracy(data_set, selection, best) for selection in selections]
     if any(row.arm.published_on(data_set.name) for row in rows):
         columns.append(
@@ -196,8 +202,9 @@ def _accuracy(data_set: DataSet, selection: str, best: frozenset[tuple[str, str,
 def _worth_columns(
     rows: Sequence[AccuracyRow], data_set: DataSet, selection: str, targets: Iterable[Target]
 ) -> list[Column[AccuracyRow]]:
-    """Return what a data set's accuracies by a selection are measured against: the floor of each arm, the projection of the
-    pixels, the ceiling and the verdict; nothing for a data set that has none of them."""
+    """Return the columns of a data set's reference values under a selection: floors, projection, ceiling and verdict.
+
+    The list is empty for a data set that has none of them."""
     field, key = FIELDS[selection].format(data_set.name), (data_set.name, selection)
     columns: list[Column[AccuracyRow]] = []
     if any(key in row.floors for row in rows):

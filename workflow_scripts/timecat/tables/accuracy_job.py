@@ -1,4 +1,4 @@
-"""A table of accuracies, from its cells to its files: what the stages `tabulate` and `tabulate_arms` share."""
+"""Make a table of accuracies from its cells' files: code that the stages `tabulate` and `tabulate_arms` share."""
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Figure = Callable[[Sequence[AccuracyRow], Sequence[DataSet], Style, Comparisons]
 
 @dataclass(frozen=True)
 class Read:
-    """What a table is made of: probes by cell, a row per arm, what is compared, and what has converged."""
+    """Contents of a table: probes by cell, a row per arm, its comparisons, and which cells have converged."""
 
     probes: Probes
     rows: Sequence[AccuracyRow]
@@ -31,7 +31,7 @@ class Read:
 
 
 def read(given: Namespace, arms: Sequence[Arm]) -> Read:
-    """Return what a table is made of. given: the options of accuracies_parser; arms: its rows."""
+    """Return the contents of a table. given: the options of accuracies_parser; arms: its rows."""
     probes = read_probes(given.probes, given.cells, arms, given.data_sets)
     references = read_references(given.references, given.reference_cells, given.ceilings)
     accuracies = selected_accuracies(probes)
@@ -46,7 +46,7 @@ def read(given: Namespace, arms: Sequence[Arm]) -> Read:
 
 
 def write(given: Namespace, found: Read, figure: Figure, name: str = "timecat") -> None:
-    """Write all forms of a table, its contrasts and its figure. name: of the table, in LaTeX's label."""
+    """Write all formats of a table, its contrasts and its figure. name: the table's name in the LaTeX label."""
     rows, data_sets, compared = found.rows, given.data_sets, found.compared
     table = found.convergence.in_table(accuracy_table(rows, data_sets, name, compared))
     records = found.convergence.in_records(accuracy_records(rows, data_sets, compared.targets))

@@ -1,7 +1,7 @@
-"""Calibration of every arm on every target: predictions read, measured, and summarised over replicates as CSV.
+"""Measure the calibration of every arm on every target from its predictions, and summarise it over replicates as CSV.
 
-Contrasts are each arm minus the baseline, of the COMPARED quantities, where both are on a data set. They have no error over
-evaluation rows: an expected calibration error is no mean over rows.
+A contrast is an arm's value minus the baseline's, for each COMPARED quantity and each data set that both have. It has
+no error over evaluation rows, because an expected calibration error is not a mean over rows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ from workflow_scripts.timecat.tables.table import Column, Count, Measured, Numbe
 if TYPE_CHECKING:
     import pyarrow
 
-# Columns of both files: percent, or units of σ where the name ends with _sigma or _sigma_calibrated, or a p-value (P_VALUES).
+# Columns of both files: percent, units of σ (names that end in _sigma or _sigma_calibrated), or p-values (P_VALUES).
 QUANTITIES = (
     "accuracy",
     "confidence",
@@ -44,14 +44,14 @@ QUANTITIES = (
     "mce_abs",
     "minimum_detectable",
 )
-# Quantities that arms are compared by, in points. More is better, but of ece and ece_calibrated less.
+# Quantities that contrasts compare, in points. Higher is better, except for ece and ece_calibrated.
 COMPARED = ("accuracy", "ece", "ece_calibrated", "worst_group_accuracy")
-# Means over replicates are no p-values; twice a mean is one, whatever replicates share (Vovk and Wang 2020).
+# A mean of p-values over replicates is not a p-value, but twice the mean is, under any dependence (Vovk and Wang 2020).
 P_VALUES = ("ecce_p", "mce_p", "mce_p_unadjusted")
-# By selection, replicate by replicate.
+# Measurements of each replicate, by selection.
 Measurements = dict[str, list[measures.Measured]]
 COLUMNS = ("selection", "replicate", "row", "label", "predicted", "probability")
-# float32 rounds to 1 what is nearer to 1 than this; a probability of exactly 1 would make σ zero and errors infinite.
+# Largest float32 below 1. Probabilities are capped here, because exactly 1 would make σ zero and errors infinite.
 NEARLY_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
 
@@ -69,7 +69,7 @@ def read_evaluations(
     train_indices: Sequence[str],
     settings: CalibrationSettings,
 ) -> tuple[dict[str, Evaluation], dict[str, Segments]]:
-    """Return the evaluation rows of each data set and their segments, by the data set's name; log the groupings."""
+    """Return the evaluation rows and the segments of each data set, by its name, and log the groupings."""
     evaluations, segments = {}, {}
     for data_set, path, train in zip(data_sets, evaluation_indices, train_indices, strict=True):
         name, index = data_set.name, read_index_table(path)
@@ -77,7 +77,7 @@ def read_evaluations(
         own = groups.make_segments(index.num_rows, of, settings.minimum_rows, settings.depth)
         segments[name], evaluations[name] = own, Evaluation(path, index)
         names = ", ".join(one.name for one in of) or "none"
-        log(f"{name}: groupings {names}; {own.groups} groups count, {len(own.sizes)} segments")
+        log(f"{name}: groupings {names}; {own.groups} groups with enough rows, {len(own.sizes)} segments")
     return evaluations, segments
 
 
@@ -88,7 +88,7 @@ def measure_cells(
     segments: Mapping[str, Segments],
     settings: CalibrationSettings,
 ) -> dict[tuple[str, str], Measurements]:
-    """Return what is measured of each cell, by (arm's name, data set's name). predictions: a file for each cell."""
+    """Return the measurements of each cell, by (arm's name, data set's name). predictions: a file for each cell."""
     measured = {}
     for cell, path in zip(cells, predictions, strict=True):
         where = evaluations[cell.data_set], segments[cell.data_set]
@@ -99,7 +99,7 @@ def measure_cells(
 def measure_cell(
     path: str | PathLike[str], evaluation: Evaluation, segments: Segments, bins: int, draws: int
 ) -> Measurements:
-    """Return what is measured of the predictions of an (arm, data set). UserError if they are of other rows."""
+    """Return the measurements of an (arm, data set). Raise UserError if its predictions are of other rows."""
     columns = read_predictions(path, COLUMNS)
     found: Measurements = {}
     for selection in SELECTIONS:
@@ -109,7 +109,7 @@ def measure_cell(
             own = {name: values[chosen] for name, values in columns.items()}
             if not all(np.array_equal(own[name], evaluation.index[name].to_numpy()) for name in ("row", "label")):
                 raise UserError(
-                    f"{path}: rows and labels of replicate {replicate}, selection {selection}, are not those of "
+                    f"{path}: rows and labels of replicate {replicate}, selection {selection}, differ from those of "
                     f"{evaluation.path}; delete the predictions and run again"
                 )
             p = np.minimum(own["probability"].astype(np.float64), NEARLY_ONE)
@@ -118,14 +118,14 @@ def measure_cell(
     return found
 
 
-# By (arm's name, data set's name); not every arm is on every data set.
+# Measurements by (arm's name, data set's name); an arm may lack some data sets.
 Cells = Mapping[tuple[str, str], Measurements]
 
 
 def quantity_rows(
     measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet], quantity: str
 ) -> list[AccuracyRow]:
-    """Return a quantity of each arm: a Summary over replicates by (data set's name, selection)."""
+    """Return a row for each arm with a quantity's Summary over replicates, by (data set's name, selection)."""
     rows = []
     for arm in arms:
         summaries, replicates = {}, 0
@@ -143,7 +143,7 @@ def _summary(own: Sequence[measures.Measured], quantity: str) -> Summary:
 
 @dataclass(frozen=True)
 class _Record:
-    """An arm on a data set under one selection: what was measured of its replicates."""
+    """Measurements of all replicates of an arm on a data set under one selection."""
 
     arm: Arm
     data_set: str
@@ -167,7 +167,7 @@ def _records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet])
 def calibration_records(
     measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet], segments: Mapping[str, Segments]
 ) -> Table:
-    """Return calibration.csv: a line for each arm, data set and selection. segments: by the data set's name."""
+    """Return the table of calibration.csv, a line per arm, data set and selection. segments: by the data set's name."""
     columns: list[Column[_Record]] = [METHOD, BUDGET, TOTAL_STEPS, DATA_SET, SELECTED_BY, REPLICATES]
     columns += [
         Column("", ("rows",), lambda record: Count(int(segments[record.data_set].sizes[0]))),
@@ -183,7 +183,7 @@ def _quantity(name: str) -> Column[_Record]:
 
 
 def _form(name: str) -> str:
-    """Return how a quantity is printed. A p-value may be small, and 0.000 would say that it is zero."""
+    """Return the print format of a quantity. P-values get significant digits, so that small ones do not print as 0."""
     return ".3g" if name in P_VALUES else ".3f"
 
 
@@ -193,7 +193,7 @@ def _single(name: str) -> "Column[_OfReplicate]":
 
 @dataclass(frozen=True)
 class _OfReplicate:
-    """A replicate of an arm on a data set under one selection."""
+    """Measurements of one replicate of an arm on a data set under one selection."""
 
     arm: Arm
     data_set: str
@@ -203,7 +203,7 @@ class _OfReplicate:
 
 
 def replicate_records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet]) -> Table:
-    """Return calibration_replicates.csv: a line for each replicate of the same, with its worst group."""
+    """Return the table of calibration_replicates.csv, a line per replicate, with its worst group and segment."""
     columns: list[Column[_OfReplicate]] = [
         *(METHOD, DATA_SET, SELECTED_BY),
         Column("", ("replicate",), lambda line: Count(line.replicate)),
@@ -223,11 +223,11 @@ def replicate_records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[
 
 
 class QuantityRow(ContrastRow):
-    """A contrast of a quantity, which is its kind. Each quantity is a hypothesis, and a family of p-values."""
+    """A contrast of one quantity, whose name is its kind. Every quantity is tested, as a family of p-values."""
 
     @property
     def p(self) -> float | None:
-        """The p-value of no difference."""
+        """Two-sided p-value of the hypothesis of no difference, or None without an interval."""
         return self.contrast.p
 
 
@@ -238,9 +238,9 @@ def calibration_contrasts(
     seeds: Mapping[str, Sequence[Seeds]],
     baseline: str,
 ) -> list[ContrastRow]:
-    """Return each arm minus the baseline, on every data set that has both, of every COMPARED quantity that is known there.
+    """Return each arm minus the baseline for every COMPARED quantity, on every data set where both have that quantity.
 
-    seeds: of each replicate, by the arm's name. UserError where predictions are of more or fewer replicates.
+    seeds: those of each replicate, by the arm's name. Raise UserError if predictions have more or fewer replicates.
     """
     replicates = {
         (record.arm.name, record.data_set, record.selection, quantity): _replicates(record, seeds, quantity)
@@ -261,12 +261,12 @@ def calibration_contrasts(
 
 
 def _replicates(record: _Record, seeds: Mapping[str, Sequence[Seeds]], quantity: str) -> list[Replicate]:
-    """Return a quantity of each replicate; none where it is not known, as the worst group's accuracy without groups."""
+    """Return a quantity's value for each replicate, or [] if it is undefined (worst-group accuracy without groups)."""
     own = seeds[record.arm.name]
     if len(own) != record.replicates:
         raise UserError(
-            f"arm {record.arm.name!r} on data set {record.data_set!r}: its predictions are of {record.replicates} "
-            f"replicates, and --seeds has {len(own)}; delete the predictions and run again"
+            f"arm {record.arm.name!r} on data set {record.data_set!r}: its predictions have {record.replicates} "
+            f"replicates, but --seeds has {len(own)}; delete the predictions and run again"
         )
     values = [getattr(one, quantity) for one in record.measured]
     return [] if np.isnan(values).any() else [Replicate(tuple(each), one) for each, one in zip(own, values)]

@@ -1,4 +1,4 @@
-"""Columns that several tables have: what an arm is."""
+"""Columns that several tables share: an arm's name, budget, replicates, data set and selection."""
 
 from typing import Protocol
 
@@ -7,28 +7,28 @@ from workflow_scripts.timecat.tables.table import Budget, Column, Count, Text
 
 
 class OfArm(Protocol):
-    """A measured row of an arm."""
+    """A measured row that belongs to an arm."""
 
     @property
     def arm(self) -> Arm: ...
 
 
 class Replicated(OfArm, Protocol):
-    """A measured row of an arm's replicates."""
+    """A measured row that summarises an arm's replicates."""
 
     @property
     def replicates(self) -> int: ...
 
 
 class OnDataSet(Protocol):
-    """A measured row of a data set."""
+    """A measured row that belongs to a data set."""
 
     @property
     def data_set(self) -> str: ...
 
 
 class Selected(Protocol):
-    """A measured row of the heads of one selection; "" where nothing is selected."""
+    """A measured row of the heads of one selection ("" where nothing is selected)."""
 
     @property
     def selection(self) -> str: ...

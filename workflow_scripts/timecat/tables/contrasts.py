@@ -1,9 +1,9 @@
-"""Contrasts of a table: each arm minus its baseline, in long form, and what readers are shown of them.
+"""Compute the contrasts of a table (each arm minus its baseline), and present them as a CSV and as sections of a page.
 
-A row is of a kind, an arm, a data set and a selection. Kind `gain` is the arm's accuracy minus the baseline's, kind `against` its
-accuracy minus that of another arm, which its `against` names; there can be rows of other kinds beside them. Holm's adjustment
-is made within a selection, over all hypotheses of the table (TESTED) on all data
-sets but those that backbones were pretrained on.
+Each row has a kind, an arm, a data set and a selection. Kind `gain` is the arm's accuracy minus the baseline's. Kind
+`against` is the arm's accuracy minus that of another arm, which the arm's key `against` names. A table may have rows of
+further kinds. Holm's adjustment is made within a selection, over all hypotheses of the table (TESTED) on all data sets
+except those that backbones were pretrained on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,21 +44,22 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-Place: TypeAlias = tuple[str, str, str]  # names of arm and data set, and selection
-# Whether each replicate is right on each row [replicates, rows], or the influence of the row on another metric.
+Place: TypeAlias = tuple[str, str, str]  # name of the arm, name of the data set, selection
+# Whether each replicate is right on each row, bool [replicates, rows], or each row's influence on another metric.
 Hits: TypeAlias = "Mapping[Place, npt.NDArray[np.bool_]] | Mapping[Place, npt.NDArray[np.float64]]"
 
 GAIN = "gain"
-AGAINST = "against"  # an arm minus another one that its `against` names
-ON_TARGET = "on_target"  # an arm minus one that is pretrained on the target itself
-TESTED = (GAIN, AGAINST, ON_TARGET)  # the hypotheses of a study; rows of other kinds have no p-value
+AGAINST = "against"  # an arm minus the arm that its key `against` names
+ON_TARGET = "on_target"  # an arm minus an arm that is pretrained on the target itself
+TESTED = (GAIN, AGAINST, ON_TARGET)  # kinds that are hypotheses; rows of other kinds have no p-value
 
 
 @dataclass(frozen=True)
 class ContrastRow:
     """A contrast of an arm on a data set, under a selection.
 
-    baseline: the name of what it is compared with. row_error: standard error over evaluation rows. p_holm: adjusted p.
+    baseline: the name of what the arm is compared with. row_error: standard error over evaluation rows. p_holm: p-value
+    adjusted by Holm's method.
     """
 
     kind: str
@@ -72,16 +73,16 @@ class ContrastRow:
 
     @property
     def p(self) -> float | None:
-        """The p-value of a hypothesis of the study; None of other kinds."""
+        """Two-sided p-value if the kind is a hypothesis (TESTED), otherwise None."""
         return self.contrast.p if self.kind in TESTED else None
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What a table compares: contrasts with the baseline, and the cells that are not distinguishable from the best.
+    """Comparisons of a table: contrasts with the baseline, and the cells that cannot be distinguished from the best.
 
-    best: of each data set and selection, among the cells whose mean has an interval over seeds. targets: what accuracies on
-    each target are worth.
+    best: cells for each data set and selection, among those whose mean has an interval over seeds. targets: reference
+    values and verdicts of each target.
     """
 
     baseline: str
@@ -90,24 +91,24 @@ class Comparisons:
     targets: Sequence[Target] = ()
 
     def with_targets(self, targets: Sequence[Target]) -> "Comparisons":
-        """Return the same with what numbers are worth, and its contrasts among the rows."""
+        """Return the comparisons with targets, and with the targets' contrasts appended to the rows."""
         return replace(self, rows=(*self.rows, *worth_rows(targets, self.baseline)), targets=targets)
 
     def gain(self, arm: str, data_set: str, selection: str) -> ContrastRow | None:
-        """Return the contrast of an arm with the baseline; None of the baseline itself."""
+        """Return the contrast of an arm with the baseline, or None if there is none (the baseline itself)."""
         return self.of_kind(GAIN, arm, data_set, selection)
 
     def of_kind(self, kind: str, arm: str, data_set: str, selection: str) -> ContrastRow | None:
-        """Return the contrast of a kind of an arm; None where there is none."""
+        """Return an arm's contrast of a kind, or None if there is none."""
         where = kind, arm, data_set, selection
         return next((row for row in self.rows if (row.kind, row.arm.name, row.data_set, row.selection) == where), None)
 
 
 def worth_rows(targets: Iterable[Target], baseline: str) -> list[ContrastRow]:
-    """Return the contrasts that say what accuracies are worth.
+    """Return the contrasts of arms with untrained networks, on each target.
 
-    Kinds: `floor`, an arm minus the arm untrained; `floor_gain`, the arm untrained minus the baseline untrained; `excess`,
-    the gain minus that of untrained networks.
+    Kinds: `floor` is an arm minus the same arm untrained. `floor_gain` is the untrained arm minus the untrained
+    baseline. `excess` is the gain minus that of untrained networks.
     """
     found = []
     for target in targets:
@@ -126,13 +127,13 @@ def worth_rows(targets: Iterable[Target], baseline: str) -> list[ContrastRow]:
     return found
 
 
-NOTHING = Comparisons("", (), frozenset())  # where a table has one arm, or is not compared
+NOTHING = Comparisons("", (), frozenset())  # for a table with one arm, or without comparisons
 
 
 def comparisons(
     accuracies: Accuracies, hits: Hits, arms: Sequence[Arm], data_sets: Sequence[DataSet], baseline: str
 ) -> Comparisons:
-    """Return what a table compares. accuracies, hits: of every arm on every data set, under all selections."""
+    """Return the comparisons of a table. accuracies, hits: of every arm on every data set, under all selections."""
     selections = dict.fromkeys(selection for _, _, selection in accuracies)
     pairs_of = {
         GAIN: [(arm, baseline) for arm in arms if arm.name != baseline],
@@ -157,7 +158,7 @@ def comparisons(
 def contrast_row(
     accuracies: Accuracies, hits: Hits, arm: Arm, where: tuple[str, str], baseline: str, kind: str = GAIN
 ) -> ContrastRow:
-    """Return the contrast of an arm with a baseline. where: data set and selection."""
+    """Return the contrast of an arm with a baseline. where: name of the data set, and selection."""
     own, others = (arm.name, *where), (baseline, *where)
     found = pairs([each.seeds for each in accuracies[own]], [each.seeds for each in accuracies[others]])
     error = row_error(hits[own], hits[others], found)
@@ -165,8 +166,10 @@ def contrast_row(
 
 
 def adjusted(rows: Sequence[ContrastRow], data_sets: Iterable[DataSet]) -> list[ContrastRow]:
-    """Return rows with p-values that are adjusted for their number, within each selection: those of hypotheses together, and
-    those of each other kind; none on the source."""
+    """Return the rows with p-values adjusted by Holm's method within each selection.
+
+    All hypotheses (TESTED) are one family, and each other kind is a family. Rows on the source are not adjusted.
+    """
     sources = {data_set.name for data_set in data_sets if data_set.in_distribution}
     families: dict[tuple[str, str], dict[int, float]] = {}
     for i, row in enumerate(rows):
@@ -178,9 +181,9 @@ def adjusted(rows: Sequence[ContrastRow], data_sets: Iterable[DataSet]) -> list[
 
 
 def best_arms(accuracies: Mapping[str, Sequence[Replicate]]) -> list[str]:
-    """Return the arm with the highest mean and those whose contrast with it has an interval that holds zero.
+    """Return the arm with the highest mean, and the arms whose contrast with it has an interval that includes zero.
 
-    Only arms whose own mean has an interval count: no seed is in all of its replicates.
+    Only arms whose mean has an interval count (no seed may be in all replicates).
     """
     import numpy as np
 
@@ -204,7 +207,7 @@ def _is_level(found: Contrast) -> bool:
 
 
 def contrast_records(rows: Sequence[ContrastRow]) -> Table:
-    """Return the table for a CSV."""
+    """Return the contrasts as a table for a CSV, one line per contrast."""
     columns: list[Column[ContrastRow]] = [
         Column("", ("kind",), lambda row: Text(row.kind)),
         Column("", ("arm",), lambda row: Text(row.arm.name)),
@@ -231,7 +234,7 @@ def _estimate(found: Contrast) -> tuple[float | None, ...]:
 
 @dataclass(frozen=True)
 class Compared(Value):
-    """A contrast as readers see it: the mean, and in parentheses its interval and p; without them, the error over rows."""
+    """A contrast as readers see it: its mean, followed by its interval and adjusted p, or by its error over rows."""
 
     row: ContrastRow
 
@@ -249,7 +252,7 @@ class Compared(Value):
 
 
 def _signed(number: float) -> str:
-    """Return a number with its sign, a minus and no hyphen."""
+    """Return a number with its sign, where a negative one has a minus sign instead of a hyphen."""
     return printed(number, "+.2f").replace("-", "\N{MINUS SIGN}")
 
 
@@ -259,7 +262,7 @@ def _p_text(p: float) -> str:
 
 @dataclass(frozen=True)
 class _Line:
-    """The contrasts of an arm with another (the name of a baseline) by data set, under a selection."""
+    """Contrasts of an arm with a baseline (its name) by data set, under a selection."""
 
     arm: Arm
     baseline: str
@@ -280,23 +283,26 @@ def _range(numbers: list[int]) -> str:
 
 
 def shown_contrast(row: ContrastRow | None) -> Value:
-    """Return what a table has of a contrast; nothing where there is none."""
+    """Return a contrast as a value of a table, or an empty text for None."""
     return Text("") if row is None else Compared(row)
 
 
 def contrast_section(
     found: Comparisons, data_sets: Sequence[DataSet], selection: str, kind: str = GAIN, meaning: str = ""
 ) -> Section | None:
-    """Return the contrasts of a kind under a selection for readers: a line per arm, a column per data set; None where there is
-    none. meaning: what they are (default: of accuracies and the table's baseline)."""
-    meaning = meaning or f"accuracy minus that of {found.baseline}, in points"
+    """Return a section for readers with the contrasts of a kind under a selection, or None if there is none.
+
+    It has a line per arm and a column per data set. meaning: description of the contrasts (default: accuracy minus that
+    of the table's baseline).
+    """
+    meaning = meaning or f"accuracy minus that of {found.baseline}, in percentage points"
     return _section_of(_lines(found, kind, selection), data_sets, [METHOD], ("contrasts", selection, meaning))
 
 
 def against_section(found: Comparisons, data_sets: Sequence[DataSet], selection: str) -> Section | None:
-    """Return the contrasts with other arms than the baseline for readers: a line per pair; None where there is none."""
-    heads: list[Column[_Line]] = [METHOD, Column("minus", (), lambda line: Text(line.baseline), align="left")]
-    meaning = "accuracy minus that of the arm in the second column, in points"
+    """Return a section for readers with the contrasts of kind `against`, a line per pair, or None if there is none."""
+    heads: list[Column[_Line]] = [METHOD, Column("compared with", (), lambda line: Text(line.baseline), align="left")]
+    meaning = "accuracy minus that of the arm in the second column, in percentage points"
     return _section_of(_lines(found, AGAINST, selection), data_sets, heads, ("further contrasts", selection, meaning))
 
 
@@ -315,8 +321,10 @@ def _section_of(
     heads: Sequence[Column[_Line]],
     described: tuple[str, str, str],
 ) -> Section | None:
-    """Return lines as a section; None where there is none. heads: columns that say what is compared; described: the section's
-    kind, name and meaning."""
+    """Return lines as a section, or None if there is none.
+
+    heads: the columns that name the compared arms. described: the section's kind, name and meaning.
+    """
     if not lines:
         return None
     columns = [
@@ -338,34 +346,47 @@ def _of_data_set(data_set: DataSet) -> Column[_Line]:
 
 
 def contrast_notes(found: Comparisons, family: str = "") -> tuple[Phrase, ...]:
-    """Return what a reader has to know of contrasts: how intervals are made, and which arms have none or are not paired.
+    """Return notes on how intervals of contrasts are made, and on arms that have no interval or are not paired.
 
-    family: what p-values are adjusted over (default: all hypotheses on targets)."""
+    family: the contrasts over which p-values are adjusted (default: all hypotheses on targets)."""
     tested = [row for row in found.rows if row.kind in TESTED]
     if not tested:
         return ()
-    paired, more = "an arm's replicate minus the baseline's mean over its seeds", ""
+    paired, more = (
+        "each replicate of an arm is compared with the mean of the baseline's replicates that use only its seeds "
+        "(or the reverse, if the baseline has more members)",
+        "",
+    )
     if any(row.kind == AGAINST for row in tested):
-        paired = "a replicate of the arm with more members is compared with the other arm's mean over its seeds"
-        more = "further contrasts included, "
-    family = family or f"all arms and targets of a selection, {more}the source left out"
+        paired = (
+            "each replicate of the arm with more members is compared with the mean of the other arm's replicates that "
+            "use only its seeds"
+        )
+        more = "including the further contrasts and "
+    family = family or f"all arms and targets of a selection, {more}excluding the source"
     notes: list[Phrase] = [
         (
-            f"Contrasts are paired by seeds: {paired}, so that they can differ "
-            "from the difference of two means. In parentheses: 95 % interval over seeds (delete-one-seed jackknife, t), and p of "
-            f"the same t, adjusted by Holm's method over {family}. Without "
-            "an interval: ± the standard error over evaluation rows alone, which says nothing of other seeds.",
+            f"Contrasts are paired by seeds: {paired}. A contrast can therefore differ from the difference of the two "
+            "means. Parentheses after a contrast give its 95 % interval over seeds (delete-one-seed jackknife, t "
+            "distribution) and the two-sided p of the same t statistic, adjusted by Holm's method over "
+            f"{family}. Where there is no such interval, they give the standard error over evaluation rows alone "
+            "(rows ±), which does not include the variation between seeds.",
         )
     ]
     notes += _without_interval(tested)
     unpaired = _arms_by(tested, lambda row: row.baseline if row.contrast.method == UNPAIRED else "")
-    said = " share too few seeds for pairs and are compared as two samples."
-    return (*notes, *((*listed(names), " and ", Term(baseline), said) for baseline, names in unpaired.items()))
+    said = " to be paired, so they are compared as two independent samples."
+    return (
+        *notes,
+        *(
+            (*listed(names), ": too few seeds in common with ", Term(baseline), said)
+            for baseline, names in unpaired.items()
+        ),
+    )
 
 
 def _without_interval(rows: Sequence[ContrastRow]) -> list[Phrase]:
-    """Return a sentence for each reason why arms have no interval, and for each arm that lacks it in some contrasts or on some
-    data sets alone."""
+    """Return a note for each reason why arms have no interval in any contrast, and for arms that lack only some."""
     everywhere, somewhere = dict[str, list[str]](), list[Phrase]()
     for reason, names in _arms_by(rows, lambda row: row.contrast.reason).items():
         said = f": no interval over seeds ({reason})."
@@ -379,8 +400,10 @@ def _without_interval(rows: Sequence[ContrastRow]) -> list[Phrase]:
 
 
 def _places(rows: Sequence[ContrastRow], reason: str) -> list[Phrase]:
-    """Return in which contrasts of an arm (``rows``) there is no interval for a reason, and on which data sets, where not on
-    all."""
+    """Return phrases for the contrasts of an arm (``rows``) that lack an interval for a reason.
+
+    A phrase names the data sets, unless the contrast lacks the interval on all of them.
+    """
     pairs_of: dict[str, dict[str, bool]] = {}
     for row in rows:
         lacking = pairs_of.setdefault(row.baseline, {})
@@ -395,7 +418,7 @@ def _places(rows: Sequence[ContrastRow], reason: str) -> list[Phrase]:
 
 
 def _arms_by(rows: Iterable[ContrastRow], reason: Callable[[ContrastRow], str]) -> dict[str, list[str]]:
-    """Return the names of arms by what ``reason`` says of their rows, where it says something."""
+    """Return the names of arms by the text that ``reason`` returns for their rows, leaving out the empty text."""
     found: dict[str, dict[str, None]] = {}
     for row in rows:
         if text := reason(row):

@@ -1,8 +1,8 @@
-"""What a table says of its probes: which cells have not converged, and which take a weight decay at an end of the grid.
+"""Mark the cells of a table whose probes have not converged, or that select a weight decay at an end of the grid.
 
-A cell has not converged where a replicate's selected head has a relative gradient (probing.objective) above CONVERGED, or
-where the mean of its accuracies is further than FAR from that of the converged probes of the same checkpoints, at the same
-weight decays. The latter are known where the table has an arm with the same checkpoints and `solver: lbfgs`.
+A cell has not converged if a replicate's selected head has a relative gradient (probing.objective) above CONVERGED, or
+if its mean accuracy differs by more than FAR from that of the converged probes of the same checkpoints at the same
+weight decays. The second rule applies if the table has an arm with the same checkpoints and `solver: lbfgs`.
 """
 
 import math
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
     import pyarrow
 
 CONVERGED = 1e-4
-FAR = 0.5  # percent points
+FAR = 0.5  # percentage points
 
 CellOf = tuple[str, str, str]  # arm, data set, selection
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What is known of a cell by one selection.
+    """Convergence of a cell's probes under one selection.
 
-    gradient: the largest of its replicates, None where that is not known. distance: its mean accuracy minus that of the
-    converged probes, in points, or None. edge: the replicates whose weight decay is the smallest or the largest of several.
+    gradient: the largest relative gradient of its replicates, or None if unknown. distance: its mean accuracy minus
+    that of the converged probes, in points, or None. edge: number of replicates whose weight decay is the smallest or
+    the largest of its grid, or None if the grid has one value.
     """
 
     gradient: float | None = None
@@ -39,18 +40,18 @@ class Marks:
 
     @property
     def has_converged(self) -> bool | None:
-        """Whether the cell has converged; None where nothing is known of it."""
+        """Whether the cell has converged, or None if its gradient is unknown."""
         if self.gradient is None:
             return None
         return self.gradient <= CONVERGED and abs(self.distance or 0.0) <= FAR
 
     @property
     def converged_field(self) -> str:
-        """Whether it has converged, in a CSV."""
+        """CSV field that tells whether the cell has converged: "yes", "no", or "" if unknown."""
         return {None: "", True: "yes", False: "no"}[self.has_converged]
 
 
-# The endings of fields in a CSV, after the cell's own, and what they say. They are there if a cell of the table has them.
+# Suffixes of the CSV columns of marks, and their values. A table has those columns that have a value in some cell.
 FIELDS_OF_MARKS: dict[str, Callable[[Marks], str]] = {
     "_gradient": lambda marks: printed(marks.gradient, ".1e"),
     "_from_converged": lambda marks: printed(marks.distance, ".2f"),
@@ -61,14 +62,14 @@ FIELDS_OF_MARKS: dict[str, Callable[[Marks], str]] = {
 
 @dataclass(frozen=True)
 class Convergence:
-    """The Marks of all cells of a table, by (arm, data set, selection)."""
+    """Marks of all cells of a table, by (arm, data set, selection)."""
 
     arms: Sequence[Arm]
     data_sets: Sequence[DataSet]
     marks: Mapping[CellOf, Marks]
 
     def in_records(self, table: Table) -> Table:
-        """Return the table for a CSV, a row per arm, with columns of marks after its own."""
+        """Return a CSV's table (a row per arm) with columns of marks appended."""
         present = {ending: text for ending, text in FIELDS_OF_MARKS.items() if any(map(text, self.marks.values()))}
         keys = [(data_set.name, selection) for data_set in self.data_sets for selection in SELECTIONS]
         columns: list[Column[Any]] = [
@@ -84,11 +85,11 @@ class Convergence:
         return replace(table, columns=(*table.columns, *columns), sections=(replace(section, rows=rows),))
 
     def in_table(self, table: Table) -> Table:
-        """Return the table for readers with a sentence for each kind of mark below its own notes."""
+        """Return the table for readers with a note for each kind of mark appended."""
         return replace(table, row_notes=(*table.row_notes, *self.notes()))
 
     def notes(self) -> tuple[Phrase, ...]:
-        """Return what readers are told: of gradients, of distances, of grids; nothing where nothing is known."""
+        """Return notes on gradients, distances from converged probes and ends of grids, as far as they are known."""
         return tuple(note for note in (self._gradient_note(), self._distance_note(), self._edge_note()) if note)
 
     def _gradient_note(self) -> Phrase:
@@ -96,17 +97,17 @@ class Convergence:
         if not known:
             return ()
         above = {cell for cell, gradient in known.items() if gradient > CONVERGED}
-        what = "The gradient of the objective of selected heads, relative to that at zero weights,"
+        what = "The gradient norm of the selected heads' objective, relative to that at zero weights,"
         if not above:
             return (f"All probes have converged. {what} is {_power(max(known.values()))} or less.",)
         most = max(known.values())
         if above == known.keys():
             least = min(known.values())
             return (
-                f"No probe has converged. {what} is {_power(least)} to {_power(most)}, and up to {_power(CONVERGED)} counts as "
-                "converged. Probes with ",
+                f"No probe has converged. {what} is between {_power(least)} and {_power(most)}; a value up to "
+                f"{_power(CONVERGED)} counts as converged. Probes with ",
                 Term("solver: lbfgs"),
-                " do converge.",
+                " are fitted to convergence.",
             )
         return (
             f"Not converged: {what[0].lower()}{what[1:]} is above {_power(CONVERGED)} (up to {_power(most)}) in ",
@@ -120,20 +121,31 @@ class Convergence:
             return ()
         far = {cell for cell, distance in known.items() if abs(distance) > FAR}
         most = max(known.values(), key=abs)
-        what = f"the converged probe of the same checkpoints with the same weight decays (most: {most:+.2f})"
+        what = (
+            "that of converged probes of the same checkpoints at the same weight decays (largest difference: "
+            f"{most:+.2f})"
+        )
         if not far:
-            return (f"No cell is further than {FAR:g} points from {what}, where the table has one.",)
-        return (f"Further than {FAR:g} points from {what}: ", *self._listed(far, set(known)), ".")
+            return (f"No mean accuracy differs by more than {FAR:g} points from {what}, where the table has these.",)
+        return (
+            f"Mean accuracy differs by more than {FAR:g} points from {what} in ",
+            *self._listed(far, set(known)),
+            ".",
+        )
 
     def _edge_note(self) -> Phrase:
         cells = {cell for cell, marks in self.marks.items() if marks.edge}
         if not cells:
             return ()
         of_grids = {cell for cell, marks in self.marks.items() if marks.edge is not None}
-        return ("The weight decay of a replicate or more is an end of its grid: ", *self._listed(cells, of_grids), ".")
+        return (
+            "The selected weight decay of at least one replicate is at an end of its grid in ",
+            *self._listed(cells, of_grids),
+            ".",
+        )
 
     def _listed(self, cells: set[CellOf], among: set[CellOf]) -> Phrase:
-        """Return cells in words: all, or arm by arm; by selection where the selections differ."""
+        """Return a phrase that lists cells arm by arm (by selection if these differ), or "all cells"."""
         if cells == among:
             return ("all cells",)
         by_selection = {
@@ -159,7 +171,7 @@ class Convergence:
 
 
 def convergence_of(probes: Probes, arms: Sequence[Arm], data_sets: Sequence[DataSet]) -> Convergence:
-    """Return the marks of all cells of a table."""
+    """Return the marks of all cells of a table, from their probes."""
     marks = {}
     for arm in arms:
         for data_set in data_sets:
@@ -178,7 +190,7 @@ Heads = Mapping[int, Selected]  # by replicate
 
 
 def _full_fits(probe: "pyarrow.Table") -> Lines:
-    """Return the lines of heads that were trained on all training rows."""
+    """Return the lines of a probe's heads that were trained on all training rows."""
     import pyarrow.compute
 
     return list(probe.filter(pyarrow.compute.equal(probe["fit"], "full")).to_pylist())
@@ -195,7 +207,7 @@ def _marks(lines: Lines, selected: Heads, arm: Arm, twin: Lines | None) -> Marks
 
 
 def _largest_gradient(lines: Lines, selected: Heads) -> float | None:
-    """Return the largest relative gradient of the selected heads; None where one of them is not known."""
+    """Return the largest relative gradient of the selected heads, or None if that of any head is unknown."""
     known = {
         (line["replicate"], line["weight_decay"], line["epoch"]): line["relative_gradient"]
         for line in lines
@@ -207,8 +219,10 @@ def _largest_gradient(lines: Lines, selected: Heads) -> float | None:
 
 
 def _distance(lines: Lines, selected: Heads, converged: Lines) -> float | None:
-    """Return the mean over replicates of accuracy minus that of the converged head of the same seeds and weight decay; None
-    where one of them is not known."""
+    """Return the mean over replicates of accuracy minus that of the converged head of the same seeds and weight decay.
+
+    Return None if a selected head has no converged counterpart.
+    """
     seeds = {line["replicate"]: tuple(line["members"]) for line in lines}
     known = {
         (tuple(line["members"]), line["weight_decay"]): line["top1"]
@@ -221,5 +235,5 @@ def _distance(lines: Lines, selected: Heads, converged: Lines) -> float | None:
 
 
 def _power(number: float) -> str:
-    """Return a number as readers see it, to one digit: 2e-3."""
+    """Return a number in scientific notation with one digit, such as 2e-3."""
     return f"{number:.0e}".replace("e-0", "e-").replace("e+00", "")

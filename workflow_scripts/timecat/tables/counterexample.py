@@ -1,4 +1,4 @@
-"""What results/counterexample.csv says (a line for the exact optimum, then one per setting), and the Parquet of every network."""
+"""Build the table of results/counterexample.csv: a line for the exact optimum, then one per setting."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,17 +14,17 @@ from workflow_scripts.timecat.tables.table import Column, Count, Measured, Numbe
 if TYPE_CHECKING:
     from workflow_scripts.timecat.counterexample.files import Setting
 
-# Percent, or of the four distributions (solved...); each of the first ones with its deviation over seeds and the 95 % interval of
-# its mean over seeds. Mixtures are all there are on the grid, no sample.
+# Quantities in percent, or numbers out of the four distributions (solved...). Those of WITH_DEVIATION have a standard
+# deviation over seeds and a 95 % interval of the mean over seeds. Mixtures are all those on the grid, not a sample.
 WITH_DEVIATION = ("keeps_none", "keeps_one", "keeps_more", "solved", "solved_together", "error")
-LEVEL = 0.95  # of intervals
+LEVEL = 0.95  # confidence level of intervals
 EACH = tuple(f"solved{number + 1}" for number in range(len(QUARTERS)))
 WITHOUT = ("optimal_feature", "seeds_differ", "solved_of_one", "direct", "diverged", *EACH)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A setting, or the exact optimum: what it is, Summary by name of WITH_DEVIATION, and mean by name of WITHOUT."""
+    """A setting, or the exact optimum, with a Summary by name of WITH_DEVIATION and a mean by name of WITHOUT."""
 
     network: str
     mixtures: int
@@ -36,9 +36,9 @@ class Line:
 
 
 def by_seed(setting: "Setting") -> dict[str, Summary | None]:
-    """Return for each of WITH_DEVIATION a setting's mean over mixtures, summarised over seeds.
+    """Return a setting's mean over mixtures, summarised over seeds, for each name of WITH_DEVIATION.
 
-    solved_together: over groups of seeds whose features are concatenated; None where there are too few seeds for one.
+    solved_together is summarised over groups of seeds whose features are concatenated, and is None with too few seeds.
     """
     found = {
         "keeps_none": 100 * (setting.dimensions == 0),
@@ -52,12 +52,13 @@ def by_seed(setting: "Setting") -> dict[str, Summary | None]:
 
 
 def over_all(setting: "Setting", mixtures: np.ndarray) -> dict[str, float | None]:
-    """Return for each of WITHOUT a setting's mean over networks, None where there are none that it could be of.
+    """Return a setting's mean over networks for each name of WITHOUT, or None where no network qualifies.
 
-    optimal_feature: of those that keep one feature, how many keep the one of the best classifier.
-    seeds_differ: mixtures in which some seeds keep x1 alone and others x2 alone. solved_of_one: the number of distributions
-    that probes solve on networks that keep one feature. direct: networks trained on one distribution alone whose probe solves
-    that one. solved1 to solved4: networks whose probe solves that distribution (P1, P2 of one feature, P3, P4 of the other).
+    optimal_feature: share of networks that keep the best classifier's feature, among those that keep one feature.
+    seeds_differ: share of mixtures in which some seeds keep x1 alone and others x2 alone. solved_of_one: number of
+    distributions that probes solve on networks that keep one feature. direct: share of the networks trained on one
+    distribution alone whose probe solves it. solved1 to solved4: share of networks whose probe solves that distribution
+    (P1 and P2 depend on one feature, P3 and P4 on the other).
     """
     best = optimum(mixtures).feature[:, None]
     keeps_one = setting.dimensions == 1
@@ -78,7 +79,7 @@ def _mean(values: np.ndarray | Sequence[np.ndarray]) -> float | None:
 
 
 def exact_line(grid: int) -> Line:
-    """Return what the best classifiers do: of each mixture, the one that takes the fewest features."""
+    """Return the line of the exact optimum, for each mixture the best classifier with the fewest features."""
     mixtures = untied(grid)
     best = optimum(mixtures)
     probed = [solved((feature,)) for feature in best.feature.tolist()]
@@ -101,7 +102,7 @@ def exact_line(grid: int) -> Line:
 
 
 def counterexample_records(settings_found: Iterable["Setting"], grid: int) -> Table:
-    """Return counterexample.csv: a line for the exact optimum, then one per setting, in order."""
+    """Return the table of counterexample.csv: a line for the exact optimum, then one per setting, in order."""
     mixtures = untied(grid)
     lines = [
         Line(
@@ -136,7 +137,7 @@ def _interval(name: str) -> Column[Line]:
 
 
 def _ends(summary: Summary | None) -> tuple[float | None, float | None]:
-    """Return the ends of the t interval of a mean over seeds; None where there is one value."""
+    """Return the ends of the t interval of a mean over seeds, or None for both if there is only one value."""
     from scipy.special import stdtrit
 
     if summary is None or summary.std is None:

@@ -1,7 +1,8 @@
-"""The diagnostics of all arms, summarised over replicates: what results/diagnostics.csv holds and its figure draws.
+"""Summarise the diagnostics of all arms over replicates, for results/diagnostics.csv and its figure.
 
-A replicate's figure of a quantity is the mean over its members (or over its pairs of members), because their order has no
-meaning; the summary is of one such figure per replicate. The least and the most are of single members and pairs.
+A replicate's value of a quantity is the mean over its members (or pairs of members), because their order has no
+meaning. Mean and standard deviation are over replicates. The smallest and the largest value are those of single members
+or pairs.
 """
 
 import math
@@ -14,7 +15,7 @@ from workflow_scripts.timecat.tables.columns import BUDGET, DATA_SET, METHOD, RE
 from workflow_scripts.timecat.tables.model import Arm, Cell, Summary, summarize
 from workflow_scripts.timecat.tables.table import Column, Numbers, Table, Text, table_of
 
-# quantity -> how its values are printed
+# print format of each quantity's values
 FORMATS = {
     "accuracy": ".2f",
     "block_accuracy": ".2f",
@@ -27,7 +28,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Quantity:
-    """One quantity of a cell under one selection (None: of no selection): replicate -> its values, member by member."""
+    """One quantity of a cell under one selection (None for no selection), with the values of members by replicate."""
 
     selection: str | None
     name: str
@@ -35,16 +36,16 @@ class Quantity:
 
     @property
     def all(self) -> list[float]:
-        """Every member's value, replicate after replicate."""
+        """Values of all members, replicate after replicate."""
         return [value for own in self.values.values() for value in own]
 
     @property
     def summary(self) -> Summary:
-        """Over replicates, of the mean over members."""
+        """Summary over replicates of the mean over members."""
         return summarize([math.fsum(own) / len(own) for own in self.values.values()])
 
 
-Quantities = dict[tuple[str | None, str], Quantity]  # by (selection, name)
+Quantities = dict[tuple[str | None, str], Quantity]  # by (selection, name of the quantity)
 
 
 def read_cell(path: str | PathLike[str]) -> Quantities:
@@ -66,7 +67,7 @@ def read_cell(path: str | PathLike[str]) -> Quantities:
 
 @dataclass(frozen=True)
 class _Record:
-    """A quantity of an arm on a data set."""
+    """One quantity of an arm on a data set, a line of the CSV."""
 
     arm: Arm
     data_set: str
@@ -82,13 +83,16 @@ class _Record:
 
     @property
     def numbers(self) -> Numbers:
-        """Mean and standard deviation over replicates; least and most of all members."""
+        """Mean and standard deviation over replicates, and the smallest and largest value of all members."""
         summary, values = self.quantity.summary, self.quantity.all
         return Numbers((summary.mean, summary.std, min(values), max(values)), FORMATS[self.quantity.name])
 
 
 def diagnostics_records(arms: Iterable[Arm], found: Mapping[Cell, Quantities]) -> Table:
-    """Return diagnostics.csv: a line per arm, data set, selection and quantity. found: what read_cell gave of each cell."""
+    """Return the table of diagnostics.csv, a line per arm, data set, selection and quantity.
+
+    found: the quantities that read_cell returned for each cell.
+    """
     arm_of = {arm.name: arm for arm in arms}
     columns: list[Column[_Record]] = [
         *(METHOD, BUDGET, DATA_SET, SELECTED_BY),

@@ -1,10 +1,10 @@
-"""Direct or transferred? Each transferred arm minus direct training, component by component.
+"""Build tables of gaps: the metric of each transferred arm minus that of direct training, component by component.
 
 Section 2 of the paper (Yang, Zhang, Bottou 2025) compares a network pretrained on a mixture, and transferred to one of its
 components, with the same network trained on that component alone. The gap is the metric of the arm minus that of direct
-training: negative where transfer stays behind. A direct arm has another optimiser and another length than pretraining. An arm
-that is pretrained on each component itself has not: what is left between it and an arm of as many members and steps that is
-pretrained on the mixture is due to the data.
+training, and is negative where transfer is worse. A direct arm differs from pretraining in optimiser and training
+length. An arm that is pretrained on each component itself does not, so its difference from an arm with as many members
+and steps that is pretrained on the mixture is due to the data.
 """
 
 from collections.abc import Iterable, Sequence
@@ -55,12 +55,12 @@ from workflow_scripts.timecat.tables.table import (
 )
 from workflow_scripts.timecat.tables.worth import References, Target, reference_notes, target_notes, targets_of
 
-MEAN = DataSet("mean", "mean", in_distribution=False)  # the column of means over components
-FAMILY = "all contrasts of a selection, those of the mean included"
+MEAN = DataSet("mean", "mean", in_distribution=False)  # the column of the mean over components
+FAMILY = "all contrasts of a selection, including those of the mean over components"
 
 
 def measure_by(metric: str) -> Measure:
-    """Return how a metric is measured on a component."""
+    """Return the function that measures a metric on a component."""
 
     def measure(component: str, found: Predicted) -> dict[str, Measurement]:
         own = found.labels, found.predicted
@@ -73,9 +73,9 @@ def measure_by(metric: str) -> Measure:
 
 
 def with_means(found: Measurements, arms: Iterable[Arm], components: Sequence[str]) -> Measurements:
-    """Return measurements with those of the mean over components.
+    """Return the measurements with those of the mean over components added.
 
-    It is taken replicate by replicate, since one replicate is of the same seeds on all of them. UserError where it is not.
+    The mean is taken replicate by replicate. Raise UserError if a replicate's seeds differ between components.
     """
     values, influences = dict(found.values), dict(found.influences)
     for arm in arms:
@@ -88,7 +88,7 @@ def with_means(found: Measurements, arms: Iterable[Arm], components: Sequence[st
 
 
 def references_with_means(found: References, components: Sequence[str]) -> References:
-    """Return what cells are measured against, that of the mean over components included where all of them have it."""
+    """Return the references with those of the mean over components added, where all components have them."""
     floors, projections = dict(found.floors), dict(found.projections)
     for selection in SELECTIONS:
         for arm in {name for name, _, _ in found.floors}:
@@ -102,9 +102,9 @@ def references_with_means(found: References, components: Sequence[str]) -> Refer
 
 
 def _mean(components: Sequence[Sequence[Replicate]], arm: str) -> list[Replicate]:
-    """Return the mean over components of each replicate."""
+    """Return the mean over components of each replicate, or raise UserError if components differ in seeds."""
     if len({tuple(each.seeds for each in own) for own in components}) > 1:
-        raise UserError(f"arm {arm!r} has other replicates on some components than on others; run it anew")
+        raise UserError(f"arm {arm!r} has different replicates on some components; delete its results and run again")
     return [
         Replicate(replicates[0].seeds, float(np.mean([each.accuracy for each in replicates])))
         for replicates in zip(*components, strict=True)
@@ -112,17 +112,20 @@ def _mean(components: Sequence[Sequence[Replicate]], arm: str) -> list[Replicate
 
 
 def _influences_on_mean(components: Sequence[Floats]) -> Floats:
-    """Return the influence of each row of all components on their mean [replicates, rows of all]."""
+    """Return the influences of all components' rows on the mean over components, [replicates, rows of all]."""
     rows = sum(own.shape[1] for own in components)
     return np.concatenate([own * rows / (len(components) * own.shape[1]) for own in components], axis=1)
 
 
-# --- what is compared ---
+# --- comparisons ---
 
 
 def baselines_of(arm: Arm, arms: Sequence[Arm]) -> dict[str, Arm]:
-    """Return what an arm is compared with, by kind of contrast: a direct arm (GAIN), and one that is pretrained on each
-    component itself (ON_TARGET). A direct arm is compared with none, and one of the second kind with the first alone."""
+    """Return the arms that an arm is compared with, by kind of contrast.
+
+    GAIN: a direct arm. ON_TARGET: an arm that is pretrained on each component itself. A direct arm is compared with
+    neither, and an arm that is pretrained on each component with a direct arm only.
+    """
     direct = [other for other in arms if other.transfer == DIRECT]
     own = [other for other in arms if other.on_target]
     if not direct:
@@ -135,7 +138,7 @@ def baselines_of(arm: Arm, arms: Sequence[Arm]) -> dict[str, Arm]:
 
 
 def _like(arm: Arm, others: Sequence[Arm]) -> Arm:
-    """Return the other arm of as many members and steps; else of as many members; else the first."""
+    """Return the first of others with as many members and steps, or with as many members, or the first."""
     alike = [other for other in others if other.members == arm.members]
     return next((other for other in alike if other.steps == arm.steps), [*alike, *others][0])
 
@@ -143,9 +146,10 @@ def _like(arm: Arm, others: Sequence[Arm]) -> Arm:
 def gap_comparisons(
     found: Measurements, arms: Sequence[Arm], columns: Sequence[DataSet], references: References
 ) -> Comparisons:
-    """Return the contrasts of all arms, and what numbers are worth. columns: components and MEAN.
+    """Return the contrasts of all arms, and the reference values of targets. columns: components and MEAN.
 
-    The ceiling of a component is the best mean of the arms that are trained on it alone, where there are floors.
+    The ceiling of a component is the best mean of the arms that are trained on it alone. It is given if there are
+    floors or projections.
     """
     baselines = {arm.name: baselines_of(arm, arms) for arm in arms}
     rows = [
@@ -169,11 +173,11 @@ def _ceilings(found: Measurements, arms: Iterable[Arm], columns: Iterable[DataSe
     return {place[1:]: max(mean_of(found.values[arm, *place[1:]]) for arm in own) for place in places}
 
 
-# --- what is written ---
+# --- output ---
 
 
 def gap_records(rows: Iterable[AccuracyRow], columns: Sequence[DataSet], metric: str, compared: Comparisons) -> Table:
-    """Return the table for a CSV: a line for each arm, component (or MEAN) and selection."""
+    """Return the table for a CSV, a line for each arm, component (or MEAN) and selection."""
 
     def gap(record: Record) -> Difference:
         found = compared.gain(record.arm.name, record.data_set, record.selection)
@@ -203,7 +207,7 @@ def gap_records(rows: Iterable[AccuracyRow], columns: Sequence[DataSet], metric:
 def gap_table(
     rows: Sequence[AccuracyRow], columns: Sequence[DataSet], metric_title: str, compared: Comparisons
 ) -> Table:
-    """Return the table for readers: selection `holdout`, a row for each arm, a column for each component, and contrasts."""
+    """Return the table for readers under selection `holdout`: a row per arm, a column per component, and contrasts."""
     heads: list[Column[AccuracyRow]] = [METHOD, replace(BUDGET, align="left"), REPLICATES]
     heads += [_column(each) for each in columns]
     sections = [
@@ -213,7 +217,9 @@ def gap_table(
     return Table(
         tuple(heads),
         tuple(section for section in sections if section is not None),
-        caption=(f"{metric_title}, mean ± standard deviation over n replicates; published figures in parentheses.",),
+        caption=(
+            f"{metric_title}, mean ± standard deviation over n replicates. Published figures are in parentheses.",
+        ),
         column_notes=(
             *reference_notes(component_targets(compared)),
             *target_notes(component_targets(compared)),
@@ -226,7 +232,7 @@ def gap_table(
 
 
 def component_targets(compared: Comparisons) -> list[Target]:
-    """Return what numbers on components are worth; the mean over them is no target."""
+    """Return the targets that are components. The mean over components is not a target."""
     return [target for target in compared.targets if target.data_set != MEAN]
 
 
@@ -237,7 +243,9 @@ def _column(column: DataSet) -> Column[AccuracyRow]:
 def _contrasts(compared: Comparisons, columns: Sequence[DataSet], kind: str) -> Section | None:
     names = ", ".join(_baselines(compared, kind))
     what = {GAIN: "direct training", ON_TARGET: "pretraining on the component itself"}[kind]
-    return contrast_section(compared, columns, SELECTION, kind, f"the arm minus {what} ({names}), in points")
+    return contrast_section(
+        compared, columns, SELECTION, kind, f"metric minus that of {what} ({names}), in percentage points"
+    )
 
 
 def _baselines(compared: Comparisons, kind: str) -> list[str]:
@@ -245,17 +253,18 @@ def _baselines(compared: Comparisons, kind: str) -> list[str]:
 
 
 def _baseline_notes(compared: Comparisons) -> tuple[Phrase, ...]:
-    """Return what readers are told of an arm that is pretrained on each component itself, where there is one."""
+    """Return the note on arms that are pretrained on each component itself, or nothing if there are none."""
     names = _baselines(compared, ON_TARGET)
     if not names:
         return ()
     return (
         (
             *(
-                "Direct training has another optimiser and length than pretraining. ",
+                "Direct training differs from pretraining in optimiser and training length. Pretraining on the "
+                "component itself (",
                 *listed(names),
-                " has those of the",
+                ") has the optimiser and length of pretraining on the mixture. An arm pretrained on the component ",
             ),
-            " arms that are pretrained on the mixture, and differs from one with as many members and steps in the data alone.",
+            "therefore differs from an arm pretrained on the mixture for as many members and steps in the data alone.",
         ),
     )

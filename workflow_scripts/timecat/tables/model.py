@@ -1,6 +1,6 @@
-"""What tables are made of: arms, data sets, cells and measured values, as types.
+"""Types that tables are made of: arms, data sets, cells and measured values.
 
-The first three are parsed from the JSON options of a stage (`options`), which refuses keys that it does not know.
+Arms, data sets and cells are parsed from the JSON options of a stage (`options`), where an unknown key is an error.
 """
 
 import math
@@ -11,24 +11,26 @@ from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 Transfer = Literal["probe", "finetune", "direct", "reweight"]
 PROBE: Transfer = "probe"
 DIRECT: Transfer = "direct"
-NO_STEPS = "–"  # what readers see in the place of steps that there are none of
+NO_STEPS = "–"  # shown to readers in place of a number of steps, for an arm without pretraining
 
-# A key of a recipe or of how backbones are trained -> its value, where it is changed.
+# Changed keys of a pretraining recipe or of the training of backbones, with their values.
 Changes: TypeAlias = dict[str, bool | int | float | str | list[int | float] | None]
 
 Key = TypeVar("Key")
 
 
 class Parsed:
-    """A dataclass that is read from JSON (runtime.json_arguments): an unknown key is an error, and so is text in the place
-    of a number."""
+    """Base of dataclasses that are read from JSON (runtime.json_arguments).
+
+    An unknown key is an error, and so is a value of the wrong type, such as text instead of a number.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
 
 
 @dataclass(frozen=True)
 class OtherBackbone(Parsed):
-    """A backbone that is not the one that a table takes for granted, and the changes of its pretraining recipe."""
+    """A backbone other than the table's default backbone, and the changes of its pretraining recipe."""
 
     name: str
     changes: Changes
@@ -36,7 +38,7 @@ class OtherBackbone(Parsed):
 
 @dataclass(frozen=True)
 class Reduction(Parsed):
-    """How an arm's features are reduced before its probe: by principal components or at random, to so many dimensions."""
+    """Reduction of an arm's features before its probe: the method, and the number of dimensions that are left."""
 
     method: Literal["pca", "random"]
     dimensions: int
@@ -46,13 +48,14 @@ class Reduction(Parsed):
 class Arm(Parsed):
     """A row of a table: ``members`` checkpoints at ``steps`` each.
 
-    steps: one number for all members, or one for each; None for an arm that is not pretrained.
-    one_seed: whether all members are of one run. backbone, pretrained_on, training: where they differ from what the table
-    takes for granted. on_target: whether members are pretrained on each target itself. published: percent by data set.
-    parameters: those of all members, where they are counted. macs: multiply-adds of an image's forward pass in the network of a
-    member, likewise. in_table: whether an arm of the grid is a row of table 2. solver: of its probes. converged: the table's arm
-    with the same checkpoints whose probes have converged, where its own are by SGD. reduce: how its features are reduced, if they
-    are. against: the names of the table's arms that it is compared with beside the baseline.
+    steps: one number for all members, or one for each, or None for an arm that is not pretrained. one_seed: whether all
+    members come from one run. backbone, pretrained_on, training: set if they differ from the table's defaults.
+    on_target: whether members are pretrained on each target itself. published: published percentages by data set.
+    parameters: number of parameters of all members, if counted. macs: multiply-adds of one image's forward pass in one
+    member's network, if counted. in_table: whether an arm of the grid is a row of table 2. solver: of its probes.
+    converged: the table's arm with the same checkpoints and converged probes, if this arm's probes are trained by SGD.
+    reduce: reduction of its features, if any. against: names of the table's arms that it is compared with in addition
+    to the baseline.
     """
 
     name: str
@@ -75,12 +78,12 @@ class Arm(Parsed):
 
     @property
     def single_steps(self) -> int | None:
-        """Steps of all members, where they are the same; else None."""
+        """Number of steps if it is the same for all members, otherwise None."""
         return None if isinstance(self.steps, tuple) else self.steps
 
     @property
     def total_steps(self) -> int | None:
-        """Steps of pretraining of all members, of one run where all are of one; None for an arm that is not pretrained."""
+        """Pretraining steps of all members (of the run, if they come from one), or None without pretraining."""
         if self.steps is None:
             return None
         steps = self.steps if isinstance(self.steps, tuple) else (self.steps,) * self.members
@@ -88,20 +91,20 @@ class Arm(Parsed):
 
     @property
     def steps_field(self) -> str:
-        """Steps of each member in a CSV: a number, or where they differ those of each, one after the other."""
+        """CSV field of the steps per member: one number, or those of each member separated by spaces."""
         if isinstance(self.steps, tuple):
             return " ".join(map(str, self.steps))
         return "" if self.steps is None else str(self.steps)
 
     @property
     def steps_text(self) -> str:
-        """Steps of each member as a reader sees them."""
+        """Text for readers of the steps per member: one number, or those of each member in parentheses."""
         if isinstance(self.steps, tuple):
             return f"({', '.join(f'{each:,}' for each in self.steps)})"
         return NO_STEPS if self.steps is None else f"{self.steps:,}"
 
     def published_on(self, data_set: str) -> str:
-        """The published accuracy on a data set, as it was published; "" if there is none."""
+        """Return the published accuracy on a data set as it was published, or "" if there is none."""
         percent = self.published.get(data_set)
         return "" if percent is None else f"{percent:g}"
 
@@ -110,9 +113,9 @@ class Arm(Parsed):
 class DataSet(Parsed):
     """A column of a table.
 
-    views: how many views of the training images its probes read, "center" for the evaluation crop alone, None where that is
-    not known. probe_of: the title of the data set whose heads are evaluated on it, where it has no probe of its own. draws: of
-    the training rows, which replicates take in turn.
+    views: number of views of the training images that its probes read, "center" for the evaluation crop alone, None if
+    unknown. probe_of: title of the data set whose heads are evaluated on this one, if this one has no probe. draws:
+    number of draws of the training rows, which replicates use in turn.
     """
 
     name: str
@@ -125,7 +128,7 @@ class DataSet(Parsed):
 
 @dataclass(frozen=True)
 class Cell(Parsed):
-    """An arm on a data set, by their names."""
+    """A cell of a table: the names of its arm and data set."""
 
     arm: str
     data_set: str
@@ -133,10 +136,11 @@ class Cell(Parsed):
 
 @dataclass(frozen=True)
 class Reference(Parsed):
-    """A cell that others are measured against.
+    """A reference value that cells of a table are compared with.
 
-    kind: "floor", of an arm untrained; "projection", of a random projection of the pixels; "ceiling", of what can be reached.
-    arm: whose floor it is; "" for those of a data set. members: of the cell's own arm.
+    kind: "floor" (an arm with untrained networks), "projection" (a random projection of the pixels) or "ceiling" (a
+    value that can be reached). arm: name of the arm of a floor, "" for the other kinds. members: number of members of
+    the reference's arm.
     """
 
     kind: Literal["floor", "projection", "ceiling"]
@@ -163,7 +167,7 @@ class Summary:
 
 
 def summarize(values: Sequence[float]) -> Summary:
-    """Return the Summary of one value per replicate."""
+    """Return the Summary of values, one per replicate."""
     n = len(values)
     mean = math.fsum(values) / n
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else None
@@ -172,7 +176,7 @@ def summarize(values: Sequence[float]) -> Summary:
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference and its interval (None where there are too few replicates for one), in percent points."""
+    """A difference and its interval (None if there are too few replicates), in percentage points."""
 
     mean: float
     low: float | None
@@ -181,9 +185,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Row(Generic[Key]):
-    """What was measured of an arm: a Summary by key, which starts with a data set's name.
+    """Measured values of an arm: a Summary by key, which starts with a data set's name.
 
-    floors: what the arm untrained reaches, where that is known.
+    floors: values of the same arm with untrained networks, where they are known.
     """
 
     arm: Arm
@@ -192,9 +196,9 @@ class Row(Generic[Key]):
     floors: Mapping[Key, Summary] = field(default_factory=dict)
 
     def with_floors(self, floors: Mapping[Key, Summary]) -> "Row[Key]":
-        """Return the row with its floors."""
+        """Return the row with the given floors."""
         return replace(self, floors=floors)
 
 
-# A row of accuracies, by (data set's name, selection).
+# A row of accuracies, with summaries by (data set's name, selection).
 AccuracyRow = Row[tuple[str, str]]

@@ -1,30 +1,29 @@
-"""What a table says beside the numbers: of its arms and of its data sets."""
+"""Write the notes of a table on its arms and its data sets."""
 
 from collections.abc import Iterable, Sequence
 
 from workflow_scripts.timecat.tables.model import NO_STEPS, PROBE, Arm, Changes, DataSet
 from workflow_scripts.timecat.tables.table import Phrase, Term, listed
 
-# How arms are transferred, for the reader of a table.
+# Descriptions of the ways in which arms are transferred, printed below tables.
 MODES = {
-    PROBE: "frozen backbones, a probe on their concatenated features.",
-    "finetune": "fine-tuned, that is, the backbones are trained on the target as well, side by side with one linear "
-    "layer on their concatenated features; the steps are those of pretraining.",
-    "direct": "direct, that is, the same network trained on the target alone from a fresh start; there is no "
-    f"pretraining, hence no steps ({NO_STEPS}).",
-    "reweight": "frozen backbones, a last layer of their concatenated features trained on balanced groups (deep "
-    "feature reweighting).",
+    PROBE: "the backbones are frozen, and a probe is trained on their concatenated features.",
+    "finetune": "fine-tuning of the backbones on the target, together with one linear layer on their concatenated "
+    "features. The steps are those of pretraining.",
+    "direct": "direct training of the same network from scratch on the target alone. It has no pretraining, so no "
+    f"steps are given ({NO_STEPS}).",
+    "reweight": "the backbones are frozen, and a last layer on their concatenated features is trained on balanced "
+    "groups (deep feature reweighting).",
 }
 
 
-# How features are reduced, and what an accuracy on reduced features says.
+# Names of the reductions of features, and how to read an accuracy on reduced features.
 REDUCED_BY = {"pca": "principal components", "random": "random directions"}
-LOWER_BOUND = "a lower bound on what the features hold at that width, for another choice of directions may hold more"
+LOWER_BOUND = "a lower bound on what the features allow at that width, because other directions may allow more"
 
 
 def arm_notes(arms: Iterable[Arm]) -> tuple[Phrase, ...]:
-    """Return a sentence for each way in which arms are transferred, where not all are probed, and for what an arm is made
-    of, where that is not a run for each member."""
+    """Return notes on the ways in which arms are transferred (unless all are probed), and on special kinds of arms."""
     ways: dict[str, list[str]] = {}
     kinds: dict[Phrase, list[str]] = {}
     for arm in arms:
@@ -40,18 +39,25 @@ def arm_notes(arms: Iterable[Arm]) -> tuple[Phrase, ...]:
 
 
 def _kinds(arm: Arm) -> list[Phrase]:
-    """Return what is special about an arm's members."""
+    """Return a phrase for each special property of an arm, such as members from one run or published weights."""
     kinds: list[Phrase] = []
     if arm.one_seed:
         snapshots = isinstance(arm.steps, tuple)
-        what = "snapshots of one run" if snapshots else "one checkpoint, as often as there are members"
-        kinds.append((f"{what}; total steps are those of that run",))
+        what = (
+            "the members are snapshots of one run" if snapshots else "the members are copies of a checkpoint of one run"
+        )
+        kinds.append((f"{what}, and the total steps are those of that run",))
     if arm.solver == "lbfgs":
-        kinds.append(("probes are logistic regressions to convergence",))
+        kinds.append(("the probes are logistic regressions fitted to convergence",))
     if arm.on_target:
-        kinds.append(("pretrained on each target itself, by the recipe and for the steps of the others",))
+        kinds.append(("pretrained on each target itself, with the recipe and number of steps of the other arms",))
     if arm.reduce is not None:
-        kinds.append((f"features reduced to {arm.reduce.dimensions} {REDUCED_BY[arm.reduce.method]}; {LOWER_BOUND}",))
+        kinds.append(
+            (
+                f"features reduced to {arm.reduce.dimensions} {REDUCED_BY[arm.reduce.method]}, so the accuracy is "
+                f"{LOWER_BOUND}",
+            )
+        )
     if arm.training:
         kinds.append(("trained with ", _changes(arm.training)))
     if arm.backbone:
@@ -61,12 +67,12 @@ def _kinds(arm: Arm) -> list[Phrase]:
     if arm.pretrained_on:
         kinds.append((f"published weights, pretrained on {arm.pretrained_on}",))
     if arm.published:
-        kinds.append(("published figures are of their authors' data, recipe and probe, as the config states them",))
+        kinds.append(("published figures, taken from the config, come from their authors' data, recipe and probe",))
     return kinds
 
 
 def cost_notes(arms: Sequence[Arm], baseline: str) -> tuple[Phrase, ...]:
-    """Return what pretraining costs in arms whose networks are not the baseline's, where multiply-adds are counted."""
+    """Return notes on the pretraining cost of arms whose networks differ from the baseline's, if it is counted."""
     base = next((arm for arm in arms if arm.name == baseline), None)
     if base is None or not base.macs or not base.total_steps:
         return ()
@@ -79,9 +85,9 @@ def cost_notes(arms: Sequence[Arm], baseline: str) -> tuple[Phrase, ...]:
             (
                 *(
                     Term(arm.name),
-                    f": {arm.macs / 1e6:.2f}M multiply-adds for an image in a network, {step:.2f} × those of ",
+                    f": {arm.macs / 1e6:.2f}M multiply-adds per image in one network, {step:.2f} × those in ",
                 ),
-                *(Term(base.name), f"; × steps {step * arm.total_steps / base.total_steps:.2f} × as many."),
+                *(Term(base.name), f"; over all steps {step * arm.total_steps / base.total_steps:.2f} × as many."),
             )
         )
     return tuple(notes)
@@ -92,30 +98,30 @@ def _changes(changes: Changes) -> Term:
 
 
 def masked_notes(data_sets: Iterable[DataSet]) -> tuple[Phrase, ...]:
-    """Return what a reader must know of data sets for evaluation only; nothing where there is none."""
-    of = [f"{data_set.title}: {data_set.probe_of}" for data_set in data_sets if data_set.probe_of is not None]
+    """Return the note on data sets for evaluation only, or nothing if there are none."""
+    of = [f"{data_set.title}: heads of {data_set.probe_of}" for data_set in data_sets if data_set.probe_of is not None]
     if not of:
         return ()
-    note = "Read with the heads that were selected on another data set, predictions masked to the classes that occur"
+    note = "Evaluated with heads selected on another data set, with predictions masked to the classes that occur"
     return ((f"{note} ({'; '.join(of)}).",),)
 
 
 def draws_notes(data_sets: Iterable[DataSet]) -> tuple[Phrase, ...]:
-    """Return how replicates draw the training rows of few-shot data sets; nothing where there is none with several draws."""
+    """Return the note on draws of training rows of few-shot data sets, or nothing if none has several draws."""
     numbers = [f"{data_set.title}: {data_set.draws} draws" for data_set in data_sets if data_set.draws > 1]
     if not numbers:
         return ()
     note = (
-        f"Replicates train on different draws of the training rows ({'; '.join(numbers)}), and replicate r of every arm on "
-        "the same one; where replicates are more than draws, they begin again with the first."
+        f"Replicates train on different draws of the training rows ({'; '.join(numbers)}). Replicate r of every arm "
+        "uses the same draw; with more replicates than draws, the draws start again from the first."
     )
     return ((note,),)
 
 
 def views_note(data_sets: Iterable[DataSet], arms: Sequence[Arm] = ()) -> str:
-    """Return a sentence, after a space, on how many views of the training images the probes read; "" if that is not known.
+    """Return a sentence, after a space, on how many views of the training images probes read, or "" if unknown.
 
-    arms: those of the table's rows; "" too where there are some and none of them is probed.
+    arms: the arms of the table's rows. Return "" as well if there are arms and none of them is probed.
     """
     if arms and all(arm.transfer != PROBE for arm in arms):
         return ""
@@ -126,7 +132,7 @@ def views_note(data_sets: Iterable[DataSet], arms: Sequence[Arm] = ()) -> str:
     if not titles:
         return ""
     parts = [f"{_number(views)} for {_enumerated(some)}" for views, some in titles.items()]
-    return f" Training views of probes: {', '.join(parts)}."
+    return f" Views of the training images that probes read: {', '.join(parts)}."
 
 
 def _number(views: int | str) -> str:

@@ -1,4 +1,4 @@
-"""What the command lines of all tables share: the files that they read, their typed JSON options, and outputs."""
+"""Define what the command lines of all tables share: input files, typed JSON options and outputs."""
 
 import argparse
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from workflow_scripts.timecat.runtime.json_arguments import json_of
 from workflow_scripts.timecat.tables.figures.drawing import private_matplotlib
 from workflow_scripts.timecat.tables.model import Arm, Cell, DataSet, Reference, Style
 
-# Option, its type, and what it is.
+# Name, type and help of each option.
 JSON_OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("cells", list[Cell], '[{"arm", "data_set"}, ...], in the order of the files'),
     ("arms", list[Arm], '[{"name", "members", "steps", "transfer"}, ...], the rows in order'),
@@ -19,22 +19,22 @@ JSON_OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("style", Style, '{"width_per_panel", "height"} of a panel, in inches'),
 )
 PROBES = PREDICTIONS = "one per (arm, data set)"
-ACCURACIES = ("csv", "contrasts", "markdown", "tex", "svg")  # outputs of a table of accuracies
+ACCURACIES = ("csv", "contrasts", "markdown", "tex", "svg")  # output options of a table of accuracies
 
 
 def table_parser(
     description: str, outputs: Iterable[str], *, arms: type[Arm] = Arm, **files: str
 ) -> argparse.ArgumentParser:
-    """Return the parser of a table's stage: its files, JSON_OPTIONS, and a path for each of the outputs.
+    """Return the parser of a table's stage, with options for its files, JSON_OPTIONS, and a path for each output.
 
-    arms: the class of the table's rows. files: option and what each of its Parquet files is, as
+    arms: the class of the table's rows. files: name and help of each option that takes Parquet files, such as
     ``probes="one per (arm, data set)"``.
     """
     command = parser(description)
     for name, meaning in files.items():
         option = f"--{name.replace('_', '-')}"
         command.add_argument(option, nargs="+", required=True, metavar="PARQUET", help=meaning)
-    kinds: dict[str, Any] = {"arms": list[arms]}  # type: ignore[valid-type]  # a class that is chosen here
+    kinds: dict[str, Any] = {"arms": list[arms]}  # type: ignore[valid-type]  # the class is an argument
     for name, kind, meaning in JSON_OPTIONS:
         command.add_argument(
             f"--{name}", type=json_of(kinds.get(name, kind)), required=True, metavar="JSON", help=meaning
@@ -45,23 +45,23 @@ def table_parser(
 
 
 def accuracies_parser(description: str, outputs: Iterable[str], arms: type[Arm] = Arm) -> argparse.ArgumentParser:
-    """Return the parser of a table of accuracies, which compares its arms with a baseline, and all with references."""
+    """Return the parser of a table of accuracies, which compares arms with a baseline and with reference values."""
     command = table_parser(description, outputs, arms=arms, probes=PROBES, predictions=PREDICTIONS)
     command.add_argument("--baseline", required=True, help="the arm that the others are compared with")
     add_references(command)
-    meaning = "ceilings that others have measured, percent by data set"
+    meaning = "ceilings from other sources, in percent by data set"
     command.add_argument("--ceilings", type=json_of(dict[str, float]), default={}, metavar="JSON", help=meaning)
     return command
 
 
 def add_references(command: argparse.ArgumentParser) -> None:
-    """Add the options of the cells that those of a table are measured against."""
-    command.add_argument("--references", nargs="*", default=[], metavar="PARQUET", help="one per cell of these")
+    """Add the options for reference values (floors, projections, ceilings) that cells are compared with."""
+    command.add_argument("--references", nargs="*", default=[], metavar="PARQUET", help="one per reference cell")
     meaning = '[{"kind", "arm", "data_set", "members"}, ...], in the order of the files'
     command.add_argument("--reference-cells", type=json_of(list[Reference]), default=[], metavar="JSON", help=meaning)
 
 
 def write_figure(path: str, draw: Callable[[], bytes]) -> None:
-    """Write what ``draw`` returns, an SVG, atomically."""
+    """Write the SVG that ``draw`` returns to a path, atomically."""
     with private_matplotlib(Path(path).parent):
         write_bytes(path, draw())

@@ -1,4 +1,4 @@
-"""How large the networks of an arm are, for tables that say so."""
+"""Add the size of an arm's networks, for tables that report it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -9,14 +9,13 @@ from workflow_scripts.timecat.tables.model import Arm
 
 @dataclass(frozen=True, kw_only=True)
 class ArmOfNetworks(Arm):
-    """An arm whose members' network is known. settings: the network's."""
+    """An arm with its members' network. settings: those of the network."""
 
     settings: BackboneSettings
 
 
 def with_parameters(arms: Iterable[ArmOfNetworks], image_size: int) -> list[Arm]:
-    """Return arms with the number of parameters of all their members' backbones, and multiply-adds of one; without
-    classifiers."""
+    """Return arms with the parameters of all members' backbones and the multiply-adds of one, without classifiers."""
     from workflow_scripts.timecat.backbones.sizes import backbone_size
 
     sizes = [(arm, backbone_size(arm.settings, image_size)) for arm in arms]

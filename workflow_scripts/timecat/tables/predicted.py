@@ -1,6 +1,6 @@
-"""Tables whose metrics are taken from predictions: cells as measured, what they are measured against, and their rows.
+"""Build rows of tables whose metrics are computed from predictions: measured cells and their reference values.
 
-A column of such a table is a data set, or one of several quantities on it; it is described as a data set is (model.DataSet).
+A column of such a table is a data set, or one of several quantities on a data set. Both are described by model.DataSet.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -25,12 +25,12 @@ from workflow_scripts.timecat.tables.worth import References, Target
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-READ = ("selection", "replicate", "row", "label", "predicted")  # columns of predictions
-SELECTION = "holdout"  # which readers and the figure are shown: it does not look at the evaluation split
+READ = ("selection", "replicate", "row", "label", "predicted")  # columns of predictions that are read
+SELECTION = "holdout"  # shown to readers and in figures, because it does not use the evaluation split
 
 
 class Predicted(NamedTuple):
-    """Predictions of one replicate under one selection: numbers of evaluation rows, their labels, what is said of them."""
+    """Predictions of one replicate under one selection: numbers of evaluation rows, their labels, predicted labels."""
 
     rows: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
@@ -38,35 +38,37 @@ class Predicted(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """A metric in percent, and the influence of each row on it (measures.metrics)."""
+    """Value of a metric in percent, and the influence of each row on it (measures.metrics)."""
 
     percent: float
     influences: Floats
 
 
-# From the name of a data set and predictions on it: a measurement by column.
+# Function of a data set's name and predictions on it that returns a measurement for each column.
 Measure: TypeAlias = Callable[[str, Predicted], Mapping[str, Measurement]]
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What is measured, by names of arm and column, and selection: values of replicates, and the influences of rows on each
-    of them [replicates, rows]."""
+    """Measurements by (arm, column, selection).
+
+    values: of each replicate. influences: of rows on each replicate's value, [replicates, rows].
+    """
 
     values: Mapping[Place, Sequence[Replicate]]
     influences: Mapping[Place, Floats]
 
 
 def add_reference_predictions(command: ArgumentParser) -> None:
-    """Add the options of the cells that those of a table are measured against, with their predictions."""
+    """Add the options for reference values (floors, projections, ceilings) with their predictions."""
     add_references(command)
     command.add_argument(
-        "--reference-predictions", nargs="*", default=[], metavar="PARQUET", help="one per cell of these"
+        "--reference-predictions", nargs="*", default=[], metavar="PARQUET", help="one per reference cell"
     )
 
 
 def read_measurements(given: Namespace, measure: Measure) -> Measurements:
-    """Return what is measured of all cells of a table. given: the options of its command line."""
+    """Return the measurements of all cells of a table. given: the options of its command line."""
     members = {arm.name: arm.members for arm in given.arms}
     _check_numbers(given.cells, "cells", probes=given.probes, predictions=given.predictions)
     values, influences = dict[Place, Sequence[Replicate]](), dict[Place, Floats]()
@@ -81,7 +83,7 @@ def read_measurements(given: Namespace, measure: Measure) -> Measurements:
 
 
 def read_references(given: Namespace, measure: Measure) -> References:
-    """Return what the cells of a table are measured against: floors and projections. given: the options of its command line."""
+    """Return the floors and projections of a table. given: the options of its command line."""
     cells: Sequence[Reference] = given.reference_cells
     _check_numbers(
         cells, "reference-cells", references=given.references, reference_predictions=given.reference_predictions
@@ -99,7 +101,7 @@ def read_references(given: Namespace, measure: Measure) -> References:
 
 
 def mean_of(replicates: Iterable[Replicate]) -> float:
-    """Return the mean over replicates, in percent."""
+    """Return the mean accuracy over replicates, in percent."""
     return summarize([each.accuracy for each in replicates]).mean
 
 
@@ -119,14 +121,14 @@ def _seeds(path: str | PathLike[str], members: int, name: str) -> dict[int, Seed
 
 
 def _read(path: str | PathLike[str], seeds: Mapping[int, Seeds]) -> dict[str, list[tuple[Seeds, Predicted]]]:
-    """Return the predictions of each replicate by selection."""
+    """Return the seeds and predictions of each replicate, by selection."""
     columns = read_predictions(path, READ)
     found: dict[str, list[tuple[Seeds, Predicted]]] = {}
     for selection in SELECTIONS:
         chosen = columns["selection"] == selection
         if (there := set(columns["replicate"][chosen].tolist())) != set(seeds):
-            problem = "has no row" if not there else f"has {len(there)} replicates, its metrics {len(seeds)},"
-            raise UserError(f"{path}: {problem} of selection {selection}; delete it and run again")
+            problem = "has no row" if not there else f"has {len(there)} replicates (its metrics have {len(seeds)})"
+            raise UserError(f"{path}: {problem} for selection {selection}; delete it and run again")
         for number in sorted(seeds):
             own = chosen & (columns["replicate"] == number)
             predicted = Predicted(*(columns[name][own] for name in ("row", "label", "predicted")))
@@ -140,19 +142,19 @@ def _check_rows(
     cell: Cell,
     path: str | PathLike[str],
 ) -> None:
-    """UserError where predictions are not of the same evaluation rows in all replicates and arms."""
+    """Raise UserError if replicates or arms have predictions of different evaluation rows."""
     for own in found.values():
         for _, predicted in own:
             if not np.array_equal(numbers.setdefault(cell.data_set, predicted.rows), predicted.rows):
                 raise UserError(
-                    f"{path}: its rows are not those of other arms on {cell.data_set!r}; delete it and run again"
+                    f"{path}: its rows differ from those of other arms on {cell.data_set!r}; delete it and run again"
                 )
 
 
 def _measured(
     found: Mapping[str, Sequence[tuple[Seeds, Predicted]]], data_set: str, measure: Measure
 ) -> dict[tuple[str, str], tuple[list[Replicate], Floats]]:
-    """Return values and influences of a cell's replicates by column and selection."""
+    """Return values and influences of a cell's replicates, by column and selection."""
     made: dict[tuple[str, str], tuple[list[Replicate], Floats]] = {}
     for selection, replicates in found.items():
         each = [(seeds, measure(data_set, predicted)) for seeds, predicted in replicates]
@@ -166,7 +168,7 @@ def _measured(
 
 
 def measured_rows(found: Measurements, arms: Iterable[Arm], columns: Sequence[DataSet]) -> list[AccuracyRow]:
-    """Return what a table says of each arm. UserError where replicates differ between columns."""
+    """Return a row for each arm. Raise UserError if the number of replicates differs between columns."""
     rows = []
     for arm in arms:
         places = {
@@ -176,14 +178,16 @@ def measured_rows(found: Measurements, arms: Iterable[Arm], columns: Sequence[Da
         }
         counts = {len(found.values[place]) for place in places.values()}
         if len(counts) > 1:
-            raise UserError(f"arm {arm.name!r} has {sorted(counts)} replicates on different data sets; run it anew")
+            raise UserError(
+                f"arm {arm.name!r} has {sorted(counts)} replicates on different data sets; delete its files and rerun"
+            )
         summaries = {key: summarize([each.accuracy for each in found.values[place]]) for key, place in places.items()}
         rows.append(Row(arm, counts.pop(), summaries))
     return rows
 
 
 def shown(row: AccuracyRow, column: str, published: str = "") -> Measured:
-    """Return what readers see in a cell: the metric under SELECTION, its floor, and a published figure."""
+    """Return the value of a cell for readers: the metric under SELECTION, the published figure, and the floor."""
     floor = row.floors.get((column, SELECTION))
     asides = [published, "" if floor is None else f"floor {floor.mean:.1f}"]
     return Measured(row.summaries[column, SELECTION], aside=", ".join(filter(None, asides)))
@@ -191,7 +195,7 @@ def shown(row: AccuracyRow, column: str, published: str = "") -> Measured:
 
 @dataclass(frozen=True)
 class Record:
-    """A line of a CSV: an arm on a data set under a selection. data_set: a data set's name, or the mean over several."""
+    """A line of a CSV: an arm on a data set under a selection. data_set: its name, or that of a mean over data sets."""
 
     row: AccuracyRow
     data_set: str
@@ -206,18 +210,18 @@ class Record:
         return self.row.replicates
 
     def measured(self, column: str) -> Measured:
-        """Return the metric in a column."""
+        """Return the metric's value in a column."""
         return Measured(self.row.summaries[column, self.selection], ".3f")
 
     def floor(self, column: str) -> Measured:
-        """Return what the arm untrained reaches there; None where it has no floor."""
+        """Return the floor of the arm (with untrained networks) in a column, an empty value if there is none."""
         return Measured(self.row.floors.get((column, self.selection)), ".3f")
 
 
 def worth_columns(targets: Sequence[Target], prefix: str, column_of: Callable[[Record], str]) -> list[Column[Record]]:
-    """Return what numbers are measured against, for a CSV: floor, projection, ceiling and verdict; nothing without floors.
+    """Return the CSV columns of reference values (floor, projection, ceiling) and verdict, or none without targets.
 
-    prefix: of the fields. column_of: the column that a line's number is in.
+    prefix: prefix of the columns' names. column_of: function that returns the column of a record's metric.
     """
     by_place = {(each.data_set.name, each.selection): each for each in targets}
     if not by_place:

@@ -1,7 +1,7 @@
-"""Probes as tables read them: metrics of every (arm, data set), and the accuracy that a selection reports.
+"""Read probes for tables: metrics of every (arm, data set), and the accuracy that a selection reports.
 
-A cell's Parquet has one line per head, epoch and split. That of a data set for evaluation only has a column ``selection``
-and one line per replicate and selection: its heads were selected on another data set, and there is nothing to select.
+A cell's Parquet has one line per head, epoch and split. The Parquet of a data set for evaluation only has a column
+``selection`` and one line per replicate and selection, because its heads were selected on another data set.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,12 +30,15 @@ PREDICTED = ("selection", "row", "label", "predicted")
 
 
 def read_probe(path: str | PathLike[str], arm: Arm) -> "pyarrow.Table":
-    """Return the COLUMNS of one cell, after a check that it is of an arm with that many members."""
+    """Return the COLUMNS of one cell. Raise UserError if its replicates have another number of members than the arm."""
     return read_cell(path, arm.members, f"arm {arm.name!r}")
 
 
 def read_cell(path: str | PathLike[str], members: int, name: str) -> "pyarrow.Table":
-    """Return the COLUMNS of one cell, after a check that its replicates have ``members``. name: whose it is, for messages."""
+    """Return the COLUMNS of one cell. Raise UserError unless its replicates have ``members`` members.
+
+    name: the cell's arm or reference, for messages.
+    """
     import pyarrow.compute
     import pyarrow.parquet
 
@@ -49,15 +52,15 @@ def read_cell(path: str | PathLike[str], members: int, name: str) -> "pyarrow.Ta
     missing = [column for column in COLUMNS if column not in probe.column_names]
     if missing or probe.num_rows == 0:
         problem = f"has no column {', '.join(missing)}" if missing else "is empty"
-        raise UserError(f"{path}: {problem}; it is not an output of rule probe, delete it and run again")
+        raise UserError(f"{path}: {problem}, so it is not an output of rule probe; delete it and run again")
     types = dict.fromkeys(COLUMNS, pyarrow.float64()) | dict.fromkeys(("fit", "split", "selection"), pyarrow.string())
     types |= dict.fromkeys(("replicate", "epoch"), pyarrow.int64()) | {"members": pyarrow.list_(pyarrow.int64())}
     probe = probe.select(COLUMNS).cast(pyarrow.schema(types))
     for found in pyarrow.compute.list_value_length(probe["members"]).unique().to_pylist():
         if found != members:
             raise UserError(
-                f"{path}: a replicate has {found} members, {name} has {members}; "
-                "--probes and --cells are not in the same order, or the file is of another study"
+                f"{path}: a replicate has {found} members, but {name} has {members}; give --probes and --cells in the "
+                "same order, and files of the same study"
             )
     return probe
 
@@ -65,7 +68,7 @@ def read_cell(path: str | PathLike[str], members: int, name: str) -> "pyarrow.Ta
 def read_probes(
     paths: Sequence[str | PathLike[str]], cells: Sequence[Cell], arms: Iterable[Arm], data_sets: Iterable[DataSet]
 ) -> Probes:
-    """Return the probe of every pair of an arm and a data set. UserError if one is missing or there twice."""
+    """Return the probe of every pair of an arm and a data set. Raise UserError if a pair is missing or duplicate."""
     if len(paths) != len(cells):
         raise UserError(
             f"--probes names {len(paths)} files and --cells {len(cells)} cells; give one cell per file, in order"
@@ -76,19 +79,19 @@ def read_probes(
     for path, cell in zip(paths, cells, strict=True):
         where = cell.arm, cell.data_set
         if cell.arm not in arm_of or cell.data_set not in names:
-            raise UserError(f"--cells: {where} is not a pair of one of --arms and one of --data-sets")
+            raise UserError(f"--cells: {where} does not name one of --arms and one of --data-sets; correct the names")
         if where in probes:
-            raise UserError(f"--cells: {where} stands there twice")
+            raise UserError(f"--cells: duplicate cell {where}; remove one")
         probes[where] = read_probe(path, arm_of[cell.arm])
     for arm in arm_of:
         for name in names:
             if (arm, name) not in probes:
-                raise UserError(f"--cells: there is no probe of arm {arm!r} on data set {name!r}")
+                raise UserError(f"--cells: no probe of arm {arm!r} on data set {name!r}; add its cell and its file")
     return probes
 
 
 def selected_replicates(probe: "pyarrow.Table", selection: str, where: str) -> list[Replicate]:
-    """Return the seeds of each replicate with the top-1 (percent) that a selection reports for it, in their order."""
+    """Return the seeds and selected top-1 (percent) of each replicate, in the order of replicates."""
     seeds = dict(zip(probe["replicate"].to_pylist(), probe["members"].to_pylist()))
     values = selected_values(probe, selection, where)
     return [Replicate(tuple(seeds[number]), value) for number, value in zip(sorted(seeds), values, strict=True)]
@@ -104,9 +107,9 @@ def selected_accuracies(probes: Probes) -> "Accuracies":
 
 
 def read_hits(paths: Sequence[str | PathLike[str]], cells: Sequence[Cell], accuracies: "Accuracies") -> "Hits":
-    """Return whether the selected heads of each replicate are right on each row, of every cell and selection.
+    """Return whether each replicate's selected head is right on each row, for every cell and selection.
 
-    UserError where predictions are not of the replicates that ``accuracies`` has, or not of the same rows in all arms.
+    Raise UserError if the predictions' replicates do not match ``accuracies``, or if arms have different rows.
     """
     if len(paths) != len(cells):
         raise UserError(
@@ -121,7 +124,7 @@ def read_hits(paths: Sequence[str | PathLike[str]], cells: Sequence[Cell], accur
             rows = _by_replicate(columns["row"][own], number, path)
             if (rows != rows_of.setdefault(cell.data_set, rows[0])).any():
                 raise UserError(
-                    f"{path}: its rows are not those of other arms on {cell.data_set!r}; delete it and run again"
+                    f"{path}: its rows differ from those of other arms on {cell.data_set!r}; delete it and run again"
                 )
             hits = columns["label"][own] == columns["predicted"][own]
             found[cell.arm, cell.data_set, selection] = _by_replicate(hits, number, path)
@@ -129,9 +132,9 @@ def read_hits(paths: Sequence[str | PathLike[str]], cells: Sequence[Cell], accur
 
 
 def _by_replicate(values: "npt.NDArray[Any]", number: int, path: str | PathLike[str]) -> "npt.NDArray[Any]":
-    """Return one line of values per replicate; a file has one replicate after the other."""
+    """Return values [replicates, rows] from those of a file, which has one replicate after the other."""
     if values.size == 0 or values.size % number:
-        raise UserError(f"{path}: has not the predictions of {number} replicates; delete it and run again")
+        raise UserError(f"{path}: does not have predictions of {number} replicates; delete it and run again")
     return values.reshape(number, -1)
 
 
@@ -143,7 +146,7 @@ def selected_values(probe: "pyarrow.Table", selection: str, where: str) -> list[
 
 
 def selected_heads(probe: "pyarrow.Table", selection: str, where: str) -> dict[int, Selected] | None:
-    """Return what a selection takes of each replicate of a probe; None of a cell whose heads were selected elsewhere."""
+    """Return the selected head of each replicate, or None for a cell whose heads were selected on another data set."""
     if "selection" in probe.column_names and probe["selection"].null_count == 0:
         return None
     columns = {name: probe[name].to_numpy() for name in ("replicate", *SELECTED_BY)}
@@ -158,18 +161,18 @@ def selected_heads(probe: "pyarrow.Table", selection: str, where: str) -> dict[i
 
 
 def _reported_values(probe: "pyarrow.Table", selection: str, where: str) -> list[float]:
-    """Return the same of a cell whose heads were selected on another data set."""
+    """Return the reported top-1 of each replicate of a cell whose heads were selected on another data set."""
     lines = [line for line in probe.to_pylist() if line["selection"] == selection]
     lines.sort(key=lambda line: line["replicate"])
     if [line["replicate"] for line in lines] != sorted(set(probe["replicate"].to_pylist())):
         raise UserError(
-            f"{where}: selection {selection} has not one line for each replicate; delete its file, run again"
+            f"{where}: selection {selection} does not have one line per replicate; delete its file and run again"
         )
     return [line["top1"] for line in lines]
 
 
 def metrics_table(probes: Probes, arms: Iterable[Arm]) -> "pyarrow.Table":
-    """Return all probes in long form, with columns arm, data_set, members_count and steps before their own."""
+    """Return all probes in long form, with the columns arm, data_set, members_count and steps put first."""
     import pyarrow
 
     arm_of = {arm.name: arm for arm in arms}

@@ -1,7 +1,7 @@
-"""Spurious features: average and worst group's accuracy of every arm, on data sets with groups, over replicates.
+"""Build the table of spurious features: average and worst-group accuracy of every arm on data sets with groups.
 
-A group is a label and a value of each group column of the evaluation index. The average is over all evaluation rows. Both
-quantities on a data set are columns of their own, which are called `{data set}.{quantity}`.
+A group is a label and a value of each group column of the evaluation index. The average is over all evaluation rows.
+Each quantity on a data set is a separate column, named `{data set}.{quantity}`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,18 +42,18 @@ from workflow_scripts.timecat.tables.worth import reference_notes, target_notes
 
 AVERAGE, WORST = "average", "worst_group"
 TITLES = {AVERAGE: "average", WORST: "worst group"}
-FAMILY = "all contrasts of a selection, of averages and of worst groups"
+FAMILY = "all contrasts of a selection, for both average and worst-group accuracy"
 
 Groups = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # row number and group of each evaluation row of an index
 
 
 def column_name(data_set: str, quantity: str) -> str:
-    """Return what the column of a quantity on a data set is called."""
+    """Return the name of the column of a quantity on a data set."""
     return f"{data_set}.{quantity}"
 
 
 def columns_of(data_sets: Iterable[DataSet]) -> list[DataSet]:
-    """Return the columns of a table. None is left out of Holm's adjustment: where a feature is spurious at home, home counts."""
+    """Return the columns of a table. Holm's adjustment includes the source's, because the source is a target here."""
     return [
         replace(
             each,
@@ -68,12 +68,12 @@ def columns_of(data_sets: Iterable[DataSet]) -> list[DataSet]:
 
 
 def measure_by(groups: Mapping[str, Groups]) -> Measure:
-    """Return how both quantities are measured on a data set. groups: by its name."""
+    """Return the function that measures both quantities on a data set. groups: by the data set's name."""
 
     def measure(data_set: str, found: Predicted) -> dict[str, Measurement]:
         rows, codes = groups[data_set]
         if not np.array_equal(found.rows, rows):
-            raise UserError(f"predictions on {data_set!r} are not of the rows of its index; delete them and run again")
+            raise UserError(f"predictions on {data_set!r} have other rows than its index; delete them and run again")
         own = found.labels, found.predicted
         hits = found.labels == found.predicted
         worst = Measurement(float(group_accuracies(hits, codes).min()), worst_group_influences(hits, codes))
@@ -86,7 +86,7 @@ def measure_by(groups: Mapping[str, Groups]) -> Measure:
 
 
 def worst_group_influences(hits: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]) -> Floats:
-    """Return the influences of rows (measures.metrics) on the worst group's accuracy. Which group that is counts as known."""
+    """Return the influences of rows (measures.metrics) on the worst group's accuracy, taking that group as known."""
     in_worst = groups == int(group_accuracies(hits, groups).argmin())
     deviations = hits - hits[in_worst].mean()
     influences: Floats = np.where(in_worst, deviations * len(hits) / in_worst.sum(), 0.0)
@@ -94,7 +94,7 @@ def worst_group_influences(hits: npt.NDArray[np.bool_], groups: npt.NDArray[np.i
 
 
 def spurious_records(rows: Iterable[AccuracyRow], data_sets: Sequence[DataSet], compared: Comparisons) -> Table:
-    """Return the table for a CSV: a line for each arm, data set and selection."""
+    """Return the table for a CSV, a line for each arm, data set and selection."""
     columns: list[Column[Record]] = [*(METHOD, TRANSFER, BUDGET, TOTAL_STEPS, DATA_SET, SELECTED_BY, REPLICATES)]
     for quantity in TITLES:
         columns += _fields(quantity, compared)
@@ -104,7 +104,7 @@ def spurious_records(rows: Iterable[AccuracyRow], data_sets: Sequence[DataSet], 
 
 
 def _fields(quantity: str, compared: Comparisons) -> list[Column[Record]]:
-    """Return the fields of a quantity: mean, deviation, and what they are measured against."""
+    """Return the columns of a quantity: its mean and standard deviation, and its reference values."""
 
     def column(record: Record) -> str:
         return column_name(record.data_set, quantity)
@@ -114,8 +114,10 @@ def _fields(quantity: str, compared: Comparisons) -> list[Column[Record]]:
 
 
 def spurious_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], compared: Comparisons) -> Table:
-    """Return the table for readers: selection `holdout`, a row for each arm; of each data set average and worst group, and
-    contrasts of both."""
+    """Return the table for readers under selection `holdout`: a row per arm, with contrasts.
+
+    Each data set has two columns, average and worst-group accuracy.
+    """
     columns: list[Column[AccuracyRow]] = [METHOD, replace(BUDGET, align="left"), REPLICATES]
     for data_set in data_sets:
         columns += [_column(data_set, quantity) for quantity in TITLES]
@@ -127,8 +129,8 @@ def spurious_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], co
         tuple(columns),
         tuple(section for section in sections if section is not None),
         caption=(
-            "Accuracy in percent, mean ± standard deviation over n replicates; published figures, of worst groups, in "
-            "parentheses.",
+            "Accuracy in percent, mean ± standard deviation over n replicates. Published figures of the worst group "
+            "are in parentheses.",
         ),
         column_notes=(
             *reference_notes(compared.targets),
@@ -152,4 +154,4 @@ def _column(data_set: DataSet, quantity: str) -> Column[AccuracyRow]:
 def _worst_notes(compared: Comparisons) -> tuple[Phrase, ...]:
     if all(row.contrast.interval is not None for row in compared.rows):
         return ()
-    return (("The error of a worst group's accuracy over evaluation rows takes that group as known.",),)
+    return (("The standard error of worst-group accuracy over evaluation rows treats the worst group as known.",),)

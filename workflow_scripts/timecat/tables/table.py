@@ -1,7 +1,7 @@
-"""A table: columns, rows of typed values, and what is said beside them. `writers` turn it into CSV, Markdown and LaTeX.
+"""Types of a table: columns, rows of typed values, and notes. `writers` turn a table into CSV, Markdown and LaTeX.
 
-A Column takes its value from a measured row, and a value knows the text that a reader sees and the fields that it has in a
-CSV. So a column is defined in one place for all writers.
+A Column takes its value from a measured row. A value knows its text for readers and its fields in a CSV, so that a
+column is defined once for all writers.
 """
 
 import math
@@ -20,14 +20,14 @@ MeasuredRow = TypeVar("MeasuredRow", contravariant=True)
 
 @dataclass(frozen=True)
 class Term:
-    """A word of the config, such as an arm's name, which writers set apart from the sentence."""
+    """A word of the config, such as an arm's name, which writers may print in bold."""
 
     word: str
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """A letter that stands for a quantity."""
+    """A letter that stands for a quantity, such as n."""
 
     letter: str
 
@@ -36,7 +36,7 @@ Phrase = tuple[str | Term | Symbol, ...]
 
 
 def listed(terms: Iterable[str]) -> Phrase:
-    """Return terms with commas between them."""
+    """Return a phrase that lists terms, separated by commas."""
     pieces: list[str | Term | Symbol] = []
     for word in terms:
         pieces += [", ", Term(word)] if pieces else [Term(word)]
@@ -48,7 +48,7 @@ def listed(terms: Iterable[str]) -> Phrase:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a reader sees of a value: its text, a standard deviation after it, an aside in parentheses, whether it is bold."""
+    """Text of a value for readers: its main text, standard deviation, aside in parentheses, and whether it is bold."""
 
     text: str
     spread: str = ""
@@ -57,24 +57,24 @@ class Shown:
 
 
 class Value(ABC):
-    """What a table has in a row and column."""
+    """Value of a table in one row and column."""
 
     @abstractmethod
     def fields(self) -> tuple[str, ...]:
-        """Return the fields that it has in a CSV."""
+        """Return the value's fields in a CSV."""
 
     def shown(self) -> Shown:
-        """Return what a reader sees of it."""
+        """Return the value's text for readers."""
         return Shown(" ".join(self.fields()))
 
     def rank(self) -> float:
-        """Return what decides which value of a column is the best."""
+        """Return the number by which a column's values are ranked; the highest is the best."""
         return -math.inf
 
 
 @dataclass(frozen=True)
 class Text(Value):
-    """Words, or a number that is printed as it was given."""
+    """Text, or a number that is printed exactly as given."""
 
     text: str
 
@@ -84,7 +84,7 @@ class Text(Value):
 
 @dataclass(frozen=True)
 class Count(Value):
-    """A whole number, or None where there is none."""
+    """A whole number, or None for an empty field."""
 
     number: int | None
 
@@ -110,7 +110,7 @@ class Parameters(Value):
 
 @dataclass(frozen=True)
 class Budget(Value):
-    """Members of an arm and steps of each."""
+    """Number of members of an arm and steps of each member."""
 
     arm: Arm
 
@@ -123,7 +123,7 @@ class Budget(Value):
 
 @dataclass(frozen=True)
 class Numbers(Value):
-    """Numbers in a format, one field each; None and NaN are empty."""
+    """Numbers printed in one format, one CSV field each; None and NaN become empty fields."""
 
     numbers: tuple[float | None, ...]
     form: str
@@ -134,8 +134,10 @@ class Numbers(Value):
 
 @dataclass(frozen=True)
 class Measured(Value):
-    """Mean and standard deviation; None where there is none. aside: what readers see beside them, and a CSV elsewhere.
-    bold: whether it stands out among others."""
+    """Mean and standard deviation of a summary, or empty fields for None.
+
+    aside: text in parentheses for readers, which a CSV has in other columns. bold: whether the value is bold.
+    """
 
     summary: Summary | None
     form: str = ".2f"
@@ -157,7 +159,7 @@ class Measured(Value):
 
 @dataclass(frozen=True)
 class Difference(Value):
-    """A difference with its interval; None where there is none."""
+    """A difference with its interval, or empty fields for None."""
 
     interval: Interval | None
     form: str = ".2f"
@@ -177,12 +179,12 @@ class Difference(Value):
 
 
 def printed(number: float | None, form: str) -> str:
-    """Return a number in a format; "" for None and NaN."""
+    """Return a number in a format, or "" for None and NaN."""
     return "" if number is None or math.isnan(number) else format(number, form)
 
 
 def parameters_text(number: int) -> str:
-    """Return a number of parameters as a reader sees it: 23.5M, 29.3k."""
+    """Return a number of parameters for readers, such as 23.5M or 29.3k."""
     return f"{number / 1e6:.1f}M" if number >= 1e6 else f"{number / 1e3:.1f}k"
 
 
@@ -191,10 +193,10 @@ def parameters_text(number: int) -> str:
 
 @dataclass(frozen=True)
 class Column(Generic[MeasuredRow]):
-    """A column, and how its values are made of measured rows.
+    """A column, with the function that makes its value from a measured row.
 
-    title: its head for readers. fields: the names of its fields in a CSV, as many as its values have.
-    mark: what readers are told of the column. best_is_bold: whether its greatest value stands out in each section.
+    title: heading for readers. fields: names of its fields in a CSV, one for each field of its values. mark: remark on
+    the column for readers. best_is_bold: whether the greatest value of each section is bold.
     """
 
     title: str
@@ -207,8 +209,11 @@ class Column(Generic[MeasuredRow]):
 
 @dataclass(frozen=True)
 class Section:
-    """Rows of values. kind, name, meaning: what these rows have in common, as "selection", "paper" and what that is.
-    columns: those of these rows, where they are not the table's."""
+    """A section of a table: rows of values that have a description in common.
+
+    kind, name, meaning: the description, such as "selection", "paper" and the meaning of that selection. columns: the
+    section's columns, if they differ from the table's.
+    """
 
     rows: tuple[tuple[Value, ...], ...]
     kind: str = ""
@@ -219,10 +224,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and sections of rows below them, with notes.
+    """A table: columns, sections of rows, and notes.
 
-    name: in LaTeX's label. caption: what the numbers are. remark: a sentence more, where there is room for it.
-    column_notes, row_notes: what single columns and rows are. background: a sentence on how the numbers came about.
+    name: used in the LaTeX label. caption: description of the numbers. remark: another sentence, left out in LaTeX.
+    column_notes, row_notes: notes on columns and rows. background: a sentence on how the numbers were obtained.
     """
 
     columns: tuple[Column[Any], ...]
@@ -235,12 +240,14 @@ class Table:
     background: Phrase = ()
 
     def columns_of(self, section: Section) -> tuple[Column[Any], ...]:
-        """Return the columns of a section: its own, or the table's."""
+        """Return the columns of a section, by default the table's."""
         return section.columns or self.columns
 
     def shown(self, section: Section) -> list[list[tuple[Shown, bool]]]:
-        """Return what a reader sees of each row's values, and whether it is bold: where the value says so, or in a column
-        whose best is bold all that look like it."""
+        """Return for each row the texts of its values and whether each is bold.
+
+        A value is bold if it says so, or if it has the same text as the best value of a column with ``best_is_bold``.
+        """
         best = [
             max(values, key=lambda value: value.rank()).shown().text if column.best_is_bold else None
             for column, values in zip(self.columns_of(section), zip(*section.rows))
@@ -258,11 +265,11 @@ def section_of(
     name: str = "",
     meaning: str = "",
 ) -> Section:
-    """Return the section that columns make of measured rows."""
+    """Return a section with the values of columns for measured rows."""
     made = tuple(tuple(column.value(row) for column in columns) for row in rows)
     return Section(made, kind, name, meaning)
 
 
 def table_of(columns: Sequence[Column[MeasuredRow]], rows: Iterable[MeasuredRow]) -> Table:
-    """Return a table of one section without notes, as a CSV has it."""
+    """Return a table with one section and no notes, for a CSV."""
     return Table(tuple(columns), (section_of(columns, rows),))

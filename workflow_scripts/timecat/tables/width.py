@@ -1,8 +1,8 @@
-"""Accuracy against dimensions: arms with all of their features, and reduced to each of several widths.
+"""Build the table of accuracy against dimensions: arms with all of their features, and reduced to several widths.
 
-A row is an arm by one reduction. Each reduced arm is compared with the baseline reduced in the same way to the same width; an
-arm with all of its features with the baseline with all of its own. Readers see a line per arm and method and a column per width,
-a section for each selection and data set.
+A row is an arm with one reduction, or with all features. A reduced arm is compared with the baseline reduced by the
+same method to the same width, and an arm with all features with the baseline with all features. Readers see a line per
+arm and method and a column per width, in a section for each selection and data set.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,29 +40,29 @@ from workflow_scripts.timecat.tables.table import (
 )
 from workflow_scripts.timecat.tables.worth import Accuracies, References, reference_notes, targets_of
 
-ALL = None  # the reduction of an arm with all of its features
+ALL = None  # the reduction of an arm that keeps all of its features
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmOfWidth(ArmOfNetworks):
-    """An arm, whole or reduced. of: the name of the whole one."""
+    """An arm with all of its features, or a reduced arm. of: the name of the arm with all features."""
 
     of: str
 
     @property
     def features_of_member(self) -> int:
-        """The features of a member; the same whatever the size of images."""
+        """Number of features of a member, which does not depend on the size of images."""
         return backbone_size(self.settings, 32).dimension
 
     @property
     def dimensions(self) -> int:
-        """The features that its probe sees."""
+        """Number of features that the arm's probe sees."""
         return self.members * self.features_of_member if self.reduce is None else self.reduce.dimensions
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The rows of one whole arm by one method, by dimensions; method None: with all of its features."""
+    """Rows of one arm reduced by one method, by dimensions. method: None for the arm with all of its features."""
 
     arm: ArmOfWidth
     method: str | None
@@ -70,13 +70,13 @@ class Curve:
 
 
 def of(row: AccuracyRow) -> ArmOfWidth:
-    """Return the arm of a row."""
+    """Return the arm of a row as an ArmOfWidth."""
     assert isinstance(row.arm, ArmOfWidth)
     return row.arm
 
 
 def curves_of(rows: Sequence[AccuracyRow]) -> list[Curve]:
-    """Return the curves that rows make, in their order: by arm and method."""
+    """Return rows grouped into curves by arm and method, in the order of the rows."""
     found: dict[tuple[str, str | None], Curve] = {}
     for row in rows:
         arm = of(row)
@@ -93,7 +93,10 @@ def compared_alike(
     references: References,
     baseline: str,
 ) -> Comparisons:
-    """Return the contrasts of arms with the baseline (the name of a whole arm) reduced as they are, adjusted over all of them."""
+    """Return the contrasts of each arm with the equally reduced baseline, adjusted over all of them.
+
+    baseline: name of the baseline with all features.
+    """
     groups: dict[Reduction | None, list[ArmOfWidth]] = {}
     for arm in arms:
         groups.setdefault(arm.reduce, []).append(arm)
@@ -101,7 +104,7 @@ def compared_alike(
     others: list[ContrastRow] = []
     for group in groups.values():
         base = next((arm.name for arm in group if arm.of == baseline), None)
-        if base is None:  # narrower than this
+        if base is None:  # the baseline has fewer features than this width
             continue
         gains += comparisons(accuracies, hits, group, data_sets, base).rows
         others += worth_rows(targets_of(accuracies, group, data_sets, references, base), base)
@@ -113,7 +116,7 @@ def compared_alike(
 
 
 def width_records(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], found: Comparisons) -> Table:
-    """Return the table for a CSV: that of accuracies, with three columns after the arm's name."""
+    """Return the table of accuracies for a CSV, with columns arm, reduced_by and dimensions after the first."""
     table = accuracy_records(rows, data_sets, found.targets)
     (section,) = table.sections
     added: list[Column[AccuracyRow]] = [
@@ -133,7 +136,7 @@ def width_records(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], fou
 
 
 def width_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], found: Comparisons, name: str) -> Table:
-    """Return the table for readers."""
+    """Return the table for readers, with sections for each selection and data set."""
     curves = curves_of(rows)
     widths = sorted({width for curve in curves if curve.method is not None for width in curve.rows})
     sections: list[Section] = []
@@ -145,11 +148,11 @@ def width_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], found
         tuple(sections),
         name,
         caption=(
-            "Top-1 accuracy in percent of probes on features that are reduced to a number of dimensions, mean ± standard "
-            "deviation over ",
+            "Top-1 accuracy in percent of probes on features reduced to the number of dimensions at the head of the "
+            "column, mean ± standard deviation over ",
             *(Symbol("n"), " replicates."),
         ),
-        remark=(" Each replicate selects for itself.",),
+        remark=(" The selection is made separately for each replicate.",),
         column_notes=(
             *_reduction_notes(found),
             *reference_notes(found.targets),
@@ -164,17 +167,19 @@ def width_table(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], found
 def _reduction_notes(found: Comparisons) -> tuple[Phrase, ...]:
     compared: tuple[Phrase, ...] = (
         (
-            "Contrasts are with ",
+            "Contrasts compare each arm with ",
             Term(found.baseline),
-            " reduced to the same width by the same method, and in the last column with all of its features. There is none where "
-            "the baseline has fewer features. All widths and methods are one family of p.",
+            " reduced to the same width by the same method; in the last column, both have all of their features. There "
+            "is no contrast at a width where the baseline has fewer features. The p-values of all widths and methods "
+            "are adjusted together, as one family.",
         ),
     )
     return (
         (
-            "The columns of all members are standardised and projected on the first principal components, or on random "
-            "directions. The projection is fitted to the training rows without those held out, in the first view, and every arm "
-            f"takes the same path, the baseline too. An accuracy at a width is {LOWER_BOUND}.",
+            "The concatenated features of all members are standardised and projected onto the first principal "
+            "components or onto random directions. Standardisation and principal components are fitted to the first "
+            "view of the training rows that are not held out. Every arm, including the baseline, is reduced in this "
+            f"way. An accuracy at a width is {LOWER_BOUND}.",
         ),
         *(compared if found.rows else ()),
         *((f"Selection {name}: {meaning}.",) for name, meaning in MEANINGS.items()),
@@ -184,7 +189,7 @@ def _reduction_notes(found: Comparisons) -> tuple[Phrase, ...]:
 def _sections(
     curves: Sequence[Curve], widths: Sequence[int], data_set: DataSet, selection: str, found: Comparisons
 ) -> list[Section]:
-    """Return what a data set's sections by a selection are: accuracies, and contrasts if there are any."""
+    """Return a data set's sections under a selection: accuracies, and contrasts if there are any."""
     key = data_set.name, selection
 
     def accuracy(row: AccuracyRow | None) -> Value:
@@ -203,7 +208,7 @@ def _sections(
     made = [_section(lines, widths, whole, accuracy, ("selection", where, f"accuracy{aside}"))]
     others = [curve for curve in lines if curve.arm.of != found.baseline]
     if others and found.rows:
-        meaning = f"accuracy minus that of {found.baseline} at the same width, in points"
+        meaning = f"accuracy minus that of {found.baseline} at the same width, in percentage points"
         made.append(_section(others, widths, whole, gain, ("contrasts", where, meaning)))
     return made
 
@@ -215,7 +220,7 @@ def _section(
     value: Callable[[AccuracyRow | None], Value],
     said: tuple[str, str, str],
 ) -> Section:
-    """Return a line for each curve, and in the first line of each arm what it is with all of its features.
+    """Return a section with a line for each curve. The first line of each arm has its value with all features, too.
 
     said: kind, name and meaning of the section."""
     first = {curve.arm.of: curve for curve in reversed(curves)}

@@ -1,4 +1,4 @@
-"""Accuracy against dimensions, from its cells to its files: what the stage `tabulate_width` runs."""
+"""Make the table of accuracy against dimensions from its cells' files: code of the stage `tabulate_width`."""
 
 from argparse import Namespace
 
@@ -19,7 +19,7 @@ from workflow_scripts.timecat.tables.writers.tex import tex_text
 
 
 def read(given: Namespace) -> Read:
-    """Return what the table is made of. given: the options of accuracies_parser."""
+    """Return the contents of the table. given: the options of accuracies_parser."""
     probes = read_probes(given.probes, given.cells, given.arms, given.data_sets)
     references = read_references(given.references, given.reference_cells, given.ceilings)
     accuracies = selected_accuracies(probes)
@@ -33,7 +33,7 @@ def read(given: Namespace) -> Read:
 
 
 def write(given: Namespace, found: Read) -> None:
-    """Write all forms of the table, its contrasts and its figure."""
+    """Write all formats of the table, its contrasts and its figure."""
     rows, data_sets, compared = found.rows, given.data_sets, found.compared
     table = found.convergence.in_table(width_table(rows, data_sets, compared, "width"))
     write_figure(given.svg, lambda: width_figure(rows, data_sets, given.style, compared))

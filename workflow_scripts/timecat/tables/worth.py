@@ -1,14 +1,16 @@
-"""What the numbers of a table are worth: floors and ceilings of its targets, and targets that say nothing.
+"""Judge the targets of a table by their floors and ceilings, and name the targets that are uninformative.
 
-The floor of an arm is the arm untrained; the ceiling of a target is what can be reached there. A target is uninformative by
-two rules, of which one is enough:
+The floor of an arm is the same arm with untrained networks. The ceiling of a target is an accuracy that can be reached
+there. A target is uninformative if one of two rules holds:
 
-level  trained networks are no better than untrained ones: for every arm, the upper limit of trained minus floor is below a
-       tenth of ceiling minus floor.
-gain   untrained networks gain as much: for every arm, its gain (arm minus baseline) cannot be told to exceed the gain of its
-       floor (floor of the arm minus floor of the baseline), which is greater than zero and explains nine tenths of it or more.
+level  Trained networks are no better than untrained ones: for every arm, the upper limit of trained minus floor is
+       below a tenth of ceiling minus floor.
+gain   Untrained networks gain as much: for every arm, its gain (arm minus baseline) does not significantly exceed the
+       gain of its floor (floor of the arm minus floor of the baseline), which is significantly above zero and explains
+       nine tenths of the arm's gain or more.
 
-Where an interval holds both zero and more than that, a target is undecided: what cannot be told from zero is not zero.
+A target is undecided if an interval includes both zero and a relevant difference, because a difference that is not
+significant need not be zero.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,18 +28,18 @@ from workflow_scripts.timecat.tables.table import Phrase, Term
 from workflow_scripts.timecat.tables.writers.text import phrase_text
 
 Replicates: TypeAlias = Sequence[Replicate]
-Accuracies: TypeAlias = Mapping[tuple[str, str, str], Replicates]  # by names of arm and data set, and selection
-SHOWN = "holdout"  # the selection that sentences are of: it does not look at the evaluation split
-TENTH = 0.1  # of ceiling minus floor, or of a gain: what is beyond untrained networks must be more
-WARNINGS = {"uninformative": "uninformative", "undecided": "perhaps uninformative"}  # verdicts that a figure says
+Accuracies: TypeAlias = Mapping[tuple[str, str, str], Replicates]  # by (arm, data set, selection)
+SHOWN = "holdout"  # selection that the notes use, because it does not use the evaluation split
+TENTH = 0.1  # share of ceiling minus floor, or of a gain, that must not be due to untrained networks
+WARNINGS = {"uninformative": "uninformative", "undecided": "perhaps uninformative"}  # verdicts that figures show
 Verdict = Literal["informative", "undecided", "uninformative", "unknown"]
 
 
 @dataclass(frozen=True)
 class References:
-    """What cells are measured against, by selection.
+    """Reference values that the cells of a table are compared with.
 
-    floors: by (arm, data set, selection). projections, ceilings: percent by (data set, selection).
+    floors: replicates by (arm, data set, selection). projections, ceilings: percent by (data set, selection).
     """
 
     floors: Mapping[tuple[str, str, str], Replicates]
@@ -47,10 +49,10 @@ class References:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm on a target. accuracy, floor: percent.
+    """An arm on a target, compared with its floor and with the baseline. accuracy, floor: percent.
 
-    above_floor: trained minus untrained. gain, floor_gain: arm minus baseline, trained and untrained; excess: the first minus
-    the second, taken as independent of it; all None for the baseline.
+    above_floor: trained minus untrained. gain, floor_gain: arm minus baseline, trained and untrained. excess: gain
+    minus floor_gain, as if they were independent. The last three are None for the baseline.
     """
 
     arm: Arm
@@ -64,7 +66,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Target:
-    """A target of a table, by one selection. projection, ceiling: percent; None where there is none."""
+    """A target of a table under one selection. projection, ceiling: percent, or None if there is none."""
 
     data_set: DataSet
     selection: str
@@ -74,12 +76,12 @@ class Target:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether accuracies on the target say anything about pretraining; "unknown" without floors or intervals."""
+        """Verdict on whether the target's accuracies depend on pretraining ("unknown" without floors or intervals)."""
         return max((self.by_level, self.by_gain), key=("unknown", "informative", "undecided", "uninformative").index)
 
     @property
     def by_level(self) -> Verdict:
-        """The verdict of the rule `level`."""
+        """Verdict of the rule `level`."""
         if self.ceiling is None or not self.comparisons:
             return "unknown"
         found: list[Verdict] = []
@@ -94,7 +96,7 @@ class Target:
 
     @property
     def by_gain(self) -> Verdict:
-        """The verdict of the rule `gain`."""
+        """Verdict of the rule `gain`."""
         found: list[Verdict] = []
         for each in self.comparisons:
             if each.gain is None or each.floor_gain is None or each.excess is None:
@@ -112,7 +114,7 @@ class Target:
 
 
 def worth_of(targets: Iterable[Target], data_set: DataSet) -> Target | None:
-    """Return the target that a data set is, by the selection that is shown; None where it is none."""
+    """Return the target of a data set under the selection SHOWN, or None if the data set is not a target."""
     shown = (target for target in targets if target.selection == SHOWN)
     return next((target for target in shown if target.data_set.name == data_set.name), None)
 
@@ -125,13 +127,13 @@ def _least_bad(found: Iterable[Verdict]) -> Verdict:
 def read_references(
     paths: Sequence[str | PathLike[str]], cells: Sequence[Reference], known: Mapping[str, float]
 ) -> References:
-    """Return what cells are measured against. known: ceilings that others have measured, percent by data set.
+    """Return the reference values of a table. known: ceilings from other sources, in percent by data set.
 
-    UserError if files and cells do not go together.
+    Raise UserError if files and cells do not match.
     """
     if len(paths) != len(cells):
         raise UserError(
-            f"--references names {len(paths)} files and --reference-cells {len(cells)} cells; give one per file"
+            f"--references names {len(paths)} files and --reference-cells {len(cells)} cells; give one cell per file"
         )
     floors: dict[tuple[str, str, str], Replicates] = {}
     means: dict[str, dict[tuple[str, str], float]] = {"projection": {}, "ceiling": {}}
@@ -148,7 +150,7 @@ def read_references(
 
 
 def with_floors(rows: Iterable[AccuracyRow], references: References) -> list[AccuracyRow]:
-    """Return rows with the summaries of their floors."""
+    """Return the rows with summaries of their floors."""
     return [
         row.with_floors(
             {
@@ -164,10 +166,10 @@ def with_floors(rows: Iterable[AccuracyRow], references: References) -> list[Acc
 def targets_of(
     accuracies: Accuracies, arms: Sequence[Arm], data_sets: Iterable[DataSet], references: References, baseline: str
 ) -> list[Target]:
-    """Return each target of a table by each selection: those data sets that have a floor, a projection or a ceiling.
+    """Return the targets of a table: data sets with a floor, projection or ceiling, each under every selection.
 
-    accuracies: the replicates of every cell by (arm, data set, selection). baseline: the name of the arm that the others are
-    compared with.
+    accuracies: the replicates of every cell by (arm, data set, selection). baseline: name of the arm that the others
+    are compared with.
     """
     found = []
     for data_set in data_sets:
@@ -205,14 +207,14 @@ def _mean(replicates: Replicates) -> float:
     return summarize([each.accuracy for each in replicates]).mean
 
 
-# --- what readers are told ---
+# --- notes for readers ---
 
 
 def reference_notes(targets: Sequence[Target]) -> tuple[Phrase, ...]:
-    """Return what readers are told of floors, projections and ceilings; nothing where there is none."""
+    """Return the notes on floors, projections and ceilings, or nothing if there are none."""
     notes: list[Phrase] = []
     if any(target.comparisons for target in targets):
-        notes.append(("Floor: the mean of the arm untrained, its networks as they are initialised.",))
+        notes.append(("Floor: the mean of the same arm with untrained networks (initial weights).",))
     for what, name in (
         ("A probe on a random projection of the pixels reaches ", "projection"),
         ("Ceilings (reference points, not upper limits): ", "ceiling"),
@@ -228,12 +230,12 @@ def reference_notes(targets: Sequence[Target]) -> tuple[Phrase, ...]:
 
 
 def target_notes(targets: Iterable[Target]) -> tuple[Phrase, ...]:
-    """Return a sentence or two for each target that is not simply informative."""
+    """Return a note for each target that is uninformative or undecided."""
     return tuple(note for target in targets if target.selection == SHOWN and (note := _note(target)))
 
 
 def log_verdicts(targets: Iterable[Target]) -> None:
-    """Log the sentences on targets that are not simply informative."""
+    """Log the notes on targets that are uninformative or undecided."""
     for note in target_notes(targets):
         log(phrase_text(note, str, str, str))
 
@@ -253,9 +255,9 @@ def _note(target: Target) -> Phrase:
 def _of_level(target: Target) -> Phrase:
     compared = max(target.comparisons, key=lambda each: each.above_floor.mean)
     return (
-        f"trained networks are at most {_interval_text(compared.above_floor)} points above untrained ones (",
+        f"the largest advantage of trained over untrained networks is {_interval_text(compared.above_floor)}, in ",
         Term(compared.arm.name),
-        f"), which reach {compared.floor:.1f} %; the ceiling is {target.ceiling:.1f} %.",
+        f", whose untrained networks reach {compared.floor:.1f} %; the ceiling is {target.ceiling:.1f} %.",
     )
 
 
@@ -267,20 +269,21 @@ def _of_gain(target: Target) -> Phrase:
     assert compared.gain is not None and compared.floor_gain is not None and compared.excess is not None
     return (
         Term(compared.arm.name),
-        f" gains {compared.gain.mean:.1f} points on the baseline, and untrained networks gain {compared.floor_gain.mean:.1f} "
-        f"by concatenation alone (difference {_interval_text(compared.excess)}{_which(compared.excess)}).",
+        f" gains {compared.gain.mean:.1f} points over the baseline, and {compared.floor_gain.mean:.1f} points if both "
+        "are untrained. The difference between the two gains is "
+        f"{_interval_text(compared.excess)}{_which(compared.excess)}.",
     )
 
 
 def _which(excess: Contrast) -> str:
-    """Return whether a difference is zero or less, or only cannot be told from zero."""
+    """Return a clause that the difference is not distinguishable from zero, or "" if it is zero or less."""
     if excess.interval is None or excess.interval[1] <= 0:
         return ""
-    return ", which cannot be told from zero"
+    return ", which is not distinguishable from zero"
 
 
 def _of_projection(target: Target) -> Phrase:
-    """Return that no network is needed, where that is so."""
+    """Return a sentence that no arm exceeds a probe on random projections of the pixels, if that is so."""
     best = max(each.accuracy for each in target.comparisons)
     if target.projection is None or target.projection < best:
         return ()
@@ -289,6 +292,6 @@ def _of_projection(target: Target) -> Phrase:
 
 def _interval_text(found: Contrast) -> str:
     if found.interval is None:
-        return f"{found.mean:.1f}"
+        return f"{found.mean:.1f} points"
     low, high = found.interval
-    return f"{found.mean:.1f}, {low:.1f} to {high:.1f}"
+    return f"{found.mean:.1f} points (95 % interval {low:.1f} to {high:.1f})"

@@ -1,4 +1,4 @@
-"""The study's figure: accuracy and contrasts against number of members, two panels per data set, both selections."""
+"""Draw accuracy and contrasts against the number of members, in two panels per data set, for both selections."""
 
 import itertools
 import math
@@ -29,18 +29,18 @@ from workflow_scripts.timecat.tables.worth import worth_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Words would run into one another below a panel's arms; their first letters differ.
+# Ways of transfer by first letter, because whole words would overlap below a panel's arms.
 LETTERS = ", ".join(f"{name[0]}: {name}" for name in MODES)
-# The two selections of an arm stand side by side, this share of the members' range apart, so that bars stay legible.
+# Distance of an arm's selections from its place, as a share of the range of members, so that bars do not overlap.
 DODGE = 0.015
 
 
 def members_figure(
     rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style, compared: Comparisons = NOTHING
 ) -> bytes:
-    """Return the SVG: above, mean accuracy (percent) against members, below, contrasts with the baseline if there are any.
+    """Return the SVG of mean accuracy (percent) against members, and below it contrasts with the baseline, if any.
 
-    Bars of accuracies are one standard deviation, bars of contrasts their intervals, where there are any.
+    Bars of accuracies are one standard deviation. Bars of contrasts are their intervals, if they have one.
     """
     import matplotlib
 
@@ -56,21 +56,21 @@ def members_figure(
             for below in others:
                 _draw_contrasts(below, rows, data_set, compared)
                 if number % columns == 0:
-                    below.set_ylabel(f"minus {compared.baseline} (points)")
-        said = "; of contrasts: 95 % interval, where there is one" if compared.rows else ""
+                    below.set_ylabel(f"difference from\n{compared.baseline} (points)")
+        said = "\ncontrasts: 95 % interval, if there is one" if compared.rows else ""
         figure.supxlabel(members_label(row.arm for row in rows) + said, fontsize=8)
         selections_legend(figure, *worth_handles(compared.targets))
         return svg_of(figure, "Accuracy against members")
 
 
 def members_label(arms: Iterable[Arm]) -> str:
-    """Return what the axis of members is called."""
+    """Return the label of the axis of members."""
     letters = "" if _modes(arms) == {PROBE} else f"\n{LETTERS}"
-    return f"members (below: steps of each){letters}\nbars: one standard deviation"
+    return f"members (below: steps of each member){letters}\nbars: one standard deviation of replicates"
 
 
 def _draw_contrasts(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons) -> None:
-    """Draw a data set's contrasts below its means."""
+    """Draw a data set's contrasts with the baseline, for both selections."""
     places, span = _places(rows)
     panel.axhline(0, **ZERO_LINE)
     for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
@@ -93,7 +93,7 @@ def _draw_contrasts(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSe
 
 
 def draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons = NOTHING) -> None:
-    """Draw a data set's means against arms, both selections, with bars of one standard deviation; as in members_figure."""
+    """Draw a data set's means for both selections, with bars of one standard deviation, floors and ceiling."""
     places, span = _places(rows)
     for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
         summaries = [row.summaries[data_set.name, selection] for row in rows]
@@ -118,8 +118,10 @@ def draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, co
 
 
 def _is_connected(rows: Sequence[AccuracyRow]) -> bool:
-    """Return whether a line connects arms. It says "the same budget, divided further": only where each arm has more members
-    than the one before, and all are transferred alike."""
+    """Return whether a line connects the arms, as a sign that they divide the same budget further and further.
+
+    This needs arms with increasing numbers of members that are all transferred in the same way.
+    """
     members = [row.arm.members for row in rows]
     return (
         all(after > before for before, after in itertools.pairwise(members)) and len(_modes(r.arm for r in rows)) == 1
@@ -127,14 +129,17 @@ def _is_connected(rows: Sequence[AccuracyRow]) -> bool:
 
 
 def _places(rows: Sequence[AccuracyRow]) -> tuple[list[int], int]:
-    """Return where arms stand, and how far apart the first and the last are. Unless they are connected, arms stand one beside
-    the other: several may have the same number of members."""
+    """Return the arms' positions on the axis, and the distance between the first and the last.
+
+    Connected arms are placed at their numbers of members. Other arms are placed side by side, because several may have
+    the same number of members.
+    """
     places = [row.arm.members for row in rows] if _is_connected(rows) else list(range(len(rows)))
     return places, places[-1] - places[0] or 1
 
 
 def _set_places(panel: "Axes", rows: Sequence[AccuracyRow]) -> None:
-    """Label the axis of arms."""
+    """Set ticks, labels and limits of the axis of arms."""
     (places, span), modes = _places(rows), _modes(row.arm for row in rows)
     panel.set_xticks(places, [_label(row.arm, modes) for row in rows])
     panel.set_xlim(places[0] - 0.15 * span, places[-1] + 0.15 * span)
@@ -144,10 +149,10 @@ def _set_places(panel: "Axes", rows: Sequence[AccuracyRow]) -> None:
 
 
 def _modes(arms: Iterable[Arm]) -> set[str]:
-    """Return how arms are transferred."""
+    """Return the ways in which arms are transferred."""
     return {arm.transfer for arm in arms}
 
 
 def _label(arm: Arm, modes: set[str]) -> str:
-    """Return what stands below an arm: members, steps of each, and how it is transferred (LETTERS) if not all are probes."""
+    """Return an arm's tick label: members, steps per member, and way of transfer (LETTERS) if not all are probed."""
     return f"{arm.members}\n{short_steps(arm)}" + ("" if modes == {PROBE} else f"\n{arm.transfer[0]}")

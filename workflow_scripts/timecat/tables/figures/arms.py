@@ -1,4 +1,4 @@
-"""The figure of a table of arms: a line per arm, accuracies above and contrasts below, both selections, published figures."""
+"""Draw the figure of a table of arms: a line per arm with accuracies, published figures and contrasts."""
 
 import math
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ from workflow_scripts.timecat.tables.worth import worth_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINE = 0.3  # inches of height of an arm
-DODGE = 0.13  # of a line: how far each selection stands from its middle
+LINE = 0.3  # height of an arm's line, in inches
+DODGE = 0.13  # distance of each selection from the middle of its line, in lines
 PUBLISHED: dict[str, Any] = {
     "color": "black",
     "marker": "D",
@@ -42,9 +42,9 @@ PUBLISHED: dict[str, Any] = {
 def arms_figure(
     rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style, compared: Comparisons = NOTHING
 ) -> bytes:
-    """Return the SVG: above, the mean accuracy (percent) of each arm, below, its contrast with the baseline if there are any.
+    """Return the SVG of each arm's mean accuracy (percent), with contrasts with the baseline below if there are any.
 
-    Bars of accuracies are one standard deviation, bars of contrasts their intervals, where there are any.
+    Bars of accuracies are one standard deviation. Bars of contrasts are their intervals, if they have one.
     """
     import matplotlib
     from matplotlib.lines import Line2D
@@ -61,15 +61,15 @@ def arms_figure(
         for stack in stacks[:: n_columns(figure)]:
             for panel, some in zip(stack, (rows, others)):
                 panel.set_yticks(range(len(some)), [_label(row.arm) for row in some])
-        said = "; of contrasts: 95 % interval, where there is one" if compared.rows else ""
-        figure.supxlabel(f"bars: one standard deviation{said}", fontsize=8)
+        said = "\ncontrasts: 95 % interval, if there is one" if compared.rows else ""
+        figure.supxlabel(f"bars: one standard deviation of replicates{said}", fontsize=8)
         more = [Line2D([], [], label="published", **PUBLISHED)] if any(is_published) else []
         selections_legend(figure, *more, *worth_handles(compared.targets))
         return svg_of(figure, "Accuracy of arms")
 
 
 def _draw_contrasts(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons) -> None:
-    """Draw the contrasts of a data set, all arms but the baseline."""
+    """Draw a data set's contrasts of all arms except the baseline."""
     panel.axvline(0, **ZERO_LINE)
     for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
         for place, row in enumerate(rows):
@@ -85,14 +85,14 @@ def _draw_contrasts(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSe
                 elinewidth=1,
                 **look | {"linestyle": "none"},
             )
-    panel.set_xlabel(f"minus {compared.baseline} (points)")
+    panel.set_xlabel(f"difference from\n{compared.baseline} (points)")
     if data_set.in_distribution:
         panel.set_facecolor(IN_DISTRIBUTION)
     _set_lines(panel, rows)
 
 
 def _draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, compared: Comparisons) -> bool:
-    """Draw a data set's panel; return whether there are published figures on it."""
+    """Draw a data set's accuracies, and return whether it has published figures."""
     for sign, (selection, look) in zip((-1, 1), LOOKS.items(), strict=True):
         summaries = [row.summaries[data_set.name, selection] for row in rows]
         panel.errorbar(
@@ -124,7 +124,7 @@ def _draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, c
 
 
 def _set_lines(panel: "Axes", rows: Sequence[AccuracyRow]) -> None:
-    """Give each arm its line."""
+    """Set ticks and limits of the axis of arms, one line per arm."""
     panel.set_yticks(range(len(rows)), [""] * len(rows))
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.margins(x=0.08)
@@ -133,6 +133,6 @@ def _set_lines(panel: "Axes", rows: Sequence[AccuracyRow]) -> None:
 
 
 def _label(arm: Arm) -> str:
-    """Return the name, members × steps, and parameters where they are counted."""
+    """Return an arm's tick label: name, members × steps, and number of parameters if counted."""
     parameters = "" if arm.parameters is None else f", {parameters_text(arm.parameters)}"
     return f"{arm.name}\n{arm.members} × {short_steps(arm)}{parameters}"

@@ -1,4 +1,4 @@
-"""The figure of the calibration: errors and the worst group's accuracy against members, a column per data set."""
+"""Draw calibration errors and worst-group accuracy against members, in a column per data set."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-SELECTION = "paper"  # whose comparison is drawn; the other's is nearly the same
-# Of each panel below the title: the quantity, what is drawn beside it for comparison, and what the axis says.
+SELECTION = "paper"  # selection of the values drawn for comparison; those of the other are nearly the same
+# Panels of a data set from the top: the quantity, the quantity drawn for comparison, and the label of the axis.
 PANELS = (
     ("ece", "ece_calibrated", "expected calibration\nerror (%)"),
     ("mce_sigma", "mce_sigma_calibrated", "multicalibration\nerror (σ)"),
@@ -37,7 +37,7 @@ BESIDE: dict[str, Any] = {
 
 
 def calibration_figure(measured: Cells, arms: Sequence[Arm], data_sets: Sequence[DataSet], style: Style) -> bytes:
-    """Return the SVG: of every data set three panels, one above the other; bars are one standard deviation."""
+    """Return the SVG with three panels for each data set, one above the other. Bars are one standard deviation."""
     import matplotlib
 
     n_lines, n_columns = lines_and_columns(len(data_sets))
@@ -72,7 +72,10 @@ def _draw(
     first: bool,
     last: bool,
 ) -> None:
-    """Draw one panel: rows of a quantity, and of what is drawn beside it. first, last: of the data set's panels."""
+    """Draw one panel with the rows of a quantity and of its comparison (others).
+
+    first, last: whether it is the first or the last of the data set's panels.
+    """
     draw_panel(panel, rows, data_set)
     panel.plot(panel.get_xticks(), [row.summaries[data_set.name, SELECTION].mean for row in others], **BESIDE)
     if not first:
@@ -84,5 +87,5 @@ def _draw(
 def _legend() -> "list[Line2D]":
     from matplotlib.lines import Line2D
 
-    beside = f"of errors: what perfect calibration would show;\nof accuracies: that of all rows (selection {SELECTION})"
+    beside = f"for errors: expected if calibrated perfectly;\nfor worst groups: all rows (selection {SELECTION})"
     return [*(legend_handle(selection) for selection in LOOKS), Line2D([], [], label=beside, **BESIDE)]

@@ -1,8 +1,8 @@
-"""The figure of the counterexample: the feature that is best and those that are kept, over the mixtures; what a probe solves.
+"""Draw the counterexample: the best feature and the kept features of each mixture, and how much a probe solves.
 
-What is best depends on two differences alone, l1 - l2 and l3 - l4, so the simplex is drawn as the square of these: each cell
-is the mean over all mixtures with these differences, and over seeds. Where both are as large, a mixture is left out and its cell
-is empty.
+The best feature depends only on the differences l1 - l2 and l3 - l4, so the simplex is drawn as the square of these.
+Each cell is the mean over all mixtures with these differences, and over seeds. Mixtures for which both differences are
+equally large are left out, and their cells are empty.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from workflow_scripts.timecat.counterexample.files import Setting
 
-# Blue and vermilion stay distinct to the colour-blind, as do their mean and the light grey.
+# Colour-blind readers can tell blue, vermilion, their mean and the light grey apart.
 COLOURS = {
     "one: x1": (0.0, 0.447, 0.698),
     "one: x2": (0.835, 0.369, 0.0),
@@ -37,20 +37,21 @@ TOGETHER: dict[str, Any] = {
     "linestyle": "none",
     "marker": "+",
     "markersize": 6,
-}  # of concatenated features, over a line's own look
-ASIDE = 0.24  # where these stand, beside the line's own
+}  # look of concatenated features, in addition to that of their line
+ASIDE = 0.24  # distance of the points of concatenated features from their line's points
 EXACT: dict[str, Any] = {"color": "0.45", "linewidth": 1, "linestyle": (0, (2, 2))}
-DODGE = 0.08  # of the distance between two weight decays: lines side by side, so that bars stay legible
+DODGE = 0.08  # distance between lines, as a share of that between weight decays, so that bars do not overlap
 TITLES = {"gates": "gates: $u_1x_1,\\ u_2x_2$", "linear": "linear units", "relu": "ReLUs"}
-WIDTH, HEIGHTS = 1.9, (1.95, 1.5, 1.5)  # inches, of a column and of the rows
+WIDTH, HEIGHTS = 1.9, (1.95, 1.5, 1.5)  # width of a column and heights of the rows, in inches
 
 
 def counterexample_figure(settings_found: Sequence["Setting"], settings: Settings) -> bytes:
-    """Return the SVG: over the columns exact and one per network, a map; below each network, how many keep one feature, and how many of
-    the four distributions a probe solves, against weight decay, a line per learning rate.
+    """Return the SVG with a column for the exact optimum and one for each kind of network.
 
-    settings_found: counterexample.files.Setting, in order. settings: the block `counterexample` of the config. Maps are of the
-    first learning rate and of the weight decay in the middle of the grid, the larger of two.
+    Each column begins with a map of mixtures. Below it, two panels of a network show the share of networks that keep
+    one feature and the number of distributions (of four) that a probe solves, against weight decay, with a line per
+    learning rate. settings_found: settings in order. settings: the block `counterexample` of the config. Maps show the
+    first learning rate and the weight decay in the middle of the grid (the larger of two).
     """
     import matplotlib
 
@@ -71,8 +72,8 @@ def counterexample_figure(settings_found: Sequence["Setting"], settings: Setting
             _draw_lines(panels[1, column], own, "keeps_one", settings, exact=100)
             _draw_lines(panels[2, column], own, "solved", settings, exact=2)
             panels[2, column].set_xlabel("weight decay")
-        panels[1, 1].set_ylabel("keep one feature (%)")
-        panels[2, 1].set_ylabel("solved by a probe (of 4)")
+        panels[1, 1].set_ylabel("networks that keep\none feature (%)")
+        panels[2, 1].set_ylabel("distributions solved\nby a probe (of 4)")
         for panel in panels[1:, 0]:
             panel.set_axis_off()
         _explain(panels[1, 0], panels[2, 0], settings, shown)
@@ -80,7 +81,10 @@ def counterexample_figure(settings_found: Sequence["Setting"], settings: Setting
 
 
 def _shares(setting: "Setting") -> dict[str, np.ndarray]:
-    """Return what networks keep, as shares of each of COLOURS: [M, S] of 0 and 1. One direction counts for the larger feature."""
+    """Return whether each network keeps what each of COLOURS names, bool [M, S].
+
+    A single direction counts as the feature that is larger in it.
+    """
     one = setting.dimensions == 1
     return {
         "one: x1": one & (setting.feature == 1),
@@ -91,7 +95,7 @@ def _shares(setting: "Setting") -> dict[str, np.ndarray]:
 
 
 def _draw_map(panel: "Axes", shares: Mapping[str, np.ndarray], mixtures: np.ndarray, title: str) -> None:
-    """Draw a cell per pair of differences, coloured by the mean of the shares' colours."""
+    """Draw a map with a cell per pair of differences, in the mean colour of its shares."""
     from matplotlib.collections import PolyCollection
 
     grid = int(mixtures[0].sum())
@@ -112,7 +116,7 @@ def _draw_map(panel: "Axes", shares: Mapping[str, np.ndarray], mixtures: np.ndar
 
 
 def _draw_lines(panel: "Axes", own: Sequence["Setting"], quantity: str, settings: Settings, exact: float) -> None:
-    """Draw a line per learning rate; where it is `solved`, one more of what is solved on concatenated features."""
+    """Draw a line per learning rate, and for `solved` also the points of concatenated features."""
     decays, lrs = settings.weight_decays, settings.lrs
     panel.axhline(exact, **EXACT)
     for number, (lr, look) in enumerate(zip(lrs, LINES, strict=False)):
@@ -139,15 +143,15 @@ def _draw_lines(panel: "Axes", own: Sequence["Setting"], quantity: str, settings
 
 
 def _explain(above: "Axes", below: "Axes", settings: Settings, shown: tuple[float, float]) -> None:
-    """Draw two legends, where the column of the exact optimum has no more panels."""
+    """Draw two legends in the column of the exact optimum, below its map."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    either = {"one: either (seeds differ)": np.mean([COLOURS["one: x1"], COLOURS["one: x2"]], 0)}
+    either = {"one: x1 or x2 (seeds differ)": np.mean([COLOURS["one: x1"], COLOURS["one: x2"]], 0)}
     patches = [Patch(facecolor=colour, edgecolor="0.6", label=name) for name, colour in (COLOURS | either).items()]
     above.legend(
         handles=patches,
-        title=f"kept with weight decay {shown[0]:g},\nlearning rate {shown[1]:g} (colours are means)",
+        title=f"features kept at weight\ndecay {shown[0]:g}, learning rate {shown[1]:g}\n(colours are means)",
         loc="upper left",
         frameon=False,
         alignment="left",

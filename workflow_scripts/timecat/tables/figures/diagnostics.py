@@ -1,6 +1,6 @@
-"""The figure of the diagnostics: of every data set, what single members give and what is missed without one; their CKA.
+"""Draw the diagnostics of each data set: accuracy of single members, accuracy without each member, and members' CKA.
 
-It shows selection paper, whose figures the table has first.
+The figure shows selection `paper`, which comes first in the table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 SELECTION = "paper"
 BLOCK, WITHOUT, CKA = "block_accuracy", "leave_one_out_accuracy", "cka"
-# Told apart by colour (distinct to the colour-blind), by marker and by filling.
+# Looks differ in colour (distinct to the colour-blind), marker and filling.
 LOOKS: dict[str, dict[str, Any]] = {
-    BLOCK: {"color": "#0072B2", "marker": "o", "markerfacecolor": "#0072B2", "label": "one member's block alone"},
+    BLOCK: {"color": "#0072B2", "marker": "o", "markerfacecolor": "#0072B2", "label": "one member's part of the probe"},
     WITHOUT: {"color": "#D55E00", "marker": "s", "markerfacecolor": "white", "label": "all members but one"},
     CKA: {"color": "#555555", "marker": "o", "markerfacecolor": "#555555", "label": "CKA of two members"},
 }
 WHOLE: dict[str, Any] = {"color": "black", "linewidth": 1.4, "label": "the whole probe"}
-WIDTH = 0.8  # of an arm's slot; its replicates share it, and the members of each share what a replicate has
-TALLER = 1.5  # the accuracies' panel over that of CKA
+WIDTH = 0.8  # width of an arm's slot, which its replicates share; the members of a replicate share its part
+TALLER = 1.5  # height of the accuracies' panel relative to that of CKA
 
 
 def diagnostics_figure(
@@ -39,7 +39,7 @@ def diagnostics_figure(
 ) -> bytes:
     """Return the SVG: a column per data set, accuracies (percent) above, CKA below; a slot per arm, a part per replicate.
 
-    Arms and data sets of which nothing is found are left out.
+    Arms and data sets without diagnostics are left out.
     """
     import matplotlib
 
@@ -63,7 +63,7 @@ def diagnostics_figure(
             if column == 0:
                 pair[0].set_ylabel("top-1 accuracy (%)")
                 pair[1].set_ylabel("CKA")
-        figure.supxlabel("arm (below: members × steps of each); its replicates side by side", fontsize=8)
+        figure.supxlabel("arm (below: members × steps of each member); replicates are side by side", fontsize=8)
         figure.legend(handles=_legend(), loc="outside upper center", ncols=2, frameon=False)
         return svg_of(figure, "What members contribute")
 
@@ -77,7 +77,7 @@ def _draw_accuracies(panel: "Axes", cells: Sequence[Quantities], data_set: DataS
         for place, width, replicate in _places(slot, whole):
             panel.plot([place - width / 2, place + width / 2], whole[replicate] * 2, **WHOLE, zorder=2.1)
             for name, side in ((BLOCK, -1), (WITHOUT, 1)):
-                # Blocks stand in the left half of a replicate's place, what is left without a member in the right half.
+                # Single members are in the left half of a replicate's place, all members but one in the right half.
                 _strip(panel, place + side * width / 4, width / 2, quantities[SELECTION, name].values[replicate], name)
     titled(panel, data_set)
     panel.margins(y=0.1)

@@ -1,7 +1,7 @@
-"""What figures share: Matplotlib's settings, panels, the looks of selections, labels, and SVG.
+"""Code that figures share: Matplotlib settings, panels, looks of selections, labels, and SVG output.
 
-The bytes of an SVG are a function of what is drawn: text becomes outlines of the font that ships with Matplotlib, ids
-come from a fixed salt, and there is no date. Matplotlib is imported late, because only few stages draw.
+The bytes of an SVG depend only on what is drawn: text becomes outlines of the font that ships with Matplotlib, ids come
+from a fixed salt, and there is no date. Matplotlib is imported late, because only a few stages draw.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from workflow_scripts.timecat.measures.contrasts import Contrast
 
 PANELS_PER_ROW = 4
-IN_DISTRIBUTION = "#F1F1EC"  # the ground of panels on data that backbones were pretrained on
-# Told apart by colour (blue and vermilion stay distinct to the colour-blind), by marker and by dash.
+IN_DISTRIBUTION = "#F1F1EC"  # background of panels for data that backbones were pretrained on
+# Looks differ in colour (blue and vermilion are distinct to the colour-blind), marker and dash.
 LOOKS: dict[str, dict[str, Any]] = {
     "paper": {"color": "#0072B2", "marker": "o", "markerfacecolor": "#0072B2", "linestyle": "-"},
     "holdout": {"color": "#D55E00", "marker": "s", "markerfacecolor": "white", "linestyle": (0, (4, 2))},
 }
-# What numbers are measured against, in grey: an arm untrained, and what can be reached.
+# Looks of reference values, in grey: the floor (an untrained arm) and the ceiling.
 FLOOR: dict[str, Any] = {"color": "0.5", "marker": "x", "linestyle": ":", "linewidth": 1.0}
 CEILING: dict[str, Any] = {"color": "0.5", "linestyle": (0, (6, 3)), "linewidth": 1.0}
 ZERO_LINE: dict[str, Any] = {"color": "0.25", "linewidth": 0.9, "zorder": 1}
@@ -50,7 +50,7 @@ SETTINGS: Any = {
 
 @contextlib.contextmanager
 def private_matplotlib(folder: str | Path) -> Iterator[None]:
-    """Matplotlib keeps its settings and font list in a folder: a temporary one in ``folder``, not the user's."""
+    """Make Matplotlib keep its settings and font list in a temporary folder in ``folder``, not in the user's."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".matplotlib-") as temporary:
         os.environ["MPLCONFIGDIR"] = temporary
         yield
@@ -59,9 +59,10 @@ def private_matplotlib(folder: str | Path) -> Iterator[None]:
 def stacked_figure(
     n_panels: int, heights: Sequence[float], style: Style, margin: float = 0.6
 ) -> "tuple[Figure, list[list[Axes]]]":
-    """Return a figure of some stacks of panels, at most PANELS_PER_ROW side by side, and the stacks. Call it within SETTINGS.
+    """Return a figure with stacks of panels, at most PANELS_PER_ROW side by side, and the stacks.
 
-    heights: of the panels of each stack, from the top, in inches; margin: beside all of them.
+    Call it within SETTINGS. n_panels: number of stacks. heights: heights of a stack's panels from the top, in inches.
+    margin: inches of height in addition to all panels.
     """
     n_lines, columns = lines_and_columns(n_panels)
     figure = constrained_figure(
@@ -82,9 +83,9 @@ def stacked_figure(
 
 
 def constrained_figure(size: tuple[float, float], w_pad: float | None = None, hspace: float | None = None) -> "Figure":
-    """Return a figure of a size in inches whose parts keep clear of one another. Call it within SETTINGS.
+    """Return a figure of a size in inches, with a layout without overlaps. Call it within SETTINGS.
 
-    w_pad: inches beside panels; hspace: between panels, as a share of theirs (default: Matplotlib's).
+    w_pad: inches beside panels. hspace: space between panels as a share of their height. Both default to Matplotlib's.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -93,13 +94,13 @@ def constrained_figure(size: tuple[float, float], w_pad: float | None = None, hs
 
 
 def lines_and_columns(n_panels: int) -> tuple[int, int]:
-    """Return how many lines and columns panels take, at most PANELS_PER_ROW side by side."""
+    """Return the numbers of lines and columns that panels take, at most PANELS_PER_ROW side by side."""
     n_lines = math.ceil(n_panels / PANELS_PER_ROW)
     return n_lines, math.ceil(n_panels / n_lines)
 
 
 def svg_of(figure: "Figure", title: str) -> bytes:
-    """Return the figure as SVG. Call it within SETTINGS."""
+    """Return a figure as SVG with a title in its metadata. Call it within SETTINGS."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     file = io.BytesIO()
@@ -109,7 +110,7 @@ def svg_of(figure: "Figure", title: str) -> bytes:
 
 
 def ends_of(found: "Contrast") -> tuple[float, float]:
-    """Return how far a contrast's interval reaches below and above it; NaN, which draws no bar, where there is none."""
+    """Return the lengths of a contrast's interval below and above its mean, or NaN, which draws no bar, without one."""
     if found.interval is None:
         return math.nan, math.nan
     low, high = found.interval
@@ -117,7 +118,7 @@ def ends_of(found: "Contrast") -> tuple[float, float]:
 
 
 def selections_legend(figure: "Figure", *more: "Line2D") -> None:
-    """Explain the looks of both selections, and further handles, above the panels."""
+    """Draw a legend of both selections and of further handles above the panels."""
     handles = [*(legend_handle(selection) for selection in LOOKS), *more]
     figure.legend(
         handles=handles, loc="outside upper center", ncols=min(len(handles), n_columns(figure)), frameon=False
@@ -125,13 +126,13 @@ def selections_legend(figure: "Figure", *more: "Line2D") -> None:
 
 
 def n_columns(figure: "Figure") -> int:
-    """Return how many panels of a figure are side by side."""
+    """Return the number of panels that a figure has side by side."""
     spec = figure.axes[0].get_subplotspec()
     return 1 if spec is None else spec.get_gridspec().ncols
 
 
 def titled(panel: "Axes", data_set: DataSet, worth: Target | None = None) -> None:
-    """Say which data set a panel is of, whether backbones were pretrained on it, and where its numbers say nothing."""
+    """Title a panel with its data set, and mark pretraining data and targets that are or may be uninformative."""
     aside = "\n(in distribution)" if data_set.in_distribution else ""
     if worth is not None and worth.verdict in WARNINGS:
         aside = f"\n({WARNINGS[worth.verdict]})"
@@ -141,7 +142,7 @@ def titled(panel: "Axes", data_set: DataSet, worth: Target | None = None) -> Non
 
 
 def worth_handles(targets: Sequence[Target]) -> "list[Line2D]":
-    """Return what a legend shows of floors and ceilings, where there are any."""
+    """Return legend handles for floors and ceilings, if there are any."""
     from matplotlib.lines import Line2D
 
     handles = []
@@ -153,7 +154,7 @@ def worth_handles(targets: Sequence[Target]) -> "list[Line2D]":
 
 
 def floor_handles(targets: Sequence[Target]) -> "list[Line2D]":
-    """Return what a legend shows of floors that are single marks, where there are any."""
+    """Return the legend handle for floors that are drawn as single marks, if there are any."""
     from matplotlib.lines import Line2D
 
     has_floors = any(target.comparisons for target in targets)
@@ -161,7 +162,7 @@ def floor_handles(targets: Sequence[Target]) -> "list[Line2D]":
 
 
 def short_steps(arm: Arm) -> str:
-    """Return steps of each member as an axis shows them; the first and the last where they differ."""
+    """Return an axis label for the steps per member: one number, or the first and the last if they differ."""
     steps = arm.steps
     if isinstance(steps, tuple):
         return f"{short_number(steps[0])}…{short_number(steps[-1])}"
@@ -169,7 +170,7 @@ def short_steps(arm: Arm) -> str:
 
 
 def short_number(number: int) -> str:
-    """Return a number of steps as an axis shows it: 450000 is 450k, 2500 is 2.5k, 337 is 337."""
+    """Return a short text for a number of steps: 450000 is 450k, 2500 is 2.5k, 337 is 337."""
     for size, letter in ((10**6, "M"), (10**3, "k")):
         if number >= size and number % (size // 10) == 0:
             return f"{number / size:g}{letter}"
@@ -177,7 +178,7 @@ def short_number(number: int) -> str:
 
 
 def legend_handle(selection: str) -> "Line2D":
-    """Return what a legend shows of a selection."""
+    """Return the legend handle of a selection."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=f"selection {selection}", **LOOKS[selection])

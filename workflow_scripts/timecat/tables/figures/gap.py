@@ -1,4 +1,4 @@
-"""The figure of a table of gaps: each arm on each component, and each minus the arms that are trained on the component alone."""
+"""Draw the figure of a table of gaps: each arm on each component, and its contrasts with arms trained on it alone."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,24 +24,27 @@ if TYPE_CHECKING:
 
 Look = tuple[str, str]  # colour and marker
 
-# Okabe and Ito's colours, distinct to the colour-blind; shapes tell apart what colours do not.
+# Okabe and Ito's colours, distinct to the colour-blind, and markers.
 LOOKS = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P")]
 OWN_LOOKS = [
     ("0.25", "X"),
     ("0.55", "P"),
     ("0.25", "d"),
     ("0.55", "o"),
-]  # of arms that are trained on a component alone
-LINE = 0.19  # inches of height of an arm on a component
+]  # looks of arms that are trained on a component alone
+LINE = 0.19  # height of an arm on a component, in inches
 DODGE = 0.7  # share of a component's height that its arms take
-KINDS = (GAIN, ON_TARGET)  # of contrasts, a panel for each that there is
+KINDS = (GAIN, ON_TARGET)  # kinds of contrasts, with a panel for each that the table has
 
 
 def gap_figure(
     rows: Sequence[AccuracyRow], columns: Sequence[DataSet], metric_title: str, style: Style, compared: Comparisons
 ) -> bytes:
-    """Return the SVG: arms for each component; left the metric (bars: one standard deviation), then the contrasts by kind (bars:
-    95 % intervals). columns: components and MEAN."""
+    """Return the SVG with a group of arms for each component: the metric, and to its right the contrasts by kind.
+
+    Bars of the metric are one standard deviation, and bars of contrasts are 95 % intervals. columns: components and
+    MEAN.
+    """
     import matplotlib
 
     looks = _looks([row.arm for row in rows])
@@ -67,10 +70,12 @@ def gap_figure(
             panel.tick_params(axis="y", length=0)
         left.set_yticks(range(len(columns)), [_title(column, compared) for column in columns])
         left.set_ylim(len(columns) - 0.5, -0.5)
-        left.set_xlabel(f"{metric_title}\nbars: one standard deviation")
+        left.set_xlabel(f"{metric_title}\nbars: one standard deviation of replicates")
         for kind, panel in zip(kinds, others):
             panel.axvline(0, **ZERO_LINE)
-            panel.set_xlabel(f"minus {_baselines(compared, kind)} (points)\nbars: 95 % interval, where there is one")
+            panel.set_xlabel(
+                f"difference from {_baselines(compared, kind)} (points)\nbars: 95 % interval over seeds, if there is one"
+            )
         handles = [_handle(row.arm.name, looks[row.arm.name]) for row in rows]
         handles += floor_handles(compared.targets)
         figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(handles)), frameon=False)
@@ -78,9 +83,9 @@ def gap_figure(
 
 
 def _title(column: DataSet, compared: Comparisons) -> str:
-    """Return what a component is called, and where its numbers say nothing."""
+    """Return a component's title, with a warning if it is or may be uninformative."""
     if column == MEAN:
-        return "mean of all"
+        return "mean over components"
     worth = worth_of(compared.targets, column)
     return column.title + (f"\n({WARNINGS[worth.verdict]})" if worth is not None and worth.verdict in WARNINGS else "")
 
@@ -90,12 +95,12 @@ def _baselines(compared: Comparisons, kind: str) -> str:
 
 
 def _shade_mean(panel: "Axes", columns: Sequence[DataSet]) -> None:
-    """Set the mean apart, and each component from the next."""
+    """Shade the group of the mean over components."""
     panel.axhspan(len(columns) - 1.5, len(columns) - 0.5, color="#F1F1EC", zorder=-1)
 
 
 def _looks(arms: Sequence[Arm]) -> dict[str, Look]:
-    """Return colour and marker of each arm, by name: grey ones are trained on a component alone."""
+    """Return each arm's colour and marker by name, in grey for arms that are trained on a component alone."""
     looks: dict[str, Look] = {}
     for wanted, own in ((True, OWN_LOOKS), (False, LOOKS)):
         names = [arm.name for arm in arms if (arm.transfer == DIRECT or arm.on_target) is wanted]

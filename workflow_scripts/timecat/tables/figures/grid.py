@@ -1,4 +1,4 @@
-"""The figure of the grid: mean accuracy by members and steps, a heat map per data set and selection."""
+"""Draw the figure of the grid: heat maps of mean accuracy by members and steps, per data set and selection."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,24 +10,24 @@ from workflow_scripts.timecat.tables.model import AccuracyRow, DataSet, Style, S
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = "cividis"  # light is better, to the colour-blind too
+COLOURS = "cividis"  # lighter is better; suitable for colour-blind readers
 FRAME: dict[str, Any] = {"edgecolor": "#D55E00", "facecolor": "none", "linewidth": 1.6}
-# Floors stand in a column of their own, out of the scale of colours, which they would stretch.
+# Floors have a separate column without colours, because they would stretch the scale of colours.
 FLOOR_CELL: dict[str, Any] = {
     "edgecolor": FLOOR["color"],
     "facecolor": "none",
     "linestyle": FLOOR["linestyle"],
     "linewidth": FLOOR["linewidth"],
 }
-UNTRAINED = -1  # where that column stands
-CELL = 0.36  # inches of height
+UNTRAINED = -1  # position of the floors' column
+CELL = 0.36  # height of a cell, in inches
 
 
 def grid_figure(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style) -> bytes:
-    """Return the SVG of heat maps: data sets side by side, each with a scale of its own for both selections, one below the other.
+    """Return the SVG of heat maps: data sets side by side, selections one below the other.
 
-    A cell that no row is of stays empty. The arm of a row that is ``in_table``, in table 2, is framed. Where arms have floors,
-    these stand to the left, at 0 steps.
+    Each data set has one scale of colours for both selections. Cells without a row are empty. Cells of arms of table 2
+    (``in_table``) are framed. Floors are drawn to the left, at 0 steps.
     """
     import matplotlib
     from matplotlib.patches import Patch
@@ -56,10 +56,13 @@ def grid_figure(rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style
             ticks |= {place: short_number(each) for place, each in enumerate(steps)}
             panel.set_xticks(list(ticks), list(ticks.values()))
         figure.supxlabel(
-            "steps of each member\nmean top-1 accuracy (%), below it one standard deviation over replicates", fontsize=8
+            "steps of each member\ncells: mean top-1 accuracy (%), below it one standard deviation over replicates",
+            fontsize=8,
         )
         handles = (
-            [Patch(label="arm of table 2: the budget divided", **FRAME)] if any(r.arm.in_table for r in rows) else []
+            [Patch(label="arm of table 2 (the budget is divided)", **FRAME)]
+            if any(r.arm.in_table for r in rows)
+            else []
         )
         handles += [Patch(label="floor (untrained)", **FLOOR_CELL)] if has_floors else []
         if handles:
@@ -76,7 +79,7 @@ def _draw_map(
 ) -> None:
     """Draw one heat map.
 
-    axes: numbers of members and of steps; key: data set's name and selection; limits: of the colours, in percent.
+    axes: numbers of members and of steps. key: data set's name and selection. limits: range of the colours, in percent.
     """
     import matplotlib
     from matplotlib.patches import Rectangle
@@ -99,8 +102,10 @@ def _draw_map(
 
 
 def _draw_floors(panel: "Axes", rows: Sequence[AccuracyRow], members: list[int], key: tuple[str, str]) -> None:
-    """Draw what each number of members reaches untrained: of its arms' floors that of the most replicates, the others are parts
-    of it. key: data set's name and selection."""
+    """Draw the floor of each number of members, from the arm with the most replicates, which include the others'.
+
+    key: data set's name and selection.
+    """
     from matplotlib.patches import Rectangle
 
     panel.set_xlim(UNTRAINED - 0.6, panel.get_xlim()[1])
@@ -112,7 +117,7 @@ def _draw_floors(panel: "Axes", rows: Sequence[AccuracyRow], members: list[int],
 
 
 def _write(panel: "Axes", summary: Summary, place: tuple[float, float], colour: str) -> None:
-    """Write a mean, and below it its spread, into a cell."""
+    """Write a mean, and below it its standard deviation, into a cell."""
     x, y = place
     spread = "n = 1" if summary.std is None else f"± {summary.std:.1f}"
     panel.text(x, y - 0.14, f"{summary.mean:.1f}", ha="center", va="center", color=colour, fontsize=7)

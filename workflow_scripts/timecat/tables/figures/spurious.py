@@ -1,4 +1,4 @@
-"""The figure of the spurious features: average and worst group's accuracy of each arm, and contrasts, a panel per data set."""
+"""Draw the figure of spurious features: average and worst-group accuracy of each arm, and contrasts, per data set."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,15 +25,17 @@ LOOKS: dict[str, dict[str, Any]] = {
     AVERAGE: {"color": "#0072B2", "marker": "o", "markerfacecolor": "white", "label": "average"},
     WORST: {"color": "#D55E00", "marker": "s", "label": "worst group"},
 }
-LINE = 0.3  # inches of height of an arm
-DODGE = 0.13  # of a line: the two stand one below the other, so that their bars stay legible
+LINE = 0.3  # height of an arm's line, in inches
+DODGE = 0.13  # distance of each quantity from the middle of its line, in lines, so that bars do not overlap
 
 
 def spurious_figure(
     rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style, compared: Comparisons
 ) -> bytes:
-    """Return the SVG, a line for each arm: above, accuracies (bars: one standard deviation), below, each minus the baseline
-    (bars: 95 % intervals), where there is another arm."""
+    """Return the SVG with a line for each arm: accuracies above, and contrasts with the baseline below, if any.
+
+    Bars of accuracies are one standard deviation, and bars of contrasts are 95 % intervals.
+    """
     import matplotlib
     from matplotlib.lines import Line2D
 
@@ -53,12 +55,12 @@ def spurious_figure(
             for panel in panels[1:, number]:
                 panel.axvline(0, **ZERO_LINE)
                 _draw(panel, others, data_set, lambda row, column: _of_contrast(row, column, compared))
-                panel.set_xlabel(f"minus {compared.baseline} (points)")
+                panel.set_xlabel(f"difference from {compared.baseline} (points)")
         for (first, *_), some in zip(panels, (rows, others)):
             first.set_yticks(range(len(some)), [row.arm.name for row in some])
             first.set_ylim(len(some) - 0.5, -0.5)
-        said = "; of contrasts: 95 % interval, where there is one" if others else ""
-        figure.supxlabel(f"bars: one standard deviation{said}", fontsize=8)
+        said = "\ncontrasts: 95 % interval, if there is one" if others else ""
+        figure.supxlabel(f"bars: one standard deviation of replicates{said}", fontsize=8)
         handles = [Line2D([], [], linestyle="none", **look) for look in LOOKS.values()]
         handles += floor_handles(compared.targets)
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
@@ -66,7 +68,7 @@ def spurious_figure(
 
 
 def _warning(data_set: DataSet, compared: Comparisons) -> str:
-    """Return which quantities on a data set say nothing, each on a line of its own."""
+    """Return a line for each quantity that is or may be uninformative on a data set, or ""."""
     titles = {column_name(data_set.name, quantity): title for quantity, title in TITLES.items()}
     found = [
         f"\n({titles[target.data_set.name]}: {WARNINGS[target.verdict]})"
@@ -76,7 +78,7 @@ def _warning(data_set: DataSet, compared: Comparisons) -> str:
     return "".join(found)
 
 
-Point = tuple[float, tuple[float, float]]  # a value, and how far its bar reaches below and above it
+Point = tuple[float, tuple[float, float]]  # a value, and the lengths of its bar below and above
 
 
 def _of_accuracy(row: AccuracyRow, column: str) -> Point:
@@ -105,7 +107,7 @@ def _draw(
 
 
 def _draw_floors(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet) -> None:
-    """Mark what each arm reaches untrained."""
+    """Draw the floor (untrained networks) of each arm, for both quantities."""
     for place, row in enumerate(rows):
         for sign, (quantity, look) in zip((-1, 1), LOOKS.items()):
             floor = row.floors.get((column_name(data_set.name, quantity), SELECTION))

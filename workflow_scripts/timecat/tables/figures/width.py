@@ -1,4 +1,4 @@
-"""The figure of accuracy against dimensions: a curve per arm and method, and below the contrasts at the same width."""
+"""Draw accuracy against dimensions, with a curve per arm and method, and below it the contrasts at the same width."""
 
 import math
 from collections.abc import Sequence
@@ -25,20 +25,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-# Of arms, in their order: told apart by the colour-blind, and by markers.
+# Colours of arms in their order, distinct to the colour-blind; markers differ, too.
 COLOURS = ("#000000", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = "os^Dv<>"
 DASHES: dict[str, Any] = {"pca": "-", "random": (0, (3, 2))}
 WHOLE: dict[str, Any] = {"marker": "*", "markersize": 9, "markerfacecolor": "white", "linestyle": "none"}
 FLOOR: dict[str, Any] = {"linestyle": ":", "linewidth": 1.0, "alpha": 0.75}
-DODGE = 0.09  # of a doubling: how far curves stand apart where they have bars
+DODGE = 0.09  # distance between curves that have bars, as a share of a doubling
 
 
 def width_figure(
     rows: Sequence[AccuracyRow], data_sets: Sequence[DataSet], style: Style, compared: Comparisons
 ) -> bytes:
-    """Return the SVG, of selection SHOWN: above, mean accuracy (percent) against dimensions, on a scale of doublings; below, what
-    is more than the baseline's at the same width, with bars of intervals."""
+    """Return the SVG of mean accuracy (percent) against dimensions, and below it contrasts at the same width, if any.
+
+    It shows selection SHOWN. The scale of dimensions is logarithmic. Bars of contrasts are their intervals.
+    """
     import matplotlib
 
     curves = curves_of(rows)
@@ -54,10 +56,13 @@ def width_figure(
             for below in others:
                 _draw_contrasts(below, curves, data_set, compared)
                 if number % columns == 0:
-                    below.set_ylabel(f"minus {compared.baseline} at the same width\n(points)")
-        said = f"\nbars: 95 % interval, where there is one; stars: minus {compared.baseline} with all of its features"
+                    below.set_ylabel(f"difference from {compared.baseline}\nat the same width (points)")
+        said = (
+            "\nbars: 95 % interval over seeds, if there is one\n"
+            f"stars: difference from {compared.baseline}, both with all features"
+        )
         figure.supxlabel(
-            f"dimensions that features are reduced to (selection {SHOWN})" + (said if compared.rows else ""), fontsize=8
+            f"number of dimensions after reduction (selection {SHOWN})" + (said if compared.rows else ""), fontsize=8
         )
         handles = _handles(curves, compared)
         figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), columns + 1), frameon=False)
@@ -68,7 +73,7 @@ def _draw_accuracies(panel: "Axes", curves: Sequence[Curve], data_set: DataSet, 
     key = data_set.name, SHOWN
     whole = {curve.arm.of: curve.rows for curve in curves if curve.method is None}
     for curve in curves:
-        # By either method nothing is lost where all dimensions are left: there a curve ends.
+        # With all dimensions neither method loses anything, so each curve ends at the arm with all features.
         ends = {width: row for width, row in whole[curve.arm.of].items() if width not in curve.rows}
         points = [(width, row.summaries[key].mean) for width, row in sorted((curve.rows | ends).items())]
         panel.plot(*zip(*points), markevery=range(len(curve.rows)), **_look(curve, curves))
@@ -109,7 +114,7 @@ def _draw_contrasts(panel: "Axes", curves: Sequence[Curve], data_set: DataSet, c
 
 
 def _look(curve: Curve, curves: Sequence[Curve]) -> dict[str, Any]:
-    """Return how a curve looks: by its arm, and by how features are reduced."""
+    """Return the look of a curve: its colour and marker by arm, its line by method of reduction."""
     names = list(dict.fromkeys(each.arm.of for each in curves))
     number = names.index(curve.arm.of) % len(COLOURS)
     look: dict[str, Any] = {"color": COLOURS[number]}
@@ -120,7 +125,7 @@ def _look(curve: Curve, curves: Sequence[Curve]) -> dict[str, Any]:
 
 
 def _set_widths(panel: "Axes", curves: Sequence[Curve]) -> None:
-    """Give the axis of dimensions a tick for each doubling that is there, and room for the widest arm."""
+    """Set a tick for each doubling of dimensions, and limits that leave room for the widest arm."""
     widths = sorted({width for curve in curves for width in curve.rows})
     least, most = math.floor(math.log2(widths[0])), math.ceil(math.log2(widths[-1]))
     ticks = [2**power for power in range(least, most + 1)]
@@ -134,7 +139,7 @@ def _set_widths(panel: "Axes", curves: Sequence[Curve]) -> None:
 
 
 def _handles(curves: Sequence[Curve], compared: Comparisons) -> "list[Line2D]":
-    """Return what the legend shows: arms, then methods and what else there is."""
+    """Return the legend's handles: arms, then methods, all features, floors and ceiling."""
     from matplotlib.lines import Line2D
 
     arms = {curve.arm.of: curve for curve in reversed(curves) if curve.method is not None}

@@ -1,4 +1,4 @@
-"""Tables as CSV."""
+"""Write tables as CSV."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from workflow_scripts.timecat.tables.table import Table
 
 
 def csv_text(table: Table) -> str:
-    """Return a header and a line per row of a table; what there is none of is empty. Sections follow one another."""
+    """Return a header and a line per row of all sections of a table. Fields of missing values are empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(name for column in table.columns for name in column.fields)

@@ -1,4 +1,4 @@
-"""Tables as Markdown, with GitHub's tables."""
+"""Write tables as Markdown, in GitHub's syntax for tables."""
 
 from workflow_scripts.timecat.tables.table import Phrase, Section, Shown, Table
 from workflow_scripts.timecat.tables.writers.text import escaped, phrase_text
@@ -7,7 +7,7 @@ _SPECIAL = {letter: f"\\{letter}" for letter in "\\|*_`<>[]"}
 
 
 def markdown_text(table: Table) -> str:
-    """Return a page: the caption, a table per section below its meaning, and a list of the notes on rows."""
+    """Return a page: caption, notes on columns, each section's description and table, and a list of notes on rows."""
     parts = [_phrase(table.caption + table.remark + table.background) + "\n"]
     parts += [_phrase(note) + "\n" for note in table.column_notes]
     for section in table.sections:

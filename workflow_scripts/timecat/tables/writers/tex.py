@@ -1,4 +1,4 @@
-"""Tables as LaTeX."""
+"""Write tables as LaTeX."""
 
 from collections.abc import Sequence
 
@@ -20,12 +20,12 @@ _SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 
 
 def tex_text(table: Table) -> str:
-    r"""Return a table environment to \input, labelled tab:NAME; it needs the package booktabs.
+    r"""Return a table environment to \input, labelled tab:NAME. It needs the package booktabs.
 
-    Sections with columns of their own follow the others, a tabular for each kind.
+    Sections with other columns than the table's come after the rest, in one tabular per kind.
     """
     lines = [
-        r"% \usepackage{booktabs}; a wide table may want \resizebox{\linewidth}{!}{...} around its tabular",
+        r"% needs \usepackage{booktabs}; if the table is too wide, put \resizebox{\linewidth}{!}{...} around a tabular",
         r"\begin{table}",
         r"  \centering",
     ]
@@ -47,7 +47,7 @@ def tex_text(table: Table) -> str:
 
 
 def _tabular(table: Table, sections: Sequence[Section]) -> list[str]:
-    """Return the lines of sections that have the same columns."""
+    """Return the lines of a tabular of sections that have the same columns."""
     columns = table.columns_of(sections[0])
     lines = [
         f"  \\begin{{tabular}}{{{''.join(column.align[0] for column in columns)}}}",

@@ -1,4 +1,4 @@
-"""What the writers for readers share."""
+"""Format text for the Markdown and LaTeX writers."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ from workflow_scripts.timecat.tables.table import Phrase, Symbol, Term
 
 
 def escaped(text: str, special: dict[str, str]) -> str:
-    """Return a text with each letter of ``special`` replaced."""
+    """Return a text with each letter that is a key of ``special`` replaced by its value."""
     return "".join(special.get(letter, letter) for letter in text)
 
 
 def phrase_text(
     phrase: Phrase, word: Callable[[str], str], term: Callable[[str], str], symbol: Callable[[str], str]
 ) -> str:
-    """Return a phrase whose plain words, terms and symbols look as the three functions say."""
+    """Return a phrase as text, with its plain words, terms and symbols formatted by the three functions."""
     pieces = []
     for piece in phrase:
         if isinstance(piece, Term):
