@@ -31,7 +31,7 @@ def test_a_contrast_is_read_as_it_was_written():
         text = csv_text(contrast_records([ContrastRow(GAIN, arm, "away", "holdout", "cat1", found, 0.5)]))
         header, line = text.splitlines()
         assert contrast_of(dict(zip(header.split(","), line.split(","))), Path("x.csv")) == found
-    with pytest.raises(UserError, match="x.csv: is not a table of contrasts"):
+    with pytest.raises(UserError, match="x.csv is not a table of contrasts"):
         contrast_of({"mean": "1"}, Path("x.csv"))
 
 

@@ -97,7 +97,7 @@ def test_made_sequences_are_known_and_those_of_files_are_stated():
     assert image_bytes(study(it=made).config.data_sets["it"], None) == (3 * 64, 64)
     files = {"kind": "sequences", "root": "x", "length": 60, "train": ["a.fna"], "evaluation": ["b.fna"]}
     with pytest.raises(
-        UserError, match="data_sets.it: how many rows it has is not known before it is made; state them"
+        UserError, match="data_sets.it: its numbers of rows are not known before it is written; state them"
     ):
         rows(files)
     assert rows(files, [900, 90, 4]) == (900, 90, 90, 4, "--rows")
@@ -129,7 +129,7 @@ def test_every_kind_is_counted_by_its_own_reader(tmp_path):
     block = {"kind": "waterbirds", "root": str(tmp_path)}
     assert rows(block) == (2, 0, 1, 2, "counted")
     assert rows(block | {"train_split": "val"})[0] == 1
-    with pytest.raises(UserError, match="its rows are not known .*there is no .*list_attr_celeba.csv"):
+    with pytest.raises(UserError, match="its rows cannot be counted .*there is no .*list_attr_celeba.csv"):
         rows({"kind": "celeba", "root": str(tmp_path / "nowhere")})
 
 
@@ -144,7 +144,7 @@ def test_sizes_that_are_published_are_no_guess(kind, guess):
 def test_what_is_not_there_can_be_stated(tmp_path):
     block = {"kind": "image_folder", "root": "nowhere"}
     with pytest.raises(
-        UserError, match=r"data_sets.it: its rows are not known \(there is no folder .*--rows it=50000,10000,100"
+        UserError, match=r"data_sets.it: its rows cannot be counted \(there is no folder .*--rows it=50000,10000,100"
     ):
         rows(block)
     assert rows(block, (700, 90, 7)) == (700, 70, 90, 7, "--rows")
@@ -260,7 +260,7 @@ def test_a_speed_is_the_rows_or_derived_by_multiplications():
     both = table.model_copy(update={"rates": [*table.rates, table.rates[-1].model_copy(update={"device": "v100"})]})
     assert "small_residual" in speed(both, "v100", wide, 448, "float32").origin
     assert "resnet50" in speed(table, "v100", wide, 448, "float32").origin
-    with pytest.raises(UserError, match="has no row of v100 in bf16"):
+    with pytest.raises(UserError, match="has no row for v100 in bf16"):
         speed(table, "v100", resnet50, 224, "bf16")
     with pytest.raises(UserError, match="--device: 'tpu' is not in the table"):
         speed(table, "tpu", resnet50, 224, "float32")

@@ -77,7 +77,7 @@ def test_tasks_that_end_together_free_their_devices_together():
 
 def test_nothing_and_too_much():
     assert simulate([], 4).makespan == 0 and critical_path([]) == []
-    with pytest.raises(ValueError, match="wide asks for 3 of 2 devices"):
+    with pytest.raises(ValueError, match="wide requests 3 of 2 devices"):
         simulate([Task("wide", 1, 3)], 2)
 
 
