@@ -2,8 +2,8 @@
 
     python -m benchmarks.original_process JOB.json
 
-The job (of table_cell.py) holds weights, the folder of the .beton files, transform, augmentation_seed, protocol, and the
-file of the result.
+The job (of table_cell.py) holds weights, the folder of the .beton files, transform, augmentation_seed, protocol, and
+the file of the result.
 """
 
 import json

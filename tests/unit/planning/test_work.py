@@ -157,7 +157,8 @@ def test_a_reduced_arm_is_planned_as_a_probe_of_fewer_features_and_its_projectio
 
     with FlopCounterMode(display=False) as reduced:
         projection(torch.zeros(1, columns))
-    # Of each epoch, or view: rows of both fits and those that they are read on; 1,152 rows of one view for the covariance.
+    # Of each epoch, or view: rows of both fits and those that they are read on; 1,152 rows of one view for the
+    # covariance.
     passes = 2 if solver == "sgd" else len(planned.study.data_sets.view_names("cifar100"))
     products = passes * (1280 + 1152 + 256 + 128) * reduced.get_total_flops() + 2 * 1152 * columns**2
     of_heads = planned.probe_operations("whole", "cifar100") * left / columns
@@ -190,7 +191,8 @@ def test_the_papers_study_by_hand(paper):
     # Original: 18 backbones x weight decays x 28 epochs x (rows + evaluation rows), over the four data sets.
     of_data_sets = 2 * (1_281_167 + 50_000) + 3 * (437_513 + 24_426) + 2 * 6 * 60_000
     assert paper.original.images == 18 * 28 * of_data_sets
-    # With fresh views, the same jobs read 28 of each training image of both large data sets, and no more of the small ones.
+    # With fresh views, the same jobs read 28 of each training image of both large data sets, and no more of the small
+    # ones.
     fresh = {job.name: job for job in paper.fresh if job.rule == "extract_features"}
     assert fresh["imagenet, seed 2 at step 80000"].work.read == 28 * 1_281_167 + 128_117 + 50_000
     assert fresh["cifar10, seed 2 at step 80000"].work.read == extract["cifar10, seed 2 at step 80000"].work.read

@@ -35,8 +35,8 @@ def text(plan: Plan) -> str:
     """Return the text of a whole plan."""
     return "\n\n".join(
         [
-            f"Plan of {plan.config}{_tables(plan)}: backbone {plan.planned.study.config.backbone}, on {plan.costs.device.title} "
-            f"({plan.costs.name} in the table of throughputs).",
+            f"Plan of {plan.config}{_tables(plan)}: backbone {plan.planned.study.config.backbone}, on "
+            f"{plan.costs.device.title} ({plan.costs.name} in the table of throughputs).",
             data_sets(plan),
             stages(plan),
             disk(plan),
