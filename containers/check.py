@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 PACKAGES = (
-    "cv2 ffcv matplotlib numba numpy pandas PIL pyarrow pydantic safetensors schedulefree scipy sklearn torch torchvision"
-    " tqdm yaml"
+    "cv2 ffcv matplotlib numba numpy pandas PIL pyarrow pydantic safetensors schedulefree scipy sklearn torch "
+    "torchvision tqdm yaml"
 ).split()
 
 

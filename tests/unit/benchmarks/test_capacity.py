@@ -84,7 +84,7 @@ def test_no_probe_sees_an_image_that_a_network_learned(bench):
 
 
 def test_the_network_of_the_class_is_that_of_the_study(bench, tmp_path):
-    """The same batches from a .beton file with the classes as labels give the same network."""
+    """Training on the same batches from a .beton file with classes as labels gives the same network."""
     block = bench.block("cues")
     write_beton(
         tmp_path / "train.beton",

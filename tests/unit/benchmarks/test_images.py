@@ -71,7 +71,7 @@ def test_every_loader_gives_every_row_in_order(folder, beton, workers):
 
 
 def test_the_processor_time_of_workers_counts():
-    """It counts when the processes have ended, as DataLoader's have when it is exhausted."""
+    """Processes count once they have ended, as DataLoader's workers have when it is exhausted."""
     before = rates.cpu_seconds()
     code = "import time\nwhile time.process_time() < 0.3: pass"
     os.waitpid(os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", code]), 0)

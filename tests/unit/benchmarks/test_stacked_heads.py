@@ -51,7 +51,7 @@ def test_the_table_has_a_row_for_each_number_of_heads_and_compares_with_the_targ
 
 @pytest.mark.parametrize("weight_decay", [0.001, 0.05])
 def test_scikit_learns_objective_equals_that_of_a_head(weight_decay):
-    """Where scikit-learn stops, the gradient of a head's penalised mean cross entropy is close to zero."""
+    """The gradient of a head's penalised mean cross entropy is close to zero at scikit-learn's solution."""
     pixels, labels, train = stacked_heads.digits()
     x, y = pixels[:train].astype(np.float64), labels[:train]
     model = stacked_heads.fitted(x, y, weight_decay)

@@ -76,7 +76,7 @@ def test_a_failed_process_raises_its_error():
 
 
 def test_sides_run_side_by_side_on_separate_cores(monkeypatch):
-    """With one core they take turns."""
+    """The sides take turns if there is only one core."""
     cores = os.sched_getaffinity(0)
     where = [lambda: processes.process([sys.executable, "-c", CORES]).log.strip()] * 2
     assert processes.side_by_side(where) == [f"{{{core}}}" for core in (sorted(cores) * 2)[:2]]

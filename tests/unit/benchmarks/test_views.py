@@ -124,7 +124,7 @@ def test_a_cost_is_paired_and_its_interval_covers_seeds_and_rows():
 
 
 def test_the_bound_holds_for_a_known_loss():
-    """With new draws of networks and rows, the largest loss that is not excluded is rarely below the true loss."""
+    """The largest loss that is not excluded is rarely below the true loss, for new draws of networks and rows."""
     generator, below = np.random.default_rng(16), 0
     for _ in range(200):
         hard, loss = generator.random(300), 0.02 + 0.01 * generator.normal(size=8)

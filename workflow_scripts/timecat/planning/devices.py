@@ -118,7 +118,7 @@ def wall_clock_table(cases: list[OnDevices], numbers: list[int]) -> str:
 
 
 def saturation(case: OnDevices, study: Study) -> str:
-    """Return text that says where more devices stop helping, which chain of jobs remains and what shortens it."""
+    """Return a text on where more devices stop helping, the longest chain of jobs, and what shortens it."""
     unit, costs = case.costs.unit, case.costs
     gpus = case.pretrain_gpus or study.config.limits.pretrain_gpus
     trains = any(job.rule == "pretrain" for job in case.jobs) and not costs.is_cpu
