@@ -66,7 +66,7 @@ docs-site: setup ## the documentation as a site, warnings as errors: docs/_build
 	@python -m sphinx --fail-on-warning --keep-going --quiet -b html docs $(SITE)
 	@echo "open $(SITE)/index.html"
 
-bench: setup ## time the important parts on this machine and write docs/benchmarks.md
+bench: setup ## time the important parts on this machine and write docs/benchmarks/benchmarks.md
 	python -m benchmarks.run
 
 keep: setup ## take over results after an upgrade: make keep lists, make keep APPLY=yes EXCEPT='probe transfer' does it

@@ -1,6 +1,6 @@
-"""Measure how long all tables of the embedded study take from nothing, and write docs/arms.md with these tables.
+"""Run the embedded study from nothing and write docs/results/all_tables.md: its tables and the time that they take.
 
-``python -m benchmarks.arms`` runs the study and writes the page, its figures, and the README's table 2 and figure. With
+``python -m benchmarks.arms`` runs the study and writes the page, its figures, and table 2 on the study's page. With
 ``--made FOLDER`` it takes a folder in which `snakemake --cores 2 -- all_arms` has been run; ``--minutes`` is the time
 that this took, if it was one run.
 """
@@ -15,7 +15,7 @@ from benchmarks.embedded_study import benchmarks_of, show_table
 from benchmarks.timing import machine, seconds_of
 from tests.support.studies import ROOT, StudyFolder
 
-PAGE = ROOT / "docs/arms.md"
+PAGE = ROOT / "docs/results/all_tables.md"
 # Tables with a Markdown version. For the others, COLUMNS lists the columns that the page shows, with means and
 # deviations.
 PAGES = {
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def write(study: StudyFolder, minutes: float | None) -> None:
-    """Write the page, its figures, and the README's table of a finished study."""
+    """Write the page, its figures, and table 2 on the study's page, from a finished study."""
     PAGE.write_text(page(study, minutes))
     for name in FIGURES:
         shutil.copyfile(study.path / f"results/{name}.svg", ROOT / f"docs/figures/{name}.svg")
@@ -72,16 +72,16 @@ def write(study: StudyFolder, minutes: float | None) -> None:
 
 
 def page(study: StudyFolder, minutes: float | None) -> str:
-    """Return the text of docs/arms.md."""
+    """Return the text of docs/results/all_tables.md."""
     rules, seconds = jobs_by_rule(study)
     counted = ", ".join(f"{number} {rule}" for rule, number in rules.items())
     took = "The time of one run was not measured:" if minutes is None else f"That run took **{minutes:.1f} minutes**:"
     parts = [
         "# Every table of the embedded study",
         f"Written by `python -m benchmarks.arms` from {MADE if minutes is None else ONE_RUN}, on {machine()} {took} "
-        f"{sum(rules.values())} jobs, whose times add up to {seconds:.0f} s ({counted}). Means and deviations in the "
-        "README's sections on arms are from this page, unless the README names another source; a test looks for each "
-        "of them. On a CPU with other vector instructions, the last bits of the study differ, and so do its networks.",
+        f"{sum(rules.values())} jobs, whose times add up to {seconds:.0f} s ({counted}). Means and deviations on the "
+        "other pages of results are from this page, unless they name another source; a test looks for each of them. "
+        "On a CPU with other vector instructions, the last bits of the study differ, and so do its networks.",
     ]
     for name, title in PAGES.items():
         parts += [

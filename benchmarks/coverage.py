@@ -119,12 +119,13 @@ def main() -> None:
 
 PAGE = """# How often intervals of contrasts contain the true value
 
-Written by `python -m benchmarks.coverage --docs docs/coverage.md`: {studies:,} simulated studies per line and column.
+Written by `python -m benchmarks.coverage --docs docs/explanation/coverage.md`: {studies:,} simulated studies per line
+and column.
 A 95 % interval should contain the true value in 95 % of the studies. Columns differ in the source of the variance of
 the replicates' differences (variance 1 in each): seeds, pairs of seeds that meet in a replicate, or noise of the
 replicate. Half width: the median of half an interval's width, in standard deviations of one difference, for half seeds
 and half noise.
-The formula is in [contrasts.py](../workflow_scripts/timecat/measures/contrasts.py).
+The formula is in [contrasts.py](../../workflow_scripts/timecat/measures/contrasts.py).
 
 How to read it:
 

@@ -54,7 +54,7 @@ SHORTER_PROCESSES = [
 
 
 def section() -> list[str]:
-    """Run the study in a new folder, return this section's lines, and update the README's table and figure."""
+    """Run the study in a new folder, return this section's lines, and update the page of the study."""
     with tempfile.TemporaryDirectory() as folder:
         study = StudyFolder.fresh(Path(folder) / "study")
         # Without the forkserver each job is a separate process, so that Snakemake's measurement covers all of it.
@@ -250,10 +250,10 @@ def probe_job_table(study: StudyFolder) -> list[str]:
     ]
 
 
-def show_in_readme(study: StudyFolder) -> None:
-    """Update the README's table (selection `holdout` only) and figure with those of the study."""
-    readme = ROOT / "README.md"
-    before, rest = readme.read_text().split("<!-- table: begin -->")
+def show_table(study: StudyFolder) -> None:
+    """Write the study's table (selection `holdout` only) to its page, and copy its figure."""
+    page = ROOT / "docs/results/embedded.md"
+    before, rest = page.read_text().split("<!-- table: begin -->")
     after = rest.split("<!-- table: end -->")[1]
     intro, paper = study.read("results/table2.md").decode().strip().split("**Selection `paper`**")
     table = f"{intro}**Selection `holdout`**{paper.split('**Selection `holdout`**')[1]}"

@@ -4,7 +4,7 @@
 
 FOLDER holds CLASS/* or train/CLASS/*. Images of --photographs are shown at 32 px as in config/photos.yaml, those of
 --cifar at 224 px as in the paper. The two photographs that ship with scikit-learn are always included, at 224 px.
-Writes docs/fidelity.md.
+Writes docs/explanation/fidelity.md.
 """
 
 import argparse
@@ -248,7 +248,7 @@ def main() -> None:
     parser.add_argument("--cifar", type=Path, nargs="*", default=[])
     parser.add_argument("--weights", type=Path, help="a checkpoint of this workflow (default: an untrained ResNet-18)")
     parser.add_argument("--images", type=int, default=200, help="images of each set")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs/fidelity.md")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs/explanation/fidelity.md")
     arguments = parser.parse_args()
     torch_settings.configure(2)
     backbone, what = read_or_make_backbone(arguments.weights)

@@ -2,8 +2,8 @@
 
 The embedded study's network trains on its generated images once per option, from the same initial weights on the same
 batches; a torchvision ResNet-18 takes a few steps with each option. Steps of all options are timed in turn, in CPU
-seconds of one thread, so that other load on the machine affects all of them alike. The tables go into docs/recipe.md.
-Nothing here is a test.
+seconds of one thread, so that other load on the machine affects all of them alike. The tables go into
+docs/explanation/recipe.md. Nothing here is a test.
 """
 
 import dataclasses

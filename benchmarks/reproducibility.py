@@ -2,8 +2,8 @@
 
 Small pieces of the stages run with torch, oneDNN and MKL unrestricted and restricted to older instructions, each time
 in a separate process. Equal results get equal letters, and times are medians over rounds in which the settings take
-turns. A second table compares features extracted in batches of other sizes. The tables go into docs/reproducibility.md.
-Nothing here is a test.
+turns. A second table compares features extracted in batches of other sizes. The tables go into
+docs/explanation/reproducibility.md. Nothing here is a test.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Time the important parts side by side and write docs/benchmarks.md (``make bench``).
+"""Time the important parts side by side and write docs/benchmarks/benchmarks.md (``make bench``).
 
 All sides of a comparison are timed in the same run, in turn, and medians are reported. Nothing here is a test. Each
 module of SECTIONS has a function ``section()``, which measures and returns its lines of the page.

@@ -259,7 +259,7 @@ def page(found: dict) -> list[str]:
         "classifier).",
         f"The bare backbone takes {found['milliseconds']:.1f} ms per image here. {epochs} epochs x {len(grid)} weight "
         "decays; one core and one torch thread each. The original procedure",
-        "([original_procedure.py](../tests/references/original_procedure.py)) was run for all "
+        "([original_procedure.py](../../tests/references/original_procedure.py)) was run for all "
         f"{epochs} epochs of one weight decay, {decay:g}, and its time",
         f"multiplied by {len(grid)}; its start-up is not counted. Ours are whole processes, `extract_features` and "
         "`probe`, with their start-up and files. The original",

@@ -1,10 +1,10 @@
 """Compare probes with `views: 1` and `views: 4` with those that see a fresh view in each of 28 epochs.
 
 ``python -m benchmarks.views --made FOLDER`` measures the networks of a finished study and writes this section of
-docs/benchmarks.md (about ten minutes on one core); ``--config`` names the study's config. ``python -m benchmarks.run
-views`` pretrains the networks first. Networks, rows, order of rows and initial weights are the same in all lines; only
-the crops and flips that a probe sees differ. One more line has the batch size of 32 that some of the published scripts
-use per process.
+docs/benchmarks/benchmarks.md (about ten minutes on one core); ``--config`` names the study's config. ``python -m
+benchmarks.run views`` pretrains the networks first. Networks, rows, order of rows and initial weights are the same in
+all lines; only the crops and flips that a probe sees differ. One more line has the batch size of 32 that some of the
+published scripts use per process.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from workflow_scripts.timecat.measures.contrasts import LEVEL, Contrast, Replica
 from workflow_scripts.timecat.runtime.command import log
 
 CONFIG = "config/short.yaml"  # this study has enough seeds
-PAGE = ROOT / "docs/benchmarks.md"
+PAGE = ROOT / "docs/benchmarks/benchmarks.md"
 TITLE = "## What few views cost"
 SEEDS = 15  # at most this many of the study's seeds, from the first
 DATA_SETS = ("cues", "cue0", "digits")

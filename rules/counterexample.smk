@@ -1,6 +1,6 @@
 """
-The counterexample (section 3 of the paper): two features, four points, and four distributions, each of which one feature
-solves.
+Trains the networks of the counterexample (section 3 of the paper): two features, four points, and four distributions, each
+of which one feature solves.
 
 Exact part, by enumeration: for every mixture of the four distributions, the best linear classifier, the one feature that it
 uses, and which of the four distributions a probe on that feature solves. (Mixtures for which both features are equally good

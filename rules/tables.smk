@@ -1,5 +1,5 @@
 """
-Write the tables from what is measured. Each takes seconds and computes only summaries.
+Writes the tables from what is measured. Each takes seconds and computes only summaries.
 
     tabulate                 table 2, the result of the study
     tabulate_arms            the other tables of arms: table 1, its controls, other families of networks

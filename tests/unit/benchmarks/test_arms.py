@@ -1,10 +1,11 @@
-"""Tests of benchmarks.arms and docs/arms.md: its tables, and that it contains the README's figures on arms."""
+"""Tests of benchmarks.arms and docs/results/all_tables.md, its page, which has the figures of other pages."""
 
 import re
 
 from benchmarks import arms
 from tests.support.studies import ROOT, StudyFolder
 
+TOLD = ("seeds_or_width.md", "other_arguments.md")
 PAIR = re.compile(r"(\d+\.\d+)\*{0,2} ± (\d+\.\d+)")  # in bold or not
 
 
@@ -40,9 +41,8 @@ def test_the_study_takes_at_most_thirty_minutes():
     assert measured or "was not measured" in text
 
 
-def test_the_readmes_figures_on_arms_are_on_the_page():
-    readme = (ROOT / "README.md").read_text()
-    told = readme.partition("## Seeds, size, or width?")[2].partition("## What runs again")[0]
+def test_numbers_on_the_pages_of_results_are_those_of_the_tables():
+    told = "".join((arms.PAGE.parent / page).read_text() for page in TOLD)
     known = [(float(mean), float(std)) for mean, std in PAIR.findall(arms.PAGE.read_text())]
     pairs = PAIR.findall(told)
     assert len(pairs) > 40

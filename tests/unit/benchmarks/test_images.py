@@ -42,7 +42,7 @@ def test_photographs_are_stored_with_unchanged_jpeg_data(folder, beton):
 
 @pytest.mark.parametrize("decoder", loader.DECODERS)
 def test_loaders_make_the_same_images(folder, beton, decoder, monkeypatch):
-    """Images are equal except for the decoder's rounding (docs/fidelity.md); another view differs much more."""
+    """Images differ by the decoder's rounding (docs/explanation/fidelity.md); another view differs much more."""
     assert loader.same_images(folder, beton, 48, decoder).max() < 2
     monkeypatch.setattr(
         loader.Folder, "__getitem__", lambda self, row, of=loader.Folder.__getitem__: turned(of, self, row)

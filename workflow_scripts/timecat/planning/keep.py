@@ -1,7 +1,8 @@
 """Decide which results of an earlier version of the code may be taken over, and tell Snakemake so.
 
-A job is kept if its outputs are what their sidecars record, were made from what is there now, with the settings that the
-config has now, and if all that it needs is kept. Whether the new code would make the same bytes is for the user to say.
+A job is kept if its outputs are what their sidecars record, were made from what is there now, with the settings that
+the config has now, and if all that it needs is kept. Whether the new code would make the same bytes is for the user to
+say.
 """
 
 import subprocess
@@ -31,7 +32,8 @@ class Verdict:
 def verdicts(config: str, targets: Sequence[str], again: Collection[str] = ()) -> list[Verdict]:
     """Return the decision about each job that makes the targets, each after the jobs that it needs.
 
-    again: rules that are to run again. UserError where Snakemake finds a mistake in the study, or ``again`` names no rule.
+    again: rules that are to run again. UserError where Snakemake finds a mistake in the study, or ``again`` names no
+    rule.
     """
     dag, records = read_in_place(config, targets)
     if unknown := sorted(set(again) - set(dag.rules)):

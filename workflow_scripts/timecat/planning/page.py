@@ -1,4 +1,4 @@
-"""Write a plan as a page with a figure (docs/scale.md is the page of the paper's study).
+"""Write a plan as a page with a figure (docs/benchmarks/scale.md is the page of the paper's study).
 
 ``page.md.j2`` is its text. This module computes the numbers and tables in it and draws the figure.
 """

@@ -10,8 +10,8 @@ from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, sidecar_pa
 from workflow_scripts.timecat.artifacts.tensor_files import weights_digest
 
 INDEX = ".index.parquet"
-# Inputs that a sidecar records and that are no artifact of a rule: class names of a probed data set, and published files,
-# whose digest is a param of their import.
+# Inputs that a sidecar records and that are no artifact of a rule: class names of a probed data set, and published
+# files, whose digest is a param of their import.
 NO_ARTIFACT = frozenset({"probed_classes", "file", "archive"})
 
 

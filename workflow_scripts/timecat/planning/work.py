@@ -17,7 +17,9 @@ NPY_HEADER = 128  # bytes
 SAFETENSORS_TENSOR, SAFETENSORS_DESCRIPTION = 90, 700
 ARCHIVE_TENSOR = 285
 HEADS_TABLE = 1_100  # for one replicate's two heads
-SEARCHES = 30  # approximate passes over the rows that L-BFGS takes per weight decay and fit (docs/benchmarks.md)
+SEARCHES = (
+    30  # approximate passes over the rows that L-BFGS takes per weight decay and fit (docs/benchmarks/benchmarks.md)
+)
 
 
 class PlannedStudy:
