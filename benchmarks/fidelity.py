@@ -40,8 +40,8 @@ def as_stored(write_mode: Literal["jpg", "raw"], quality: int, longest: int | No
 STORED = {  # storage settings, and whether JPEG data is kept, as by default
     "pixels": (as_stored("raw", 100), True),
     "JPEG kept": (as_stored("jpg", 95), True),
-    "JPEG anew, quality 95": (as_stored("jpg", 95), False),
-    "JPEG anew, quality 90": (as_stored("jpg", 90), False),
+    "JPEG encoded again, quality 95": (as_stored("jpg", 95), False),
+    "JPEG encoded again, quality 90": (as_stored("jpg", 90), False),
 }
 REDUCED = {
     "longest side 500, JPEG 95": (as_stored("jpg", 95, longest=500), True),

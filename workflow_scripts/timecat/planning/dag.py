@@ -49,7 +49,7 @@ class DagJob:
 
 @dataclass(frozen=True)
 class Record:
-    """What Snakemake recorded about a file when it was made.
+    """Snakemake's record of a file, written when the file was made.
 
     inputs: the input files of its job. other_params: whether the params of the job differ from the recorded ones.
     """
@@ -148,8 +148,8 @@ def _process_restored() -> Iterator[None]:
 def read_in_place(config: str | Path, targets: Sequence[str]) -> tuple[Dag, dict[str, Record | None]]:
     """Return the jobs that make ``targets``, and what Snakemake recorded about each of their files when it was made.
 
-    As read_dag, but in the current folder, with the results that are there; nothing is written. A file without a record
-    has None.
+    Unlike read_dag, this uses the current folder with its results; nothing is written. The record is None for a file
+    that has none.
     """
     with _process_restored(), _workflow(Path(config).absolute(), targets) as workflow:
         records = {
@@ -173,7 +173,7 @@ def _read(config: Path, targets: Sequence[str], path_of: Callable[[str], str]) -
 
 @contextlib.contextmanager
 def _workflow(config: Path, targets: Sequence[str]) -> Iterator[Any]:
-    """Snakemake's workflow of a study in the current folder, with its graph built."""
+    """Yield Snakemake's workflow of a study in the current folder, with its graph built."""
     from snakemake import api
     from snakemake.exceptions import RuleException, WorkflowError
     from snakemake.settings import types
