@@ -46,7 +46,7 @@ test-infra: setup ## install Apptainer and Slurm (root, Debian) and run the test
 	@tests/infra/with-services env TIMECAT_INFRA_REQUIRED=1 python -m pytest --dist loadfile --durations=15 \
 		$(INFRA_ARGS) tests/infra tests/workflow/test_readme.py -k 'infra or apptainer'
 
-lint: setup ## check style, complexity, types and layers: ruff, snakefmt, snakemake --lint, mypy, lint-imports; run all, even if one fails
+lint: setup ## check style, complexity, types, layers, spelling and plain words; every check runs, even if one fails
 	@failed=; for check in "ruff check $(LINT)" "ruff format --check $(LINT)" "snakefmt --check $(SMK)" \
 		"snakemake --lint" mypy "lint-imports --cache-dir .cache/import-linter" "codespell $(TEXTS)" \
 		"python -m tests.support.language"; do echo "$$check"; $$check || failed=1; done; [ -z "$$failed" ]
@@ -58,7 +58,7 @@ dag: setup ## draw the rules: results/dag.svg and docs/figures/dag.svg
 	cp results/.dag.svg.tmp docs/figures/.dag.svg.tmp && \
 	mv results/.dag.svg.tmp results/dag.svg && mv docs/figures/.dag.svg.tmp docs/figures/dag.svg
 
-docs: setup ## generate config/schemas and the keys in config/README.md from the typed config
+docs: setup ## generate config/schemas and the reference pages of the config and of the stages
 	@python -m workflow_scripts.timecat.config.reference
 	@python docs/stages.py
 
