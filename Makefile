@@ -1,4 +1,4 @@
-# Short ways to everything. No activation is needed: .venv/bin comes first on PATH, and `setup` makes .venv.
+# Short commands for all tasks. No activation is needed: .venv/bin comes first on PATH, and `setup` makes .venv.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # With PYTHONDONTWRITEBYTECODE set, every process would compile torch's sources again; with the other two, Python would
 # see packages that the requirements do not name.
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
-# Caches stay in this clone: nothing is written in the user's home.
+# Caches stay in this clone, so nothing is written to the user's home.
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 export CUDA_CACHE_PATH := $(CURDIR)/.cache/cuda
@@ -33,20 +33,20 @@ help: ## list the targets
 setup: ## make, update or repair the environment (.venv); quick when there is nothing to do
 	@envs/setup
 
-table2: setup ## the study's result: results/table2.csv, with .md, .tex and .svg beside it
+table2: setup ## make the study's result: results/table2.csv, with .md, .tex and .svg beside it
 	snakemake --cores all --resources gpu=4 -- results/table2.csv
 
-plan: setup ## what a study takes before it runs: make plan CONFIG=config/paper.yaml TABLE=table1 GPUS=8,64,512
+plan: setup ## print what a study costs before it runs: make plan CONFIG=config/paper.yaml TABLE=table1 GPUS=8,64,512
 	@python -m workflow_scripts.plan --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(TABLE:%=--table %)
 
-test: setup ## all tests (fewer: make test TESTS=tests/unit PYTEST_ARGS='-x -k selection')
+test: setup ## run all tests (fewer: make test TESTS=tests/unit PYTEST_ARGS='-x -k selection')
 	@python -m pytest $(PYTEST_ARGS) --durations=15 $(TESTS)
 
-test-infra: setup ## tests on real Apptainer and Slurm, which are installed (root, Debian); a skip there is a failure
+test-infra: setup ## install Apptainer and Slurm (root, Debian) and run the tests that need them; a skipped test fails
 	@tests/infra/with-services env TIMECAT_INFRA_REQUIRED=1 python -m pytest --dist loadfile --durations=15 \
 		$(INFRA_ARGS) tests/infra tests/workflow/test_readme.py -k 'infra or apptainer'
 
-lint: setup ## style, complexity, types, layers, spelling and plain words; every check runs, even if one fails
+lint: setup ## check style, complexity, types, layers, spelling and plain words; every check runs, even if one fails
 	@failed=; for check in "ruff check $(LINT)" "ruff format --check $(LINT)" "snakefmt --check $(SMK)" \
 		"snakemake --lint" mypy "lint-imports --cache-dir .cache/import-linter" "codespell $(TEXTS)" \
 		"python -m tests.support.language"; do echo "$$check"; $$check || failed=1; done; [ -z "$$failed" ]
@@ -58,7 +58,7 @@ dag: setup ## draw the rules: results/dag.svg and docs/figures/dag.svg
 	cp results/.dag.svg.tmp docs/figures/.dag.svg.tmp && \
 	mv results/.dag.svg.tmp results/dag.svg && mv docs/figures/.dag.svg.tmp docs/figures/dag.svg
 
-docs: setup ## what is generated: config/schemas, and the reference of the config and of the stages
+docs: setup ## generate config/schemas and the reference pages of the config and of the stages
 	@python -m workflow_scripts.timecat.config.reference
 	@python docs/stages.py
 
@@ -66,7 +66,7 @@ docs-site: setup ## the documentation as a site, warnings as errors: docs/_build
 	@python -m sphinx --fail-on-warning --keep-going --quiet -b html docs $(SITE)
 	@echo "open $(SITE)/index.html"
 
-bench: setup ## time the parts that matter on this machine
+bench: setup ## time the important parts on this machine and write docs/benchmarks/benchmarks.md
 	python -m benchmarks.run
 
 keep: setup ## take over results after an upgrade: make keep lists, make keep APPLY=yes EXCEPT='probe transfer' does it

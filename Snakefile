@@ -12,7 +12,7 @@ from workflow_scripts.timecat.study import rule_helpers, scratch
 from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import of_table
 
-# --configfile replaces the embedded study; it does not overlay it.
+# --configfile replaces the embedded study's config; the two are not merged.
 if not workflow.overwrite_configfiles:
 
     configfile: project.path_of("config/config.yaml")
@@ -34,7 +34,7 @@ code_of = rule_helpers.code_of(CONTAINERS, local)
 growing = rule_helpers.growing
 paths = study.paths
 
-# What several rules read, and what they ask for.
+# Inputs and resources that several rules share.
 TRAIN = paths.data_set.at(split="train")
 EVALUATION = paths.data_set.at(split="evaluation")
 MEMBERS_FEATURES = {
@@ -55,17 +55,17 @@ ONE_GPU = {
     "runtime": study.resources.runtime,
 }
 
-# Tables that need no block of the config: a file of rules adds its own, for all_arms and `make plan`.
+# Tables that need no block of the config. Files of rules append their tables here, for all_arms and `make plan`.
 FURTHER_TABLES = []
 
 
 onstart:
     scratch.link(study.config.scratch_dir, study.paths.data_sets)
     if workflow.local_exec and workflow.is_main_process:
-        # Snakemake 9 limits job starts per second, and with each job that starts wakes its scheduler once a second more, to
-        # the end of the run: after some hundred jobs that takes half a core. On one machine `--cores` is limit enough.
+        # Snakemake 9 limits job starts per second. Each started job then wakes the scheduler once more per second until the
+        # end of the run, which takes half a core after some hundred jobs. On one machine, the limit `--cores` suffices.
         workflow.scheduler.job_rate_limiter = None
-        # A container has another Python.
+        # Not in containers, which have another Python.
         if study.config.limits.forkserver and not workflow.touch and not CONTAINERS:
             server.start()
 
@@ -95,8 +95,8 @@ rule all:
 
 
 rule all_arms:
-    """Every table that the study has: table 2 and those of the paper's other arguments. Diagnostics, which take more jobs
-    and no arm beside those of table 2, are made when their file is asked for."""
+    """Make every table of the study: table 2 and those of the paper's other arguments. Diagnostics take further jobs but no
+    further arms, and are made only when their file is requested."""
     input:
         study.inputs.tables_with_a_block,
         lambda wildcards: FURTHER_TABLES,
@@ -108,7 +108,7 @@ include: "rules/initialise.smk"
 include: "rules/pretrain.smk"
 
 
-# They take the place of pretraining.
+# Imported checkpoints replace pretraining.
 if study.publications:
 
     include: "rules/import_checkpoint.smk"

@@ -1,7 +1,8 @@
-"""Every table of the embedded study, from nothing: how long it takes, and docs/results/all_tables.md with what it says.
+"""Run the embedded study from nothing and write docs/results/all_tables.md: its tables and the time that they take.
 
-``python -m benchmarks.arms`` runs it and writes the page, its figures, and the README's table 2 and figure; ``--made FOLDER``
-takes a folder in which `snakemake --cores 2 -- all_arms` has been run, instead, in so many ``--minutes`` if it was one run.
+``python -m benchmarks.arms`` runs the study and writes the page, its figures, and table 2 on the study's page. With
+``--made FOLDER`` it takes a folder in which `snakemake --cores 2 -- all_arms` has been run; ``--minutes`` is the time
+that this took, if it was one run.
 """
 
 import argparse
@@ -15,7 +16,8 @@ from benchmarks.timing import machine, seconds_of
 from tests.support.studies import ROOT, StudyFolder
 
 PAGE = ROOT / "docs/results/all_tables.md"
-# Tables that have a page for readers, and of those that have none the columns that are shown: each name's mean and deviation.
+# Tables with a Markdown version. For the others, COLUMNS lists the columns that the page shows, with means and
+# deviations.
 PAGES = {
     "table2": "Table 2: the budget divided",
     "table1": "Table 1: seeds or size",
@@ -45,12 +47,13 @@ FIGURES = [*PAGES, *COLUMNS]
 
 
 def main() -> None:
+    """Read the command line, run the study if necessary and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--made", type=Path, help="a folder in which all tables are made")
-    parser.add_argument("--minutes", type=float, help="what that took, if it was one run on a quiet machine")
+    parser.add_argument("--made", type=Path, help="folder of a study whose tables all exist")
+    parser.add_argument("--minutes", type=float, help="duration of that run, if it was one run on an idle machine")
     given = parser.parse_args()
     if given.made is None and given.minutes is not None:
-        parser.error("--minutes goes with --made")
+        parser.error("--minutes needs --made")
     if given.made:
         write(StudyFolder(given.made), given.minutes)
         return
@@ -61,7 +64,7 @@ def main() -> None:
 
 
 def write(study: StudyFolder, minutes: float | None) -> None:
-    """The page, its figures, and the README's table of a finished study."""
+    """Write the page, its figures, and table 2 on the study's page, from a finished study."""
     PAGE.write_text(page(study, minutes))
     for name in FIGURES:
         shutil.copyfile(study.path / f"results/{name}.svg", ROOT / f"docs/figures/{name}.svg")
@@ -69,18 +72,16 @@ def write(study: StudyFolder, minutes: float | None) -> None:
 
 
 def page(study: StudyFolder, minutes: float | None) -> str:
-    """docs/results/all_tables.md."""
+    """Return the text of docs/results/all_tables.md."""
     rules, seconds = jobs_by_rule(study)
     counted = ", ".join(f"{number} {rule}" for rule, number in rules.items())
-    took = (
-        "How long one run takes was not measured:" if minutes is None else f"That run took **{minutes:.1f} minutes**:"
-    )
+    took = "The time of one run was not measured:" if minutes is None else f"That run took **{minutes:.1f} minutes**:"
     parts = [
         "# Every table of the embedded study",
         f"Written by `python -m benchmarks.arms` from {MADE if minutes is None else ONE_RUN}, on {machine()} {took} "
-        f"{sum(rules.values())} jobs, {seconds:.0f} s of jobs together ({counted}). Means and deviations in the README's "
-        "sections on arms are from here, unless it says otherwise; a test looks for each. On a CPU with other "
-        "vector instructions the same study has other last bits, and with them other networks.",
+        f"{sum(rules.values())} jobs, whose times add up to {seconds:.0f} s ({counted}). Means and deviations on the "
+        "other pages of results are from this page, unless they name another source; a test looks for each of them. "
+        "On a CPU with other vector instructions, the last bits of the study differ, and so do its networks.",
     ]
     for name, title in PAGES.items():
         parts += [
@@ -98,7 +99,7 @@ def page(study: StudyFolder, minutes: float | None) -> str:
 
 
 def jobs_by_rule(study: StudyFolder) -> tuple[dict[str, int], float]:
-    """How many jobs each rule had, and the seconds of all together, by Snakemake's benchmark files."""
+    """Return the number of jobs of each rule and the seconds of all jobs together, from Snakemake's benchmark files."""
     rules = sorted(folder.name for folder in (study.path / "results/benchmarks").iterdir())
     measured = {rule: benchmarks_of(study, rule) for rule in rules}
     counts = {rule: len(jobs) for rule, jobs in sorted(measured.items(), key=lambda pair: -len(pair[1]))}
@@ -106,7 +107,7 @@ def jobs_by_rule(study: StudyFolder) -> tuple[dict[str, int], float]:
 
 
 def table(path: Path, fixed: list[str], measured: list[str]) -> str:
-    """A CSV's lines as Markdown: columns as they are, then means with their deviations."""
+    """Return a CSV file as a Markdown table: the ``fixed`` columns unchanged, then means with their deviations."""
     with open(path, newline="") as file:
         lines = list(csv.DictReader(file))
     head = [*fixed, *measured]
@@ -119,7 +120,7 @@ def table(path: Path, fixed: list[str], measured: list[str]) -> str:
 
 
 def cell(mean: str, deviation: str) -> str:
-    """As tables for readers write it; "" where there is none."""
+    """Return a mean and its deviation as the Markdown tables write them, or "" if there is no mean."""
     if not mean:
         return ""
     return f"{float(mean):.2f}" + (f" ± {float(deviation):.2f}" if deviation else "")

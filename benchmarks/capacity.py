@@ -1,8 +1,9 @@
-"""Can 64 features hold all four families of glyphs? The network of config.yaml, pretrained on the glyphs themselves.
+"""Measure whether 64 features can represent all four families of glyphs, by pretraining on the glyphs themselves.
 
-``python -m benchmarks.run capacity`` (ten minutes, one core). One network learns four linear classifiers of its features, a
-family each, with the study's recipe. Its frozen features are then probed for each family as those of a network that learned
-the class, which any one family nearly shows, and of one that learned nothing.
+``python -m benchmarks.run capacity`` takes ten minutes on one core. The network of config.yaml learns four linear
+classifiers of its features, one per family, with the study's recipe. Its frozen features are then probed for each
+family. They are compared with those of a network that learned the class, which any one family nearly determines, and of
+an untrained network.
 """
 
 import dataclasses
@@ -36,28 +37,28 @@ from workflow_scripts.timecat.runtime import torch_settings
 from workflow_scripts.timecat.runtime.command import log
 
 STUDY = ROOT / "config/config.yaml"
-SEEDS = 3  # the study's first ones
-LONGER = 4  # times cat1's steps: is it size or time that a network lacks?
+SEEDS = 3  # the first seeds of the study
+LONGER = 4  # a further line trains this many times longer than cat1, to tell a lack of size from a lack of time
 TARGETS = [f"cue{family}" for family in range(FAMILIES)]
 UNTRAINED, CLASS, GLYPHS = "nothing (untrained)", "the class (the study's cat1)", "all four glyphs"
 WEIGHT_DECAYS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]  # wider than the study's grid
-TOLERANCE, MOST_STEPS = 1e-6, 10_000  # of scikit-learn
-BATCH = 500  # images, where nothing is trained
+TOLERANCE, MOST_STEPS = 1e-6, 10_000  # for scikit-learn
+BATCH = 500  # images per batch when features are computed
 
 
 class Labelled(NamedTuple):
-    """Images in a .beton, whose own labels are row numbers, and their labels: int64 [rows] or [rows, FAMILIES]."""
+    """Images of a .beton file that stores row numbers as labels, and their labels: int64 [rows] or [rows, FAMILIES]."""
 
     beton: Path
     labels: torch.Tensor
 
     def source(self) -> Source:
-        """What batches are drawn from."""
+        """Return the source that batches are drawn from."""
         return Source(self.beton, len(self.labels))
 
 
 class Probed(NamedTuple):
-    """A converged probe: accuracy in percent, relative gradient, and whether its weight decay is the grid's first or last."""
+    """A converged probe: accuracy in percent, relative gradient, whether its weight decay is at an end of the grid."""
 
     accuracy: float
     gradient: float
@@ -65,7 +66,7 @@ class Probed(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of the table: what the network learned, for how many steps, and probes by seed and target."""
+    """One line of the table: what the network learned, its number of steps, and its probes by seed and target."""
 
     learned: str
     steps: int
@@ -73,7 +74,7 @@ class Line(NamedTuple):
 
 
 def section() -> list[str]:
-    """Lines of the page."""
+    """Measure, and return this section's lines of the page."""
     torch_settings.configure(1)
     config = read_config(load_unique(str(STUDY)), [str(STUDY)])
     with tempfile.TemporaryDirectory() as folder:
@@ -81,9 +82,10 @@ def section() -> list[str]:
 
 
 class Bench:
-    """The networks and probes of a study on made images, in a folder for its images.
+    """Networks and probes of a study on generated images, which are written to a folder.
 
-    The study's first arm says for how long a network trains, its data sets ``cues`` and ``cue0`` on what and how large they are.
+    The study's first arm sets the number of training steps; its data sets ``cues`` and ``cue0`` set the images and
+    their number.
     """
 
     def __init__(self, folder: Path, config: Config) -> None:
@@ -95,21 +97,21 @@ class Bench:
         source, target = self.block("cues"), self.block("cue0")
         self.transform: Transform = source.transform.settings()
         learned = self.write("class", source, "train", source.rows.train)
-        # The targets' kind of images, and none that the probes see: splits of other names are other draws.
+        # Images as in the targets, but none that the probes see: a split with another name is another draw.
         independent = self.write("glyphs", target, "pretraining", source.rows.train)
         self.learned = {CLASS: learned._replace(labels=learned.labels[:, FAMILIES]), GLYPHS: _shown(independent)}
         self.train = _shown(self.write("train", target, "train", target.rows.train))
         self.evaluation = _shown(self.write("evaluation", target, "evaluation", target.rows.evaluation))
 
     def block(self, name: str) -> Cues:
-        """A data set of the study."""
+        """Return the config's block of a data set of the study."""
         block = self.config.data_sets[name]
         if not isinstance(block, Cues):
-            raise TypeError(f"data set {name} is of another kind than cues")
+            raise TypeError(f"data set {name} is not of kind cues")
         return block
 
     def write(self, name: str, block: Cues, split: str, rows: int) -> Labelled:
-        """Write images of a data set; labels [rows, FAMILIES + 1] are the glyphs that each shows, and its label."""
+        """Write images of a data set. The labels, [rows, FAMILIES + 1], are each image's glyphs and its class."""
         made = read_split(block.of_split("train") | {"rows": {split: rows}}, split)
         beton = self.folder / f"{name}.beton"
         numbered = dataclasses.replace(made, labels=np.arange(rows))
@@ -118,7 +120,7 @@ class Bench:
         return Labelled(beton, torch.from_numpy(np.stack(columns, axis=1)))
 
     def measure(self) -> list[Line]:
-        """The table's lines."""
+        """Train and probe the networks; return the table's lines."""
         lines = [Line(UNTRAINED, 0, []), Line(CLASS, self.steps, [])]
         lines += [Line(GLYPHS, steps, []) for steps in (self.steps, LONGER * self.steps)]
         for seed in self.config.pretrain.seeds[:SEEDS]:
@@ -132,7 +134,7 @@ class Bench:
         return lines
 
     def begin(self, learned: str, seed: int) -> training.Run:
-        """A run at step 0; one that learns all glyphs has a classifier for each family."""
+        """Return a run at step 0; a run that learns all glyphs has one classifier per family."""
         families = FAMILIES if learned == GLYPHS else 1
         run = training.start_run(
             self.backbone, families * CLASSES, self.recipe, seed, "cpu", image_size=self.transform.size
@@ -142,18 +144,18 @@ class Bench:
         return run
 
     def go_on(self, run: training.Run, learned: Labelled, stop: int) -> None:
-        """Train to a step."""
+        """Train a run until step ``stop``."""
         steps = range(run.step, stop)
         for images, rows in batch_stream(learned.source(), self.recipe, self.transform, run.seed, steps):
             training.train_step(run, images, learned.labels[rows], self.recipe, self.transform)
 
     def model(self, run: training.Run, learned: Labelled) -> Classifier:
-        """The network for inference, as a checkpoint has it."""
+        """Return the run's network for inference, as a checkpoint contains it."""
         stream = batch_norm_stream(learned.source(), self.recipe, self.transform, run.seed)
         return training.averaged_model(run, stream, self.transform)
 
     def probe(self, model: Classifier) -> list[Probed]:
-        """Probes of each target on a network's features: of the study's view 0 in training, of the centre otherwise."""
+        """Return the probes of all targets on a network's features: view 0 for training, else the centre crop."""
         seed = self.config.features.augmentation_seed
         train, centres, evaluation = (
             features(model, images.beton, len(images.labels), self.transform, view_key(seed, TARGETS[0], view))
@@ -162,7 +164,7 @@ class Bench:
         return [self.probe_target(family, train, centres, evaluation) for family in range(FAMILIES)]
 
     def probe_target(self, family: int, train: np.ndarray, centres: np.ndarray, evaluation: np.ndarray) -> Probed:
-        """The probe of a family: its weight decay is the best on held-out training rows, and all rows are fitted with it."""
+        """Return the probe of a family: all rows are fitted with the weight decay that is best on held-out rows."""
         labels, truth = self.train.labels[:, family].numpy(), self.evaluation.labels[:, family].numpy()
         held = heldout_rows(labels, self.config.heldout.seed, self.config.heldout.fraction)
         rest = np.setdiff1d(np.arange(len(labels)), held)
@@ -177,15 +179,16 @@ def _shown(images: Labelled) -> Labelled:
 
 
 def by_family(model: Classifier) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What training calls: images to logits [b, CLASSES, FAMILIES], so that the loss is the mean of the families' losses.
+    """Return a network that gives logits [b, CLASSES, FAMILIES], so that the loss is the mean over the families.
 
-    Of their sum, the gradients are FAMILIES times as large, and AdamW's steps the same but for its epsilon.
+    With the sum of the losses, gradients would be FAMILIES times as large, and AdamW's steps equal except for its
+    epsilon.
     """
     return lambda images: model(images).unflatten(1, (FAMILIES, CLASSES)).transpose(1, 2)
 
 
 def features(model: Classifier, beton: Path, rows: int, transform: Transform, view: int | None) -> np.ndarray:
-    """Features of all images in one view, float64 [rows, D]."""
+    """Return the features of all images in one view, float64 [rows, D]."""
     with torch.inference_mode():
         found = [
             model.backbone(normalise(images, transform))
@@ -197,7 +200,10 @@ def features(model: Classifier, beton: Path, rows: int, transform: Transform, vi
 def fits(
     x: np.ndarray, labels: np.ndarray, weight_decays: Sequence[float], read: np.ndarray, truth: np.ndarray
 ) -> dict[float, Probed]:
-    """scikit-learn's multinomial logistic regression of standardised features by weight decay, and how well it reads others."""
+    """Fit scikit-learn's multinomial logistic regression to standardised features with each weight decay, and score it.
+
+    x, labels: the training features and labels. read, truth: the features and labels that accuracies are measured on.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
@@ -206,7 +212,7 @@ def fits(
     x, read = scaler.transform(x), scaler.transform(read)
     model, found = LogisticRegression(tol=TOLERANCE, max_iter=MOST_STEPS, warm_start=True), {}
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("error")  # a fit that does not converge is no measure of what features hold
+        warnings.simplefilter("error")  # a fit that does not converge would say nothing about the features
         for decay in sorted(weight_decays, reverse=True):
             model.set_params(C=1 / (len(labels) * decay)).fit(x, labels)
             gradient = relative_gradient(x, labels, model.coef_, model.intercept_, decay)
@@ -215,7 +221,7 @@ def fits(
 
 
 def page(lines: Sequence[Line]) -> list[str]:
-    """The measured lines as a table, and how to read it."""
+    """Return the section's lines: the measured table and how to read it."""
     accuracies = np.array([[[each.accuracy for each in seed] for seed in line.probes] for line in lines])
     probes = [each for line in lines for seed in line.probes for each in seed]
     edge = [line.learned for line in lines for seed in line.probes for each in seed if each.at_edge]
@@ -227,23 +233,26 @@ def page(lines: Sequence[Line]) -> list[str]:
     return [
         "## Capacity of the embedded study's network",
         "",
-        "Measured by `python -m benchmarks.run capacity`, outside of all tables: can the 64 features of one network of "
-        f'`config/config.yaml` hold what its targets ask for? The network of the lines "{GLYPHS}" has four linear classifiers '
-        "of its features, one for each family of glyphs, and is trained by the study's recipe on as many images of the targets' kind, "
-        "which no probe sees. Then the frozen features are probed on the study's targets: logistic regression (scikit-learn, to "
-        f"convergence, weight decay chosen on held-out training rows), top-1 in percent, mean ± standard deviation of "
-        f"{len(lines[0].probes)} seeds; the last column is of each seed's mean over the targets. Chance is {100 / CLASSES:.2f}.",
+        "Measured by `python -m benchmarks.run capacity`; no other table uses these networks. Can the 64 features of "
+        f'one network of `config/config.yaml` represent what its targets need? The network of the lines "{GLYPHS}" '
+        "has four linear classifiers on its features, one for each family of glyphs. It is trained with the study's "
+        "recipe on as many images as in the study, drawn like the targets' images, which no probe sees. Then the "
+        "frozen features are probed on the study's targets: logistic regression (scikit-learn, to convergence, weight "
+        "decay chosen on held-out training rows), top-1 in percent, mean ± standard deviation of "
+        f"{len(lines[0].probes)} seeds. The last column is the mean over the targets. Chance is {100 / CLASSES:.2f}.",
         "",
         f"| the network learned | steps | {' | '.join(TARGETS)} | mean |",
         f"|---|---:|{'---:|' * (FAMILIES + 1)}",
         *table,
         "",
-        "All lines have the same network and the same probes, and those of equal steps the same recipe and number of images. So as far "
-        f'as "{GLYPHS}" lies above "{CLASS}" at equal steps, the latter does not lack room in its features. What it lacks, these lines '
-        "do not tell apart: its images show glyphs that agree with the class, and its one label says less than four.",
+        "All lines have the same network and the same probes, and lines with equal steps have the same recipe and "
+        f'number of images. So where "{GLYPHS}" is above "{CLASS}" at equal steps, the latter does not lack room in '
+        "its features. These lines do not tell which of two differences is the cause: its images show glyphs that "
+        "agree with the class, and its single label contains less information than four labels.",
         "",
-        f"Largest relative gradient of a probe: {max(each.gradient for each in probes):.0e}. Probes whose weight decay is the "
-        f"first or the last of the grid ({min(WEIGHT_DECAYS):g} to {max(WEIGHT_DECAYS):g}): {len(edge)} of {len(probes)}{which}.",
+        f"Largest relative gradient of a probe: {max(each.gradient for each in probes):.0e}. Probes whose weight "
+        f"decay is at an end of the grid ({min(WEIGHT_DECAYS):g} to {max(WEIGHT_DECAYS):g}): {len(edge)} of "
+        f"{len(probes)}{which}.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Probes that converge: their seconds and gradients against SGD's and scikit-learn's, on the same features and grid."""
+"""Compare converged probes with SGD's and scikit-learn's on the same features and grid: seconds and gradients."""
 
 import tempfile
 import time
@@ -22,7 +22,7 @@ SCIKIT_LEARN_TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Found:
-    """What a contender took and reached. gradient: the largest of the fits to all rows; accuracy: by selection holdout."""
+    """Result of a contender. gradient: the largest of the fits to all rows. accuracy: that of selection holdout."""
 
     seconds: float
     gradient: float
@@ -30,7 +30,7 @@ class Found:
 
 
 def section() -> list[str]:
-    """Lines of the page."""
+    """Measure, and return this section's lines of the page."""
     from workflow_scripts.timecat.runtime import torch_settings
 
     torch_settings.configure(1)
@@ -38,11 +38,11 @@ def section() -> list[str]:
 
 
 def table(cases=CASES, evaluation: int = EVALUATION) -> list[str]:
-    """A line for each case and contender."""
+    """Return the table, with a line for each case and contender."""
     lines = [
-        f"One replicate, {CLASSES} classes, {len(GRID)} weight decays, each fitted to all training rows and to nine tenths of "
-        "them; one view, CPU seconds of one thread, everything beside the fits included. The gradient is relative to that at zero "
-        "weights, the largest of the fits to all rows; 1e-4 counts as converged.",
+        f"One replicate, {CLASSES} classes, {len(GRID)} weight decays, each fitted to all training rows and to nine "
+        "tenths of them; one view; CPU seconds of one thread for the whole probe, not only its fits. The gradient is "
+        "relative to that at zero weights, and the largest of the fits to all rows; 1e-4 counts as converged.",
         "",
         "| training rows x features | | s | gradient | accuracy, % |",
         "|---|---|---:|---:|---:|",
@@ -64,13 +64,13 @@ def table(cases=CASES, evaluation: int = EVALUATION) -> list[str]:
     return [
         *lines,
         "",
-        f"scikit-learn is `LogisticRegression` (lbfgs, `tol={SCIKIT_LEARN_TOLERANCE:g}`) with warm starts along the grid; its "
-        "default tolerance stops earlier.",
+        f"scikit-learn is `LogisticRegression` (lbfgs, `tol={SCIKIT_LEARN_TOLERANCE:g}`) with warm starts along the "
+        "grid; its default tolerance stops earlier.",
     ]
 
 
 def probed(features, data, protocol) -> Found:
-    """A whole probe, from files."""
+    """Run a whole probe that reads its features from files."""
     from workflow_scripts.timecat.probing import probe, regression
     from workflow_scripts.timecat.probing.protocol import Regression
 
@@ -89,14 +89,14 @@ def probed(features, data, protocol) -> Found:
 
 
 def by_scikit_learn(features, data, dtype) -> Found:
-    """Fit and select as `probed` does, by scikit-learn."""
+    """Fit and select with scikit-learn as `probed` does."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     labels, train, scores, gradients = data.train_labels, len(data.train_labels), {}, []
     begin = time.process_time()
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the gradient says how far it went
+        warnings.simplefilter("ignore")  # the gradient shows how far a fit got
         models = {}
         for fit, rows in data.fits().items():
             x = features[:train][rows].astype(np.float64)
@@ -119,7 +119,7 @@ def by_scikit_learn(features, data, dtype) -> Found:
 
 
 def relative_gradient(x, labels, W, b, weight_decay: float) -> float:
-    """Length of the gradient of the mean cross entropy and its penalty at (W, b), relative to that at zero."""
+    """Return the norm of the gradient of the penalised mean cross entropy at (W, b), relative to that at zero."""
     x = x.astype(np.float64)
 
     def length(W, b) -> float:

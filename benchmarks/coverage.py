@@ -1,10 +1,11 @@
-"""How often the intervals of contrasts hold the truth: simulated studies with known effects of seeds, pairs and replicates.
+"""Measure the coverage of contrasts' intervals in simulated studies with known effects of seeds, pairs and replicates.
 
     python -m benchmarks.coverage [--studies 4000] [--docs docs/explanation/coverage.md]
 
-A difference of an arm's replicate and its baseline has variance 1 in every study. A share of it comes from seeds (the arm's
-effect of a seed and the baseline's, half of them common to both), a share from pairs of seeds that meet in a replicate, and
-the rest is noise of the replicate, which a probe has. The contrast is 2 points in truth.
+The difference between a replicate of an arm and its baseline has variance 1 in every study. One share of it comes from
+seeds (the effect of a seed on the arm and on the baseline, half of which is common to both), one share from pairs of
+seeds that meet in a replicate, and the rest is noise of the replicate, such as a probe's. The true contrast is 2
+points.
 """
 
 import argparse
@@ -39,7 +40,7 @@ TRUTHS = {
 }
 
 
-# Replicates of a number of members, from the seeds given.
+# Functions that return the replicates with a number of members, from the given seeds.
 DESIGNS: dict[str, Callable[[Sequence[int], int], list[list[int]]]] = {
     "disjoint": disjoint,
     "cyclic": cyclic,
@@ -49,10 +50,10 @@ DESIGNS: dict[str, Callable[[Sequence[int], int], list[list[int]]]] = {
 
 
 def studies(replicates: Sequence[Sequence[int]], n: int, truth: Truth, count: int, seed: int) -> Iterator[Contrast]:
-    """Yield the contrast of each of ``count`` simulated studies: an arm of these replicates, a baseline of single seeds."""
+    """Yield the contrasts of ``count`` simulated studies: an arm with these replicates, a baseline of single seeds."""
     draws = np.random.default_rng(seed)
     members = len(replicates[0])
-    # Of a seed's effect on the difference, the arm's and the baseline's: each with a part of both, which the pairs cancel.
+    # A seed affects the arm and the baseline. Each effect has a part that is common to both, which pairing cancels.
     spread = math.sqrt(truth.seeds * members / 2)
     of_pairs = truth.pairs if members > 1 else 0.0
     noise = math.sqrt(1 - truth.seeds - of_pairs)
@@ -74,18 +75,18 @@ def studies(replicates: Sequence[Sequence[int]], n: int, truth: Truth, count: in
 
 
 def coverage(found: Sequence[Contrast]) -> float:
-    """Return the share of intervals that hold the truth, in percent."""
+    """Return the share of intervals that contain the true contrast, in percent."""
     intervals = [each.interval for each in found]
     return 100 * float(np.mean([ends is not None and ends[0] <= CONTRAST <= ends[1] for ends in intervals]))
 
 
 def half_width(found: Sequence[Contrast]) -> float:
-    """Return the median of half an interval's width, in standard deviations of a difference."""
+    """Return the median of half an interval's width, in standard deviations of a replicate's difference."""
     return float(np.median([(ends[1] - ends[0]) / 2 for each in found if (ends := each.interval)]))
 
 
 def table(count: int) -> str:
-    """Return the page: a table for each design, a line per number of members and seeds."""
+    """Return the page's tables: one per design, with a line per number of members and seeds."""
     lines = []
     for name, design in DESIGNS.items():
         lines += [f"## {name}", "", f"| members | seeds | replicates | {' | '.join(TRUTHS)} | half width |"]
@@ -104,10 +105,10 @@ def table(count: int) -> str:
 
 
 def main() -> None:
-    """Read the command line, simulate, print or write the page."""
+    """Read the command line, simulate, and print or write the page."""
     command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    command.add_argument("--studies", type=int, default=4000, help="simulated for each line and truth")
-    command.add_argument("--docs", metavar="PATH", help="write the page there instead of printing it")
+    command.add_argument("--studies", type=int, default=4000, help="simulated studies per line and column")
+    command.add_argument("--docs", metavar="PATH", help="write the page to this path instead of printing it")
     given = command.parse_args()
     found = table(given.studies)
     if given.docs:
@@ -116,25 +117,29 @@ def main() -> None:
         print(found)
 
 
-PAGE = """# How often intervals of contrasts hold the truth
+PAGE = """# How often intervals of contrasts contain the true value
 
-Written by `python -m benchmarks.coverage --docs docs/explanation/coverage.md`: {studies:,} simulated studies for each line and column.
-A 95 % interval should hold the truth in 95 % of the studies. Columns differ in what makes the replicates' differences vary
-(variance 1 in each): the seeds, pairs of seeds that meet in a replicate, or noise of the replicate itself.
-Half width: the median half of an interval, in standard deviations of one difference, at half seeds and half noise.
-The formula is in [contrasts.py](../workflow_scripts/timecat/measures/contrasts.py).
+Written by `python -m benchmarks.coverage --docs docs/explanation/coverage.md`: {studies:,} simulated studies per line
+and column.
+A 95 % interval should contain the true value in 95 % of the studies. Columns differ in the source of the variance of
+the replicates' differences (variance 1 in each): seeds, pairs of seeds that meet in a replicate, or noise of the
+replicate. Half width: the median of half an interval's width, in standard deviations of one difference, for half seeds
+and half noise.
+The formula is in [contrasts.py](../../workflow_scripts/timecat/measures/contrasts.py).
 
 How to read it:
 
-- Where seeds cause half of the variance or more, coverage is 92 to 98 % (within half a point), apart from n = members + 1 seeds. There, noise of
-  replicates cannot be told from effects of seeds and counts as such, so intervals are too wide.
-- The more replicates differ by their own noise, the wider intervals are than need be, with every design but `disjoint`:
-  what is taken off for noise is limited.
-- Some designs of `all` are a little short where seeds or pairs cause most of the variance: 92.6 to 93.5 % (2 of 7, 3 of 8), 92.7 (5 of 9).
-- Not simulated: three seeds, arms that are compared as two samples, differences of contrasts, and a baseline with fewer seeds than
-  the arm, whose own spread the jackknife then sees in part.
-- `all` has the shortest intervals at the same seeds. Two disjoint replicates leave one degree of freedom, and intervals
-  five times as wide.
+- Where seeds cause half of the variance or more, coverage is 92 to 98 % (within half a point), except with
+  n = members + 1 seeds. There, noise of replicates cannot be told from effects of seeds and is counted as such, so
+  intervals are too wide.
+- The more of the variance is noise of replicates, the more intervals are too wide, with every design except `disjoint`:
+  the correction for noise is limited.
+- Intervals of some designs of `all` are slightly too short where seeds or pairs cause most of the variance: coverage is
+  92.6 to 93.5 % (2 of 7, 3 of 8) and 92.7 % (5 of 9).
+- Not simulated: three seeds, arms that are compared as two samples, differences of contrasts, and a baseline with fewer
+  seeds than the arm, whose spread the jackknife then sees only in part.
+- `all` has the shortest intervals for the same seeds. Two disjoint replicates leave one degree of freedom, so intervals
+  are five times as wide.
 
 {tables}"""
 

@@ -1,4 +1,4 @@
-"""What Snakemake takes before any job: a dry run of the paper's study, and of ten times as many jobs."""
+"""Time what Snakemake does before any job: dry runs of the paper's study and of studies with ten times as many jobs."""
 
 import tempfile
 from pathlib import Path
@@ -8,14 +8,14 @@ import yaml
 from benchmarks.timing import medians_side_by_side
 from tests.support.studies import BESIDE_TABLE_2, ROOT, StudyFolder, jobs_of
 
-TARGET = 10.0  # seconds, of the paper's study
+TARGET = 10.0  # seconds for the paper's study
 REPEATS = 3
-SEEDS, MORE_ARMS = 50, 10  # of the larger studies: ten times the paper's 5 seeds, and ten times its 4 arms
+SEEDS, MORE_ARMS = 50, 10  # larger studies have ten times the paper's 5 seeds, or ten times its 4 arms
 PAPER, SEEDED, WITH_ARMS = "config/paper.yaml", "config/paper_seeds.yaml", "config/paper_arms.yaml"
 
 
 def larger(values: dict, seeds: int, arms: int) -> dict:
-    """Its table 2 with so many seeds, and each arm so many times, at other steps each time."""
+    """Return a study's table 2 with more seeds, and with ``arms`` copies of each arm at different steps."""
     return {key: value for key, value in values.items() if key not in BESIDE_TABLE_2} | {
         "pretrain": values["pretrain"] | {"seeds": list(range(1, seeds + 1))},
         "arms": [
@@ -27,14 +27,14 @@ def larger(values: dict, seeds: int, arms: int) -> dict:
 
 
 def commands(study: StudyFolder, seeds: int = SEEDS, arms: int = MORE_ARMS) -> dict[str, tuple[str, str | None]]:
-    """What is timed, in a folder that has neither images nor results: what it is -> an option and a config."""
+    """Return the timed commands by their name on the page: (option, config). The folder has no images or results."""
     values = yaml.safe_load((ROOT / PAPER).read_text())
     own = len(values["pretrain"]["seeds"])
     (study.path / SEEDED).write_text(yaml.safe_dump(larger(values, seeds, 1)))
     (study.path / WITH_ARMS).write_text(yaml.safe_dump(larger(values, own, arms)))
     return {
         "Snakemake's own start (`--version`)": ("--version", None),
-        "... and reading config and rules (`--list-rules`): once more in each job of a cluster": (
+        "... and reading config and rules (`--list-rules`), which each job on a cluster repeats": (
             "--list-rules",
             PAPER,
         ),
@@ -45,13 +45,13 @@ def commands(study: StudyFolder, seeds: int = SEEDS, arms: int = MORE_ARMS) -> d
 
 
 def jobs(study: StudyFolder, option: str, config: str | None) -> int:
-    """Run such a command; how many jobs it lists."""
+    """Run a command and return the number of jobs that it lists."""
     done = study.snakemake(option, config=config)
     return sum(jobs_of(done).values()) if option == "-n" else 0
 
 
 def section() -> list[str]:
-    """Lines of the page."""
+    """Measure, and return this section's lines of the page."""
     listed = {}
     with tempfile.TemporaryDirectory() as folder:
         study = StudyFolder.fresh(Path(folder) / "study")
@@ -65,7 +65,7 @@ def section() -> list[str]:
     lines = [
         "## Before the first job",
         "",
-        "| command | jobs | s | ms per job, reading taken off |",
+        "| command | jobs | s | ms per job, without reading |",
         "|---|---:|---:|---:|",
     ]
     for name, seconds in medians.items():
@@ -75,6 +75,6 @@ def section() -> list[str]:
     return [
         *lines,
         "",
-        f"Medians of {REPEATS}, in turn. Target: a dry run of the paper's study in {TARGET:.0f} s; **{paper:.1f} s**, "
-        f"{'reached' if paper < TARGET else 'missed'}.",
+        f"Medians of {REPEATS} runs, in turn. Target: a dry run of the paper's study in {TARGET:.0f} s; measured: "
+        f"**{paper:.1f} s**, {'reached' if paper < TARGET else 'missed'}.",
     ]

@@ -1,4 +1,4 @@
-"""The embedded study, stage by stage, start-up apart from work; what keeps it short; weight decays inside one probe job."""
+"""Time the embedded study stage by stage, the measures that keep it short, and a probe job with more weight decays."""
 
 import re
 import statistics
@@ -15,10 +15,10 @@ from tests.support.studies import ROOT, StudyFolder
 START_UP = re.compile(r"^start-up ([\d.]+) s\b", re.MULTILINE)
 GRID = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05]
 STAGES = ["write_dataset", "pretrain", "extract_features", "probe", "tabulate"]
-TRAINING_STEPS = 40  # that the allocator's part is timed over
+TRAINING_STEPS = 40  # steps over which the allocator's effect is timed
 
-# What was done to shorten a process: (what, code without it, code with it, stages that it shortens). A piece of code ends
-# in os._exit, as a stage does, where the end is not what is timed; OPTIMIZER is a step that any training takes.
+# Measures that shorten a process: (name, code without it, code with it, stages that it shortens). Code ends in
+# os._exit, as a stage does, unless the end of the process is timed; OPTIMIZER is a step that every training has.
 END = "import os; os._exit(0)"
 OPTIMIZER = (
     "import torch\nfrom workflow_scripts.timecat.runtime import torch_settings\ntorch_settings.configure(1, compiles={})\n"
@@ -33,7 +33,7 @@ SHORTER_PROCESSES = [
         READS_IMAGES,
     ),
     (
-        "... and without setuptools, of which it imports a function that it never calls",
+        "... and without setuptools, from which it imports a function that it never calls",
         f"import numpy, torch, distutils.log, workflow_scripts.timecat.images.ffcv.reader\n{END}",
         f"import numpy, torch, workflow_scripts.timecat.images.ffcv.reader\n{END}",
         READS_IMAGES,
@@ -45,7 +45,7 @@ SHORTER_PROCESSES = [
         ["pretrain"],
     ),
     (
-        "the process leaves at once when all is written",
+        "the process exits at once when everything is written",
         "import numpy, torch",
         f"import numpy, torch\n{END}",
         ["pretrain", "extract_features", "probe"],
@@ -54,17 +54,18 @@ SHORTER_PROCESSES = [
 
 
 def section() -> list[str]:
-    """Run the study in a folder of its own; lines of the page. The README gets its table and figure."""
+    """Run the study in a new folder, return this section's lines, and update the page of the study."""
     with tempfile.TemporaryDirectory() as folder:
         study = StudyFolder.fresh(Path(folder) / "study")
-        # Each job with a process of its own: what Snakemake measures of a job is then all of it.
+        # Without the forkserver each job is a separate process, so that Snakemake's measurement covers all of it.
         wall = seconds_of(lambda: study.snakemake("--", "results/table2.csv", config=plain(study)))
         forking = StudyFolder.fresh(Path(folder) / "forking")
         forked = seconds_of(lambda: forking.snakemake("--", "results/table2.csv", config=None))
         whole = [
-            f"Whole study from an installed environment, `--cores 2`: **{forked / 60:.1f} minutes**. Without "
-            f"`limits.forkserver`, that is with a process of its own for each job: {wall / 60:.1f} minutes, ratio "
-            f"{wall / forked:.2f} (one run each). The table is of the latter.",
+            f"The whole study takes **{forked / 60:.1f} minutes** with an installed environment and `--cores 2`. "
+            f"Without `limits.forkserver`, that is with a separate process for each job, it takes {wall / 60:.1f} "
+            f"minutes; the ratio is {wall / forked:.2f} (one run each). The table is of the run without the "
+            "forkserver.",
             "",
             *study_table(study, wall),
         ]
@@ -79,7 +80,7 @@ def section() -> list[str]:
         "",
         *whole,
         "",
-        f"A run with nothing to do: **{no_op:.1f} s** (median of {REPEATS}).",
+        f"A run with nothing to do takes **{no_op:.1f} s** (median of {REPEATS}).",
         "",
         "## Start-up",
         "",
@@ -96,7 +97,7 @@ def section() -> list[str]:
 
 
 def plain(study: StudyFolder) -> str:
-    """The embedded study's config without the forkserver, written to a file of the folder; its name."""
+    """Write the embedded study's config without the forkserver to a file of the folder; return the file's name."""
     values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     values["limits"]["forkserver"] = False
     (study.path / "config/plain.yaml").write_text(yaml.safe_dump(values))
@@ -104,7 +105,7 @@ def plain(study: StudyFolder) -> str:
 
 
 def study_table(study: StudyFolder, wall: float) -> list[str]:
-    """Jobs, job seconds, start-up and peak memory per stage, from Snakemake's benchmark files and the stages' logs."""
+    """Return a table of jobs, seconds, start-up and peak memory per stage, from Snakemake's benchmarks and the logs."""
     lines = [
         "| stage | jobs | median job, s | of which start-up, s | sum of jobs, s | peak memory, MB |",
         "|---|---|---|---|---|---|",
@@ -125,13 +126,14 @@ def study_table(study: StudyFolder, wall: float) -> list[str]:
     return [
         *lines,
         "",
-        "Start-up is from the start of the process to its first useful work; 2 jobs run side by side. Of all jobs together "
-        f"start-up is {start_up:.0f} s and work {work:.0f} s; the two cores were there for {2 * wall:.0f} s.",
+        "Start-up is the time from the start of a process to its first useful work; two jobs run side by side. Over "
+        f"all jobs, start-up takes {start_up:.0f} s and work {work:.0f} s; the two cores were available for "
+        f"{2 * wall:.0f} s.",
     ]
 
 
 def benchmarks_of(study: StudyFolder, stage: str) -> list[dict[str, str]]:
-    """What Snakemake has measured of each job of a stage, by column."""
+    """Return Snakemake's benchmark of each job of a stage, by column."""
     rows = []
     for path in sorted((study.path / "results/benchmarks" / stage).rglob("*.tsv")):
         header, values = (line.split("\t") for line in path.read_text().splitlines()[:2])
@@ -140,14 +142,15 @@ def benchmarks_of(study: StudyFolder, stage: str) -> list[dict[str, str]]:
 
 
 def python_seconds(code: str) -> float:
-    """Seconds of a fresh Python process that runs ``code``."""
+    """Return the seconds of a new Python process that runs ``code``."""
     return seconds_of(lambda: subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True))
 
 
 def training_step(keep: bool) -> tuple[float, float]:
-    """CPU seconds of a training step of the embedded study's network, by an allocator that keeps memory or not.
+    """Return the CPU seconds of a training step of the embedded study's network, and the loss of the last step.
 
-    In a process of its own; also returns the loss of the last of TRAINING_STEPS, which shows that both do the same.
+    It runs in a separate process, with an allocator that keeps freed memory or not. The loss, after TRAINING_STEPS,
+    shows that both compute the same.
     """
     code = (
         "import statistics\nfrom benchmarks import recipe_options as options\n"
@@ -164,8 +167,8 @@ def training_step(keep: bool) -> tuple[float, float]:
 
 
 def shortened_table(study: StudyFolder, repeats: int = 3) -> list[str]:
-    """What was done to shorten the study: each measure without and with it, and what it spares the study."""
-    lines = ["| what was done | without, s | with, s | jobs | spared, s of jobs |", "|---|---:|---:|---:|---:|"]
+    """Return a table of the measures that shorten the study: times without and with each, and the seconds saved."""
+    lines = ["| measure | without, s | with, s | jobs | saved, s of jobs |", "|---|---:|---:|---:|---:|"]
     jobs = {stage: len(benchmarks_of(study, stage)) for stage in STAGES}
     total = sum(float(row["s"]) for stage in STAGES for row in benchmarks_of(study, stage))
     spared = 0.0
@@ -184,24 +187,24 @@ def shortened_table(study: StudyFolder, repeats: int = 3) -> list[str]:
     saving = trained * (steps[False] - steps[True])
     spared += saving
     lines.append(
-        f"| the allocator keeps what is freed: a training step | {steps[False]:.4f} | {steps[True]:.4f} | {trained} steps "
-        f"| {saving:.0f} |"
+        f"| the allocator keeps freed memory: a training step | {steps[False]:.4f} | {steps[True]:.4f} | {trained} "
+        f"steps | {saving:.0f} |"
     )
     again = per_file_start_up(study)
     lines.append(
-        f"| a checkpoint's files of a data set are extracted by one job, not a job per file | | | | {again:.0f} |"
+        f"| one job extracts all feature files of a checkpoint and data set, not one job per file | | | | {again:.0f} |"
     )
     spared += again
     return [
         *lines,
         "",
-        f"Spared together: {spared:.0f} s of jobs, where the study's jobs take {total:.0f} s. The weight decays of a probe are "
-        "one job too, and its heads are trained together (below).",
+        f"Together they save {spared:.0f} s of jobs; the study's jobs take {total:.0f} s. All weight decays of a "
+        "probe are one job too, whose heads are trained together (see below).",
     ]
 
 
 def per_file_start_up(study: StudyFolder) -> float:
-    """Seconds of start-up that extraction would pay if each feature file had a job of its own."""
+    """Return the further seconds of start-up that extraction would take with one job per feature file."""
     seconds = 0.0
     for log in (study.path / "results/logs/extract_features").rglob("*.log"):
         folder = Path(str(log).replace("/logs/extract_features/", "/features/")).with_suffix("")
@@ -210,21 +213,22 @@ def per_file_start_up(study: StudyFolder) -> float:
 
 
 def start_up_table() -> list[str]:
-    """What a process pays before it works: Python, torch, FFCV; and FFCV as it comes, which compiles."""
+    """Return a table of the import times of Python, torch, FFCV, and FFCV as published, which compiles at import."""
     codes = {
         "Python with NumPy": "import numpy",
         "... and torch": "import numpy, torch",
         "... and FFCV as the stages import it": "import numpy, torch, workflow_scripts.timecat.images.ffcv.reader",
-        "... and FFCV as it comes (compiles at import)": "import numpy, torch, ffcv",
+        "... and FFCV as published (compiles at import)": "import numpy, torch, ffcv",
     }
     medians = medians_side_by_side({name: lambda code=code: python_seconds(code) for name, code in codes.items()}, 3)
     return ["| process that imports | s |", "|---|---|", *(f"| {name} | {s:.2f} |" for name, s in medians.items())]
 
 
 def probe_job_table(study: StudyFolder) -> list[str]:
-    """A whole probe job (cat1 on cues: fifteen replicates) with one weight decay and with the grid of six, same features.
+    """Time a whole probe job (cat1 on cues, fifteen replicates) with one weight decay and with the grid of six.
 
-    A job's seconds are Snakemake's benchmark of it, less its logged start-up, which both pay alike.
+    Both read the same features. A job's seconds are those of Snakemake's benchmark minus its logged start-up, which is
+    the same for both.
     """
     probe = "cues/cues/cat1"
     seconds = {"one": [], "six": []}
@@ -241,13 +245,13 @@ def probe_job_table(study: StudyFolder) -> list[str]:
                 seconds[name].append(job - float(start_up[1]))
     one, six = (statistics.median(seconds[name]) for name in ("one", "six"))
     return [
-        f"A whole probe job (cat1 on cues, fifteen replicates), start-up not counted: one weight decay {one:.1f} s, six "
-        f"{six:.1f} s, **ratio {six / one:.2f}** (medians of 3 each, in turn)."
+        f"A whole probe job (cat1 on cues, fifteen replicates) without its start-up takes {one:.1f} s with one weight "
+        f"decay and {six:.1f} s with six: **ratio {six / one:.2f}** (medians of 3 each, in turn)."
     ]
 
 
 def show_table(study: StudyFolder) -> None:
-    """Put the study's table on its page, with the selection that sees no evaluation rows, and its figure beside the others."""
+    """Write the study's table (selection `holdout` only) to its page, and copy its figure."""
     page = ROOT / "docs/results/embedded.md"
     before, rest = page.read_text().split("<!-- table: begin -->")
     after = rest.split("<!-- table: end -->")[1]

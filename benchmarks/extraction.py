@@ -1,4 +1,4 @@
-"""Extraction, from JPEG images to a file of features, against the bare model on tensors that are there already."""
+"""Compare extraction, from JPEG images to a file of features, with the bare model on tensors in memory."""
 
 import os
 import tempfile
@@ -28,7 +28,7 @@ REPEATS = 3
 
 
 class Comparison:
-    """A backbone on so many rows of a .beton (again from its beginning if they exceed it): the extractor, and bare."""
+    """A backbone on ``number`` rows of a .beton (repeated if it has fewer): once in the extractor, and once bare."""
 
     def __init__(self, backbone, beton: Path, number: int, batch: int, size: int, device="cpu", workers=1):
         self.beton, self.rows, self.device = beton, np.arange(number) % describe(beton).rows, device
@@ -39,17 +39,17 @@ class Comparison:
 
     @cached_property
     def inputs(self) -> list[torch.Tensor]:
-        """The batches as the bare model gets them, float32 [b, 3, size, size] on the device, made at first use."""
+        """Input batches of the bare model, float32 [b, 3, size, size] on the device, computed on first use."""
         transform, size = self.extractor.transform, self.extractor.settings.batch_size
         stream = batches(self.beton, self.rows, size, transform, KEY, self.extractor.workers)
         return [views.normalise(images.to(self.device), transform) for _, images, _ in stream]
 
     def write(self, path: Path) -> None:
-        """The extraction of one view, as the stage makes it."""
+        """Extract one view to a file, as the stage does."""
         self.extractor.write(path, self.beton, self.rows, KEY)
 
     def bare(self) -> list[torch.Tensor]:
-        """The features of the tensors that are on the device already."""
+        """Return the features of the tensors that are already on the device."""
         with torch.inference_mode():
             features = [self.backbone(images) for images in self.inputs]
         if self.device == "cuda":
@@ -57,7 +57,7 @@ class Comparison:
         return features
 
     def rates(self, folder: Path, repeats: int = REPEATS) -> dict[str, Rate]:
-        """Median images/s of bare, of the extractor, and of it with everything on one core (on a CPU), in turn."""
+        """Return median images/s of the bare model, of extraction and, on a CPU, of extraction confined to one core."""
         actions = {"bare": self.bare, "extraction": lambda: self.write(folder / "made.npy")}
         if self.device == "cpu":
 
@@ -71,7 +71,7 @@ class Comparison:
 
 @contextmanager
 def one_core():
-    """Confine this thread, and threads that it starts, to one core."""
+    """Confine this thread, and the threads that it starts, to one core."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
@@ -89,10 +89,10 @@ def section() -> list[str]:
         return [
             "## Extraction against the bare model",
             "",
-            f"JPEG images of {WIDTH} x {HEIGHT} px, random crops to 224 px, batches of {BATCH}, one torch thread. Bare: the "
-            "same float32 tensors, already in memory. Extraction:",
-            "FFCV decodes in a thread beside, and the file is written. On one core, decoding and the model share it. By "
-            "processor time: of all threads.",
+            f"JPEG images of {WIDTH} x {HEIGHT} px, random crops to 224 px, batches of {BATCH}, one torch thread. "
+            "Bare: the model on the same float32 tensors, already in memory. Extraction:",
+            "FFCV decodes in a second thread, and the file is written. On one core, decoding and the model share the "
+            "core. Processor time is that of all threads.",
             "",
             *rates_table(
                 {name: build_backbone(LibraryBackbone(architecture=name).settings()) for name in ROWS}, beton, folder
@@ -101,7 +101,7 @@ def section() -> list[str]:
 
 
 def rates_table(backbones: dict, beton: Path, folder: Path, rows=ROWS, batch=BATCH, size=224) -> list[str]:
-    """Images per second of each backbone, and shares of bare."""
+    """Return a table of each backbone's images per second, bare and in extraction, and their ratio."""
     lines = [
         "| backbone | bare, images/s | extraction, images/s | **share** | all on one core, images/s | share | share by "
         "processor time |",
@@ -111,7 +111,7 @@ def rates_table(backbones: dict, beton: Path, folder: Path, rows=ROWS, batch=BAT
         found = Comparison(backbone, beton, rows[name], batch, size).rates(folder)
         bare, whole, confined = (found[key] for key in ("bare", "extraction", "one core"))
         lines.append(
-            f"| {name} | {bare.clock:.1f} | {whole.clock:.1f} | **{whole.clock / bare.clock:.2f}** | {confined.clock:.1f} "
-            f"| {confined.clock / bare.clock:.2f} | {whole.core / bare.core:.2f} |"
+            f"| {name} | {bare.clock:.1f} | {whole.clock:.1f} | **{whole.clock / bare.clock:.2f}** | "
+            f"{confined.clock:.1f} | {confined.clock / bare.clock:.2f} | {whole.core / bare.core:.2f} |"
         )
     return lines

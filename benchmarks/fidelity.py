@@ -1,9 +1,10 @@
-"""How far the pixels of every way to store images are from torchvision's own pipeline, and what that does to features.
+"""Compare the pixels and features of each way to store images with those of torchvision's pipeline.
 
     python -m benchmarks.fidelity --photographs FOLDER --cifar FOLDER --weights FILE.safetensors
 
-FOLDER holds CLASS/* or train/CLASS/*; --photographs are shown at 32 px as in config/photos.yaml, --cifar at 224 px as in
-the paper. The two photographs that ship with scikit-learn are always there, at 224 px. Writes docs/explanation/fidelity.md.
+FOLDER holds CLASS/* or train/CLASS/*. Images of --photographs are shown at 32 px as in config/photos.yaml, those of
+--cifar at 224 px as in the paper. The two photographs that ship with scikit-learn are always included, at 224 px.
+Writes docs/explanation/fidelity.md.
 """
 
 import argparse
@@ -32,15 +33,15 @@ from workflow_scripts.timecat.runtime import torch_settings
 
 
 def as_stored(write_mode: Literal["jpg", "raw"], quality: int, longest: int | None = None, shortest: int | None = None):
-    """How images are stored: sides as they are, or reduced."""
+    """Return settings for storing images, with their original sides or with reduced ones."""
     return StorageSettings(write_mode=write_mode, longest_side=longest, shortest_side=shortest, quality=quality)
 
 
-STORED = {  # how images are stored, and whether JPEG data is kept as by default
+STORED = {  # storage settings, and whether JPEG data is kept, as by default
     "pixels": (as_stored("raw", 100), True),
     "JPEG kept": (as_stored("jpg", 95), True),
-    "JPEG anew, quality 95": (as_stored("jpg", 95), False),
-    "JPEG anew, quality 90": (as_stored("jpg", 90), False),
+    "JPEG encoded again, quality 95": (as_stored("jpg", 95), False),
+    "JPEG encoded again, quality 90": (as_stored("jpg", 90), False),
 }
 REDUCED = {
     "longest side 500, JPEG 95": (as_stored("jpg", 95, longest=500), True),
@@ -58,36 +59,36 @@ HEAD = [
     f"{importlib.metadata.version('pillow')}, torch {importlib.metadata.version('torch')} and torchvision "
     f"{importlib.metadata.version('torchvision')}.",
     "",
-    "How far an input of this workflow is from the one that torchvision's own pipeline makes of the same file with the same",
-    "crop and flip (Pillow decodes; RandomResizedCrop, or Resize and CenterCrop, make the view). Pixels: absolute",
-    "differences in grey levels (0 to 255), their mean, 99th percentile and maximum, and the share that is 0. Features: the",
-    "mean cosine between the features of both inputs, each less the mean features of the set, so that it is about what tells",
-    "one image from another; 1 is equal. Rows in italics change torchvision's own pipeline, for scale. `bilinear` and",
-    "`bicubic` are the defaults of the kind of images, and the reference; `area` is FFCV's own resize.",
+    "The tables compare inputs of this workflow with those that torchvision's pipeline makes from the same files with",
+    "the same crops and flips (Pillow decodes; RandomResizedCrop, or Resize and CenterCrop, make the view). Pixels:",
+    "absolute differences in grey levels (0 to 255): mean, 99th percentile, maximum, and the share that is 0.",
+    "Features: the mean cosine between the features of both inputs minus the set's mean features, so that it measures",
+    "what distinguishes images; 1 is equal. Rows in italics change torchvision's pipeline, for scale. `bilinear` and",
+    "`bicubic` are the defaults for their kinds of images, and the reference; `area` is FFCV's resize.",
     "",
-    "The backbone: {backbone}. One that was trained at 32 px compares the rows at 224 px and says no more of them.",
+    "The backbone: {backbone}. If it was trained at 32 px, its features at 224 px serve only to compare rows.",
     "",
 ]
 TAIL = [
-    "## What it says",
+    "## Conclusions",
     "",
-    "- Pixels stored as they are give torchvision's views but for rounding: it is that of a resize in two passes, which",
-    "  Pillow 13 makes in another order on tall crops (Pillow before, and torchvision on tensors, do as this workflow).",
-    "- A kept JPEG differs by FFCV's decoder, whose transform is a faster and coarser one: about one grey level. Encoding",
-    "  anew adds as much again or more, and 95 is not better than 90 for files that were encoded with 90 themselves.",
-    "- Reducing images before they are stored costs more than the rest together, in random views above all: their pixels",
-    "  are interpolated twice. `longest_side: 500`, the default, leaves an image of 500 px or less as it is; `null` keeps the",
-    "  larger ones too. `shortest_side: 256` with `write_mode: raw` gives the centre view bit for bit, and is for data that",
-    "  is only evaluated at 224 px.",
-    "- `area` takes the nearest pixel where it enlarges, which is what CIFAR at 224 px would be. Its centre view is another",
-    "  box than Resize's: less than a pixel off at 224 px; at 32 px it shows 56 of 64 pixels and torchvision 55.4, shifted.",
-    "  That is a definition like another, as long as training and evaluation share it.",
+    "- Pixels stored unchanged give torchvision's views except for the rounding of a resize in two passes, which",
+    "  Pillow 13 swaps on tall crops (earlier versions, and torchvision on tensors, have this workflow's order).",
+    "- A kept JPEG differs by about one grey level, because FFCV's decoder uses a faster and coarser transform.",
+    "  Encoding it again adds as much or more; quality 95 is not better than 90 for files that were encoded with 90.",
+    "- Reducing images before they are stored costs more than all other steps together, especially in",
+    "  random views, whose pixels are interpolated twice. `longest_side: 500`, the default, does not change",
+    "  images of 500 px or less; `null` keeps larger ones too. `shortest_side: 256` with `write_mode: raw`",
+    "  gives the centre view bit for bit, and suits data that is only evaluated at 224 px.",
+    "- `area` takes the nearest pixel where it enlarges, as for CIFAR at 224 px. Its centre view is a",
+    "  different box from Resize's: less than a pixel off at 224 px; at 32 px it shows 56 of 64 pixels and",
+    "  torchvision 55.4, shifted. Either definition is valid, as long as training and evaluation share it.",
 ]
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Files and what is done with them. repeats: how many random views there are of each file."""
+    """A set of image files and how they are compared. repeats: number of random views of each file."""
 
     title: str
     root: Path
@@ -97,11 +98,12 @@ class ImageSet:
     repeats: int = 1
 
     def rows(self, key) -> list[str]:
-        """The names that a view is made of: in the centre view, repeats would be the same again."""
+        """Return the file names of a view's rows, repeated in random views only (centre views would all be equal)."""
         return self.names * (1 if key is None else self.repeats)
 
 
 def image_sets(arguments) -> list[ImageSet]:
+    """Return the sets of images that the command line names, and scikit-learn's photographs."""
     photo, cifar = PhotoTransform().settings(), CifarTransform().settings()
     shipped = Path(sklearn.datasets.__file__).parent / "images"
     names = sorted(path.name for path in shipped.glob("*.jpg"))
@@ -121,12 +123,12 @@ def image_sets(arguments) -> list[ImageSet]:
 
 
 def title_of(root: Path) -> str:
-    """A folder's name, with its parent's where it is that of a split."""
+    """Return a folder's name, with its parent's name if the folder is a split."""
     return "/".join(root.parts[-2:]) if root.name in ("train", "val") else root.name
 
 
 def some_of(root: Path, number: int) -> list[str]:
-    """Names of so many images, evenly over the folder."""
+    """Return the names of ``number`` images, spread evenly over the folder."""
     names = [str(Path(path).relative_to(root)) for path in files_below(root)]
     return [names[int(place)] for place in np.linspace(0, len(names) - 1, min(number, len(names)))]
 
@@ -135,7 +137,7 @@ def some_of(root: Path, number: int) -> list[str]:
 
 
 def stored_inputs(images: ImageSet, how: tuple, interpolation: str, key, folder: Path) -> tuple:
-    """(inputs uint8 [n, size, size, 3], heights and widths as stored) of all images, stored in some way."""
+    """Store all images and return (inputs uint8 [n, size, size, 3], stored heights, stored widths)."""
     storage, keep = how
     files = ImageFiles(images.root, images.rows(key), storage)
     split = Split(files if keep else _Decoded(files), np.zeros(len(files), np.int64), ["any"], files.names)
@@ -148,7 +150,7 @@ def stored_inputs(images: ImageSet, how: tuple, interpolation: str, key, folder:
 
 
 class _Decoded:
-    """Image files whose JPEG data is never kept."""
+    """Image files whose JPEG data is always decoded, never kept."""
 
     def __init__(self, files: ImageFiles):
         self.files = files
@@ -159,7 +161,7 @@ class _Decoded:
 
 
 def torchvision_inputs(images: ImageSet, interpolation: str, key, heights=None, widths=None) -> torch.Tensor:
-    """torchvision's views, uint8 [n, size, size, 3]. heights, widths: of the stored images, which boxes are of."""
+    """Return torchvision's views, uint8 [n, size, size, 3]. heights, widths: stored sides, in which boxes are drawn."""
     found, transform = [], images.transform
     opened_images = [opened(images.root / name) for name in images.rows(key)]
     if heights is None:
@@ -182,7 +184,7 @@ def torchvision_inputs(images: ImageSet, interpolation: str, key, heights=None, 
 
 
 def read_or_make_backbone(weights: Path | None) -> tuple:
-    """(backbone, what it is): of a checkpoint, else torchvision's ResNet-18 as it is initialised."""
+    """Return a checkpoint's backbone and a text that describes it; without a checkpoint, an untrained ResNet-18."""
     if weights is not None:
         backbone, says = checkpoints.read_backbone(weights)
         return backbone, f"{says['backbone']['architecture']} pretrained on {says['source']}, step {says['step']}"
@@ -196,11 +198,12 @@ def read_or_make_backbone(weights: Path | None) -> tuple:
 
 @torch.no_grad()
 def features(backbone, inputs: torch.Tensor, transform: views.Transform) -> torch.Tensor:
+    """Return the features of inputs, float64 [n, d]."""
     return torch.cat([backbone(views.normalise(part, transform)) for part in inputs.split(32)]).double()
 
 
 def cosine(found: torch.Tensor, reference: torch.Tensor) -> float:
-    """Mean cosine of features [n, d] less their mean over the reference's images: what tells one image from another."""
+    """Return the mean cosine between features [n, d] and the reference, after subtracting the reference's mean."""
     center = reference.mean(0)
     return torch.nn.functional.cosine_similarity(found - center, reference - center).mean().item()
 
@@ -209,7 +212,7 @@ def cosine(found: torch.Tensor, reference: torch.Tensor) -> float:
 
 
 def figures(found: torch.Tensor, wanted: torch.Tensor, backbone, transform: views.Transform) -> str:
-    """Cells of a row: differences of pixels in grey levels, and the cosine of features."""
+    """Return the cells of a row: differences of pixels in grey levels, and the cosine of features."""
     difference = (found.int() - wanted.int()).abs().flatten().numpy()
     mean, percentile, largest = difference.mean(), np.percentile(difference, 99), difference.max()
     alike = cosine(*(features(backbone, inputs, transform) for inputs in (found, wanted)))
@@ -217,14 +220,14 @@ def figures(found: torch.Tensor, wanted: torch.Tensor, backbone, transform: view
 
 
 def rows_of(images: ImageSet, backbone, folder: Path) -> list[str]:
-    """The table of one set of images."""
+    """Return the rows of the table of one set of images."""
     own, transform, lines = images.transform.interpolation, images.transform, []
     other = "bilinear" if own == "bicubic" else "bicubic"
     for view, key in (("centre", None), ("random", KEY)):
         for stored, how in images.stored.items():
             for interpolation in (own, "area") if stored == "pixels" else (own,):
                 found, *sides = stored_inputs(images, how, interpolation, key, folder)
-                # Crops are drawn in pixels of the stored image, so each way to store has a reference of its own.
+                # Crops are drawn in pixels of the stored image, so each way to store has a separate reference.
                 wanted = torchvision_inputs(images, own, key, *sides)
                 lines.append(f"| {view} | {stored} | {interpolation} | {figures(found, wanted, backbone, transform)} |")
         wanted = torchvision_inputs(images, own, key)
@@ -239,11 +242,12 @@ def rows_of(images: ImageSet, backbone, folder: Path) -> list[str]:
 
 
 def main() -> None:
+    """Read the command line, compare and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=Path, nargs="*", default=[])
     parser.add_argument("--cifar", type=Path, nargs="*", default=[])
     parser.add_argument("--weights", type=Path, help="a checkpoint of this workflow (default: an untrained ResNet-18)")
-    parser.add_argument("--images", type=int, default=200, help="of each set")
+    parser.add_argument("--images", type=int, default=200, help="images of each set")
     parser.add_argument("--page", type=Path, default=ROOT / "docs/explanation/fidelity.md")
     arguments = parser.parse_args()
     torch_settings.configure(2)

@@ -1,8 +1,8 @@
-"""Training, extraction and a large probe on a GPU, against bare loops.
+"""Compare training, extraction and a large probe on a GPU with bare loops.
 
-    python -m benchmarks.gpu    the section's process: it leases a GPU, and what it takes of it is given back at its end
+    python -m benchmarks.gpu    the section's process: it leases a GPU and frees its memory when it ends
 
-Every function takes device and sizes, so that a test runs the same code on the CPU at small scale.
+Every function takes a device and sizes, so that a test can run the same code on the CPU at small scale.
 """
 
 import itertools
@@ -48,12 +48,12 @@ REPEATS = 3
 
 
 def recipe(**options) -> Recipe:
-    """RECIPE with a variant's options."""
+    """Return RECIPE with a variant's options."""
     return Pretrain(seeds=[0], batch_norm_batches=1, **RECIPE, **options).recipe()
 
 
 class Training:
-    """A pretraining run on photographs, step by step as the stage does it, and a bare loop on tensors on the device."""
+    """A pretraining run on photographs with the stage's steps, and a bare loop on tensors on the device."""
 
     def __init__(
         self, backbone: BackboneSettings, beton: Path, options: dict, batch: int, size: int, device: str, workers: int
@@ -65,41 +65,43 @@ class Training:
         self.start = lambda: training.start_run(backbone, classes, self.recipe, 0, device, size)
         self.run = self.start()
 
-    # Made when they are asked for: the peak of memory is of the run alone.
+    # Created on first use, so that the run's peak of memory does not include them.
 
     @cached_property
     def bare_run(self) -> training.Run:
+        """Run of the bare loop."""
         return self.start()
 
     @cached_property
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the bare loop has on its device: the first batch's (float32 [b, 3, s, s], labels)."""
+        """First batch, which the bare loop keeps on its device: (float32 [b, 3, s, s], labels)."""
         return next(self.tensors(1))
 
     def stream(self, steps: int):
-        """(images uint8 [b, s, s, 3], labels) of so many steps, fed by FFCV."""
+        """Yield (images uint8 [b, s, s, 3], labels) for a number of steps, read by FFCV."""
         rows = np.arange(steps * self.batch) % describe(self.beton).rows
         for _, images, labels in batches(self.beton, rows, self.batch, self.transform, KEY, self.workers):
             yield images, labels
 
     def tensors(self, steps: int):
-        """The same as inputs of the network, on the device."""
+        """Yield (inputs of the network float32 [b, 3, s, s], labels) for a number of steps, on the device."""
         for images, labels in self.stream(steps):
             yield views.normalise(images.to(self.device), self.transform), labels.to(self.device)
 
     def train(self, steps: int) -> None:
-        """So many steps as the stage takes them: decoded by FFCV, normalised, train_step."""
+        """Train a number of steps as the stage does: FFCV decodes, images are normalised, train_step is called."""
         for images, labels in self.stream(steps):
             training.train_step(self.run, images, labels, self.recipe, self.transform)
         synchronise(self.device)
 
     def bare(self, steps: int) -> None:
-        """The same arithmetic, of one batch again and again; nothing is read back."""
+        """Train a number of steps with the same arithmetic on one repeated batch; nothing is copied to the CPU."""
         for _ in range(steps):
             self.bare_step(*self.inputs)
         synchronise(self.device)
 
     def bare_step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+        """Train one step of the bare loop."""
         run, recipe = self.bare_run, self.recipe
         run.optimizer.zero_grad()
         with torch.autocast(self.device, torch.bfloat16, enabled=recipe.precision == "bf16"):
@@ -109,13 +111,13 @@ class Training:
 
 
 def synchronise(device: str) -> None:
-    """Wait for what was queued on the device."""
+    """Wait until the device has finished all queued work."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def peak_gigabytes(device: str, action) -> str:
-    """Memory of tensors that a call had at once on the GPU (10^9 bytes), as text; "-" on a CPU."""
+    """Return the peak memory of a call's tensors on the GPU (10^9 bytes) as text; "-" on a CPU."""
     if device != "cuda":
         action()
         return "-"
@@ -128,7 +130,7 @@ def peak_gigabytes(device: str, action) -> str:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured. number: of images that are extracted; steps: of training; variants: of the recipe."""
+    """Sizes of a measurement. number: images that are extracted. steps: training steps. variants: of the recipe."""
 
     batch: int
     size: int = 224
@@ -142,7 +144,7 @@ TRAINING, EXTRACTION = Sizes(batch=256), Sizes(batch=500)
 
 
 def training_table(backbone: BackboneSettings, beton: Path, device: str, workers=1, sizes=TRAINING) -> list[str]:
-    """Images per second of each variant of the recipe, and its share of the bare loop; peak memory of a step of ours."""
+    """Return a table of the recipe's variants: images per second, share of the bare loop, peak memory of a step."""
     lines = ["| training | bare loop, images/s | train_step fed by FFCV, images/s | **share** | peak memory, GB |"]
     lines.append("|---|---|---|---|---|")
     for name, options in sizes.variants.items():
@@ -153,7 +155,7 @@ def training_table(backbone: BackboneSettings, beton: Path, device: str, workers
 
 
 def training_rates(compared: Training, steps: int, repeats: int) -> tuple[float, float, str]:
-    """Median images/s of the bare loop and of ours, in turn; peak memory of a step of ours."""
+    """Return median images/s of the bare loop and of the stage's steps, run in turn, and the peak memory of a step."""
     peak = peak_gigabytes(compared.device, lambda: compared.train(1))
     actions = {"bare": lambda: compared.bare(steps), "ours": lambda: compared.train(steps)}
     seconds, images = medians_side_by_side(actions, repeats), steps * compared.batch
@@ -163,7 +165,7 @@ def training_rates(compared: Training, steps: int, repeats: int) -> tuple[float,
 def extraction_table(
     backbone: BackboneSettings, beton: Path, folder: Path, device: str, workers=1, sizes=EXTRACTION
 ) -> list[str]:
-    """Images per second of an extraction, file written, and of the bare model on tensors on the device."""
+    """Return a table of images per second of extraction to a file and of the bare model on tensors on the device."""
     name = backbone.architecture
     compared = Comparison(build_backbone(backbone), beton, sizes.number, sizes.batch, sizes.size, device, workers)
     peak = peak_gigabytes(device, lambda: compared.write(folder / "made.npy"))
@@ -179,7 +181,7 @@ def extraction_table(
 def probe_table(
     device: str, *, classes: int, dimension: int, weight_decays: list[float], batch: int, steps=10, repeats=REPEATS
 ) -> list[str]:
-    """A training step of both fits' heads, and the memory of it."""
+    """Return a table of the time and memory of a training step of both fits' heads."""
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(batch, dimension, generator=generator).to(device)
     labels = torch.randint(classes, (batch,), generator=generator).to(device)
@@ -199,9 +201,9 @@ def probe_table(
     peak = peak_gigabytes(device, begin)
     reckoned = memory.device_bytes(len(weight_decays), classes, dimension, batch, 16 * batch) / 1e9
     milliseconds = 1000 * medians_side_by_side({"train": train}, repeats)["train"] / steps
-    operations = 2 * 4 * batch * len(weight_decays) * classes * dimension  # two fits; a product forward, one back
+    operations = 2 * 4 * batch * len(weight_decays) * classes * dimension  # two fits; one product forward, one backward
     return [
-        "| probe | a step of both fits, ms | TFLOP/s | peak memory of a step, GB | reckoned for a whole probe, GB |",
+        "| probe | a step of both fits, ms | TFLOP/s | peak memory of a step, GB | estimated for a whole probe, GB |",
         "|---|---|---|---|---|",
         f"| {classes:,} classes x {dimension:,} features x {len(weight_decays)} weight decays, batch {batch} "
         f"| {milliseconds:.1f} | {operations / milliseconds / 1e9:.1f} | {peak} | {reckoned:.1f} |",
@@ -209,13 +211,13 @@ def probe_table(
 
 
 def section() -> list[str]:
-    """Lines of the page; one where there is no GPU."""
+    """Measure, and return this section's lines of the page; without a GPU, return one sentence."""
     lines = ["## On a GPU", ""]
     if not devices.visible_devices():
         return [
             *lines,
-            "No GPU here: not run. `python -m benchmarks.run gpu` measures training, extraction and a probe of 8,142 "
-            "classes where there is one.",
+            "This machine has no GPU, so nothing was measured. On a GPU, `python -m benchmarks.run gpu` measures "
+            "training, extraction and a probe of 8,142 classes.",
         ]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
@@ -233,7 +235,7 @@ def measure(
     extraction=EXTRACTION,
     probe=PROBE,
 ):
-    """All tables."""
+    """Return the lines of all tables."""
     beton, workers = write_photographs(make_photographs(folder, files)), usable_workers(1000)
     block = LibraryBackbone(architecture=backbone).settings()
     tables = [
@@ -243,13 +245,14 @@ def measure(
     ]
     return [
         f"{backbone} on {torch_settings.device_name(device)}, JPEG images of {WIDTH} x {HEIGHT} px, random crops, "
-        f"{workers} decoding threads; bare: one batch (training) or all",
-        "(extraction) of the same tensors, on the device already. float32 is without TF32.",
+        f"{workers} decoding threads. Bare: the same tensors, already on the device; one batch for",
+        "training, all for extraction. float32 is without TF32.",
         *itertools.chain.from_iterable(["", *table] for table in tables),
     ]
 
 
 def main() -> None:
+    """Lease a GPU, measure and print the lines."""
     device = devices.acquire(1)
     torch_settings.configure(1, device, compiles=True)
     with tempfile.TemporaryDirectory() as folder:

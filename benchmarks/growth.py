@@ -1,7 +1,8 @@
-"""The whole study as images, checkpoints and arms become more: seconds, memory, and what Snakemake itself takes.
+"""Measure how seconds and memory of a study grow with images, checkpoints and arms, and the time of Snakemake itself.
 
-A small study is grown along one axis at a time, in a folder per axis: what a larger study shares with a smaller one is not
-made again, and counts as it was measured. One job at a time, so that a run's wall time less its jobs' is Snakemake's own.
+A small study grows along one axis at a time, in one folder per axis. Files that a larger study shares with a smaller
+one are not made again; their jobs count with the earlier measurement. Jobs run one at a time, so a run's wall time
+minus its jobs' is Snakemake's.
 """
 
 import math
@@ -22,11 +23,11 @@ from tests.support.studies import StudyFolder, jobs_of
 FACTORS = (1, 2, 4, 8)
 CONFIG = "config/growth.yaml"
 WHOLE = {"whole study": "work", "whole study, wall": "wall"}
-LINEAR = 2.3  # the last doubling costs at most so many times as much: two, and this machine's noise
+LINEAR = 2.3  # growth counts as linear if the last doubling costs at most this factor: two, plus the machine's noise
 MOST = max(FACTORS)
 WORK = re.compile(r"^work ([\d.]+) s, ([\d.]+) s of CPU$", re.MULTILINE)
 CPU = re.compile(r"^cpu ([\d.]+) ([\d.]+)$", re.MULTILINE)
-# Runs Snakemake in this process and says what CPU seconds it, and the jobs that it has waited for, have taken.
+# Code that runs Snakemake in its process and prints the CPU seconds of Snakemake and of the jobs that it waited for.
 MEASURED = """
 import atexit, os, sys
 def say():
@@ -40,7 +41,7 @@ main()
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the smallest study is: rows of train and evaluation, pretraining steps, width of the network."""
+    """Size of the smallest study: training and evaluation rows, pretraining steps, network width, probe epochs."""
 
     train: int = 5000
     evaluation: int = 1500
@@ -51,10 +52,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Run:
-    """A study of one size. work, wall: CPU and wall seconds of its jobs less their start-up, by stage; memory: MB, by stage.
+    """Measurements of a study of one size.
 
-    jobs: of the study. ran: the jobs that this run still had to do, with Snakemake's own seconds, wall and CPU, and the
-    jobs' CPU seconds.
+    work, wall: CPU and wall seconds of its jobs without their start-up, by stage. memory: peak memory in MB, by stage.
+    jobs: number of the study's jobs, by stage. ran: number of jobs that this run had to do, by rule. own, own_cpu: wall
+    and CPU seconds of Snakemake in this run. jobs_cpu: CPU seconds of the jobs in this run.
     """
 
     work: dict[str, float]
@@ -68,9 +70,10 @@ class Run:
 
 
 def study_config(scale: Scale, images: int = 1, checkpoints: int = 1, arms: int | None = None) -> dict:
-    """The small study with so many times the images, so many checkpoints, and so many arms.
+    """Return the config of the small study with ``images`` times the images and these numbers of checkpoints and arms.
 
-    Without ``arms``, one: each checkpoint is a replicate of it. Arms are pairs of checkpoints otherwise.
+    Without ``arms`` there is one arm, of which each checkpoint is a replicate. With ``arms``, arms are pairs of
+    checkpoints.
     """
     seeds = list(range(1, checkpoints + 1))
     if arms is None:
@@ -92,13 +95,13 @@ def study_config(scale: Scale, images: int = 1, checkpoints: int = 1, arms: int 
         "backbones": {"small": {"architecture": "small_residual", "width": scale.width, "blocks": 3}},
         "pretrain": {"seeds": seeds, "batch_size": 64, "batch_norm_batches": 4},
         "arms": rows,
-        "floors": None,  # untrained networks would grow with each axis too
+        "floors": None,  # the number of untrained networks would grow with each axis too
         "probe": {"epochs": scale.epochs, "lr": 0.1},
     }
 
 
 def run(study: StudyFolder, config: dict) -> Run:
-    """Make a study's table in a folder, and take its measure."""
+    """Run a study in a folder and return its measurements."""
     (study.path / CONFIG).write_text(yaml.safe_dump(config))
     command = study.command("--", "results/table2.csv", config=CONFIG, cores=1)
     begin = time.perf_counter()
@@ -131,7 +134,7 @@ def run(study: StudyFolder, config: dict) -> Run:
 
 
 def grow(scale: Scale, factors=FACTORS) -> dict[str, list[Run]]:
-    """The runs of each axis, one per factor."""
+    """Return the runs of each axis, one per factor."""
     most, found = max(factors), {}
     with tempfile.TemporaryDirectory() as name:
         first = StudyFolder.fresh(Path(name) / "images")
@@ -140,25 +143,25 @@ def grow(scale: Scale, factors=FACTORS) -> dict[str, list[Run]]:
         found["images"] += [run(first, study_config(scale, images=factor)) for factor in factors[1:]]
         found["checkpoints"] = [found["images"][0]]
         found["checkpoints"] += [run(second, study_config(scale, checkpoints=factor)) for factor in factors[1:]]
-        forget(second, "probe")  # the arms are others
+        forget(second, "probe")  # the arms on this axis are different ones
         found["arms"] = [run(second, study_config(scale, checkpoints=most, arms=factor)) for factor in factors]
     return found
 
 
 def forget(study: StudyFolder, stage: str) -> None:
-    """Let the jobs of a stage that have been count no more."""
+    """Delete the benchmark files of a stage, so that its earlier jobs no longer count."""
     shutil.rmtree(study.path / "results/benchmarks" / stage)
 
 
 def slope(factors, values) -> float:
-    """Exponent of growth: the least-squares slope of log value against log factor."""
+    """Return the exponent of growth: the least-squares slope of log value against log factor."""
     x, y = [math.log(factor) for factor in factors], [math.log(value) for value in values]
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
     return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y)) / sum((a - mean_x) ** 2 for a in x)
 
 
 def axis_table(axis: str, runs: list[Run], factors=FACTORS) -> list[str]:
-    """Work and memory of each stage along an axis, and how they grow."""
+    """Return a table of each stage's work and memory along an axis, and how they grow."""
     head = " | ".join(f"x {factor}" for factor in factors)
     lines = [
         f"| {axis}: stage | jobs | {head} | last doubling | exponent | peak memory, MB | last doubling |",
@@ -183,7 +186,7 @@ def axis_table(axis: str, runs: list[Run], factors=FACTORS) -> list[str]:
 
 
 def more_than_linear(found: dict[str, list[Run]]) -> list[str]:
-    """What more than doubles, noise granted, when an axis doubles for the last time: "stage with axis (ratio)"."""
+    """Return the stages whose work grows by more than LINEAR at the last doubling, as "stage with axis (ratio)"."""
     return [
         f"{stage} with {axis} ({runs[-1].work[stage] / runs[-2].work[stage]:.2f} times)"
         for axis, runs in found.items()
@@ -193,7 +196,7 @@ def more_than_linear(found: dict[str, list[Run]]) -> list[str]:
 
 
 def section() -> list[str]:
-    """Lines of the page."""
+    """Measure, and return this section's lines of the page."""
     scale = Scale()
     found = grow(scale)
     worse = more_than_linear(found)
@@ -201,10 +204,11 @@ def section() -> list[str]:
     lines = [
         "## The whole study as it grows",
         "",
-        f"A small study ({scale.train:,} + {scale.evaluation:,} made images, {scale.steps} steps of pretraining, one checkpoint, "
-        "one arm, one target) with 1, 2, 4 and 8 times the images, the checkpoints (each a replicate of the arm) and the "
-        f"arms (pairs of {MOST} checkpoints). CPU seconds are of a stage's jobs together, less their start-up; one job at a time. "
-        "Memory is the largest of its jobs', as Snakemake samples it twice a second.",
+        f"A small study ({scale.train:,} + {scale.evaluation:,} generated images, {scale.steps} steps of pretraining, "
+        "one checkpoint, one arm, one target) with 1, 2, 4 and 8 times the images, the checkpoints (each a replicate "
+        f"of the arm) and the arms (pairs of {MOST} checkpoints). CPU seconds are those of all jobs of a stage, "
+        "without their start-up; one job ran at a time. Memory is the largest of a stage's jobs, as Snakemake samples "
+        "it twice a second.",
     ]
     for axis, runs in found.items():
         lines += ["", *axis_table(axis, runs)]
@@ -215,8 +219,9 @@ def section() -> list[str]:
             if worse
             else f"**Linear or less in every stage**: no last doubling costs over {LINEAR} times as much."
         )
-        + " Of pretraining only the evaluation at a checkpoint grows with the images: the rest costs steps. A stage's exponent is below 1 where the least study's work is "
-        f"small beside what each job does once. Growing the arms extracted {reextracted} times: features are shared.",
+        + " In pretraining, only the evaluation at a checkpoint grows with the images; the rest depends on the steps. A "
+        "stage's exponent is below 1 where the smallest study's work is small compared with what each job does once. "
+        f"With more arms, extraction ran {reextracted} more times, because arms share features.",
         "",
         *snakemake_table(found),
     ]
@@ -224,12 +229,12 @@ def section() -> list[str]:
 
 
 def snakemake_table(found: dict[str, list[Run]]) -> list[str]:
-    """What Snakemake takes beside its jobs, run by run."""
+    """Return a table of the time that Snakemake itself takes, run by run."""
     runs = list({id(one): one for own in found.values() for one in own}.values())
     lines = [
-        "Snakemake itself, in each of those runs:",
+        "Time of Snakemake itself in each of these runs:",
         "",
-        "| jobs of the study | jobs that ran | wall less jobs, s | its CPU, s | jobs' CPU, s |",
+        "| jobs of the study | jobs that ran | wall without jobs, s | Snakemake's CPU, s | jobs' CPU, s |",
         "|---:|---:|---:|---:|---:|",
     ]
     for one in sorted(runs, key=lambda one: (sum(one.jobs.values()), sum(one.ran.values()))):

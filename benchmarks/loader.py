@@ -1,4 +1,4 @@
-"""The loader alone against torchvision's DataLoader: the same JPEG files, crops, flips and resizing."""
+"""Compare the loader alone with torch's DataLoader and torchvision: the same JPEG files, crops, flips and resizing."""
 
 import tempfile
 import warnings
@@ -27,9 +27,9 @@ DECODERS = ("Pillow", "torchvision.io")
 
 
 class Folder(Dataset):
-    """torchvision's ImageFolder with the view's boxes and flips: (uint8 [3, size, size], label) of a row.
+    """torchvision's ImageFolder with a view's boxes and flips. A row gives (uint8 [3, size, size], label).
 
-    decoder: one of DECODERS. The boxes are computed beforehand, and cost this side nothing.
+    decoder: one of DECODERS. The boxes are computed beforehand, so their cost is not measured here.
     """
 
     def __init__(self, root: Path, beton: Path, transform: views.Transform, decoder: str):
@@ -55,44 +55,44 @@ class Folder(Dataset):
 
 
 def torchvision_batches(folder: Folder, rows, batch_size: int, workers: int):
-    """(images uint8 [b, 3, size, size], labels) of the rows by torch's DataLoader, whose workers are processes."""
+    """Return torch's DataLoader of the rows, which yields (images uint8 [b, 3, size, size], labels)."""
     return DataLoader(folder, batch_size, sampler=rows, num_workers=workers)
 
 
 def our_batches(beton: Path, rows, batch_size: int, transform: views.Transform, workers: int):
-    """The same by the reader of the stages, images uint8 [b, size, size, 3]."""
+    """Yield (images uint8 [b, size, size, 3], labels) of the rows with the stages' reader."""
     for _, images, labels in batches(beton, rows, batch_size, transform, KEY, workers):
         yield images, labels
 
 
 def exhaust(loader) -> int:
-    """Take all batches; the number of images."""
+    """Read all batches and return the number of images."""
     return sum(len(labels) for _, labels in loader)
 
 
 def section() -> list[str]:
-    """Lines of the page."""
+    """Measure, and return this section's lines of the page."""
     torch_settings.configure(1)
-    warnings.filterwarnings("ignore", message="The image decoding")  # torchvision.io will go; a line for each worker
+    warnings.filterwarnings("ignore", message="The image decoding")  # torchvision.io is deprecated
     with tempfile.TemporaryDirectory() as name:
         folder = make_photographs(Path(name), FILES)
         beton, size = write_photographs(folder), kilobytes(folder)
         return [
             "## The loader alone",
             "",
-            f"{FILES} JPEG files of {WIDTH} x {HEIGHT} px ({size:.0f} kB each: pieces of the photographs that ship with "
-            f"scikit-learn), {PASSES} passes in random",
-            "order, random crops to 224 px, bilinear with antialias: the same boxes and flips on both sides. torchvision's "
-            "DataLoader reads an ImageFolder and decodes",
-            "with Pillow, or with torchvision.io, whose decoder is libjpeg-turbo as ours is. Per core: images per second of "
-            "processor time, of all threads and workers.",
+            f"{FILES} JPEG files of {WIDTH} x {HEIGHT} px ({size:.0f} kB each: pieces of the photographs that ship "
+            f"with scikit-learn), {PASSES} passes in random",
+            "order, random crops to 224 px, bilinear with antialias, with the same boxes and flips on both sides. "
+            "torch's DataLoader reads torchvision's ImageFolder and decodes",
+            "with Pillow, or with torchvision.io, whose decoder is libjpeg-turbo like ours. Per core: images per "
+            "second of processor time of all threads and workers.",
             "",
             *loader_table(folder, beton),
         ]
 
 
 def loader_table(folder: Path, beton: Path, size=224, passes=PASSES, batch=BATCH, repeats=REPEATS) -> list[str]:
-    """Every loader with one worker and with as many as there are cores."""
+    """Return a table of all loaders with one worker and with as many workers as cores."""
     transform = PhotoTransform(size=size).settings()
     number = describe(beton).rows * passes
     rows = np.random.default_rng(0).permutation(number) % describe(beton).rows
@@ -113,7 +113,7 @@ def loader_table(folder: Path, beton: Path, size=224, passes=PASSES, batch=BATCH
 
 
 def same_images(folder: Path, beton: Path, size: int, decoder: str, key_of_other=KEY) -> torch.Tensor:
-    """Mean difference in grey levels between ours and torchvision's image of every row, float64 [rows]."""
+    """Return the mean difference in grey levels between our image and torchvision's of every row, float64 [rows]."""
     transform = PhotoTransform(size=size).settings()
     rows = np.arange(describe(beton).rows)
     theirs = torchvision_batches(Folder(folder / "train", beton, transform, decoder), rows.tolist(), len(rows), 0)

@@ -1,9 +1,9 @@
-"""The original procedure as a process of its own: its seconds, and the accuracy and loss of each epoch.
+"""Run the original procedure as a separate process; write its seconds, and the accuracy and loss of each epoch.
 
     python -m benchmarks.original_process JOB.json
 
-The job (of table_cell.py) holds weights, the folder of the .beton files, transform, augmentation_seed, protocol, and the
-file of the result.
+The job, which table_cell.py writes, holds weights, the folder of the .beton files, transform, augmentation_seed,
+protocol, and the file of the result.
 """
 
 import json
@@ -19,7 +19,7 @@ from workflow_scripts.timecat.runtime import torch_settings
 
 
 def main() -> None:
-    """Read the job, run it, write."""
+    """Read the job, run it and write the result."""
     job = json.loads(Path(sys.argv[1]).read_text())
     torch_settings.configure(1)
     backbone, _ = files.read_backbone(job["weights"])

@@ -1,4 +1,4 @@
-"""Photographs that are there everywhere: pieces of the two that ship with scikit-learn, as files and as a .beton."""
+"""Make photographs from pieces of the two that ship with scikit-learn, as image files and as a .beton file."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from PIL import Image
 
 from tests.support.images import settings_of, write_data_set
 
-HEIGHT, WIDTH, QUALITY = 375, 500, 90  # of most of ImageNet's images
+HEIGHT, WIDTH, QUALITY = 375, 500, 90  # as most of ImageNet's images
 CLASSES = 4
 
 
 def make_photographs(folder: Path, number: int, height: int = HEIGHT, width: int = WIDTH) -> Path:
-    """``folder/train/CLASS/*.jpg`` of this many random pieces (two fifths of a side and more), enlarged to one size."""
+    """Write ``folder/train/CLASS/*.jpg``: random pieces (at least two fifths of a side), enlarged to one size."""
     shipped = Path(sklearn.datasets.__file__).parent / "images"
     photographs = [Image.open(path).convert("RGB") for path in sorted(shipped.glob("*.jpg"))]
     random = np.random.default_rng(0)
@@ -30,10 +30,10 @@ def make_photographs(folder: Path, number: int, height: int = HEIGHT, width: int
 
 
 def kilobytes(folder: Path) -> float:
-    """Mean size of the files below a folder."""
+    """Return the mean size in kB of the JPEG files below a folder."""
     return np.mean([path.stat().st_size for path in folder.rglob("*.jpg")]) / 1000
 
 
 def write_photographs(folder: Path) -> Path:
-    """The photographs of a folder as train.beton there, JPEG data as it is, by the stage write_dataset."""
+    """Write the photographs of a folder as train.beton there, with unchanged JPEG data; return its path."""
     return write_data_set("photographs", "train", settings_of("train", kind="image_folder", root=str(folder)), folder)

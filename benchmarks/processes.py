@@ -1,4 +1,4 @@
-"""Processes that are timed: without GPUs, at once, each on a core of its own."""
+"""Run and time processes without GPUs, side by side, each on a separate core."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.studies import ROOT
 
 
 class Done(NamedTuple):
-    """A process that has ended: what it logged (standard error), and its seconds by the clock and of processor time."""
+    """A process that has ended: its standard error, wall-clock seconds and seconds of processor time."""
 
     log: str
     seconds: float
@@ -19,7 +19,7 @@ class Done(NamedTuple):
 
 
 def process(command: list[str]) -> Done:
-    """Run a process. RuntimeError if it fails."""
+    """Run a process until it ends. RuntimeError if it fails."""
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryFile("w+") as log:
         begin = time.perf_counter()
@@ -35,11 +35,11 @@ def process(command: list[str]) -> Done:
 
 
 def side_by_side(sides: list) -> list:
-    """Results of functions that run at once, each with its processes on a core of its own (if there is one core: in turn)."""
+    """Run functions side by side, each with its processes on a separate core (in turn if there is one core only)."""
     cores = sorted(os.sched_getaffinity(0))[: len(sides)]
 
     def on_a_core(number: int):
-        os.sched_setaffinity(0, {cores[number % len(cores)]})  # of this thread, and of the processes that it starts
+        os.sched_setaffinity(0, {cores[number % len(cores)]})  # for this thread and the processes that it starts
         return sides[number]()
 
     with ThreadPoolExecutor(len(cores)) as pool:

@@ -1,4 +1,4 @@
-"""Images per second, by the clock and by processor time, of actions in turn."""
+"""Measure images per second of actions in turn, by wall-clock time and by processor time."""
 
 import resource
 import statistics
@@ -8,20 +8,20 @@ from benchmarks.timing import REPEATS, seconds_of
 
 
 class Rate(NamedTuple):
-    """Images per second by the clock, and per second of processor time of all threads and worker processes."""
+    """Images per wall-clock second, and per second of processor time of all threads and worker processes."""
 
     clock: float
     core: float
 
 
 def cpu_seconds() -> float:
-    """Of this process with its threads, and of its child processes that have ended."""
+    """Return the processor seconds of this process with its threads and of its child processes that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def rates(actions: dict, images: int, repeats: int = REPEATS) -> dict[str, Rate]:
-    """Median rates of each action, run in turn (a b c, a b c, ...) after one round that is not counted."""
+    """Return the median rates of each action, run in turn (a b c, a b c, ...) after one round that is not counted."""
     found = {name: [] for name in actions}
     for repeat in range(repeats + 1):
         for name, action in actions.items():

@@ -1,8 +1,9 @@
-"""What each option of the pretraining recipe changes, measured: ``python -m benchmarks.recipe_options`` (minutes, one core).
+"""Measure what each option of the pretraining recipe changes: ``python -m benchmarks.recipe_options``.
 
-The embedded study's network learns its made images once per option, from the same initial weights on the same batches; a
-torchvision ResNet-18 takes a few steps of each. Steps of all options are timed in turn, in CPU seconds of one thread, so
-that whatever else the machine does falls on all alike. The tables go into docs/explanation/recipe.md. Nothing here is a test.
+The embedded study's network trains on its generated images once per option, from the same initial weights on the same
+batches; a torchvision ResNet-18 takes a few steps with each option. Steps of all options are timed in turn, in CPU
+seconds of one thread, so that other load on the machine affects all of them alike. The tables go into
+docs/explanation/recipe.md. Nothing here is a test.
 """
 
 import dataclasses
@@ -45,7 +46,7 @@ RECIPE = Pretrain(
     batch_norm_batches=8,
 ).recipe()
 PLAIN, GHOST = "float32, batch norm over the batch of 64", "`ghost_batch: 16`"
-# Option -> (what it is compared with, keys, seed).
+# Option -> (option that it is compared with, changed keys, seed).
 OPTIONS = {
     PLAIN: (None, {}, SEED),
     "another seed, for scale": (PLAIN, {}, SEED + 1),
@@ -67,19 +68,19 @@ LARGE_OPTIONS = {
 
 
 def transform() -> Transform:
-    """The config's defaults at SIZE pixels."""
+    """Return the config's default transform at SIZE pixels."""
     return TransformBlock(size=SIZE).settings()
 
 
 def images_of(split: str) -> Split:
-    """The made images, as they are: no crops."""
+    """Return the generated images of a split, without crops."""
     return read_split(
         {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "components": None, "label": "class"}, split
     )
 
 
 def batch(split: Split, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and labels of a step, the same for every option."""
+    """Return the images and labels of a step, which are the same for every option."""
     epoch, first = divmod(step, len(split) // RECIPE.batch_size)
     order = permutation(key("recipe options", epoch), np.arange(len(split)))
     rows = order[first * RECIPE.batch_size : (first + 1) * RECIPE.batch_size]
@@ -88,7 +89,7 @@ def batch(split: Split, step: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @dataclasses.dataclass
 class Result:
-    """What became of an option: losses and CPU seconds of each step, and the run itself."""
+    """Result of an option: its run, and the loss and CPU seconds of each step."""
 
     run: training.Run
     recipe: Recipe
@@ -97,7 +98,7 @@ class Result:
 
 
 def train_all(backbone: BackboneSettings, options: dict, steps: int, train: Split) -> dict[str, Result]:
-    """All options, step by step in turn."""
+    """Train with all options in turn, step by step, and return the result of each."""
     results = {}
     for name, (_, keys, seed) in options.items():
         recipe = dataclasses.replace(RECIPE, **keys)
@@ -112,7 +113,7 @@ def train_all(backbone: BackboneSettings, options: dict, steps: int, train: Spli
 
 
 def evaluated(result: Result, train: Split, evaluation: Split) -> tuple[float, torch.Tensor]:
-    """Accuracy (percent) and features [rows, dimension] at the average, as a milestone has them."""
+    """Return the accuracy (percent) and features [rows, dimension] of the averaged model, as in a milestone."""
     batches = (batch(train, step)[0] for step in range(RECIPE.batch_norm_batches))
     parts = [part for images in batches for part in images.split(result.recipe.part)]
     model = training.averaged_model(result.run, parts, transform())
@@ -123,7 +124,7 @@ def evaluated(result: Result, train: Split, evaluation: Split) -> tuple[float, t
 
 
 def speed(results: dict[str, Result], name: str, against: str | None) -> str:
-    """Images per CPU second, or the ratio to those of another option."""
+    """Return the images per CPU second, or their ratio to those of another option, as text."""
     seconds = statistics.median(results[name].seconds[UNTIMED:])
     if against is None:
         return f"{RECIPE.batch_size / seconds:.0f}"
@@ -131,10 +132,10 @@ def speed(results: dict[str, Result], name: str, against: str | None) -> str:
 
 
 def learning_table(results: dict[str, Result], train: Split, evaluation: Split) -> list[str]:
-    """What the options make of the small network."""
+    """Return the table of the small network's training with all options."""
     lines = [
-        f"| option | against | loss of the first step | mean loss of the last {LAST} steps | accuracy, % | cosine of features "
-        "| images per CPU second |",
+        f"| option | against | loss of the first step | mean loss of the last {LAST} steps | accuracy, % | cosine of "
+        "features | images per CPU second |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     outcomes = {name: evaluated(result, train, evaluation) for name, result in results.items()}
@@ -159,7 +160,7 @@ def learning_table(results: dict[str, Result], train: Split, evaluation: Split) 
 
 
 def speed_table(results: dict[str, Result]) -> list[str]:
-    """What the options make of a few steps of ResNet-18."""
+    """Return the table of a few steps of ResNet-18 with all options."""
     lines = ["| option | loss of the first step | images per CPU second |", "|---|---:|---:|"]
     for name, (against, _, _) in LARGE_OPTIONS.items():
         first = results[name].losses[0]
@@ -169,17 +170,17 @@ def speed_table(results: dict[str, Result]) -> list[str]:
 
 
 def main() -> None:
-    """Train, and put the tables into the page."""
+    """Train with all options and write the tables into the page."""
     torch_settings.configure(1, compiles=True)
     train, evaluation = images_of("train"), images_of("evaluation")
     learning = learning_table(train_all(SMALL, OPTIONS, STEPS, train), train, evaluation)
     large = speed_table(train_all(LARGE, LARGE_OPTIONS, LARGE_STEPS, train))
     lines = [
-        f"On one of {machine()} Rows but the first are differences from the run that they are compared with, and ratios of "
-        "speed.",
+        f"On one of {machine()} All rows but the first show differences from the run that they are compared with, and "
+        "ratios of speed.",
         "",
-        f"`small_residual` of width 8 at {SIZE} px, {STEPS} steps of {RECIPE.batch_size} made images, {ROWS['evaluation']:,} "
-        "images for evaluation:",
+        f"`small_residual` of width 8 at {SIZE} px, {STEPS} steps of {RECIPE.batch_size} generated images, "
+        f"{ROWS['evaluation']:,} images for evaluation:",
         "",
         *learning,
         "",

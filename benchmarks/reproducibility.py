@@ -1,9 +1,9 @@
-"""What decides the last bits of a number on a CPU, measured: ``python -m benchmarks.reproducibility`` (minutes, one core).
+"""Measure what changes the last bits of results on a CPU: ``python -m benchmarks.reproducibility`` (minutes, one core).
 
-Small pieces of the stages run with torch, oneDNN and MKL as they are and restricted to older instructions, each time in a
-separate process; equal results get equal letters, and times are medians over rounds in which the settings take turns.
-A second table compares features extracted in batches of other sizes. The tables go into docs/explanation/reproducibility.md. Nothing
-here is a test.
+Small pieces of the stages run with torch, oneDNN and MKL unrestricted and restricted to older instructions, each time
+in a separate process. Equal results get equal letters, and times are medians over rounds in which the settings take
+turns. A second table compares features extracted in batches of other sizes. The tables go into
+docs/explanation/reproducibility.md. Nothing here is a test.
 """
 
 import argparse
@@ -58,7 +58,7 @@ PIECES = {
 
 
 def main() -> None:
-    """Write the page's tables, or, in a process with its own settings, print what it measured."""
+    """Write the page's tables or, with --measure, print the measurements of this process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measure", action="store_true", help="print the digests and seconds of this process as JSON")
     if parser.parse_args().measure:
@@ -70,11 +70,11 @@ def main() -> None:
     PAGE.write_text(before + BEGIN + "\n".join(lines) + END + after)
 
 
-# --- pieces of stages: each returns a digest of what it computed, and the seconds of one step ---
+# --- pieces of stages: each returns a digest of its result and the seconds of one step ---
 
 
 def measured() -> dict[str, tuple[str, float]]:
-    """Each piece's digest and median seconds, in this process."""
+    """Return each piece's digest and median seconds, measured in this process."""
     from workflow_scripts.timecat.runtime import torch_settings
 
     torch_settings.configure(1)
@@ -82,7 +82,7 @@ def measured() -> dict[str, tuple[str, float]]:
 
 
 def images_and_labels(count: int):
-    """Random images, uint8 [count, SIZE, SIZE, 3], and labels."""
+    """Return random images, uint8 [count, SIZE, SIZE, 3], and labels."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -91,14 +91,14 @@ def images_and_labels(count: int):
 
 
 def transform():
-    """The evaluation crop of SIZE pixels."""
+    """Return the transform for images of SIZE pixels."""
     from workflow_scripts.timecat.config.transforms import Transform
 
     return Transform(size=SIZE, scale=[0.8, 1], flip=0.5, mean=[0.4] * 3, std=[0.2] * 3).settings()
 
 
 def digest_of(tensors) -> str:
-    """Return the SHA-256 of tensors' bytes."""
+    """Return the SHA-256 of the bytes of tensors."""
     hashed = hashlib.sha256()
     for tensor in tensors:
         hashed.update(tensor.detach().contiguous().numpy().tobytes())
@@ -106,13 +106,13 @@ def digest_of(tensors) -> str:
 
 
 def timed_steps(step, steps: int) -> float:
-    """Median CPU seconds of a step; the first two are not counted."""
+    """Return the median CPU seconds of a step; the first two are not counted."""
     times = [seconds_of(step, time.process_time) for _ in range(steps)]
     return statistics.median(times[2:])
 
 
 def training_steps(backbone: Backbone) -> tuple[str, float]:
-    """Pretraining steps on one batch."""
+    """Train some pretraining steps on one batch."""
     from workflow_scripts.timecat.config.pretrain import Pretrain
     from workflow_scripts.timecat.pretraining import training
 
@@ -124,14 +124,14 @@ def training_steps(backbone: Backbone) -> tuple[str, float]:
 
 
 def untrained(backbone: Backbone):
-    """The backbone as it is before training, in evaluation mode."""
+    """Return the untrained backbone, in evaluation mode."""
     from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 
     return initial_classifier(backbone.settings(), CLASSES, 2, SIZE).eval().backbone
 
 
 def features_of(network, images, batch_size: int):
-    """float32 [images, dimension], extracted in batches of a size."""
+    """Return the features of images, float32 [images, dimension], extracted in batches of a size."""
     import numpy as np
     import torch
 
@@ -143,7 +143,7 @@ def features_of(network, images, batch_size: int):
 
 
 def extraction(backbone: Backbone) -> tuple[str, float]:
-    """Features of IMAGES images."""
+    """Extract the features of IMAGES images."""
     images, _ = images_and_labels(IMAGES)
     network, found = untrained(backbone), []
     seconds = timed_steps(lambda: found.append(features_of(network, images, WHOLE)), 7)
@@ -151,7 +151,7 @@ def extraction(backbone: Backbone) -> tuple[str, float]:
 
 
 def probe_steps() -> tuple[str, float]:
-    """Steps of a probe's heads, and the logits after them."""
+    """Train some steps of a probe's heads and compute the logits."""
     import torch
 
     from benchmarks.stacked_heads import both_heads
@@ -162,7 +162,7 @@ def probe_steps() -> tuple[str, float]:
 
 
 def crops() -> tuple[str, float]:
-    """Boxes of a view of photographs."""
+    """Draw the crop boxes of a view of CROPS photographs."""
     import numpy as np
     import torch
 
@@ -178,7 +178,7 @@ def crops() -> tuple[str, float]:
 
 
 def numpy_steps() -> tuple[str, float]:
-    """What tables and small fits take of numpy."""
+    """Compute with NumPy the operations that tables and small fits use."""
     import numpy as np
     import torch
 
@@ -191,7 +191,7 @@ def numpy_steps() -> tuple[str, float]:
 
 
 def settings_table(settings=None, rounds: int = ROUNDS) -> list[str]:
-    """Which settings give which bits, and what they cost."""
+    """Return the table of settings: which of them give equal bits, and the time of each piece."""
     settings = SETTINGS if settings is None else settings
     runs = [[] for _ in settings]
     for number in range(rounds):
@@ -199,7 +199,7 @@ def settings_table(settings=None, rounds: int = ROUNDS) -> list[str]:
             log(f"round {number + 1} of {rounds}: {described(variables)}")
             found.append(in_a_process(variables))
     lines = [
-        "Equal letters in a column are equal bits; milliseconds are CPU time of one thread, medians over "
+        "Equal letters in a column mean equal bits. Milliseconds are CPU time of one thread, medians over "
         f"{rounds} processes for each setting, which took turns.",
         "",
         f"| set in the environment | {' | '.join(PIECES)} |",
@@ -211,7 +211,7 @@ def settings_table(settings=None, rounds: int = ROUNDS) -> list[str]:
         for name in PIECES:
             digests = {run[name][0] for run in found}
             if len(digests) > 1:
-                raise RuntimeError(f"{name} with {described(variables)} differs from run to run")
+                raise RuntimeError(f"{name} with {described(variables)} gives different bits in different runs")
             letter = letters[name].setdefault(digests.pop(), chr(ord("A") + len(letters[name])))
             cells.append(f"{letter} {1000 * statistics.median(run[name][1] for run in found):.2f}")
         lines.append(f"| {described(variables)} | {' | '.join(cells)} |")
@@ -219,12 +219,12 @@ def settings_table(settings=None, rounds: int = ROUNDS) -> list[str]:
 
 
 def described(variables: dict) -> str:
-    """Environment variables as one writes them."""
+    """Return environment variables as Markdown, in the shell's syntax, or "nothing"."""
     return " ".join(f"`{name}={shlex.quote(value)}`" for name, value in variables.items()) or "nothing"
 
 
 def in_a_process(variables: dict) -> dict:
-    """What a process with these environment variables measures."""
+    """Run the measurement in a process with these environment variables and return its result."""
     command = [sys.executable, "-m", "benchmarks.reproducibility", "--measure"]
     variables = {"OPENBLAS_NUM_THREADS": "1"} | variables  # as Snakemake sets it for a job of one thread
     done = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=True)
@@ -232,14 +232,14 @@ def in_a_process(variables: dict) -> dict:
 
 
 def batch_size_table(sizes=BATCH_SIZES) -> list[str]:
-    """How features depend on how many images pass at once."""
+    """Return the table of features' differences between batch sizes."""
     from workflow_scripts.timecat.runtime import torch_settings
 
     torch_settings.configure(1)
     images, _ = images_and_labels(IMAGES)
     lines = [
-        f"Images whose features differ from those extracted in batches of {WHOLE}, of {IMAGES}, and the largest difference "
-        "relative to the largest feature:",
+        f"Number of images, out of {IMAGES}, whose features differ from those extracted in batches of {WHOLE}, and the "
+        "largest difference relative to the largest feature:",
         "",
         f"| backbone | {' | '.join(f'batches of {size}' for size in sizes)} |",
         "|---|" + "---:|" * len(sizes),

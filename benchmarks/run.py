@@ -1,7 +1,7 @@
-"""``make bench``: time the parts that matter, side by side, and write docs/benchmarks/benchmarks.md.
+"""Time the important parts side by side and write docs/benchmarks/benchmarks.md (``make bench``).
 
-Every comparison is side by side in this one run, and medians are reported. Nothing here is a test. Each module of this
-package has a ``section()``, which measures and returns its lines of the page.
+All sides of a comparison are timed in the same run, in turn, and medians are reported. Nothing here is a test. Each
+module of SECTIONS has a function ``section()``, which measures and returns its lines of the page.
 """
 
 import argparse
@@ -40,15 +40,16 @@ SECTIONS = {
 
 
 def main() -> None:
-    """Run all sections and write the page, or run some and print them."""
+    """Run all sections and write the page, or run the given sections and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="*", help=f"only these, printed: {', '.join(SECTIONS)}")
+    parser.add_argument("sections", nargs="*", help=f"run and print only these: {', '.join(SECTIONS)}")
     chosen = parser.parse_args().sections
     lines = [
         "# Benchmarks",
         "",
         f"Made by `make bench` on {machine()}",
-        "Medians; compared figures are from the same run, in turn. Shared machines are noisy: ratios say more than seconds.",
+        "Figures are medians; compared figures were measured in the same run, in turn. Shared machines are noisy, so "
+        "ratios are more reliable than seconds.",
     ]
     for name in chosen or SECTIONS:
         log(f"benchmark: {name}")

@@ -1,4 +1,4 @@
-"""Stacked heads: time against their number, separate torch runs, the matrix-multiply peak, and scikit-learn."""
+"""Compare stacked heads with separate torch heads, the peak of matrix products, and scikit-learn."""
 
 import tempfile
 import time
@@ -15,16 +15,16 @@ GRID = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05]
 HEADS = (1, 2, 6, 12, 28)
 SIZES = {(160, 16): 5, (512, 100): 5, (2048, 100): 5, (2048, 1000): 2}  # features, classes -> repeats
 BATCH = 256
-EPOCHS = 28  # of the protocol
-TARGET = (2048, 100, 6)  # features, classes, heads: at least half the peak
+EPOCHS = 28  # as in the protocol
+TARGET = (2048, 100, 6)  # features, classes and heads with which SHARE of the peak should be reached
 SHARE = 0.5
-MULTIPLY_ADDS = 2e9  # about as many make one timing, however small a step
+MULTIPLY_ADDS = 2e9  # one timing has about this many, so small steps are repeated
 MOST_STEPS = 300
 PEAK_SIZE, PEAK_RUNS = 2048, 8
 
 
 def section() -> list[str]:
-    """Lines of the page."""
+    """Measure, and return this section's lines of the page."""
     from workflow_scripts.timecat.runtime import torch_settings
 
     torch_settings.configure(1)
@@ -38,12 +38,12 @@ def section() -> list[str]:
 
 
 def multiply_adds(heads: int, classes: int, features: int, rows: int) -> int:
-    """Of one training step: the product for the logits, and the one for the gradient."""
+    """Return the multiply-adds of one training step: the products for the logits and for the gradient."""
     return 2 * heads * classes * features * rows
 
 
 def peak() -> float:
-    """Multiply-adds per CPU second of a large square float32 product, one thread: best of several."""
+    """Return the multiply-adds per CPU second of a large square float32 product on one thread, the best of several."""
     import torch
 
     a, b, out = (torch.ones(PEAK_SIZE, PEAK_SIZE) for _ in range(3))
@@ -51,7 +51,7 @@ def peak() -> float:
 
 
 def both_heads(features: int, classes: int, count: int):
-    """(stacked, separate) heads of the same weight and grid, and a batch (features, labels) to train them on."""
+    """Return stacked and separate heads with the same weight and grid, and a batch: features and labels."""
     import torch
 
     from tests.references import heads as heads_reference
@@ -67,13 +67,13 @@ def both_heads(features: int, classes: int, count: int):
 
 
 def train(head, steps: int, batch, labels) -> None:
-    """So many training steps on the same batch."""
+    """Train a number of steps on the same batch."""
     for _ in range(steps):
         head.train_step(batch, labels, 0.01)
 
 
 def heads_table(sizes: dict = SIZES, counts=HEADS) -> list[str]:
-    """One training step: milliseconds against the number of heads, and how much of the peak the products reach."""
+    """Return a table of milliseconds per training step by number of heads, and the share of the peak reached."""
     rows, peaks, shares = [], [peak()], {}
     for (features, classes), repeats in sizes.items():
         for count in counts:
@@ -90,9 +90,10 @@ def heads_table(sizes: dict = SIZES, counts=HEADS) -> list[str]:
     best = max(peaks)
     one = {(row[0], row[1]): row[3] for row in rows if row[2] == counts[0]}
     lines = [
-        f"One training step, batch {BATCH}, one thread, in CPU time. The peak of this machine's thread is {2 * best / 1e9:.0f} GFLOP/s "
-        f"(`torch.mm` of {PEAK_SIZE} x {PEAK_SIZE} float32, best of {PEAK_RUNS * len(peaks)}, measured between the rows); a "
-        "step's work is its two products, 2 x heads x classes x features x batch multiply-adds.",
+        f"CPU time of one training step, batch {BATCH}, one thread. The peak of one thread of this machine is "
+        f"{2 * best / 1e9:.0f} GFLOP/s (`torch.mm` of {PEAK_SIZE} x {PEAK_SIZE} float32, best of "
+        f"{PEAK_RUNS * len(peaks)}, measured between the rows). The work of a step is its two products, 2 x heads x "
+        "classes x features x batch multiply-adds.",
         "",
         "| features x classes | weight decays | stacked, ms | against one | share of peak | separate torch heads, ms "
         "| separate / stacked |",
@@ -108,9 +109,10 @@ def heads_table(sizes: dict = SIZES, counts=HEADS) -> list[str]:
         found = shares[TARGET]
         lines += [
             "",
-            f"Target: {SHARE} of the peak for {TARGET[0]:,} features x {TARGET[2]} weight decays x {TARGET[1]} classes; "
-            f"**{found:.2f}**, {'reached' if found >= SHARE else 'missed'}. Where features and classes are many, one weight "
-            "decay fills the processor already, and six cost six times as much: nothing exact makes the products fewer.",
+            f"Target: {SHARE} of the peak for {TARGET[0]:,} features x {TARGET[2]} weight decays x {TARGET[1]} "
+            f"classes; **{found:.2f}**, {'reached' if found >= SHARE else 'missed'}. With many features and classes, "
+            "one weight decay already uses the whole processor, and six cost six times as much: no exact method needs "
+            "fewer products.",
         ]
     return lines
 
@@ -119,7 +121,7 @@ def heads_table(sizes: dict = SIZES, counts=HEADS) -> list[str]:
 
 
 def digits() -> tuple[np.ndarray, np.ndarray, int]:
-    """Pixels of scikit-learn's scanned digits: features float16 [1797, 64], labels, how many rows are for training."""
+    """Return the pixels of scikit-learn's digits (float16 [1797, 64]), their labels and the number of training rows."""
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
@@ -128,9 +130,10 @@ def digits() -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def made_features(train=4000, evaluation=2000, features=2048, classes=100, latent=64):
-    """Features as a network's last layer has them: not negative, correlated, of far fewer directions than numbers.
+    """Return generated features like those of a network's last layer, their labels and the number of training rows.
 
-    Rectified random combinations of ``latent`` numbers that are a class's mean and noise; returns as ``digits``.
+    Features are not negative, correlated, and vary in far fewer directions than they have numbers: they are rectified
+    random combinations of ``latent`` numbers, each the mean of a class plus noise.
     """
     random = np.random.default_rng(0)
     rows = train + evaluation
@@ -142,7 +145,7 @@ def made_features(train=4000, evaluation=2000, features=2048, classes=100, laten
 
 
 def data_of(labels, train: int):
-    """The probe's DataSet: the first rows are for training."""
+    """Return the probe's DataSet, of which the first ``train`` rows are for training."""
     from workflow_scripts.timecat.holdout import heldout_rows
     from workflow_scripts.timecat.probing import probe
 
@@ -155,12 +158,12 @@ def data_of(labels, train: int):
 
 
 def milestones(epochs: int) -> tuple[int, ...]:
-    """After which epochs the learning rate falls, in the protocol's proportions (8, 16 and 24 of 28)."""
+    """Return the epochs after which the learning rate falls, in the protocol's proportions (8, 16 and 24 of 28)."""
     return tuple(sorted({round(epochs * part / 28) for part in (8, 16, 24)} - {0}))
 
 
 def probe_accuracy(features, data, lr: float, epochs: int) -> float:
-    """A whole probe, from files: accuracy in percent, on the evaluation rows, of the head that `holdout` selects."""
+    """Run a whole probe from files; return the evaluation accuracy, in percent, of the head that `holdout` selects."""
     from workflow_scripts.timecat.probing import probe
 
     train = len(data.train_labels)
@@ -176,17 +179,18 @@ def probe_accuracy(features, data, lr: float, epochs: int) -> float:
 
 
 def fitted(features, labels, weight_decay: float):
-    """scikit-learn's logistic regression whose objective is that of a head: C = 1 / (rows x weight decay)."""
+    """Fit scikit-learn's logistic regression with the objective of a head: C = 1 / (rows x weight decay)."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=1 / (len(labels) * weight_decay), max_iter=1000).fit(features, labels)
 
 
 def logistic_regression_accuracy(features, data, both: bool = False) -> float:
-    """The same choice by scikit-learn: the grid on nine tenths, read on the held-out rows, the best fitted again on all.
+    """Select a weight decay with scikit-learn as the probe does; return the evaluation accuracy in percent.
 
-    With ``both``, every weight decay is fitted on all as well, as the probe does it for selection `paper`. One thread;
-    features standardised, as by the probe's batch norm.
+    The grid is fitted on nine tenths and scored on the held-out rows; the best weight decay is fitted again on all
+    rows. With ``both``, every weight decay is fitted on all rows as well, as the probe does for selection `paper`. Runs
+    on one thread; features are standardised, as by the probe's batch norm.
     """
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
@@ -194,7 +198,7 @@ def logistic_regression_accuracy(features, data, both: bool = False) -> float:
     labels, rows = data.train_labels, data.fits()["nine_tenths"]
     train = len(labels)
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("error")  # a fit that does not converge is no comparison
+        warnings.simplefilter("error")  # a fit that does not converge is not comparable
         x = features.astype(np.float32)
         scaler = StandardScaler().fit(x[rows])
         own, heldout = scaler.transform(x[rows]), scaler.transform(x[data.heldout])
@@ -210,7 +214,7 @@ def logistic_regression_accuracy(features, data, both: bool = False) -> float:
 
 
 def compared(features, labels, train: int, contenders: dict, repeats: int) -> dict[str, tuple[float, float]]:
-    """Median CPU seconds and the accuracy of each contender, in turn."""
+    """Run the contenders in turn; return the median CPU seconds and the accuracy of each."""
     data, accuracy = data_of(labels, train), {}
 
     def run(name):
@@ -222,17 +226,17 @@ def compared(features, labels, train: int, contenders: dict, repeats: int) -> di
 
 
 def scikit_learn_table(cases=None, repeats: int = 1) -> list[str]:
-    """A whole probe against whole fits of scikit-learn: the same features, the same grid, the same way to select."""
+    """Return a table that compares whole probes with scikit-learn's fits: same features, grid and selection."""
     cases = cases or {
         # name -> features, learning rate, epochs that reach scikit-learn's accuracy
         "digits, 1,200 rows x 64, 10 classes": (digits(), 0.1, 112),
         "made, 4,000 rows x 2,048, 100 classes": (made_features(), 0.01, 10),
     }
     lines = [
-        f"Against scikit-learn's `LogisticRegression` (lbfgs) on the same features, {len(GRID)} weight decays (its `C` is "
-        "1 / (rows x weight decay)), selected on a held-out tenth; CPU seconds of one thread. The probe trains each weight decay "
-        "twice, on nine tenths and on all, and reads both after every epoch. scikit-learn fits each on nine tenths, and on all "
-        "either the best one or each.",
+        f"Against scikit-learn's `LogisticRegression` (lbfgs) on the same features, {len(GRID)} weight decays (its "
+        "`C` is 1 / (rows x weight decay)), selected on a held-out tenth; CPU seconds of one thread. The probe trains "
+        "each weight decay twice, on nine tenths and on all rows, and evaluates both after every epoch. scikit-learn "
+        "fits each weight decay on nine tenths, and then either the best one or each on all rows.",
         "",
         "| features | | s | accuracy, % |",
         "|---|---|---:|---:|",
@@ -249,6 +253,7 @@ def scikit_learn_table(cases=None, repeats: int = 1) -> list[str]:
     return [
         *lines,
         "",
-        "On one fixed view that fits in memory lbfgs needs fewer passes than the protocol's 28 epochs. It has no fresh view in "
-        "each epoch, no figure of each epoch (selection `paper`), and no features that are larger than memory.",
+        "On one fixed view that fits in memory, lbfgs needs fewer passes than the protocol's 28 epochs. But "
+        "scikit-learn cannot read a fresh view in each epoch, gives no accuracy of each epoch (for selection "
+        "`paper`), and cannot read features that exceed memory.",
     ]

@@ -1,7 +1,8 @@
-"""One cell of table 2: the original procedure against the pipeline's stages. Same images, same machine, one core each.
+"""Compare the original procedure with this workflow's stages on one cell of table 2, with one core each.
 
-Ours are the command lines of extract_features and probe as their rules run them, start-up and files included. Neither
-side is charged for the .beton files and the weights, which both read.
+Both read the same images on the same machine. This workflow is the command lines of extract_features and probe as their
+rules run them, including start-up and files. The time to make the .beton files and the weights, which both read, is not
+counted.
 """
 
 import copy
@@ -37,8 +38,8 @@ from workflow_scripts.timecat.study.study import Study
 from workflow_scripts.timecat.study.wildcards import CellKey
 
 CUES = {"kind": "cues", "seed": 1, "agreement": 0.9, "components": None, "label": "class"}
-# Of the paper's proportions (CIFAR has a fifth as many evaluation rows as training rows), and the original protocol but
-# for the learning rate: 8 steps an epoch, where the paper's probes take 195 and more.
+# The rows have the paper's proportions (CIFAR has a fifth as many evaluation rows as training rows). The protocol is
+# the original one except for the learning rate, because an epoch has 8 steps here and 195 or more in the paper.
 CONFIG = {
     "source": "cues",
     "targets": ["cues"],
@@ -52,18 +53,19 @@ CONFIG = {
 PRETRAINING = {
     48: 90,
     112: 15,
-}  # side of the images in pixels -> steps: the features are learned while images are cheap
+}  # side of the images in pixels -> steps: most steps are on small images, which are cheap
 PRETRAINING_ROWS = 6000
-SEEDS = 5  # of a probe, for the noise
-SHORT_RUNS = 3  # of ours with views: 1; the long ones run once
+SEEDS = 5  # seeds of the probe, to measure its noise
+SHORT_RUNS = 3  # runs of this workflow with views: 1; longer ones run once
 
 
 @dataclass(frozen=True)
 class Run:
-    """One side's time and results. seconds: by the clock, of the whole grid, and of processor time; images: through the
-    backbone, in it.
+    """Time and results of one side.
 
-    top1: by weight decay, the evaluation accuracy of each epoch in percent. parts: seconds of jobs, and of their starts.
+    seconds, processor_seconds: wall-clock and processor seconds of the whole grid. images: images that pass through the
+    backbone for the whole grid. top1: the evaluation accuracy of each epoch in percent, by weight decay. parts: seconds
+    of jobs and of their start-up, by name.
     """
 
     seconds: float
@@ -73,22 +75,23 @@ class Run:
     parts: dict[str, float]
 
     def best(self, weight_decay: float) -> float:
+        """Return the best evaluation accuracy over the epochs of a weight decay, in percent."""
         return self.top1[weight_decay].max()
 
     @property
     def selected(self) -> float:
-        """The weight decay with the best epoch (of several the largest, as selection ``paper`` has it)."""
+        """Weight decay with the best epoch (the largest of several equal ones, as in selection ``paper``)."""
         return max(self.top1, key=lambda decay: (self.best(decay), decay))
 
 
 def section() -> list[str]:
-    """Measure, and put into words."""
+    """Measure, and return this section's lines of the page."""
     with tempfile.TemporaryDirectory() as folder:
         return page(Bench(Path(folder), CONFIG, PRETRAINING, PRETRAINING_ROWS).measure())
 
 
 class Bench:
-    """The cell of a config with one data set, ``cues``, and one arm, in a folder of its own."""
+    """The table cell of a config with one data set, ``cues``, and one arm, whose files are written to a folder."""
 
     def __init__(self, folder: Path, config: dict, pretraining: dict[int, int], pretraining_rows: int):
         torch_settings.configure(1)
@@ -106,13 +109,15 @@ class Bench:
 
     @staticmethod
     def wildcards() -> CellKey:
+        """Return the wildcards of the cell."""
         return CellKey("cues", "cues", "cat1")
 
     def study_with(self, views: int) -> Study:
+        """Return the study with a number of views."""
         return Study(read_config(copy.deepcopy(self.config) | {"features": {"views": views}}, []))
 
     def pretrain(self, rows: int) -> float:
-        """Write the weights of a short pretraining; returns the evaluation accuracy of its own classifier."""
+        """Write the weights of a short pretraining and return the evaluation accuracy of its classifier."""
         settings, beton = self.study.config.pretrain.recipe(), self.folder / "pretraining.beton"
         backbone = self.study.config.backbones[self.config["backbone"]].settings()
         run, done = training.start_run(backbone, CLASSES, settings, 2, "cpu"), 0
@@ -134,8 +139,8 @@ class Bench:
     # --- the two sides ---
 
     def measure(self, short_runs: int = SHORT_RUNS) -> dict:
-        """All that the page says. The original and our long run go side by side, on a core each."""
-        decay = self.ours(views=1).selected  # not timed, and files are in the page cache after it
+        """Return all measurements of the page. The original procedure and our runs take place side by side."""
+        decay = self.ours(views=1).selected  # an untimed run, after which the files are in the page cache
         sides = [
             lambda: self.original(decay),
             lambda: (self.ours(views=self.protocol.epochs), [self.ours(views=1) for _ in range(short_runs)]),
@@ -155,7 +160,7 @@ class Bench:
         }
 
     def original(self, weight_decay: float) -> Run:
-        """The original procedure with one weight decay, all epochs; seconds and images are multiplied by the grid."""
+        """Run the original procedure with one weight decay; multiply its seconds and images by the size of the grid."""
         job = {
             "weights": str(self.weights),
             "folder": str(self.folder),
@@ -174,7 +179,7 @@ class Bench:
         return Run(grid * found["seconds"], grid * found["processor_seconds"], images, top1, {})
 
     def ours(self, views: int) -> Run:
-        """Both stages as the rules run them."""
+        """Run both stages as the rules run them."""
         study, wildcards, made = self.study_with(views), self.wildcards(), self.folder / f"views{views}"
         made.mkdir(exist_ok=True)
         same = {"heldout": study.params.heldout(wildcards), "torch-threads": study.config.torch_threads, "gpus": 0}
@@ -211,10 +216,10 @@ class Bench:
         seconds, processor_seconds = (sum(times) for times in zip(*(job[1:] for job in jobs)))
         return Run(seconds, processor_seconds, images, by_epoch(made / "cat1.parquet"), parts)
 
-    # --- beside them ---
+    # --- further measurements ---
 
     def noise(self, weight_decay: float) -> float:
-        """Standard deviation of the best evaluation accuracy over seeds of the probe, on the features of one view."""
+        """Return the standard deviation of the best evaluation accuracy over seeds of the probe, with one view."""
         heldout = self.study.config.heldout.settings()
         indices = [self.folder / f"{split}.index.parquet" for split in ("train", "evaluation")]
         data, found = read_data_set(*indices, heldout), []
@@ -225,7 +230,7 @@ class Bench:
         return statistics.stdev(found)
 
     def milliseconds_per_image(self) -> float:
-        """Of the bare backbone."""
+        """Return the milliseconds that the bare backbone takes per image."""
         backbone, _ = files.read_backbone(self.weights)
         images = torch.randn(32, 3, self.transform.size, self.transform.size)
         with torch.inference_mode():
@@ -234,7 +239,7 @@ class Bench:
 
 
 def by_epoch(metrics: Path, column: str = "top1") -> dict[float, np.ndarray]:
-    """By weight decay, a figure of each epoch on the evaluation split, of the heads trained on all training rows."""
+    """Return a column's values of all epochs by weight decay: evaluation split, heads trained on all training rows."""
     found = {}
     for row in pyarrow.parquet.read_table(metrics).to_pylist():
         if row["fit"] == "full" and row["split"] == "evaluation":
@@ -243,24 +248,25 @@ def by_epoch(metrics: Path, column: str = "top1") -> dict[float, np.ndarray]:
 
 
 def page(found: dict) -> list[str]:
-    """Lines of the page."""
+    """Return this section's lines of the page."""
     original, long, short, decay = (found[name] for name in ("original", "long", "short", "decay"))
     epochs, grid = found["protocol"]["epochs"], found["protocol"]["weight_decays"]
     lines = [
         "## One cell of table 2: the original procedure against the pipeline",
         "",
         f"{found['rows']['train']} training and {found['rows']['evaluation']} evaluation images (`cues`, enlarged to "
-        f"{found['size']} px), ResNet-18 after a pretraining of a minute ({found['accuracy']:.0f} % with its own classifier),",
-        f"bare {found['milliseconds']:.1f} ms per image here. {epochs} epochs x {len(grid)} weight decays; one core and one "
-        "torch thread each. The original procedure",
-        "([original_procedure.py](../tests/references/original_procedure.py)) was run for all "
+        f"{found['size']} px), ResNet-18 after a pretraining of a minute ({found['accuracy']:.0f} % with its "
+        "classifier).",
+        f"The bare backbone takes {found['milliseconds']:.1f} ms per image here. {epochs} epochs x {len(grid)} weight "
+        "decays; one core and one torch thread each. The original procedure",
+        "([original_procedure.py](../../tests/references/original_procedure.py)) was run for all "
         f"{epochs} epochs of one weight decay, {decay:g}, and its time",
-        f"multiplied by {len(grid)}; its start-up is not counted. Ours are whole processes, `extract_features` and `probe`, "
-        "with their start-up and files. The original",
-        "and ours with fresh views ran at the same time, each pinned to a core; the short run, after the long one "
-        f"there, is the median of {SHORT_RUNS}.",
+        f"multiplied by {len(grid)}; its start-up is not counted. Ours are whole processes, `extract_features` and "
+        "`probe`, with their start-up and files. The original",
+        "procedure and ours with fresh views ran at the same time, each pinned to a core. The short run followed the "
+        f"long one on the same core, and is the median of {SHORT_RUNS}.",
         "",
-        "| | images through the backbone | fewer | seconds | **times less** | processor seconds | times less "
+        "| | images through the backbone | times fewer | seconds | **times less** | processor seconds | times less "
         f"| best top-1 at weight decay {decay:g} | best of the grid |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -276,17 +282,17 @@ def page(found: dict) -> list[str]:
     apart = np.abs(original.top1[decay] - long.top1[decay]).max()
     return [
         *lines,
-        f"With `views: {epochs}` the two see the same images in the same batches: over the {epochs} epochs their accuracies "
-        f"are at most {apart:.2f} points apart (features are stored as",
-        f"float16). With `views: 1` they differ by {short.best(decay) - original.best(decay):+.2f} points at that weight "
-        f"decay; another seed of the probe alone moves it by {found['noise']:.2f} (standard",
-        f"deviation of {SEEDS} seeds), and one evaluation image is {100 / found['rows']['evaluation']:.2f}. So this one run does not say "
-        "what one view costs; the next section does.",
+        f"With `views: {epochs}` both see the same images in the same batches: over the {epochs} epochs their "
+        f"accuracies are at most {apart:.2f} points apart (features are stored as",
+        f"float16). With `views: 1` they differ by {short.best(decay) - original.best(decay):+.2f} points at that "
+        f"weight decay. Another seed of the probe alone changes the accuracy by {found['noise']:.2f} points (standard",
+        f"deviation of {SEEDS} seeds), and one evaluation image counts {100 / found['rows']['evaluation']:.2f} "
+        "points. So this single run does not show what one view costs; the next section does.",
     ]
 
 
 def jobs_table(names: dict[str, Run]) -> list[str]:
-    """Where our seconds go."""
+    """Return a table of the seconds of our jobs and of their start-up."""
     lines = [
         "| | extraction, s | its start-up | per image, ms | probe, s | its start-up |",
         "|---|---|---|---|---|---|",

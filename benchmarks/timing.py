@@ -1,4 +1,4 @@
-"""Times side by side, medians, and what machine they are from."""
+"""Time actions side by side and describe the machine."""
 
 import os
 import platform
@@ -13,14 +13,14 @@ REPEATS = 5
 
 
 def seconds_of(action, clock=time.perf_counter) -> float:
-    """Seconds of a call: of the wall's clock, or of another (time.process_time: CPU seconds of this process)."""
+    """Return the seconds of a call, wall-clock by default; with time.process_time, CPU seconds of this process."""
     begin = clock()
     action()
     return clock() - begin
 
 
 def medians_side_by_side(actions: dict, repeats: int = REPEATS, clock=time.perf_counter) -> dict[str, float]:
-    """Median seconds of each action, run in turn (a b c, a b c, ...) after one round that is not counted."""
+    """Return the median seconds of each action, run in turn (a b c, a b c, ...) after one round that is not counted."""
     times = {name: [] for name in actions}
     for repeat in range(repeats + 1):
         for name, action in actions.items():
@@ -31,7 +31,7 @@ def medians_side_by_side(actions: dict, repeats: int = REPEATS, clock=time.perf_
 
 
 def machine() -> str:
-    """The machine and the versions, in a line each."""
+    """Return a sentence with the machine's processor, GPUs and versions of software."""
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.machine(),

@@ -1,9 +1,10 @@
-"""What few training views cost: probes with `views: 1` and `views: 4` against a fresh view in each of 28 epochs.
+"""Compare probes with `views: 1` and `views: 4` with those that see a fresh view in each of 28 epochs.
 
-``python -m benchmarks.views --made FOLDER`` measures the networks of a finished study and writes that section of
-docs/benchmarks/benchmarks.md (some ten minutes of one core); ``--config`` names the study's config. ``python -m benchmarks.run views`` pretrains
-the networks first. Networks, rows, order of rows and initial weights are the same in all lines; only the crops and flips that a
-probe sees differ. One more line has the batch size of 32 that some of the published scripts give each process.
+``python -m benchmarks.views --made FOLDER`` measures the networks of a finished study and writes this section of
+docs/benchmarks/benchmarks.md (about ten minutes on one core); ``--config`` names the study's config. ``python -m
+benchmarks.run views`` pretrains the networks first. Networks, rows, order of rows and initial weights are the same in
+all lines; only the crops and flips that a probe sees differ. One more line has the batch size of 32 that some of the
+published scripts use per process.
 """
 
 import argparse
@@ -24,22 +25,22 @@ from workflow_scripts.timecat.config.reading import load_unique, read_config
 from workflow_scripts.timecat.measures.contrasts import LEVEL, Contrast, Replicate, contrast, pairs, row_error
 from workflow_scripts.timecat.runtime.command import log
 
-CONFIG = "config/short.yaml"  # which has the seeds for it
+CONFIG = "config/short.yaml"  # this study has enough seeds
 PAGE = ROOT / "docs/benchmarks/benchmarks.md"
 TITLE = "## What few views cost"
-SEEDS = 15  # at most; the study's first ones
+SEEDS = 15  # at most this many of the study's seeds, from the first
 DATA_SETS = ("cues", "cue0", "digits")
-ROWS = {"train": 4_000, "evaluation": 10_000}  # of made images; a whole data set otherwise
-BOUND = 0.5  # points that few views may cost
+ROWS = {"train": 4_000, "evaluation": 10_000}  # of generated images; other data sets are used whole
+BOUND = 0.5  # points: a larger loss by few views should be excluded
 SELECTIONS = ("holdout", "paper")
-FRESH = "28 views"  # what the others are measured against
+FRESH = "28 views"  # the variant that the others are compared with
 
 
 class Variant(NamedTuple):
-    """A way to probe: how many views there are (epoch e reads view e mod views), and rows per step."""
+    """One way to probe: the number of views (epoch e reads view e mod views) and the batch size."""
 
     views: int
-    batch_size: int | None = None  # None: the study's
+    batch_size: int | None = None  # None: the study's batch size
 
 
 VARIANTS = {FRESH: Variant(28), "4 views": Variant(4), "1 view": Variant(1), "28 views, batch of 32": Variant(28, 32)}
@@ -47,7 +48,7 @@ VARIANTS = {FRESH: Variant(28), "4 views": Variant(4), "1 view": Variant(1), "28
 
 @dataclass(frozen=True)
 class Probed:
-    """A replicate's probe by selection: top-1 in percent, and whether it is right on each evaluation row."""
+    """Result of a replicate's probe by selection: top-1 in percent, and whether each evaluation row is correct."""
 
     seeds: tuple[int, ...]
     top1: Mapping[str, float]
@@ -62,9 +63,9 @@ class Cost(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Return the standard error over seeds and rows; infinite where either is unknown.
+        """Standard error over seeds and rows; infinite if either is unknown.
 
-        Variances are added, so what differs by seed and row counts twice: the interval errs on the long side.
+        Variances are added, so what varies with both seed and row counts twice, and the interval is rather too long.
         """
         if self.contrast.error is None or self.rows is None:
             return math.inf
@@ -72,19 +73,19 @@ class Cost(NamedTuple):
 
     @property
     def reach(self) -> float:
-        """Return half the length of the interval over seeds and rows."""
+        """Half the length of the interval over seeds and rows."""
         if self.contrast.degrees is None:
             return math.inf
         return float(stdtrit(self.contrast.degrees, 0.5 + LEVEL / 2)) * self.error
 
     @property
     def most(self) -> float:
-        """Return the largest loss in the interval."""
+        """Largest loss in the interval."""
         return self.reach - self.contrast.mean
 
 
 class Line(NamedTuple):
-    """A line of the table: data set, networks in a replicate, variant, fresh views' accuracy and the costs by selection."""
+    """One line of the table: data set, networks per replicate, variant, accuracy of fresh views, cost by selection."""
 
     data_set: str
     members: int
@@ -95,7 +96,7 @@ class Line(NamedTuple):
 
 
 class Images(NamedTuple):
-    """A data set on disk: .beton by split, what the index would say, and its block of the config."""
+    """A data set on disk: .beton files by split, labels and rows as in its index, and its block of the config."""
 
     name: str
     betons: Mapping[str, Path]
@@ -104,7 +105,7 @@ class Images(NamedTuple):
 
 
 def section() -> list[str]:
-    """Lines of the page, of networks that are pretrained for it."""
+    """Pretrain networks, measure them, and return this section's lines of the page."""
     config = read_config(load_unique(str(ROOT / CONFIG)), [CONFIG])
     with tempfile.TemporaryDirectory() as name:
         study = StudyFolder.fresh(Path(name) / "study")
@@ -114,14 +115,14 @@ def section() -> list[str]:
 
 
 def checkpoints(folder: Path, config: Config) -> dict[int, Path]:
-    """Return the weights of the study's first arm by seed, as they lie in its folder."""
+    """Return the paths of the weights of the study's first arm, by seed."""
     steps = config.arms[0].all_steps[0]
     where = folder / "results/checkpoints" / str(config.source) / str(config.backbone)
     return {seed: where / f"seed{seed}/step{steps}.safetensors" for seed in config.pretrain.seeds[:SEEDS]}
 
 
 def measure(config: Config, folder: Path, rows: Mapping[str, int] = ROWS) -> list[Line]:
-    """Return the table's lines, of a study whose checkpoints lie in a folder. rows: of made images, by split."""
+    """Return the table's lines for a study whose checkpoints are in a folder. rows: of generated images, by split."""
     from workflow_scripts.timecat.runtime import torch_settings
 
     torch_settings.configure(1)
@@ -138,7 +139,7 @@ def measure(config: Config, folder: Path, rows: Mapping[str, int] = ROWS) -> lis
 
 
 def written(folder: Path, name: str, config: Config, rows: Mapping[str, int]) -> Images:
-    """Write the images of a data set of the study."""
+    """Write the images of a data set of the study as .beton files."""
     from workflow_scripts.timecat.holdout import heldout_rows
     from workflow_scripts.timecat.images.datasets.registry import as_settings, read_split
     from workflow_scripts.timecat.images.ffcv.writer import write_beton
@@ -162,7 +163,7 @@ def written(folder: Path, name: str, config: Config, rows: Mapping[str, int]) ->
 
 
 def extract(weights: Path, images: Images, folder: Path, config: Config) -> None:
-    """Write the features of a network: of the centres that are read, and of as many views as any variant has."""
+    """Write the features of a network: centre crops for evaluation, and as many views as any variant needs."""
     from workflow_scripts.timecat.checkpoints.files import read_backbone
     from workflow_scripts.timecat.features.extraction import Extractor
     from workflow_scripts.timecat.features.names import EVALUATION, HELDOUT, training_file
@@ -190,12 +191,12 @@ def views_of(count: int) -> list[str]:
 
 
 def most_views() -> int:
-    """Return how many views the variants need."""
+    """Return the largest number of views of any variant."""
     return max(variant.views for variant in VARIANTS.values())
 
 
 def lines_of(images: Images, members: Mapping[int, Path], config: Config) -> Iterator[Line]:
-    """Yield the lines of a data set: of each network alone, and of pairs that share none. members: folders by seed."""
+    """Yield the lines of a data set: for single networks, and for disjoint pairs. members: folders by seed."""
     seeds = list(members)
     designs = {1: [(seed,) for seed in seeds], 2: list(zip(seeds[::2], seeds[1::2], strict=False))}
     for size, replicates in designs.items():
@@ -211,14 +212,14 @@ def lines_of(images: Images, members: Mapping[int, Path], config: Config) -> Ite
 def probed(
     images: Images, members: Mapping[int, Path], replicates: Sequence[tuple[int, ...]], variant: Variant, config: Config
 ) -> list[Probed]:
-    """Probe all replicates in a variant."""
+    """Probe all replicates with a variant's views and batch size."""
     from workflow_scripts.timecat.probing.probe import probe_replicate
     from workflow_scripts.timecat.probing.protocol import Protocol
 
     block = config.probe.model_copy(update={"batch_size": variant.batch_size or config.probe.batch_size})
     protocol = block.protocol(images.block.weight_decays, "sgd")
     if not isinstance(protocol, Protocol):
-        raise TypeError("views take turns in SGD alone")
+        raise TypeError("only probes trained by SGD read one view per epoch")
     found = []
     for number, seeds in enumerate(replicates):
         folders = [members[seed] for seed in seeds]
@@ -231,7 +232,7 @@ def probed(
 
 
 def cost(variant: Sequence[Probed], fresh: Sequence[Probed], selection: str) -> Cost:
-    """Return what a variant's accuracy is minus that of fresh views, replicate by replicate."""
+    """Return the cost of a variant: its accuracy minus that with fresh views, paired by replicate."""
     own, other = ([Replicate(each.seeds, each.top1[selection]) for each in side] for side in (variant, fresh))
     found = pairs([each.seeds for each in own], [each.seeds for each in other])
     rows = row_error(*([each.right[selection] for each in side] for side in (variant, fresh)), found)
@@ -239,7 +240,7 @@ def cost(variant: Sequence[Probed], fresh: Sequence[Probed], selection: str) -> 
 
 
 def page(lines: Sequence[Line], config: Config, name: str) -> list[str]:
-    """Return the section: the table, and what it bounds. name: of the config's file."""
+    """Return the section's lines: the table and its conclusions. name: the config's file."""
     networks = {line.costs["holdout"].contrast.replicates for line in lines if line.members == 1}
     table = [
         f"| {line.data_set} | {line.members} | {line.variant} | {line.rows:,} | {line.fresh:.2f} | {_cells(line)} |"
@@ -248,13 +249,15 @@ def page(lines: Sequence[Line], config: Config, name: str) -> list[str]:
     return [
         TITLE,
         "",
-        f"Measured by `python -m benchmarks.views` on {machine()} Probes (SGD, {config.probe.epochs} epochs, rate {config.probe.lr:g}) on "
-        f"the features of {max(networks)} networks of `{name}` after {config.arms[0].all_steps[0]:,} steps, and on {max(networks) // 2} "
-        "concatenated pairs of them. Accuracy minus that of a fresh view in each epoch, in points, with its 95 % interval over "
-        "seeds and, after ±, the standard error over evaluation rows. At most: the largest loss in an interval that adds both "
-        f"variances. Made images: {ROWS['train']:,} for training.",
+        f"Measured by `python -m benchmarks.views` on {machine()} Probes (SGD, {config.probe.epochs} epochs, learning "
+        f"rate {config.probe.lr:g}) on the features of {max(networks)} networks of `{name}` after "
+        f"{config.arms[0].all_steps[0]:,} steps, and on {max(networks) // 2} concatenated pairs of them. Figures are "
+        "the accuracy minus that with a fresh view in each epoch, in points, with its 95 % interval over seeds and, "
+        'after ±, the standard error over evaluation rows. "Loses at most" is the largest loss in an interval that '
+        f"adds both variances. Generated data sets have {ROWS['train']:,} training images.",
         "",
-        "| data set | networks | probe | evaluation rows | 28 views, % | `holdout` | loses at most | `paper` | loses at most |",
+        "| data set | networks | probe | evaluation rows | 28 views, % | `holdout` | loses at most | `paper` | loses "
+        "at most |",
         "|---|---:|---|---:|---:|---|---:|---|---:|",
         *table,
         "",
@@ -274,30 +277,31 @@ def _cells(line: Line) -> str:
 
 
 def verdict(lines: Sequence[Line], variant: str) -> str:
-    """Return the sentence that says on which data sets a variant's loss is known to be at most BOUND."""
+    """Return the sentence that names the data sets on which a variant's loss is at most BOUND."""
     own = [line for line in lines if line.variant == variant]
     bounded = [line for line in own if all(found.most <= BOUND for found in line.costs.values())]
     which = ", ".join(f"{line.data_set} ({line.members})" for line in bounded) or "none"
     worst = max(own, key=lambda line: max(found.most for found in line.costs.values()))
     most = max(found.most for found in worst.costs.values())
     return (
-        f"- {variant}: a loss of more than {BOUND:g} points is excluded, under both selections, on {len(bounded)} of {len(own)} lines "
-        f"(networks in parentheses): {which}. The largest loss that is not excluded anywhere is {most:.2f} points, on {worst.data_set} "
-        f"({worst.members})."
+        f"- {variant}: a loss of more than {BOUND:g} points is excluded, for both selections, on {len(bounded)} of "
+        f"{len(own)} lines (networks in parentheses): {which}. The largest loss that is not excluded is {most:.2f} "
+        f"points, on {worst.data_set} ({worst.members})."
     )
 
 
 def spread(lines: Sequence[Line], variant: str) -> str:
-    """Return the sentence that says between what and what a variant changes accuracies."""
+    """Return the sentence that gives the range of a variant's changes in accuracy."""
     changes = [found.contrast.mean for line in lines if line.variant == variant for found in line.costs.values()]
     return (
-        f"- {variant}: {min(changes):+.2f} to {max(changes):+.2f} points. An epoch has more steps at the same rate, so probes that stop after "
-        "so few epochs get further; where probes converge within them, this says nothing."
+        f"- {variant}: {min(changes):+.2f} to {max(changes):+.2f} points. An epoch has more steps at the same "
+        "learning rate, so probes that have not converged after these few epochs get further. This says nothing about "
+        "probes that converge."
     )
 
 
 def replaced(text: str, lines: Sequence[str]) -> str:
-    """Return the page with its section of views, which is added at the end where there is none."""
+    """Return the page's text with this section replaced, or added at the end if there is none."""
     before, found, after = text.partition(f"{TITLE}\n")
     rest = after.partition("\n## ") if found else ("", "", "")
     tail = f"\n## {rest[2]}" if rest[1] else ""
@@ -307,8 +311,8 @@ def replaced(text: str, lines: Sequence[str]) -> str:
 def main() -> None:
     """Measure the networks of a finished study and write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--made", type=Path, required=True, help="folder of a study whose checkpoints are made")
-    parser.add_argument("--config", default=CONFIG, help="its config")
+    parser.add_argument("--made", type=Path, required=True, help="folder of a study whose checkpoints exist")
+    parser.add_argument("--config", default=CONFIG, help="config of the study")
     given = parser.parse_args()
     config = read_config(load_unique(given.config), [given.config])
     PAGE.write_text(replaced(PAGE.read_text(), page(measure(config, given.made), config, given.config)))

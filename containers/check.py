@@ -1,4 +1,4 @@
-"""The image's test: everything imports, and FFCV writes an image as JPEG and reads it back."""
+"""Test the container image: all packages import, and FFCV writes an image as JPEG and reads it back."""
 
 import importlib
 import sys
@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 
 PACKAGES = (
-    "cv2 ffcv matplotlib numba numpy pandas PIL pyarrow pydantic safetensors schedulefree scipy sklearn torch torchvision"
-    " tqdm yaml"
+    "cv2 ffcv matplotlib numba numpy pandas PIL pyarrow pydantic safetensors schedulefree scipy sklearn torch "
+    "torchvision tqdm yaml"
 ).split()
 
 
 class Images:
-    """Two images of noise, numbered."""
+    """Images with their index as the label, in the form that FFCV's writer reads."""
 
     def __init__(self, images):
         self.images = images
@@ -25,6 +25,7 @@ class Images:
 
 
 def main() -> None:
+    """Import all packages, write and read images with FFCV, and print a summary."""
     for name in PACKAGES:
         importlib.import_module(name)
     import numpy as np
@@ -47,7 +48,7 @@ def main() -> None:
         ((decoded, labels),) = ((np.array(image), np.array(label)) for image, label in loader)
     assert labels.ravel().tolist() == [0, 1], labels
     difference = np.abs(decoded.astype(int) - images).max()
-    assert difference <= 8, f"a JPEG's pixels came back {difference} off"
+    assert difference <= 8, f"pixels of a decoded JPEG differ by {difference} grey levels"
     print(f"Python {sys.version.split()[0]}: {len(PACKAGES)} packages import, and FFCV decodes a JPEG")
 
 

@@ -1,14 +1,15 @@
 """
-The image in which stages run where `--sdm apptainer` (profiles/apptainer) asks for it.
+Builds the container image in which stages run with `--sdm apptainer` (profiles/apptainer).
 
-Input   containers/timecat.def, and what it installs (envs/requirements.txt) and tests with (containers/check.py).
-Output  containers/timecat.sif and containers/timecat.sif.sha256, which stages in containers have as an input: Snakemake
-        itself looks at an image's path, not at its content.
+Input   containers/timecat.def, the requirements that it installs (envs/requirements.txt), and its test
+        (containers/check.py).
+Output  containers/timecat.sif, and containers/timecat.sif.sha256, which is an input of stages in containers, because
+        Snakemake looks only at an image's path and not at its content.
 """
 
 
 rule build_image:
-    """The environment of all stages, of one definition. It takes every core there is, and it is no stage."""
+    """Build the environment of all stages from one definition. The job takes all cores and is not a stage."""
     input:
         definition=project.path_of("containers/timecat.def"),
         check=project.path_of("containers/check.py"),

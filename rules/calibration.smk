@@ -1,18 +1,18 @@
 """
-Calibration: are the probabilities of richer features better ones? Of all arms on all of their targets: table 2's, which the
-figure shows, and those of the tables beside it (`calibration.tables`; without the grid).
+Measures calibration: do richer features give better probabilities? The table has all arms on all of their targets: those
+of table 2, which the figure shows, and those of the other tables in `calibration.tables` (without the grid).
 
 Input   the predictions that probes, evaluations and transfers have written, and the indices of their data sets (groups of
-        the evaluation rows; training rows of each class). No image and no feature is read.
+        the evaluation rows; number of training rows of each class). No image and no feature is read.
 Output  results/calibration.csv             arm, data set, selection: accuracy, expected calibration error, accuracy of the
                                             worst group, multicalibration error; mean and deviation over replicates
-        results/calibration_replicates.csv  the same of each replicate, with the name of its worst group and segment
-        results/calibration.contrasts.csv   each arm minus the baseline, where both are on a data set, with an interval over
+        results/calibration_replicates.csv  these columns for each replicate, with its worst group and worst segment
+        results/calibration.contrasts.csv   each arm minus the baseline, where both have a data set, with an interval over
                                             seeds: kinds accuracy, ece, ece_calibrated and worst_group_accuracy, each one
-                                            family of p_holm within a selection. In points; less ece is better
+                                            family of p_holm within a selection. In points; a lower ece is better
         results/calibration.svg             the figure
 
-No part of the table: it is made when results/calibration.csv is asked for.
+These files are made only when requested, for example with the target results/calibration.csv.
 """
 
 calibration = paths.table.at(table="calibration")
@@ -21,7 +21,7 @@ FURTHER_TABLES.append(calibration.csv)
 
 
 rule calibration:
-    """All arms on all targets, seconds of work: one job."""
+    """Measure all arms on all targets in one job, which takes seconds."""
     input:
         code=code_of("calibration"),
         predictions=ancient(of_table(study.inputs.predictions, "calibration")),

@@ -1,24 +1,30 @@
 """
-The counterexample (section 3 of the paper): two features, four points, four distributions that one feature solves each.
+Trains the networks of the counterexample (section 3 of the paper): two features, four points, and four distributions, each
+of which one feature solves.
 
-Exact, by enumeration: the best linear classifier of every mixture of the four, the one feature that it takes, and which of
-the four a probe on that feature solves. (Mixtures for which both are equally good are left out.) Measured: networks of each
-of `networks` are trained by cross-entropy on every mixture, with every weight decay and learning rate, from every seed; how
-many features they keep, and how many of the four a probe then solves, on one network and on the concatenated features of
-`members` seeds. All seeds see the same rows; initial weights and order are theirs. A network keeps as many features as its hidden layer, at the four points, has singular values
-of at least `threshold` times the greatest; a probe solves a distribution if it ends without an error on its points.
+Exact part, by enumeration: for every mixture of the four distributions, the best linear classifier, the one feature that it
+uses, and which of the four distributions a probe on that feature solves. (Mixtures for which both features are equally good
+are left out.)
+
+Measured part: networks of each kind in `networks` are trained by cross-entropy on every mixture, with every weight decay,
+learning rate and seed. Measured are the number of features that they keep, and the number of the four distributions that a
+probe then solves, on one network and on the concatenated features of `members` seeds. All seeds see the same rows; they
+differ in initial weights and order. The number of features that a network keeps is the number of singular values of its
+hidden layer, at the four points, that are at least `threshold` times the greatest. A probe solves a distribution if it ends
+without an error on its points.
 
 Input   none: the points are the paper's.
-Output  results/counterexample.parquet           every trained network: mixture (in parts of grid), seed, features kept, the
-                                                 four solved
-        results/counterexample_together.parquet  every probe on the concatenated features of `members` seeds: the four solved
+Output  results/counterexample.parquet           every trained network: mixture (in parts of grid), seed, features kept, and
+                                                 whether each of the four is solved
+        results/counterexample_together.parquet  every probe on the concatenated features of `members` seeds: whether each of
+                                                 the four is solved
 
-No part of the table: it is made when it is asked for.
+These files are made only when requested.
 """
 
 
 rule counterexample:
-    """All networks, on one core."""
+    """Train all networks in one job on one core."""
     input:
         code=code_of("counterexample"),
     output:

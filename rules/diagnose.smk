@@ -1,17 +1,17 @@
 """
-A probe taken apart: what each member contributes, and how alike the members are. Nothing is trained.
+Measures what each member contributes to a probe, and how similar the members are. Nothing is trained.
 
-Input   the evaluation features of an arm's members on a data set, its index, and the probe's selected heads.
+Input   the evaluation features of an arm's members on a data set, the data set's index, and the probe's selected heads.
 Output  results/diagnostics/{source}/{data_set}/{arm}.parquet  long form: replicate, members (seeds), selection, quantity,
                                                                member, seed, other member, other seed, value
 
 Quantities: accuracy, block_accuracy, leave_one_out_accuracy (percent), weight, folded_weight (mean absolute), cka.
-No part of the table: it is made when results/diagnostics.csv (rule tabulate_diagnostics) is asked for.
+These files are made only when results/diagnostics.csv (rule tabulate_diagnostics) is requested.
 """
 
 
 rule diagnose:
-    """One arm on one data set: all replicates, both selections."""
+    """Diagnose one arm on one data set: all replicates, both selections."""
     input:
         **MEMBERS_FEATURES,
         **EVALUATION_LABELS,

@@ -1,18 +1,18 @@
 """
-Downloads of published weights, one per URL: an archive serves all checkpoints that it holds.
+Downloads published weights, once per URL: all checkpoints in an archive share its download.
 
-Input   nothing; the config names the URL.
-Output  results/downloads/{download}       the file as the server has it; eight digits before its name are of its URL
+Input   none; the config names the URL.
+Output  results/downloads/{download}       the unchanged file; its name begins with eight digits of its URL's digest
         results/downloads/{download}.json  its sidecar: SHA-256, size and URL
 
-What has come of an interrupted download is kept in a file that Snakemake does not know of, and the next one goes on there.
+The data of an interrupted download is kept in a file that is not declared to Snakemake, and the next attempt resumes there.
 """
 
 
 rule download:
-    """One URL."""
+    """Download one URL."""
     input:
-        # The bytes at a URL do not depend on how they are fetched: an edit here does not fetch gigabytes again.
+        # The bytes at a URL do not depend on this code, so an edit of it does not download gigabytes again.
         code=ancient(code_of("download")),
     output:
         file=paths.download.path,
@@ -23,9 +23,9 @@ rule download:
         paths.benchmark("download")
     wildcard_constraints:
         download=study.patterns["download"],
-    localrule: True  # a cluster's nodes often have no way out
+    localrule: True  # nodes of a cluster often have no internet access
     resources:
-        # Checked and, not being part of what the file is, no param: to write it in the config later fetches nothing.
+        # Only a check, so it is not a param: adding it to the config later downloads nothing again.
         sha256=study.resources.download_sha256,
     params:
         url=study.params.download_url,

@@ -1,18 +1,18 @@
 """
-The probe of one data set, read on another that is for evaluation only. Nothing is trained or selected.
+Evaluates the probe of one data set on another, which is for evaluation only. Nothing is trained or selected.
 
-Input   the features of an arm's members on that data set, its index (labels of the probe's classes), and the heads that
-        the probe of its `probe_of` has selected.
-Output  results/evaluations/{source}/{data_set}/{arm}.parquet              as the probe's: of each replicate, the selected
-                                                                           heads (column selection)
-        results/evaluations/{source}/{data_set}/{arm}.predictions.parquet  per evaluation row
+Input   the features of an arm's members on that data set, its index (labels of the probe's classes), and the selected heads
+        of the probe of its `probe_of`.
+Output  results/evaluations/{source}/{data_set}/{arm}.parquet              metrics in the format of the probe's, of the
+                                                                           selected heads (column selection) per replicate
+        results/evaluations/{source}/{data_set}/{arm}.predictions.parquet  predictions per evaluation row
 
-Predictions are masked to the classes that occur in the data set: arg max, softmax and loss run over those.
+Predictions are masked to the classes that occur in the data set: arg max, softmax and loss run over those only.
 """
 
 
 rule evaluate_probe:
-    """One arm on one data set for evaluation only: all replicates, both selections."""
+    """Evaluate one arm on one data set for evaluation only: all replicates, both selections."""
     input:
         **MEMBERS_FEATURES,
         **EVALUATION_LABELS,

@@ -1,19 +1,19 @@
 """
-Features: every image passes through every backbone once per view, and never again.
+Extracts features: every image passes through every backbone once per view.
 
 Input   a checkpoint's weights and a data set (.beton files and sidecars).
 Output  results/features/{source}/{backbone}/seed{seed}/step{step}/{data_set}/
             evaluation.center.npy   [rows, dimension], rows in data set order, evaluation crop
-            heldout.center.npy      the held-out training rows, of all draws, ascending, evaluation crop
-            train.{view}.npy        all training rows, of all draws, one file per view
+            heldout.center.npy      the held-out training rows of all draws, ascending, evaluation crop
+            train.{view}.npy        all training rows of all draws, one file per view
         and a sidecar {data_set}.json beside the folder.
 
-Of a data set for evaluation only, which has no training rows, evaluation.center.npy alone.
+A data set for evaluation only has no training rows, so its folder has only evaluation.center.npy.
 """
 
 
 rule extract_features:
-    """One checkpoint on one data set: all its splits and views."""
+    """Extract one checkpoint's features of one data set: all splits and views."""
     input:
         code=code_of("extract_features"),
         weights=ancient(paths.checkpoint.weights),

@@ -1,18 +1,18 @@
 """
-Published weights in the place of pretraining.
+Imports published weights, which replace pretraining.
 
-Input   the checkpoint's file, or the archive that holds it: where the config says, or downloaded (download.smk).
-Output  results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors  weights for inference and what describes
-                                                                                   them, their origin too
-        and its sidecar, as pretraining leaves them (there is no training state: nothing is trained on from here)
+Input   the checkpoint's file, or the archive that contains it: at the config's path, or downloaded (download.smk).
+Output  results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors  weights for inference and their
+                                                                                   description, including their origin
+        and its sidecar, in the form that pretraining writes (without a training state: training does not continue here)
 
-Files are read without running what they may hold; each key has its place or is named. Local files are told apart by
-their SHA-256 (a param), so that a touched or copied one makes nothing anew.
+Files are read without running code in them, and every key is either mapped or named in an error. Local files are identified
+by their SHA-256 (a param), so that a touched or copied file runs nothing again.
 """
 
 
 rule import_checkpoint:
-    """One seed at one step."""
+    """Import one seed at one step."""
     input:
         code=code_of("import_checkpoint"),
         published=ancient(study.inputs.published_file),
@@ -30,7 +30,7 @@ rule import_checkpoint:
     resources:
         mem_mb=growing(study.config.limits.memory_mb),
         runtime=study.resources.runtime,
-        # Checks: they refuse a file or let it pass, and change nothing of what is made.
+        # Only checks: they accept or refuse a file and never change an output.
         sha256=study.resources.published_sha256,
         member_sha256=study.resources.member_sha256,
         step_tolerance=study.resources.step_tolerance,

@@ -1,16 +1,16 @@
 """
-Networks as they are initialised: step 0 of a seed, for floors and for arms with `steps: 0`.
+Writes untrained networks: step 0 of a seed, for floors and for arms with `steps: 0`.
 
-Input   a data set (.beton and sidecar): its training images give batch norm its statistics. It is the source; of published
-        networks whose source is no target, the first target.
+Input   a data set (.beton and sidecar), whose training images give batch norm its statistics. It is the source or, for
+        published networks whose source is not a target, the first target.
 Output  results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors  the weights that pretraining begins with,
                                                                                    and batch-norm statistics; step is 0
-        and its sidecar. It is no milestone: no chain begins with this file.
+        and its sidecar. This file is not a milestone: no chain of pretraining begins with it.
 """
 
 
 rule initialise:
-    """One seed at step 0."""
+    """Write the network of one seed at step 0."""
     input:
         code=code_of("initialise"),
         train=ancient(study.inputs.initial_images),

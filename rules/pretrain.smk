@@ -1,15 +1,15 @@
 """
-Pretraining, from milestone to milestone.
+Pretrains backbones from milestone to milestone.
 
-Input   the source data set (.beton and sidecar) and, past the first milestone, the training state of the one before.
+Input   the source data set (.beton and sidecar) and, after the first milestone, the training state of the previous one.
 Output  results/checkpoints/{source}/{backbone}/seed{seed}/step{step}.safetensors  weights for inference (averaged, with
-                                                            batch-norm statistics of their own) and what describes them
-        .../step{step}.state.pt                             the training state, to go on from
+                                                            batch-norm statistics recomputed) and their description
+        .../step{step}.state.pt                             the training state, from which the next milestone continues
         .../step{step}.jsonl                                the training log
         and a sidecar beside both big files.
 
-A chain of milestones gives, bit for bit on the CPU, what one uninterrupted run gives. An interrupted job continues from
-its own resume file, which Snakemake does not know of (declared outputs are deleted before a job).
+On the CPU, a chain of milestones gives bit for bit the result of one uninterrupted run. An interrupted job continues from a
+resume file that is not declared to Snakemake (which deletes declared outputs before a job).
 """
 
 source_train = paths.data_set.at(data_set="{source}", split="train")
@@ -17,7 +17,7 @@ source_evaluation = paths.data_set.at(data_set="{source}", split="evaluation")
 
 
 rule pretrain:
-    """One seed, from the milestone before (or from nothing) to this one."""
+    """Pretrain one seed from the previous milestone (or from scratch) to this one."""
     input:
         code=code_of("pretrain"),
         train=ancient(source_train.beton),

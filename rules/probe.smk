@@ -1,16 +1,16 @@
 """
-Probes: batch norm and a linear layer on frozen, concatenated features. No image is touched.
+Trains probes: batch norm and a linear layer on frozen, concatenated features. No image is read.
 
 Input   the features of an arm's members on a data set, for every replicate, and the data set's indices (labels).
 Output  results/probes/{source}/{data_set}/{arm}.parquet              replicate, members, weight decay, fit, epoch, split,
-                                                                      top-1, top-5, loss; how far last heads are from a minimum
-        results/probes/{source}/{data_set}/{arm}.predictions.parquet  per evaluation row, by the selected heads
+                                                                      top-1, top-5, loss; relative gradient of final heads
+        results/probes/{source}/{data_set}/{arm}.predictions.parquet  predictions of the selected heads per evaluation row
         results/probes/{source}/{data_set}/{arm}.heads.safetensors    the selected heads
 """
 
 
 rule probe:
-    """One arm on one data set: all replicates, weight decays and epochs in one job."""
+    """Train the probes of one arm on one data set: all replicates, weight decays and epochs in one job."""
     input:
         **MEMBERS_FEATURES,
         **TRAIN_LABELS,

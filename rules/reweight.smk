@@ -1,16 +1,17 @@
 """
-Deep feature reweighting: the last layer of frozen, concatenated features trained again on balanced groups.
+Deep feature reweighting: trains the last layer on frozen, concatenated features again, on balanced groups.
 
 Input   the features of an arm's members on a data set, for every replicate, and the data set's indices, which have the
         columns that `reweight.groups` names.
-Output  results/reweightings/{source}/{data_set}/{arm}.parquet              as of a probe, a line per replicate and selection
-        results/reweightings/{source}/{data_set}/{arm}.predictions.parquet  per evaluation row
+Output  results/reweightings/{source}/{data_set}/{arm}.parquet              metrics in the format of the probe's, a row per
+                                                                            replicate and selection
+        results/reweightings/{source}/{data_set}/{arm}.predictions.parquet  predictions per evaluation row
         and a sidecar beside the predictions.
 """
 
 
 rule reweight:
-    """One arm on one data set: all replicates."""
+    """Reweight one arm on one data set: all replicates."""
     input:
         **MEMBERS_FEATURES,
         **TRAIN_LABELS,

@@ -1,23 +1,24 @@
 """
-Tables: what is measured, put together. Each takes seconds and computes nothing but summaries.
+Writes the tables from what is measured. Each takes seconds and computes only summaries.
 
     tabulate                 table 2, the result of the study
-    tabulate_arms            the tables of arms beside it: table 1, its controls, other families of networks
-    tabulate_gap             direct or transferred? of images (`gap`) and of genomic sequences (`genomics`)
+    tabulate_arms            the other tables of arms: table 1, its controls, other families of networks
+    tabulate_gap             direct training or transfer, with images (`gap`) and genomic sequences (`genomics`)
     tabulate_spurious        average and worst group's accuracy where a feature is spurious
     tabulate_width           accuracy against dimensions: features reduced to each of several widths
     tabulate_grid            every number of members at every number of steps
     tabulate_diagnostics     what the members of each arm contribute
-    tabulate_counterexample  what the counterexample's networks keep and probes on their features solve
+    tabulate_counterexample  what the counterexample's networks keep, and what probes on their features solve
 
-Input   the metrics or predictions of every cell (arm on data set) of the table, whose arms the config lists; diagnostics of
-        cells; the counterexample's networks.
-Output  results/{table}.csv              one line per arm (and per data set, or selection, where there are many figures)
+Input   the metrics or predictions of every cell (arm on data set) of the table, whose arms the config lists; the
+        diagnostics of cells; the counterexample's networks.
+Output  results/{table}.csv              one line per arm (in some tables, per arm and data set or selection)
         results/{table}.contrasts.csv    each arm minus the baseline, with its interval
-        results/{table}.md, .tex, .svg   the same for readers, and the figure; not all tables have all
-        results/metrics.parquet          everything of table 2, in long form
+        results/{table}.md, .tex, .svg   the table for readers, and the figure; not every table has all of them
+        results/metrics.parquet          all metrics of table 2, in long form
 
-Only table 2 is made by default; the others are made when a file of them is asked for. Arms that tables share are probed once.
+Only table 2 is made by default; each other table is made when one of its files is requested. Arms that several tables share
+are probed once.
 """
 
 table2 = paths.table.at(table="table2")
@@ -31,7 +32,7 @@ FURTHER_TABLES.append(counterexample.csv)
 
 
 rule tabulate:
-    """Table 2: mean, standard deviation and number of replicates, both selections."""
+    """Write table 2: mean, standard deviation and number of replicates, for both selections."""
     input:
         code=code_of("tabulate"),
         probes=of_table(study.inputs.metrics, "table2"),
@@ -80,7 +81,7 @@ rule tabulate:
 
 
 rule tabulate_arms:
-    """A table of arms, as table 2, with parameters counted and published figures beside the measured ones."""
+    """Write a table of arms like table 2, with the number of parameters, and published figures beside measured ones."""
     input:
         code=code_of("tabulate_arms"),
         probes=study.inputs.metrics,
@@ -132,8 +133,8 @@ rule tabulate_arms:
 
 
 rule tabulate_gap:
-    """A table of gaps: the metric of each arm on each component of the mixture that backbones were pretrained on, and on
-    their mean, minus that of direct training.
+    """Write a table of gaps: each arm's metric minus that of direct training, on each component of the mixture that
+    backbones were pretrained on, and on the mean of the components.
     """
     input:
         code=code_of("tabulate_gap"),
@@ -182,7 +183,7 @@ rule tabulate_gap:
 
 
 rule tabulate_spurious:
-    """The table of worst groups: mean and deviation over replicates, both selections, published figures, and contrasts."""
+    """Write the table of worst groups: mean and deviation over replicates, both selections, published figures, contrasts."""
     input:
         code=code_of("tabulate_spurious"),
         probes=of_table(study.inputs.metrics, "spurious"),
@@ -236,7 +237,7 @@ rule tabulate_spurious:
 
 
 rule tabulate_width:
-    """Accuracy against dimensions, a line per arm and width; each is compared with the baseline reduced in the same way."""
+    """Write accuracy against dimensions, a line per arm and width, compared with the baseline reduced in the same way."""
     input:
         code=code_of("tabulate_width"),
         probes=of_table(study.inputs.metrics, "width"),
@@ -283,7 +284,7 @@ rule tabulate_width:
 
 
 rule tabulate_grid:
-    """The grid, a line per number of members and of steps; in the figure, rows of table 2 are framed."""
+    """Write the grid, a line per number of members and of steps. The figure frames the rows of table 2."""
     input:
         code=code_of("tabulate_grid"),
         probes=of_table(study.inputs.metrics, "grid"),
@@ -316,8 +317,8 @@ rule tabulate_grid:
 
 
 rule tabulate_diagnostics:
-    """The diagnostics of all arms with more than one member, on every target that has a probe: replicates, mean, standard
-    deviation, least and most of each quantity."""
+    """Write the diagnostics of all arms with more than one member, on every target that has a probe: number of replicates,
+    mean, standard deviation, minimum and maximum of each quantity."""
     input:
         code=code_of("tabulate_diagnostics"),
         diagnostics=study.inputs.diagnoses,
@@ -346,8 +347,8 @@ rule tabulate_diagnostics:
 
 
 rule tabulate_counterexample:
-    """The table of the counterexample: the exact optimum, then a line per network, weight decay and learning rate, mean over
-    mixtures and standard deviation over seeds."""
+    """Write the table of the counterexample: the exact optimum, then a line per network, weight decay and learning rate, with
+    the mean over mixtures and the standard deviation over seeds."""
     input:
         code=code_of("tabulate_counterexample"),
         runs=paths.counterexample.runs,

@@ -1,19 +1,21 @@
 """
-Transfer that trains on: an arm's backbones side by side, trained end to end on a target's augmented images.
+Trains an arm's backbones, side by side, end to end on a target's augmented images.
 
 Input   a data set (.beton, sidecars, indices) and, for arms with `transfer: finetune`, the weights of all members of all
-        replicates; arms with `transfer: direct` start from nothing.
-Output  results/transfers/{source}/{data_set}/{arm}.parquet              as of a probe: replicate, members, weight decay,
-                                                                         fit, epoch, split, top-1, top-5, loss
-        results/transfers/{source}/{data_set}/{arm}.predictions.parquet  per evaluation row, by the selected networks
+        replicates; arms with `transfer: direct` start from scratch.
+Output  results/transfers/{source}/{data_set}/{arm}.parquet              metrics in the format of the probe's: replicate,
+                                                                         members, weight decay, fit, epoch, split, top-1,
+                                                                         top-5, loss
+        results/transfers/{source}/{data_set}/{arm}.predictions.parquet  predictions of the selected networks per
+                                                                         evaluation row
         and a sidecar beside the predictions.
 
-An interrupted job keeps, in a folder that Snakemake does not know of, what it has trained, and continues from there.
+An interrupted job keeps its progress in a folder that is not declared to Snakemake, and continues from there.
 """
 
 
 rule transfer:
-    """One arm on one data set: all replicates, weight decays and fits, one network after the other."""
+    """Train one arm on one data set: all replicates, weight decays and fits, one network after another."""
     input:
         **EVALUATION_LABELS,
         code=code_of("transfer"),

@@ -1,20 +1,20 @@
 """
-Data sets to FFCV.
+Writes data sets in FFCV's format.
 
-Input   a data set's block of the config: made or shipped images, or files that lie where `root` says; for a folder that is
+Input   a data set's block of the config: generated images, images of a library, or files below `root`; for a folder that is
         evaluated with another data set's probe, that data set's class names (its evaluation index).
 Output  results/data_sets/{data_set}/{split}.beton          the images, in data set order
         results/data_sets/{data_set}/{split}.beton.json     its sidecar: digest of the decoded content, rows, classes
         results/data_sets/{data_set}/{split}.index.parquet  row, label, class name, group columns, source of each row
         results/data_sets/{data_set}/{split}.skipped.tsv    images that cannot be read and were left out, and why
 
-The bytes of a .beton depend on how its writers raced; the sidecar's digest does not. Snakemake does not watch the image
-files, which may be millions: after a change there, say --forcerun with the names of its two .beton files.
+The bytes of a .beton depend on the order in which its workers finish; the sidecar's digest does not. Snakemake does not
+watch the image files, which may be millions: after a change of images, use --forcerun with the data set's two .beton files.
 """
 
 
 rule write_dataset:
-    """One split of one data set."""
+    """Write one split of one data set."""
     input:
         code=code_of("write_dataset"),
         probed_sidecar=study.inputs.probed_sidecar,

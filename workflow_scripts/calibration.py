@@ -1,4 +1,4 @@
-"""Stage calibration: the predictions of all arms on all targets to tables of their calibration, contrasts and the figure."""
+"""Measure the calibration of all arms on all targets and write its tables, contrasts and figure."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
@@ -23,8 +23,8 @@ def main() -> None:
         __doc__,
         ("csv", "replicates", "contrasts", "svg"),
         predictions=PREDICTIONS,
-        evaluation_indices="one per data set",
-        train_indices="of each data set's probe: one per data set",
+        evaluation_indices="index of the evaluation rows, one per data set",
+        train_indices="index of the training rows of each data set's probe, one per data set",
     )
     command.add_argument(
         "--settings",
@@ -34,7 +34,7 @@ def main() -> None:
         help='{"bins", "minimum_rows", "depth", "draws"}',
     )
     command.add_argument(
-        "--drawn", type=int, required=True, help="how many of the arms, from the first, the figure has"
+        "--drawn", type=int, required=True, help="number of arms in the figure, counted from the first"
     )
     command.add_argument("--baseline", required=True, help="the arm that the others are compared with")
     command.add_argument(
@@ -42,7 +42,7 @@ def main() -> None:
         type=json_of(dict[str, list[list[int]]]),
         required=True,
         metavar="JSON",
-        help="of each replicate, by the name of its arm: {arm: [[seed of each member, ...], ...]}",
+        help="seeds of each replicate's members, by arm: {arm: [[seed, ...], ...]}",
     )
     given = command.parse_args()
 

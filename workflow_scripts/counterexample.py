@@ -1,4 +1,4 @@
-"""Stage counterexample: train the networks of section 3 of the paper and write what every one of them keeps, as Parquet."""
+"""Train the networks of section 3 of the paper and write the features that each of them keeps, as Parquet."""
 
 from workflow_scripts.timecat.counterexample import files, runs
 from workflow_scripts.timecat.counterexample.settings import Settings
@@ -26,8 +26,8 @@ def main() -> None:
     for setting in runs.run_all(given.settings):
         found.append(setting)
         log(
-            f"{setting.network}, weight decay {setting.weight_decay:g}, learning rate {setting.lr:g}: of "
-            f"{setting.dimensions.size} networks {(setting.dimensions == 1).mean():.1%} keep one feature"
+            f"{setting.network}, weight decay {setting.weight_decay:g}, learning rate {setting.lr:g}: "
+            f"{(setting.dimensions == 1).mean():.1%} of {setting.dimensions.size} networks keep one feature"
         )
     write_table(given.together, files.together_table(found, given.settings.grid))
     write_table(given.runs, files.runs_table(found, given.settings.grid))

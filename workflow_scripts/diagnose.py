@@ -1,9 +1,9 @@
-"""Take the selected heads of one probe apart: what each member contributes, and how alike the members are.
+"""Measure what each member contributes to the selected heads of one probe, and how similar the members are.
 
-Writes one Parquet in long form, a row per replicate, selection, quantity and member (or pair of members):
-accuracy (what the probe reported), block_accuracy, leave_one_out_accuracy, weight, folded_weight (`measures.members`
-says what they are) and cka (`measures.cka`), which is of the evaluation features and of no selection, and null for a member
-whose features never vary.
+Writes one Parquet file in long form, with a row per replicate, selection, quantity and member (or pair of members). The
+quantities are accuracy (what the probe reported), block_accuracy, leave_one_out_accuracy, weight, folded_weight
+(`measures.members` defines them) and cka (`measures.cka`). CKA is computed from the evaluation features, belongs to no
+selection, and is null for a member whose features never vary.
 """
 
 import os
@@ -14,13 +14,13 @@ from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
-    """Read the command line and diagnose."""
+    """Read the command line and write the diagnostics."""
     parser = command.parser(__doc__.splitlines()[0])
     parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
     parser.add_argument("--replicates", type=json_of(list[list[int]]), required=True, help="[[seed, ...], ...]")
     parser.add_argument("--heads", required=True, help="safetensors of the probe's selected heads")
     parser.add_argument("--evaluation-index", required=True, help="Parquet with columns row, label, in data set order")
-    parser.add_argument("--torch-threads", type=int, required=True, help="can change the last bits of a number")
+    parser.add_argument("--torch-threads", type=int, required=True, help="threads of torch; may change the last bits")
     parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
     parser.add_argument("--diagnostics", required=True, help="Parquet, long form")
     diagnosis.run(diagnosis.Options(**vars(parser.parse_args())))
@@ -28,5 +28,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Download one file, whole or not at all; an interrupted download goes on where it was."""
+"""Download one file completely or not at all; an interrupted download resumes."""
 
 from pathlib import Path
 
@@ -9,9 +9,10 @@ from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 
 
 def main() -> None:
+    """Read the command line and download the file."""
     parser = command.parser(__doc__)
     parser.add_argument("--url", required=True)
-    parser.add_argument("--sha256", nargs="?", default="", const="", help="what it must be, or nothing")
+    parser.add_argument("--sha256", nargs="?", default="", const="", help="expected SHA-256, or nothing")
     parser.add_argument("--file", required=True, type=Path)
     arguments = parser.parse_args()
     with sole_writer(arguments.file.parent, f"{arguments.file.name}."):

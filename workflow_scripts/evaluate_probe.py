@@ -1,8 +1,8 @@
-"""Read the selected heads of a probe on another data set's evaluation features, masked to the classes that occur there.
+"""Evaluate the selected heads of a probe on another data set, masked to the classes that occur there.
 
-Of ImageNet-A or -R, say, which have 200 of ImageNet's classes: the arg max, the softmax and the loss run over those
-only. Nothing is trained or selected. Writes one Parquet of metrics (a row per replicate and selection) and one of
-predictions, with a sidecar, in the form that the probe's have.
+For example, ImageNet-A and ImageNet-R have 200 of ImageNet's classes: the arg max, the softmax and the loss run over
+these classes only. Nothing is trained or selected. Writes one Parquet file of metrics (a row per replicate and
+selection) and one of predictions, with a sidecar, in the format of the probe's files.
 """
 
 import os
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument(
         "--evaluation-index", required=True, help="Parquet with columns row, label of the probe's classes"
     )
-    parser.add_argument("--torch-threads", type=int, required=True, help="can change the last bits of a number")
+    parser.add_argument("--torch-threads", type=int, required=True, help="threads of torch; may change the last bits")
     parser.add_argument("--gpus", type=int, required=True, help="0 computes on the CPU")
     parser.add_argument("--metrics", required=True, help="Parquet of metrics")
     parser.add_argument("--predictions", required=True, help="Parquet of the heads' predictions")
@@ -30,5 +30,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
     os._exit(0)

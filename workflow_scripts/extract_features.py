@@ -12,16 +12,16 @@ from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
-    """Read the command line and extract."""
+    """Read the command line and extract the features."""
     parser = command.parser(__doc__)
     parser.add_argument("--data-set", required=True)
     parser.add_argument("--weights", required=True, type=Path)
-    parser.add_argument("--train", nargs="*", required=True, type=Path, help=".beton; none: only the evaluation split")
+    parser.add_argument("--train", nargs="*", required=True, type=Path, help=".beton; none for evaluation only")
     parser.add_argument(
-        "--train-index", nargs="*", default=[], type=Path, help=".parquet, where there are several draws of rows"
+        "--train-index", nargs="*", default=[], type=Path, help=".parquet, if there are several draws of rows"
     )
     parser.add_argument("--evaluation", required=True, type=Path, help=".beton")
-    parser.add_argument("--extraction", required=True, type=json_of(Extraction), help="features block, views by name")
+    parser.add_argument("--extraction", required=True, type=json_of(Extraction), help="block features, views by name")
     parser.add_argument("--heldout", required=True, type=json_of(Heldout | None))
     parser.add_argument("--transform", required=True, type=json_of(Transform))
     parser.add_argument("--torch-threads", required=True, type=int)
@@ -33,5 +33,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Bring published weights into the place of a pretrained checkpoint: read safely, every key accounted for."""
+"""Convert published weights to a checkpoint as pretraining writes it: read safely, with every key accounted for."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
-    """Read the command line and import."""
+    """Read the command line and import the checkpoint."""
     parser = command.parser(__doc__)
     parser.add_argument("--source", required=True, help="name of the source data set")
     parser.add_argument("--seed", required=True, type=int)
@@ -20,10 +20,10 @@ def main() -> None:
         "--backbone", required=True, type=json_of(BackboneSettings), help="the backbone's block of the config"
     )
     parser.add_argument("--image-size", required=True, type=int, help="side of the source's images, pixels")
-    parser.add_argument("--publication", required=True, type=json_of(Publication), help="which file it is")
-    parser.add_argument("--sha256", nargs="?", default="", const="", help="what the file must be, or nothing")
-    parser.add_argument("--member-sha256", nargs="?", default="", const="", help="the same of the archive's member")
-    parser.add_argument("--step-tolerance", type=int, default=0, help="by how much the file's own step may differ")
+    parser.add_argument("--publication", required=True, type=json_of(Publication), help="how the file was published")
+    parser.add_argument("--sha256", nargs="?", default="", const="", help="expected of the file, or nothing")
+    parser.add_argument("--member-sha256", nargs="?", default="", const="", help="expected of the archive's member")
+    parser.add_argument("--step-tolerance", type=int, default=0, help="by how much the step in the file may differ")
     parser.add_argument("--published", required=True, type=Path, help="the checkpoint, or the archive that holds it")
     parser.add_argument("--weights", required=True, type=Path)
     importing.run(importing.Options(**vars(parser.parse_args())))
@@ -31,5 +31,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
     os._exit(0)

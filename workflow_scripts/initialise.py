@@ -1,4 +1,4 @@
-"""Write the network of one seed as it is initialised, with batch-norm statistics of training images: step 0."""
+"""Write the untrained network of one seed (step 0), with batch-norm statistics of training images."""
 
 import os
 from pathlib import Path
@@ -31,5 +31,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Take over results after an upgrade of timecat: check them, list what is kept and what runs again, and tell Snakemake."""
+"""Take over results after an upgrade of timecat: check them, list what is kept and what runs again, tell Snakemake."""
 
 from pathlib import Path
 
@@ -9,13 +9,19 @@ from workflow_scripts.timecat.runtime import command
 
 
 def main() -> None:
+    """Read the command line, print the decisions and apply them if told to."""
     parser = command.parser(__doc__)
-    parser.add_argument("--configfile", default=path_of("config/config.yaml"), help="the study")
+    parser.add_argument("--configfile", default=path_of("config/config.yaml"), help="config of the study")
     parser.add_argument(
-        "--except", dest="again", action="append", default=[], metavar="RULE", help="a rule that runs again; repeatable"
+        "--except",
+        dest="again",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="rule that must run again; may be repeated",
     )
     parser.add_argument("--apply", action="store_true", help="take the results over; without it they are only listed")
-    parser.add_argument("--list", type=Path, metavar="FILE", help="write the decision about every file there (TSV)")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="write the decision about every file to FILE (TSV)")
     parser.add_argument("targets", nargs="*", default=[EVERY_TABLE], help="files or rules (default: every table)")
     arguments = parser.parse_args()
     found = verdicts(arguments.configfile, arguments.targets, arguments.again)

@@ -1,4 +1,4 @@
-"""What a study takes, before it is paid for: jobs, images, GPU time and disk, in total and left."""
+"""Print what a study costs before it runs: jobs, images, GPU time and disk, in total and left."""
 
 import tempfile
 from pathlib import Path
@@ -14,38 +14,42 @@ from workflow_scripts.timecat.runtime import command
 
 
 def main() -> None:
+    """Read the command line and print the plan or write its page."""
     parser = command.parser(__doc__)
-    parser.add_argument("--configfile", default=path_of("config/config.yaml"), help="the study")
+    parser.add_argument("--configfile", default=path_of("config/config.yaml"), help="config of the study")
     parser.add_argument(
         "--table",
         action="append",
         default=[],
-        help="another table than table2, as in --table table1; may be repeated; `all`: every one that has no sequences",
+        help="plan this table instead of table2; may be repeated; `all`: every table without sequences",
     )
     parser.add_argument(
-        "--gpus", type=positive_numbers, default=[], help="simulate on so many GPUs (of a CPU: cores), as in 8,64,512"
+        "--gpus",
+        type=positive_numbers,
+        default=[],
+        help="simulate these numbers of GPUs (on a CPU: cores), as in 8,64,512",
     )
     parser.add_argument(
         "--pretrain-gpus",
         type=positive_numbers,
         default=[],
-        help="with these limits.pretrain_gpus instead of the config's",
+        help="simulate these values of limits.pretrain_gpus instead of the config's",
     )
     parser.add_argument("--device", help="a key of the table's devices (default: the first that has the backbone)")
-    parser.add_argument("--throughputs", type=Path, default=TABLE, help="another table than config/throughputs.yaml")
+    parser.add_argument("--throughputs", type=Path, default=TABLE, help="table of throughputs")
     parser.add_argument(
         "--rows",
         action="append",
         type=stated_rows,
         default=[],
         metavar="DATA_SET=TRAIN,EVALUATION[,CLASSES]",
-        help="rows of a data set that is not there (of one for evaluation only: DATA_SET=EVALUATION); may be repeated",
+        help="rows of a data set that is missing (for evaluation only: DATA_SET=EVALUATION); may be repeated",
     )
-    parser.add_argument("--page", type=Path, help="write a page and its figure there, instead of printing")
+    parser.add_argument("--page", type=Path, help="write a page and its figure to this path instead of printing")
     arguments = parser.parse_args()
     if arguments.page and arguments.table:
-        raise UserError("--page: it is of table 2; leave --table out")
-    with tempfile.TemporaryDirectory() as nothing:  # a page is of a study of which nothing is made
+        raise UserError("--page: the page is about table 2; leave out --table")
+    with tempfile.TemporaryDirectory() as nothing:  # a page describes a study of which no file exists yet
         plan = make_plan(
             arguments.configfile,
             read_throughputs(arguments.throughputs),
@@ -55,7 +59,7 @@ def main() -> None:
             tables=arguments.table or [TABLE2],
         )
     if arguments.pretrain_gpus and plan.costs.is_cpu:
-        raise UserError(f"--pretrain-gpus: {plan.costs.name} is no GPU; leave it out, or choose another --device")
+        raise UserError(f"--pretrain-gpus: {plan.costs.name} is not a GPU; leave it out, or choose another --device")
     if not arguments.page:
         print(printed(plan, arguments.gpus, arguments.pretrain_gpus))
         if found := pilot_text(read_pilot(plan)):

@@ -1,4 +1,4 @@
-"""Pretrain one seed from the milestone before (or from nothing) to a milestone."""
+"""Pretrain one seed from the previous milestone (or from scratch) to a milestone."""
 
 import os
 from pathlib import Path
@@ -12,11 +12,11 @@ from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
-    """Read the command line and pretrain."""
+    """Read the command line and pretrain the seed."""
     parser = command.parser(__doc__)
     parser.add_argument("--source", required=True, help="name of the source data set")
     parser.add_argument("--seed", required=True, type=int)
-    parser.add_argument("--step", required=True, type=int, help="the milestone")
+    parser.add_argument("--step", required=True, type=int, help="step of the milestone")
     parser.add_argument(
         "--backbone", required=True, type=json_of(BackboneSettings), help="the backbone's block of the config"
     )
@@ -27,9 +27,9 @@ def main() -> None:
     parser.add_argument("--previous", nargs="*", default=[], help="training state to continue from")
     parser.add_argument("--resume-seconds", required=True, type=float)
     parser.add_argument("--torch-threads", required=True, type=int)
-    parser.add_argument("--workers", required=True, type=int, help="on each node")
-    parser.add_argument("--gpus", required=True, type=int, help="on all nodes together")
-    parser.add_argument("--nodes", required=True, type=int, help="of a Slurm job, that share the work")
+    parser.add_argument("--workers", required=True, type=int, help="processes that read images, on each node")
+    parser.add_argument("--gpus", required=True, type=int, help="GPUs of all nodes together")
+    parser.add_argument("--nodes", required=True, type=int, help="nodes of a Slurm job that share the work")
     parser.add_argument("--weights", required=True, type=Path)
     parser.add_argument("--state", required=True, type=Path)
     parser.add_argument("--training-log", required=True, type=Path)
@@ -38,5 +38,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
     os._exit(0)

@@ -1,7 +1,7 @@
-"""Reweight every replicate of one arm on one data set: the last layer trained again on balanced groups, on cached features.
+"""Train the last layer of every replicate of one arm again on balanced groups of one data set, from cached features.
 
-Writes one Parquet of metrics (a row per replicate and selection; nothing is selected on the evaluation split, so both are
-the same) and one of predictions, with a sidecar.
+Writes one Parquet file of metrics (a row per replicate and selection; nothing is selected on the evaluation split, so
+both selections are equal) and one of predictions, with a sidecar.
 """
 
 from workflow_scripts.timecat.probing import reweighting_job
@@ -11,13 +11,15 @@ from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
-    """Read the command line and reweight."""
+    """Read the command line and reweight the arm."""
     parser = command.parser(__doc__.splitlines()[0])
     parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
     parser.add_argument("--replicates", type=json_of(list[list[int]]), required=True, help="[[seed, ...], ...]")
     parser.add_argument("--train-index", required=True, help="Parquet with columns row, label and those of the groups")
     parser.add_argument("--evaluation-index", required=True, help="Parquet with columns row and label")
-    parser.add_argument("--views", type=json_of(list[str]), required=True, help="training views; the first is read")
+    parser.add_argument(
+        "--views", type=json_of(list[str]), required=True, help="training views, of which only the first is read"
+    )
     parser.add_argument("--settings", type=json_of(Reweighting), required=True, help="the block reweight")
     parser.add_argument("--metrics", required=True, help="Parquet of metrics")
     parser.add_argument("--predictions", required=True, help="Parquet of predictions")

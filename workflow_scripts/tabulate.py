@@ -1,4 +1,4 @@
-"""Stage tabulate: probes of all (arm, data set) to the study's table (CSV, Markdown, LaTeX), contrasts, figure and metrics."""
+"""Write the study's main table (CSV, Markdown, LaTeX), contrasts, figure and metrics from the metrics of its cells."""
 
 from workflow_scripts.timecat.probing.files import write_table
 from workflow_scripts.timecat.runtime.command import log_start_up, run

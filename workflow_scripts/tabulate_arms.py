@@ -1,4 +1,4 @@
-"""Stage tabulate_arms: probes of all (arm, data set) of a table beside table 2 to that table, its contrasts and figure."""
+"""Write a further table of arms, its contrasts and its figure from the metrics of its cells."""
 
 from workflow_scripts.timecat.runtime.command import log_start_up, run
 from workflow_scripts.timecat.tables import accuracy_job
@@ -10,7 +10,7 @@ from workflow_scripts.timecat.tables.parameters import ArmOfNetworks, with_param
 def main() -> None:
     """Read the command line and write all outputs."""
     command = accuracies_parser(__doc__, ACCURACIES, ArmOfNetworks)
-    command.add_argument("--table", required=True, help="its name")
+    command.add_argument("--table", required=True, help="name of the table")
     command.add_argument("--image-size", type=int, required=True, help="side in pixels of the source's images")
     given = command.parse_args()
 

@@ -1,4 +1,4 @@
-"""Stage tabulate_counterexample: what the counterexample's networks keep to a CSV beside the exact optimum, and its figure."""
+"""Write the table of the counterexample (features that its networks keep, and the exact optimum) and its figure."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.counterexample.files import read_settings_found

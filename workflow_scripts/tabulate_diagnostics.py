@@ -1,4 +1,4 @@
-"""Stage tabulate_diagnostics: the diagnostics of all arms with more than one member to one CSV and its figure."""
+"""Write the table and figure of the diagnostics of all arms with more than one member."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.errors import UserError
@@ -18,7 +18,7 @@ def main() -> None:
     log_start_up()
     if not given.diagnostics:
         raise UserError(
-            f"{given.csv} compares members, and no arm has more than one on a target with a probe: add an arm"
+            f"{given.csv} compares members, but no arm has more than one member on a target with a probe: add an arm"
             " with `members: 2` or more to the config"
         )
     found = {cell: read_cell(path) for cell, path in zip(given.cells, given.diagnostics, strict=True)}

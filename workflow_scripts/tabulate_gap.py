@@ -1,4 +1,4 @@
-"""Stage tabulate_gap: predictions of transferred and direct arms on a mixture's components to a table of gaps."""
+"""Write a table of gaps between transferred arms and direct training on a mixture's components, and its figure."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.measures import metrics

@@ -1,4 +1,4 @@
-"""Stage tabulate_spurious: predictions of all arms on data sets with groups to a table of worst groups, and its figure."""
+"""Write the table of worst-group accuracies of all arms on data sets with groups, and its figure."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.probing.groups import groups_of
@@ -25,10 +25,12 @@ def main() -> None:
     outputs = "csv", "contrasts", "markdown", "svg"
     command = table_parser(__doc__, outputs, probes=PROBES, predictions=PREDICTIONS)
     add_reference_predictions(command)
-    command.add_argument("--indices", nargs="+", required=True, metavar="PARQUET", help="evaluation, one per data set")
+    command.add_argument(
+        "--indices", nargs="+", required=True, metavar="PARQUET", help="evaluation index, one per data set"
+    )
     command.add_argument("--baseline", required=True, help="the arm that the others are compared with")
     command.add_argument(
-        "--groups", type=json_of(list[str]), required=True, metavar="JSON", help="columns that make groups"
+        "--groups", type=json_of(list[str]), required=True, metavar="JSON", help="columns that define the groups"
     )
     given = command.parse_args()
 

@@ -1,4 +1,4 @@
-"""Stage tabulate_width: probes of arms at each of several widths to accuracy against dimensions, its contrasts and figure."""
+"""Write the table of accuracy against the number of dimensions, its contrasts and its figure."""
 
 from workflow_scripts.timecat.runtime.command import log_start_up, run
 from workflow_scripts.timecat.tables import width_job

@@ -1,7 +1,8 @@
-"""Train every replicate of one arm on one data set, backbones and all: all weight decays, from images.
+"""Train every replicate of one arm end to end on the images of one data set, with all weight decays.
 
-Of several weight decays each is trained twice, the second time without the held-out rows that choose among them. Writes
-what `probe` writes: one Parquet of metrics and one of the selected heads' predictions, with a sidecar.
+If there are several weight decays, each is trained twice, the second time without the held-out rows that choose among
+them. Writes one Parquet file of metrics and one of the selected networks' predictions, with a sidecar, in the format of
+the probe's files.
 """
 
 import os
@@ -18,17 +19,25 @@ from workflow_scripts.timecat.transfer.settings import Settings
 
 
 def main() -> None:
-    """Read the command line and transfer."""
+    """Read the command line and train the arm."""
     parser = command.parser(__doc__.splitlines()[0])
     parser.add_argument("--mode", required=True, choices=["finetune", "direct"])
     parser.add_argument("--data-set", required=True)
     parser.add_argument("--replicates", required=True, type=json_of(list[list[int]]), help="[[seed, ...], ...]")
-    parser.add_argument("--weights", nargs="*", default=[], type=Path, help="finetune: of all members, in that order")
     parser.add_argument(
-        "--backbone", required=True, type=json_of(BackboneSettings | None), help="direct: its block of the config"
+        "--weights", nargs="*", default=[], type=Path, help="finetune: weights of all members, in that order"
     )
     parser.add_argument(
-        "--initialisation", required=True, type=json_of(Start | None), help="direct: the recipe's keys of it"
+        "--backbone",
+        required=True,
+        type=json_of(BackboneSettings | None),
+        help="direct: the backbone's block of the config",
+    )
+    parser.add_argument(
+        "--initialisation",
+        required=True,
+        type=json_of(Start | None),
+        help="direct: the recipe's keys for initialisation",
     )
     parser.add_argument("--settings", required=True, type=json_of(Settings), help="the block finetune or direct")
     parser.add_argument("--transform", required=True, type=json_of(Transform))
@@ -47,5 +56,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # Python's own end takes a second with torch loaded, and everything is written: leave at once.
+    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Write one split of one data set as a .beton file, with an index, a sidecar and a list of what was left out."""
+"""Write one split of one data set as a .beton file, with an index, a sidecar and a list of the images left out."""
 
 from pathlib import Path
 
@@ -14,9 +14,11 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--split", required=True, choices=("train", "evaluation"))
     parser.add_argument("--settings", required=True, type=json_of(SETTINGS), help="the data set's block of the config")
-    parser.add_argument("--download", choices=("true", "false"), default="false", help="whether CIFAR may be fetched")
-    parser.add_argument("--probed-sidecar", nargs="*", default=[], help="of the data set whose probe is evaluated")
-    parser.add_argument("--probed-index", nargs="*", default=[], help="its evaluation index")
+    parser.add_argument(
+        "--download", choices=("true", "false"), default="false", help="whether CIFAR may be downloaded"
+    )
+    parser.add_argument("--probed-sidecar", nargs="*", default=[], help="sidecar of the probe's data set")
+    parser.add_argument("--probed-index", nargs="*", default=[], help="evaluation index of the probe's data set")
     parser.add_argument("--workers", required=True, type=int)
     parser.add_argument("--beton", required=True, type=Path)
     parser.add_argument("--index", required=True, type=Path, help=".parquet")

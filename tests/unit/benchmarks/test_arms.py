@@ -1,4 +1,4 @@
-"""docs/results/all_tables.md: how it is written, and that it has what the README says of the arms."""
+"""Tests of benchmarks.arms and docs/results/all_tables.md, its page, which has the figures of other pages."""
 
 import re
 
@@ -6,7 +6,7 @@ from benchmarks import arms
 from tests.support.studies import ROOT, StudyFolder
 
 TOLD = ("seeds_or_width.md", "other_arguments.md")
-PAIR = re.compile(r"(\d+\.\d+)\*{0,2} ± (\d+\.\d+)")  # bold or not
+PAIR = re.compile(r"(\d+\.\d+)\*{0,2} ± (\d+\.\d+)")  # in bold or not
 
 
 def test_a_csv_becomes_a_table(tmp_path):
@@ -33,8 +33,8 @@ def test_the_page_has_every_table_and_figure():
         assert f"](../figures/{name}.svg)" in text and (ROOT / f"docs/figures/{name}.svg").exists(), name
 
 
-def test_the_limit_of_time_is_kept():
-    """Thirty minutes on two cores, where the page is of one run from nothing."""
+def test_the_study_takes_at_most_thirty_minutes():
+    """The limit is thirty minutes on two cores, if the page is of one run from nothing."""
     text = arms.PAGE.read_text()
     measured = re.findall(r"\*\*([\d.]+) minutes\*\*", text)
     assert all(float(minutes) <= 30 for minutes in measured)

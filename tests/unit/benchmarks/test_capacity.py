@@ -1,4 +1,4 @@
-"""The benchmark of capacity at small scale: what networks learn and what probes read is as it says. No accuracy is tested."""
+"""Tests of benchmarks.capacity at small scale: what networks learn and what probes read. No accuracy is tested."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ STEPS, SEED = 3, 2
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory) -> capacity.Bench:
-    """A study of a smaller network on fewer images, for a few steps."""
+    """Benchmark of a study with a smaller network, fewer images and a few steps."""
     values = {key: value for key, value in values_of("config/config.yaml").items() if key not in BESIDE_TABLE_2}
     values["backbones"]["residual8"] |= {"width": 4, "blocks": 2}
     values["pretrain"] |= {"batch_size": 32, "batch_norm_batches": 2}
@@ -34,7 +34,7 @@ def bench(tmp_path_factory) -> capacity.Bench:
     return capacity.Bench(tmp_path_factory.mktemp("bench"), read_config(values, []))
 
 
-def test_the_loss_is_the_mean_of_the_families(bench):
+def test_the_loss_is_the_mean_over_the_families(bench):
     run = bench.begin(capacity.GLYPHS, SEED)
     learned = bench.learned[capacity.GLYPHS]
     _, images, rows = next(batches(learned.beton, range(32), 32, bench.transform, None))
@@ -58,7 +58,7 @@ def test_the_loss_is_the_mean_of_the_families(bench):
         torch.testing.assert_close(FAMILIES * mean, parameter.grad, rtol=1e-3, atol=1e-5)
 
 
-def test_labels_are_of_the_image_beside_them(bench):
+def test_labels_belong_to_their_images(bench):
     target = bench.block("cue0")
     for images, split, rows in ((bench.train, "train", 200), (bench.evaluation, "evaluation", 100)):
         for family, name in enumerate(capacity.TARGETS):  # the study's targets, each with its own block
@@ -83,8 +83,8 @@ def test_no_probe_sees_an_image_that_a_network_learned(bench):
         assert not probed & images_of(learned)
 
 
-def test_the_class_is_learned_as_the_study_learns_it(bench, tmp_path):
-    """By the same batches from a .beton that has the classes themselves."""
+def test_the_network_of_the_class_is_that_of_the_study(bench, tmp_path):
+    """Training on the same batches from a .beton file with classes as labels gives the same network."""
     block = bench.block("cues")
     write_beton(
         tmp_path / "train.beton",
@@ -118,7 +118,7 @@ def assert_equal(one, other):
             assert torch.equal(own, value), name
 
 
-def test_a_probe_reads_the_family_that_features_show(bench):
+def test_a_probe_is_accurate_only_on_the_family_that_features_show(bench):
     shown = functional.one_hot(bench.train.labels[:, 1], CLASSES).double().numpy()
     evaluated = functional.one_hot(bench.evaluation.labels[:, 1], CLASSES).double().numpy()
     right, wrong = (bench.probe_target(family, shown, shown, evaluated) for family in (1, 2))
@@ -126,7 +126,7 @@ def test_a_probe_reads_the_family_that_features_show(bench):
     assert max(right.gradient, wrong.gradient) < 1e-3
 
 
-def test_weight_decay_is_chosen_on_held_out_rows_and_an_edge_is_told(bench, monkeypatch):
+def test_weight_decay_is_chosen_on_held_out_rows_and_an_end_of_the_grid_is_reported(bench, monkeypatch):
     calls = []
 
     def watched(*given, of=capacity.fits):

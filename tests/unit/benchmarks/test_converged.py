@@ -1,4 +1,4 @@
-"""The benchmark of converged probes: both solvers reach the same, and the table has a line for each. No time is tested."""
+"""Tests of benchmarks.converged: both solvers agree, and the table has a line for each. No time is tested."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from workflow_scripts.timecat.config.probe import Probe
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_both_converge_to_the_same():
+def test_both_solvers_converge_to_the_same_accuracy():
     features, labels, train = made_features(600, 300, 20, 4, 10)
     data = data_of(labels, train)
     ours = converged.probed(features, data, Probe(solver="lbfgs", weight_decays=converged.GRID).protocol())

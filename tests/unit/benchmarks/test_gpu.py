@@ -1,4 +1,4 @@
-"""The GPU's benchmark, on the CPU at small scale: the same code, and what is compared computes the same thing."""
+"""Tests of benchmarks.gpu with the same code on the CPU at small scale: compared sides compute the same."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("options", [{}, {"precision": "bf16", "channels_last": True}], ids=["float32", "bf16"])
 def test_the_bare_loop_takes_the_steps_of_train_step(folder, options):
-    """On the same batches both end at the same parameters, bit for bit: the comparison leaves nothing out."""
+    """On the same batches both end at the same parameters, bit for bit, so the comparison leaves nothing out."""
     compared = gpu.Training(BACKBONE, folder / "train.beton", options, 4, 32, "cpu", 1)
     before = [value.clone() for value in compared.run.model.parameters()]
     compared.train(2)
@@ -35,7 +35,7 @@ def test_the_bare_loop_takes_the_steps_of_train_step(folder, options):
     assert compared.run.step == 2
 
 
-def test_bare_repeats_one_batch(folder):
+def test_the_bare_loop_repeats_one_batch(folder):
     compared = gpu.Training(BACKBONE, folder / "train.beton", {}, 4, 32, "cpu", 1)
     compared.bare(2)
     for _ in range(2):
@@ -45,7 +45,7 @@ def test_bare_repeats_one_batch(folder):
         assert torch.equal(ours, bare)
 
 
-def test_all_tables(folder, tmp_path):
+def test_measuring_writes_all_tables(folder, tmp_path):
     variants = {name: options for name, options in gpu.VARIANTS.items() if not options.get("compile")}
     lines = gpu.measure(
         tmp_path,
@@ -72,8 +72,8 @@ def test_every_variant_is_a_recipe():
         gpu.recipe(batch_size=256, **options)
 
 
-def test_no_gpu_is_said(monkeypatch):
+def test_a_machine_without_a_gpu_gets_one_sentence(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert devices.visible_devices() == {}
     lines = gpu.section()
-    assert lines[:2] == ["## On a GPU", ""] and len(lines) == 3 and lines[2].startswith("No GPU here: not run.")
+    assert lines[:2] == ["## On a GPU", ""] and len(lines) == 3 and lines[2].startswith("This machine has no GPU")

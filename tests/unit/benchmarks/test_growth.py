@@ -1,4 +1,4 @@
-"""The benchmark of growth: studies that grow along one axis, measured whole; nothing is extracted again for an arm."""
+"""Tests of benchmarks.growth: studies grow along one axis, are measured whole, and further arms extract nothing."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ def study(**sizes) -> Study:
 
 
 @pytest.mark.parametrize("factor", growth.FACTORS)
-def test_one_axis_grows_at_a_time(factor):
+def test_only_one_axis_grows_at_a_time(factor):
     images = study(images=factor).config
     rows = images.data_sets["cues"].rows
     assert (rows.train, rows.evaluation) == (factor * 64, factor * 32) and images.pretrain.seeds == [1]
@@ -27,7 +27,7 @@ def test_one_axis_grows_at_a_time(factor):
     arms = study(checkpoints=growth.MOST, arms=factor)
     members = [tuple(map(tuple, arms.arms.replicates(arm))) for arm in arms.arms.values()]
     assert len(set(members)) == factor and arms.config.pretrain.seeds == list(range(1, growth.MOST + 1))
-    assert {arm.steps for arm in arms.arms.values()} == {arm.steps}, "checkpoints that are there already"
+    assert {arm.steps for arm in arms.arms.values()} == {arm.steps}, "the checkpoints exist already"
 
 
 def test_a_real_study_is_measured_and_its_arms_share_features(tmp_path):
@@ -40,10 +40,10 @@ def test_a_real_study_is_measured_and_its_arms_share_features(tmp_path):
     growth.forget(folder, "probe")
     second = growth.run(folder, growth.study_config(SMALLEST, checkpoints=2, arms=2))
     assert second.jobs == first.jobs | {"probe": 2} and second.ran == {"probe": 2, "tabulate": 1}
-    assert second.work["pretrain"] == first.work["pretrain"], "as it was measured"
+    assert second.work["pretrain"] == first.work["pretrain"], "measured in the first run"
 
 
-def test_the_exponent_is_that_of_the_growth():
+def test_the_exponent_of_growth_is_found():
     assert growth.slope([1, 2, 4, 8], [3, 6, 12, 24]) == pytest.approx(1)
     assert growth.slope([1, 2, 4], [1, 4, 16]) == pytest.approx(2)
 
@@ -54,7 +54,7 @@ def measured(seconds: float) -> growth.Run:
     return growth.Run(values, values, dict.fromkeys(growth.STAGES, 100.0), jobs, jobs, 1.0, 1.0, 5.0)
 
 
-def test_what_grows_too_fast_is_named():
+def test_stages_that_grow_too_fast_are_named():
     runs = [measured(seconds) for seconds in (1, 2, 4, 8)]
     assert growth.more_than_linear({"images": runs}) == []
     runs[-1] = dataclasses.replace(runs[-1], work=runs[-1].work | {"probe": 16})

@@ -1,4 +1,4 @@
-"""Benchmarks of the loader and of extraction: what is compared computes the same thing."""
+"""Tests of benchmarks.loader and benchmarks.extraction: compared sides compute the same."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def beton(folder) -> Path:
     return folder / "train.beton"
 
 
-def test_photographs_are_stored_as_their_files(folder, beton):
+def test_photographs_are_stored_with_unchanged_jpeg_data(folder, beton):
     tables = describe(beton)
     assert tables.rows == 12 and set(tables.heights) == {96} and set(tables.widths) == {128}
     assert (tables.modes == JPEG).all()
@@ -42,7 +42,7 @@ def test_photographs_are_stored_as_their_files(folder, beton):
 
 @pytest.mark.parametrize("decoder", loader.DECODERS)
 def test_loaders_make_the_same_images(folder, beton, decoder, monkeypatch):
-    """But for the decoder's rounding (docs/explanation/fidelity.md); another view is far from it."""
+    """Images differ by the decoder's rounding (docs/explanation/fidelity.md); another view differs much more."""
     assert loader.same_images(folder, beton, 48, decoder).max() < 2
     monkeypatch.setattr(
         loader.Folder, "__getitem__", lambda self, row, of=loader.Folder.__getitem__: turned(of, self, row)
@@ -71,14 +71,14 @@ def test_every_loader_gives_every_row_in_order(folder, beton, workers):
 
 
 def test_the_processor_time_of_workers_counts():
-    """Of processes that have ended, as DataLoader's have when it is exhausted."""
+    """Processes count once they have ended, as DataLoader's workers have when it is exhausted."""
     before = rates.cpu_seconds()
     code = "import time\nwhile time.process_time() < 0.3: pass"
     os.waitpid(os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", code]), 0)
     assert rates.cpu_seconds() - before >= 0.3
 
 
-def test_the_loaders_table(folder, beton):
+def test_the_table_has_a_line_for_each_loader(folder, beton):
     lines = loader.loader_table(folder, beton, size=32, passes=2, batch=8, repeats=1)
     assert len(lines) == 2 + 3 * len({1, usable_workers(1000)})
     assert all(line.count("|") == 6 for line in lines)
@@ -97,7 +97,7 @@ def test_extraction_and_the_bare_model_give_the_same_features(beton, tmp_path):
     assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "made.npy").read_bytes()
 
 
-def test_the_table_of_extraction(beton, tmp_path):
+def test_the_table_has_a_line_for_each_backbone(beton, tmp_path):
     backbones = {"small": build_backbone(SMALL)}
     lines = extraction.rates_table(backbones, beton, tmp_path, rows={"small": 12}, batch=8, size=32)
     assert len(lines) == 3 and lines[-1].startswith("| small | ") and lines[-1].count("|") == 8

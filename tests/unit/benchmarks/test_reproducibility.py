@@ -1,4 +1,4 @@
-"""The benchmark of last bits: its tables tell settings and batch sizes apart, and its page is there. No time is tested."""
+"""Tests of benchmarks.reproducibility: its tables distinguish settings and batch sizes. No time is tested."""
 
 import re
 
@@ -20,15 +20,15 @@ def test_equal_digests_have_equal_letters(monkeypatch):
     assert lines[-3:] == ["| `A=1` | A 1000.00 |", "| `A=2` | B 2000.00 |", "| `A=3` | A 3000.00 |"]
 
 
-def test_a_setting_that_gives_other_bits_each_time_is_an_error(monkeypatch):
+def test_a_setting_that_gives_different_bits_each_time_is_refused(monkeypatch):
     results = iter([{"piece": ("x", 1)}, {"piece": ("y", 1)}])
     monkeypatch.setattr(reproducibility, "PIECES", {"piece": None})
     monkeypatch.setattr(reproducibility, "in_a_process", lambda variables: next(results))
-    with pytest.raises(RuntimeError, match="piece with nothing differs from run to run"):
+    with pytest.raises(RuntimeError, match="piece with nothing gives different bits in different runs"):
         reproducibility.settings_table([{}], rounds=2)
 
 
-def test_pieces_give_the_same_bits_again(monkeypatch):
+def test_pieces_give_the_same_bits_when_repeated(monkeypatch):
     monkeypatch.setattr(reproducibility, "BATCH", 8)
     monkeypatch.setattr(reproducibility, "IMAGES", 6)
     monkeypatch.setattr(reproducibility, "STEPS", 3)

@@ -1,4 +1,4 @@
-"""The benchmark of stacked heads: what it compares is the same, and what it counts is there. No time is tested."""
+"""Tests of benchmarks.stacked_heads: compared sides compute the same, and counts are right. No time is tested."""
 
 import re
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def small(monkeypatch):
-    """Sizes at which a table takes no time."""
+    """Sizes with which a table takes little time."""
     monkeypatch.setattr(stacked_heads, "PEAK_SIZE", 32)
     monkeypatch.setattr(stacked_heads, "MOST_STEPS", 2)
 
@@ -37,7 +37,7 @@ def test_both_contenders_train_the_same_heads():
     assert (stacked.logits(batch) - before).abs().max() > 1e-2
 
 
-def test_the_table_has_a_row_for_each_number_of_heads_and_says_what_has_become_of_the_target(small, monkeypatch):
+def test_the_table_has_a_row_for_each_number_of_heads_and_compares_with_the_target(small, monkeypatch):
     monkeypatch.setattr(stacked_heads, "TARGET", (16, 5, 2))
     page = "\n".join(stacked_heads.heads_table({(16, 5): 1, (24, 3): 1}, (1, 2)))
     assert re.findall(r"^\| (\d+ x \d+) \| (\d+) \|", page, re.MULTILINE) == [
@@ -50,8 +50,8 @@ def test_the_table_has_a_row_for_each_number_of_heads_and_says_what_has_become_o
 
 
 @pytest.mark.parametrize("weight_decay", [0.001, 0.05])
-def test_scikit_learns_objective_is_a_heads(weight_decay):
-    """Where it stops, the gradient of a head's mean cross entropy with that weight decay is next to nothing."""
+def test_scikit_learns_objective_equals_that_of_a_head(weight_decay):
+    """The gradient of a head's penalised mean cross entropy is close to zero at scikit-learn's solution."""
     pixels, labels, train = stacked_heads.digits()
     x, y = pixels[:train].astype(np.float64), labels[:train]
     model = stacked_heads.fitted(x, y, weight_decay)
@@ -64,7 +64,7 @@ def test_scikit_learns_objective_is_a_heads(weight_decay):
     assert gradient(weight_decay) < 0.05 * min(gradient(2 * weight_decay), gradient(weight_decay / 2))
 
 
-def test_probe_and_scikit_learn_are_as_accurate_on_digits():
+def test_the_probe_and_scikit_learn_are_equally_accurate_on_digits():
     pixels, labels, train = stacked_heads.digits()
     data = stacked_heads.data_of(labels, train)
     probe = stacked_heads.probe_accuracy(pixels, data, 0.1, 56)
@@ -72,13 +72,13 @@ def test_probe_and_scikit_learn_are_as_accurate_on_digits():
     assert best == both > 95 and abs(probe - best) < 2
 
 
-def test_learning_rates_fall_in_the_protocols_proportions():
+def test_learning_rates_fall_after_the_protocols_proportions_of_epochs():
     assert stacked_heads.milestones(28) == (8, 16, 24)
     assert stacked_heads.milestones(7) == (2, 4, 6)
     assert stacked_heads.milestones(1) == (1,)
 
 
-def test_made_features_are_what_they_are_said_to_be():
+def test_generated_features_have_the_given_sizes():
     features, labels, train = stacked_heads.made_features(80, 40, 64, 10, 8)
     assert features.shape == (120, 64) and features.dtype == np.float16 and (features >= 0).all()
     assert set(labels[:train]) == set(range(10))

@@ -1,4 +1,4 @@
-"""The benchmark of one cell: both sides compute the same thing, and the counts on the page are those of the files."""
+"""Tests of benchmarks.table_cell: both sides compute the same, and the page's counts are those of the files."""
 
 import json
 import os
@@ -30,19 +30,19 @@ def found(bench):
     return bench.measure(short_runs=1)
 
 
-def test_fresh_views_and_the_original_procedure_see_the_same(found):
+def test_fresh_views_are_as_accurate_as_the_original_procedure(found):
     original, long, short = found["original"], found["long"], found["short"]
     assert list(original.top1) == [found["decay"]] and set(long.top1) == set(short.top1) == {0.001, 0.01}
     assert found["decay"] == short.selected
     theirs, ours = original.top1[found["decay"]], long.top1[found["decay"]]
     assert theirs.shape == ours.shape == (3,)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2.51)  # one of 40 rows, by float16
-    assert theirs.max() > 100 / 16  # of 16 classes: something was learned
+    assert theirs.max() > 100 / 16  # better than chance of 16 classes: something was learned
     assert found["noise"] >= 0
 
 
-def test_images_are_counted_as_they_pass(bench, found):
-    """Those of ours are the rows of the files that extraction has written."""
+def test_counted_images_equal_the_rows_of_the_feature_files(bench, found):
+    """The images of our side are the rows of the files that extraction has written."""
     for views, run in ((3, found["long"]), (1, found["short"])):
         files = sorted((bench.folder / f"views{views}/cues").glob("*.npy"))
         assert len(files) == views + 2
@@ -50,8 +50,8 @@ def test_images_are_counted_as_they_pass(bench, found):
     assert found["original"].images == 2 * 3 * (90 + 40)
 
 
-def test_another_augmentation_is_another_experiment(bench, found):
-    """What holds the first test: the original procedure with other crops is not equal."""
+def test_another_augmentation_seed_gives_other_losses(bench, found):
+    """The comparison with the original procedure is sensitive: with other crops its losses differ."""
     path, result = bench.folder / "other.json", bench.folder / "other.result"
     job = json.loads((bench.folder / "job.json").read_text())
     path.write_text(json.dumps(job | {"augmentation_seed": 1, "result": str(result)}))
@@ -62,7 +62,7 @@ def test_another_augmentation_is_another_experiment(bench, found):
     assert np.abs(np.subtract(other, same)).max() > 10 * np.abs(np.subtract(ours, same)).max()
 
 
-def test_the_page_says_all_of_it(found):
+def test_the_page_has_all_measurements(found):
     text = "\n".join(table_cell.page(found))
     for run in (found["original"], found["long"], found["short"]):
         assert f"| {run.images:,} |" in text
@@ -70,13 +70,13 @@ def test_the_page_says_all_of_it(found):
     assert text.count("not run") == 1
 
 
-def test_a_process_that_fails_says_why():
+def test_a_failed_process_raises_its_error():
     with pytest.raises(RuntimeError, match="No module named benchmarks.nothing"):
         processes.process([sys.executable, "-m", "benchmarks.nothing"])
 
 
-def test_sides_run_at_once_on_cores_of_their_own(monkeypatch):
-    """With one core they take turns."""
+def test_sides_run_side_by_side_on_separate_cores(monkeypatch):
+    """The sides take turns if there is only one core."""
     cores = os.sched_getaffinity(0)
     where = [lambda: processes.process([sys.executable, "-c", CORES]).log.strip()] * 2
     assert processes.side_by_side(where) == [f"{{{core}}}" for core in (sorted(cores) * 2)[:2]]
@@ -86,7 +86,7 @@ def test_sides_run_at_once_on_cores_of_their_own(monkeypatch):
     assert os.sched_getaffinity(0) == cores
 
 
-def test_a_process_is_charged_for_its_own_processor_time():
+def test_the_processor_time_of_each_process_is_measured_separately():
     codes = ["import time\nwhile time.process_time() < 0.5: pass", "import time; time.sleep(0.5)"]
     busy, idle = processes.side_by_side(
         [lambda code=code: processes.process([sys.executable, "-c", code]) for code in codes]

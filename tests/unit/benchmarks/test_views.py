@@ -1,4 +1,4 @@
-"""The benchmark of views at small scale: what each line compares is as it says, and what is known of a loss. No accuracy is tested."""
+"""Tests of benchmarks.views at small scale: what each line compares, and bounds of losses. No accuracy is tested."""
 
 import math
 from pathlib import Path
@@ -22,7 +22,7 @@ ROWS = {"train": 160, "evaluation": 120}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """(config, folder) of a small study with four untrained networks."""
+    """Config and folder of a small study with four untrained networks."""
     values = values_of("config/tiny.yaml")
     values["data_sets"] |= {"digits": {"kind": "digits"}, "cue0": {"kind": "cues", "label": "cue0", "rows": ROWS}}
     values["pretrain"]["seeds"] = [2, 550, 23, 477]
@@ -36,7 +36,7 @@ def study(tmp_path_factory):
     return config, folder
 
 
-def test_the_study_has_what_is_measured():
+def test_the_study_has_the_measured_data_sets_and_seeds():
     config = read_config(values_of(views.CONFIG), [])
     assert set(views.DATA_SETS) <= set(config.data_sets) and len(config.pretrain.seeds) >= views.SEEDS
     paths = [str(path) for path in views.checkpoints(Path("there"), config).values()]
@@ -53,7 +53,7 @@ def fewer(monkeypatch):
     monkeypatch.setattr(views, "VARIANTS", variants)
 
 
-def test_lines_differ_in_views_or_batch_alone(study, fewer, monkeypatch):
+def test_lines_differ_only_in_views_or_batch_size(study, fewer, monkeypatch):
     config, folder = study
     seen = []
 
@@ -88,7 +88,7 @@ def test_lines_differ_in_views_or_batch_alone(study, fewer, monkeypatch):
     assert text.count("| cue0 |") == 4 and "4 networks of `config/tiny.yaml` after 12 steps" in text
 
 
-def test_views_are_other_crops_of_the_same_images(study, fewer, tmp_path):
+def test_views_are_different_crops_of_the_same_images(study, fewer, tmp_path):
     config, folder = study
     images = views.written(tmp_path, "cue0", config, ROWS)
     (weights, *_) = views.checkpoints(folder, config).values()
@@ -120,11 +120,11 @@ def test_a_cost_is_paired_and_its_interval_covers_seeds_and_rows():
     error = math.hypot(scipy.stats.sem(differences), scipy.stats.sem(rows))
     assert found.most == pytest.approx(scipy.stats.t.ppf(0.975, 5) * error - differences.mean())
     (alone,) = [views.cost([probed(1, few[0])], [probed(1, fresh[0])], "paper")]
-    assert alone.most == math.inf, "of one network nothing is excluded"
+    assert alone.most == math.inf, "one network excludes no loss"
 
 
 def test_the_bound_holds_for_a_known_loss():
-    """Networks and rows are drawn anew: the largest loss that is not excluded is rarely below the true one."""
+    """The largest loss that is not excluded is rarely below the true loss, for new draws of networks and rows."""
     generator, below = np.random.default_rng(16), 0
     for _ in range(200):
         hard, loss = generator.random(300), 0.02 + 0.01 * generator.normal(size=8)
@@ -136,12 +136,12 @@ def test_the_bound_holds_for_a_known_loss():
 
 
 def line(most: float, name: str = "cue0") -> views.Line:
-    """A line whose interval ends at a loss."""
+    """Return a line whose interval ends at a loss of ``most`` points."""
     cost = views.Cost(views.Contrast(-most, 1e-9, 5.0, 6, 6, "t"), 0.0)
     return views.Line(name, 1, "1 view", 100, 50.0, {"holdout": cost, "paper": cost})
 
 
-def test_the_verdict_names_what_is_bounded():
+def test_the_verdict_names_the_data_sets_with_a_bounded_loss():
     said = views.verdict([line(0.4), line(0.7, "cues"), line(0.5 - 1e-6, "digits")], "1 view")
     assert "on 2 of 3 lines (networks in parentheses): cue0 (1), digits (1)." in said
     assert said.endswith("is 0.70 points, on cues (1).")
@@ -149,7 +149,7 @@ def test_the_verdict_names_what_is_bounded():
 
 
 @pytest.mark.parametrize(("old", "after"), [("", ""), ("\n## What few views cost\n\nold\n", "\n## B\n\nb\n")])
-def test_the_section_is_replaced_and_nothing_else(old, after):
+def test_only_the_section_is_replaced(old, after):
     text = views.replaced(f"# Page\n\n## A\n\na\n{old}{after}", [views.TITLE, "", "new"])
     assert text == f"# Page\n\n## A\n\na\n\n## What few views cost\n\nnew\n{after}"
     assert views.replaced(text, [views.TITLE, "", "new"]) == text

@@ -1,4 +1,4 @@
-"""Rows and bytes of data sets that nobody has yet, or some have; and the table of throughputs."""
+"""Tests of planned rows and bytes of data sets, whether they exist or not, and of the table of throughputs."""
 
 from dataclasses import replace
 
@@ -34,15 +34,15 @@ def rows(block: dict, given=None, root=".", **others):
     return found.train, found.heldout, found.evaluation, found.classes, found.origin
 
 
-def test_published_numbers_and_what_is_taken_of_them():
+def test_published_rows_are_known_and_fractions_are_taken_of_them():
     assert rows({"kind": "imagenet", "root": "x"}) == (1_281_167, 128_117, 50_000, 1000, "published")
     assert rows({"kind": "inaturalist18", "root": "x"})[::2] == (437_513, 24_426, "published")
     once = {"root": "x", "draws": 1}
     assert rows(once | {"kind": "cifar100", "fraction": 0.1})[:4] == (5_000, 500, 10_000, 100)
-    assert rows(once | {"kind": "imagenet", "fraction": 0.0001})[0] == 1000, "at least one of each class"
+    assert rows(once | {"kind": "imagenet", "fraction": 0.0001})[0] == 1000, "at least one row of each class"
     assert rows(once | {"kind": "imagenet", "fraction": 0.0001, "balanced": False})[0] == 128
-    # The 455,954 patches of Camelyon17 are all but the test hospital's 85,054 in training or one of two validation
-    # splits.
+    # Camelyon17 has 455,954 patches; except for the test hospital's 85,054, they are in training or in one of two
+    # validation splits.
     assert sum(CAMELYON17.values()) == 455_954
     assert rows({"kind": "camelyon17", "root": "x", "evaluation_split": "val"})[2] == 34_904
 
@@ -50,11 +50,11 @@ def test_published_numbers_and_what_is_taken_of_them():
 def test_a_file_has_the_rows_of_all_draws_and_a_replicate_those_of_one(tmp_path):
     few = {"kind": "cifar100", "root": "x", "fraction": 0.1}
     found = RowsOf(study(it=few))["it"]
-    assert (found.train, found.heldout, found.drawn) == (25_000, 2_500, (5_000, 500)), "five draws where none is told"
+    assert (found.train, found.heldout, found.drawn) == (25_000, 2_500, (5_000, 500)), "five draws by default"
     assert (found.of_a_replicate.train, found.of_a_replicate.heldout) == (5_000, 500)
     assert rows(few | {"fraction": 0.3, "draws": 3})[0] == 45_000
     assert rows(few | {"fraction": 0.5, "draws": 2})[0] == rows(few | {"fraction": 0.5, "draws": 3})[0] == 50_000
-    assert rows(few | {"fraction": 0.9, "draws": 2})[0] == 49_500, "each leaves a tenth out"
+    assert rows(few | {"fraction": 0.9, "draws": 2})[0] == 49_500, "each draw leaves out a tenth"
     stated = RowsOf(study(it=few | {"kind": "image_folder"}), {"it": (100, 50, 5)})["it"]
     assert (stated.train, stated.heldout, stated.drawn) == (500, 50, (100, 10))
     draw_image_folder(tmp_path / "photos", {"ant": 20, "bee": 10}, sides=(8, 8))
@@ -83,7 +83,7 @@ def test_a_plan_extracts_the_rows_of_all_draws_and_trains_on_those_of_one():
 
 
 @pytest.mark.parametrize("fraction", [0.3333, 0.5, 0.1])
-def test_digits_are_exact(fraction):
+def test_rows_of_digits_are_exact(fraction):
     block = {"kind": "digits", "evaluation_fraction": fraction}
     settings = block | {"seed": 1}
     train, evaluation = (read_split(settings, split) for split in ("train", "evaluation"))
@@ -91,20 +91,20 @@ def test_digits_are_exact(fraction):
     assert rows(block) == (len(train), held, len(evaluation), 10, "published")
 
 
-def test_made_sequences_are_known_and_those_of_files_are_stated():
+def test_rows_of_generated_sequences_are_known_and_those_of_files_must_be_stated():
     made = {"kind": "motifs", "length": 60, "rows": {"train": 500, "evaluation": 90}}
     assert rows(made) == (500, 50, 90, 6, "config")
     assert image_bytes(study(it=made).config.data_sets["it"], None) == (3 * 64, 64)
     files = {"kind": "sequences", "root": "x", "length": 60, "train": ["a.fna"], "evaluation": ["b.fna"]}
     with pytest.raises(
-        UserError, match="data_sets.it: how many rows it has is not known before it is made; state them"
+        UserError, match="data_sets.it: its numbers of rows are not known before it is written; state them"
     ):
         rows(files)
     assert rows(files, [900, 90, 4]) == (900, 90, 90, 4, "--rows")
 
 
 def photographs(folder, sides=(60, 40), suffix="jpg"):
-    """Two classes of three and two images for training, one each for evaluation."""
+    """Write two classes with three and two training images and one evaluation image each."""
     draw = np.random.default_rng(0)
     for place in ("train/a/1", "train/a/2", "train/a/3", "train/b/1", "train/b/2", "val/a/1", "val/b/1"):
         path = folder / f"{place}.{suffix}"
@@ -113,12 +113,12 @@ def photographs(folder, sides=(60, 40), suffix="jpg"):
         small.resize(sides, Image.Resampling.BICUBIC).save(path)
 
 
-def test_folders_are_counted_where_they_are(tmp_path):
+def test_images_of_existing_folders_are_counted(tmp_path):
     photographs(tmp_path / "photos")
     block = {"kind": "image_folder", "root": "photos"}
     assert rows(block, root=tmp_path) == (5, 2, 2, 2, "counted")
     assert rows(block | {"classes": ["b"]}, root=tmp_path) == (2, 1, 1, 1, "counted")
-    assert rows(block | {"fraction": 0.5, "draws": 1}, root=tmp_path)[0] == 2 + 1, "of three, and of two"
+    assert rows(block | {"fraction": 0.5, "draws": 1}, root=tmp_path)[0] == 2 + 1, "two rows of three, and one of two"
     only = {"kind": "evaluation_folder", "root": "photos/val", "probe_of": "cues_tiny"}
     assert rows(only, root=tmp_path) == (0, 0, 2, 16, "counted")
 
@@ -129,28 +129,28 @@ def test_every_kind_is_counted_by_its_own_reader(tmp_path):
     block = {"kind": "waterbirds", "root": str(tmp_path)}
     assert rows(block) == (2, 0, 1, 2, "counted")
     assert rows(block | {"train_split": "val"})[0] == 1
-    with pytest.raises(UserError, match="its rows are not known .*there is no .*list_attr_celeba.csv"):
+    with pytest.raises(UserError, match="its rows cannot be counted .*there is no .*list_attr_celeba.csv"):
         rows({"kind": "celeba", "root": str(tmp_path / "nowhere")})
 
 
 @pytest.mark.parametrize(
     ("kind", "guess"), [("image_folder", True), ("celeba", True), ("imagenet", False), ("camelyon17", False)]
 )
-def test_sizes_that_are_published_are_no_guess(kind, guess):
+def test_published_image_sizes_are_not_a_guess(kind, guess):
     made = study(it={"kind": kind, "root": "x"})
     assert PlannedStudy(made, RowsOf(made, {"it": (100, 10, 5)})).sizes_are_a_guess("it") == guess
 
 
-def test_what_is_not_there_can_be_stated(tmp_path):
+def test_rows_of_missing_files_can_be_stated(tmp_path):
     block = {"kind": "image_folder", "root": "nowhere"}
     with pytest.raises(
-        UserError, match=r"data_sets.it: its rows are not known \(there is no folder .*--rows it=50000,10000,100"
+        UserError, match=r"data_sets.it: its rows cannot be counted \(there is no folder .*--rows it=50000,10000,100"
     ):
         rows(block)
     assert rows(block, (700, 90, 7)) == (700, 70, 90, 7, "--rows")
     assert rows(block | {"classes": 5}, (700, 90))[3] == 5
     assert rows({"kind": "imagenet", "root": "x"}, (10, 5)) == (10, 1, 5, 1000, "--rows"), (
-        "what the user says comes first"
+        "the user's numbers come first"
     )
     only = {"kind": "evaluation_folder", "root": "nowhere", "probe_of": "cues_tiny"}
     assert rows(only, (321,)) == (0, 0, 321, 16, "--rows")
@@ -171,7 +171,7 @@ def test_what_is_not_there_can_be_stated(tmp_path):
         {"write_mode": "jpg"},
     ],
 )
-def test_a_beton_is_as_large_as_said(tmp_path, storage):
+def test_a_beton_is_as_large_as_planned(tmp_path, storage):
     photographs(tmp_path)
     block = study(it={"kind": "image_folder", "root": str(tmp_path), "storage": storage}).config.data_sets["it"]
     split = read_split(block.of_split("train"), "train")
@@ -187,8 +187,8 @@ def test_a_beton_is_as_large_as_said(tmp_path, storage):
 
 
 @pytest.mark.parametrize("rows, side", [(1, 16), (700, 32), (2_000, 48), (150_000, 8), (3, 900)])
-def test_pages_of_a_beton(tmp_path, rows, side):
-    """Whole pages, of as many images as fit; a page grows with the image; the table of rows may take more than one."""
+def test_a_beton_with_several_pages_is_as_large_as_planned(tmp_path, rows, side):
+    """A page holds as many whole images as fit and grows with the image; the table of rows may take several pages."""
 
     class Black:
         def __len__(self):
@@ -223,7 +223,7 @@ def changed(tmp_path, old: str, new: str):
         (
             "precision: bf16",
             "precision: float32",
-            "`rates.2`: its backbone, device, precision and image_size stand there",
+            "`rates.2`: an earlier row has the same backbone, device, precision and image_size",
         ),
         ("probe_share: 0.5", "probe_share: 1.5", "`assumptions.probe_share` is 1.5; it must be at most 1"),
         ("  scaling: 0.99", "  # scaling", "`rates.0.scaling` is missing; add it."),
@@ -231,21 +231,21 @@ def changed(tmp_path, old: str, new: str):
         ("rates:", "rates: [", ": not YAML ("),
     ],
 )
-def test_a_mistake_in_the_table_is_one_sentence(tmp_path, old, new, message):
+def test_a_mistake_in_the_table_of_throughputs_is_refused_in_one_sentence(tmp_path, old, new, message):
     path = changed(tmp_path, old, new)
     with pytest.raises(UserError) as error:
         read_throughputs(path)
     assert message in str(error.value) and str(error.value).startswith(str(path))
 
 
-def test_the_tables_figures_have_sources():
+def test_every_rate_names_its_source():
     table = read_throughputs(TABLE)
     assert all(len(rate.source) > 20 for rate in table.rates)
     with pytest.raises(UserError, match="cannot be read"):
         read_throughputs("nowhere.yaml")
 
 
-def test_a_speed_is_the_rows_or_derived_by_multiplications():
+def test_a_speed_is_read_from_the_table_or_derived_from_multiplications():
     table = read_throughputs(TABLE)
     resnet50 = table.rates[0].network
     here = speed(table, "v100", resnet50, 224, "float32")
@@ -255,12 +255,12 @@ def test_a_speed_is_the_rows_or_derived_by_multiplications():
     small = table.rates[-1].network
     assert table.default_device(resnet50) == "v100" and table.default_device(small) == "cpu-core"
     assert table.default_device(replace(small, width=16)) == "cpu-core"
-    # Of rows of one device, one of the same family comes before one of the same cost.
+    # Among a device's rows, one of the same family is preferred to one of similar cost.
     wide = replace(small, width=64)
     both = table.model_copy(update={"rates": [*table.rates, table.rates[-1].model_copy(update={"device": "v100"})]})
     assert "small_residual" in speed(both, "v100", wide, 448, "float32").origin
     assert "resnet50" in speed(table, "v100", wide, 448, "float32").origin
-    with pytest.raises(UserError, match="has no row of v100 in bf16"):
+    with pytest.raises(UserError, match="has no row for v100 in bf16"):
         speed(table, "v100", resnet50, 224, "bf16")
     with pytest.raises(UserError, match="--device: 'tpu' is not in the table"):
         speed(table, "tpu", resnet50, 224, "float32")

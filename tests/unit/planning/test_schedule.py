@@ -1,4 +1,4 @@
-"""The plan's scheduler against hand-made graphs with known times, trivial bounds and random graphs."""
+"""Tests of the plan's scheduler on small graphs with known times and on random graphs with known bounds."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ def independent(count: int, seconds: float = 1.0, devices: int = 1) -> list[Task
 
 
 def chains(count: int, length: int) -> list[Task]:
-    """Chains side by side, the tasks of the first one first."""
+    """Return the tasks of parallel chains, those of the first chain first."""
     return [
         Task(f"{chain}.{link}", 1.0, 1, (chain * length + link - 1,) if link else ())
         for chain in range(count)
@@ -36,19 +36,19 @@ def random_graph(seed: int) -> list[Task]:
 
 
 @pytest.mark.parametrize("devices, makespan", [(1, 7), (2, 4), (3, 3), (6, 2), (7, 1), (100, 1)])
-def test_independent_tasks(devices, makespan):
+def test_independent_tasks_share_the_devices(devices, makespan):
     schedule = simulate(independent(7), devices)
     assert schedule.makespan == makespan
     assert schedule.utilisation == pytest.approx(7 / (devices * makespan))
 
 
 @pytest.mark.parametrize("devices, makespan", [(1, 15), (2, 9), (3, 6), (5, 3), (50, 3)])
-def test_chains(devices, makespan):
-    """Five chains of three. On two devices list scheduling takes two chains, two more, then the last one alone."""
+def test_parallel_chains_have_the_expected_makespan(devices, makespan):
+    """Five chains of three; on two devices, list scheduling runs two chains, two more, then the last one alone."""
     assert simulate(chains(5, 3), devices).makespan == makespan
 
 
-def test_a_diamond():
+def test_a_diamond_of_tasks_is_scheduled_in_order():
     tasks = [Task("a", 1, 1), Task("b", 5, 1, (0,)), Task("c", 2, 1, (0,)), Task("d", 1, 1, (1, 2))]
     assert simulate(tasks, 1).makespan == 9
     schedule = simulate(tasks, 2)
@@ -57,13 +57,13 @@ def test_a_diamond():
     assert critical_path(tasks) == [0, 1, 3]
 
 
-def test_a_task_that_does_not_fit_waits_and_a_smaller_one_passes_it_by():
+def test_a_task_that_does_not_fit_waits_while_a_smaller_one_starts():
     tasks = [Task("long", 4, 1), Task("wide", 1, 2), Task("small", 3, 1)]
     schedule = simulate(tasks, 2)
     assert schedule.starts == [0, 4, 0] and schedule.makespan == 5
 
 
-def test_tasks_without_devices_wait_for_nobody():
+def test_tasks_without_devices_start_at_once():
     tasks = [Task("busy", 10, 1), Task("free", 2, 0), Task("free, too", 2, 0), Task("after", 1, 1, (1, 2))]
     schedule = simulate(tasks, 1)
     assert schedule.starts == [0, 0, 0, 10]
@@ -72,17 +72,17 @@ def test_tasks_without_devices_wait_for_nobody():
 
 def test_tasks_that_end_together_free_their_devices_together():
     tasks = [Task("a", 1, 1), Task("b", 1, 1), Task("both", 1, 2, (0, 1)), Task("small", 5, 1, (0,))]
-    assert simulate(tasks, 2).starts[2] == 1, "the first in the list gets both, whoever ended first"
+    assert simulate(tasks, 2).starts[2] == 1, "the first task in the list gets both devices"
 
 
-def test_nothing_and_too_much():
+def test_no_tasks_take_no_time_and_too_wide_tasks_are_refused():
     assert simulate([], 4).makespan == 0 and critical_path([]) == []
-    with pytest.raises(ValueError, match="wide asks for 3 of 2 devices"):
+    with pytest.raises(ValueError, match="wide requests 3 of 2 devices"):
         simulate([Task("wide", 1, 3)], 2)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_bounds_hold_and_devices_are_never_too_few(seed):
+def test_schedules_keep_the_bounds_and_never_exceed_the_devices(seed):
     tasks = random_graph(seed)
     longest = sum(tasks[place].seconds for place in critical_path(tasks))
     for devices in (4, 5, 7, 16, 1000):
@@ -99,7 +99,7 @@ def test_bounds_hold_and_devices_are_never_too_few(seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_critical_path_is_a_chain_and_the_longest(seed):
+def test_the_critical_path_is_the_longest_chain(seed):
     tasks = random_graph(seed)[:12]
     path = critical_path(tasks)
     assert all(before in tasks[after].needs for before, after in itertools.pairwise(path))
@@ -110,8 +110,8 @@ def test_the_critical_path_is_a_chain_and_the_longest(seed):
     assert sum(tasks[place].seconds for place in path) == pytest.approx(max(map(longest_to, range(len(tasks)))))
 
 
-def test_list_scheduling_is_within_twice_of_the_best():
-    """Graham's bound for tasks of one device: at most the critical path and the work of one device's share together."""
+def test_list_scheduling_takes_at_most_twice_the_optimal_time():
+    """Graham's bound for tasks with one device each: at most the work per device plus the critical path."""
     for seed in range(20):
         tasks = [Task(task.name, task.seconds, 1, task.needs) for task in random_graph(seed)]
         longest = sum(tasks[place].seconds for place in critical_path(tasks))
@@ -120,7 +120,7 @@ def test_list_scheduling_is_within_twice_of_the_best():
 
 
 @pytest.mark.parametrize("count", range(1, 24))
-def test_enough_devices(count):
+def test_the_smallest_sufficient_number_of_devices_is_found(count):
     assert enough_devices(lambda devices: chains(count, 3)) == count
-    # A task that takes what there is, up to 8, and is as many times faster.
+    # A task that takes up to 8 devices and is faster in proportion.
     assert enough_devices(lambda devices: independent(1, 8 / min(devices, 8), min(devices, 8))) == 8

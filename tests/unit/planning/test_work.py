@@ -1,4 +1,4 @@
-"""What stages do and leave, as planned, against how they do it; costs by hand; the original procedure."""
+"""Tests that planned work and bytes equal those of the stages, that costs are right, and of the original procedure."""
 
 import math
 
@@ -41,7 +41,7 @@ def read(config: str) -> dict:
 
 
 def plan_of(values: dict, tmp_path, **options) -> Plan:
-    """The plan of a study of which nothing is there."""
+    """Return the plan of a study of which no file exists."""
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(values, sort_keys=False))
     return make_plan(file, TABLE, root=tmp_path, **options)
@@ -53,7 +53,7 @@ def jobs(plan, rule: str) -> dict:
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory) -> Plan:
-    """The plan of the paper's study."""
+    """Plan of the paper's study."""
     return plan_of(read("paper"), tmp_path_factory.mktemp("paper"))
 
 
@@ -61,18 +61,18 @@ def paper(tmp_path_factory) -> Plan:
 
 
 @pytest.mark.parametrize("name", KNOWN, ids=str)
-def test_the_table_of_backbones_is_what_is_counted(name):
+def test_the_table_of_backbones_equals_counted_sizes(name):
     assert counted(backbone(name[0], width=name[1]), 224) == KNOWN[name]
 
 
 @pytest.mark.parametrize("width, blocks, side", [(8, 3, 28), (4, 2, 32), (16, 3, 33), (5, 1, 7)])
-def test_a_small_residual_network_is_what_is_counted(width, blocks, side):
+def test_the_size_of_a_small_residual_network_equals_the_counted_size(width, blocks, side):
     settings = backbone(width=width, blocks=blocks)
     assert small_residual_size(width, blocks, side) == counted(settings, side)
 
 
 @pytest.mark.parametrize("width, blocks, side, last", [(8, 4, 32, 256), (8, 3, 28, 7), (5, 1, 7, 11)])
-def test_a_network_with_a_wider_last_block_is_what_is_counted(width, blocks, side, last):
+def test_the_size_of_a_network_with_a_wider_last_block_equals_the_counted_size(width, blocks, side, last):
     settings = backbone(width=width, blocks=blocks, last_width=last)
     assert backbone_size(settings, side) == counted(settings, side)
     assert backbone_size(settings, side).dimension == last
@@ -95,7 +95,7 @@ def test_the_number_of_features_is_known_without_torch(described):
     assert known_dimension(settings) == build_backbone(settings, 32).dimension
 
 
-def test_where_the_number_of_features_is_not_known_that_is_said():
+def test_an_unknown_number_of_features_is_none():
     assert known_dimension(backbone("mobilenet_v3_small")) is None
 
 
@@ -116,8 +116,8 @@ def test_other_backbones_are_counted(tmp_path):
 # --- linear heads ---
 
 
-def test_operations_of_heads_are_those_of_their_products(tmp_path):
-    """A training step and an evaluation of all heads, as torch counts them."""
+def test_planned_operations_of_heads_are_those_of_their_matrix_products(tmp_path):
+    """torch's flop counter counts the same operations in a training step and an evaluation of all heads."""
     heads, classes, dim, rows = 6, 100, 512, 256
     stacked = StackedHeads(torch.zeros(classes, dim), [1e-4] * heads, momentum=0.9, batch_norm=True)
     features, labels = torch.randn(rows, dim), torch.zeros(rows, dtype=torch.int64)
@@ -129,14 +129,14 @@ def test_operations_of_heads_are_those_of_their_products(tmp_path):
     values |= {"targets": ["cifar100"], "probe": {"epochs": 1}}
     planned = plan_of(values, tmp_path, given={"tinyimagenet": (999, 9, 9), "cifar100": (1280, 256, classes)}).planned
     found = planned.probe_operations("one", "cifar100")
-    # full: 1,280 rows and 256 for evaluation; nine tenths: 1,152 rows and 128 held out.
+    # Full fit: 1,280 rows and 256 for evaluation. Fit to nine tenths: 1,152 rows and 128 held out.
     expected = (1280 + 1152) / rows * training.get_total_flops() + 384 / rows * evaluation.get_total_flops()
     assert found == pytest.approx(expected, rel=0.02)
 
 
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
-def test_a_reduced_arm_is_planned_as_a_probe_of_fewer_features_and_its_projection(tmp_path, solver):
-    """Heads of 5 features on disk, and what reduces 3 x 512 of them; the projection's operations as torch counts them."""
+def test_a_reduced_arm_is_planned_with_fewer_features_and_its_projection(tmp_path, solver):
+    """Bytes are those of heads of 5 features and a projection of 3 x 512; torch counts the projection's operations."""
     classes, columns, left = 100, 3 * 512, 5
     arm = {"members": 3, "steps": 1, "replicates": [[2, 550, 23]], "solver": solver}
     arms = [arm | {"name": "whole"}, arm | {"name": "few", "reduce": {"method": "pca", "dimensions": left}}]
@@ -157,24 +157,25 @@ def test_a_reduced_arm_is_planned_as_a_probe_of_fewer_features_and_its_projectio
 
     with FlopCounterMode(display=False) as reduced:
         projection(torch.zeros(1, columns))
-    # Of each epoch, or view: rows of both fits and those that they are read on; 1,152 rows of one view for the covariance.
+    # Each epoch (or view) projects the rows of both fits and those that they are evaluated on; the covariance is that
+    # of 1,152 rows of one view.
     passes = 2 if solver == "sgd" else len(planned.study.data_sets.view_names("cifar100"))
     products = passes * (1280 + 1152 + 256 + 128) * reduced.get_total_flops() + 2 * 1152 * columns**2
     of_heads = planned.probe_operations("whole", "cifar100") * left / columns
-    if solver == "lbfgs":  # that finds its coordinates from the products of features
+    if solver == "lbfgs":  # its coordinates come from the features' covariance
         of_heads -= 2 * passes * 2432 * (left * columns - left**2)
     assert planned.probe_operations("few", "cifar100") == pytest.approx(of_heads + products, rel=1e-3)
 
 
-# --- images and disk of a study, reckoned by hand ---
+# --- images and disk of a study, calculated by hand ---
 
 
-def test_the_papers_study_by_hand(paper):
+def test_images_and_bytes_of_the_papers_study_equal_those_calculated_by_hand(paper):
     pretrain = jobs(paper, "pretrain")
     assert sum(job.work.trained for job in pretrain.values()) == 5 * 450_000 * 1024
     assert pretrain["seed 2 to step 80000"].work.trained == 80_000 * 1024
-    assert pretrain["seed 2 to step 450000"].work.trained == 250_000 * 1024, "from 200,000 on"
-    assert {job.work.read for job in pretrain.values()} == {50 * 1024 + 50_000}, "batch norm, and accuracy"
+    assert pretrain["seed 2 to step 450000"].work.trained == 250_000 * 1024, "from step 200,000"
+    assert {job.work.read for job in pretrain.values()} == {50 * 1024 + 50_000}, "for batch norm and for accuracy"
     extract = jobs(paper, "extract_features")
     imagenet = extract["imagenet, seed 2 at step 80000"]
     assert imagenet.work.read == 4 * 1_281_167 + 128_117 + 50_000
@@ -187,19 +188,20 @@ def test_the_papers_study_by_hand(paper):
     assert weights["weights"] == pytest.approx(4 * (25_557_032 + 53_120), rel=2e-3)
     assert weights["training states"] == pytest.approx(4 * (3 * 25_557_032 + 53_120), rel=2e-3)
     assert paper.left == paper.jobs
-    # Original: 18 backbones x weight decays x 28 epochs x (rows + evaluation rows), over the four data sets.
+    # Original procedure: 18 backbones x weight decays x 28 epochs x (rows + evaluation rows), over the four data sets.
     of_data_sets = 2 * (1_281_167 + 50_000) + 3 * (437_513 + 24_426) + 2 * 6 * 60_000
     assert paper.original.images == 18 * 28 * of_data_sets
-    # With fresh views, the same jobs read 28 of each training image of both large data sets, and no more of the small ones.
+    # With fresh views, the same jobs read 28 views of each training image of both large data sets, and no more of the
+    # small data sets.
     fresh = {job.name: job for job in paper.fresh if job.rule == "extract_features"}
     assert fresh["imagenet, seed 2 at step 80000"].work.read == 28 * 1_281_167 + 128_117 + 50_000
     assert fresh["cifar10, seed 2 at step 80000"].work.read == extract["cifar10, seed 2 at step 80000"].work.read
     assert [(job.rule, job.name) for job in paper.fresh] == [(job.rule, job.name) for job in paper.jobs]
-    # Each checkpoint from nothing: 5 x 450,000, 4 x 200,000, 4 x 100,000 and 5 x 80,000 steps.
+    # Each checkpoint from scratch: 5 x 450,000, 4 x 200,000, 4 x 100,000 and 5 x 80,000 steps.
     assert paper.original.pretrained_apart == (5 * 450 + 4 * 200 + 4 * 100 + 5 * 80) * 1000 * 1024
 
 
-def test_views_grids_and_center_count(tmp_path):
+def test_numbers_of_views_and_weight_decays_are_counted(tmp_path):
     values = read("tiny")
     values["features"] = {"views": ["center"]}
     values["probe"]["weight_decays"] = [0.1, 0.2, 0.3]
@@ -211,8 +213,8 @@ def test_views_grids_and_center_count(tmp_path):
     assert next(iter(jobs(plan_of(values, tmp_path), "extract_features").values())).work.read == 5 * 600 + 260
 
 
-def test_pretraining_on_each_target_counts_there(tmp_path):
-    """Three seeds of five steps on each of two targets; on the source they are on the way to other milestones."""
+def test_pretraining_on_each_target_is_counted(tmp_path):
+    """Three seeds train five steps on each of two targets; on the source, other milestones include most of them."""
     values = read("tiny") | {"floors": None}
     values["data_sets"]["other"] = {"kind": "cues", "label": "cue0", "rows": {"train": 600, "evaluation": 200}}
     values["targets"].append("other")
@@ -248,7 +250,7 @@ def test_all_kinds_of_stages_are_planned(tmp_path):
     assert jobs(plan, "extract_features")["sketch, seed 2 at step 4"].work.read == 70
     assert {job.work.bytes.get("training states") for job in jobs(plan, "import_checkpoint").values()} == {None}
     assert plan.original.images == 4 * 2 * 4 * 800 + 4 * 70 and plan.original.pretrained_apart == 0
-    # Transfers: 3 members (and 1), 2 weight decays with both fits (and 1 with one).
+    # Transfers: 3 members and 2 weight decays with both fits; then 1 member and 1 weight decay with one fit.
     values = read("tiny")
     values["arms"] += [
         {"name": "tuned", "members": 3, "steps": 4, "transfer": "finetune"},
@@ -269,7 +271,7 @@ def test_all_kinds_of_stages_are_planned(tmp_path):
 # --- what is left ---
 
 
-def test_what_is_left_follows_from_the_files(tmp_path):
+def test_the_jobs_that_are_left_follow_from_the_missing_files(tmp_path):
     plan = plan_of(read("tiny"), tmp_path)
     there = {path for job in plan.jobs for path in job.dag.outputs}
 
@@ -280,7 +282,7 @@ def test_what_is_left_follows_from_the_files(tmp_path):
 
     assert rules() == []
     assert rules(TABLE2) == ["tabulate"]
-    assert rules("results/features") == [], "nothing that is to be made needs them"
+    assert rules("results/features") == [], "no missing file needs them"
     assert rules(TABLE2, "results/probes/cues_tiny/cues_tiny/cat3.parquet", "results/features") == [
         *["extract_features"] * 3,
         "probe",
@@ -290,7 +292,7 @@ def test_what_is_left_follows_from_the_files(tmp_path):
     assert sorted(rules(TABLE2, "results/probes", "results/features", one_seed)) == sorted(
         [*["extract_features"] * 4, "pretrain", "probe", "probe", "tabulate"]
     )
-    # What a job makes anew is new to all that needs it, be it there or not.
+    # A job that runs again makes all jobs run again that need its outputs, even if their files exist.
     one_of_each = (
         "results/probes",
         "results/features/cues_tiny/residual4/seed2/step12",
@@ -309,7 +311,7 @@ def test_what_is_left_follows_from_the_files(tmp_path):
 # --- costs ---
 
 
-def test_seconds_by_hand(paper):
+def test_planned_seconds_equal_those_calculated_by_hand(paper):
     costs = paper.costs
     assert costs.name == "v100" and costs.unit == "GPU"
     first = jobs(paper, "pretrain")["seed 2 to step 80000"]
@@ -332,10 +334,10 @@ def test_a_job_that_a_scheduler_would_stop_is_named(paper, tmp_path):
     assert "The longest job (pretrain seed 2 to step 450000) takes 8.3 days" in said
     values = read("paper")
     values["limits"]["pretrain_gpus"] = 8
-    assert "The longest job" not in notes(plan_of(values, tmp_path)), "then it takes a day"
+    assert "The longest job" not in notes(plan_of(values, tmp_path)), "with 8 GPUs it takes a day"
 
 
-def test_several_gpus_of_a_job(paper, tmp_path):
+def test_a_job_with_several_gpus_is_faster_by_the_scaling(paper, tmp_path):
     values = read("paper")
     values["limits"] |= {"pretrain_gpus": 8, "extract_gpus": 2}
     plan = plan_of(values, tmp_path)
@@ -352,7 +354,7 @@ def test_several_gpus_of_a_job(paper, tmp_path):
     assert costs.seconds(job) == pytest.approx(10 + job.work.read / 1261 / 2)
 
 
-def test_views_that_are_fresh_already_have_no_second_bill(tmp_path):
+def test_a_study_that_has_fresh_views_already_has_no_second_plan(tmp_path):
     values = read("tiny")
     epochs = values["probe"]["epochs"]
     assert plan_of(values | {"features": {"views": epochs}}, tmp_path).fresh is None
@@ -365,13 +367,13 @@ def test_on_a_cpu_every_job_takes_cores(tmp_path):
     plan = plan_of(values, tmp_path)
     assert plan.costs.is_cpu and plan.costs.unit == "core"
     taken = {job.rule: plan.costs.devices(job) for job in plan.jobs}
-    assert (taken["pretrain"], taken["extract_features"], taken["probe"]) == (16, 2, 1), "as `threads` of the rules"
+    assert (taken["pretrain"], taken["extract_features"], taken["probe"]) == (16, 2, 1), "the `threads` of the rules"
     assert {plan.costs.devices(job, 1) for job in plan.jobs} == {1}
     first = jobs(plan, "pretrain")["seed 2 to step 288"]
     assert plan.costs.seconds(first) == pytest.approx(1.5 + 288 * 128 / 6000 + (20 * 128 + 4000) / 20600)
 
 
-def test_the_gpus_that_can_share_a_batch_are_the_stages():
+def test_usable_gpus_equal_the_usable_processes_of_the_stage():
     recipes = [
         {"batch_size": 1024, "accumulation": 4, "ghost_batch": 128},
         {"batch_size": 1024, "accumulation": 4, "ghost_batch": 128, "compile": True},
@@ -401,7 +403,7 @@ def test_more_gpus_never_take_longer_for_the_papers_study(paper):
         assert times[-1] == pytest.approx(case.shortest)
         assert case.wall_clock(case.enough) <= 1.01 * case.shortest < case.wall_clock(case.enough - 1)
         total = total or times[0]
-        assert times[0] == pytest.approx(total), "on one GPU, all is one after the other"
+        assert times[0] == pytest.approx(total), "on one GPU, all jobs run one after another"
     assert case.bound(8) == "the number of devices" and case.bound(1024) == "the longest chain"
 
 
@@ -413,25 +415,25 @@ def test_the_chains_of_seeds_bound_the_papers_study(paper):
     assert OnDevices(paper.jobs, paper.costs, 8).shortest < case.shortest / 7
 
 
-def test_on_a_cpu_the_original_reads_with_as_many_cores(tmp_path):
-    """Its time is core time as ours is: more workers of a job change both."""
+def test_on_a_cpu_the_original_procedure_reads_with_as_many_cores(tmp_path):
+    """Both times are core-seconds, so more workers per job change both."""
     values = read("config")
     one, four = (plan_of(values | {"limits": {"workers": workers}}, tmp_path) for workers in (1, 4))
     assert one.original.seconds > 0 and four.original.seconds == pytest.approx(4 * one.original.seconds)
-    assert {"write_dataset"} < {job.rule for job in one.after_pretraining}, "which is ours alone"
+    assert {"write_dataset"} < {job.rule for job in one.after_pretraining}, "the original procedure writes no data sets"
 
 
-def test_a_device_that_is_not_there(tmp_path):
+def test_an_unknown_device_is_refused(tmp_path):
     with pytest.raises(UserError, match="--device: 'tpu' is not in the table"):
         plan_of(read("tiny"), tmp_path, device="tpu")
     plan = plan_of(read("tiny"), tmp_path, device="h100")
     assert plan.original.seconds > 0 and math.isfinite(plan.costs.device.peak_tflops)
 
 
-# --- numbers for people ---
+# --- numbers as text ---
 
 
-def test_numbers_for_people():
+def test_numbers_are_formatted_for_readers():
     assert [count(n) for n in (0, 999, 12_345, 999_999, 1_000_000, 2.304e9, 9.96e7)] == [
         *("0", "999", "12,345", "999,999", "1.0e6", "2.3e9", "1.0e8"),
     ]

@@ -1,4 +1,4 @@
-"""What a planned job costs on a device: seconds and device-seconds, by the table of throughputs."""
+"""Estimate the seconds and device-seconds of a planned job from the table of throughputs."""
 
 import math
 
@@ -9,74 +9,75 @@ from workflow_scripts.timecat.planning.work import PlannedStudy
 
 
 class Costs:
-    """The costs of a study's jobs on one kind of device (a key of the table's devices; None: the study's default).
+    """Costs of a study's jobs on one kind of device (a key of the table's devices, or None for the study's default).
 
-    On GPUs, a job takes as many as it asks for, and jobs that do not compute take none. On a CPU, of which a "device"
-    is one core, every job takes its threads. UserError where the table cannot say.
+    On GPUs, a job takes as many as its rule requests, and jobs that do not compute take none. On a CPU, one core counts
+    as one device, and every job takes as many as it has threads. UserError if the table has no speed for a backbone.
     """
 
     def __init__(self, planned: PlannedStudy, table: Throughputs, device: str | None = None):
         self._planned, self.table = planned, table
         self.name = device or table.default_device(planned.backbone())
         self._speeds: dict[tuple[str, int, str], Speed] = {}
-        self.speed(planned.image_size(planned.study.config.source), "float32")  # says at once what is wrong with a name
+        self.speed(planned.image_size(planned.study.config.source), "float32")  # refuses an unknown device now
         self.device = table.devices[self.name]
 
     @property
     def is_cpu(self) -> bool:
+        """Whether the jobs run on a CPU."""
         return self.device.kind == "cpu"
 
     @property
     def unit(self) -> str:
-        """What the devices' time is called."""
+        """Name of one device in the text of a plan: "core" or "GPU"."""
         return "core" if self.is_cpu else "GPU"
 
     @property
     def speeds(self) -> dict[tuple[str, int, str], Speed]:
-        """The speeds that were asked for, by (backbone, image size, precision)."""
+        """Speeds that have been looked up so far, by (backbone, image size, precision)."""
         return dict(self._speeds)
 
     def speed(self, image_size: int, precision: str, backbone: str | None = None) -> Speed:
-        """Of a backbone by name; without one, the study's."""
+        """Return the speed of a backbone, given by name (None: the study's default backbone)."""
         key = backbone or self._planned.study.config.backbone, image_size, precision
         if key not in self._speeds:
             self._speeds[key] = speed(self.table, self.name, self._planned.backbone(key[0]), image_size, precision)
         return self._speeds[key]
 
     def devices(self, job: Job, available: float = math.inf) -> int:
-        """The devices that a job takes of those that exist: Snakemake lowers what a job asks for to that."""
+        """Return the number of devices that a job takes: Snakemake lowers its request to those that are available."""
         return int(min(job.threads if self.is_cpu else job.devices, available))
 
     def seconds(self, job: Job, available: float = math.inf) -> float:
-        """From the start of a job to its end."""
+        """Return the seconds from the start of a job to its end."""
         sharing = 1 if self.is_cpu else max(1, self.devices(job, available))
         if job.work.trained and sharing > 1:
             sharing = usable_gpus(self._planned.recipe(job.work.backbone), sharing)
         seconds = self.device.start_seconds + self.operation_seconds(job.work.operations) + self._writing(job)
         if job.work.trained:
             seconds += self.training_seconds(job.work.trained, job, sharing)
-        if job.work.read:  # a job that trains reads with one device, at its end
+        if job.work.read:  # a job that trains runs its forward passes at its end, on one device
             seconds += self.reading_seconds(job.work.read, job.work.image_size, job.work.backbone) / (
                 1 if job.work.trained else sharing
             )
         return seconds
 
     def device_seconds(self, job: Job, available: float = math.inf) -> float:
-        """Seconds of all its devices together."""
+        """Return the seconds of a job, summed over its devices."""
         return self.devices(job, available) * self.seconds(job, available)
 
     def training_seconds(self, images: int, job: Job, devices: int) -> float:
-        """Of a job that trains on so many devices together; each doubling gives 2 x scaling times the speed."""
+        """Return the seconds of training on ``images`` images; doubling the devices gives 2 x scaling the speed."""
         one = self.speed(job.work.image_size, job.work.precision, job.work.backbone)
         speed: float = one.training * devices * one.scaling ** math.log2(devices)
         return images / speed
 
     def reading_seconds(self, images: float, image_size: int, backbone: str | None = None) -> float:
-        """Of forward passes on one device, which are float32 whatever trains."""
+        """Return the seconds of forward passes on one device; these are float32, whatever precision training has."""
         return images / self.speed(image_size, "float32", backbone).extraction
 
     def operation_seconds(self, operations: float) -> float:
-        """Of linear heads on one device."""
+        """Return the seconds that the multiplications and additions of linear heads take on one device."""
         return operations / (self.table.assumptions.probe_share * self.device.peak_tflops * 1e12)
 
     def _writing(self, job: Job) -> float:
@@ -86,9 +87,9 @@ class Costs:
 
 
 def usable_gpus(pretrain: Pretrain, count: int) -> int:
-    """The GPUs, at most ``count``, that can share a batch of the recipe (the config's block).
+    """Return how many GPUs, at most ``count``, can share a batch of the recipe (the config's block ``pretrain``).
 
-    The same as batch_shares.usable_processes, which imports torch; a test holds them equal.
+    A copy of batch_shares.usable_processes, which imports torch; a test holds the two equal.
     """
 
     def can_share(size: int) -> bool:

@@ -1,7 +1,7 @@
-"""Read a study's jobs from Snakemake's own graph (DAG): rule, wildcards, files, resources, and which job needs which.
+"""Read a study's jobs from Snakemake's graph (DAG): rule, wildcards, files, resources and dependencies.
 
-Snakemake's documented API has no call that returns the graph. Three names of its ``Workflow`` are used that it calls
-private (PRIVATE); ``test_dag.py`` compares what they give with ``snakemake -n``.
+Snakemake's documented API has no call that returns the graph. This module uses three private names of its ``Workflow``
+(PRIVATE); ``test_dag.py`` compares the result with ``snakemake -n``.
 """
 
 import contextlib
@@ -23,12 +23,13 @@ PRIVATE = ("_prepare_dag", "_build_dag", "_localrules")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DagJob:
-    """A job of the graph.
+    """One job of Snakemake's graph.
 
-    inputs, outputs: paths, in the rule's order. resources: as at the first attempt, without a limit of the machine.
-    is_local: whether Snakemake runs it itself where others go to a cluster. needs: the jobs that make its inputs.
+    inputs, outputs: paths, in the rule's order. resources: those of the first attempt, not limited by a machine.
+    is_local: whether Snakemake runs it on its own machine even if other jobs go to a cluster. needs: the jobs that make
+    its inputs.
 
-    Params are left out: some are digests of large files, and reading the graph takes no data.
+    Params are left out, because some are digests of large files and the graph must be readable without any data.
     """
 
     rule: str
@@ -42,13 +43,13 @@ class DagJob:
 
     @property
     def gpus(self) -> int:
-        """The GPUs that it asks for."""
+        """Number of GPUs that the job requests."""
         return int(self.resources.get("gpu", 0))
 
 
 @dataclass(frozen=True)
 class Record:
-    """What Snakemake recorded about a file when it was made.
+    """Snakemake's record of a file, written when the file was made.
 
     inputs: the input files of its job. other_params: whether the params of the job differ from the recorded ones.
     """
@@ -59,19 +60,22 @@ class Record:
 
 @dataclass(frozen=True)
 class Dag:
-    """jobs: each after those that it needs, in the order in which the targets and each rule's inputs name them.
-    rules: the names of all rules, in the Snakefile's order."""
+    """Snakemake's graph of jobs for some targets.
+
+    jobs: each job after those that it needs, in the order in which the targets and each rule's inputs name them. rules:
+    the names of all rules, in the Snakefile's order.
+    """
 
     jobs: tuple[DagJob, ...]
     rules: tuple[str, ...]
 
     @cached_property
     def maker(self) -> dict[str, DagJob]:
-        """The job that makes each file."""
+        """Job that makes each file, by the file's path."""
         return {path: job for job in self.jobs for path in job.outputs}
 
     def needed_for(self, targets: Iterable[str]) -> list[DagJob]:
-        """The jobs that these files need, in the order of ``jobs``."""
+        """Return the jobs that make these files, directly or indirectly, in the order of ``jobs``."""
         found: set[DagJob] = set()
         waiting = [self.maker[target] for target in targets]
         while waiting:
@@ -83,17 +87,17 @@ class Dag:
 
 
 def read_dag(config: str | Path, targets: Sequence[str], results: str = Paths().root) -> Dag:
-    """Return the jobs that make ``targets`` where nothing is made yet, for the study in the file ``config``.
+    """Return the jobs that make ``targets`` from nothing, for the study in the file ``config``.
 
-    targets: files, or rules without output; the job of such a rule comes after all that it needs.
+    targets: files, or rules without output; the job of such a rule comes after all jobs that it needs.
 
-    results: the folder that the study's results are in. Neither data nor results are read or written. Relative paths of the
-    config start from the current folder. While this runs, the process has another current folder, so call it from one
-    thread. UserError where Snakemake finds a mistake.
+    results: the folder of the study's results. Neither data nor results are read or written. Relative paths in the
+    config start from the current folder. The process has another current folder during the call, so call this from one
+    thread only. UserError if Snakemake finds a mistake.
     """
     config = Path(config).absolute()
     with tempfile.TemporaryDirectory() as temporary, _process_restored():
-        # Of results elsewhere nothing is hidden: the graph has their jobs all the same.
+        # A results folder outside the current folder is not hidden; the graph has its jobs all the same.
         hidden = {results, ".snakemake"}
         folder = Path.cwd()
         os.chdir(_mirror(folder, Path(temporary), hidden))
@@ -101,7 +105,7 @@ def read_dag(config: str | Path, targets: Sequence[str], results: str = Paths().
 
 
 def _from_folder(path: str, folder: Path, temporary: Path) -> str:
-    """A path of the graph as it is from ``folder``: those of the project's files lead out of the mirror."""
+    """Return a path of the graph as seen from ``folder``; paths of the project's files, outside the mirror, change."""
     place = Path(os.path.normpath(Path.cwd() / path))
     if Path(path).is_absolute() or place.is_relative_to(temporary) or not place.is_relative_to(ROOT):
         return path
@@ -109,12 +113,12 @@ def _from_folder(path: str, folder: Path, temporary: Path) -> str:
 
 
 def _mirror(folder: Path, temporary: Path, hidden: Collection[str]) -> Path:
-    """Make and return a folder in which relative paths lead where they lead from ``folder``, but for hidden names in it."""
+    """Create a folder of links in which relative paths resolve as in ``folder``, except ``hidden`` names; return it."""
     mirrored = temporary.joinpath(*folder.parts[1:])
     mirrored.mkdir(parents=True)
     for level in (folder, *folder.parents):
         copy = temporary.joinpath(*level.parts[1:])
-        with contextlib.suppress(PermissionError):  # a folder above may be entered but not listed
+        with contextlib.suppress(PermissionError):  # a parent folder may allow entry but no listing
             for name in os.listdir(level):
                 if not os.path.lexists(copy / name) and not (level == folder and name in hidden):
                     (copy / name).symlink_to(level / name)
@@ -123,12 +127,12 @@ def _mirror(folder: Path, temporary: Path, hidden: Collection[str]) -> Path:
 
 @contextlib.contextmanager
 def _process_restored() -> Iterator[None]:
-    """Restore what Snakemake changes of a process: folder, environment, module path and its own logger's handlers."""
+    """Restore what Snakemake changes in the process: current folder, environment, module path and its logger."""
     from snakemake.logging import logger
 
     folder, environment, path = os.getcwd(), dict(os.environ), list(sys.path)
     handlers, level, propagates = list(logger.handlers), logger.level, logger.propagate
-    logger.propagate = False  # what Snakemake reports on its way is of no interest to whoever logs here
+    logger.propagate = False  # keep Snakemake's progress messages out of the caller's log
     try:
         yield
     finally:
@@ -144,8 +148,8 @@ def _process_restored() -> Iterator[None]:
 def read_in_place(config: str | Path, targets: Sequence[str]) -> tuple[Dag, dict[str, Record | None]]:
     """Return the jobs that make ``targets``, and what Snakemake recorded about each of their files when it was made.
 
-    As read_dag, but in the current folder, with the results that are there; nothing is written. A file without a record
-    has None.
+    Unlike read_dag, this uses the current folder with its results; nothing is written. The record is None for a file
+    that has none.
     """
     with _process_restored(), _workflow(Path(config).absolute(), targets) as workflow:
         records = {
@@ -169,7 +173,7 @@ def _read(config: Path, targets: Sequence[str], path_of: Callable[[str], str]) -
 
 @contextlib.contextmanager
 def _workflow(config: Path, targets: Sequence[str]) -> Iterator[Any]:
-    """Snakemake's workflow of a study in the current folder, with its graph built."""
+    """Yield Snakemake's workflow of a study in the current folder, with its graph built."""
     from snakemake import api
     from snakemake.exceptions import RuleException, WorkflowError
     from snakemake.settings import types
@@ -180,7 +184,7 @@ def _workflow(config: Path, targets: Sequence[str]) -> Iterator[Any]:
             workflow_api = snakemake.workflow(
                 snakefile=ROOT / "Snakefile",
                 config_settings=types.ConfigSettings(configfiles=[config]),
-                resource_settings=types.ResourceSettings(cores=sys.maxsize),  # lower ones would bound a job's threads
+                resource_settings=types.ResourceSettings(cores=sys.maxsize),  # fewer cores would limit a job's threads
             )
             workflow_api.dag(types.DAGSettings(targets=set(targets)))
             workflow = workflow_api._workflow
@@ -189,24 +193,24 @@ def _workflow(config: Path, targets: Sequence[str]) -> Iterator[Any]:
             workflow._build_dag()
         except (WorkflowError, RuleException) as error:
             raise UserError(
-                f"Snakemake cannot list the jobs of {config}: {error}; see what `snakemake -n` says"
+                f"Snakemake cannot list the jobs of {config}: {error}; run `snakemake -n` for details"
             ) from None
         yield workflow
 
 
 def _check_private(workflow: Any) -> None:
-    """UserError where this version of Snakemake lacks what is used of it."""
+    """Raise UserError if this version of Snakemake lacks one of the PRIVATE names."""
     from snakemake import __version__
 
     if missing := [name for name in PRIVATE if not hasattr(workflow, name)]:
         raise UserError(
-            f"a plan reads its jobs from Snakemake, and Snakemake {__version__} has no {' and no '.join(missing)}; "
+            f"make plan reads the jobs from Snakemake, and Snakemake {__version__} has no {' and no '.join(missing)}; "
             "install the version that envs/requirements.txt names (make setup)"
         )
 
 
 def _jobs(workflow: Any, targets: Sequence[str], path_of: Callable[[str], str]) -> list[DagJob]:
-    """Snakemake's jobs as ours, from the targets on, depth first. path_of: an input's path, for whoever reads the graph."""
+    """Return Snakemake's jobs as DagJobs, depth first from the targets. path_of: turns an input's path into ours."""
     maker = {str(path): job for job in workflow.dag.jobs for path in job.output or [job.rule.name]}
     made: dict[Any, DagJob] = {}
 

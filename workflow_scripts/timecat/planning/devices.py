@@ -1,4 +1,4 @@
-"""The wall-clock time of a planned study on so many devices, and what it is bound by."""
+"""Estimate the wall-clock time of a planned study on a number of devices, and what limits it."""
 
 import math
 import textwrap
@@ -15,7 +15,7 @@ from workflow_scripts.timecat.study.study import Study
 
 @dataclass(frozen=True)
 class OnDevices:
-    """Jobs as tasks for a scheduler, with so many GPUs for one pretraining job (None: as the config says)."""
+    """Jobs as tasks for a scheduler. pretrain_gpus: GPUs of one pretraining job (None: the config's number)."""
 
     jobs: list[Job]
     costs: Costs
@@ -33,28 +33,28 @@ class OnDevices:
         return [tuple(sorted(places[need] for need in job.dag.needs if need in places)) for job in self.jobs]
 
     def tasks(self, devices: float) -> list[Task]:
-        """The jobs where so many devices exist."""
+        """Return the jobs as tasks on a machine with this many devices."""
         return [
             Task(f"{job.rule} {job.name}", self.costs.seconds(job, devices), self.costs.devices(job, devices), needs)
             for job, needs in zip(self._jobs, self._needs)
         ]
 
     def wall_clock(self, devices: float) -> float:
-        """Seconds until the table is there."""
+        """Return the seconds until all jobs have finished on this many devices."""
         return simulate(self.tasks(devices), devices).makespan
 
     @cached_property
     def enough(self) -> int:
-        """The number of devices past which nothing gets faster."""
+        """Number of devices beyond which the study gets no faster."""
         return enough_devices(self.tasks)
 
     @cached_property
     def shortest(self) -> float:
-        """Seconds, with as many devices as one likes."""
+        """Wall-clock seconds with unlimited devices."""
         return self.wall_clock(math.inf)
 
     def chain(self) -> str:
-        """The critical path with as many devices as one likes, in words: rules in a row, and how long they take."""
+        """Return the critical path with unlimited devices as text: its rules in order, with their times."""
         tasks = self.tasks(math.inf)
         parts: list[tuple[str, int, float, str]] = []  # rule, jobs, seconds, name of the last job
         for place in critical_path(tasks):
@@ -71,21 +71,21 @@ class OnDevices:
 
     @cached_property
     def pretraining_share(self) -> float:
-        """Of the longest chain's time, as a fraction."""
+        """Share of pretraining in the time of the longest chain of jobs, a fraction."""
         tasks = self.tasks(math.inf)
         path = critical_path(tasks)
         trained = sum(tasks[place].seconds for place in path if self._jobs[place].rule == "pretrain")
         return trained / sum(tasks[place].seconds for place in path)
 
     def bound(self, devices: int) -> str:
-        """What the wall-clock time on so many devices is bound by, in a word or two."""
+        """Return what limits the wall-clock time on this many devices, in a few words."""
         tasks = self.tasks(devices)
         longest = sum(tasks[place].seconds for place in critical_path(tasks))
         return "the longest chain" if longest >= work(tasks) / devices else "the number of devices"
 
 
 def wall_clock_table(cases: list[OnDevices], numbers: list[int]) -> str:
-    """A row for each number of devices and each case: time, what devices are used, the bounds."""
+    """Return a table with a row per case and number of devices: time, utilisation and lower bounds."""
     unit = cases[0].costs.unit
     several = any(case.pretrain_gpus is not None for case in cases)
     rows = [
@@ -118,19 +118,19 @@ def wall_clock_table(cases: list[OnDevices], numbers: list[int]) -> str:
 
 
 def saturation(case: OnDevices, study: Study) -> str:
-    """Where more devices stop helping, the chain that is left, and what shortens it."""
+    """Return a text on where more devices stop helping, the longest chain of jobs, and what shortens it."""
     unit, costs = case.costs.unit, case.costs
     gpus = case.pretrain_gpus or study.config.limits.pretrain_gpus
     trains = any(job.rule == "pretrain" for job in case.jobs) and not costs.is_cpu
     which = f" with pretrain_gpus: {gpus}" if trains else ""
     lines = [
-        f"Past {case.enough:,} {unit}s nothing gets faster{which} (by more than 1 %): {duration(case.shortest)} are "
-        f"left, whatever there is. That is the longest chain: {case.chain()}."
+        f"More than {case.enough:,} {unit}s{which} save at most 1 % of the time: the study takes at least "
+        f"{duration(case.shortest)}. That is the longest chain: {case.chain()}."
     ]
     if trains and case.pretraining_share > 0.5:
         lines.append(
-            f"{case.pretraining_share:.1%} of it is pretraining, one seed's milestones one after the other: a larger "
-            "limits.pretrain_gpus shortens it."
+            f"Pretraining takes {case.pretraining_share:.1%} of it, because the milestones of a seed follow one "
+            "another: a larger limits.pretrain_gpus shortens it."
         )
     if trains:
         lines += _caveats(study.config.pretrain, gpus)
@@ -138,17 +138,17 @@ def saturation(case: OnDevices, study: Study) -> str:
 
 
 def _caveats(pretrain: Pretrain, gpus: int) -> list[str]:
-    """What is to be said of so many GPUs for one pretraining job of a recipe (the config's block)."""
+    """Return warnings about this many GPUs for one pretraining job of a recipe (the config's block ``pretrain``)."""
     lines, used = [], usable_gpus(pretrain, gpus)
     if used < gpus:
         lines.append(
-            f"Of {gpus} GPUs a job uses {used}, since a batch of {pretrain.batch_size} cannot be divided otherwise."
+            f"A job uses {used} of {gpus} GPUs, because more cannot share a batch of {pretrain.batch_size} equally."
         )
     images, group = pretrain.batch_size // used, pretrain.ghost_batch or pretrain.batch_size // pretrain.accumulation
     if images < group:
         lines.append(
-            f"But {used} GPUs have {images} images each of a batch of {pretrain.batch_size:,}: batch norm's "
-            f"statistics, of {group} images, then go over {group // images} GPUs in every layer. Take the time as a "
-            "lower bound, for nobody has measured it."
+            f"With {used} GPUs, each has {images} images of a batch of {pretrain.batch_size:,}. Batch norm computes "
+            f"its statistics from {group} images, so in every layer {group // images} GPUs have to exchange them. "
+            "The time is a lower bound, because this case has not been measured."
         )
     return lines

@@ -1,27 +1,27 @@
-"""How many bytes a data set's images take in a .beton, for `make plan`."""
+"""Estimate the bytes of a data set's images in a .beton file, for `make plan`."""
 
 import os
 
 from workflow_scripts.timecat.config.data_sets import AnyDataSet, KnownImage, Part, RawStorage, Storage
 from workflow_scripts.timecat.images.datasets.image_files import ImageFiles, reduced_sides
 
-# A JPEG of a photograph at quality 90 to 95, bytes per pixel: image-net.org's archives (147.9 GB for training) hold 115
+# Bytes per pixel of a photograph's JPEG at quality 90 to 95: image-net.org's archives (147.9 GB for training) hold 115
 # kB for each image of about 181,000 pixels.
 JPEG_BYTES = 0.64
-PHOTOGRAPH = KnownImage(500, 375)  # where neither the config nor files tell
-AS_MADE = RawStorage()  # of what is made here and has no block ``storage``
-SAMPLED = 64  # files whose sizes stand for all
+PHOTOGRAPH = KnownImage(500, 375)  # assumed if neither the config nor files give the size
+AS_MADE = RawStorage()  # storage of generated data sets, which have no block ``storage``
+SAMPLED = 64  # number of files whose sizes are read to estimate the mean of all
 
-# The file format of FFCV 1.0.2: a header, then a row of a table for each image, filled up to a whole page; pages of
-# images; the table of their places.
+# The file format of FFCV 1.0.2: a header and a table with a row per image, padded to a whole page; then pages of
+# images; then the table of their positions.
 PAGE = 2**21
 HEADER, TABLE_ROW, PLACE = 24 + 2 * 1041, 21, 24
 
 
 def image_bytes(block: AnyDataSet, images: ImageFiles | None) -> tuple[float, int]:
-    """Of a split of a data set (its block of the config): mean bytes of a stored image, and its pixels.
+    """Return the mean bytes of a stored image and its mean number of pixels, for a split of a data set.
 
-    images: its listed files, where they are there.
+    block: the data set's block of the config. images: the listed files, or None if there are none.
     """
     if isinstance(block, Part):
         raise ValueError("a part's images are stored as its whole's")
@@ -34,7 +34,7 @@ def image_bytes(block: AnyDataSet, images: ImageFiles | None) -> tuple[float, in
 
 
 def beton_bytes(rows: int, mean: float, workers: int) -> float:
-    """Of a whole .beton: pages are whole, and each of the workers that write leaves one half empty, or so."""
+    """Return the bytes of a .beton file: pages are whole, and each worker leaves about half a page empty."""
     page = max(PAGE, 1 << (int(mean) - 1).bit_length())
     head = -(-(HEADER + TABLE_ROW * rows) // page) * page
     full = rows / max(1, page // mean)
@@ -48,7 +48,7 @@ def _sample(images: ImageFiles) -> list[int]:
 
 
 def _of_file(images: ImageFiles, row: int) -> KnownImage:
-    """A file's image. A file that is no image counts as any photograph."""
+    """Return the size of a file's image, or PHOTOGRAPH if the file is not a readable image."""
     from PIL import Image
 
     path = os.path.join(images.root, images.names[row])
@@ -60,11 +60,11 @@ def _of_file(images: ImageFiles, row: int) -> KnownImage:
 
 
 def _stored(storage: Storage, image: KnownImage) -> float:
-    """Bytes of an image as it is stored (config's block ``storage``)."""
+    """Return the bytes that an image takes when it is stored with the config's block ``storage``."""
     sides = reduced_sides(image.width, image.height, storage.longest_side, storage.shortest_side)
     pixels = sides[0] * sides[1]
     if storage.write_mode == "raw":
         return 3 * pixels
     if image.jpeg is not None and sides == (image.width, image.height):
-        return image.jpeg  # stored as it is
+        return image.jpeg  # its file is copied unchanged
     return JPEG_BYTES * pixels

@@ -1,7 +1,7 @@
-"""The jobs of a planned study: those of Snakemake's graph, each with the work and the disk that it takes.
+"""Compute the work and disk space of each job of a planned study.
 
-``COSTS`` has a function for each rule that does work worth counting. Files, wildcards, GPUs, threads and order are the
-graph's (dag.py).
+``COSTS`` has a function for each rule whose work is counted. Files, wildcards, GPUs, threads and order come from
+Snakemake's graph (dag.py).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,11 +15,12 @@ KINDS = ("betons", "weights", "training states", "features", "heads")
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a job does.
+    """Amount of work of one job.
 
-    trained, read: images through backbones, forward and backward or forward alone (an image counts once for each
-    backbone), ``image_size`` pixels wide. backbone: which one, by name. operations: of linear heads. written: images
-    that become part of a .beton, of ``pixels`` each. bytes: on disk, by kind (KINDS).
+    trained: images that pass through backbones forward and backward. read: images that pass forward only. Both count an
+    image once per backbone, and the images are ``image_size`` pixels wide. backbone: its name. operations:
+    multiplications and additions of linear heads. written: images that are written to a .beton file, with ``pixels``
+    pixels each. bytes: space on disk, by kind (KINDS).
     """
 
     trained: int = 0
@@ -35,7 +36,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job of the graph and its work. name: what it is called beside its rule. devices: GPUs that it asks for."""
+    """One job of the graph and its work. name: identifies the job within its rule. devices: GPUs that it requests."""
 
     dag: DagJob
     name: str
@@ -44,17 +45,17 @@ class Job:
 
     @property
     def rule(self) -> str:
-        """The name of its rule."""
+        """Name of the job's rule."""
         return self.dag.rule
 
     @property
     def threads(self) -> int:
-        """The cores that it asks for."""
+        """Number of cores that the job requests."""
         return self.dag.threads
 
 
 def planned_jobs(jobs: Iterable[DagJob], planned: PlannedStudy) -> list[Job]:
-    """Return the graph's jobs with the work that each does."""
+    """Return the graph's jobs, each with its work."""
     return [
         Job(
             dag=job,
@@ -67,16 +68,16 @@ def planned_jobs(jobs: Iterable[DagJob], planned: PlannedStudy) -> list[Job]:
 
 
 def cells_of(jobs: Iterable[DagJob]) -> list[tuple[str, str]]:
-    """Return the cells of tables that jobs fill, each once: (arm, data set)."""
+    """Return the table cells (arm, data set) that jobs compute, without duplicates."""
     wildcards = [job.wildcards for job in jobs if "arm" in job.wildcards]
     return list(dict.fromkeys((found["arm"], found["data_set"]) for found in wildcards))
 
 
 def left(jobs: Sequence[Job], exists: Callable[[str], bool], targets: Collection[str]) -> list[Job]:
-    """Return the jobs that are to be run for the targets, as Snakemake decides it from the files that exist.
+    """Return the jobs that Snakemake would run for the targets, given the files that exist.
 
-    A job runs if something that runs needs a file of it that does not exist, or if it needs a file of a job that runs.
-    Changes since a file was made are not looked at.
+    A job runs if a job that runs needs a missing output of it, or if one of its inputs comes from a job that runs.
+    Changes of files since they were made are ignored.
     """
     maker = {path: job.dag for job in jobs for path in job.dag.outputs}
     needed_by: dict[DagJob, list[DagJob]] = {job.dag: [] for job in jobs}
@@ -96,7 +97,7 @@ def left(jobs: Sequence[Job], exists: Callable[[str], bool], targets: Collection
 
 
 def _name(job: DagJob, planned: PlannedStudy) -> str:
-    """Return what a job is called beside its rule, from its wildcards; of a job without any, its first output's name."""
+    """Return a text that identifies a job within its rule: its wildcards, or its first output's name if it has none."""
     w = job.wildcards
     if "arm" in w:
         return f"{w['arm']} on {w['data_set']}"
@@ -109,7 +110,7 @@ def _name(job: DagJob, planned: PlannedStudy) -> str:
     return w.get("download") or job.outputs[0].rpartition("/")[2].partition(".")[0]
 
 
-# --- work, one function a rule ---
+# --- work, one function per rule ---
 
 
 def _write_dataset(job: DagJob, planned: PlannedStudy) -> Work:

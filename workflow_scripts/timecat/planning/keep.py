@@ -1,7 +1,7 @@
 """Decide which results of an earlier version of the code may be taken over, and tell Snakemake so.
 
-A job is kept if its outputs are what their sidecars record, were made from what is there now, with the settings that the
-config has now, and if all that it needs is kept. Whether the new code would make the same bytes is for the user to say.
+A job is kept if its outputs match their sidecars, were made from the present inputs with the config's present settings,
+and if all jobs that it needs are kept. The user has to decide whether the new code would write the same bytes.
 """
 
 import subprocess
@@ -31,11 +31,12 @@ class Verdict:
 def verdicts(config: str, targets: Sequence[str], again: Collection[str] = ()) -> list[Verdict]:
     """Return the decision about each job that makes the targets, each after the jobs that it needs.
 
-    again: rules that are to run again. UserError where Snakemake finds a mistake in the study, or ``again`` names no rule.
+    again: rules that must run again. UserError if Snakemake finds a mistake in the study, or if ``again`` names an
+    unknown rule.
     """
     dag, records = read_in_place(config, targets)
     if unknown := sorted(set(again) - set(dag.rules)):
-        raise UserError(f"--except {unknown[0]}: no such rule; the rules are {', '.join(dag.rules)}")
+        raise UserError(f"--except {unknown[0]}: no such rule; choose from {', '.join(dag.rules)}")
     found: dict[DagJob, Verdict] = {}
     for job in dag.jobs:
         found[job] = Verdict(job, _reason(job, records, again, found))
@@ -59,12 +60,12 @@ def _reason(
         return reason
     for path in digested:
         if stale := stale_input(path, job.inputs):
-            return f"{path} was made from another {stale} than the one that is there now"
+            return f"{path} was made from another version of {stale}"
     return next(filter(None, map(differs, digested)), None)
 
 
 def _unlike_the_record(job: DagJob, records: Mapping[str, Record | None]) -> str | None:
-    """Return how a job differs from what Snakemake recorded when it ran, code apart."""
+    """Return how a job differs from Snakemake's record of it, or None. Changes of code are ignored."""
     for path in job.outputs:
         record = records[path]
         if record is None:
@@ -81,7 +82,7 @@ def _without_code(paths: Iterable[str]) -> frozenset[str]:
 
 
 def take_over(config: str, kept: Iterable[DagJob]) -> None:
-    """Tell Snakemake that the outputs of these jobs are up to date. All that they need must be among them."""
+    """Tell Snakemake that the outputs of these jobs are up to date. All jobs that they need must be among them."""
     kept = list(kept)
     needed = {need for job in kept for need in job.needs}
     last = [job.outputs[0] for job in kept if job not in needed]
@@ -99,7 +100,7 @@ def _snakemake(config: str, *options: str) -> str:
 
 
 def report(found: Sequence[Verdict]) -> str:
-    """Return a table of the jobs that are kept and that run again, by rule, and the reasons."""
+    """Return a table of the numbers of jobs that are kept and that run again, by rule, and the reasons."""
     rules = list(dict.fromkeys(each.job.rule for each in found))
     kept = Counter(each.job.rule for each in found if each.reason is None)
     total = Counter(each.job.rule for each in found)

@@ -1,9 +1,9 @@
-"""What the original procedure (tests.references.original_procedure) would take for the same table, for `make plan`.
+"""Estimate what the original procedure (tests.references.original_procedure) would cost for the same table.
 
 For every arm, replicate and data set it pushes k backbones x weight decays x epochs x (rows + evaluation rows) images
-through backbones, in a job for each weight decay. Counted alike in both: pretraining and transfers. Of a data set for
-evaluation only it reads each row once with each backbone, as we do. It reads image files as they are and keeps no
-features, so it needs the disk of neither. It has no floors.
+through backbones, in one job per weight decay. Pretraining and transfers cost the same as in this workflow. On a data
+set for evaluation only it reads each row once with each backbone, as this workflow does. It reads the image files
+directly and keeps no features, so it needs disk space for neither. It has no floors.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,12 @@ from workflow_scripts.timecat.planning.work import PlannedStudy
 
 @dataclass(frozen=True)
 class Original:
-    """images: through backbones, pretraining left out. seconds: of devices, likewise (on a CPU, of as many cores as our
-    jobs take to read images with). bytes: on disk, by kind.
+    """Cost of the original procedure.
 
-    pretrained_apart: images of pretraining if each checkpoint that an arm asks for were trained from nothing.
+    images: images that pass through backbones, without pretraining. seconds: device-seconds, without pretraining (on a
+    CPU, with as many cores as this workflow's jobs use to read images). bytes: space on disk, by kind.
+
+    pretrained_apart: images of pretraining if each checkpoint of an arm were trained from scratch.
     """
 
     images: int
@@ -28,7 +30,7 @@ class Original:
 
 
 def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> Original:
-    """Of a study whose jobs are ``jobs``."""
+    """Return the cost of the original procedure for a study, whose jobs in this workflow are ``jobs``."""
     study = planned.study
     images, seconds = 0, 0.0
     cores = study.resources.threads if costs.is_cpu else 1
@@ -53,8 +55,10 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
 
 
 def images_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> int:
-    """Images through backbones for all replicates of a probe's cell of a table, or of one that is reweighted, for which each
-    row is read once."""
+    """Return the images through backbones for all replicates of one table cell.
+
+    The cell is that of a probe or of a reweighted arm, which reads each row once.
+    """
     study, rows = planned.study, planned.rows[data_set].of_a_replicate
     backbones = sum(map(len, study.arms.replicates(study.arms[arm])))
     if study.data_sets.is_for_evaluation(data_set):
@@ -65,7 +69,7 @@ def images_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> int:
 
 
 def operations_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> float:
-    """Multiplications and additions of linear heads: as a probe's, but of one fit, for there are no held-out rows."""
+    """Return the multiplications and additions of a cell's linear heads: a single fit, without held-out rows."""
     if planned.study.data_sets.is_for_evaluation(data_set):
         return planned.evaluation_operations(arm, data_set) / 2
     rows = planned.rows[data_set].of_a_replicate

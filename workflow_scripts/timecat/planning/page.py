@@ -1,6 +1,6 @@
-"""The page of a plan (docs/benchmarks/scale.md is the paper's study): its figures, and what follows from them.
+"""Write a plan as a page with a figure (docs/benchmarks/scale.md is the page of the paper's study).
 
-``page.md.j2`` is its text. Here are the numbers and tables that the text shows, and the figure.
+``page.md.j2`` is its text. This module computes the numbers and tables in it and draws the figure.
 """
 
 import contextlib
@@ -33,9 +33,9 @@ from workflow_scripts.timecat.tables.figures.drawing import SETTINGS, private_ma
 
 TEMPLATE = Path(__file__).with_name("page.md.j2")
 PROFILE = ROOT / "profiles/slurm/profile.yaml"
-MANY, SEVERAL = 64, 8  # GPUs of the machine and of one pretraining job, where devices are compared
-SHORT = 300  # seconds of a job that is short for a cluster's scheduler
-# The rules whose files exist once data sets and checkpoints are there.
+MANY, SEVERAL = 64, 8  # all GPUs and those of one pretraining job in the comparison of devices
+SHORT = 300  # jobs that take fewer seconds are short for a cluster's scheduler
+# Rules that have run once data sets and checkpoints exist.
 BEFORE_EXTRACTION = ("write_dataset", "pretrain", "import_checkpoint", "download")
 
 # The figure.
@@ -56,10 +56,10 @@ TICKS = (
 
 
 def write_page(path: Path, plan: Plan, gpus: list[int], pretrain_gpus: list[int]) -> None:
-    """Write the page and, beside it, its figure (.svg). UserError where the plan has nothing to show."""
+    """Write the page and, beside it, its figure (.svg). UserError without pretraining or without numbers of GPUs."""
     if not gpus or not pretrain_gpus or not any(job.rule == "pretrain" for job in plan.jobs):
         raise UserError(
-            "--page: it shows how pretraining scales; give --gpus and --pretrain-gpus, and a study that pretrains"
+            "--page: the page shows how pretraining scales; give --gpus, --pretrain-gpus and a study that pretrains"
         )
     cases = [OnDevices(plan.jobs, plan.costs, number) for number in pretrain_gpus]
     figure = path.with_suffix(".svg")
@@ -74,7 +74,7 @@ def write_page(path: Path, plan: Plan, gpus: list[int], pretrain_gpus: list[int]
 
 
 def page(plan: Plan, cases: list[OnDevices], gpus: list[int], command: str, figure: str) -> str:
-    """Return the page's text. command: that it is written with. figure: the name of its figure."""
+    """Return the page's text. command: the command line that writes the page. figure: file name of its figure."""
     study, costs = plan.planned.study, plan.costs
     left = OnDevices(plan.left_with(*BEFORE_EXTRACTION), costs)
     side = plan.planned.image_size(study.config.source)
@@ -108,7 +108,7 @@ def page(plan: Plan, cases: list[OnDevices], gpus: list[int], command: str, figu
 
 
 def _wrapped(markdown: str) -> str:
-    """Prose in lines of a page's width; blocks of code, headings and figures as they are."""
+    """Wrap prose to the page's width; leave blocks of code, headings and figures unchanged."""
     lines, in_code = [], False
     for line in markdown.split("\n"):
         in_code ^= line.startswith("```")
@@ -123,8 +123,11 @@ def _seconds(plan: Plan, rule: str) -> float:
 
 
 def scheduler_view(plan: Plan) -> dict[str, Any]:
-    """Return what a cluster's scheduler sees: the profile's settings, the jobs sent to it, how many of them are short,
-    and a table of the rules."""
+    """Return what the page says about a cluster's scheduler.
+
+    profile: the profile's settings. sent: the jobs that are submitted. short: the number of short ones. rules: a table
+    of the rules.
+    """
     sent = [job for job in plan.jobs if not job.dag.is_local]
     rows = [["rule", "jobs", "GPUs", "cores", "shortest", "median", "longest"]]
     rows += [_rule_row([job for job in plan.jobs if job.rule == rule], plan.costs) for rule in plan.rules]
@@ -154,7 +157,7 @@ def _other_devices(plan: Plan) -> str:
 
 
 def _on_device(plan: Plan, device: str, precision: Precision) -> list[str]:
-    """Return what the study takes on another device: images/s, GPU time, wall-clock time, where the figures are from."""
+    """Return one device's cells of the table: images/s, GPU time, wall-clock time and the origin of the figures."""
     study = _in_precision(plan.planned.study, precision)
     planned = PlannedStudy(study, RowsOf(study, root=plan.planned.rows.root))
     jobs = planned_jobs([job.dag for job in plan.jobs], planned)
@@ -173,11 +176,11 @@ def _in_precision(study: Study, precision: Precision) -> Study:
     return Study(study.config.model_copy(update={"pretrain": pretrain}))
 
 
-# --- the figure: wall-clock time against devices, a line for each number of GPUs of one pretraining job ---
+# --- the figure: wall-clock time against devices, one line per number of GPUs of one pretraining job ---
 
 
 def wall_clock_figure(cases: list[OnDevices], folder: Path) -> bytes:
-    """SVG; its bytes are a function of what is drawn. folder: where Matplotlib may keep files while it draws."""
+    """Return the figure as SVG, with the same bytes for the same plan. folder: for Matplotlib's temporary files."""
     with private_matplotlib(folder):
         return _drawn(cases)
 

@@ -1,4 +1,4 @@
-"""What a finished pilot says of the seeds that a study needs: the contrasts of its tables, and how many more resolve each."""
+"""Estimate from a finished pilot study how many more seeds are needed to resolve each contrast of its tables."""
 
 import csv
 import textwrap
@@ -18,7 +18,7 @@ SELECTION = "holdout"  # it does not look at the evaluation split
 
 @dataclass(frozen=True)
 class PilotContrast:
-    """A contrast of a pilot. members: of its arm; None where the study has no arm of that name any more."""
+    """One contrast of a pilot. members: members of its arm, or None if the study no longer has an arm of that name."""
 
     table: str
     arm: str
@@ -28,7 +28,7 @@ class PilotContrast:
 
 
 def read_pilot(plan: Plan, root: str | Path = ".") -> list[PilotContrast]:
-    """Return the contrasts of the plan's tables that an earlier run has left, on targets alone; none of what is not there."""
+    """Return the contrasts on targets in the plan's tables, as far as an earlier run has written these tables."""
     study, found = plan.planned.study, []
     for name in plan.tables:
         path = Path(root) / study.paths.table.at(table=name).contrasts
@@ -45,17 +45,17 @@ def read_pilot(plan: Plan, root: str | Path = ".") -> list[PilotContrast]:
 
 
 def contrast_of(line: Mapping[str, str], path: Path) -> Contrast:
-    """Return the contrast of a line in long form. UserError where it is none."""
+    """Return the contrast in a line of a table of contrasts (long form). UserError if the line is not one."""
     try:
         error, degrees = (float(line[name]) if line[name] else None for name in ("se", "df"))
         numbers = int(line["seeds"]), int(line["replicates"])
         return Contrast(float(line["mean"]), error, degrees, *numbers, line["interval"], line["no_interval_because"])
     except (KeyError, TypeError, ValueError) as problem:
-        raise UserError(f"{path}: is not a table of contrasts ({problem}); delete it and run again") from None
+        raise UserError(f"{path} is not a table of contrasts ({problem}); delete it and run again") from None
 
 
 def pilot_text(pilot: list[PilotContrast]) -> str:
-    """Return what is printed of a pilot; "" where there is none."""
+    """Return the text that `make plan` prints about a pilot, or "" if there is none."""
     if not pilot:
         return ""
     rows = [["contrast of the pilot", "data set", "points", "95 % interval", "seeds", "more seeds"]]
@@ -65,25 +65,25 @@ def pilot_text(pilot: list[PilotContrast]) -> str:
         cells = [f"{each.contrast.mean:+.2f}", interval, str(each.contrast.seeds), _more(each)]
         rows.append([f"{each.table}: {each.arm}", each.data_set, *cells])
     lines = [
-        f"More seeds: how many an interval needs to leave out zero in {POWER:.0%} of studies, if the true difference and the "
-        f"spread are the pilot's, which are uncertain themselves. Selection {SELECTION}. Add them to `pretrain.seeds` and plan "
-        "again for their price.",
+        f"More seeds: the number that is needed so that the interval excludes zero in {POWER:.0%} of studies, if the "
+        "true difference and the spread equal the pilot's, which are uncertain themselves. Selection: "
+        f"{SELECTION}. To see what they cost, add seeds to `pretrain.seeds` and plan again.",
     ]
     if any(each.contrast.error is None for each in pilot):
         lines.append(
-            "An arm has an interval from members + 1 seeds on with `replicates: cyclic` or `all`, from twice its members "
-            "on where replicates are disjoint."
+            "An arm has an interval if there are at least members + 1 seeds with `replicates: cyclic` or `all`, or at "
+            "least twice as many seeds as members with disjoint replicates."
         )
     if any(each.contrast.method == "t" and each.contrast.seeds > each.contrast.replicates for each in pilot):
         lines.append(
-            "Disjoint replicates use each seed once. `replicates: {design: all}` shortens their intervals for the price of "
-            "probes, without another seed."
+            "Disjoint replicates use each seed once. `replicates: {design: all}` shortens their intervals without "
+            "another seed, at the cost of more probes."
         )
     return "\n".join([table(rows, left=2), "", *(textwrap.fill(line, WIDTH) for line in lines)])
 
 
 def _more(each: PilotContrast) -> str:
-    """Return how many seeds more a contrast needs."""
+    """Return the number of further seeds that a contrast needs, as the text of a table cell."""
     found, ends = each.contrast, each.contrast.interval
     if ends is None:
         return "?" if each.members is None else f"at least {max(each.members + 1 - found.seeds, 1)}"

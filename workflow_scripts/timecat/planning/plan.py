@@ -1,4 +1,4 @@
-"""Make the plan of a study: all of its jobs, those that are left, and what they cost."""
+"""Plan a study: list all of its jobs, those that are left to run, and their costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,24 @@ from workflow_scripts.timecat.planning.work import PlannedStudy
 from workflow_scripts.timecat.study.study import Study
 
 TABLE2 = "table2"
-ALL = "all"  # every table that has no sequences
+ALL = "all"  # every table whose data sets have no sequences
 EVERY_TABLE = "all_arms"  # the rule that makes every table
 
 
 def after_pretraining(jobs: list[Job]) -> list[Job]:
-    """Return the jobs that are no pretraining."""
+    """Return the jobs without those of pretraining."""
     return [job for job in jobs if job.rule != "pretrain"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A planned study. config: its file. tables: names of those that it is of. jobs: all, in an order in which they can
-    run. left: those that are still to be run. order: the names of all rules, as the Snakefile orders them. fresh: the jobs if
-    probes had a fresh view of each training image in every epoch, as in the original procedure; None where they have."""
+    """A planned study.
+
+    config: the study's file. tables: names of the planned tables. order: the names of all rules, in the Snakefile's
+    order. jobs: all jobs, in an order in which they can run. left: the jobs that have not run yet. fresh: the jobs if
+    probes had a fresh view of each training image in every epoch, as in the original procedure, or None if they already
+    have.
+    """
 
     config: str
     tables: tuple[str, ...]
@@ -43,17 +47,17 @@ class Plan:
 
     @property
     def rules(self) -> list[str]:
-        """The names of its jobs' rules, in the Snakefile's order."""
+        """Names of the rules that have jobs in the plan, in the Snakefile's order."""
         present = {job.rule for job in self.jobs}
         return [rule for rule in self.order if rule in present]
 
     @property
     def after_pretraining(self) -> list[Job]:
-        """What is left once checkpoints are there. Writing data sets is ours alone, and takes no GPU."""
+        """Jobs other than pretraining. The original procedure writes no data sets; here that takes no GPU."""
         return after_pretraining(self.jobs)
 
     def left_with(self, *rules: str) -> list[Job]:
-        """The jobs that are left once all jobs of these rules have run, and no other."""
+        """Return the jobs that are left when exactly the jobs of these rules have run."""
         there = {path for job in self.jobs if job.rule in rules for path in job.dag.outputs}
         return left(self.jobs, there.__contains__, targets_of(self.planned.study, self.tables))
 
@@ -66,10 +70,11 @@ def make_plan(
     root: str | Path = ".",
     tables: Sequence[str] = (TABLE2,),
 ) -> Plan:
-    """Plan the study in a file.
+    """Return the plan of the study in a file.
 
-    device: a key of the throughputs (None: the study's default). given: rows (RowsOf). root: the folder in which the
-    study's results and data are looked for. tables: names, or ALL. UserError for what is wrong with any of it.
+    device: a key of the throughputs' devices (None: the study's default). given: the user's numbers of rows (see
+    RowsOf). root: the folder that the study's paths start from. tables: names of tables, or ALL. UserError if one of
+    these is wrong.
     """
     study = read_study(config)
     planned = PlannedStudy(study, RowsOf(study, given, root))
@@ -93,8 +98,7 @@ def make_plan(
 
 
 def _with_fresh_views(planned: PlannedStudy, needed: list[DagJob]) -> list[Job] | None:
-    """Plan the same jobs with as many views as probes have epochs. None where no data set has fewer, save those of one view
-    that is always the same."""
+    """Return the same jobs with as many views as probes have epochs, or None if no data set has fewer random views."""
     config, data_sets = planned.study.config, planned.study.data_sets
     epochs = config.probe.epochs
     counts = {name: data_sets.number_of_views(name) for name in dict.fromkeys(name for _, name in cells_of(needed))}
@@ -110,7 +114,7 @@ def _with_fresh_views(planned: PlannedStudy, needed: list[DagJob]) -> list[Job] 
 
 
 def read_study(config: str | Path) -> Study:
-    """Read and check a study's file. UserError for what is wrong with it."""
+    """Read and check a study's config file. UserError if something is wrong with it."""
     file = str(config)
     try:
         values = load_unique(file)
@@ -120,12 +124,12 @@ def read_study(config: str | Path) -> Study:
 
 
 def targets_of(study: Study, tables: Sequence[str]) -> list[str]:
-    """Return the files that tables are, by their names."""
+    """Return the CSV files of tables, given the tables' names."""
     return [study.paths.table.at(table=name).csv for name in tables]
 
 
 def _graph_of(study: Study, config: str | Path, tables: Sequence[str]) -> tuple[Dag, tuple[str, ...]]:
-    """Return a graph that has the tables, and their names, with ALL spelled out. UserError for one that is not the study's."""
+    """Return a graph that contains the tables, and their names, with ALL expanded. UserError for an unknown table."""
     if set(tables) <= set(study.tables.names):  # the graph of these alone is smaller
         return read_dag(config, targets_of(study, tables), study.paths.root), tuple(tables)
     graph = read_dag(config, [EVERY_TABLE], study.paths.root)
@@ -139,7 +143,7 @@ def _graph_of(study: Study, config: str | Path, tables: Sequence[str]) -> tuple[
 
 
 def _countable(study: Study, graph: Dag, tables: tuple[str, ...], leave_out: bool) -> tuple[str, ...]:
-    """Return the tables whose data sets have no sequences. UserError for another, unless it may be left out."""
+    """Return the tables whose data sets have no sequences. UserError for any other table, unless it may be left out."""
     countable = []
     for name, target in zip(tables, targets_of(study, tables)):
         data_sets = _data_sets_of(graph.needed_for([target]))
@@ -147,15 +151,15 @@ def _countable(study: Study, graph: Dag, tables: tuple[str, ...], leave_out: boo
         if data_set is None:
             countable.append(name)
         elif not leave_out:
-            more = ", or name the others in calibration.tables" if name == "calibration" else ""
+            more = ", or list only the other tables in calibration.tables" if name == "calibration" else ""
             raise UserError(
-                f"--table {name}: its data set {data_set!r} has sequences, and a plan counts images; leave that table "
-                f"out{more}"
+                f"--table {name}: its data set {data_set!r} has sequences, but a plan can count only images; leave "
+                f"that table out{more}"
             )
     return tuple(countable)
 
 
 def _data_sets_of(jobs: list[DagJob]) -> list[str]:
-    """Return the data sets that jobs are about, those of the table's columns first."""
+    """Return the data sets that jobs read or write, those of the table's columns first."""
     written = [job.wildcards["data_set"] for job in jobs if "split" in job.wildcards]
     return [data_set for _, data_set in cells_of(jobs)] + written

@@ -1,4 +1,4 @@
-"""What `make plan` prints: jobs, images, time and disk, in total and left, and the original procedure beside them."""
+"""Format what `make plan` prints: jobs, images, time and disk, and a comparison with the original procedure."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from workflow_scripts.timecat.planning.jobs import KINDS, Job
 from workflow_scripts.timecat.planning.plan import TABLE2, Plan, after_pretraining
 from workflow_scripts.timecat.planning.text import WIDTH, count, duration, ratio, size, table
 
-# What goes on where it was stopped, and how else its jobs become shorter.
+# Rules whose jobs resume after they were stopped, and other ways to make their jobs shorter.
 RESUMED = {
     "pretrain": ", give the job more GPUs, or add pretrain.milestones on the way",
     "transfer": "",
@@ -19,7 +19,7 @@ RESUMED = {
 
 
 def printed(plan: Plan, gpus: list[int], pretrain_gpus: Sequence[int | None]) -> str:
-    """Return what is printed: the plan, and where numbers of GPUs are given, the time on so many."""
+    """Return the printed text: the plan and, if numbers of GPUs are given, the wall-clock time on each."""
     parts = [text(plan)]
     if not plan.left:
         parts.append("Nothing is left to run.")
@@ -32,11 +32,11 @@ def printed(plan: Plan, gpus: list[int], pretrain_gpus: Sequence[int | None]) ->
 
 
 def text(plan: Plan) -> str:
-    """The whole plan."""
+    """Return the text of a whole plan."""
     return "\n\n".join(
         [
-            f"Plan of {plan.config}{_tables(plan)}: backbone {plan.planned.study.config.backbone}, on {plan.costs.device.title} "
-            f"({plan.costs.name} in the table of throughputs).",
+            f"Plan of {plan.config}{_tables(plan)}: backbone {plan.planned.study.config.backbone}, on "
+            f"{plan.costs.device.title} ({plan.costs.name} in the table of throughputs).",
             data_sets(plan),
             stages(plan),
             disk(plan),
@@ -47,7 +47,7 @@ def text(plan: Plan) -> str:
 
 
 def data_sets(plan: Plan) -> str:
-    """Rows of the data sets that the study reads, and where the figures are from."""
+    """Return a table of the data sets that the study reads: rows, classes, views and the origin of these numbers."""
     used = [name for name in plan.planned.study.config.data_sets if name in _data_sets_written(plan)]
     rows = [["data set", "training", "held out", "evaluation", "classes", "views", "px", "rows from"]]
     for name in used:
@@ -62,7 +62,7 @@ def data_sets(plan: Plan) -> str:
 
 
 def stages(plan: Plan) -> str:
-    """Jobs, images, operations and time by rule: in total, and what is left of jobs and time."""
+    """Return a table of the rules: jobs and time, in total and left, and images and operations in total."""
     unit = plan.costs.unit
     rows = [["rule", "jobs", "left", "images trained", "images read", "operations", f"{unit} time", "left"]]
     for rule in (*plan.rules, None):
@@ -80,7 +80,7 @@ def stages(plan: Plan) -> str:
 
 
 def disk(plan: Plan) -> str:
-    """Bytes by kind, in total and left."""
+    """Return a table of disk space by kind of file, in total and left."""
     total, waiting = _bytes(plan.jobs), _bytes(plan.left)
     rows = [["disk", "in total", "left"]]
     rows += [[kind, size(total[kind]), size(waiting[kind])] for kind in KINDS if total[kind]]
@@ -89,8 +89,11 @@ def disk(plan: Plan) -> str:
 
 
 def against_the_original(plan: Plan) -> str:
-    """The whole study here and by the original procedure, and how many times the one is of the other: as the config says, and
-    with a fresh view of each training image in every epoch, as the original procedure has."""
+    """Return tables that compare the whole study's costs with those of the original procedure.
+
+    This workflow is counted as configured, and with a fresh view of each training image in every epoch, as the original
+    procedure has.
+    """
     rows = [["after pretraining", "original procedure", "here", "ratio"], *_against(plan, plan.jobs)]
     if plan.fresh is not None:
         rows[0] += ["fresh views", "ratio"]
@@ -105,7 +108,7 @@ def against_the_original(plan: Plan) -> str:
 
 
 def _against(plan: Plan, jobs: list[Job]) -> list[list[str]]:
-    """Jobs of the whole study beside the original procedure, a row for each kind of cost."""
+    """Return the rows of the comparison with the original procedure, one per cost. jobs: this workflow's jobs."""
     costs, original, after = plan.costs, plan.original, after_pretraining(jobs)
     images = sum(job.work.trained + job.work.read for job in after)
     seconds = sum(costs.device_seconds(job) for job in after)
@@ -119,7 +122,7 @@ def _against(plan: Plan, jobs: list[Job]) -> list[list[str]]:
 
 
 def _tables(plan: Plan) -> str:
-    """Which tables it is of, where that is not table 2 alone."""
+    """Return the plan's tables as text in parentheses, or "" if it is of table 2 alone."""
     return "" if plan.tables == (TABLE2,) else f" ({', '.join(plan.tables)})"
 
 
@@ -128,8 +131,10 @@ def _times(what: str, theirs: float, ours: float, costs: Costs) -> list[str]:
 
 
 def notes(plan: Plan) -> str:
-    """What the figures are and are not."""
-    lines = ["Left are the jobs whose outputs are not there; what has changed since is for `snakemake -n` to say."]
+    """Return notes that say what the plan's figures mean and what they leave out."""
+    lines = [
+        "A job is left if an output of it is missing; `snakemake -n` also lists jobs that a change makes run again."
+    ]
     several = len({backbone for backbone, *_ in plan.costs.speeds}) > 1
     for (backbone, side, precision), found in sorted(plan.costs.speeds.items()):
         which = f"{backbone}, " if several else ""
@@ -138,14 +143,14 @@ def notes(plan: Plan) -> str:
             f"{count(found.extraction)} in extraction. Source: {found.origin}."
         )
     lines.append(
-        "Time is of devices that never wait for images or disks, downloads not counted. The original procedure pushes "
-        "k backbones x weight decays x epochs x (rows + evaluation rows) images for every arm, replicate and data "
-        "set; it keeps no features and no copies of the images, which is what the disk buys here."
+        "Times assume that devices never wait for images or disks, and leave out downloads. The original procedure "
+        "pushes k backbones x weight decays x epochs x (rows + evaluation rows) images for every arm, replicate and "
+        "data set. It keeps no features and no copies of the images, so it needs less disk."
     )
     if plan.fresh is not None:
         lines.append(
-            'It has a fresh view of each training image in every epoch; "fresh views" is this workflow with as many views '
-            "(`views`: as many as `probe.epochs`)."
+            'It has a fresh view of each training image in every epoch; "fresh views" is this workflow with as many '
+            "views as epochs (`views` equal to `probe.epochs`)."
         )
     if too_long := _too_long(plan):
         lines.append(too_long)
@@ -153,17 +158,17 @@ def notes(plan: Plan) -> str:
 
 
 def _too_long(plan: Plan) -> str | None:
-    """Of the longest job that is left, if a scheduler would stop it before its end."""
+    """Return a warning if a scheduler would stop the longest job that is left before its end, or None."""
     longest = max(plan.left, key=plan.costs.seconds, default=None)
     allowed = 60 * plan.planned.study.config.limits.runtime_minutes
     if longest is None or plan.costs.seconds(longest) <= allowed:
         return None
     remedy = "Raise the limit"
     if longest.rule in RESUMED:
-        remedy = f"It goes on when the study is run again; or raise the limit{RESUMED[longest.rule]}"
+        remedy = f"It resumes when the study is run again; or raise the limit{RESUMED[longest.rule]}"
     return (
-        f"The longest job ({longest.rule} {longest.name}) takes {duration(plan.costs.seconds(longest))}, and "
-        f"limits.runtime_minutes is {duration(allowed)}: a cluster's scheduler stops it there. {remedy}."
+        f"The longest job ({longest.rule} {longest.name}) takes {duration(plan.costs.seconds(longest))}, but "
+        f"limits.runtime_minutes is {duration(allowed)}, after which a cluster's scheduler stops it. {remedy}."
     )
 
 

@@ -1,4 +1,4 @@
-"""How many rows a study's data sets have, for `make plan`: known without the images wherever that is possible."""
+"""Count the rows of a study's data sets for `make plan`, without reading images wherever that is possible."""
 
 import argparse
 from collections.abc import Mapping
@@ -23,10 +23,12 @@ Labels = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a data set as the study uses it, and where the figures are from. train and heldout are 0 where there is
-    no training split. images: by split, the listed image files (datasets.image_files.ImageFiles), where files were
-    counted. drawn: where the training rows are drawn several times, those of one draw and what is held out of them; train and
-    heldout are then the rows of all draws together, as files have them."""
+    """Numbers of rows of a data set as the study uses it.
+
+    train, heldout: 0 if there is no training split. origin: where the numbers are from. images: the listed image files
+    by split, if files were counted. drawn: (train, heldout) of one draw if the training rows are drawn several times;
+    then ``train`` and ``heldout`` are the rows of all draws together, as in the files.
+    """
 
     train: int
     evaluation: int
@@ -38,7 +40,7 @@ class Rows:
 
     @property
     def of_a_replicate(self) -> "Rows":
-        """The rows that a replicate trains on and is evaluated with."""
+        """Rows that one replicate trains on and is evaluated with."""
         if self.drawn is None:
             return self
         train, heldout = self.drawn
@@ -46,11 +48,11 @@ class Rows:
 
 
 class RowsOf:
-    """The rows of a study's data sets, each found once, when it is asked for.
+    """Rows of a study's data sets, by name. Each data set's rows are found on first use.
 
-    given: by data set, what the user says: (train, evaluation) or (train, evaluation, classes), or (evaluation,) of one
-    that is for evaluation only; it comes first. Then come the sidecars of what was made, the config, published numbers
-    and the files below `root`. root: the folder that the study's paths start from.
+    given: the user's numbers by data set: (train, evaluation), (train, evaluation, classes), or (evaluation,) for a
+    data set for evaluation only. They come first; then the sidecars of written data sets, the config, published
+    numbers, and the files below `root`. root: the folder that the study's paths start from.
     """
 
     def __init__(self, study: Study, given: Mapping[str, tuple[int, ...]] | None = None, root: str | Path = "."):
@@ -64,7 +66,7 @@ class RowsOf:
         self._found: dict[str, Rows] = {}
 
     def __getitem__(self, name: str) -> Rows:
-        """UserError, which says how to state them, where they cannot be known."""
+        """Return the rows of a data set. UserError, which says how to state them, if they cannot be known."""
         if name not in self._found:
             self._found[name] = self._find(name)
         return self._found[name]
@@ -83,13 +85,13 @@ class RowsOf:
             return rows if known.of_all_draws is None else self._of_all_draws(name, rows, known.of_all_draws)
         if not block.is_listed:
             raise UserError(
-                f"data_sets.{name}: how many rows it has is not known before it is made; state them: --rows "
-                f"{name}=50000,10000,100 (for training, evaluation; classes)"
+                f"data_sets.{name}: its numbers of rows are not known before it is written; state them, as in --rows "
+                f"{name}=50000,10000,100 (training rows, evaluation rows, classes)"
             )
         return self._counted(name, block)
 
     def _made(self, name: str, block: AnyDataSet) -> Rows | None:
-        """The rows of a data set that is written; None if it is not."""
+        """Return the rows of a data set that has been written, or None if it has not."""
         evaluation = self._sidecar(name, "evaluation")
         if evaluation is None:
             return None
@@ -111,19 +113,21 @@ class RowsOf:
         numbers = self.given[name]
         if isinstance(block, EvaluationFolder):
             if len(numbers) != 1:
-                raise UserError(f"--rows {name}: it is for evaluation only; give one number, as in {name}=10000")
+                raise UserError(
+                    f"--rows {name}: this data set is for evaluation only; give one number, as in {name}=10000"
+                )
             return Rows(0, numbers[0], 0, self[block.probe_of].classes, "--rows", {})
         classes = numbers[2] if len(numbers) == 3 else block.number_of_classes
         if len(numbers) not in (2, 3) or classes is None:
             raise UserError(
-                f"--rows {name}: give the rows for training and for evaluation and the number of classes, as in "
+                f"--rows {name}: give the numbers of training rows, evaluation rows and classes, as in "
                 f"{name}=50000,10000,100"
             )
         rows = Rows(numbers[0], numbers[1], self._heldout(numbers[0]), classes, "--rows", {})
         return self._of_all_draws(name, rows, numbers[0] * block.number_of_draws)
 
     def _of_all_draws(self, name: str, rows: Rows, train: int) -> Rows:
-        """The rows of a data set, given those of one draw and the training rows of all together."""
+        """Return the rows of a data set, given those of one draw and the number of training rows of all draws."""
         draws = self.study.data_sets.number_of_draws(name)
         if draws == 1:
             return rows
@@ -135,14 +139,14 @@ class RowsOf:
         return read_json(path) if path.exists() else None
 
     def _heldout(self, rows: int, labels: Labels | None = None) -> int:
-        """Held-out rows: exactly where the labels are known, else their share of all rows."""
+        """Return the number of held-out rows: exact if the labels are given, else their share of all rows."""
         settings = self.study.config.heldout
         if labels is None:
             return round(rows * settings.fraction)
         return len(heldout_rows(labels, settings.seed, settings.fraction))
 
     def _heldout_of(self, labels: Labels, draws: list[npt.NDArray[np.int64]]) -> tuple[int, tuple[int, int] | None]:
-        """Rows.heldout and Rows.drawn of training rows with their labels. draws: rows of each, if there are several."""
+        """Return Rows.heldout and Rows.drawn of training rows with labels. draws: the rows of each draw, if several."""
         if not draws:
             return self._heldout(0, labels), None
         settings = self.study.config.heldout
@@ -150,7 +154,7 @@ class RowsOf:
         return len(heldout_of_any(found)), (len(found[0].rows), len(found[0].heldout))
 
     def _counted(self, name: str, block: AnyDataSet) -> Rows:
-        """The rows of image files, as the reader of their kind lists them; no image is read."""
+        """Return the rows of image files, as the reader of their kind lists them. No image is read."""
         from workflow_scripts.timecat.images.datasets.evaluation_folders import EvaluationFolderSettings
         from workflow_scripts.timecat.images.datasets.folders import class_folders, listed_images
         from workflow_scripts.timecat.images.datasets.image_files import ImageFiles
@@ -169,8 +173,8 @@ class RowsOf:
             only_evaluated = isinstance(block, EvaluationFolder)
             example = f"{name}=10000" if only_evaluated else f"{name}=50000,10000,100"
             raise UserError(
-                f"data_sets.{name}: its rows are not known ({error}); or state them: --rows {example} (for "
-                + ("evaluation)" if only_evaluated else "training, evaluation; classes)")
+                f"data_sets.{name}: its rows cannot be counted ({error}), or state them, as in --rows {example} ("
+                + ("evaluation rows)" if only_evaluated else "training rows, evaluation rows, classes)")
             ) from None
         labels, draws = splits["train"].labels, splits["train"].draws
         heldout, drawn = self._heldout_of(labels, [] if draws is None else [np.flatnonzero(own) for own in draws.T])
@@ -189,16 +193,16 @@ class RowsOf:
 
 
 def stated_rows(text: str) -> tuple[str, tuple[int, ...]]:
-    """argparse type: NAME=numbers."""
+    """Return the name and the numbers of rows in a text such as NAME=50000,10000 (a type for argparse)."""
     name, _, numbers = text.partition("=")
     try:
         return name, tuple(positive_numbers(numbers))
     except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not like imagenet=1281167,50000") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form imagenet=1281167,50000") from None
 
 
 def positive_numbers(text: str) -> list[int]:
-    """argparse type: whole numbers greater than 0, with commas between them."""
+    """Return the comma-separated whole numbers greater than 0 in a text (a type for argparse)."""
     parts = text.split(",")
     if not all(part.isdecimal() and int(part) for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers greater than 0, such as 8,64,512")

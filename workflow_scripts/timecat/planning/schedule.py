@@ -1,17 +1,20 @@
-"""A study's jobs on so many devices: who waits for what, and until when. Pure arithmetic on tasks."""
+"""Simulate the scheduling of a study's jobs on a number of devices."""
 
 import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-NEAR = 1.01  # a wall-clock time that is within this factor of the shortest is as good
+NEAR = 1.01  # a wall-clock time within this factor of the shortest counts as equally good
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job as a scheduler sees it. devices: that it holds from start to end (0: none). needs: places of the tasks
-    before it, all smaller than its own."""
+    """One job as a scheduler sees it.
+
+    devices: how many it holds from start to end (0: none). needs: positions in the list of the tasks that it needs,
+    which all come before it.
+    """
 
     name: str
     seconds: float
@@ -21,8 +24,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When each task starts and ends, in seconds; makespan: when the last one ends. utilisation: share of the devices'
-    time until then that tasks hold."""
+    """Result of a simulation.
+
+    starts, ends: when each task starts and ends, in seconds. makespan: when the last task ends. utilisation: share of
+    the devices' time until then in which tasks hold them.
+    """
 
     starts: list[float]
     ends: list[float]
@@ -31,13 +37,13 @@ class Schedule:
 
 
 class _Ready:
-    """The tasks whose needs are met and that have not started."""
+    """Tasks that have not started and whose needs have all ended."""
 
     def __init__(self, tasks: list[Task]):
         self._tasks = tasks
         self._waiting_for = [len(set(task.needs)) for task in tasks]
         self._followers: list[list[int]] = [[] for _ in tasks]
-        self._places: dict[int, list[int]] = {task.devices: [] for task in tasks}  # heaps, by devices asked for
+        self._places: dict[int, list[int]] = {task.devices: [] for task in tasks}  # heaps, by devices requested
         for place, task in enumerate(tasks):
             for need in set(task.needs):
                 self._followers[need].append(place)
@@ -48,12 +54,12 @@ class _Ready:
         heapq.heappush(self._places[self._tasks[place].devices], place)
 
     def take(self, free: float) -> int | None:
-        """Take the first task that these free devices suffice for; None if there is none."""
+        """Remove and return the first task that fits on the free devices, or None if there is none."""
         fitting = [places for asked, places in self._places.items() if places and asked <= free]
         return heapq.heappop(min(fitting, key=lambda places: places[0])) if fitting else None
 
     def end(self, place: int) -> None:
-        """Note that a task has ended."""
+        """Record that a task has ended, so that tasks that need it may become ready."""
         for follower in self._followers[place]:
             self._waiting_for[follower] -= 1
             if not self._waiting_for[follower]:
@@ -61,14 +67,14 @@ class _Ready:
 
 
 def simulate(tasks: list[Task], devices: float) -> Schedule:
-    """List scheduling: whenever something ends, tasks whose needs are met start, in their order, if devices are free.
+    """Simulate list scheduling: whenever a task ends, ready tasks start in their order while devices are free.
 
-    As Snakemake does it: what does not fit waits, and a smaller one behind it may start. (Among jobs that fit,
-    Snakemake's own order may be another.) Raises ValueError for a task that asks for more devices than there are.
+    As in Snakemake, a task that does not fit waits, and a smaller one behind it may start. (Among jobs that fit,
+    Snakemake may choose another order.) Raises ValueError if a task requests more devices than exist.
     """
     for task in tasks:
         if task.devices > devices:
-            raise ValueError(f"{task.name} asks for {task.devices} of {devices} devices")
+            raise ValueError(f"{task.name} requests {task.devices} of {devices} devices")
     ready, now, free = _Ready(tasks), 0.0, devices
     running: list[tuple[float, int]] = []
     starts, ends = [0.0] * len(tasks), [0.0] * len(tasks)
@@ -90,12 +96,12 @@ def simulate(tasks: list[Task], devices: float) -> Schedule:
 
 
 def work(tasks: list[Task]) -> float:
-    """Device-seconds of all tasks."""
+    """Return the device-seconds of all tasks together."""
     return sum(task.seconds * task.devices for task in tasks)
 
 
 def critical_path(tasks: list[Task]) -> list[int]:
-    """Places of the chain of tasks, each needing the one before, that takes longest. No devices shorten it."""
+    """Return the positions of the longest chain of tasks, each of which needs the one before."""
     best: list[float] = []
     before: list[int | None] = []
     for task in tasks:
@@ -111,10 +117,10 @@ def critical_path(tasks: list[Task]) -> list[int]:
 
 
 def enough_devices(tasks_on: Callable[[float], list[Task]]) -> int:
-    """The smallest number of devices with which the makespan is within NEAR of that with as many as one likes.
+    """Return the smallest number of devices whose makespan is within NEAR of that with unlimited devices.
 
-    tasks_on: the tasks for a number of devices, which may bound what a task takes. Found by bisection: that more
-    devices never take longer is true but for accidents of list scheduling.
+    tasks_on: returns the tasks for a number of devices, which may limit the devices of a task. The number is found by
+    bisection, which assumes that more devices never take longer; list scheduling has rare exceptions.
     """
     target = NEAR * simulate(tasks_on(math.inf), math.inf).makespan
     low, high = 0, 1

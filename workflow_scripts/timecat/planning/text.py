@@ -1,10 +1,10 @@
-"""Numbers as people read them, and tables of text whose columns are aligned."""
+"""Format numbers for readers, and text tables with aligned columns."""
 
 WIDTH = 110  # characters of a line of prose
 
 
 def count(number: float) -> str:
-    """12,345 up to a million; beyond that two digits: 2.3e9."""
+    """Return a count as text: in full up to a million (12,345), beyond that with two digits (2.3e9)."""
     if number < 999_999.5:
         return f"{round(number):,}"
     mantissa, exponent = f"{number:.1e}".split("e")
@@ -12,7 +12,7 @@ def count(number: float) -> str:
 
 
 def size(number: float) -> str:
-    """Of bytes, in units of 1,000."""
+    """Return a number of bytes as text, in decimal units (1 kB is 1,000 B)."""
     for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if number >= 0.0999 * factor if unit == "TB" else number >= 0.9995 * factor:
             return f"{_short(number / factor)} {unit}"
@@ -20,7 +20,7 @@ def size(number: float) -> str:
 
 
 def duration(seconds: float, of: str = "") -> str:
-    """12 s, 3.4 min, 5.6 h, 78 days; of: "GPU" makes GPU-days of days, and so on."""
+    """Return seconds as text: 12 s, 3.4 min, 5.6 h or 78 days. With ``of="GPU"`` units are GPU-s, GPU-days, etc."""
     hyphen = f"{of}-" if of else ""
     for unit, factor, least in (("days", 86400, 2), ("h", 3600, 2), ("min", 60, 2)):
         if seconds >= least * factor:
@@ -29,12 +29,12 @@ def duration(seconds: float, of: str = "") -> str:
 
 
 def ratio(more: float, less: float) -> str:
-    """How many times."""
+    """Return how many times ``more`` is of ``less``, as in "3.4 x", or "-" if ``less`` is 0."""
     return f"{_short(more / less)} x" if less else "-"
 
 
 def table(rows: list[list[str]], left: int = 1) -> str:
-    """Rows of cells, the first one the head; the first ``left`` columns to the left, the others to the right."""
+    """Return rows of cells as a text table whose first row is the header. left: number of left-aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -48,7 +48,7 @@ def table(rows: list[list[str]], left: int = 1) -> str:
 
 
 def _short(number: float) -> str:
-    """Two digits and a comma for thousands: 0.73, 3.4, 76, 1,234."""
+    """Return a number with about two significant digits and commas for thousands: 0.73, 3.4, 76, 1,234."""
     if number >= 9.95:
         return f"{number:,.0f}"
     return f"{number:.2f}" if number < 0.995 else f"{number:.1f}"

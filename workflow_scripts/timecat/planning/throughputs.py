@@ -1,4 +1,4 @@
-"""How fast devices are: config/throughputs.yaml, typed, and what it says of a backbone or lets one derive."""
+"""Read the table of devices' speeds (config/throughputs.yaml) and look up or derive the speed of a backbone."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ Precision = Literal["float32", "bf16"]
 
 
 class Device(Block):
-    """A device. kind: `cpu` is one core, and every job takes cores; of GPUs only jobs that compute take any."""
+    """One device. kind: `cpu` means one core, and every job takes cores; only jobs that compute take GPUs."""
 
     title: Text
     kind: Literal["gpu", "cpu"]
@@ -38,7 +38,7 @@ class Device(Block):
 
 
 class Rate(Block):
-    """Images a second of a backbone on a device."""
+    """Images per second of a backbone on a device."""
 
     backbone: AnyBackbone
     device: Name
@@ -51,12 +51,12 @@ class Rate(Block):
 
     @property
     def network(self) -> BackboneSettings:
-        """The backbone's network."""
+        """Settings of the backbone's network."""
         return self.backbone.settings()
 
 
 class Assumptions(Block):
-    """What holds for all devices."""
+    """Assumptions that hold for all devices."""
 
     probe_share: Share
     written_per_core: PositiveFloat
@@ -65,7 +65,7 @@ class Assumptions(Block):
 
 
 class Throughputs(Block):
-    """The table."""
+    """The whole table of throughputs."""
 
     devices: dict[Name, Device] = Field(min_length=1)
     rates: list[Rate] = Field(min_length=1)
@@ -78,16 +78,19 @@ class Throughputs(Block):
             if rate.device not in self.devices:
                 raise ValueError(
                     f"rates.{number}.device: {rate.device!r} is not one of `devices` ({', '.join(self.devices)}); add "
-                    "it there"
+                    "it to `devices`"
                 )
             key = (rate.backbone.model_dump_json(), rate.device, rate.precision, rate.image_size)
             if key in seen:
-                raise ValueError(f"rates.{number}: its backbone, device, precision and image_size stand there twice")
+                raise ValueError(
+                    f"rates.{number}: an earlier row has the same backbone, device, precision and image_size; "
+                    "remove one"
+                )
             seen.add(key)
         return self
 
     def default_device(self, backbone: BackboneSettings) -> str:
-        """The first device that has a row for the backbone, or for one of its family; else the first."""
+        """Return the first device with a row for the backbone, else for one of its family, else the first of all."""
         for is_alike in (lambda other: other == backbone, lambda other: _family(other) == _family(backbone)):
             for name in self.devices:
                 if any(rate.device == name and is_alike(rate.network) for rate in self.rates):
@@ -97,7 +100,11 @@ class Throughputs(Block):
 
 @dataclass(frozen=True)
 class Speed:
-    """Images a second in training and in extraction, scaling per doubling, and where the figures are from."""
+    """Speed of a backbone on a device.
+
+    training, extraction: images per second. scaling: speed on twice the devices, divided by twice the speed. origin:
+    where the figures are from.
+    """
 
     training: float
     extraction: float
@@ -106,7 +113,7 @@ class Speed:
 
 
 def read_throughputs(path: str | Path = TABLE) -> Throughputs:
-    """The table in a file. UserError, one sentence, for a mistake in it."""
+    """Read the table of throughputs in a file. UserError, in one sentence, if the file has a mistake."""
     try:
         values = load_unique(str(path))
     except OSError as error:
@@ -118,16 +125,18 @@ def read_throughputs(path: str | Path = TABLE) -> Throughputs:
 
 
 def speed(table: Throughputs, device: str, backbone: BackboneSettings, image_size: int, precision: str) -> Speed:
-    """Return a backbone's speed at a side in pixels: as the table has it, or derived from its cost.
+    """Return a backbone's speed at an image size: from the table, or derived from its number of multiplications.
 
-    UserError where the device is not in the table or has no row of that precision.
+    UserError if the table does not have the device, or has no row for it in that precision.
     """
     if device not in table.devices:
-        raise UserError(f"--device: {device!r} is not in the table of throughputs ({', '.join(table.devices)})")
+        raise UserError(
+            f"--device: {device!r} is not in the table of throughputs; choose one of {', '.join(table.devices)}"
+        )
     rows = [rate for rate in table.rates if (rate.device, rate.precision) == (device, precision)]
     if not rows:
         raise UserError(
-            f"the table of throughputs has no row of {device} in {precision}; add one to `rates` of "
+            f"the table of throughputs has no row for {device} in {precision}; add one to `rates` in "
             "config/throughputs.yaml, or choose another --device"
         )
     for rate in rows:
@@ -139,10 +148,10 @@ def speed(table: Throughputs, device: str, backbone: BackboneSettings, image_siz
         ((backbone_size(rate.network, rate.image_size).macs / cost, rate) for rate in rows),
         key=lambda pair: max(pair[0], 1 / pair[0]),
     )
-    origin = f"derived from {nearest.backbone.architecture} at {nearest.image_size} px by multiplications"
+    origin = f"derived from {nearest.backbone.architecture} at {nearest.image_size} px by the number of multiplications"
     return Speed(nearest.training * ratio, nearest.extraction * ratio, nearest.scaling, origin)
 
 
 def _family(backbone: BackboneSettings) -> bool:
-    """Whether a backbone is one of the project's own small networks, which other figures say little about."""
+    """Return whether a backbone is one of the project's small networks, whose speed other networks predict poorly."""
     return isinstance(backbone, SmallResidualSettings)

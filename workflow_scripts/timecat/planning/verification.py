@@ -10,8 +10,8 @@ from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, sidecar_pa
 from workflow_scripts.timecat.artifacts.tensor_files import weights_digest
 
 INDEX = ".index.parquet"
-# Inputs that a sidecar records and that are no artifact of a rule: class names of a probed data set, and published files,
-# whose digest is a param of their import.
+# Recorded inputs that are not artifacts of a rule: class names of a probed data set, and published files, whose digest
+# is a param of their import.
 NO_ARTIFACT = frozenset({"probed_classes", "file", "archive"})
 
 
@@ -31,7 +31,7 @@ def differs(artifact: str) -> str | None:
     try:
         recorded = read_sidecar(artifact)["content"]
         found = content_of(artifact)
-    except Exception as error:  # each kind of file has errors of another kind, and every one of them is an answer
+    except Exception as error:  # each kind of file has other errors, and each error is an answer
         return f"{artifact} cannot be read ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
     return None if found == recorded else f"the content of {artifact} is not what its sidecar records"
 
@@ -105,7 +105,7 @@ def _predictions(path: Path) -> str:
 
     table = pyarrow.parquet.read_table(path)
     columns = {name: table[name].to_numpy() for name in table.column_names}
-    # Text was an array of fixed width when it was written, and comes back as objects.
+    # Text was written from an array of fixed width, but is read as objects.
     plain = {name: np.array(found.tolist()) if found.dtype == object else found for name, found in columns.items()}
     return digest({name: digest(found.tobytes()) for name, found in plain.items()})
 
@@ -117,7 +117,7 @@ def _features(folder: Path) -> str:
     return digest({path.name: array_digest(np.load(path, mmap_mode="r")) for path in files})
 
 
-# By the end of the name, the more special ones first.
+# Functions by the ending of the name; longer endings come first.
 READERS: dict[str, Callable[[Path], str]] = {
     ".beton": _beton,
     ".heads.safetensors": _heads,

@@ -1,4 +1,4 @@
-"""What a study's stages do and leave on disk, in numbers, for `make plan`: each from how the stage does it."""
+"""Count the work of a study's stages and the bytes that they write, for `make plan`."""
 
 import numpy as np
 
@@ -12,62 +12,62 @@ from workflow_scripts.timecat.study.study import Study
 FLOAT = 4  # bytes
 COUNTER = 8  # bytes of batch norm's count of batches
 NPY_HEADER = 128  # bytes
-# What the formats add, about, in bytes: safetensors' table has a line for each tensor and a description; torch.save's
-# archive has two heads for each, filled up to 64 bytes, and lists the optimizer's settings.
+# Approximate bytes that the file formats add. The header of safetensors has a line for each tensor and a description;
+# torch.save's archive has two headers per tensor, padded to 64 bytes, and lists the optimizer's settings.
 SAFETENSORS_TENSOR, SAFETENSORS_DESCRIPTION = 90, 700
 ARCHIVE_TENSOR = 285
-HEADS_TABLE = 1_100  # of one replicate's two heads
+HEADS_TABLE = 1_100  # for one replicate's two heads
 SEARCHES = (
-    30  # passes over the rows that L-BFGS takes for a weight decay and fit, about (docs/benchmarks/benchmarks.md)
+    30  # approximate passes over the rows that L-BFGS takes per weight decay and fit (docs/benchmarks/benchmarks.md)
 )
 
 
 class PlannedStudy:
-    """A study with its rows (RowsOf). Of a study's files, those that exist are looked at below ``rows.root``."""
+    """A study and the rows of its data sets. Existing files of the study are looked up below ``rows.root``."""
 
     def __init__(self, study: Study, rows: RowsOf):
         self.study, self.rows = study, rows
         self._images: dict[tuple[str, str], tuple[float, int]] = {}
 
     def chain_name(self, source: str, backbone: str) -> str:
-        """Return what names of jobs say of a chain of checkpoints: nothing of the study's own."""
+        """Return the part of a job's name for its chain of checkpoints, "" for the default source and backbone."""
         parts = [backbone] if backbone != self.study.config.backbone else []
         parts += [f"of {source}"] if source != self.study.config.source else []
         return f"{' '.join(parts)}, " if parts else ""
 
-    # --- what it consists of ---
+    # --- parts of the study ---
 
     def image_size(self, data_set: str) -> int:
-        """Side in pixels of the images as the backbone sees them."""
+        """Return the side in pixels of a data set's images as the backbone sees them."""
         return self.study.data_sets.image_size(data_set)
 
     def backbone(self, name: str | None = None) -> BackboneSettings:
-        """A backbone's network; without a name, the study's."""
+        """Return the settings of a backbone's network, given by name (None: the study's default backbone)."""
         return self.study.config.backbones[name or self.study.config.backbone].settings()
 
     def recipe(self, name: str) -> Pretrain:
-        """The recipe that a backbone is pretrained with."""
+        """Return the recipe (block ``pretrain``) that a backbone is pretrained with."""
         return self.study.config.recipe_of(name)
 
     def size(self, source: str, backbone: str) -> BackboneSize:
-        """Return the size of a backbone, by name, at the images of a source."""
+        """Return the size of a backbone, given by name, at the image size of a source."""
         return backbone_size(self.backbone(backbone), self.image_size(source))
 
     def weight_decays(self, data_set: str) -> int:
-        """Of a data set's probe."""
+        """Return the number of weight decays of a data set's probe."""
         return len(
             self.study.config.with_training_rows(data_set).weight_decays or self.study.config.probe.weight_decays
         )
 
     def rows_of(self, data_set: str, split: str) -> int:
-        """The rows of a split."""
+        """Return the number of rows of a split: "train" or "evaluation"."""
         rows = self.rows[data_set]
         return rows.train if split == "train" else rows.evaluation
 
     # --- images ---
 
     def batch_norm_images(self, source: str, backbone: str) -> int:
-        """Images of a milestone's batch-norm statistics (batches.batch_norm_stream); none without batch norm."""
+        """Return the images of a milestone's batch-norm statistics (batches.batch_norm_stream), 0 if it has none."""
         if not self.size(source, backbone).norms:
             return 0
         pretrain = self.recipe(backbone)
@@ -76,12 +76,12 @@ class PlannedStudy:
         return max(1, rows // size) * size
 
     def extracted_rows(self, data_set: str) -> int:
-        """Rows of all feature files of one checkpoint on a data set."""
+        """Return the rows of all feature files of one checkpoint on a data set."""
         rows = self.rows[data_set]
         return rows.evaluation + rows.heldout + len(self.study.data_sets.view_names(data_set)) * rows.train
 
     def transferred_images(self, arm: str, data_set: str) -> tuple[int, int]:
-        """Images trained and read by an arm that is fine-tuned or direct, as in transferring."""
+        """Return the images that a fine-tuned or direct arm trains on, and those that it reads for evaluation."""
         found, rows = self.study.arms[arm], self.rows[data_set].of_a_replicate
         settings = self.study.config.transfer_settings(found).for_rows(rows.train)
         runs = sum(map(len, self.study.arms.replicates(found))) * len(settings.weight_decays) * settings.epochs
@@ -93,10 +93,11 @@ class PlannedStudy:
     # --- linear heads ---
 
     def probe_operations(self, arm: str, data_set: str) -> float:
-        """Multiplications and additions of an arm on a data set, in the matrix products of its probe.
+        """Return the multiplications and additions in the matrix products of an arm's probe on a data set.
 
-        A training step of heads.StackedHeads has one forward and one back, an evaluation one. A search by L-BFGS has both
-        for all rows of all views, SEARCHES times for a weight decay and fit, and the products of features with one another.
+        A training step of heads.StackedHeads has one forward and one backward product, an evaluation has one. L-BFGS
+        has both for all rows of all views, SEARCHES times per weight decay and fit, and computes the features'
+        covariance.
         """
         rows, width = self.rows[data_set].of_a_replicate, self._width(arm, data_set)
         trained, evaluated = 2 * rows.train - rows.heldout, rows.evaluation + rows.heldout
@@ -107,7 +108,8 @@ class PlannedStudy:
         else:
             operations = self.study.config.probe.epochs * of_a_row * (2.0 * trained + evaluated)
         if (dimensions := self._reduced_to(arm)) is not None:
-            # A projection of every row that is read, and the covariance of those in the first view that are not held out.
+            # Every row that is read is projected; the covariance is that of the first view's rows that are not held
+            # out.
             columns, views = self._columns(arm, data_set), len(self.study.data_sets.view_names(data_set))
             passes = (
                 views if self.study.arms.solver(self.study.arms[arm]) == "lbfgs" else self.study.config.probe.epochs
@@ -117,7 +119,7 @@ class PlannedStudy:
         return len(self._replicates(arm)) * operations
 
     def evaluation_operations(self, arm: str, data_set: str) -> float:
-        """Of both selected heads of each replicate, read on a data set for evaluation only."""
+        """Return the multiplications and additions of an arm's selected heads on a data set for evaluation only."""
         rows = self.rows[data_set]
         return len(self._replicates(arm)) * 2 * 2.0 * rows.classes * self._width(arm, data_set) * rows.evaluation
 
@@ -125,23 +127,23 @@ class PlannedStudy:
         return self.study.arms.replicates(self.study.arms[arm])
 
     def _width(self, arm: str, data_set: str) -> int:
-        """Features of one replicate as its heads see them: side by side, or what they are reduced to."""
+        """Return the number of features that the heads of one replicate see: concatenated, or after reduction."""
         return self._reduced_to(arm) or self._columns(arm, data_set)
 
     def _reduced_to(self, arm: str) -> int | None:
-        """What features of an arm are reduced to; None where they are not."""
+        """Return the number of dimensions that an arm's features are reduced to, or None if they are not reduced."""
         reduce = self.study.arms[arm].reduce
         return None if reduce is None else reduce.dimensions
 
     def _columns(self, arm: str, data_set: str) -> int:
-        """Features of one replicate, side by side."""
+        """Return the number of concatenated features of one replicate, before reduction."""
         source, backbone = self.study.chains.trained_on(self.study.arms[arm], data_set)
         return self.study.arms[arm].members * self.size(source, backbone).dimension
 
     # --- disk, in bytes ---
 
     def beton_bytes(self, data_set: str, split: str) -> float:
-        """Of a split's .beton: as it is, or as it will be."""
+        """Return the bytes of a split's .beton file: its real size if it exists, else an estimate."""
         path = self.rows.root / self.study.paths.data_set.at(data_set=data_set, split=split).beton
         if path.exists():
             return path.stat().st_size
@@ -149,12 +151,12 @@ class PlannedStudy:
         return beton_bytes(self.rows_of(data_set, split), self._stored(data_set, split)[0], workers)
 
     def sizes_are_a_guess(self, data_set: str) -> bool:
-        """Whether images that nobody has seen are taken for photographs of PHOTOGRAPH's size."""
+        """Return whether the size of a data set's images is unknown and assumed to be that of PHOTOGRAPH."""
         block, found = self.study.config.data_sets[data_set], self.rows[data_set]
         return block.is_listed and block.known_image is None and not found.images and found.origin != "sidecars"
 
     def pixels(self, data_set: str, split: str) -> int:
-        """Of an image, before it is reduced."""
+        """Return the mean number of pixels of a split's images before they are resized."""
         return self._stored(data_set, split)[1]
 
     def _stored(self, data_set: str, split: str) -> tuple[float, int]:
@@ -165,13 +167,13 @@ class PlannedStudy:
         return self._images[data_set, split]
 
     def weights_bytes(self, source: str, backbone: str) -> float:
-        """Of a checkpoint's weights: parameters, the classifier's too, and batch norm's statistics and counters."""
+        """Return the bytes of a checkpoint's weights: all parameters, and batch norm's statistics and counters."""
         size = self.size(source, backbone)
         tensors = size.tensors + 2 + 3 * size.norms
         return self._model_bytes(source, backbone) + SAFETENSORS_TENSOR * tensors + SAFETENSORS_DESCRIPTION
 
     def state_bytes(self, source: str, backbone: str) -> float:
-        """Of a training state: the model at y, and the optimizer's iterate z and second moment of each parameter."""
+        """Return the bytes of a training state: the model at y, and each parameter's iterate z and second moment."""
         size = self.size(source, backbone)
         tensors = size.tensors + 2 + 3 * size.norms + 2 * (size.tensors + 2)
         return (
@@ -181,7 +183,7 @@ class PlannedStudy:
         )
 
     def features_bytes(self, source: str, backbone: str, data_set: str) -> float:
-        """Of one checkpoint's features of a data set: all its files."""
+        """Return the bytes of all feature files of one checkpoint on a data set."""
         number = np.dtype(self.study.config.features.dtype).itemsize
         files = len(self.study.data_sets.view_names(data_set)) + (
             1 if self.study.data_sets.is_for_evaluation(data_set) else 2
@@ -190,7 +192,7 @@ class PlannedStudy:
         return features * number + files * NPY_HEADER
 
     def heads_bytes(self, arm: str, data_set: str) -> float:
-        """Of an arm's selected heads on a data set: two for each replicate (saved_heads)."""
+        """Return the bytes of an arm's selected heads on a data set: two heads per replicate (saved_heads)."""
         width, classes = self._width(arm, data_set), self.rows[data_set].classes
         batch_norm, reduced = self.study.config.probe.batch_norm, self._reduced_to(arm) is not None
         if reduced and self.study.arms.solver(self.study.arms[arm]) == "lbfgs":
