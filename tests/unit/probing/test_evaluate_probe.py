@@ -172,7 +172,7 @@ def test_inputs_that_do_not_fit_the_heads_are_refused(probed, tmp_path):
         evaluate(probed, tmp_path, folders, labels, replicates="[[2, 550], [23, 9]]")
     with pytest.raises(UserError, match="names 3 folders, --replicates 4 members"):
         evaluate(probed, tmp_path, folders[:3], labels)
-    with pytest.raises(UserError, match=r"seed2/evaluation\.center\.npy are 27 x 11, .* asks for 26 rows"):
+    with pytest.raises(UserError, match=r"seed2/evaluation\.center\.npy are 27 x 11, .* index has 26 rows"):
         evaluate(probed, tmp_path, folders, labels[:-1])
 
 

@@ -257,7 +257,7 @@ def test_features_that_do_not_fit_the_index_are_refused(folders, data):
     files = file_rows(data, VIEWS)
     path = folders[1] / "train.view1.npy"
     for features, message in (
-        (np.zeros((TRAIN - 1, 6), np.float16), r"seed550/train\.view1\.npy are 96 x 6, .* asks for 97 rows"),
+        (np.zeros((TRAIN - 1, 6), np.float16), r"seed550/train\.view1\.npy are 96 x 6, .* index has 97 rows"),
         (np.zeros((TRAIN, 5), np.float16), r"seed550/train\.view1\.npy have dimension 5"),
     ):
         np.save(path, features)
