@@ -96,7 +96,7 @@ def settings_of(block: str) -> frozenset[str]:
 
     A block may have the name of a module.
     """
-    text = (ROOT / "config/README.md").read_text()
+    text = (ROOT / "docs/reference/configuration.md").read_text()
     headed = re.search(rf"^### .*`{block}`", text, re.MULTILINE)
     return frozenset(re.findall(r"`(\w+)`", text)) if headed else frozenset()
 

@@ -63,7 +63,7 @@ def test_an_unknown_architecture_is_refused_with_similar_names(without_timm):
         "is not installed; similar names: resnet50, resnet152, resnet34."
     )
     assert "similar names: small_residual" in message("{architecture: small_residua}")
-    assert "see config/README.md for examples" in message("{architecture: xyzzy}")
+    assert "see docs/reference/configuration.md for examples" in message("{architecture: xyzzy}")
 
 
 def test_timms_names_are_read_from_its_source(tmp_path):

@@ -49,7 +49,7 @@ def mistake_in_name(name: str) -> str | None:
         return None
     near = difflib.get_close_matches(name, sorted({*OWN, *TORCHVISION, *(timm or ())}), n=3)
     where = "torchvision, and timm, which has more, is not installed" if timm is None else "torchvision or timm"
-    remedy = f"similar names: {', '.join(near)}" if near else "see config/README.md for examples"
+    remedy = f"similar names: {', '.join(near)}" if near else "see docs/reference/configuration.md for examples"
     return f"{name!r} is not an architecture of {where}; {remedy}"
 
 

@@ -11,7 +11,7 @@ Precision = Literal["float32", "bf16"]
 
 @settings
 class Recipe:
-    """Settings of pretraining: the keys of the config's block ``pretrain`` that reach the stage (config/README.md).
+    """Settings of pretraining: the keys of the config's block ``pretrain`` that reach the stage (docs/reference/configuration.md).
 
     Raise UserError if accumulation does not divide the batch size, or ghost_batch does not divide a part of a batch.
     """
