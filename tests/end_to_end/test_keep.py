@@ -153,4 +153,4 @@ def test_a_missing_sidecar_of_an_input_is_noticed(study):
     sidecar = json.loads(path.read_text())
     sidecar["inputs"]["weights"] = "0" * 64
     path.write_text(json.dumps(sidecar))
-    assert any("another weights" in reason for reason in decisions(study).values())
+    assert any("another version of weights" in reason for reason in decisions(study).values())
