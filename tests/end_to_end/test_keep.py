@@ -116,7 +116,7 @@ def swap_seeds(study: StudyFolder) -> None:
         ),
         (flip_a_byte_of("results/probes/*/*/cat3.predictions.parquet"), "probe", "cat3.predictions.parquet"),
         (flip_a_byte_of("results/probes/*/*/cat3.heads.safetensors"), "probe", "cat3.heads.safetensors"),
-        (swap_seeds, "extract_features", "was made from another weights"),
+        (swap_seeds, "extract_features", "was made from another version of weights"),
     ],
 )
 def test_a_result_that_is_not_whole_runs_again(study, change, rule, said):
@@ -153,4 +153,4 @@ def test_a_missing_sidecar_of_an_input_is_noticed(study):
     sidecar = json.loads(path.read_text())
     sidecar["inputs"]["weights"] = "0" * 64
     path.write_text(json.dumps(sidecar))
-    assert any("another weights" in reason for reason in decisions(study).values())
+    assert any("another version of weights" in reason for reason in decisions(study).values())
