@@ -77,7 +77,7 @@ def lines_of(jobs: list[DagJob]) -> list[tuple]:
 
 def dry_run(folder: StudyFolder, config: str, targets: list[str]) -> list[tuple]:
     """Return the same properties as lines_of, of the jobs of a dry run with more cores than any job uses."""
-    snakefile = ("-s", str(ROOT / "Snakefile"))  # a plan uses the code of its own checkout, in any folder
+    snakefile = ("-s", str(ROOT / "Snakefile"))  # a plan uses the code of its checkout, in any folder
     said = folder.snakemake("-n", *snakefile, "--nolock", "--", *targets, config=config, cores=10_000).stdout
     found = []
     for block in re.split(r"\n(?=\[\w{3} \w{3})", said):

@@ -114,4 +114,4 @@ def test_keeping_a_jpeg_is_closer_to_torchvision_than_encoding_it_again(root, tm
     monkeypatch.setattr(
         "workflow_scripts.timecat.images.datasets.image_files.read_unchanged_jpeg", lambda *arguments: None
     )
-    assert kept < 0.8 * mean(tmp_path / "anew")
+    assert kept < 0.8 * mean(tmp_path / "encoded")
