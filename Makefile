@@ -19,6 +19,8 @@ CONFIG := config/config.yaml
 GPUS :=
 TABLE :=
 EXCEPT :=
+# The GPUs of this machine; without any, gpu=0 lets jobs use all cores.
+GPU = $(shell nvidia-smi --list-gpus 2>/dev/null | grep -c "^GPU ")
 APPLY :=
 LINT := workflow_scripts tests benchmarks containers docs
 TEXTS := $(LINT) rules config envs profiles Snakefile Makefile $(wildcard *.md) .github
@@ -34,7 +36,7 @@ setup: ## make, update or repair the environment (.venv); quick when there is no
 	@envs/setup
 
 table2: setup ## make the study's result: results/table2.csv, with .md, .tex and .svg beside it
-	snakemake --cores all --resources gpu=4 -- results/table2.csv
+	snakemake --cores all --resources gpu=$(GPU) -- results/table2.csv
 
 plan: setup ## print what a study costs before it runs: make plan CONFIG=config/paper.yaml TABLE=table1 GPUS=8,64,512
 	@python -m workflow_scripts.plan --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(TABLE:%=--table %)

@@ -11,17 +11,18 @@ points.
 import argparse
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from workflow_scripts.timecat.measures.contrasts import Contrast, Replicate, contrast
+from workflow_scripts.timecat.measures.contrasts import Contrast, Replicate, contrast, difference
 from workflow_scripts.timecat.study.designs import cyclic, disjoint, every
 
 CONTRAST = 2.0
-SEEDS, MEMBERS = range(5, 11), range(1, 6)
+SEEDS, MEMBERS = range(3, 11), range(1, 6)
 
 
 class Truth(NamedTuple):
@@ -74,10 +75,77 @@ def studies(replicates: Sequence[Sequence[int]], n: int, truth: Truth, count: in
         )
 
 
-def coverage(found: Sequence[Contrast]) -> float:
+def side(replicates: Sequence[Sequence[int]], effects: np.ndarray, noise: np.ndarray) -> list[Replicate]:
+    """Return the replicates of an arm: the mean of its seeds' effects plus noise of the replicate."""
+    shares = np.array([[each.count(seed) / len(each) for seed in range(len(effects))] for each in replicates])
+    return [Replicate(tuple(each), float(value)) for each, value in zip(replicates, shares @ effects + noise)]
+
+
+def sides(
+    arm: Sequence[Sequence[int]], baseline: Sequence[Sequence[int]], truth: Truth, count: int, seed: int
+) -> Iterator[Contrast]:
+    """Yield contrasts of an arm and a baseline with any replicates of seeds 0, 1, ... (no effects of pairs)."""
+    draws = np.random.default_rng(seed)
+    seeds = 1 + max(max(each) for each in [*arm, *baseline])
+    spread, noise = math.sqrt(truth.seeds / 2), math.sqrt((1 - truth.seeds) / 2)
+    for _ in range(count):
+        common, own, others = draws.normal(size=(3, seeds)) * spread
+        yield contrast(
+            side(arm, 60 + CONTRAST + common + own, noise * draws.normal(size=len(arm))),
+            side(baseline, 60 + common + others, noise * draws.normal(size=len(baseline))),
+        )
+
+
+def singles(*seeds: int) -> list[list[int]]:
+    """Return replicates of one seed each."""
+    return [[seed] for seed in seeds]
+
+
+def other_cases() -> dict[str, tuple[list[list[int]], list[list[int]]]]:
+    """Return pairs of an arm and a baseline whose replicates do not all have a counterpart."""
+    ten = every(range(10), 4, most=10, draw=0)
+    return {
+        "arm of 10 seeds in groups of 4, baseline of its first 6 seeds": (ten, singles(*range(6))),
+        "arm of 4 single seeds, baseline of 10 seeds in groups of 4": (singles(*range(4)), ten),
+        "6 seeds in groups of 2, baseline of the first 3 seeds": (
+            every(range(6), 2, most=15, draw=0),
+            singles(*range(3)),
+        ),
+        "two samples: 6 single seeds, 6 others": (singles(*range(6)), singles(*range(6, 12))),
+        "two samples: 3 single seeds, 6 others": (singles(*range(3)), singles(*range(3, 9))),
+        "two samples: 10 seeds in groups of 4, 6 others": (ten, singles(*range(10, 16))),
+    }
+
+
+def other_table(count: int) -> str:
+    """Return the table of cases without full pairing, and of differences of two contrasts."""
+    truths = {name: truth for name, truth in TRUTHS.items() if not truth.pairs}
+    lines = ["## Without full pairing, and differences of contrasts", ""]
+    lines += [f"| case | {' | '.join(truths)} |", f"|{'---|' * (len(truths) + 1)}"]
+    for name, (arm, baseline) in other_cases().items():
+        cells = [f"{coverage(list(sides(arm, baseline, truth, count, 1))):.1f}" for truth in truths.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for n, members in ((6, 4), (6, 5), (10, 4)):
+        cells = []
+        for truth in truths.values():
+            replicates = every(range(n), members, most=20, draw=0)
+            # The second contrast has half the standard deviation, as the gain of untrained networks may have.
+            twice = zip(studies(replicates, n, truth, count, 1), studies(replicates, n, truth, count, 2))
+            found = [difference(first, _halved(second)) for first, second in twice]
+            cells.append(f"{coverage(found, CONTRAST / 2):.1f}")
+        lines.append(f"| difference of two contrasts: {n} seeds in groups of {members} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _halved(found: Contrast) -> Contrast:
+    """Return a contrast of half the size and half the standard error."""
+    return replace(found, mean=found.mean / 2, error=None if found.error is None else found.error / 2)
+
+
+def coverage(found: Sequence[Contrast], true: float = CONTRAST) -> float:
     """Return the share of intervals that contain the true contrast, in percent."""
     intervals = [each.interval for each in found]
-    return 100 * float(np.mean([ends is not None and ends[0] <= CONTRAST <= ends[1] for ends in intervals]))
+    return 100 * float(np.mean([ends is not None and ends[0] <= true <= ends[1] for ends in intervals]))
 
 
 def half_width(found: Sequence[Contrast]) -> float:
@@ -110,7 +178,7 @@ def main() -> None:
     command.add_argument("--studies", type=int, default=4000, help="simulated studies per line and column")
     command.add_argument("--docs", metavar="PATH", help="write the page to this path instead of printing it")
     given = command.parse_args()
-    found = table(given.studies)
+    found = f"{table(given.studies)}\n{other_table(given.studies)}"
     if given.docs:
         Path(given.docs).write_text(PAGE.format(studies=given.studies, tables=found))
     else:

@@ -51,12 +51,12 @@ def runnable(line: str) -> str:
         case "make":
             return f"{line} -n"
         case "snakemake":
-            return line if AS_IT_IS & set(words) else line.replace("snakemake", "snakemake -n", 1)
+            return line if AS_IT_IS & set(words) or "-n" in words else line.replace("snakemake", "snakemake -n", 1)
         case "python" if words[1:3] == ["-m", "sphinx"]:
             return line
         case "python":
             return f"{line} --help"
-        case "." | "export" | "pre-commit":
+        case "." | "export" | "pre-commit" | "cp":
             return line
     pytest.fail(f"say in this test how to run {line!r}")
 

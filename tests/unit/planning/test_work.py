@@ -283,6 +283,8 @@ def test_the_jobs_that_are_left_follow_from_the_missing_files(tmp_path):
     assert rules() == []
     assert rules(TABLE2) == ["tabulate"]
     assert rules("results/features") == [], "no missing file needs them"
+    others = ("results/probes", "results/features", "results/checkpoints", "results/data_sets")
+    assert len(rules(*others)) == len(plan.jobs), "the table that exists is another study's"
     assert rules(TABLE2, "results/probes/cues_tiny/cues_tiny/cat3.parquet", "results/features") == [
         *["extract_features"] * 3,
         "probe",

@@ -77,7 +77,8 @@ def left(jobs: Sequence[Job], exists: Callable[[str], bool], targets: Collection
     """Return the jobs that Snakemake would run for the targets, given the files that exist.
 
     A job runs if a job that runs needs a missing output of it, or if one of its inputs comes from a job that runs.
-    Changes of files since they were made are ignored.
+    A target whose inputs are missing counts as missing: it is the table of another study. Changes of files since they
+    were made are ignored.
     """
     maker = {path: job.dag for job in jobs for path in job.dag.outputs}
     needed_by: dict[DagJob, list[DagJob]] = {job.dag: [] for job in jobs}
@@ -85,7 +86,11 @@ def left(jobs: Sequence[Job], exists: Callable[[str], bool], targets: Collection
         for need in job.dag.needs:
             needed_by[need].append(job.dag)
     running: set[DagJob] = set()
-    waiting = [maker[target] for target in targets if not exists(target)]
+
+    def is_made(target: str) -> bool:
+        return exists(target) and all(exists(path) for path in maker[target].inputs if path in maker)
+
+    waiting = [maker[target] for target in targets if not is_made(target)]
     while waiting:
         runs = waiting.pop()
         if runs in running:
