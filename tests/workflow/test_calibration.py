@@ -23,8 +23,10 @@ def fresh(tmp_path_factory) -> StudyFolder:
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_every_study_can_be_calibrated(fresh, config):
-    jobs = jobs_of(fresh.snakemake("-n", "--", WANTED, config=f"config/{config}"))
     values = values_of(f"config/{config}")
+    target = WANTED.replace("results", values.get("results_dir", "results"))
+    jobs = jobs_of(fresh.snakemake("-n", "--", target, config=f"config/{config}"))
+
     assert jobs["calibration"] == 1 and "tabulate" not in jobs
     study = Study(Config.model_validate(values))
     cells = study.tables.calibrated_cells()

@@ -133,6 +133,11 @@ def test_the_plan_reads_results_dir_and_runs_from_elsewhere(clone, tmp_path):
     (tmp_path / "results/table2.csv").write_text("")
     assert "Nothing is left to run." not in plan("--configfile", "study.yaml")
     assert "clone/config/config.yaml" in plan()
-    (tmp_path / "shared/made").mkdir()
+    probes = tmp_path / "shared/made/probes/cues_tiny/cues_tiny"
+    probes.mkdir(parents=True)
     (tmp_path / "shared/made/table2.csv").write_text("")
+    assert "Nothing is left to run." not in plan("--configfile", "study.yaml"), "another study's table"
+    for arm in ("cat1", "cat3"):
+        for ending in ("parquet", "predictions.parquet", "predictions.parquet.json"):
+            (probes / f"{arm}.{ending}").write_text("")
     assert "Nothing is left to run." in plan("--configfile", "study.yaml")

@@ -205,13 +205,15 @@ def test_the_repository_has_no_second_lock_file():
     assert not [path for path in listed if re.search(r"(^|/)(uv\.lock|pylock.*\.toml|poetry\.lock)$", path)]
 
 
-def make(*arguments: str) -> str:
+def make(*arguments: str, variables: dict[str, str] | None = None) -> str:
     """Return the output of make, run as a user would: not as a part of the make that runs the tests."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"
     }
     command = ["make", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        command, cwd=ROOT, env=environment | (variables or {}), capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_make_alone_lists_the_targets():
@@ -233,10 +235,16 @@ def test_make_alone_lists_the_targets():
     }
 
 
-def test_make_table2_runs_the_documented_command():
-    printed = make("-n", "table2").splitlines()
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_make_table2_runs_the_documented_command(tmp_path, gpus):
+    """With as many GPUs as the machine has: with gpu=0, jobs use all cores of a machine without any."""
+    lines = "".join(f"GPU {number}: NVIDIA (UUID: GPU-{number})\n" for number in range(gpus))
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\nprintf '{lines}'\n" if gpus else "#!/bin/sh\nexit 9\n")
+    tool.chmod(0o755)
+    printed = make("-n", "table2", variables={"PATH": f"{tmp_path}:{os.environ['PATH']}"}).splitlines()
     assert printed[0] == "envs/setup"
-    assert printed[-1] == "snakemake --cores all --resources gpu=4 -- results/table2.csv"
+    assert printed[-1] == f"snakemake --cores all --resources gpu={gpus} -- results/table2.csv"
 
 
 def test_scripts_of_ci_and_setup_are_executable():

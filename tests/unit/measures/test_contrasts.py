@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.coverage import DESIGNS, Truth, coverage, studies
+from benchmarks.coverage import DESIGNS, Truth, coverage, other_cases, sides, studies
 from tests.references.contrasts import jackknife_reference, paired_reference, seed_error_reference
 from workflow_scripts.timecat.measures.contrasts import (
     DIFFERENCE,
@@ -242,3 +242,11 @@ def test_intervals_contain_the_truth_in_about_95_percent_of_simulated_studies(de
 def test_intervals_with_one_seed_more_than_members_are_not_too_short(design):
     found = list(studies(DESIGNS[design](range(6), 5), 6, Truth(0.5, 0.25), 500, seed=6))
     assert coverage(found) >= 92
+
+
+@pytest.mark.parametrize("case", other_cases())
+def test_intervals_cover_the_truth_without_full_pairing(case):
+    """Baselines with fewer seeds than the arm, and two samples; docs/explanation/coverage.md has 4,000 studies of each."""
+    arm, baseline = other_cases()[case]
+    found = list(sides(arm, baseline, Truth(0.5), 600, seed=7))
+    assert coverage(found) > 90
