@@ -17,6 +17,9 @@ myst_heading_anchors = 4
 linkcheck_timeout = 20
 nitpicky = True
 
+# Two dashes of an option must stay two dashes.
+smartquotes = False
+
 html_theme = "furo"
 html_title = "timecat"
 html_static_path = ["_static"]

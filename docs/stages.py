@@ -27,6 +27,8 @@ ORDER = (
     "tables",
     "build_image",
 )
+# Paragraphs that are lists, by the beginning of a line.
+ALIGNED = re.compile(r"^(Input|Output|    )", re.MULTILINE)
 INTRODUCTION = """\
 # Stages
 
@@ -52,16 +54,36 @@ def page() -> str:
 
 
 def section(path: Path) -> str:
-    """Return the section of one file of rules: prose as it is, aligned lists as blocks of text."""
+    """Return the section of one file of rules: prose as it is, aligned lines as lists."""
     source = path.read_text()
     header = ast.literal_eval(re.match(r'""".*?"""', source, re.DOTALL)[0]).strip()
     rules = re.findall(r"^rule (\w+):", source, re.MULTILINE)
     title = f"`{rules[0]}`" if len(rules) == 1 else path.stem.capitalize()
     parts = [f"## {title}", ""]
     for paragraph in header.split("\n\n"):
-        aligned = re.search(r"^(Input|Output|    )", paragraph, re.MULTILINE)
-        parts += ["```text", paragraph.rstrip(), "```", ""] if aligned else [paragraph.strip(), ""]
+        parts += [*(items(paragraph) if ALIGNED.search(paragraph) else [paragraph.strip()]), ""]
     return "\n".join(parts)
+
+
+def items(paragraph: str) -> list[str]:
+    """Return aligned lines as Markdown lists: "name  meaning", under the words Input and Output where a line has them."""
+    lines: list[str] = []
+    is_open = False  # whether a line that goes on belongs to the item or sentence before it
+    for line in paragraph.splitlines():
+        if found := re.match(r"(Input|Output) +(.*)", line):
+            lines += ["", f"**{found[1]}**", ""]
+            line, is_open = " " * 8 + found[2], False
+        indent, text = len(line) - len(line.lstrip()), line.strip()
+        if named := re.match(r"(\S+(?:, \.\w+)*)  +(\S.*)", text):
+            lines.append(f"- `{named[1]}`: {named[2]}")
+        elif re.fullmatch(r"results/\S+", text):
+            lines.append(f"- `{text}`")
+        elif is_open and (indent > 8 or lines[-1].startswith("- ") is False):
+            lines[-1] += f" {text}"
+        else:
+            lines.append(f"- {text.removeprefix('and ')}" if lines and lines[-1].startswith("- ") else text)
+        is_open = True
+    return lines[1:] if lines and not lines[0] else lines
 
 
 if __name__ == "__main__":

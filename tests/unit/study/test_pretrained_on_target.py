@@ -56,7 +56,7 @@ def test_the_checkpoints_are_pretrained_on_the_target():
     assert made.inputs.metrics(TableKey("gap"))[-2:] == [f"results/probes/part{n}/part{n}/own.parquet" for n in (0, 1)]
 
 
-def test_such_an_arm_may_be_fine_tuned_and_its_milestones_are_in_one_chain():
+def test_an_arm_pretrained_on_the_target_may_be_fine_tuned_and_has_one_chain():
     made = study(OWN, PAIR)
     assert made.inputs.member_weights(made.arms.cell("pair", "part1")) == [
         f"results/checkpoints/part1/small/seed{seed}/step4.safetensors" for seed in (1, 2)
