@@ -237,7 +237,7 @@ def test_make_alone_lists_the_targets():
 
 @pytest.mark.parametrize("gpus", [0, 2])
 def test_make_table2_runs_the_documented_command(tmp_path, gpus):
-    """With as many GPUs as the machine has: with gpu=0, jobs use all cores of a machine without any."""
+    """The machine's number of GPUs is passed on: with gpu=0, jobs use all cores of a machine without any."""
     lines = "".join(f"GPU {number}: NVIDIA (UUID: GPU-{number})\n" for number in range(gpus))
     tool = tmp_path / "nvidia-smi"
     tool.write_text(f"#!/bin/sh\nprintf '{lines}'\n" if gpus else "#!/bin/sh\nexit 9\n")
