@@ -72,7 +72,7 @@ bench: setup ## time the important parts on this machine and write docs/benchmar
 	python -m benchmarks.run
 
 keep: setup ## take over results after an upgrade: make keep lists, make keep APPLY=yes EXCEPT='probe transfer' does it
-	@python -m workflow_scripts.keep --configfile $(CONFIG) $(EXCEPT:%=--except %) $(if $(APPLY),--apply)
+	@python -m workflow_scripts.keep --configfile $(CONFIG) $(EXCEPT:%=--except %) $(if $(filter yes,$(APPLY)),--apply)
 
 lock: ## resolve envs/requirements.in to pinned, hashed envs/requirements.txt (newest: LOCK_ARGS=--upgrade)
 	envs/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

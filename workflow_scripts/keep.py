@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from workflow_scripts.timecat.artifacts.project import path_of
-from workflow_scripts.timecat.planning.keep import listing, report, take_over, verdicts
+from workflow_scripts.timecat.errors import UserError
+from workflow_scripts.timecat.planning.keep import listing, report, take_over, to_force, verdicts
 from workflow_scripts.timecat.planning.plan import EVERY_TABLE
 from workflow_scripts.timecat.runtime import command
 
@@ -24,6 +25,8 @@ def main() -> None:
     parser.add_argument("--list", type=Path, metavar="FILE", help="write the decision about every file to FILE (TSV)")
     parser.add_argument("targets", nargs="*", default=[EVERY_TABLE], help="files or rules (default: every table)")
     arguments = parser.parse_args()
+    if arguments.list and not arguments.list.parent.is_dir():
+        raise UserError(f"--list: there is no folder {arguments.list.parent}; make it, or name another file")
     found = verdicts(arguments.configfile, arguments.targets, arguments.again)
     print(report(found))
     if arguments.list:
@@ -36,6 +39,10 @@ def main() -> None:
         return
     take_over(arguments.configfile, kept)
     print(f"\n{len(kept)} of {len(found)} jobs are kept; `snakemake -n` lists the others.")
+    if forced := to_force(found):
+        study = f"--configfile {arguments.configfile} --forcerun {' '.join(forced)}"
+        print("Snakemake does not see all reasons by itself; run the others with:\n")
+        print(f"snakemake --cores all --resources gpu=0 {study} -- {' '.join(arguments.targets)}")
 
 
 if __name__ == "__main__":

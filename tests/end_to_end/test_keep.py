@@ -1,12 +1,14 @@
 """``make keep`` takes over exactly the results of earlier code that are whole and belong to this config, and nothing else."""
 
-import json
+import base64
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support.studies import TINY, StudyFolder
@@ -79,9 +81,6 @@ def flip_a_byte_of(name: str) -> Callable[[StudyFolder], None]:
 
 def roll_labels(study: StudyFolder) -> None:
     """Another index, which the digest of its data set covers."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = study.path / "results/data_sets/cues_tiny/train.index.parquet"
     table = pq.read_table(path)
     labels = table["label"].to_pylist()
@@ -103,29 +102,39 @@ def swap_seeds(study: StudyFolder) -> None:
         aside.rename(two)
 
 
+def raise_a_metric(study: StudyFolder) -> None:
+    """Change the accuracies that tables read; no sidecar covers them, but the table's record has their checksum."""
+    path = study.path / "results/probes/cues_tiny/cues_tiny/cat3.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index("top1")
+    pq.write_table(table.set_column(place, "top1", pa.array([one + 30 for one in table["top1"].to_pylist()])), path)
+
+
+def cut_a_sidecar(study: StudyFolder) -> None:
+    path = study.path / f"{FEATURES}.json"
+    path.write_text(path.read_text()[:40])
+
+
 @pytest.mark.parametrize(
-    ("change", "rule", "said"),
+    ("change", "rule", "kept", "said"),
     [
-        (flip_a_feature, "extract_features", "is not what its sidecar records"),
-        (roll_labels, "write_dataset", "is not what its sidecar records"),
-        (flip_a_byte_of("results/checkpoints/*/*/seed2/step12.safetensors"), "pretrain", "step12.safetensors"),
-        (
-            flip_a_byte_of("results/checkpoints/*/*/seed2/step12.state.pt"),
-            "pretrain",
-            "is not what its sidecar records",
-        ),
-        (flip_a_byte_of("results/probes/*/*/cat3.predictions.parquet"), "probe", "cat3.predictions.parquet"),
-        (flip_a_byte_of("results/probes/*/*/cat3.heads.safetensors"), "probe", "cat3.heads.safetensors"),
-        (swap_seeds, "extract_features", "was made from another version of weights"),
+        (flip_a_feature, "extract_features", 10, "is not what its sidecar records"),
+        (roll_labels, "write_dataset", 1, "train.index.parquet has changed since it was read"),
+        (flip_a_byte_of("results/checkpoints/*/*/seed2/step12.safetensors"), "pretrain", 9, "step12.safetensors"),
+        (flip_a_byte_of("results/checkpoints/*/*/seed2/step12.state.pt"), "pretrain", 9, "is not what its sidecar"),
+        (flip_a_byte_of("results/probes/*/*/cat3.predictions.parquet"), "probe", 11, "cat3.predictions.parquet"),
+        (flip_a_byte_of("results/probes/*/*/cat3.heads.safetensors"), "probe", 11, "cat3.heads.safetensors"),
+        (raise_a_metric, "probe", 11, "cat3.parquet has changed since it was read"),
+        (cut_a_sidecar, "extract_features", 10, "cues_tiny.json has changed since it was read"),
+        (swap_seeds, "extract_features", 9, "cues_tiny.json has changed since it was read"),
     ],
 )
-def test_a_result_that_is_not_whole_runs_again(study, change, rule, said):
+def test_a_damaged_result_runs_again_and_no_other(study, change, rule, kept, said):
+    """The job with the damaged file and the jobs that need it run again; the number of the others is stated."""
     change(study)
-    reasons = {reason for reason in decisions(study).values() if said in reason}
-    assert reasons, decisions(study)
-    keep(study, "--apply")
-    left = rules_left(study)
-    assert rule in left and "tabulate" in left
+    found = keep(study, "--apply").stdout
+    assert said in found and f"{kept} of 13 jobs are kept" in found, found
+    assert rule in rules_left(study) and "tabulate" in rules_left(study)
 
 
 def test_results_with_other_settings_run_again(study):
@@ -136,21 +145,60 @@ def test_results_with_other_settings_run_again(study):
     assert rules_left(study) == {"probe", "tabulate"}
 
 
-def test_a_rule_that_is_named_runs_again_and_what_needs_it(study):
-    keep(study, "--apply", "--except", "extract_features")
+def test_an_interrupted_job_is_not_kept(study):
+    """Snakemake marks the outputs of a job until it ends; a complete file may be of other settings than its record."""
+    folder = study.path / ".snakemake/incomplete"
+    folder.mkdir(exist_ok=True)
+    name = base64.b64encode(b"results/probes/cues_tiny/cues_tiny/cat3.heads.safetensors").decode()
+    (folder / name).touch()
+    assert "its job was interrupted" in keep(study, "--apply").stdout
+    assert rules_left(study) == {"probe", "tabulate"}
+
+
+def test_a_rule_that_is_named_runs_again_with_the_printed_command(study):
+    said = keep(study, "--apply", "--except", "extract_features").stdout
     assert rules_left(study) == {"extract_features", "probe", "tabulate"}
+    assert said.splitlines()[-1].endswith(f"--configfile {TINY} --forcerun extract_features -- results/table2.csv")
     refused = keep(study, "--except", "extract", check=False)
     assert refused.returncode and "--except extract: no such rule" in refused.stderr
 
 
-def test_results_without_records_are_not_kept(study):
-    (study.path / ".snakemake").rename(study.path / "records")
-    assert {reason.partition(" of ")[0] for reason in decisions(study).values()} >= {"Snakemake has no record"}
+def test_a_damaged_result_runs_again_without_a_change_of_code(upgraded, tmp_path):
+    """Snakemake alone would not notice it, so the printed command names it."""
+    study = upgraded.copy(tmp_path / "study")
+    keep(study, "--apply")
+    study.run("--", "results/table2.csv")
+    assert rules_left(study) == set()
+    flip_a_feature(study)
+    command = keep(study, "--apply").stdout.splitlines()[-1].split()
+    assert rules_left(study) == set()
+    forced = command[command.index("--forcerun") + 1]
+    assert forced == FEATURES
+    assert set(study.run("-n", "--forcerun", forced, "--", "results/table2.csv")) >= {"extract_features", "probe"}
 
 
-def test_a_missing_sidecar_of_an_input_is_noticed(study):
-    path = study.path / f"{FEATURES}.json"
-    sidecar = json.loads(path.read_text())
-    sidecar["inputs"]["weights"] = "0" * 64
-    path.write_text(json.dumps(sidecar))
-    assert any("another version of weights" in reason for reason in decisions(study).values())
+@pytest.mark.parametrize(
+    ("spoil", "options", "said"),
+    [
+        (
+            lambda study: (study.path / ".snakemake").rename(study.path / "records"),
+            [],
+            "nothing is known of the results",
+        ),
+        (lambda study: lock(study), [], "snakemake --unlock"),
+        (lambda study: None, ["--list", "nowhere/x.tsv"], "--list: there is no folder nowhere"),
+        (lambda study: (study.path / TINY).unlink(), [], f"there is no file {TINY}"),
+        (lambda study: study.edit(TINY, "members: 3", "members: three"), [], "members"),
+    ],
+)
+def test_a_mistake_is_a_message_without_a_traceback(study, spoil, options, said):
+    spoil(study)
+    done = keep(study, *options, check=False)
+    assert done.returncode and said in done.stderr and "Traceback" not in done.stderr
+
+
+def lock(study: StudyFolder) -> None:
+    """Leave the lock of a Snakemake that was killed."""
+    folder = study.path / ".snakemake/locks"
+    folder.mkdir(exist_ok=True)
+    (folder / "0.input.lock").write_text("results/x\n")

@@ -28,7 +28,7 @@ PHRASES = {
 }
 # First words of a docstring that leave its subject to the reader's guess.
 OPENINGS = r"(Of|The same|What|How|Which|Where|That|So that|As|Its|It|From|By|With)\b"
-# This file quotes what it looks for; the others are made of results, or record the past.
+# This file quotes what it looks for; the page is generated from results.
 LEFT_OUT = {
     ROOT / "tests/support/language.py",
     ROOT / "tests/unit/test_language.py",
@@ -70,9 +70,17 @@ def python_habits(source: str) -> list[tuple[int, str]]:
 
 def texts(source: str) -> Iterator[tuple[int, str]]:
     """Yield (first line, text) of each comment and string of a Python file."""
+    comments: list[tuple[int, str]] = []  # lines of comments that follow each other are one text
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in (tokenize.COMMENT, tokenize.STRING) or token.type == getattr(tokenize, "FSTRING_MIDDLE", -1):
+        if token.type == tokenize.COMMENT:
+            if comments and token.start[0] != comments[-1][0] + 1:
+                yield comments[0][0], "\n".join(text for _, text in comments)
+                comments = []
+            comments.append((token.start[0], token.string))
+        elif token.type == tokenize.STRING or token.type == getattr(tokenize, "FSTRING_MIDDLE", -1):
             yield token.start[0], token.string
+    if comments:
+        yield comments[0][0], "\n".join(text for _, text in comments)
 
 
 def phrases(text: str, first: int) -> list[tuple[int, str]]:

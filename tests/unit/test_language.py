@@ -11,6 +11,7 @@ from tests.support import language
         ('"""Of the selected heads."""', 1, "docstring begins with 'Of'"),
         ('def f():\n    """The same, by name."""', 2, "docstring begins with 'The same'"),
         ("x = 1\n# It has a folder of its own.", 2, "'of its own'"),
+        ("x = 1\n# the file is asked\n# for here", 2, "'is asked # for'"),
         ('raise ValueError("name is there twice")', 1, "'there twice'"),
         ('"""Return it.\n\nWhat is asked\nfor.\n"""', 3, "'is asked for'"),
     ],

@@ -16,7 +16,7 @@ from workflow_scripts.timecat.config.data_sets import AnyDataSet
 from workflow_scripts.timecat.config.model import Config
 
 PAGES = [path for path in pages() if path.name != "CHANGELOG.md"]
-SHELL = re.compile(r"^```(?:sh|bash|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"^ *```(?:sh|bash|shell)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 # Snakemake lines that are cheap as they are, and those that would end in an error where there is nothing to do.
 AS_IT_IS = {"--lint", "--rulegraph", "--unlock"}
 

@@ -57,6 +57,7 @@ def test_the_schema_reports_a_wrong_key_for_each_kind_of_data_set():
         (("table1",), {"arms": [{"name": "x", "members": 1, "steps": 4, "wrong_key": 1}]}),
         (("floors",), {"wrong_key": 1}),
         (("ceiling",), {"wrong_key": 1}),
+        (("ceiling",), {"arm": {"name": "x", "members": 1, "steps": 4, "wrong_key": 1}}),
         (("probe",), {"wrong_key": 1}),
         (("pretrain",), {"wrong_key": 1}),
         (("width",), {"wrong_key": 1}),
@@ -85,6 +86,7 @@ def test_the_schema_accepts_what_unions_allow():
     allowed = {"floors": None, "table1": {"arms": ["cat1", {"name": "x", "members": 1, "steps": 4}]}, "width": None}
     assert list(validator.iter_errors(study | allowed)) == []
     assert list(validator.iter_errors(study | {"floors": "yes"})) != []
+    assert len(list(validator.iter_errors(study | {"data_sets": {"x": "text"}}))) == 1
 
 
 def test_every_hook_of_pre_commit_is_a_check_of_make_lint():

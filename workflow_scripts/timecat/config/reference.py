@@ -153,6 +153,8 @@ def _told_apart(part: Any, defs: Mapping[str, Any]) -> Any:
         return [_told_apart(one, defs) for one in part]
     if not isinstance(part, dict):
         return part
+    if "anyOf" in part:
+        part = part | {"anyOf": _flat(part["anyOf"])}
     part = {key: _told_apart(value, defs) for key, value in part.items()}
     alternatives = part.get("oneOf") or part.get("anyOf") or []
     blocks = [one for one in alternatives if _definition(one, defs).get("type") == "object"]
@@ -163,6 +165,15 @@ def _told_apart(part: Any, defs: Mapping[str, Any]) -> Any:
         rest = [one for one in alternatives if one is not blocks[0]]
         return others | {"if": {"type": "object"}, "then": blocks[0], "else": {"anyOf": rest}}
     return part
+
+
+def _flat(alternatives: Sequence[Any]) -> list[Any]:
+    """Return alternatives with those of nested unions among them."""
+    found: list[Any] = []
+    for one in alternatives:
+        is_union = isinstance(one, dict) and set(one) in ({"anyOf"}, {"oneOf"})
+        found += next(iter(one.values())) if is_union else [one]
+    return found
 
 
 def _definition(part: Any, defs: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,13 +194,13 @@ def _by_key(blocks: Sequence[Any], defs: Mapping[str, Any]) -> dict[str, Any]:
         if not fixed:
             fallback = block
     branches = [
-        {"if": {"properties": {key: {"const": value}}, "required": [key]}, "then": block}
+        {"if": {"type": "object", "properties": {key: {"const": value}}, "required": [key]}, "then": block}
         for value, block in values.items()
     ]
     told: dict[str, Any] = {"type": "object", "required": [key], "allOf": branches}
     if fallback is None:
         return told | {"properties": {key: {"enum": list(values)}}}
-    other = {"properties": {key: {"not": {"enum": list(values)}}}, "required": [key]}
+    other = {"type": "object", "properties": {key: {"not": {"enum": list(values)}}}, "required": [key]}
     return told | {"allOf": [*branches, {"if": other, "then": fallback}]}
 
 

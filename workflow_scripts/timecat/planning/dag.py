@@ -49,13 +49,16 @@ class DagJob:
 
 @dataclass(frozen=True)
 class Record:
-    """Snakemake's record of a file, written when the file was made.
+    """Snakemake's record of a file, written when its job ended.
 
-    inputs: the input files of its job. other_params: whether the params of the job differ from the recorded ones.
+    inputs: input files of the job. checksums: checksum of each small input when the job read it. has_other_params:
+    whether the job has different params now. is_incomplete: whether the job was interrupted.
     """
 
     inputs: frozenset[str]
-    other_params: bool
+    checksums: Mapping[str, str]
+    has_other_params: bool
+    is_incomplete: bool
 
 
 @dataclass(frozen=True)
@@ -152,23 +155,38 @@ def read_in_place(config: str | Path, targets: Sequence[str]) -> tuple[Dag, dict
     that has none.
     """
     with _process_restored(), _workflow(Path(config).absolute(), targets) as workflow:
-        records = {
-            str(path): _record(workflow.persistence, job, path) for job in workflow.dag.jobs for path in job.output
-        }
-        jobs = _jobs(workflow, targets, lambda path: path)
-        return Dag(tuple(jobs), tuple(rule.name for rule in workflow.rules)), records
+        records = _records(workflow)
+        return _dag(workflow, targets, str), records
 
 
-def _record(persistence: Any, job: Any, path: Any) -> Record | None:
-    inputs = persistence.input(path)
-    if inputs is None:
+def _record(workflow: Any, job: Any, path: Any, incomplete: Collection[str]) -> Record | None:
+    found = workflow.persistence.metadata(path)
+    if found is None or found.input is None:
         return None
-    return Record(frozenset(map(str, inputs)), bool(persistence.params_changed(job, file=path)))
+    return Record(
+        inputs=frozenset(map(str, found.input)),
+        checksums={str(name): value for name, value in (found.input_checksums or {}).items() if value is not None},
+        has_other_params=bool(workflow.persistence.params_changed(job, file=path)),
+        is_incomplete=bool(found.incomplete) or str(path) in incomplete,
+    )
+
+
+def _records(workflow: Any) -> dict[str, Record | None]:
+    """Return Snakemake's record of each output of the graph, by path."""
+    records: dict[str, Record | None] = {}
+    for job in workflow.dag.jobs:
+        incomplete = set(map(str, workflow.async_run(workflow.persistence.incomplete(job))))
+        records |= {str(path): _record(workflow, job, path, incomplete) for path in job.output}
+    return records
 
 
 def _read(config: Path, targets: Sequence[str], path_of: Callable[[str], str]) -> Dag:
     with _workflow(config, targets) as workflow:
-        return Dag(tuple(_jobs(workflow, targets, path_of)), tuple(rule.name for rule in workflow.rules))
+        return _dag(workflow, targets, path_of)
+
+
+def _dag(workflow: Any, targets: Sequence[str], path_of: Callable[[str], str]) -> Dag:
+    return Dag(tuple(_jobs(workflow, targets, path_of)), tuple(rule.name for rule in workflow.rules))
 
 
 @contextlib.contextmanager
@@ -191,11 +209,11 @@ def _workflow(config: Path, targets: Sequence[str]) -> Iterator[Any]:
             _check_private(workflow)
             workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
             workflow._build_dag()
+            yield workflow
         except (WorkflowError, RuleException) as error:
             raise UserError(
                 f"Snakemake cannot list the jobs of {config}: {error}; run `snakemake -n` for details"
             ) from None
-        yield workflow
 
 
 def _check_private(workflow: Any) -> None:
@@ -204,7 +222,7 @@ def _check_private(workflow: Any) -> None:
 
     if missing := [name for name in PRIVATE if not hasattr(workflow, name)]:
         raise UserError(
-            f"make plan reads the jobs from Snakemake, and Snakemake {__version__} has no {' and no '.join(missing)}; "
+            f"the jobs are read from Snakemake, and Snakemake {__version__} has no {' and no '.join(missing)}; "
             "install the version that envs/requirements.txt names (make setup)"
         )
 

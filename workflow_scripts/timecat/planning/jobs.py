@@ -77,8 +77,8 @@ def left(jobs: Sequence[Job], exists: Callable[[str], bool], targets: Collection
     """Return the jobs that Snakemake would run for the targets, given the files that exist.
 
     A job runs if a job that runs needs a missing output of it, or if one of its inputs comes from a job that runs.
-    A target whose inputs are missing counts as missing: it is the table of another study. Changes of files since they
-    were made are ignored.
+    A table whose inputs are missing counts as missing, which Snakemake would not say: it is likely to be the table of
+    another study. Changes of files since they were made are ignored.
     """
     maker = {path: job.dag for job in jobs for path in job.dag.outputs}
     needed_by: dict[DagJob, list[DagJob]] = {job.dag: [] for job in jobs}
