@@ -193,12 +193,12 @@ def rewrite_list(root, value):
     ("break_it", "words"),
     [
         (remove_list, ("there is no", "val2018.json", "`root`")),
-        (lambda root: rewrite_list(root, "{"), ("val2018.json is not a list", "download it again")),
-        (lambda root: rewrite_list(root, {"images": [{"name": "x"}]}), ("`file_name`", "download it again")),
+        (lambda root: rewrite_list(root, "{"), ("val2018.json is not a list", "download the file again")),
+        (lambda root: rewrite_list(root, {"images": [{"name": "x"}]}), ("`file_name`", "download the file again")),
         (lambda root: rewrite_list(root, {"images": []}), ("lists no images",)),
         (
             lambda root: rewrite_list(root, {"images": [{"file_name": "train_val2018/Fungi/1/a.jpg"}]}),
-            ("train_val2018/Fungi/1/a.jpg", "train2018.json", "belong together"),
+            ("train_val2018/Fungi/1/a.jpg", "train2018.json", "download both lists again"),
         ),
         (
             lambda root: (root / "train_val2018/Aves/9/val000.jpg").unlink(),
@@ -286,7 +286,7 @@ def test_cifar_is_downloaded_once_for_both_splits_and_only_if_allowed(tmp_path, 
         _, beton, sidecar = written(tmp_path / "out", "train", download=True, **block)
         assert beton.rows == 50 and "root" not in sidecar["params"] and "download" not in sidecar["params"]
         monkeypatch.setattr(CIFAR10, "tgz_md5", "0" * 32)
-        with pytest.raises(UserError, match=r"cannot be downloaded to .*elsewhere \(.*by other means"):
+        with pytest.raises(UserError, match=r"cannot be downloaded to .*elsewhere \(.*download it yourself"):
             written(tmp_path / "out", "train", kind="cifar10", root=str(tmp_path / "elsewhere"), download=True)
     finally:
         server.shutdown()

@@ -119,11 +119,11 @@ def test_sides_are_reduced_and_never_enlarged(longest, shortest, wanted):
         (
             lambda root: None,
             {"classes": 4, "subset_seed": 0},
-            ("3 classes", "`classes` in the config is 4", "lower it"),
+            ("3 classes", "`classes` in the config is 4", "lower this number"),
         ),
-        (lambda root: None, {"classes": ["ant", "elk"]}, ("'elk'", "`classes`", "correct it")),
+        (lambda root: None, {"classes": ["ant", "elk"]}, ("'elk'", "`classes`", "correct the name")),
         (lambda root: (root / "train/void").mkdir(), {}, ("void has no images",)),
-        (lambda root: (root / "val/elk").mkdir(), {}, ("elk is not a class",)),
+        (lambda root: (root / "val/elk").mkdir(), {}, ("val/elk has no folder of the same name",)),
         (lambda root: None, {"kind": "imagenet"}, ("3 classes", "1000", "image_folder")),
     ],
 )

@@ -214,7 +214,7 @@ def test_skipping_rows_gives_the_content_of_a_data_set_without_them(tmp_path):
 
 
 def test_a_data_set_with_only_broken_images_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"none of its images can be read; correct them .the first: reason 0"):
+    with pytest.raises(UserError, match=r"none of its images can be read .the first: reason 0.; correct them"):
         write_beton(tmp_path / "a.beton", Damaged(250, range(250)), ENCODING, 2, skip_broken=True)
     assert list(tmp_path.iterdir()) == []
 

@@ -138,7 +138,7 @@ def test_a_part_is_chosen_by_superclass(tmp_path):
     assert birds.class_names == ["train_val2018/Aves/10", "train_val2018/Aves/9"] and birds.labels.tolist() == [0, 1]
     block["of"] = settings_of("evaluation", kind="inaturalist18", root=str(root))
     assert read_split(block, "evaluation", birds.class_names).labels.tolist() == [1, 0]
-    with pytest.raises(UserError, match="the whole has no column 'superclass'"):
+    with pytest.raises(UserError, match="the parent data set has no column 'superclass'"):
         read_split(settings("low", "train") | {"where": {"superclass": ["Aves"]}}, "train")
 
 
@@ -149,10 +149,15 @@ def test_a_part_is_chosen_by_superclass(tmp_path):
             "low",
             "train",
             {"where": {"hue": ["red"]}},
-            "`where`: the whole has no column 'hue', only class_name, cue0,",
+            "`where`: the parent data set has no column 'hue', only class_name, cue0,",
         ),
-        ("low", "train", {"where": {"cue0": [99]}}, "matches no train row of the whole data set; correct it in"),
-        ("even", "train", {"balanced_by": ["hue"]}, "`balanced_by`: the whole has no column 'hue'"),
+        (
+            "low",
+            "train",
+            {"where": {"cue0": [99]}},
+            "matches no train row of the parent data set .key `of`.; correct `where`",
+        ),
+        ("even", "train", {"balanced_by": ["hue"]}, "`balanced_by`: the parent data set has no column 'hue'"),
         ("low", "evaluation", {"where": {}}, "class class00 has evaluation rows but no training rows"),
     ],
 )

@@ -241,7 +241,9 @@ def test_classes_are_those_of_the_training_rows(tmp_path):
     assert found.class_names == ["t:0", "t:1", "t:2"] and found.labels.tolist() == [2, 0]
     assert found.sources == ["test.parquet, row 0", "test.parquet, row 1"]
     write_parquet(tmp_path / "test.parquet", ["T", "G"], [2, 7], ["t"] * 2)
-    with pytest.raises(UserError, match=r"test.parquet, row 1: label '7' of task 't' has no training row; add some"):
+    with pytest.raises(
+        UserError, match=r"test.parquet, row 1: label '7' of task 't' has no training row; add training"
+    ):
         read_split(settings(tmp_path, train=["train.parquet"], evaluation=["test.parquet"]), "evaluation")
 
 
@@ -257,8 +259,12 @@ def test_classes_are_those_of_the_training_rows(tmp_path):
         ("x.fna", ">s|0|t\n>s|1|t\nA\n", "x.fna, line 1: the sequence is empty; remove the row"),
         ("x.fna", "ACGT\n", "x.fna, line 1: there is no header before this line; begin the file with >name|label|task"),
         ("x.fna", ">s 0 t\nA\n", "x.fna, line 1: the header is '>s 0 t'; write >name|label|task"),
-        ("x.fna", "", "x.fna has no sequence; add one, or remove the file from `train`"),
-        ("x.txt", "A", "x.txt is neither .parquet nor FASTA (.fa, .fna, .fasta, each also .gz); rename or convert it"),
+        ("x.fna", "", "x.fna has no sequences; add some, or remove the file from `train`"),
+        (
+            "x.txt",
+            "A",
+            "x.txt is neither .parquet nor FASTA (.fa, .fna, .fasta, each also .gz); rename or convert the file",
+        ),
         ("x.parquet", "A", "x.parquet cannot be read as Parquet ("),
         ("x.fa.gz", "A", "x.fa.gz cannot be read ("),
         ("y.fna", "A", "x.fna: no such file; correct `root` or `train`"),
@@ -282,4 +288,4 @@ def test_mistakes_in_parquet_files_are_refused_with_row_or_column(tmp_path):
     write_parquet(tmp_path / "x.parquet", ["A", "AC-"], [0, 1], ["t"] * 2)
     assert refused().startswith("x.parquet, row 1: '-' at base 3 is none of A, C, G, T, N;")
     pyarrow.parquet.write_table(pyarrow.table({"sequence": ["A"], "target": [0]}), tmp_path / "x.parquet")
-    assert refused() == "x.parquet has no column 'label', only sequence, target; rename or add it"
+    assert refused() == "x.parquet has no column 'label', only sequence, target; rename or add the column"

@@ -74,7 +74,8 @@ def _fallback_boxes(
 ) -> npt.NDArray[np.int64]:
     """Return central boxes, int64 [n, 4], with the allowed aspect ratio nearest to each image's aspect ratio.
 
-    They are used for images in which no random crop fitted."""
+    They are used for images in which no random crop fitted.
+    """
     low, high = min(ratio), max(ratio)
     proportion = widths / heights
     crop_heights = np.where(proportion < low, np.rint(widths / low).astype(np.int64), heights)

@@ -91,7 +91,8 @@ def write_split(options: Options) -> None:
 def with_download(settings: DataSetSettings, allowed: bool) -> DataSetSettings:
     """Set the key ``download`` in the settings of a data set that has an archive, and return the settings.
 
-    For a part, the key is set in the settings of its parent data set."""
+    For a part, the key is set in the settings of its parent data set.
+    """
     if isinstance(settings, PartSettings):
         return replace(settings, of=with_download(settings.of, allowed))
     has_archive = any(field.name == "download" for field in fields(settings))
@@ -102,7 +103,8 @@ def with_download(settings: DataSetSettings, allowed: bool) -> DataSetSettings:
 def without_places(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings without the keys in WHERE.
 
-    For a part, the keys are also removed from the settings of its parent data set."""
+    For a part, the keys are also removed from the settings of its parent data set.
+    """
     kept = {key: value for key, value in settings.items() if key not in WHERE}
     return kept | {"of": without_places(kept["of"])} if "of" in kept else kept
 

@@ -224,7 +224,7 @@ def test_an_image_larger_than_the_largest_page_is_refused(tmp_path, monkeypatch)
     monkeypatch.setattr(ffcv_writer, "LARGEST_PAGE", 2**21)
     samples = Samples(10, {7: (np.zeros((1000, 800, 3), np.uint8), 0)})
     found = outcome(lambda: write_beton(tmp_path / "a.beton", samples, RAW))
-    assert "row 7: the image takes 2400000 bytes, more than 2097152; set `longest_side` to reduce it" in found
+    assert "row 7: the image takes 2400000 bytes, but the limit is 2097152; set `longest_side` to reduce it" in found
     assert left_behind(tmp_path / "a.beton") == []
 
 

@@ -2,8 +2,8 @@
 
 ``metadata.csv`` describes one patch per row. The official split is by hospital (``center``): hospital 1 is for
 validation and hospital 2 for testing. For the other three hospitals, the column ``split`` tells whether a row is for
-training (0) or for in-distribution validation (1). Source: Koh et al. 2021, "WILDS: A Benchmark of in-the-Wild Distribution Shifts";
-wilds.datasets.camelyon17_dataset.
+training (0) or for in-distribution validation (1). Source: Koh et al. 2021, "WILDS: A Benchmark of in-the-Wild
+Distribution Shifts"; wilds.datasets.camelyon17_dataset.
 """
 
 import csv

@@ -57,8 +57,8 @@ def cifar_split(settings: CifarSettings, split: str) -> Split:
 def _message(reader: Any, root: Path, download: bool, error: Exception) -> str:
     if download:
         return (
-            f"{reader.url} cannot be downloaded to {root} ({error}): download it yourself, put {reader.filename} into that "
-            "folder and run again"
+            f"{reader.url} cannot be downloaded to {root} ({error}): download it yourself, put {reader.filename} into "
+            "that folder and run again"
         )
     return (
         f"{root / reader.base_folder} does not exist, or a file in it has the wrong md5: put the unpacked "

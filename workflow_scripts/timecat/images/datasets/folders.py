@@ -47,8 +47,8 @@ def image_folder_split(settings: ImageFolderSettings | ImageNetSettings, split: 
         names = chosen_classes(names, settings)
     if is_imagenet and len(names) != IMAGENET_CLASSES:
         raise UserError(
-            f"{root / 'train'} has {len(names)} classes, but ImageNet-1k has {IMAGENET_CLASSES}; correct `root`, or use "
-            "`kind: image_folder` for a subset of ImageNet"
+            f"{root / 'train'} has {len(names)} classes, but ImageNet-1k has {IMAGENET_CLASSES}; correct `root`, or "
+            "use `kind: image_folder` for a subset of ImageNet"
         )
     folder = root / SPLIT_FOLDERS[split]
     paths, labels = listed_images(folder, names, may_lack=split == "evaluation" and not is_imagenet)
@@ -56,7 +56,8 @@ def image_folder_split(settings: ImageFolderSettings | ImageNetSettings, split: 
         unknown = sorted(set(class_folders(folder)) - set(names))
         if unknown:
             raise UserError(
-                f"{folder / unknown[0]} has no folder of the same name in {root / 'train'}; remove it, or add training images"
+                f"{folder / unknown[0]} has no folder of the same name in {root / 'train'}; remove it, or add training "
+                "images"
             )
     return split_of_files([os.path.relpath(path, root) for path in paths], labels, names, settings, split)
 

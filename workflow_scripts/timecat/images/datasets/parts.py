@@ -71,7 +71,8 @@ def part_split(
         rows = rows[np.isin(_texts(whole, column, "where")[rows], [str(value) for value in values])]
     if not len(rows):
         raise UserError(
-            f"`where` {_listed(settings.where)} matches no {split} row of the parent data set (key `of`); correct `where` in the config"
+            f"`where` {_listed(settings.where)} matches no {split} row of the parent data set (key `of`); "
+            "correct `where` in the config"
         )
     if split == "train" and (columns := needed(settings.balanced_by, "balanced_by")):
         rows = balanced(rows, whole, columns, needed(settings.subset_seed, "subset_seed"))
@@ -80,9 +81,7 @@ def part_split(
     class_names: Sequence[str | None] = [name for name in names if name in present]
     if split != "train":
         if trained_classes is None:
-            raise ValueError(
-                "trained_classes is missing, the class names of the training rows that define the labels of the evaluation split"
-            )
+            raise ValueError("trained_classes is missing: these class names define the labels of the evaluation split")
         class_names = trained_classes
         if unknown := sorted(present.difference(class_names)):
             raise UserError(

@@ -101,7 +101,8 @@ def _check(where: str, sequence: str, length: int) -> None:
         raise UserError(f"{where}: the sequence is empty; remove the row")
     if len(codes) > length:
         raise UserError(
-            f"{where}: the sequence has {len(codes)} bases, but `length` is {length}; raise `length`, or shorten the sequence"
+            f"{where}: the sequence has {len(codes)} bases, but `length` is {length}; raise `length`, or shorten "
+            "the sequence"
         )
     if len(places := np.flatnonzero(codes == NO_BASE)):
         place = int(places[0])
@@ -121,7 +122,8 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         raise UserError(f"{path} cannot be read as Parquet ({error}); repair or replace the file") from None
     if missing := [name for name in ("sequence", "label") if name not in table.column_names]:
         raise UserError(
-            f"{path} has no column {missing[0]!r}, only {', '.join(table.column_names) or 'none'}; rename or add the column"
+            f"{path} has no column {missing[0]!r}, only {', '.join(table.column_names) or 'none'}; rename or add "
+            "the column"
         )
     rows = len(table)
     tasks = table["task"].to_pylist() if "task" in table.column_names else [path.parent.name] * rows

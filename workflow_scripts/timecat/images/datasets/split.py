@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Images(Protocol):
-    """Images indexed by row: an array [rows, height, width, 3], or an object that makes or reads an image when indexed."""
+    """Images indexed by row: an array [rows, height, width, 3], or an object that makes or reads single images."""
 
     def __len__(self) -> int: ...
 

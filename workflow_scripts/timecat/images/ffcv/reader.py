@@ -93,7 +93,7 @@ def _generate(
 
 
 class _Epoch(EpochIterator):
-    """FFCV's thread that prepares batches in advance, extended: its error is raised in the caller, and it can be stopped."""
+    """FFCV's thread that prepares batches in advance. Here its error is raised in the caller, and it can be stopped."""
 
     error: BaseException | None = None
 

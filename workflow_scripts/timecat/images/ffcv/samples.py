@@ -118,7 +118,7 @@ def store_sample(sample: Sample, row: int, writer: DatasetWriter, allocator: Mem
 
 
 def stored_pixels(stored: np.ndarray, height: int, width: int, is_jpeg: bool) -> np.ndarray | None:
-    """Return the pixels, uint8 [height, width, 3], in a row's data uint8 [bytes]; None if JPEG data cannot be decoded."""
+    """Return the pixels, uint8 [height, width, 3], of a row's data uint8 [bytes]; None if decoding JPEG data fails."""
     return jpeg_pixels(stored, height, width) if is_jpeg else stored.reshape(height, width, 3)
 
 
