@@ -1,4 +1,7 @@
-"""Checks of a study's config across its blocks. Each raises ValueError with a message that begins with the key."""
+"""Checks of a study's config that concern several blocks.
+
+Each check raises ValueError with a message that begins with the key.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ from workflow_scripts.timecat.config.data_sets import EvaluationFolder
 if TYPE_CHECKING:
     from workflow_scripts.timecat.config.model import Config
 
-# Names of the table's columns: these, and for each data set its name alone and with each of the endings.
+# Names of the table's columns: TABLE_COLUMNS, and for each data set its name without and with each of TABLE_ENDINGS.
 TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
 TABLE_ENDINGS = (
     *("_std", "_holdout", "_published", "_floor", "_projection", "_ceiling", "_verdict"),
@@ -59,7 +62,7 @@ def check_recipes(config: "Config") -> None:
 
 
 def check_grid(config: "Config") -> None:
-    """Check that the grid has enough seeds, and with published weights only seeds that have a run."""
+    """Check that the grid has enough seeds, and that each seed has a run if weights are published."""
     if config.grid is None:
         return
     key, seeds = ("grid.seeds", config.grid.seeds) if config.grid.seeds else ("pretrain.seeds", config.pretrain.seeds)
@@ -76,7 +79,7 @@ def check_grid(config: "Config") -> None:
 
 
 def check_tables(config: "Config") -> None:
-    """Check that sources and targets of arms and tables are data sets, and that tables of gaps have a direct arm."""
+    """Check the data sets that arms and tables name, the arms of tables of gaps, and the tables of `calibration`."""
     arms = config.all_arms
     named = [(f"{key}.targets", name) for key, table in config.tables.items() for name in table.targets or []]
     named += [("grid.targets", name) for name in config.grid_targets]
@@ -87,7 +90,9 @@ def check_tables(config: "Config") -> None:
     for block in GAP_TABLES:
         rows = config.tables[block].names if block in config.tables else []
         if rows and all(arms[row].transfer != "direct" for row in rows):
-            raise ValueError(f"{block}: no arm has `transfer: direct`, with which the others are compared; add one")
+            raise ValueError(
+                f"{block}: no arm has `transfer: direct`, which the table compares arms with; add such an arm"
+            )
     for table in config.calibration.tables or []:
         if table not in config.tables:
             raise ValueError(
@@ -102,7 +107,7 @@ def check_tables(config: "Config") -> None:
 
 
 def check_comparisons(config: "Config") -> None:
-    """Check that `against` of an arm names other rows of its table, and that its table makes such comparisons."""
+    """Check that the names in `against` of each arm are correct, and that the arm's table makes such comparisons."""
     check_against("arms", config.arms, names := [arm.name for arm in config.arms], config.baseline or names[0])
     blocks = {key: table.own for key, table in config.tables.items()}
     if config.ceiling is not None and isinstance(config.ceiling.arm, Arm):
@@ -200,7 +205,7 @@ def check_draws(config: "Config") -> None:
 
 
 def check_dimensions(config: "Config") -> None:
-    """Check that no arm is reduced to more dimensions than it has features, if that is known without its network."""
+    """Check that no arm is reduced to more dimensions than it has features, if the config tells their number."""
     for arm in config.all_arms.values():
         columns = config.known_columns(arm)
         if arm.reduce is not None and columns is not None and arm.reduce.dimensions > columns:
@@ -211,7 +216,10 @@ def check_dimensions(config: "Config") -> None:
 
 
 def check_weight_decays(config: "Config") -> None:
-    """Check that L-BFGS probes have positive weight decays: without one, separable classes have no minimum."""
+    """Check that the weight decays of L-BFGS probes are positive.
+
+    Without weight decay, the loss on separable classes has no minimum.
+    """
     grids = {
         f"data_sets.{name}.weight_decays": config.with_training_rows(name).weight_decays for name in config.data_sets
     }
@@ -225,7 +233,7 @@ def check_weight_decays(config: "Config") -> None:
 
 
 def check_published(config: "Config") -> None:
-    """Check that published weights are used only with the study's source, and that each checkpoint has its file."""
+    """Check that arms with published weights have the study's source, and that each checkpoint is a different file."""
     if config.backbones[config.backbone].checkpoints is not None:
         raise ValueError(
             f"backbones.{config.backbone}.checkpoints: this is the study's backbone; move the block `checkpoints` to "
