@@ -1,4 +1,4 @@
-"""Test sequences as images: exact through file and reader, formats of the files, and error messages."""
+"""Test sequences stored as images: the reader returns every base, file formats agree, and mistakes are refused."""
 
 import gzip
 
@@ -49,7 +49,7 @@ def message(old: str, new: str) -> str:
     return str(caught.value).removeprefix("config: ")
 
 
-# --- as images, and back ---
+# --- encoding as images and decoding ---
 
 
 def expected(sequences: list[str], bases: int) -> np.ndarray:
@@ -69,7 +69,7 @@ def random_sequences(rows: int, longest: int) -> list[str]:
 
 @pytest.mark.parametrize("length", [52, 64, 65])
 @pytest.mark.parametrize("view", [views.CENTER, 0])
-def test_the_reader_returns_sequences_base_for_base(tmp_path, length, view):
+def test_the_reader_returns_every_base_of_a_sequence(tmp_path, length, view):
     """Pretraining and extraction read sequences through a .beton and FFCV, in the centre view or a random one."""
     sequences = random_sequences(40, length) + ["ACGT" * 13, "A" * length]
     images = SequenceImages(sequences, length)
@@ -124,7 +124,8 @@ def test_features_do_not_depend_on_the_padding_after_a_sequence():
     torch.testing.assert_close(found, roomier, rtol=1e-5, atol=1e-6)
 
 
-def test_the_last_batch_norm_of_each_block_is_found_and_a_reversed_sequence_has_other_features():
+def test_a_reversed_sequence_has_different_features():
+    """The test also checks that the last batch norm of each of the two blocks is found."""
     from workflow_scripts.timecat.backbones.initialisation import last_batch_norms
 
     torch.manual_seed(0)
@@ -137,7 +138,7 @@ def test_the_last_batch_norm_of_each_block_is_found_and_a_reversed_sequence_has_
 # --- the config ---
 
 
-def test_a_part_has_the_size_and_views_of_its_whole():
+def test_a_part_has_the_size_and_views_of_its_parent_data_set():
     found = config().data_sets
     assert found["bases"].transform.size == found["first"].transform.size == 8
     assert found["bases"].views == found["first"].views == ["center"]
@@ -213,7 +214,7 @@ def letters(split) -> list[str]:
 
 
 def test_parquet_and_fasta_files_give_equal_splits(tmp_path):
-    """The task is named by the folder, a column or the header; files are plain or packed; lines have any length."""
+    """The task is the folder's name, a column or in the header. Files may be compressed, and lines may have any length."""
     rows = [("ACGT", 10, "b"), ("CCCG", 2, "b"), ("TTTTA", 0, "a"), ("GA", 2, "b")]
     write_parquet(tmp_path / "all.parquet", *map(list, zip(*rows, strict=True)))
     (tmp_path / "all.fna").write_text(
@@ -234,7 +235,7 @@ def test_parquet_and_fasta_files_give_equal_splits(tmp_path):
         assert split.groups["length"].tolist() == [len(text) for text in letters(split)]
 
 
-def test_classes_are_those_of_the_training_rows(tmp_path):
+def test_classes_come_from_the_training_rows(tmp_path):
     write_parquet(tmp_path / "train.parquet", ["A", "C", "G"], [0, 1, 2], ["t"] * 3)
     write_parquet(tmp_path / "test.parquet", ["T", "G"], [2, 0], ["t"] * 2)
     found = read_split(settings(tmp_path, train=["train.parquet"], evaluation=["test.parquet"]), "evaluation")

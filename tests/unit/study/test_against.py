@@ -125,7 +125,7 @@ MISTAKES = {
     "twice": (arms(against=["cat2", "cat2"]), "`arms.2.against`: 'cat2' is listed twice; remove one"),
     "both ways": (
         {"arms": [FIRST[0], FIRST[1] | {"against": ["cat4"]}, ROW | {"against": ["cat2"]}]},
-        "`against` of 'cat4' names 'cat2', whose own `against` has 'cat4'; remove one of the two",
+        "`against` of 'cat4' names 'cat2', whose `against` names 'cat4'; remove one of the two",
     ),
     "gap": (
         arms() | {"gap": {"arms": ["cat1", DIRECT, WIDE | {"name": "wider", "against": ["cat1"]}]}},
