@@ -153,6 +153,7 @@ def test_the_image_definition_has_all_build_arguments():
 
 
 def arguments_of_the_definition():
+    """Return the names of the build arguments that containers/timecat.def lists."""
     text = (ROOT / "containers/timecat.def").read_text()
     return set(re.findall(r"^    ([A-Z]+)=", text.partition("%arguments")[2].partition("%help")[0], re.MULTILINE))
 
@@ -214,6 +215,7 @@ def told_of(block, split: str) -> list[dict]:
 
 
 def all_told(kind: str) -> list[dict]:
+    """Return the settings that the stage gets for all variants of a kind and both splits."""
     return [each for block in variants(kind) for split in ("train", "evaluation") for each in told_of(block, split)]
 
 
@@ -255,7 +257,9 @@ def test_storage_settings_have_the_keys_of_the_block():
 
 def test_a_missing_key_that_a_split_needs_is_named():
     made = as_settings({key: value for key, value in all_told("image_folder")[0].items() if key != "fraction"})
-    with pytest.raises(UserError, match="the settings of the data set lack `fraction`, which this split needs; add it"):
+    with pytest.raises(
+        UserError, match="the settings of the data set lack `fraction`, which this split needs; add the key"
+    ):
         split_rows(np.zeros(3), made, "train")
     assert len(split_rows(np.zeros(3), made, "evaluation")[0]) == 3
 

@@ -40,6 +40,7 @@ def written(folder: Path, split: str, probed: Path | None = None, workers: int =
 
 
 def same_pixels(beton, row: int, file: Path, tolerance: float = 0.0) -> bool:
+    """Return whether the stored image of a row has the pixels of an image file, up to a mean difference."""
     difference = read_image(beton, row).astype(int) - read_image_file(file).astype(int)
     return np.abs(difference).mean() <= tolerance
 

@@ -22,7 +22,7 @@ TRANSFORM |= {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    """Folder of images of three sizes: scikit-learn's photographs, and small photographs (drawings if there are none)."""
+    """Folder of images of three sizes: scikit-learn's photographs, and small photographs (or drawings)."""
     folder = tmp_path_factory.mktemp("photographs")
     shipped = Path(sklearn.datasets.__file__).parent / "images"
     save(folder / "train/large/drawn.jpg", drawn(90, 70), quality=92)

@@ -35,6 +35,7 @@ def split_of(root, storage=STORAGE) -> Split:
 
 
 def stored(path, row: int) -> bytes:
+    """Return the data of a row as the .beton file stores it."""
     beton = describe(path)
     return beton.file[beton.pointers[row] : beton.pointers[row] + beton.sizes[row]].tobytes()
 
@@ -139,6 +140,7 @@ def test_a_jpeg_that_only_pillow_can_read_is_encoded_again(tmp_path):
 
 
 def cut(path) -> None:
+    """Remove the second half of a file."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 

@@ -18,6 +18,7 @@ def made():
 
 
 def split(name: str, seed: int = 1, rows: int = 3600):
+    """Return the split ``name`` of ``motifs``."""
     return read_split({"kind": "motifs", "seed": seed, "rows": {name: rows}, "length": LENGTH}, name)
 
 

@@ -44,6 +44,7 @@ gap:
 
 
 def study(old: str = "", new: str = "") -> Study:
+    """Return STUDY, with one text replaced if it is given."""
     assert not old or STUDY.count(old) == 1
     return Study(read_config(yaml.safe_load(STUDY.replace(old, new) if old else STUDY), []))
 

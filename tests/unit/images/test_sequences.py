@@ -44,6 +44,7 @@ def config(old: str = "", new: str = ""):
 
 
 def message(old: str, new: str) -> str:
+    """Return the error message for STUDY with one text replaced."""
     with pytest.raises(UserError) as caught:
         config(old, new)
     return str(caught.value).removeprefix("config: ")
@@ -205,6 +206,7 @@ def write_parquet(path, sequences, labels, tasks=None):
 
 
 def letters(split) -> list[str]:
+    """Return the sequences of a split, decoded from its images."""
     return [
         "".join("ACGT"[base] for base in found.argmax(axis=0)[: int(found.sum())])
         for found in one_hot(
@@ -214,7 +216,7 @@ def letters(split) -> list[str]:
 
 
 def test_parquet_and_fasta_files_give_equal_splits(tmp_path):
-    """The task is the folder's name, a column or in the header. Files may be compressed, and lines may have any length."""
+    """The task is the folder's name, a column or in the header. Files may be compressed; lines may have any length."""
     rows = [("ACGT", 10, "b"), ("CCCG", 2, "b"), ("TTTTA", 0, "a"), ("GA", 2, "b")]
     write_parquet(tmp_path / "all.parquet", *map(list, zip(*rows, strict=True)))
     (tmp_path / "all.fna").write_text(

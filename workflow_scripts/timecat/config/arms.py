@@ -73,9 +73,9 @@ class Arm(Block):
     transfer: Literal["probe", "finetune", "direct", "reweight"] = Field(
         "probe",
         description="way in which the members are used on a target. `probe`: a linear probe on frozen backbones. "
-        "`finetune`: backbones and linear layer are trained together (block `finetune`). `direct`: backbones are "
-        "trained on the target from random initial weights (block `direct`). `reweight`: a last layer on frozen "
-        "backbones is trained on balanced groups (block `reweight`)",
+        "`finetune`: pretrained backbones and a linear layer are trained together (block `finetune`). `direct`: "
+        "backbones are trained on the target from random initial weights (block `direct`). `reweight`: a last layer "
+        "on frozen backbones is trained on balanced groups (block `reweight`)",
     )
     solver: Solver | None = Field(
         None, description="with `transfer: probe`: solver of the arm's probes (default: `probe.solver`)"
@@ -118,9 +118,9 @@ class Arm(Block):
     against: Annotated[list[Name], WithoutRepeats] = Field(
         [],
         description="names of further rows that the arm is compared with in addition to the baseline, in tables of "
-        "accuracies (table 2, `table1`, `controls`, `families`). The table reports the difference between the arm and "
-        "each of these rows; p-values are adjusted over all comparisons of the table, including the comparisons with "
-        "the baseline. Only the table that defines the arm shows these comparisons",
+        "accuracies (table 2, `table1`, `controls`, `families`). The table reports the arm minus each of these rows; "
+        "p-values are adjusted over these comparisons and the comparisons with the baseline together. Only the table "
+        "that defines the arm shows these comparisons",
     )
 
     @property

@@ -42,8 +42,8 @@ class Backbone(Block):
     checkpoints: Checkpoints | None = Field(
         None,
         description="published weights of this backbone, which replace pretraining. For the study's backbone, use the "
-        "top-level block `checkpoints` instead. {run} is the position of a seed in `pretrain.seeds`, as there "
-        "(default: none)",
+        "top-level block `checkpoints` instead. {run} is the position of a seed in `pretrain.seeds`, in "
+        "both blocks (default: none)",
     )
 
     def settings(self) -> BackboneSettings:
@@ -61,8 +61,8 @@ class SmallResidual(Backbone):
     blocks: PositiveInt = Field(3, description="number of blocks; each halves the side of the image")
     last_width: PositiveInt | None = Field(
         None,
-        description="number of output channels of the last block, which is the number of features (default: twice the "
-        "channels of the block before). Between its convolutions the block keeps the usual number of channels, so "
+        description="number of output channels of the last block, which is the number of features (default: the "
+        "number that the doubling gives). Between its convolutions the block keeps the usual number of channels, so "
         "that more features add little to the cost of a step",
     )
 

@@ -33,7 +33,7 @@ Percent = Annotated[int, Field(ge=1, le=100)]
 
 
 class Storage(Block):
-    """Storage of image files in a .beton file. Larger images than the given sides are reduced; no image is enlarged."""
+    """Storage of image files in a .beton file. Images larger than the given sides are reduced; no image is enlarged."""
 
     write_mode: Literal["jpg", "raw"] = Field(
         "jpg", description="format of the stored images: `jpg` (JPEG) or `raw` (uncompressed pixels)"
@@ -555,7 +555,7 @@ class Part(DataSet):
     def of_whole(self, whole: dict[str, Any], split: str) -> dict[str, Any]:
         """Return the keys that determine the stored images of one split of the part.
 
-        whole: such keys of the parent data set for the same split, whose `storage` and `broken` the part shares.
+        whole: these keys of the parent data set for the same split; the part shares its `storage` and `broken`.
         """
         drawn = {"balanced_by", "subset_seed"} if self.balanced_by else {"balanced_by"}
         own = self.model_dump(include={"kind", "where"} | (drawn if split == "train" else set()))
@@ -585,7 +585,7 @@ class OfSequences(DataSet):
 
     length: PositiveInt = Field(
         description="maximum number of bases of a sequence; all sequences are stored as square images of the smallest "
-        "side that fits this number"
+        "side that fits this number of bases"
     )
     transform: SequenceTransform = Field(
         SequenceTransform(), description="fixed, because sequences are not augmented; no key can be set"

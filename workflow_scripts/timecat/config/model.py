@@ -132,7 +132,7 @@ class Config(Block):
     torch_threads: PositiveInt = Field(
         1,
         description="number of threads for the arithmetic of one job. A different number can change the last bits of "
-        "results, so Snakemake reruns all jobs after a change",
+        "results, so all results are computed again after a change",
     )
     limits: Limits = Field(
         Limits(),

@@ -45,6 +45,7 @@ def make_samples(rows: int):
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
+    """Path of a .beton file with ROWS samples, stored as raw pixels."""
     path = tmp_path_factory.mktemp("betons") / "raw.beton"
     write_beton(path, make_samples(ROWS), RAW)
     return path
@@ -52,6 +53,7 @@ def raw(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def jpg(tmp_path_factory):
+    """Path of a .beton file with ROWS samples, stored as JPEG."""
     path = tmp_path_factory.mktemp("betons") / "jpg.beton"
     write_beton(path, make_samples(ROWS), RAW | {"write_mode": "jpg"})
     return path
@@ -269,7 +271,7 @@ def test_an_incomplete_or_damaged_file_is_refused(raw, tmp_path, damage):
     path = tmp_path / "damaged.beton"
     path.write_bytes(DAMAGES[damage](bytearray(raw.read_bytes())))
     for use in (describe, lambda path: batches(path, [0], 1, TRANSFORM, KEY)):
-        with pytest.raises(UserError, match=r"damaged\.beton is not a complete \.beton file .*: remove it and run"):
+        with pytest.raises(UserError, match=r"damaged\.beton is not a complete \.beton file .*: remove the file"):
             use(path)
 
 

@@ -64,7 +64,7 @@ Compiler.set_enabled(False)  # FFCV then calls the Python functions without comp
 Compiler.set_num_threads = lambda count: None  # the Loader and its thread would set torch's thread count
 
 JPEG = IMAGE_MODES["jpg"]
-REMEDY = "remove it and run write_dataset again"
+REMEDY = "remove the file and run write_dataset again"
 
 
 @dataclass(frozen=True)

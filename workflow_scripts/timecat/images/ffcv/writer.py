@@ -183,7 +183,7 @@ def _write(
             worker: BaseProcess = _fork.Process(target=_work, args=(sender, job), daemon=True)
             worker.start()
             running[receiver] = worker
-            sender.close()  # before the next fork, so that only this worker holds this end and its death closes it
+            sender.close()  # before the next fork, so that this end of the pipe closes when this worker dies
         while running:
             for receiver in _ready(list(running)):
                 result = _result(receiver, running[receiver])
@@ -271,7 +271,7 @@ def _work(sender: Connection, job: _Job) -> None:
     except (Failure, PageTooSmall) as error:
         result = error
     except OSError as error:
-        result = Failure(f"{error}; make room or choose another disk, and run it again")
+        result = Failure(f"{error}; make room or choose another disk, and run the job again")
     sender.send(result)
 
 
