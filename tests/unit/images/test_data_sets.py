@@ -155,7 +155,7 @@ def test_without_broken_images_the_list_has_only_its_header(tmp_path):
 
 
 def test_images_are_read_only_when_they_are_indexed(tmp_path, monkeypatch):
-    """Listing images does not open them, so they need not fit into memory."""
+    """Listing images does not open the files, so a data set may be larger than the memory."""
     root = draw_image_folder(tmp_path / "mine", {"ant": 2, "bee": 2})
     split = read_split(settings_of("train", kind="image_folder", root=str(root)), "train")
     for path in root.rglob("*.png"):

@@ -68,7 +68,7 @@ def strong(sequences: list[str]) -> np.ndarray:
 
 
 def test_length_and_composition_hardly_predict_the_class(made):
-    """They do predict the task."""
+    """Length and composition do predict the task."""
     for task in motifs.TASKS:
         sequences, has = of_task(made, task)
         lengths = np.array([len(text) for text in sequences])

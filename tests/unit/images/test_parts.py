@@ -88,7 +88,7 @@ def test_a_part_has_the_selected_rows_of_its_parent_data_set(folder, split):
 
 
 def test_a_balanced_part_has_equally_many_rows_of_each_group():
-    """The number is the number of rows of the rarest group."""
+    """Each group keeps as many rows as the rarest group of the parent data set has."""
     whole, part = (read_split(settings(name, "train"), "train") for name in ("cues", "even"))
     assert set(np.bincount(part.labels)) == {np.bincount(whole.labels).min()}
     again, other = (

@@ -71,7 +71,7 @@ def random_sequences(rows: int, longest: int) -> list[str]:
 @pytest.mark.parametrize("length", [52, 64, 65])
 @pytest.mark.parametrize("view", [views.CENTER, 0])
 def test_the_reader_returns_every_base_of_a_sequence(tmp_path, length, view):
-    """Pretraining and extraction read sequences through a .beton and FFCV, in the centre view or a random one."""
+    """Pretraining and extraction read sequences through a .beton and FFCV, in the centre view or a random view."""
     sequences = random_sequences(40, length) + ["ACGT" * 13, "A" * length]
     images = SequenceImages(sequences, length)
     samples = [(images[row], row) for row in range(len(images))]

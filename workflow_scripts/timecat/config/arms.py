@@ -243,7 +243,7 @@ class ArmTable(Block):
 
     @property
     def names(self) -> list[str]:
-        """Names of all rows, in order."""
+        """Names of the arms in the rows of the table, in order."""
         return [arm.name if isinstance(arm, Arm) else arm for arm in self.arms]
 
 
@@ -267,7 +267,7 @@ def check_baseline(baseline: str | None, names: list[str]) -> None:
 
 
 def check_against(key: str, arms: Iterable[Arm], names: list[str], baseline: str) -> None:
-    """Raise ValueError if a name in `against` of an arm is wrong.
+    """Raise ValueError if a name in `against` of an arm is not allowed.
 
     The name must be a row of the arm's table and not the arm itself, and the comparison must not exist already. key:
     config key of the arms, with which the message begins. names: names of the table's rows.
@@ -291,7 +291,7 @@ def check_against(key: str, arms: Iterable[Arm], names: list[str], baseline: str
 
 
 def _completed(arm: Arm, shared: dict[str, Any]) -> Arm:
-    """Return an arm in which the keys that it leaves out have its table's values."""
+    """Return an arm in which each key that it leaves out has the value of its table."""
     return arm.model_copy(update={key: value for key, value in shared.items() if getattr(arm, key) is None})
 
 

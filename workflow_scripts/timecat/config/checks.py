@@ -79,7 +79,10 @@ def check_grid(config: "Config") -> None:
 
 
 def check_tables(config: "Config") -> None:
-    """Check the data sets that arms and tables name, the arms of tables of gaps, and the tables of `calibration`."""
+    """Check that the data sets in arms and tables exist, and that tables of gaps have an arm with `transfer: direct`.
+
+    The tables that `calibration.tables` names must exist, too.
+    """
     arms = config.all_arms
     named = [(f"{key}.targets", name) for key, table in config.tables.items() for name in table.targets or []]
     named += [("grid.targets", name) for name in config.grid_targets]

@@ -160,7 +160,7 @@ class AnyKind(Block):
         return set()
 
     def in_folder(self, folder: str | None) -> Self:
-        """Return the block with its `root` inside a folder, or the block itself without a root or a folder."""
+        """Return the block with `root` inside a folder; without a root or a folder, return the block unchanged."""
         return self
 
 
@@ -568,7 +568,7 @@ class Part(DataSet):
         return next((key for key in ("transform", "views") if getattr(self, key) is not None), None)
 
     def completed(self, whole: DataSet) -> Self:
-        """Return the part completed with the parent data set's transform and views where it sets none."""
+        """Return the part with a transform and views, from the parent data set if the part sets none."""
         return self.model_copy(
             update={key: getattr(whole, key) for key in ("transform", "views") if getattr(self, key) is None}
         )

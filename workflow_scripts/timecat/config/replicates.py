@@ -15,7 +15,7 @@ class Replicates(Block):
     design: Design = Field(
         "disjoint",
         description="`disjoint`: consecutive groups of seeds that share no seed. `cyclic`: as many groups as seeds, "
-        "each starting one seed later than the previous group. `all`: every possible group, but at most `most`. "
+        "each starting one seed later than the previous group. `all`: every possible group, but at most `most` groups. "
         "Replicates that share seeds cost only further probes, because features are kept. Arms that train backbones on "
         "the target use `disjoint` unless their own key `replicates` sets a design",
     )

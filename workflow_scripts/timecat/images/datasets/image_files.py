@@ -110,7 +110,7 @@ def read_image_file(path: PathLike, storage: StorageSettings | None = None) -> n
 
 
 def read_unchanged_jpeg(path: PathLike, storage: StorageSettings) -> Jpeg | None:
-    """Return a JPEG file undecoded if its mode and sides need no change, or None if the file must be converted."""
+    """Return a JPEG file without decoding it, or None if its format, mode or size needs a change."""
     from PIL import Image
 
     try:
@@ -125,7 +125,7 @@ def read_unchanged_jpeg(path: PathLike, storage: StorageSettings) -> Jpeg | None
 
 
 def _reason(error: Exception) -> str:
-    """Return the problem in one line, without the path."""
+    """Return the reason of an error in one line, without the path of the file."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):

@@ -27,7 +27,7 @@ class INaturalistSettings(SubsetSettings):
 
 
 def inaturalist_split(settings: INaturalistSettings, split: str) -> Split:
-    """Return one split of iNaturalist 2018, with rows in the order of its list."""
+    """Return one split of iNaturalist 2018, with rows in the order of the list of images."""
     root = Path(settings.root)
     class_names = sorted({_directory(name) for name in listed_files(root / LISTS["train"])})
     numbers = {name: label for label, name in enumerate(class_names)}

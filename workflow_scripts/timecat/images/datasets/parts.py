@@ -46,7 +46,7 @@ class PartSettings(DataSetSettings, Generic[Whole]):
 
 @dataclass(frozen=True)
 class Chosen:
-    """Selected rows of a sequence of images, read on demand."""
+    """Selected rows of a sequence of images. An image is read when it is indexed."""
 
     images: Images
     rows: np.ndarray  # int64
@@ -100,7 +100,7 @@ def part_split(
 
 
 def _listed(where: Mapping[str, Sequence[str | int]]) -> dict[str, list[str | int]]:
-    """Return the conditions as the config writes them."""
+    """Return the conditions of ``where`` with lists instead of tuples, as in the config."""
     return {column: list(values) for column, values in where.items()}
 
 

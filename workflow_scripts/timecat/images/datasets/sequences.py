@@ -37,7 +37,7 @@ class SequencesSettings(DataSetSettings):
 
 
 def sequences_split(settings: SequencesSettings, split: str) -> Split:
-    """Return one split, with files in the order of their names and rows in the order of each file.
+    """Return one split of a data set of sequences, with rows ordered by file name and then as in the file.
 
     The classes are the pairs of task and label in the training rows, sorted by task and label; integer labels are
     sorted as numbers. Raise UserError with file and row for missing values, a sequence that is too long, or a letter

@@ -1,4 +1,4 @@
-"""Read the tables and images of .beton files, and import FFCV for the first time.
+"""Import FFCV without its slow steps, and read the tables and images of .beton files.
 
 FFCV 1.0.2 compiles with numba when it is imported and at every first batch (6 to 20 s of CPU time). Nothing is compiled
 here: FFCV's C functions are called through ctypes, which costs microseconds per image. FFCV also reads bad JPEG data
@@ -69,7 +69,7 @@ REMEDY = "remove the file and run write_dataset again"
 
 @dataclass(frozen=True)
 class Beton:
-    """Tables of a complete .beton; each array is [rows], in row order."""
+    """Tables of a complete .beton file. Each array but ``file`` is [rows], in row order."""
 
     path: Path
     heights: npt.NDArray[np.int64]  # pixels
@@ -82,7 +82,7 @@ class Beton:
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
+        """Number of rows of the file."""
         return len(self.labels)
 
 

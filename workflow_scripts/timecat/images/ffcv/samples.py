@@ -41,7 +41,10 @@ class Failure(Exception):
 
 
 class PageTooSmall(Exception):
-    """Error raised when an image does not fit into a page. needed: size of the image in bytes."""
+    """Error raised when an image does not fit into a page.
+
+    needed: size of the image in bytes.
+    """
 
     def __init__(self, needed: int):
         super().__init__(needed)
