@@ -99,7 +99,7 @@ def arms(**changes) -> dict:
 MISTAKES = {
     "not a row": (
         arms(against=["cat9"]),
-        "`arms`: `against` of 'cat4' names 'cat9', which is not one of the rows (cat1, cat2, cat4); add it or correct it",
+        "`arms`: `against` of 'cat4' names 'cat9', which is not one of the rows (cat1, cat2, cat4); add such an arm",
     ),
     "a row of another table": (
         arms() | {"controls": {"arms": ["cat1", WIDE | {"against": ["cat2"]}]}},

@@ -263,7 +263,9 @@ class AccuracyTable(ArmTable):
 def check_baseline(baseline: str | None, names: list[str]) -> None:
     """Raise ValueError if a baseline is not a row of its table."""
     if baseline is not None and baseline not in names:
-        raise ValueError(f"baseline: {baseline!r} is not one of the rows ({', '.join(names)}); add it or correct it")
+        raise ValueError(
+            f"baseline: {baseline!r} is not one of the rows ({', '.join(names)}); add such an arm or correct the name"
+        )
 
 
 def check_against(key: str, arms: Iterable[Arm], names: list[str], baseline: str) -> None:
@@ -277,7 +279,9 @@ def check_against(key: str, arms: Iterable[Arm], names: list[str], baseline: str
         for other in arm.against:
             named = f"{key}: `against` of {arm.name!r} names {other!r}, "
             if other not in names:
-                raise ValueError(f"{named}which is not one of the rows ({', '.join(names)}); add it or correct it")
+                raise ValueError(
+                    f"{named}which is not one of the rows ({', '.join(names)}); add such an arm or correct the name"
+                )
             if other == arm.name:
                 raise ValueError(f"{named}which is the arm itself; remove it")
             pair = frozenset((arm.name, other))
@@ -345,7 +349,9 @@ def _check_named(named: Iterable[tuple[str, str]], arms: Mapping[str, Arm]) -> N
     """
     for key, row in named:
         if row not in arms:
-            raise ValueError(f"{key}: {row!r} is not one of the arms ({', '.join(arms)}); define it or correct it")
+            raise ValueError(
+                f"{key}: {row!r} is not one of the arms ({', '.join(arms)}); define it or correct the name"
+            )
 
 
 def check_replicates(arm: Arm, seeds: list[int], key: str) -> None:

@@ -29,11 +29,12 @@ def check_names(config: "Config") -> None:
         for name in names:
             if name not in config.data_sets:
                 raise ValueError(
-                    f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)}); correct it"
+                    f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)}); correct the name"
                 )
     if config.backbone not in config.backbones:
         raise ValueError(
-            f"backbone: {config.backbone!r} is not one of the backbones ({', '.join(config.backbones)}); correct it"
+            f"backbone: {config.backbone!r} is not one of the backbones ({', '.join(config.backbones)}); "
+            "correct the name"
         )
 
 
@@ -100,11 +101,13 @@ def check_tables(config: "Config") -> None:
         if table not in config.tables:
             raise ValueError(
                 f"calibration.tables: the study has no block {table!r} (it has {', '.join(config.tables) or 'none'}); "
-                "correct it"
+                "correct the name"
             )
     for key, name in named:
         if name not in config.data_sets:
-            raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)}); correct it")
+            raise ValueError(
+                f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)}); correct the name"
+            )
         if not key.endswith((".targets", ".known")) and isinstance(config.data_sets[name], EvaluationFolder):
             raise ValueError(f"{key}: {name!r} is for evaluation only; choose another data set")
 
@@ -122,7 +125,7 @@ def check_comparisons(config: "Config") -> None:
         elif own := [arm.name for arm in arms if arm.against]:
             raise ValueError(
                 f"{key}: {own[0]!r} has the key `against`, which only arms in `arms` and in the blocks "
-                f"{', '.join(TABLES)} may have; remove it"
+                f"{', '.join(TABLES)} may have; remove the key"
             )
 
 
@@ -137,7 +140,7 @@ def _check_backbone(config: "Config", name: str) -> None:
         arm = next(arm.name for arm in config.all_arms.values() if arm.backbone == name)
         raise ValueError(
             f"arms: {arm!r} has the backbone {name!r}, which is not one of the backbones "
-            f"({', '.join(config.backbones)}); correct it"
+            f"({', '.join(config.backbones)}); correct the name"
         )
     architecture = config.backbones[name].architecture
     if config.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
