@@ -105,7 +105,10 @@ def edit(path, old: str, new: str) -> None:
     [
         (lambda root: (root / "metadata.csv").unlink(), "there is no .*metadata.csv; correct the data set's `root`"),
         (lambda root: edit(root / "metadata.csv", "place,", "palce,"), "has no column place; use the file"),
-        (lambda root: edit(root / "metadata.csv", ",1,0,1,x", ",7,0,1,x"), "column y has the value '7', which must be one of 0, 1"),
+        (
+            lambda root: edit(root / "metadata.csv", ",1,0,1,x", ",7,0,1,x"),
+            "column y has the value '7', which must be one of 0, 1",
+        ),
         (lambda root: edit(root / "metadata.csv", ",0,1,1,x", ",0,2,1,x"), "has no row with split 1"),
         (lambda root: (root / "metadata.csv").write_text("img_filename,y,split,place\n"), "has no rows"),
         (lambda root: (root / "metadata.csv").write_text("img_filename,y,split,place\na.jpg,1\n"), "row 0 has too few"),

@@ -213,7 +213,7 @@ class ArmTable(Block):
     replicates: Design | None = Field(
         None,
         description="design of the replicates of arms defined in this block (default: `replicates.design`). Arms that "
-        "train backbones on the target keep disjoint replicates, unless they set another design",
+        "train backbones on the target keep disjoint replicates, unless their key `replicates` sets a different design",
     )
     targets: Targets | None = Field(
         None, description="data sets of the table, in the order of its columns (default: the `targets` of the study)"
