@@ -36,7 +36,7 @@ def test_the_study_has_the_data_sets_of_the_file(read):
     assert read().data_sets == read_config(yaml.safe_load(STUDY), []).data_sets
 
 
-def test_the_study_changes_single_keys_and_adds_data_sets(read):
+def test_a_study_can_change_and_add_data_sets(read):
     name, other = yaml.safe_load(STUDY)["data_sets"]
     found = read(data_sets={name: {"title": "Mine"}, "more": {"kind": "digits"}}).data_sets
     assert list(found) == [name, other, "more"] and found[name].title == "Mine"

@@ -81,7 +81,8 @@ def test_moving_a_folder_does_not_change_sidecar_and_index(tmp_path):
     assert Path(f"{path}.json").read_bytes() == sidecar and index_of(path) == index
 
 
-def test_a_split_gets_no_settings_that_only_the_other_split_needs():
+def test_a_split_does_not_get_settings_of_the_other_split():
+    """A change of a key that affects one split therefore does not write the other split again."""
     block = {"kind": "image_folder", "root": "photos"}
     few = block | {"fraction": 0.01, "balanced": False, "subset_seed": 3}
     assert settings_of("evaluation", **few) == settings_of("evaluation", **block)

@@ -91,7 +91,8 @@ def test_views_of_stored_pixels_nearly_equal_torchvisions(root, tmp_path, interp
 
 
 @pytest.mark.parametrize("center", [False, True], ids=["random", "center"])
-def test_views_of_kept_jpegs_differ_by_the_rounding_of_ffcvs_decoder(root, tmp_path, center):
+def test_views_of_kept_jpegs_nearly_equal_torchvisions(root, tmp_path, center):
+    """Differences come from the rounding of FFCV's JPEG decoder."""
     found = compared(root, tmp_path, "bilinear", center, write_mode="jpg", longest_side=None)
     for source, ours, theirs in found:
         if source.endswith(".jpg") or source.endswith(".JPEG"):
@@ -106,7 +107,7 @@ def test_images_stored_at_the_evaluation_size_equal_torchvisions_exactly(root, t
     assert set(equal) >= {source for source, *_ in found if source.startswith(("train/large", "train/jpeg"))}
 
 
-def test_keeping_a_jpeg_is_closer_to_torchvision_than_encoding_it_again(root, tmp_path, monkeypatch):
+def test_kept_jpegs_are_closer_to_torchvision_than_encoded_ones(root, tmp_path, monkeypatch):
     def mean(folder):
         found = compared(root, folder, "bilinear", False, write_mode="jpg", longest_side=None, quality=95)
         return np.mean([levels(ours, theirs).mean() for source, ours, theirs in found if "large" in source])

@@ -207,7 +207,9 @@ def test_rows_after_a_skipped_row_are_renumbered(tmp_path, workers, broken):
     assert sorted(Reader(str(tmp_path / "a.beton")).alloc_table["sample_id"]) == list(range(len(kept)))
 
 
-def test_skipping_rows_gives_the_content_of_a_data_set_without_them(tmp_path):
+def test_skipped_rows_do_not_affect_the_content(tmp_path):
+    """A data set that never had these rows gives the same content digest."""
+
     class Whole(Damaged):
         def __getitem__(self, row):
             return super().__getitem__(row + (row >= 30))

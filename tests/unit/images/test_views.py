@@ -165,7 +165,8 @@ def test_keys_differ_by_seed_data_set_and_view():
     assert views.view_key(1, "a", views.CENTER) is None
 
 
-def test_normalise_subtracts_the_mean_and_divides_by_the_standard_deviation():
+def test_normalise_standardises_each_channel():
+    """The result is (pixel / 255 - mean) / std; the images are not changed."""
     images = torch.arange(2 * 4 * 5 * 3, dtype=torch.uint8).view(2, 4, 5, 3)
     kept = images.clone()
     out = views.normalise(images, transform())

@@ -137,13 +137,14 @@ def test_a_view_is_the_same_in_another_process(jpg, root):
     assert output.split() == [hashlib.sha256(images.tobytes()).hexdigest()]
 
 
-def test_views_differ_from_each_other_and_from_the_center(raw):
+def test_views_differ_from_each_other(raw):
+    """The views are two random views and the centre view."""
     first, second, center = (read(raw, key=views.view_key(0, "mixed", view))[1] for view in (0, 1, views.CENTER))
     for one, other in ((first, second), (first, center)):
         assert (one != other).any(axis=(1, 2, 3)).mean() > 0.95
 
 
-def test_the_center_view_of_an_image_of_the_output_size_is_the_image(raw):
+def test_the_center_view_does_not_change_an_image_of_the_output_size(raw):
     whole = made.transform(**vars(TRANSFORM) | {"center_ratio": 1.0})
     (_, images, _), *_ = batches(raw, [0, 4, 8], 3, whole, None)
     for image, row in zip(images, (0, 4, 8), strict=True):
@@ -310,7 +311,7 @@ def test_reading_does_not_change_global_state(raw):
     assert str(np.random.get_state()) == state
 
 
-def test_the_number_of_workers_is_limited_to_the_cpus_of_the_process(monkeypatch):
+def test_workers_are_limited_to_the_cpus_of_the_process(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 5, 6})
     assert [ffcv_reader.usable_workers(workers) for workers in (0, 1, 3, 100)] == [1, 1, 3, 3]
 

@@ -240,7 +240,8 @@ def test_a_full_disk_is_reported(tmp_path):
     assert left_behind(tmp_path / "a.beton") == []
 
 
-def test_an_empty_data_set_and_an_unknown_mode_are_refused(tmp_path):
+def test_wrong_arguments_of_the_writer_are_refused(tmp_path):
+    """The arguments are an empty data set and an unknown `write_mode`."""
     with pytest.raises(UserError, match="has no samples"):
         write_beton(tmp_path / "a.beton", Samples(0), RAW)
     with pytest.raises(UserError, match="write_mode is 'png'; use raw or jpg"):
