@@ -555,7 +555,7 @@ class Part(DataSet):
     def of_whole(self, whole: dict[str, Any], split: str) -> dict[str, Any]:
         """Return the keys that determine the stored images of one split of the part.
 
-        whole: these keys of the parent data set for the same split; the part shares its `storage` and `broken`.
+        whole: keys that determine the parent data set's images of this split; the part shares `storage` and `broken`.
         """
         drawn = {"balanced_by", "subset_seed"} if self.balanced_by else {"balanced_by"}
         own = self.model_dump(include={"kind", "where"} | (drawn if split == "train" else set()))
