@@ -7,7 +7,7 @@ HEADING = "## Where `config/paper.yaml` differs from the paper"
 
 
 def deviations() -> dict[str, str]:
-    """Return the table's column on the config, by the values of the first column."""
+    """Return the table of deviations: name of the deviation -> text about the config (third column)."""
     _, found, section = (ROOT / "docs/explanation/recipe.md").read_text().partition(f"{HEADING}\n")
     assert found
     lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]

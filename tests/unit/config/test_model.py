@@ -1,4 +1,4 @@
-"""Tests of reading a config: each mistake becomes one sentence that names the file, the key and the remedy."""
+"""Tests of reading a config: each mistake gives a one-line error message with the file, the key and the remedy."""
 
 import copy
 from typing import get_args
@@ -161,7 +161,7 @@ CASES = {
         "probe: {lr_milestones: [16, 8, 24]}\narms:",
         ["`probe.lr_milestones`: [16, 8, 24] is not ascending; write [8, 16, 24]."],
     ),
-    "two learning rate drops at once": (
+    "two learning rate drops after the same epoch": (
         "arms:",
         "probe: {lr_milestones: [8, 8]}\narms:",
         ["`probe.lr_milestones`: [8, 8] is not ascending; write [8]."],
@@ -204,7 +204,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_mistake_is_one_sentence_with_the_remedy(case, mistake):
+def test_each_mistake_gives_a_one_line_message_with_the_remedy(case, mistake):
     old, new, expected = CASES[case]
     message = mistake(old, new)
     for text in expected:
@@ -228,7 +228,7 @@ def test_the_reserved_names_are_the_columns_of_the_table():
 
 
 def test_a_seed_may_be_repeated_inside_a_replicate():
-    """Copies of one checkpoint are a control."""
+    """The members of such a replicate are copies of one checkpoint, which serve as a control."""
     values = yaml.safe_load(STUDY)
     values["arms"][1]["replicates"] = [[1, 1], [2, 2]]
     assert read_config(values, []).arms[1].replicates == [[1, 1], [2, 2]]
@@ -238,8 +238,8 @@ def test_a_seed_may_be_repeated_inside_a_replicate():
     ("key", "text", "kind"),
     [("lr", "0.1", "a number"), ("lr", "1e-4", "a number"), ("batch_norm", "false", "true or false")],
 )
-def test_the_message_about_text_from_the_command_line_does_not_speak_of_quotes(key, text, kind, tmp_path):
-    """Snakemake reads ``--config 'probe={lr: 0.1}'`` as the text 0.1, which replaces the value in the file."""
+def test_text_from_the_command_line_gets_a_different_remedy(key, text, kind, tmp_path):
+    """Snakemake reads ``--config 'probe={lr: 0.1}'`` as the text 0.1, so advice to remove quotes would not help."""
     file = tmp_path / "study.yaml"
     file.write_text(STUDY + "probe: {epochs: 4, lr: 0.05}\n")
     values = yaml.safe_load(file.read_text())
@@ -271,8 +271,8 @@ def test_the_file_with_the_mistake_is_named(tmp_path):
         read_config(values, [str(file) for file in files])
 
 
-def test_a_merged_key_may_be_overridden_but_not_repeated(tmp_path):
-    """YAML's merge key `<<` brings in keys that the block may set again, once."""
+def test_a_merged_key_may_be_overridden_once(tmp_path):
+    """A block may set keys again that it gets through YAML's merge key `<<`."""
     file = tmp_path / "merged.yaml"
     file.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: [*b], x: 4}\n")
     assert load_unique(str(file)) == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 4, "y": 3}}
@@ -281,7 +281,7 @@ def test_a_merged_key_may_be_overridden_but_not_repeated(tmp_path):
         load_unique(str(file))
 
 
-def test_a_mistake_on_the_command_line_is_attributed_to_it(tmp_path):
+def test_the_error_message_names_the_command_line(tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text(STUDY)
     with pytest.raises(UserError) as error:
@@ -289,7 +289,7 @@ def test_a_mistake_on_the_command_line_is_attributed_to_it(tmp_path):
     assert str(error.value) == "--config: `torch_threads` is the text 'x', not a number; write a number."
 
 
-def test_each_mistake_gets_one_sentence():
+def test_two_mistakes_give_two_lines():
     values = yaml.safe_load(STUDY)
     values["pretrain"]["lr"] = "1e-4"
     values["arms"][0]["steps"] = -1
@@ -310,7 +310,7 @@ def test_replicates_are_disjoint_groups_of_seeds_in_order():
     assert made.arms.replicates(made.arms["cat2"]) == [[1, 2], [3, 4]]
 
 
-def test_milestones_are_the_steps_of_all_arms_and_those_in_the_config():
+def test_milestones_include_the_steps_of_all_arms():
     assert study(pretrain={"seeds": [1, 2], "milestones": [6]}).chains.milestones == [4, 6, 8]
 
 
@@ -320,12 +320,12 @@ def test_views_are_numbered_or_center():
 
 
 def test_a_probe_requests_memory_for_its_features_too():
-    """The stage gets it as text, because Snakemake would round the number."""
+    """The stage gets the memory in GB as text, because Snakemake would round the number."""
     made = study(limits={"memory_gb": 0.25, "memory_mb": 1000})
     assert (made.resources.feature_memory_gb, made.resources.probe_memory_mb) == ("0.25", 1250)
 
 
-def test_transfers_use_the_probes_standard_deviation_of_initial_weights():
+def test_transfers_use_init_std_of_the_probe():
     values = yaml.safe_load(STUDY) | {"probe": {"init_std": 0.25}}
     values["arms"] += [{"name": "direct", "members": 1, "transfer": "direct"}]
     config = read_config(values, [])

@@ -1,4 +1,4 @@
-"""Tests of paths in a config: `~`, folders of results, and the folders in which a data_sets_file is looked up."""
+"""Tests of paths in a config: `~`, the folder of results, and the folders in which `data_sets_file` is searched."""
 
 import pytest
 import yaml
@@ -17,7 +17,7 @@ def read(**changes):
 
 @pytest.fixture
 def home(monkeypatch, tmp_path):
-    """A temporary folder that is the home folder."""
+    """Temporary folder that replaces the home folder."""
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
@@ -30,7 +30,7 @@ def test_a_tilde_is_the_home_folder(home, key):
         read(**{key: "~nobody-has-this-name/x"})
 
 
-def test_a_tilde_is_the_home_folder_in_roots_and_published_files(home):
+def test_a_tilde_is_the_home_folder_in_nested_keys(home):
     folder = {"kind": "image_folder", "root": "~/images"}
     data_sets = yaml.safe_load(STUDY)["data_sets"]
     assert read(data_sets=data_sets | {"mine": folder}).data_sets["mine"].root == f"{home}/images"
@@ -56,7 +56,8 @@ def test_an_invalid_folder_of_results_is_refused(folder):
         read(results_dir=folder)
 
 
-def test_a_data_sets_file_is_looked_up_in_the_working_directory_and_then_in_the_project(home, monkeypatch, tmp_path):
+def test_a_data_sets_file_is_searched_in_two_folders(home, monkeypatch, tmp_path):
+    """The working directory comes first, then the project's folder."""
     (tmp_path / "here/config").mkdir(parents=True)
     (tmp_path / "clone/config").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")

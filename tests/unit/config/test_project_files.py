@@ -1,4 +1,4 @@
-"""Tests of files about the project: the schema that editors use, and the citation."""
+"""Tests of the schema of studies, the citation, the changelog, and the files for pre-commit and issues."""
 
 import re
 from typing import get_args
@@ -19,7 +19,8 @@ STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name 
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_the_first_line_of_a_study_names_its_schema_and_the_study_conforms_to_it(path):
+def test_a_study_conforms_to_the_schema_that_it_names(path):
+    """The first line of a study names the schema, which editors use."""
     text = path.read_text()
     prefix, _, named = text.splitlines()[0].partition("=")
     assert prefix == "# yaml-language-server: $schema"
@@ -66,7 +67,7 @@ def test_the_schema_reports_a_wrong_key_for_each_kind_of_data_set():
     ],
 )
 def test_the_schema_names_a_wrong_key_of_each_block(place, value):
-    """Unions are told apart first, so that no message says only that nothing fits."""
+    """No message says only that no alternative of a union fits, because the schema selects the alternative first."""
     validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
     study = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     *path, last = place
@@ -80,7 +81,7 @@ def test_the_schema_names_a_wrong_key_of_each_block(place, value):
     assert not any("any of the given schemas" in message for message in messages)
 
 
-def test_the_schema_accepts_what_unions_allow():
+def test_the_schema_accepts_every_alternative_of_a_union():
     validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
     study = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     allowed = {"floors": None, "table1": {"arms": ["cat1", {"name": "x", "members": 1, "steps": 4}]}, "width": None}
@@ -115,7 +116,7 @@ def test_the_changelog_has_the_version():
         assert len(headings) == len(set(headings)) and set(headings) <= KEPT
 
 
-def test_forms_for_issues_ask_for_what_is_needed():
+def test_forms_for_issues_have_required_fields():
     for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
         form = yaml.safe_load(path.read_text())
         if path.name != "config.yml":

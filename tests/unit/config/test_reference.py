@@ -1,4 +1,7 @@
-"""Tests of the generated sections of docs/reference/configuration.md: one for each block of the config, with derived headings."""
+"""Tests of the generated sections of docs/reference/configuration.md.
+
+Each block of the config has a section with a heading that is derived from the block.
+"""
 
 from typing import Literal, get_args
 
@@ -17,7 +20,7 @@ from workflow_scripts.timecat.images.datasets.registry import READERS
     "union", [AnyDataSet, AnyBackbone, *(field.annotation for field in Config.model_fields.values())]
 )
 def test_every_block_has_a_section(union):
-    """Blocks of changes to another block have none: they are described with that block."""
+    """Blocks of changes to another block have no section: the section of the other block describes them."""
     sections = list(reference.sections().values())
     missing = set(reference.blocks_in(union)) - set(sections)
     assert missing == set() and len(set(sections)) == len(sections)
@@ -28,7 +31,7 @@ def kinds_of(block: type[Block]) -> tuple[str, ...]:
     return get_args(block.model_fields["kind"].annotation)
 
 
-def test_every_kind_is_in_one_heading_and_has_a_reader():
+def test_every_kind_has_a_heading_and_a_reader():
     blocks = reference.blocks_in(AnyDataSet)
     kinds = [kind for block in blocks for kind in kinds_of(block)]
     headings = {block: title for title, block in reference.sections().items()}
@@ -53,7 +56,7 @@ def test_headings_are_derived_from_the_blocks():
     )
 
 
-def test_a_new_kind_gets_a_heading_after_that_of_its_base_class(monkeypatch):
+def test_the_heading_of_a_new_kind_comes_after_its_base_class(monkeypatch):
     class Scans(Images):
         """A data set of scans."""
 

@@ -41,7 +41,7 @@ from workflow_scripts.timecat.settings import LEFT_OUT, settings, told
 BACKBONES = [*OWN_BACKBONES.items(), ("resnet18", LibraryBackbone)]
 WIDE = SmallResidual(architecture="small_residual", last_width=24)
 OF_TRAINING = set(Pretrain.model_fields) - {"initialisation", "zero_gamma"}
-# (block, method that builds the settings, its arguments, keys that no stage gets, fields that come from elsewhere)
+# (block, method that builds the settings, its arguments, keys that no stage gets, fields that are no keys of the block)
 PAIRS = [
     (Pretrain(seeds=[1]), Pretrain.recipe, (), set(NOT_OF_THE_RECIPE), set()),
     (Pretrain(seeds=[1]), Pretrain.start, (), OF_TRAINING, set()),
@@ -114,13 +114,13 @@ def test_a_stage_reads_the_settings_that_the_config_wrote(block, build, argument
 
 
 @pytest.mark.parametrize(("name", "kind"), BACKBONES)
-def test_a_backbones_settings_are_chosen_by_its_architecture(name, kind):
+def test_the_architecture_determines_the_class_of_settings(name, kind):
     made = kind(architecture=name).settings()
     assert json_of(BackboneSettings)(canonical_json(made)) == made
 
 
 def test_settings_contain_last_width_only_if_it_is_set():
-    """Settings of networks without it keep the digest that they had before the key was added."""
+    """Settings without `last_width` therefore have the same digest as before the key was added."""
     plain = canonical_json(SmallResidual(architecture="small_residual").settings())
     assert plain == '{"architecture":"small_residual","blocks":3,"width":8}'
     made = WIDE.settings()
@@ -146,13 +146,14 @@ def test_a_mistake_in_a_backbones_settings_is_named(change, message):
         json_of(BackboneSettings)(json.dumps(told))
 
 
-def test_build_arguments_of_the_image_are_those_of_its_definition():
+def test_the_image_definition_has_all_build_arguments():
     told = canonical_json(ContainerImage(gpu=False).build_arguments())
     made = json_of(BuildArguments)(told)
     assert (made.BOOTSTRAP, made.GPU) == ("docker", "no") and json.loads(told).keys() <= arguments_of_the_definition()
 
 
 def arguments_of_the_definition():
+    """Return the names of the build arguments that containers/timecat.def lists."""
     text = (ROOT / "containers/timecat.def").read_text()
     return set(re.findall(r"^    ([A-Z]+)=", text.partition("%arguments")[2].partition("%help")[0], re.MULTILINE))
 
@@ -180,7 +181,7 @@ KINDS = {
 NEVER_TOLD = {"title", "transform", "views", "weight_decays"}
 FEW = {"fraction": 0.5}  # adds the keys that draw rows to the settings
 OFTEN = FEW | {"draws": 2}  # adds the number of draws, too
-# Required keys of the kinds, by the key that a kind must have to need them.
+# Required keys of the kinds; each entry applies to the kinds that have the key by which it is listed.
 BLOCKS = {
     "rows": {"rows": {"train": 3, "evaluation": 2}},
     "root": {"root": "data"},
@@ -194,7 +195,7 @@ MAPPINGS = {"rows": Mapping[str, int], "where": Mapping[str, tuple[str | int, ..
 
 
 def variants(kind: str):
-    """Yield blocks of a kind with its required keys, alone and with each variation that the kind has."""
+    """Yield blocks of a kind with its required keys, without and with each of VARIANTS that the kind allows."""
     block = KINDS[kind]
     needs = {key: value for name, keys in BLOCKS.items() if name in block.model_fields for key, value in keys.items()}
     for further in VARIANTS:
@@ -203,7 +204,10 @@ def variants(kind: str):
 
 
 def told_of(block, split: str) -> list[dict]:
-    """Return the settings of a split that the stage gets; for a part, those of a part of image files and of digits."""
+    """Return the settings of a split that the stage gets.
+
+    For a part, these are two: for a part of image files and for a part of digits.
+    """
     if not isinstance(block, Part):
         return [block.of_split(split)]
     wholes = ImageFolder(kind="image_folder", root="data", **FEW), Digits(kind="digits")
@@ -211,6 +215,7 @@ def told_of(block, split: str) -> list[dict]:
 
 
 def all_told(kind: str) -> list[dict]:
+    """Return the settings that the stage gets for all variants of a kind and both splits."""
     return [each for block in variants(kind) for split in ("train", "evaluation") for each in told_of(block, split)]
 
 
@@ -220,7 +225,8 @@ def test_a_kind_of_data_set_and_its_readers_settings_agree(kind):
     of_block = {name: each for name, each in KINDS[kind].model_fields.items() if name not in NEVER_TOLD}
     given = {each.name for each in dataclasses.fields(made) if each.default is not LEFT_OUT}
     types = get_type_hints(made)
-    # `of` of a part holds the settings of the whole, while the block has its name; its storage is the whole's, too.
+    # `of` of a part is the name of the parent data set in the block, but the parent's settings in the stage's settings.
+    # These also have the parent's storage.
     if kind == "part":
         assert types.pop("storage") == StorageSettings | None and types.pop("broken") == Literal["error", "skip"] | None
         del types["of"], of_block["of"]
@@ -237,7 +243,7 @@ def test_a_kind_of_data_set_and_its_readers_settings_agree(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stage_leaves_out_the_keys_that_the_config_left_out(kind):
+def test_optional_keys_stay_left_out_in_a_stage(kind):
     for told_values in all_told(kind):
         text = canonical_json(told_values)
         assert canonical_json(told(json_of(SETTINGS)(text))) == text
@@ -249,9 +255,11 @@ def test_storage_settings_have_the_keys_of_the_block():
         assert get_type_hints(StorageSettings) == fields
 
 
-def test_a_missing_key_is_named_when_a_split_needs_it():
+def test_a_missing_key_that_a_split_needs_is_named():
     made = as_settings({key: value for key, value in all_told("image_folder")[0].items() if key != "fraction"})
-    with pytest.raises(UserError, match="the settings of the data set lack `fraction`, which this split needs; add it"):
+    with pytest.raises(
+        UserError, match="the settings of the data set lack `fraction`, which this split needs; add the key"
+    ):
         split_rows(np.zeros(3), made, "train")
     assert len(split_rows(np.zeros(3), made, "evaluation")[0]) == 3
 

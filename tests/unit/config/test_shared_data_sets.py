@@ -13,7 +13,10 @@ PAPERS = ["paper", "swav", "simsiam", "seer", "vit", "families"]
 
 @pytest.fixture
 def read(tmp_path):
-    """Function that returns STUDY's config with its data sets in another file and with changes, or the message."""
+    """Function that reads STUDY with its data sets in a `data_sets_file`, and returns the config or the error message.
+
+    shared: contents of the file instead of STUDY's data sets. changes: keys that replace STUDY's.
+    """
 
     def read(shared: str | None = None, **changes):
         values = yaml.safe_load(STUDY)
@@ -33,7 +36,7 @@ def test_the_study_has_the_data_sets_of_the_file(read):
     assert read().data_sets == read_config(yaml.safe_load(STUDY), []).data_sets
 
 
-def test_the_study_changes_single_keys_and_adds_data_sets(read):
+def test_a_study_can_change_and_add_data_sets(read):
     name, other = yaml.safe_load(STUDY)["data_sets"]
     found = read(data_sets={name: {"title": "Mine"}, "more": {"kind": "digits"}}).data_sets
     assert list(found) == [name, other, "more"] and found[name].title == "Mine"
@@ -63,13 +66,13 @@ def test_the_study_changes_single_keys_and_adds_data_sets(read):
         (None, {"data_sets_file": 3}, "study.yaml: `data_sets_file` is 3; it must be text"),
     ],
 )
-def test_a_mistake_names_the_file_that_has_it(read, shared, changes, said):
+def test_the_error_message_names_the_file_of_a_mistake(read, shared, changes, said):
     sentences = read(shared, **changes).splitlines()
     assert any(sentence.startswith(said) for sentence in sentences), sentences
 
 
 def test_studies_of_the_paper_share_one_file_of_data_sets():
-    """Table 2 and all families use the same images, views and weight decays."""
+    """Table 2 and the tables of all families use the same images, views and weight decays."""
     configs = {name: load_unique(str(ROOT / f"config/{name}.yaml")) for name in PAPERS}
     assert {values["data_sets_file"] for values in configs.values()} == {"config/data_sets/paper.yaml"}
     assert all("kind" not in block for name in PAPERS[1:] for block in configs[name].get("data_sets", {}).values())

@@ -1,4 +1,4 @@
-"""Test the synthetic data set ``cues``: all families agree with the class equally often, as often as set."""
+"""Test the synthetic data set ``cues``: all families agree with the class as often as ``agreement`` sets."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_families_disagree_independently():
     assert np.abs(correlation[~np.eye(cues.FAMILIES, dtype=bool)]).max() < 0.06
 
 
-def test_cue_labels_share_their_images_and_have_independent_glyphs():
+def test_labels_cue0_to_cue3_have_the_same_images():
     made = [split(label=f"cue{family}") for family in range(cues.FAMILIES)]
     for family, data_set in enumerate(made):
         assert np.array_equal(data_set.images, made[0].images)
@@ -36,7 +36,7 @@ def test_cue_labels_share_their_images_and_have_independent_glyphs():
     assert (made[0].labels == made[1].labels).mean() == pytest.approx(1 / cues.CLASSES, abs=0.02)
 
 
-def test_splits_and_seeds_differ_and_are_reproducible():
+def test_images_depend_only_on_split_and_seed():
     assert np.array_equal(split().images, split().images)
     assert not np.array_equal(split().images[:100], split(name="evaluation").images[:100])
     assert not np.array_equal(cues.glyphs(1), cues.glyphs(2))
@@ -53,7 +53,7 @@ def test_images_show_all_glyphs_inside_the_centre_crop():
     assert bright[:, 2:30, 2:30].sum() == pytest.approx(bright.sum(), rel=0.02)
 
 
-def test_the_evaluation_split_of_digits_is_stratified_and_reproducible():
+def test_the_evaluation_split_of_digits_is_stratified():
     labels = np.repeat(np.arange(10), 90)
     mask = evaluation_rows(labels, 1, 1 / 3)
     assert (np.bincount(labels[mask]) == 30).all()

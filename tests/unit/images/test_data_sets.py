@@ -1,4 +1,4 @@
-"""Run the real stage on small images in the published layout of every kind of data set."""
+"""Run the stage `write_dataset` on small images in the published layout of every kind of data set."""
 
 import json
 import threading
@@ -34,12 +34,13 @@ def index_of(beton: Path) -> dict[str, list]:
 
 
 def written(folder: Path, split: str, probed: Path | None = None, workers: int = 1, **block) -> tuple:
-    """Run the stage and return its outputs: index as columns, tables of the .beton, sidecar."""
+    """Run the stage and return its outputs: columns of the index, tables of the .beton file, and sidecar."""
     path = write_data_set("it", split, settings_of(split, **block), folder, workers, probed)
     return index_of(path), describe(path), read_sidecar(path)
 
 
 def same_pixels(beton, row: int, file: Path, tolerance: float = 0.0) -> bool:
+    """Return whether the stored image of a row has the pixels of an image file, up to a mean difference."""
     difference = read_image(beton, row).astype(int) - read_image_file(file).astype(int)
     return np.abs(difference).mean() <= tolerance
 
@@ -70,8 +71,8 @@ def test_jpeg_files_are_stored_unchanged_unless_they_are_reduced(tmp_path):
     assert beton.heights.tolist() == [30] * 5 and beton.widths.tolist() == [40] * 5
 
 
-def test_moving_a_folder_changes_neither_sidecar_nor_index(tmp_path):
-    """Only the .beton is made again, because later jobs depend on its sidecar, which does not change."""
+def test_moving_a_folder_does_not_change_sidecar_and_index(tmp_path):
+    """Later jobs depend on the sidecar, so only the .beton file is written again."""
     root = draw_image_folder(tmp_path / "here", {"ant": 3, "bee": 2}, "jpg")
     path = write_data_set("it", "train", settings_of("train", kind="image_folder", root=str(root)), tmp_path / "out")
     sidecar, index = Path(f"{path}.json").read_bytes(), index_of(path)
@@ -80,7 +81,8 @@ def test_moving_a_folder_changes_neither_sidecar_nor_index(tmp_path):
     assert Path(f"{path}.json").read_bytes() == sidecar and index_of(path) == index
 
 
-def test_settings_that_affect_one_split_are_not_passed_to_the_other():
+def test_a_split_does_not_get_settings_of_the_other_split():
+    """A change of a key that affects one split therefore does not write the other split again."""
     block = {"kind": "image_folder", "root": "photos"}
     few = block | {"fraction": 0.01, "balanced": False, "subset_seed": 3}
     assert settings_of("evaluation", **few) == settings_of("evaluation", **block)
@@ -97,7 +99,7 @@ def test_settings_that_affect_one_split_are_not_passed_to_the_other():
 
 
 def test_download_is_a_resource_and_not_a_parameter():
-    """Permission to download can therefore be given later without re-running anything."""
+    """Permission to download can therefore be given later without rerunning jobs."""
     for allowed in (True, False):
         config = read_config(
             {
@@ -128,7 +130,7 @@ def damaged(tmp_path) -> Path:
     return root
 
 
-def test_a_broken_image_stops_the_stage_with_an_error_that_names_it(damaged, tmp_path, monkeypatch):
+def test_a_broken_image_stops_the_stage_and_is_named(damaged, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"mine/train/ant/001\.jpg cannot be read as an image \(unknown image format\)"):
         written(tmp_path / "out", "train", kind="image_folder", root=str(damaged))
     assert not (tmp_path / "out").exists() or [path.name for path in (tmp_path / "out").iterdir()] == []
@@ -154,18 +156,18 @@ def test_without_broken_images_the_list_has_only_its_header(tmp_path):
 
 
 def test_images_are_read_only_when_they_are_indexed(tmp_path, monkeypatch):
-    """Listing images opens none of them, so they need not fit into memory."""
+    """Listing images does not open the files, so a data set may be larger than the memory."""
     root = draw_image_folder(tmp_path / "mine", {"ant": 2, "bee": 2})
     split = read_split(settings_of("train", kind="image_folder", root=str(root)), "train")
     for path in root.rglob("*.png"):
-        path.write_bytes(b"")  # has an effect only because the images are not read yet
+        path.write_bytes(b"")  # this breaks the images only if they are not read yet
     with pytest.raises(UserError, match="unknown image format"):
         split[0]
 
 
 # --- iNaturalist ---
 
-# Sorted as text, 9 comes after 10; this order also differs from that of the list.
+# Sorted as text, 9 comes after 10; the sorted order also differs from the order of this list.
 DIRECTORIES = ["Plantae/9", "Aves/10", "Plantae/10", "Aves/9", "Aves/100", "Plantae/9"]
 
 
@@ -193,12 +195,12 @@ def rewrite_list(root, value):
     ("break_it", "words"),
     [
         (remove_list, ("there is no", "val2018.json", "`root`")),
-        (lambda root: rewrite_list(root, "{"), ("val2018.json is not a list", "download it again")),
-        (lambda root: rewrite_list(root, {"images": [{"name": "x"}]}), ("`file_name`", "download it again")),
+        (lambda root: rewrite_list(root, "{"), ("val2018.json is not a list", "download the file again")),
+        (lambda root: rewrite_list(root, {"images": [{"name": "x"}]}), ("`file_name`", "download the file again")),
         (lambda root: rewrite_list(root, {"images": []}), ("lists no images",)),
         (
             lambda root: rewrite_list(root, {"images": [{"file_name": "train_val2018/Fungi/1/a.jpg"}]}),
-            ("train_val2018/Fungi/1/a.jpg", "train2018.json", "belong together"),
+            ("train_val2018/Fungi/1/a.jpg", "train2018.json", "download both lists again"),
         ),
         (
             lambda root: (root / "train_val2018/Aves/9/val000.jpg").unlink(),
@@ -242,8 +244,8 @@ def test_absent_or_damaged_cifar_files_are_refused(tmp_path, monkeypatch):
         written(tmp_path / "out", "train", **block)
 
 
-def test_cifar_is_downloaded_once_for_both_splits_and_only_if_allowed(tmp_path, monkeypatch):
-    """A server on the loopback interface serves an archive in torchvision's layout."""
+def test_cifar_is_downloaded_once_for_both_splits(tmp_path, monkeypatch):
+    """Without permission nothing is downloaded. A local server provides an archive in torchvision's layout."""
     import functools
     import hashlib
     import http.server
@@ -286,14 +288,14 @@ def test_cifar_is_downloaded_once_for_both_splits_and_only_if_allowed(tmp_path, 
         _, beton, sidecar = written(tmp_path / "out", "train", download=True, **block)
         assert beton.rows == 50 and "root" not in sidecar["params"] and "download" not in sidecar["params"]
         monkeypatch.setattr(CIFAR10, "tgz_md5", "0" * 32)
-        with pytest.raises(UserError, match=r"cannot be downloaded to .*elsewhere \(.*by other means"):
+        with pytest.raises(UserError, match=r"cannot be downloaded to .*elsewhere \(.*download it yourself"):
             written(tmp_path / "out", "train", kind="cifar10", root=str(tmp_path / "elsewhere"), download=True)
     finally:
         server.shutdown()
         server.server_close()
 
 
-# --- a fraction of the training rows, of every kind ---
+# --- fractions of the training rows, for every kind of data set ---
 
 
 def cifar_block(tmp_path, monkeypatch):
@@ -351,7 +353,7 @@ def test_a_fraction_can_be_drawn_from_any_kind(tmp_path, monkeypatch, block):
 
 # --- Camelyon17 ---
 
-# Hospitals 0, 3 and 4 are for training, 1 for validation and 2 for testing, whatever their column split.
+# Hospitals 0, 3 and 4 are for training, 1 for validation and 2 for testing; the column split does not affect this.
 PATCHES = [
     {"center": 0, "split": 0, "patient": "004", "node": 4, "slide": 1},
     {"center": 0, "split": 1, "patient": "017", "node": 2, "slide": 2},
@@ -429,7 +431,7 @@ def test_a_split_without_rows_is_refused(tmp_path):
 
 @pytest.fixture
 def probed(tmp_path) -> Path:
-    """Folder of a written evaluation split with four classes, one of which has no evaluation image."""
+    """Folder with an evaluation split written by the stage, of four classes, one of which has no evaluation image."""
     root = draw_image_folder(tmp_path / "source", {"n01": 2, "n02": 2, "n03": 2, "n04": 2})
     for path in (root / "val/n03").iterdir():
         path.unlink()
@@ -449,7 +451,7 @@ def test_evaluation_folders_have_the_labels_of_the_probed_data_set(probed, tmp_p
 
 
 def test_numbers_as_folder_names_are_the_labels(probed, tmp_path):
-    """ImageNet-V2 names its folders by numbers, which are read as numbers, not as text."""
+    """The names of ImageNet-V2's folders are numbers, which are read as numbers, not as text."""
     root = draw_folder(tmp_path / "v2", {"3": 1, "0": 2})
     index, _, _ = written(
         tmp_path / "out", "evaluation", probed, kind="evaluation_folder", root=str(root), probe_of="source"

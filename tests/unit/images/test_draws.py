@@ -1,4 +1,4 @@
-"""Test draws of a few-shot data set: their rows, their column in the index, and the rows that each replicate reads."""
+"""Test draws of a few-shot data set: their rows, the column `draws` of the index, and the rows of each replicate."""
 
 from dataclasses import replace
 
@@ -23,12 +23,12 @@ def settings(**changes) -> dict:
 
 
 def draws(number: int, **changes) -> list[np.ndarray]:
-    """Return the rows of each draw."""
+    """Return the rows of each of several draws from LABELS."""
     values = as_settings(settings(**changes))
     return [subset_rows(LABELS, values, draw) for draw in range(number)]
 
 
-def test_the_first_draw_has_the_rows_with_the_smallest_hashes_of_each_class():
+def test_the_first_draw_has_the_smallest_hashes_of_each_class():
     hashes = randomness.bits(randomness.key("fraction", 3), np.arange(len(LABELS)))
     (first,) = draws(1, fraction=0.1, subset_seed=3)
     for label, taken in enumerate((10, 4, 1, 1, 1)):
@@ -56,7 +56,8 @@ def test_draws_beyond_the_last_row_use_new_hashes():
     assert len({tuple(rows) for rows in draws(9, fraction=0.9)}) == 9
 
 
-def test_the_file_has_the_rows_of_all_draws_and_begins_with_the_first():
+def test_the_rows_of_the_first_draw_come_first():
+    """The training split has the rows of all draws."""
     values = as_settings(settings(fraction=0.2, draws=5))
     rows, drawn = split_rows(LABELS, values, "train")
     found = draws(5, fraction=0.2)

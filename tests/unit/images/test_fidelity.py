@@ -1,4 +1,4 @@
-"""Compare network inputs with torchvision's pipeline on the same files: photographs if available, else drawings."""
+"""Compare network inputs with torchvision's pipeline on the same files (photographs if available, else drawings)."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ TRANSFORM |= {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    """Folder of photographs of three sizes: scikit-learn's, and small ones (or drawings if there are none)."""
+    """Folder of images of three sizes: scikit-learn's photographs, and small photographs (or drawings)."""
     folder = tmp_path_factory.mktemp("photographs")
     shipped = Path(sklearn.datasets.__file__).parent / "images"
     save(folder / "train/large/drawn.jpg", drawn(90, 70), quality=92)
@@ -42,9 +42,9 @@ def root(tmp_path_factory) -> Path:
 
 
 def compared(root: Path, folder: Path, interpolation: str, center: bool, crop=random_view, **storage) -> list[tuple]:
-    """Return (source, our input, torchvision's input) of every image; inputs are float32 [3, 48, 48].
+    """Return (source, this project's input, torchvision's input) of every image; inputs are float32 [3, 48, 48].
 
-    Our inputs come through the stage and the reader. crop: function that makes torchvision's random view.
+    This project's inputs come from the stage and the reader. crop: function that makes torchvision's random view.
     """
     block = {"kind": "image_folder", "root": str(root), "storage": storage}
     beton = write_data_set("photographs", "train", settings_of("train", **block), folder)
@@ -73,39 +73,41 @@ def levels(ours, theirs) -> torch.Tensor:
 
 @pytest.mark.parametrize("center", [False, True], ids=["random", "center"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_views_of_stored_pixels_equal_torchvisions_within_two_grey_levels(root, tmp_path, interpolation, center):
+def test_views_of_stored_pixels_nearly_equal_torchvisions(root, tmp_path, interpolation, center):
+    """The difference is at most two grey levels if both pipelines resize the two axes in the same order."""
     storage = {"write_mode": "raw", "longest_side": None}
     for source, ours, theirs in compared(
         root, tmp_path, interpolation, center, random_view_horizontal_first, **storage
     ):
         difference = levels(ours, theirs)
         assert difference.max() < 2.01 and difference.mean() < 0.1, source
-    # The newest Pillow resizes the two axes of some crops in another order, which changes more grey levels.
+    # The newest Pillow resizes the two axes of some crops in the opposite order, which changes more grey levels.
     means = []
     for source, ours, theirs in compared(root, tmp_path, interpolation, center, random_view, **storage):
         difference = levels(ours, theirs)
         means.append(difference.mean())
         assert difference.max() < 20 and difference.mean() < 1, source
-    assert np.median(means) < 0.1  # such crops are rare
+    assert np.median(means) < 0.1  # crops with the opposite order are rare
 
 
 @pytest.mark.parametrize("center", [False, True], ids=["random", "center"])
-def test_views_of_kept_jpegs_differ_by_the_rounding_of_ffcvs_decoder(root, tmp_path, center):
+def test_views_of_kept_jpegs_nearly_equal_torchvisions(root, tmp_path, center):
+    """Differences come from the rounding of FFCV's JPEG decoder."""
     found = compared(root, tmp_path, "bilinear", center, write_mode="jpg", longest_side=None)
     for source, ours, theirs in found:
         if source.endswith(".jpg") or source.endswith(".JPEG"):
             assert levels(ours, theirs).mean() < 1.5, source
 
 
-def test_images_stored_at_the_short_side_of_evaluation_equal_torchvisions_bit_for_bit(root, tmp_path):
-    """This holds for photographs that are larger; smaller ones must be enlarged when they are read."""
+def test_images_stored_at_the_evaluation_size_equal_torchvisions_exactly(root, tmp_path):
+    """Images are stored with the short side of evaluation. Smaller photographs, which must be enlarged, may differ."""
     short = round(TRANSFORM["size"] / TRANSFORM["center_ratio"])
     found = compared(root, tmp_path, "bilinear", True, write_mode="raw", longest_side=None, shortest_side=short)
     equal = [source for source, ours, theirs in found if levels(ours, theirs).max() < 1e-3]
     assert set(equal) >= {source for source, *_ in found if source.startswith(("train/large", "train/jpeg"))}
 
 
-def test_keeping_a_jpeg_is_closer_to_torchvision_than_encoding_it_again(root, tmp_path, monkeypatch):
+def test_kept_jpegs_are_closer_to_torchvision_than_encoded_ones(root, tmp_path, monkeypatch):
     def mean(folder):
         found = compared(root, folder, "bilinear", False, write_mode="jpg", longest_side=None, quality=95)
         return np.mean([levels(ours, theirs).mean() for source, ours, theirs in found if "large" in source])

@@ -1,4 +1,4 @@
-"""Test folders of image files: their rows, order and labels, and refused folders."""
+"""Test reading folders of image files: rows, their order and labels, and folders that are refused."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def without_classes(told: dict) -> dict:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Folder of three classes: 4, 6 and 10 training images and one evaluation image each, in different colours."""
+    """Folder of three classes with 4, 6 and 10 training images and one evaluation image each, in different colours."""
     for split, counts in {"train": (4, 6, 10), "val": (1, 1, 1)}.items():
         for name, count in zip(("newt", "ant", "bee"), counts, strict=True):
             (tmp_path / split / name).mkdir(parents=True)
@@ -37,7 +37,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_rows_go_class_by_class_in_the_order_of_names(folder):
+def test_rows_are_sorted_by_class_and_file_name(folder):
     split = read_split(settings(folder), "train")
     assert split.class_names == ["ant", "bee", "newt"]
     assert split.labels.tolist() == [0] * 6 + [1] * 10 + [2] * 4
@@ -88,7 +88,7 @@ def test_a_fraction_applies_only_to_training_rows(folder):
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "CMYK", "P", "1", "I;16"])
-def test_every_mode_becomes_rgb(tmp_path, mode):
+def test_images_of_every_mode_are_converted_to_rgb(tmp_path, mode):
     suffix = "tif" if mode in ("CMYK", "I;16") else "png"
     path = tmp_path / f"image.{suffix}"
     Image.new(mode, (6, 4)).save(path)
@@ -108,7 +108,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
         (900, 500, (640, 427)),
     ],
 )
-def test_sides_are_reduced_and_never_enlarged(longest, shortest, wanted):
+def test_sides_are_reduced_but_not_enlarged(longest, shortest, wanted):
     assert reduced_sides(640, 427, longest, shortest) == wanted
 
 
@@ -119,15 +119,15 @@ def test_sides_are_reduced_and_never_enlarged(longest, shortest, wanted):
         (
             lambda root: None,
             {"classes": 4, "subset_seed": 0},
-            ("3 classes", "`classes` in the config is 4", "lower it"),
+            ("3 classes", "`classes` in the config is 4", "lower this number"),
         ),
-        (lambda root: None, {"classes": ["ant", "elk"]}, ("'elk'", "`classes`", "correct it")),
+        (lambda root: None, {"classes": ["ant", "elk"]}, ("'elk'", "`classes`", "correct the name")),
         (lambda root: (root / "train/void").mkdir(), {}, ("void has no images",)),
-        (lambda root: (root / "val/elk").mkdir(), {}, ("elk is not a class",)),
+        (lambda root: (root / "val/elk").mkdir(), {}, ("val/elk has no folder of the same name",)),
         (lambda root: None, {"kind": "imagenet"}, ("3 classes", "1000", "image_folder")),
     ],
 )
-def test_each_mistake_gives_one_sentence(folder, break_it, changes, words):
+def test_each_mistake_gives_a_one_line_error_message(folder, break_it, changes, words):
     break_it(folder)
     with pytest.raises(UserError) as caught:
         for split in ("evaluation", "train"):

@@ -35,6 +35,7 @@ def split_of(root, storage=STORAGE) -> Split:
 
 
 def stored(path, row: int) -> bytes:
+    """Return the data of a row as the .beton file stores it."""
     beton = describe(path)
     return beton.file[beton.pointers[row] : beton.pointers[row] + beton.sizes[row]].tobytes()
 
@@ -60,8 +61,8 @@ KEPT = {
 
 
 @pytest.mark.parametrize("kind", KEPT)
-def test_the_data_of_a_jpeg_is_kept_and_decodes_nearly_as_in_pillow(tmp_path, kind):
-    """Pixels differ from Pillow's by the rounding of FFCV's faster transform; colours and sides are always right."""
+def test_the_data_of_a_jpeg_is_stored_unchanged(tmp_path, kind):
+    """The decoded pixels differ from Pillow's only by the rounding of FFCV's faster transform."""
     path = save(tmp_path / "in/a.jpg", smooth(), **{"quality": 95} | KEPT[kind])
     written = write_beton(tmp_path / "a.beton", split_of(path.parent), ENCODING)
     assert stored(tmp_path / "a.beton", 0) == path.read_bytes()
@@ -74,7 +75,7 @@ def test_the_data_of_a_jpeg_is_kept_and_decodes_nearly_as_in_pillow(tmp_path, ki
 
 
 def test_ffcvs_loader_reads_kept_jpegs(tmp_path):
-    """FFCV's Loader with its standard decoder sees the same pixels."""
+    """FFCV's Loader with its standard decoder returns the same pixels."""
     from ffcv.fields.decoders import CenterCropRGBImageDecoder, IntDecoder
     from ffcv.loader import Loader, OrderOption
 
@@ -105,7 +106,8 @@ def test_ffcvs_loader_reads_kept_jpegs(tmp_path):
         ("a.webp", {"lossless": True}, {}),
     ],
 )
-def test_other_files_are_decoded_and_encoded_again(tmp_path, name, options, storage):
+def test_files_that_need_a_change_are_encoded_again(tmp_path, name, options, storage):
+    """The files have the wrong mode, size or format to be stored unchanged."""
     path, storage = save(tmp_path / "in" / name, smooth(), **options), replace(STORAGE, **storage)
     write_beton(tmp_path / "a.beton", split_of(path.parent, storage), ENCODING)
     wanted = read_image_file(path, storage)
@@ -126,7 +128,7 @@ def test_write_mode_raw_stores_pixels_instead_of_jpegs(tmp_path):
 
 
 def test_a_jpeg_that_only_pillow_can_read_is_encoded_again(tmp_path):
-    """FFCV's decoder refuses extra bytes between the data and a marker, as it refuses a truncated file."""
+    """FFCV's decoder refuses the file because of extra bytes between the data and a marker."""
     path = save(tmp_path / "in/a.jpg", smooth())
     data = path.read_bytes()
     path.write_bytes(data[:-2] + b"\x11" * 40 + data[-2:])
@@ -138,6 +140,7 @@ def test_a_jpeg_that_only_pillow_can_read_is_encoded_again(tmp_path):
 
 
 def cut(path) -> None:
+    """Remove the second half of a file."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
@@ -152,7 +155,7 @@ BREAKS = {
 
 @pytest.mark.parametrize("kind", BREAKS)
 @pytest.mark.parametrize("write_mode", ["jpg", "raw"])
-def test_the_error_about_a_broken_image_names_it_and_the_remedy(tmp_path, kind, write_mode):
+def test_the_error_about_a_broken_image_names_file_and_remedy(tmp_path, kind, write_mode):
     name, break_it, reason = BREAKS[kind]
     for good in ("a.jpg", "c.png"):
         save(tmp_path / "in" / good, smooth())
@@ -191,7 +194,7 @@ class Damaged:
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("broken", [[0], [449], [7, 8, 199, 200, 301], range(100, 300)], ids=str)
-def test_broken_rows_are_skipped_and_later_rows_move_up(tmp_path, workers, broken):
+def test_rows_after_a_skipped_row_are_renumbered(tmp_path, workers, broken):
     raw = {"write_mode": "raw", "max_resolution": None, "jpeg_quality": 90}
     written = write_beton(tmp_path / "a.beton", Damaged(450, broken), raw, workers, skip_broken=True)
     assert written.broken == {row: f"reason {row}" for row in broken} and list(written.broken) == list(broken)
@@ -204,7 +207,9 @@ def test_broken_rows_are_skipped_and_later_rows_move_up(tmp_path, workers, broke
     assert sorted(Reader(str(tmp_path / "a.beton")).alloc_table["sample_id"]) == list(range(len(kept)))
 
 
-def test_skipping_rows_gives_the_content_of_a_data_set_without_them(tmp_path):
+def test_skipped_rows_do_not_affect_the_content(tmp_path):
+    """A data set that never had these rows gives the same content digest."""
+
     class Whole(Damaged):
         def __getitem__(self, row):
             return super().__getitem__(row + (row >= 30))
@@ -214,12 +219,14 @@ def test_skipping_rows_gives_the_content_of_a_data_set_without_them(tmp_path):
 
 
 def test_a_data_set_with_only_broken_images_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"none of its images can be read; correct them .the first: reason 0"):
+    with pytest.raises(UserError, match=r"none of its images can be read .the first: reason 0.; correct them"):
         write_beton(tmp_path / "a.beton", Damaged(250, range(250)), ENCODING, 2, skip_broken=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_errors_are_not_skipped(tmp_path):
+def test_only_broken_images_are_skipped(tmp_path):
+    """A sample with a wrong type is refused even with ``skip_broken``."""
+
     class Wrong(Damaged):
         def __getitem__(self, row):
             return (np.zeros((4, 4)), 0) if row == 5 else super().__getitem__(row)
@@ -229,7 +236,7 @@ def test_other_errors_are_not_skipped(tmp_path):
 
 
 def test_comments_and_trailing_bytes_of_a_jpeg_are_kept(tmp_path):
-    """Files from cameras have both; they do not affect decoding."""
+    """Files from cameras have comments and trailing bytes, which do not affect decoding."""
     buffer = io.BytesIO()
     Image.fromarray(drawn(40, 50)).save(buffer, "JPEG", comment=b"x" * 3000)
     (tmp_path / "in").mkdir()

@@ -1,4 +1,4 @@
-"""Test the synthetic sequences: the label tells whether a motif is present, and nothing else predicts it."""
+"""Test the synthetic sequences: the label tells whether a motif is present, and only the motif predicts the label."""
 
 import re
 
@@ -13,10 +13,12 @@ LENGTH = 100
 
 @pytest.fixture(scope="module")
 def made():
+    """Evaluation split of ``motifs`` with 3,600 sequences."""
     return split("evaluation")
 
 
 def split(name: str, seed: int = 1, rows: int = 3600):
+    """Return the split ``name`` of ``motifs``."""
     return read_split({"kind": "motifs", "seed": seed, "rows": {name: rows}, "length": LENGTH}, name)
 
 
@@ -25,7 +27,7 @@ def pattern(motif: list[str]) -> str:
 
 
 def of_task(made, task: str) -> tuple[list[str], np.ndarray]:
-    """Return the sequences of a task, and for each whether its class is 1."""
+    """Return the sequences of a task, and for each sequence whether its class is 1."""
     rows = np.flatnonzero(made.groups["task"] == task)
     return [made.images.sequences[row] for row in rows], made.labels[rows] % 2 == 1
 
@@ -39,7 +41,7 @@ def test_labels_combine_task_and_class(made):
 
 
 @pytest.mark.parametrize("task", motifs.TASKS)
-def test_the_motif_is_present_in_class_1_and_rarely_in_class_0(made, task):
+def test_class_0_rarely_contains_the_motif_of_class_1(made, task):
     first, *second = map(pattern, motifs.motifs(1)[task])
     gap = {"single": "", "spaced": ".{3,8}", "ordered": ".{2,12}"}[task]
     wanted = re.compile(first + gap + "".join(second))
@@ -48,7 +50,7 @@ def test_the_motif_is_present_in_class_1_and_rarely_in_class_0(made, task):
     assert found[has].all() and found[~has].mean() < 0.03
 
 
-def test_class_0_has_the_same_motifs_alone_or_in_reverse_order(made):
+def test_class_0_has_single_motifs_or_the_reverse_order(made):
     alphabet = motifs.motifs(1)
     sequences, has = of_task(made, "spaced")
     first, second = map(pattern, alphabet["spaced"])
@@ -65,7 +67,8 @@ def strong(sequences: list[str]) -> np.ndarray:
     return np.array([sum(map(text.count, "GC")) / len(text) for text in sequences])
 
 
-def test_length_and_composition_predict_the_task_but_hardly_the_class(made):
+def test_length_and_composition_hardly_predict_the_class(made):
+    """Length and composition do predict the task."""
     for task in motifs.TASKS:
         sequences, has = of_task(made, task)
         lengths = np.array([len(text) for text in sequences])
@@ -79,7 +82,7 @@ def test_length_and_composition_predict_the_task_but_hardly_the_class(made):
     assert shares[0] + 0.05 < shares[1] < shares[2] - 0.05, "composition predicts the task"
 
 
-def test_splits_and_seeds_differ_and_are_reproducible():
+def test_sequences_depend_only_on_split_and_seed():
     train = split("train", rows=50).images.sequences
     assert train == split("train", rows=50).images.sequences
     assert train != split("evaluation", rows=50).images.sequences

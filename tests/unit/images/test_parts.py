@@ -1,4 +1,4 @@
-"""Test parts of data sets, and tables whose arms are pretrained on another source than the study's."""
+"""Test parts of data sets, and tables whose arms are not pretrained on the study's source."""
 
 import json
 
@@ -44,6 +44,7 @@ gap:
 
 
 def study(old: str = "", new: str = "") -> Study:
+    """Return STUDY, with one text replaced if it is given."""
     assert not old or STUDY.count(old) == 1
     return Study(read_config(yaml.safe_load(STUDY.replace(old, new) if old else STUDY), []))
 
@@ -54,7 +55,7 @@ def settings(name: str, split: str, made: Study | None = None) -> dict:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Folder with both splits of a whole and of a part, written by the real stage."""
+    """Folder with both splits of the data set `cues` and of its part `low`, written by the real stage."""
     folder = tmp_path_factory.mktemp("parts")
     for name in ("cues", "low"):
         for split in ("train", "evaluation"):
@@ -68,7 +69,7 @@ def index_of(beton) -> dict[str, list]:
 
 
 @pytest.mark.parametrize("split", ["train", "evaluation"])
-def test_a_part_has_the_chosen_rows_of_the_whole_with_renumbered_labels(folder, split):
+def test_a_part_has_the_selected_rows_of_its_parent_data_set(folder, split):
     whole, part = (index_of(folder / name / f"{split}.beton") for name in ("cues", "low"))
     chosen = [
         row
@@ -86,7 +87,8 @@ def test_a_part_has_the_chosen_rows_of_the_whole_with_renumbered_labels(folder, 
         assert np.array_equal(read_image(betons[1], number), read_image(betons[0], row))
 
 
-def test_a_balanced_part_has_as_many_rows_of_each_group_as_the_rarest():
+def test_a_balanced_part_has_equally_many_rows_of_each_group():
+    """Each group keeps as many rows as the rarest group of the parent data set has."""
     whole, part = (read_split(settings(name, "train"), "train") for name in ("cues", "even"))
     assert set(np.bincount(part.labels)) == {np.bincount(whole.labels).min()}
     again, other = (
@@ -102,7 +104,7 @@ def test_a_balanced_part_is_evaluated_on_all_rows():
     assert settings("even", "train")["balanced_by"] == ["class_name"]
 
 
-def test_a_part_without_a_transform_has_the_transform_of_its_whole():
+def test_a_part_without_a_transform_has_its_parents_transform():
     made = study()
     sizes = [made.data_sets.image_size(name) for name in ("cues", "low", "even")]
     assert sizes == [24, 24, 20]
@@ -116,8 +118,8 @@ def test_the_classes_of_a_part_come_from_its_training_rows():
     assert made.inputs.probed_sidecar(SplitKey("low", "train")) == []
 
 
-def test_a_part_is_chosen_by_hospital(tmp_path):
-    """The training hospitals of Camelyon17 have evaluation rows, too, if the evaluation split is `id_val`."""
+def test_a_part_can_be_selected_by_hospital(tmp_path):
+    """If the evaluation split is `id_val`, it has rows of the training hospitals of Camelyon17."""
     rows = [{"center": hospital, "split": split} for hospital in (0, 3, 4) for split in (0, 0, 1, 1)]
     root = draw_camelyon(tmp_path / "camelyon", [*rows, {"center": 2, "split": 0}])
     block = {"kind": "part", "where": {"center": [3]}, "balanced_by": []}
@@ -129,7 +131,7 @@ def test_a_part_is_chosen_by_hospital(tmp_path):
         assert len(part) == 2 and list(part.groups["center"]) == [3, 3] and set(part.labels) == {0, 1}
 
 
-def test_a_part_is_chosen_by_superclass(tmp_path):
+def test_a_part_can_be_selected_by_superclass(tmp_path):
     """If classes are named by paths, a superclass is the parent folder of a class's folder."""
     root = draw_inaturalist(tmp_path / "inat", ["Plantae/9", "Aves/10", "Aves/9"], ["Aves/9", "Plantae/9", "Aves/10"])
     block = {"kind": "part", "where": {"superclass": ["Aves"]}, "balanced_by": []}
@@ -138,7 +140,7 @@ def test_a_part_is_chosen_by_superclass(tmp_path):
     assert birds.class_names == ["train_val2018/Aves/10", "train_val2018/Aves/9"] and birds.labels.tolist() == [0, 1]
     block["of"] = settings_of("evaluation", kind="inaturalist18", root=str(root))
     assert read_split(block, "evaluation", birds.class_names).labels.tolist() == [1, 0]
-    with pytest.raises(UserError, match="the whole has no column 'superclass'"):
+    with pytest.raises(UserError, match="the parent data set has no column 'superclass'"):
         read_split(settings("low", "train") | {"where": {"superclass": ["Aves"]}}, "train")
 
 
@@ -149,10 +151,15 @@ def test_a_part_is_chosen_by_superclass(tmp_path):
             "low",
             "train",
             {"where": {"hue": ["red"]}},
-            "`where`: the whole has no column 'hue', only class_name, cue0,",
+            "`where`: the parent data set has no column 'hue', only class_name, cue0,",
         ),
-        ("low", "train", {"where": {"cue0": [99]}}, "matches no train row of the whole data set; correct it in"),
-        ("even", "train", {"balanced_by": ["hue"]}, "`balanced_by`: the whole has no column 'hue'"),
+        (
+            "low",
+            "train",
+            {"where": {"cue0": [99]}},
+            "matches no train row of the parent data set .key `of`.; correct `where`",
+        ),
+        ("even", "train", {"balanced_by": ["hue"]}, "`balanced_by`: the parent data set has no column 'hue'"),
         ("low", "evaluation", {"where": {}}, "class class00 has evaluation rows but no training rows"),
     ],
 )

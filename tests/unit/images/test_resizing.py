@@ -29,7 +29,8 @@ def transform(interpolation: str, **changes) -> Transform:
 
 @pytest.mark.parametrize("interpolation", FILTERS)
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (90, 71)], ids=["enlarged", "reduced"])
-def test_a_random_view_equals_pillows_within_two_grey_levels(interpolation, height, width):
+def test_a_random_view_nearly_equals_pillows(interpolation, height, width):
+    """The difference is at most two grey levels."""
     box = (3, 1, 27, 30) if height == 32 else (5, 0, 80, 71)
     image = drawn(height, width)
     top, left, crop_height, crop_width = box
@@ -42,7 +43,7 @@ def test_a_random_view_equals_pillows_within_two_grey_levels(interpolation, heig
 
 
 def test_enlarging_is_not_nearest_neighbour():
-    """FFCV's resizing enlarges by nearest neighbour; the paper uses bicubic."""
+    """FFCV's resizing enlarges by nearest neighbour, whereas the paper uses bicubic interpolation."""
     image = drawn(28, 28)
     nearest = np.asarray(Image.fromarray(image).resize((56, 56), Image.Resampling.NEAREST))
     found = resizing.random_view(image, (0, 0, 28, 28), transform("bicubic"))
@@ -51,7 +52,8 @@ def test_enlarging_is_not_nearest_neighbour():
 
 @pytest.mark.parametrize("interpolation", FILTERS)
 @pytest.mark.parametrize(("height", "width"), [(90, 71), (64, 101), (33, 32)])
-def test_the_centre_view_equals_pillows_within_two_grey_levels(interpolation, height, width):
+def test_the_centre_view_nearly_equals_pillows(interpolation, height, width):
+    """The difference is at most two grey levels."""
     image = drawn(height, width)
     short = 64
     sides = (short, int(short * height / width)) if width < height else (int(short * width / height), short)
@@ -64,7 +66,7 @@ def test_the_centre_view_equals_pillows_within_two_grey_levels(interpolation, he
 
 
 def test_an_image_with_the_resized_short_side_is_only_cropped():
-    """Images stored at short side 256 therefore give torchvision's evaluation crop bit for bit."""
+    """Images stored with a short side of 256 therefore give exactly torchvision's evaluation crop."""
     image = drawn(64, 85)
     assert resized_sides(64, 85, transform("bilinear")) == (64, 85)
     (top, left, height, width), *_ = center_boxes([64], [85], transform("bilinear"))
@@ -80,8 +82,8 @@ def test_a_read_only_image_gives_no_warning(recwarn):
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_channels_last_layout_is_kept_and_changes_no_bit(interpolation):
-    """The expected images come from the same function on separate colour planes."""
+def test_channels_last_layout_does_not_change_the_result(interpolation):
+    """The result has channels last, too. The expected images come from the same function on separate colour planes."""
     random = np.random.default_rng(0)
     for sides in [(1, 1), (1, 9), (9, 1), (3, 500), *random.integers(1, 300, (40, 2)).tolist()]:
         image = random.integers(0, 256, (*sides, 3)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Test sequences as images: exact through file and reader, formats of the files, and error messages."""
+"""Test sequences stored as images: the reader returns every base, file formats agree, and mistakes are refused."""
 
 import gzip
 
@@ -44,12 +44,13 @@ def config(old: str = "", new: str = ""):
 
 
 def message(old: str, new: str) -> str:
+    """Return the error message for STUDY with one text replaced."""
     with pytest.raises(UserError) as caught:
         config(old, new)
     return str(caught.value).removeprefix("config: ")
 
 
-# --- as images, and back ---
+# --- encoding as images and decoding ---
 
 
 def expected(sequences: list[str], bases: int) -> np.ndarray:
@@ -69,8 +70,8 @@ def random_sequences(rows: int, longest: int) -> list[str]:
 
 @pytest.mark.parametrize("length", [52, 64, 65])
 @pytest.mark.parametrize("view", [views.CENTER, 0])
-def test_the_reader_returns_sequences_base_for_base(tmp_path, length, view):
-    """Pretraining and extraction read sequences through a .beton and FFCV, in the centre view or a random one."""
+def test_the_reader_returns_every_base_of_a_sequence(tmp_path, length, view):
+    """Pretraining and extraction read sequences through a .beton and FFCV, in the centre view or a random view."""
     sequences = random_sequences(40, length) + ["ACGT" * 13, "A" * length]
     images = SequenceImages(sequences, length)
     samples = [(images[row], row) for row in range(len(images))]
@@ -124,7 +125,8 @@ def test_features_do_not_depend_on_the_padding_after_a_sequence():
     torch.testing.assert_close(found, roomier, rtol=1e-5, atol=1e-6)
 
 
-def test_the_last_batch_norm_of_each_block_is_found_and_a_reversed_sequence_has_other_features():
+def test_a_reversed_sequence_has_different_features():
+    """The test also checks that the last batch norm of each of the two blocks is found."""
     from workflow_scripts.timecat.backbones.initialisation import last_batch_norms
 
     torch.manual_seed(0)
@@ -137,7 +139,7 @@ def test_the_last_batch_norm_of_each_block_is_found_and_a_reversed_sequence_has_
 # --- the config ---
 
 
-def test_a_part_has_the_size_and_views_of_its_whole():
+def test_a_part_has_the_size_and_views_of_its_parent_data_set():
     found = config().data_sets
     assert found["bases"].transform.size == found["first"].transform.size == 8
     assert found["bases"].views == found["first"].views == ["center"]
@@ -204,6 +206,7 @@ def write_parquet(path, sequences, labels, tasks=None):
 
 
 def letters(split) -> list[str]:
+    """Return the sequences of a split, decoded from its images."""
     return [
         "".join("ACGT"[base] for base in found.argmax(axis=0)[: int(found.sum())])
         for found in one_hot(
@@ -213,7 +216,7 @@ def letters(split) -> list[str]:
 
 
 def test_parquet_and_fasta_files_give_equal_splits(tmp_path):
-    """The task is named by the folder, a column or the header; files are plain or packed; lines have any length."""
+    """The task is the folder's name, a column or in the header. Files may be compressed; lines may have any length."""
     rows = [("ACGT", 10, "b"), ("CCCG", 2, "b"), ("TTTTA", 0, "a"), ("GA", 2, "b")]
     write_parquet(tmp_path / "all.parquet", *map(list, zip(*rows, strict=True)))
     (tmp_path / "all.fna").write_text(
@@ -234,14 +237,16 @@ def test_parquet_and_fasta_files_give_equal_splits(tmp_path):
         assert split.groups["length"].tolist() == [len(text) for text in letters(split)]
 
 
-def test_classes_are_those_of_the_training_rows(tmp_path):
+def test_classes_come_from_the_training_rows(tmp_path):
     write_parquet(tmp_path / "train.parquet", ["A", "C", "G"], [0, 1, 2], ["t"] * 3)
     write_parquet(tmp_path / "test.parquet", ["T", "G"], [2, 0], ["t"] * 2)
     found = read_split(settings(tmp_path, train=["train.parquet"], evaluation=["test.parquet"]), "evaluation")
     assert found.class_names == ["t:0", "t:1", "t:2"] and found.labels.tolist() == [2, 0]
     assert found.sources == ["test.parquet, row 0", "test.parquet, row 1"]
     write_parquet(tmp_path / "test.parquet", ["T", "G"], [2, 7], ["t"] * 2)
-    with pytest.raises(UserError, match=r"test.parquet, row 1: label '7' of task 't' has no training row; add some"):
+    with pytest.raises(
+        UserError, match=r"test.parquet, row 1: label '7' of task 't' has no training row; add training"
+    ):
         read_split(settings(tmp_path, train=["train.parquet"], evaluation=["test.parquet"]), "evaluation")
 
 
@@ -257,8 +262,12 @@ def test_classes_are_those_of_the_training_rows(tmp_path):
         ("x.fna", ">s|0|t\n>s|1|t\nA\n", "x.fna, line 1: the sequence is empty; remove the row"),
         ("x.fna", "ACGT\n", "x.fna, line 1: there is no header before this line; begin the file with >name|label|task"),
         ("x.fna", ">s 0 t\nA\n", "x.fna, line 1: the header is '>s 0 t'; write >name|label|task"),
-        ("x.fna", "", "x.fna has no sequence; add one, or remove the file from `train`"),
-        ("x.txt", "A", "x.txt is neither .parquet nor FASTA (.fa, .fna, .fasta, each also .gz); rename or convert it"),
+        ("x.fna", "", "x.fna has no sequences; add some, or remove the file from `train`"),
+        (
+            "x.txt",
+            "A",
+            "x.txt is neither .parquet nor FASTA (.fa, .fna, .fasta, each also .gz); rename or convert the file",
+        ),
         ("x.parquet", "A", "x.parquet cannot be read as Parquet ("),
         ("x.fa.gz", "A", "x.fa.gz cannot be read ("),
         ("y.fna", "A", "x.fna: no such file; correct `root` or `train`"),
@@ -282,4 +291,4 @@ def test_mistakes_in_parquet_files_are_refused_with_row_or_column(tmp_path):
     write_parquet(tmp_path / "x.parquet", ["A", "AC-"], [0, 1], ["t"] * 2)
     assert refused().startswith("x.parquet, row 1: '-' at base 3 is none of A, C, G, T, N;")
     pyarrow.parquet.write_table(pyarrow.table({"sequence": ["A"], "target": [0]}), tmp_path / "x.parquet")
-    assert refused() == "x.parquet has no column 'label', only sequence, target; rename or add it"
+    assert refused() == "x.parquet has no column 'label', only sequence, target; rename or add the column"

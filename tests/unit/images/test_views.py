@@ -1,4 +1,4 @@
-"""Test that boxes and flips depend only on the key and the row, and that they equal torchvision's."""
+"""Test that boxes and flips depend only on the key and the row, and that boxes equal torchvision's."""
 
 import math
 from types import SimpleNamespace
@@ -53,13 +53,13 @@ def test_boxes_equal_the_plain_reference(scale, ratio):
 
 
 def test_the_fallback_is_the_central_box_of_the_nearest_ratio():
-    # No box with nine tenths of such a strip has an allowed ratio.
+    # No box with nine tenths of the area of such a strip has an allowed ratio.
     rows, settings = np.arange(50), transform(scale=[0.9, 1.0])
     assert (random_boxes(rows, 30, 300, settings)[0] == [0, 130, 30, 40]).all()
     assert (random_boxes(rows, 301, 30, settings)[0] == [130, 0, 40, 30]).all()
 
 
-def test_a_box_that_fits_at_a_later_attempt_is_used():
+def test_a_box_that_fits_only_at_a_later_attempt_is_used():
     settings = transform(scale=[0.5, 1.0])
     rows = np.arange(300)
     first_area = randomness.uniform(7, rows, 0)
@@ -69,7 +69,7 @@ def test_a_box_that_fits_at_a_later_attempt_is_used():
 
 
 def test_boxes_equal_torchvisions(monkeypatch):
-    """torchvision's code gives the same boxes if it receives the same random numbers."""
+    """Boxes are equal if torchvision's code receives the same random numbers."""
     from torchvision.transforms import transforms
 
     class Draws:
@@ -126,7 +126,7 @@ def test_center_boxes_have_the_expected_values_for_several_sizes():
     assert views.center_boxes([100], [100], transform(center_ratio=0.29))[0, 2] == 29  # 0.29 * 100 < 29
 
 
-def test_boxes_do_not_depend_on_the_other_rows():
+def test_a_rows_box_does_not_depend_on_the_rest_of_the_batch():
     rows = np.random.default_rng(1).permutation(500)
     heights, widths = 30 + rows % 50, 20 + rows % 70
     boxes, flips = views.random_boxes(5, rows, heights, widths, transform())
@@ -135,8 +135,8 @@ def test_boxes_do_not_depend_on_the_other_rows():
     assert (again == boxes[some]).all() and (flips_again == flips[some]).all()
 
 
-def test_boxes_equal_those_of_earlier_versions():
-    """Features on disk were computed with these boxes; a change here invalidates all of them."""
+def test_boxes_are_the_same_as_in_earlier_versions():
+    """Features on disk were computed with these boxes; different boxes would invalidate all features."""
     key = views.view_key(3, "digits", 1)
     boxes, flips = random_boxes([0, 1, 10**6], 32, 48, transform(), key)
     assert key == 5423305691597675692
@@ -165,7 +165,8 @@ def test_keys_differ_by_seed_data_set_and_view():
     assert views.view_key(1, "a", views.CENTER) is None
 
 
-def test_normalise_subtracts_the_mean_and_divides_by_the_standard_deviation():
+def test_normalise_standardises_each_channel():
+    """The result is (pixel / 255 - mean) / std; the images are not changed."""
     images = torch.arange(2 * 4 * 5 * 3, dtype=torch.uint8).view(2, 4, 5, 3)
     kept = images.clone()
     out = views.normalise(images, transform())

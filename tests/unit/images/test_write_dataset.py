@@ -1,4 +1,4 @@
-"""Test stage write_dataset: its index and sidecar, which describe each row, for any number of workers."""
+"""Test the stage `write_dataset`: its index and sidecar are correct and do not depend on the number of workers."""
 
 import dataclasses
 from pathlib import Path
@@ -25,7 +25,7 @@ SETTINGS = {
 
 
 def small_split(**changes) -> Split:
-    """Return a split of three rows that are not sorted."""
+    """Return a split of three rows, not sorted by label or source, with changed fields."""
     return dataclasses.replace(
         Split(
             images=np.arange(3 * 4 * 5 * 3, dtype=np.uint8).reshape(3, 4, 5, 3),
@@ -77,10 +77,11 @@ def run(folder: Path, workers=1) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
+    """Folder with the outputs of the stage for both splits, written by one worker."""
     return run(tmp_path_factory.mktemp("made"))
 
 
-def test_the_stage_writes_both_splits_and_nothing_else(made):
+def test_the_stage_writes_only_the_files_of_both_splits(made):
     ends = ("beton", "beton.json", "index.parquet", "skipped.tsv")
     names = [f"{split}.{end}" for split in SETTINGS["rows"] for end in ends]
     assert {path.name for path in made.iterdir()} == set(names)
@@ -117,7 +118,7 @@ def contents(folder: Path) -> list[str]:
     return [read_sidecar(folder / f"{split}.beton")["content"] for split in SETTINGS["rows"]]
 
 
-def test_sidecars_and_indices_are_equal_for_any_number_of_workers(made, tmp_path):
+def test_sidecars_and_indices_do_not_depend_on_workers(made, tmp_path):
     two = run(tmp_path, workers=2)
     assert sidecars(two) == sidecars(made) and len(set(contents(made))) == 2
     for split in SETTINGS["rows"]:
@@ -125,7 +126,10 @@ def test_sidecars_and_indices_are_equal_for_any_number_of_workers(made, tmp_path
 
 
 def spoil(monkeypatch, **changes) -> None:
-    """Make the stage read changed splits; ``changes`` maps fields to functions of the split."""
+    """Make the stage read changed splits.
+
+    changes: field of the split -> function that returns its changed value, given the split.
+    """
 
     def read(settings, name, probed_classes):
         split = registry.read_split(settings, name, probed_classes)

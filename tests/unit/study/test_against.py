@@ -99,7 +99,7 @@ def arms(**changes) -> dict:
 MISTAKES = {
     "not a row": (
         arms(against=["cat9"]),
-        "`arms`: `against` of 'cat4' names 'cat9', which is not one of the rows (cat1, cat2, cat4); add it or correct it",
+        "`arms`: `against` of 'cat4' names 'cat9', which is not one of the rows (cat1, cat2, cat4); add such an arm",
     ),
     "a row of another table": (
         arms() | {"controls": {"arms": ["cat1", WIDE | {"against": ["cat2"]}]}},
@@ -125,7 +125,7 @@ MISTAKES = {
     "twice": (arms(against=["cat2", "cat2"]), "`arms.2.against`: 'cat2' is listed twice; remove one"),
     "both ways": (
         {"arms": [FIRST[0], FIRST[1] | {"against": ["cat4"]}, ROW | {"against": ["cat2"]}]},
-        "`against` of 'cat4' names 'cat2', whose own `against` has 'cat4'; remove one of the two",
+        "`against` of 'cat4' names 'cat2', whose `against` names 'cat4'; remove one of the two",
     ),
     "gap": (
         arms() | {"gap": {"arms": ["cat1", DIRECT, WIDE | {"name": "wider", "against": ["cat1"]}]}},

@@ -356,7 +356,8 @@ MISTAKES = {
     "unknown backbone": (
         "steps: 6, backbone: wide",
         "steps: 6, backbone: wider",
-        "`arms`: 'wide' has the backbone 'wider', which is not one of the backbones (small, wide, plain, pixels); correct it.",
+        "`arms`: 'wide' has the backbone 'wider', which is not one of the backbones "
+        "(small, wide, plain, pixels); correct the name.",
     ),
     "direct with one seed": (
         "{name: copies, members: 3, steps: 8,",

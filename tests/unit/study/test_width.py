@@ -135,7 +135,10 @@ PCA3 = {"method": "pca", "dimensions": 3}
     [
         ({"width": {"targets": ["cue9"]}}, "`width.targets`: 'cue9' is not one of the data sets"),
         ({"width": {"arms": ["cat9"]}}, "`width.arms`: 'cat9' is not one of the arms"),
-        ({"width": {"arms": ["own"]}}, "`width.arms`: 'own' has no probe on all of its features; leave it out"),
+        (
+            {"width": {"arms": ["own"]}},
+            "`width.arms`: 'own' has no probe on all of its features; remove it from the list",
+        ),
         ({"width": {"dimensions": [16, 8]}}, r"width.dimensions.* is not ascending; write \[8, 16\]"),
         ({"width": {"methods": ["ica"]}}, "width.methods"),
         ({"width": ABSENT}, "`controls.arms`: 'cat1_pca16' is not one of the arms"),

@@ -369,7 +369,7 @@ def test_a_study_passes_predictions_arms_and_metric_to_the_stage():
 
 def test_mistakes_in_blocks_of_gaps_are_reported():
     with pytest.raises(
-        UserError, match="`data_sets.mixture.components`|components: with `label: cue0` no glyph agrees"
+        UserError, match="`data_sets.mixture.components`|components: with `label: cue0` there are no classes"
     ):
         mixture = CONFIG["data_sets"]["mixture"] | {"label": "cue0"}
         read_config(CONFIG | {"data_sets": CONFIG["data_sets"] | {"mixture": mixture}}, [])

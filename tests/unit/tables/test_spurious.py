@@ -105,7 +105,10 @@ def edit(path, old: str, new: str) -> None:
     [
         (lambda root: (root / "metadata.csv").unlink(), "there is no .*metadata.csv; correct the data set's `root`"),
         (lambda root: edit(root / "metadata.csv", "place,", "palce,"), "has no column place; use the file"),
-        (lambda root: edit(root / "metadata.csv", ",1,0,1,x", ",7,0,1,x"), "y is '7' in a row; it must be one of 0, 1"),
+        (
+            lambda root: edit(root / "metadata.csv", ",1,0,1,x", ",7,0,1,x"),
+            "column y has the value '7', which must be one of 0, 1",
+        ),
         (lambda root: edit(root / "metadata.csv", ",0,1,1,x", ",0,2,1,x"), "has no row with split 1"),
         (lambda root: (root / "metadata.csv").write_text("img_filename,y,split,place\n"), "has no rows"),
         (lambda root: (root / "metadata.csv").write_text("img_filename,y,split,place\na.jpg,1\n"), "row 0 has too few"),
@@ -122,7 +125,7 @@ def test_mistakes_in_lists_are_reported(tmp_path, break_it, message):
 def test_an_image_missing_from_celebas_partition_is_reported(tmp_path):
     root = draw_celeba(tmp_path, own_lists=True)
     edit(root / "list_eval_partition.csv", "000002.jpg,0\n", "")
-    with pytest.raises(UserError, match="list_eval_partition.csv has no row of 000002.jpg"):
+    with pytest.raises(UserError, match="list_eval_partition.csv has no row for 000002.jpg"):
         photos("celeba", root, "train")
 
 

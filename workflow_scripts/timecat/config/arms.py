@@ -1,4 +1,4 @@
-"""The typed config of arms (the rows of tables) and of the tables beside table 2 (`table1`, `controls`, `families`).
+"""The typed config of arms, which are rows of tables, and of the tables in addition to table 2.
 
 All tables share one set of arms: a name means the same arm in every table, and each arm is probed once.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     TransferChanges = Block  # the class is created at import time
 else:
     TransferChanges = changes_of(Transfer, "TransferChanges")
-TRAINED = ("finetune", "direct")  # values of `transfer` that train backbones; the block of that name has the settings
+TRAINED = ("finetune", "direct")  # values of `transfer` that train backbones, with the settings in blocks of that name
 
 Steps = Annotated[int, Field(ge=0)]
 Seeds = Annotated[list[Seed], Field(min_length=1), WithoutRepeats]
@@ -62,8 +62,8 @@ class Arm(Block):
     pretrained_on: Literal["source", "target"] = Field(
         "source",
         description="`source`: the members are pretrained on `source`. `target`: they are pretrained on each target "
-        "itself, with the same recipe and for the same number of steps, so that such an arm differs from the others "
-        "in the data only",
+        "itself, with the same recipe and for the same number of steps, so that only the pretraining data differ from "
+        "an arm with `pretrained_on: source`",
     )
     backbone: Name | None = Field(
         None,
@@ -72,24 +72,24 @@ class Arm(Block):
     )
     transfer: Literal["probe", "finetune", "direct", "reweight"] = Field(
         "probe",
-        description="how the members are used on a target. `probe`: a linear probe on frozen backbones. `finetune`: "
-        "backbones and linear layer are trained further together (block `finetune`). `direct`: backbones are trained "
-        "on the target from random initial weights (block `direct`). `reweight`: a last layer on frozen backbones is "
-        "trained on balanced groups (block `reweight`)",
+        description="way in which the members are used on a target. `probe`: a linear probe on frozen backbones. "
+        "`finetune`: pretrained backbones and a linear layer are trained together (block `finetune`). `direct`: "
+        "backbones are trained on the target from random initial weights (block `direct`). `reweight`: a last layer "
+        "on frozen backbones is trained on balanced groups (block `reweight`)",
     )
     solver: Solver | None = Field(
-        None, description="with `transfer: probe`: how the arm's probes are trained (default: `probe.solver`)"
+        None, description="with `transfer: probe`: solver of the arm's probes (default: `probe.solver`)"
     )
     reduce: Reduce | None = Field(
         None,
-        description="with `transfer: probe`: reduce the concatenated features before the probe, for example {method: "
-        "pca, dimensions: 64}, to compare arms at the same width. This costs one more probe and nothing else "
-        "(default: no reduction)",
+        description="with `transfer: probe`: reduction of the concatenated features before the probe, for example "
+        "{method: pca, dimensions: 64}, to compare arms at the same width. It costs only one more probe (default: no "
+        "reduction)",
     )
     training: TransferChanges | None = Field(
         None,
-        description="with `transfer: finetune` or `direct`: changes to the block of that name for this arm, for "
-        "example {epochs: 90, lr_milestones: [30, 60, 80]}",
+        description="with `transfer: finetune` or `direct`: changes to the block `finetune` or `direct` for this arm, "
+        "for example {epochs: 90, lr_milestones: [30, 60, 80]}",
     )
     one_seed: bool = Field(
         False,
@@ -109,18 +109,18 @@ class Arm(Block):
         | None
     ) = Field(
         None,
-        description="how replicates are formed from the seeds: a value of `replicates.design`, or the replicates "
-        "themselves as lists of seeds (default: `replicates` of the arm's table, else `replicates.design`)",
+        description="design of the replicates, a value of `replicates.design`, or the replicates themselves as lists "
+        "of seeds (default: `replicates` of the arm's table, else `replicates.design`)",
     )
     published: dict[Name, Percent] = Field(
         {}, description="published accuracies by data set, in percent; tables print them beside the measured ones"
     )
     against: Annotated[list[Name], WithoutRepeats] = Field(
         [],
-        description="names of other rows with which the arm is compared in addition to the baseline, in tables of "
+        description="names of further rows that the arm is compared with in addition to the baseline, in tables of "
         "accuracies (table 2, `table1`, `controls`, `families`). The table reports the arm minus each of these rows; "
-        "p-values are adjusted over these contrasts and those with the baseline together. Only the table that defines "
-        "the arm shows these comparisons",
+        "p-values are adjusted over these comparisons and the comparisons with the baseline together. Only the table "
+        "that defines the arm shows these comparisons",
     )
 
     @property
@@ -131,8 +131,8 @@ class Arm(Block):
     def design(self, usual: Design | None) -> Design | None:
         """Return the design of the replicates of an arm that does not list them.
 
-        The arm's key `replicates` decides, else ``usual``, the design of its table or study. An arm that trains
-        backbones for each replicate ignores ``usual`` and gets None, so that only its own key can make it more
+        usual: design of the arm's table or study, used if the arm does not set `replicates`. An arm that trains
+        backbones for each replicate ignores ``usual`` and gets None, so that only the arm's key can make it more
         expensive.
         """
         if isinstance(self.replicates, str):
@@ -196,7 +196,7 @@ class Arm(Block):
 
 class ArmTable(Block):
     """A table of arms in addition to table 2.
-    Its rows are arms defined in the block, and names of arms of other tables."""
+    Each row is an arm that is defined in the block, or the name of an arm of another table."""
 
     seeds: Seeds | None = Field(
         None,
@@ -213,7 +213,7 @@ class ArmTable(Block):
     replicates: Design | None = Field(
         None,
         description="design of the replicates of arms defined in this block (default: `replicates.design`). Arms that "
-        "train backbones on the target keep disjoint replicates, unless they set another design",
+        "train backbones on the target keep disjoint replicates, unless their key `replicates` sets a different design",
     )
     targets: Targets | None = Field(
         None, description="data sets of the table, in the order of its columns (default: the `targets` of the study)"
@@ -233,7 +233,7 @@ class ArmTable(Block):
 
     @property
     def own(self) -> list[Arm]:
-        """Arms that are defined in this block, completed with the block's seeds, source, backbone and design."""
+        """Arms that are defined in this block, completed with the block's seeds, source, backbone and replicates."""
         shared = {key: getattr(self, key) for key in ("seeds", "source", "backbone")}
         return [
             _completed(arm, shared | {"replicates": arm.design(self.replicates)})
@@ -243,7 +243,7 @@ class ArmTable(Block):
 
     @property
     def names(self) -> list[str]:
-        """Names of all rows, in order."""
+        """Names of the arms in the rows of the table, in order."""
         return [arm.name if isinstance(arm, Arm) else arm for arm in self.arms]
 
 
@@ -263,20 +263,25 @@ class AccuracyTable(ArmTable):
 def check_baseline(baseline: str | None, names: list[str]) -> None:
     """Raise ValueError if a baseline is not a row of its table."""
     if baseline is not None and baseline not in names:
-        raise ValueError(f"baseline: {baseline!r} is not one of the rows ({', '.join(names)}); add it or correct it")
+        raise ValueError(
+            f"baseline: {baseline!r} is not one of the rows ({', '.join(names)}); add such an arm or correct the name"
+        )
 
 
 def check_against(key: str, arms: Iterable[Arm], names: list[str], baseline: str) -> None:
-    """Raise ValueError if `against` of an arm names no row of its table, the arm itself, or an existing comparison.
+    """Raise ValueError if a name in `against` of an arm is not allowed.
 
-    key: place of the arms in the config, with which the message begins. names: the table's rows.
+    The name must be a row of the arm's table and not the arm itself, and the comparison must not exist already. key:
+    config key of the arms, with which the message begins. names: names of the table's rows.
     """
     compared = set[frozenset[str]]()
     for arm in arms:
         for other in arm.against:
             named = f"{key}: `against` of {arm.name!r} names {other!r}, "
             if other not in names:
-                raise ValueError(f"{named}which is not one of the rows ({', '.join(names)}); add it or correct it")
+                raise ValueError(
+                    f"{named}which is not one of the rows ({', '.join(names)}); add such an arm or correct the name"
+                )
             if other == arm.name:
                 raise ValueError(f"{named}which is the arm itself; remove it")
             pair = frozenset((arm.name, other))
@@ -285,12 +290,12 @@ def check_against(key: str, arms: Iterable[Arm], names: list[str], baseline: str
                     f"{named}and {baseline!r} is the baseline, which all rows are compared with; remove it"
                 )
             if pair in compared:
-                raise ValueError(f"{named}whose own `against` has {arm.name!r}; remove one of the two")
+                raise ValueError(f"{named}whose `against` names {arm.name!r}; remove one of the two")
             compared.add(pair)
 
 
 def _completed(arm: Arm, shared: dict[str, Any]) -> Arm:
-    """Return an arm with its table's values for the keys that the arm leaves out."""
+    """Return an arm in which each key that it leaves out has the value of its table."""
     return arm.model_copy(update={key: value for key, value in shared.items() if getattr(arm, key) is None})
 
 
@@ -300,10 +305,11 @@ def collected_arms(
     ceiling: Arm | str | None = None,
     reduced: Callable[[Mapping[str, Arm]], Iterable[Arm]] = lambda arms: (),
 ) -> dict[str, Arm]:
-    """Return all arms by name, in order: table 2's (``arms``), the other tables', the ceiling's and the reduced ones.
+    """Return all arms of a study by name.
 
-    reduced: function that returns the arms made from others. Raises ValueError, beginning with the key, if a table
-    lists a name twice, if a name stands for two different arms, or if no arm has it.
+    The order is: arms of table 2 (``arms``), of the other tables, of the ceiling, and reduced arms. reduced: function
+    that returns the reduced arms, given the arms so far. Raise ValueError, whose message begins with the key, if a
+    table lists a name twice, if two different arms have the same name, or if no arm has a name that is listed.
     """
     rows = {"arms": [arm.name for arm in arms]} | {f"{name}.arms": table.names for name, table in tables.items()}
     for key, names in rows.items():
@@ -337,14 +343,22 @@ def collected_arms(
 
 
 def _check_named(named: Iterable[tuple[str, str]], arms: Mapping[str, Arm]) -> None:
-    """Raise ValueError if no arm has one of the names. named: pairs of a key of the config and a name."""
+    """Raise ValueError if one of the names does not belong to an arm.
+
+    named: pairs of a config key and a name.
+    """
     for key, row in named:
         if row not in arms:
-            raise ValueError(f"{key}: {row!r} is not one of the arms ({', '.join(arms)}); define it or correct it")
+            raise ValueError(
+                f"{key}: {row!r} is not one of the arms ({', '.join(arms)}); define it or correct the name"
+            )
 
 
 def check_replicates(arm: Arm, seeds: list[int], key: str) -> None:
-    """Raise ValueError if the replicates of an arm cannot be formed from ``seeds``, which the config has at ``key``."""
+    """Raise ValueError if the replicates of an arm cannot be formed from ``seeds``.
+
+    key: config key of the seeds, for the message.
+    """
     needed = 1 if arm.one_seed else arm.members
     if not arm.listed_replicates and needed > len(seeds):
         raise ValueError(

@@ -27,7 +27,7 @@ else:
 
 
 class Backbone(Block):
-    """A network, with optional changes to its pretraining."""
+    """A network, with optional changes to its pretraining recipe."""
 
     HEADING: ClassVar = "any architecture"
     told: ClassVar[type[Any]]  # class of the settings that stages get
@@ -35,19 +35,19 @@ class Backbone(Block):
     pretrain: RecipeChanges | None = Field(
         None,
         description="changes to the pretraining recipe for this backbone: any key of `pretrain` except seeds and "
-        "milestones. The name of the backbone then stands for the architecture together with the recipe (default: the "
-        "study's recipe)",
+        "milestones. The backbone's name then means the architecture together with this recipe (default: the study's "
+        "recipe)",
     )
 
     checkpoints: Checkpoints | None = Field(
         None,
         description="published weights of this backbone, which replace pretraining. For the study's backbone, use the "
-        "top-level block `checkpoints` instead. {run} is the position of a seed in `pretrain.seeds` here too "
-        "(default: none)",
+        "top-level block `checkpoints` instead. {run} is the position of a seed in `pretrain.seeds`, in "
+        "both blocks (default: none)",
     )
 
     def settings(self) -> BackboneSettings:
-        """Return the settings of the network that stages get, without those of its pretraining."""
+        """Return the settings of the network that stages get, without the settings of its pretraining."""
         made: BackboneSettings = settings_of(self.told, self)
         return made
 
@@ -61,9 +61,9 @@ class SmallResidual(Backbone):
     blocks: PositiveInt = Field(3, description="number of blocks; each halves the side of the image")
     last_width: PositiveInt | None = Field(
         None,
-        description="number of output channels of the last block, which is the number of features (default: given by "
-        "the doubling). Between its convolutions the block keeps the usual number of channels, so that more features "
-        "add little to the cost of a step",
+        description="number of output channels of the last block, which is the number of features (default: the "
+        "number that the doubling gives). Between its convolutions the block keeps the usual number of channels, so "
+        "that more features add little to the cost of a step",
     )
 
 
@@ -88,7 +88,7 @@ class SequenceResidual(Backbone):
 
 
 class SmallVit(Backbone):
-    """A small vision transformer, built from torchvision's class and with torchvision's names of weights."""
+    """A small vision transformer, built from torchvision's class, so that its weights have torchvision's names."""
 
     told = SmallVitSettings
     architecture: Literal["small_vit"]
@@ -107,7 +107,7 @@ class SmallVit(Backbone):
 
 
 class SmallRegnet(Backbone):
-    """A small RegNet, built from torchvision's class and with torchvision's names of weights."""
+    """A small RegNet, built from torchvision's class, so that its weights have torchvision's names."""
 
     told = SmallRegnetSettings
     architecture: Literal["small_regnet"]
@@ -118,7 +118,7 @@ class SmallRegnet(Backbone):
         "image",
     )
     depths: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
-        [1, 1], description="number of blocks of each stage; as many numbers as in `widths`"
+        [1, 1], description="number of blocks of each stage; the list is as long as `widths`"
     )
     group_width: PositiveInt = Field(8, description="number of channels per group of the grouped convolutions")
     squeeze_excite: bool = Field(
@@ -141,7 +141,7 @@ class SmallRegnet(Backbone):
 
 class RandomProjection(Backbone):
     """A fixed random projection of the pixels instead of a network.
-    The block `floors` adds one; a study may define others."""
+    The block `floors` adds such a backbone; a study may define more."""
 
     told = RandomProjectionSettings
     architecture: Literal["random_projection"]

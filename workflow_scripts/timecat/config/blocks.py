@@ -1,4 +1,4 @@
-"""Base class and value types of all blocks of the typed config, and conversion of blocks to settings of stages."""
+"""Base class and value types of the blocks of the typed config, and conversion of blocks to settings of stages."""
 
 import os
 from dataclasses import fields
@@ -43,14 +43,14 @@ def _with_home(path: str) -> str:
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         raise ValueError(
-            f"{path!r}: there is no such home folder; correct the path, or write ./{path} for a folder of that name"
+            f"{path!r}: there is no such home folder; correct the path, or write ./{path} if a folder has this name"
         )
     return expanded
 
 
 def _results_folder(path: str) -> str:
     if os.path.normpath(path) in (".", "/"):
-        raise ValueError(f"{path!r} would not hold results only; name a separate folder, for example results")
+        raise ValueError(f"{path!r} is not a separate folder for results; name one, for example results")
     if found := next((text for text in ("{", "}", "://") if text in path), None):
         raise ValueError(f"{path!r}: the path must not contain {found}; rename the folder")
     return os.path.normpath(path)
@@ -75,10 +75,10 @@ SomeBlock = TypeVar("SomeBlock", bound=Block)
 
 
 def settings_of(kind: type[Settings], block: Block, **others: Any) -> Settings:
-    """Return the settings of a stage: a frozen dataclass with the values of a block. Lists become tuples.
+    """Return the settings of a stage: a frozen dataclass with the values of a block (lists become tuples).
 
-    kind: the dataclass, made by timecat.settings. A test checks that its fields equal the block's keys in names and
-    types. others: values that the block lacks, or that replace the block's.
+    kind: class of the settings, made by timecat.settings; a test checks that its fields have the names and types of the
+    block's keys. others: values of fields that the block lacks, or that replace the block's values.
     """
     names = {field.name for field in fields(kind)} - others.keys()  # type: ignore[arg-type]  # kind is a dataclass
     return kind(**{name: _frozen(value) for name, value in ({n: getattr(block, n) for n in names} | others).items()})
@@ -89,9 +89,9 @@ def _frozen(value: Any) -> Any:
 
 
 def changes_of(block: type[Block], name: str, without: tuple[str, ...] = ()) -> type[Block]:
-    """Return a block class for changes to another block: its keys except ``without``, each optional.
+    """Return a class of blocks that change some keys of ``block``: all keys but ``without``, each optional.
 
-    Values are checked as in the other block. Keys that a config leaves out keep the value of the other block.
+    Values are checked in the same way as in ``block``. Keys that a config leaves out keep the value in ``block``.
     """
     keys: dict[str, Any] = {
         key: (Annotated[field.annotation, Field(description=field.description), *field.metadata], None)
@@ -102,9 +102,9 @@ def changes_of(block: type[Block], name: str, without: tuple[str, ...] = ()) -> 
 
 
 def changed(block: SomeBlock, changes: Block | None) -> SomeBlock:
-    """Return a block with changes applied. Raises ValidationError if they do not fit together.
+    """Return a block with changes applied; raise ValidationError if the result is not valid.
 
-    changes: an instance of a class that changes_of made, or None.
+    changes: instance of a class that changes_of made, or None.
     """
     if changes is None:
         return block

@@ -21,15 +21,16 @@ class Calibration(Block):
         15, description="number of bins of the expected calibration error; all bins have equally many rows"
     )
     minimum_rows: PositiveInt = Field(
-        50, description="least number of rows of a group or an intersection of groups; smaller ones are ignored"
+        50, description="minimum number of rows of a group or an intersection of groups; smaller groups are ignored"
     )
     depth: Annotated[int, Field(ge=0)] = Field(
-        2, description="how many groups are intersected at most (1: single groups only; 0: only all rows together)"
+        2,
+        description="maximum number of groups that are intersected (1: single groups only; 0: only all rows together)",
     )
     draws: PositiveInt = Field(
         100,
-        description="how often labels are drawn from the predicted probabilities, to estimate the error that perfectly "
-        "calibrated predictions would show",
+        description="number of times that labels are drawn from the predicted probabilities, to estimate the error "
+        "that perfectly calibrated predictions would show",
     )
 
     def settings(self) -> CalibrationSettings:

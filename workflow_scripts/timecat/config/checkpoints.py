@@ -27,29 +27,29 @@ class Checkpoints(Block):
     )
     runs: dict[PositiveInt, Annotated[list[Annotated[int, Field(ge=0)]], WithoutRepeats]] = Field(
         {},
-        description="for each step, the runs ({run}) that exist (default: with a local `path` and no archive, those "
-        "whose file exists; else all)",
+        description="for each step, the runs ({run}) that exist (default: with a local `path` and no archive, all runs "
+        "whose file exists; else all runs)",
     )
     sha256: dict[FilePath, Sha256] = Field(
         {},
-        description="SHA-256 of files, by their path or URL with all placeholders filled in; files that have one here "
-        "are checked",
+        description="SHA-256 of files, by their path or URL with all placeholders filled in; files that are listed "
+        "here are checked",
     )
     ignored: list[Text] = Field(
         ["fc.weight", "fc.bias"],
-        description="keys of the published file that may be left out, as shell patterns: those of the classifier (it "
-        "is kept if its shape fits) and of other parts that are not needed, such as `projection_head.*`",
+        description="keys of the published file that may be left out, as shell patterns: keys of the classifier (which "
+        "is kept if its shape fits) and of further parts that are not needed, such as `projection_head.*`",
     )
     pretrained_on: Text | None = Field(
         None,
-        description="in words, what the published networks were pretrained on, if it is not the study's source. "
-        "Tables print it, and in a table that has only such networks no column counts as in-distribution (default: "
-        "the study's source)",
+        description="description of the data that the published networks were pretrained on, if these are not the "
+        "study's source. Tables print it, and in a table that has only such networks no column counts as "
+        "in-distribution (default: the study's source)",
     )
     step_tolerance: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="number of steps by which the step that a file records may differ from the step in the config (0: "
-        "the two must be equal)",
+        description="maximum difference between the step that a file records and the step in the config (0: the steps "
+        "must be equal)",
     )
 
     def fill(self, seed: int, run: int, step: int) -> str:
@@ -73,7 +73,7 @@ class Checkpoints(Block):
             scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", getattr(self, key) or "")
             if scheme and scheme[1] not in SCHEMES:
                 raise ValueError(
-                    f"{key}: {scheme[0]} is not supported ({', '.join(SCHEMES)} are); download the file yourself and "
+                    f"{key}: {scheme[0]} is not supported (only {', '.join(SCHEMES)}); download the file yourself and "
                     "write its path"
                 )
             if scheme and key == "path" and self.archive is not None:
@@ -83,8 +83,8 @@ class Checkpoints(Block):
     def check_places(self, key: str, seeds: list[int], used: list[int], steps: list[int]) -> None:
         """Raise ValueError if two checkpoints would be the same file, or if a run has no seed.
 
-        key: place of this block in the config, with which the message begins. seeds: all seeds, in the order of runs.
-        used: the seeds that arms use.
+        key: config key of this block, with which the message begins. seeds: all seeds, in the order of runs. used:
+        seeds that arms use. steps: steps of the checkpoints.
         """
         for step, runs in self.runs.items():
             for run in runs:

@@ -1,4 +1,7 @@
-"""Checks of a study's config across its blocks. Each raises ValueError with a message that begins with the key."""
+"""Checks of a study's config that concern several blocks.
+
+Each check raises ValueError with a message that begins with the key.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ from workflow_scripts.timecat.config.data_sets import EvaluationFolder
 if TYPE_CHECKING:
     from workflow_scripts.timecat.config.model import Config
 
-# Names of the table's columns: these, and for each data set its name alone and with each of the endings.
+# Names of the table's columns: TABLE_COLUMNS, and for each data set its name without and with each of TABLE_ENDINGS.
 TABLE_COLUMNS = ("method", "parameters", "members", "steps_per_member", "total_steps", "replicates")
 TABLE_ENDINGS = (
     *("_std", "_holdout", "_published", "_floor", "_projection", "_ceiling", "_verdict"),
@@ -26,11 +29,12 @@ def check_names(config: "Config") -> None:
         for name in names:
             if name not in config.data_sets:
                 raise ValueError(
-                    f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)}); correct it"
+                    f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)}); correct the name"
                 )
     if config.backbone not in config.backbones:
         raise ValueError(
-            f"backbone: {config.backbone!r} is not one of the backbones ({', '.join(config.backbones)}); correct it"
+            f"backbone: {config.backbone!r} is not one of the backbones ({', '.join(config.backbones)}); "
+            "correct the name"
         )
 
 
@@ -59,7 +63,7 @@ def check_recipes(config: "Config") -> None:
 
 
 def check_grid(config: "Config") -> None:
-    """Check that the grid has enough seeds, and with published weights only seeds that have a run."""
+    """Check that the grid has enough seeds, and that each seed has a run if weights are published."""
     if config.grid is None:
         return
     key, seeds = ("grid.seeds", config.grid.seeds) if config.grid.seeds else ("pretrain.seeds", config.pretrain.seeds)
@@ -76,7 +80,10 @@ def check_grid(config: "Config") -> None:
 
 
 def check_tables(config: "Config") -> None:
-    """Check that sources and targets of arms and tables are data sets, and that tables of gaps have a direct arm."""
+    """Check that the data sets in arms and tables exist, and that tables of gaps have an arm with `transfer: direct`.
+
+    The tables that `calibration.tables` names must exist, too.
+    """
     arms = config.all_arms
     named = [(f"{key}.targets", name) for key, table in config.tables.items() for name in table.targets or []]
     named += [("grid.targets", name) for name in config.grid_targets]
@@ -87,22 +94,26 @@ def check_tables(config: "Config") -> None:
     for block in GAP_TABLES:
         rows = config.tables[block].names if block in config.tables else []
         if rows and all(arms[row].transfer != "direct" for row in rows):
-            raise ValueError(f"{block}: no arm has `transfer: direct`, with which the others are compared; add one")
+            raise ValueError(
+                f"{block}: no arm has `transfer: direct`, which the table compares arms with; add such an arm"
+            )
     for table in config.calibration.tables or []:
         if table not in config.tables:
             raise ValueError(
                 f"calibration.tables: the study has no block {table!r} (it has {', '.join(config.tables) or 'none'}); "
-                "correct it"
+                "correct the name"
             )
     for key, name in named:
         if name not in config.data_sets:
-            raise ValueError(f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)}); correct it")
+            raise ValueError(
+                f"{key}: {name!r} is not one of the data sets ({', '.join(config.data_sets)}); correct the name"
+            )
         if not key.endswith((".targets", ".known")) and isinstance(config.data_sets[name], EvaluationFolder):
             raise ValueError(f"{key}: {name!r} is for evaluation only; choose another data set")
 
 
 def check_comparisons(config: "Config") -> None:
-    """Check that `against` of an arm names other rows of its table, and that its table makes such comparisons."""
+    """Check that the names in `against` of each arm are correct, and that the arm's table makes such comparisons."""
     check_against("arms", config.arms, names := [arm.name for arm in config.arms], config.baseline or names[0])
     blocks = {key: table.own for key, table in config.tables.items()}
     if config.ceiling is not None and isinstance(config.ceiling.arm, Arm):
@@ -114,7 +125,7 @@ def check_comparisons(config: "Config") -> None:
         elif own := [arm.name for arm in arms if arm.against]:
             raise ValueError(
                 f"{key}: {own[0]!r} has the key `against`, which only arms in `arms` and in the blocks "
-                f"{', '.join(TABLES)} may have; remove it"
+                f"{', '.join(TABLES)} may have; remove the key"
             )
 
 
@@ -129,7 +140,7 @@ def _check_backbone(config: "Config", name: str) -> None:
         arm = next(arm.name for arm in config.all_arms.values() if arm.backbone == name)
         raise ValueError(
             f"arms: {arm!r} has the backbone {name!r}, which is not one of the backbones "
-            f"({', '.join(config.backbones)}); correct it"
+            f"({', '.join(config.backbones)}); correct the name"
         )
     architecture = config.backbones[name].architecture
     if config.recipe_of(name).zero_gamma and (mistake := mistake_in_zero_gamma(architecture)):
@@ -200,7 +211,7 @@ def check_draws(config: "Config") -> None:
 
 
 def check_dimensions(config: "Config") -> None:
-    """Check that no arm is reduced to more dimensions than it has features, if that is known without its network."""
+    """Check that no arm is reduced to more dimensions than it has features, if the config tells their number."""
     for arm in config.all_arms.values():
         columns = config.known_columns(arm)
         if arm.reduce is not None and columns is not None and arm.reduce.dimensions > columns:
@@ -211,7 +222,10 @@ def check_dimensions(config: "Config") -> None:
 
 
 def check_weight_decays(config: "Config") -> None:
-    """Check that L-BFGS probes have positive weight decays: without one, separable classes have no minimum."""
+    """Check that the weight decays of L-BFGS probes are positive.
+
+    Without weight decay, the loss on separable classes has no minimum.
+    """
     grids = {
         f"data_sets.{name}.weight_decays": config.with_training_rows(name).weight_decays for name in config.data_sets
     }
@@ -225,7 +239,7 @@ def check_weight_decays(config: "Config") -> None:
 
 
 def check_published(config: "Config") -> None:
-    """Check that published weights are used only with the study's source, and that each checkpoint has its file."""
+    """Check that arms with published weights have the study's source, and that each checkpoint is a different file."""
     if config.backbones[config.backbone].checkpoints is not None:
         raise ValueError(
             f"backbones.{config.backbone}.checkpoints: this is the study's backbone; move the block `checkpoints` to "

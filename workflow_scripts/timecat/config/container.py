@@ -8,7 +8,7 @@ from workflow_scripts.timecat.runtime.container import BuildArguments
 
 class ContainerImage(Block):
     """Base of the container image in which stages run with `--profile profiles/apptainer`.
-    A different base gives a different image, in which all results are computed again."""
+    A different base gives a different image; all results are then computed again."""
 
     bootstrap: str = Field(
         "docker",

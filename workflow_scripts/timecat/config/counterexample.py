@@ -22,19 +22,19 @@ class Counterexample(Block):
 
     grid: Annotated[int, Field(gt=0, le=16)] = Field(
         7,
-        description="the shares of the four distributions in a mixture are multiples of 1 / grid, so that the number "
-        "of mixtures grows with the cube of grid. Mixtures for which both features are equally good are left out (an "
-        "odd grid has none)",
+        description="number of steps from 0 to 1 for the shares of the four distributions in a mixture: shares are "
+        "multiples of 1 / grid. The number of mixtures grows with the cube of grid. Mixtures for which both features "
+        "are equally good are left out (with an odd grid there are no such mixtures)",
     )
     seeds: PositiveInt = Field(
         24,
-        description="number of networks per mixture and setting, with seeds 0, 1, ..., which determine the initial "
-        "weights and the order of rows",
+        description="number of networks per mixture and setting; their seeds 0, 1, ... determine the initial weights "
+        "and the order of rows",
     )
     members: PositiveInt = Field(
         4,
-        description="number of networks whose features are concatenated for a further probe; the networks are "
-        "disjoint groups of seeds",
+        description="number of networks whose features are concatenated for a further probe; the networks of different "
+        "concatenations have different seeds",
     )
     networks: Annotated[list[Kind], Field(min_length=1), WithoutRepeats] = Field(
         ["gates", "linear", "relu"],
@@ -48,7 +48,8 @@ class Counterexample(Block):
         "of inputs of the layer)",
     )
     weight_decays: Grid = Field(
-        [0.0, 0.01, 0.03, 0.1], description="weight decays of SGD that are tried, on weights and gates, not on biases"
+        [0.0, 0.01, 0.03, 0.1],
+        description="weight decays of SGD that are tried; they apply to weights and gates, not to biases",
     )
     lrs: Annotated[list[PositiveFloat], Field(min_length=1, max_length=4), WithoutRepeats] = Field(
         [0.1, 1.0], description="learning rates of SGD that are tried"
@@ -58,7 +59,7 @@ class Counterexample(Block):
     threshold: Fraction = Field(
         0.03,
         description="a feature counts as kept if its singular value is at least this share of the largest singular "
-        "value (probes begin to fail at about the default)",
+        "value (near the default value, probes begin to fail)",
     )
     probe_lr: PositiveFloat = Field(0.5, description="learning rate of the probe's SGD")
     probe_steps: PositiveInt = Field(1000, description="number of steps of the probe's SGD")

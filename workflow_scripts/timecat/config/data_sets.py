@@ -1,4 +1,4 @@
-"""The typed config of data sets: the files of each kind, how its images are stored, and their transform to inputs."""
+"""The typed config of data sets: for each kind its files, the storage of its images and their transform to inputs."""
 
 import os
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ Percent = Annotated[int, Field(ge=1, le=100)]
 
 
 class Storage(Block):
-    """Storage of image files in a .beton file. Images larger than the given sides are resized; none is enlarged."""
+    """Storage of image files in a .beton file. Images larger than the given sides are reduced; no image is enlarged."""
 
     write_mode: Literal["jpg", "raw"] = Field(
         "jpg", description="format of the stored images: `jpg` (JPEG) or `raw` (uncompressed pixels)"
@@ -48,8 +48,8 @@ class Storage(Block):
     )
     quality: Percent = Field(
         95,
-        description="JPEG quality (1 to 100) of images that have to be encoded again; JPEG files that need no "
-        "change are copied",
+        description="JPEG quality (1 to 100) of images that have to be encoded; JPEG files that need no change are "
+        "copied",
     )
 
 
@@ -65,15 +65,15 @@ OF_THE_OTHER = {
     "train": {"evaluation_split", "evaluation"},
     "evaluation": {"fraction", "balanced", "draws", "train_split"},
 }
-DRAWS = 5  # default number of draws of a few-shot data set that is a target only
+DRAWS = 5  # default number of draws of a few-shot data set on which no backbone is pretrained
 
 
 @dataclass(frozen=True)
 class KnownRows:
-    """Numbers of rows of a data set that are known without its files.
+    """Numbers of rows and classes of a data set that are known without its files.
 
-    train: training rows of one draw. of_all_draws: rows that are in any draw, if there are several draws. by_class:
-    training rows of each class, if known. origin: source of the numbers.
+    train: training rows of one draw. origin: source of the numbers. by_class: training rows of each class, if known.
+    of_all_draws: rows that are in at least one draw, if there are several draws.
     """
 
     train: int
@@ -85,12 +85,12 @@ class KnownRows:
 
 
 def rows_of_all_draws(whole: int, rows: int, draws: int) -> int:
-    """Return how many of ``whole`` rows are in at least one of ``draws`` draws of ``rows`` rows each (an estimate).
+    """Estimate the number of rows that are in at least one of several draws.
 
-    Draws do not overlap while they fit into the whole; the rows that further draws add are an expected number
-    (sampling.rows_of_each_class).
+    whole: number of rows of the data set. rows: number of rows of each draw. draws: number of draws. Draws do not
+    overlap until all rows are used; for further draws the result is an expected number (sampling.rows_of_each_class).
     """
-    left, fit = 1.0, whole // rows  # left: share of the rows that are in no draw
+    left, fit = 1.0, whole // rows  # left: share of the rows in no draw; fit: number of draws without overlap
     while draws > 0:
         left *= 1 - min(draws, fit) * rows / whole
         draws -= fit
@@ -110,7 +110,7 @@ class KnownImage:
 
     @classmethod
     def square(cls, side: int) -> Self:
-        """Return a square image with a side of ``side`` pixels."""
+        """Return a square image whose side is ``side`` pixels."""
         return cls(side, side)
 
 
@@ -124,7 +124,7 @@ class AnyKind(Block):
 
     @property
     def number_of_classes(self) -> int | None:
-        """Number of classes, or None if only the files tell."""
+        """Number of classes, or None if it is unknown without the files."""
         return None
 
     @property
@@ -144,14 +144,14 @@ class AnyKind(Block):
 
     @property
     def is_listed(self) -> bool:
-        """Whether the reader lists image files without reading them, so that `make plan` can count them."""
+        """Whether the reader lists image files without opening them, so that `make plan` can count them."""
         return False
 
     def of_split(self, split: str) -> dict[str, Any]:
         """Return the keys that determine the stored images of one split.
 
-        Left out are keys that are used later, that only the other split needs, and that draw nothing, so that a change
-        of them does not write the split again.
+        Keys that do not affect these images are left out, so that a change of them does not write the split again:
+        keys that later stages use, keys that only the other split needs, and keys of random draws without effect.
         """
         return self.model_dump(exclude=LATER | OF_THE_OTHER[split] | self.undrawn(split))
 
@@ -160,14 +160,14 @@ class AnyKind(Block):
         return set()
 
     def in_folder(self, folder: str | None) -> Self:
-        """Return the block with `root` relative to a folder; unchanged if it has no root or the folder is None."""
+        """Return the block with `root` inside a folder; without a root or a folder, return the block unchanged."""
         return self
 
 
 class WithRoot(AnyKind):
     """Base class for data sets whose files are in a folder.
 
-    (Each subclass declares `root`, at its place in the table of keys.)
+    (Each subclass declares `root`, so that the key has the right position in the table of keys.)
     """
 
     if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class DataSet(AnyKind):
 
 
 class Rows(Block):
-    """Numbers of images or sequences of a generated data set for training (`train`) and evaluation (`evaluation`)."""
+    """Numbers of generated images or sequences in the training split (`train`) and evaluation split (`evaluation`)."""
 
     train: PositiveInt
     evaluation: PositiveInt
@@ -208,7 +208,7 @@ class Rows(Block):
 class WithRows(AnyKind):
     """Base class for generated data sets, whose numbers of images are set in the config.
 
-    (Each subclass declares `rows`, at its place in the table of keys.)
+    (Each subclass declares `rows`, so that the key has the right position in the table of keys.)
     """
 
     if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class Cues(DataSet, WithRows):
         None,
         description="with `label: class`: number of components of a mixture. In component 0 the glyph of family 0 "
         "always agrees with the class, in component 1 the glyph of family 1, and so on; the group column `component` "
-        "holds the component (default: no mixture)",
+        "is the number of the component (default: no mixture)",
     )
     label: Literal["class", "cue0", "cue1", "cue2", "cue3"] = Field(
         "class",
@@ -251,7 +251,8 @@ class Cues(DataSet, WithRows):
     def _components_of_the_class(self) -> Self:
         if self.components is not None and self.label != "class":
             raise ValueError(
-                f"components: with `label: {self.label}` no glyph agrees with a class; remove `components` or `label`"
+                f"components: with `label: {self.label}` there are no classes that glyphs could agree with; remove "
+                "`components` or `label`"
             )
         return self
 
@@ -269,8 +270,8 @@ class Shortcut(DataSet, WithRows):
     rows: Rows = Field(description="number of images per split")
     agreement: Probability = Field(
         0.95,
-        description="share of the training rows whose background agrees with the label (in the evaluation rows it is "
-        "one half)",
+        description="share of the training rows whose background agrees with the label (the share of the evaluation "
+        "rows is always one half)",
     )
 
     @property
@@ -278,12 +279,12 @@ class Shortcut(DataSet, WithRows):
         return 2
 
 
-# scikit-learn's load_digits: images of 0, of 1, and so on.
+# Number of images of each digit from 0 to 9 in scikit-learn's load_digits.
 DIGITS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
 
 
 class Digits(DataSet):
-    """The 1,797 scanned digits that ship with scikit-learn, enlarged to 32 x 32 pixels."""
+    """The 1,797 scanned digits that are included in scikit-learn, enlarged to 32 x 32 pixels."""
 
     kind: Literal["digits"]
     seed: Seed = Field(1, description="seed of the random split into training and evaluation rows")
@@ -328,14 +329,14 @@ class Images(DataSet, WithRoot):
     fraction: Share = Field(1.0, description="share of the training rows that is used (1: all; 0.01: few-shot)")
     balanced: bool = Field(
         True,
-        description="true: `fraction` is taken from each class (at least one row); false: from all rows together",
+        description="whether `fraction` is taken from each class (at least one row), or from all rows together (false)",
     )
     draws: PositiveInt | None = Field(
         None,
         description="with `fraction`: number of random draws of the training rows. Replicate r of every arm uses "
         "draw r modulo this number. Draws share no rows as long as there are enough rows. A data set for pretraining "
-        "must have one draw; a `part` uses the first draw (default: 1 for data sets on which backbones are "
-        f"pretrained, else {DRAWS})",
+        "must have one draw; a part of the data set uses the first draw (default: 1 for data sets on which backbones "
+        f"are pretrained, else {DRAWS})",
     )
 
     @model_validator(mode="after")
@@ -356,7 +357,7 @@ class Images(DataSet, WithRoot):
 
     @property
     def published(self) -> tuple[int, int, int] | None:
-        """Published numbers of training rows, evaluation rows and classes of the whole data set, or None."""
+        """Published numbers of training rows, evaluation rows and classes, before `fraction` is applied, or None."""
         return None
 
     @property
@@ -380,7 +381,7 @@ class Images(DataSet, WithRoot):
 
     @property
     def draws_classes(self) -> bool:
-        """Whether the classes of the data set are drawn at random."""
+        """Whether the classes that are used are drawn at random."""
         return False
 
     def undrawn(self, split: str) -> set[str]:
@@ -466,7 +467,7 @@ CAMELYON17 = {"train": 302_436, "id_val": 33_560, "val": 34_904, "test": 85_054}
 
 
 class Camelyon17(Images):
-    """Camelyon17 in the layout of WILDS (`metadata.csv`, `patches/`). The group column `center` holds the hospital."""
+    """Camelyon17 in the layout of WILDS (`metadata.csv`, `patches/`). The group column `center` is the hospital."""
 
     kind: Literal["camelyon17"]
     evaluation_split: Literal["id_val", "val", "test"] = Field(
@@ -486,12 +487,12 @@ class Camelyon17(Images):
 
 class SpuriousPhotos(Images):
     """Waterbirds or CelebA in their published layouts.
-    Waterbirds has `metadata.csv` and the group column `place`; CelebA (blond or not) has `img_align_celeba/`,
-    `metadata.csv` or its two lists, and the group column `male`."""
+    Waterbirds has the file `metadata.csv` and the group column `place`. CelebA (label: blond or not) has the folder
+    `img_align_celeba/`, the file `metadata.csv` or the two original lists, and the group column `male`."""
 
     kind: Literal["waterbirds", "celeba"]
     train_split: Literal["train", "val"] = Field(
-        "train", description="published split used for training (`val`: for reweighting only)"
+        "train", description="published split used for training (`val` is meant for arms with `transfer: reweight`)"
     )
     evaluation_split: Literal["val", "test"] = Field("test", description="published split used for evaluation")
 
@@ -511,7 +512,7 @@ class EvaluationFolder(WithRoot):
         description="folder of the data set; relative to `data_dir`, or else to the working directory"
     )
     probe_of: Text = Field(
-        description="name of the data set whose probe is evaluated on this folder; its transform is used, too"
+        description="name of the data set whose probe is evaluated on this folder and whose transform is used"
     )
     storage: Storage = Field(Storage(), description="format and size in which images are stored")
     broken: Literal["error", "skip"] = Field(
@@ -526,35 +527,35 @@ class EvaluationFolder(WithRoot):
 
 
 class Part(DataSet):
-    """Some rows of another data set, the whole, selected by columns of its index.
-    The classes of a part are those of its training rows."""
+    """A part of another data set: rows selected by columns of its index.
+    The other data set is called the parent data set. The classes of a part are the classes of its training rows."""
 
     kind: Literal["part"]
-    of: Name = Field(description="name of the whole, another data set of the study")
+    of: Name = Field(description="name of the parent data set, a key of `data_sets`")
     where: dict[Text, Annotated[list[Text | int], Field(min_length=1)]] = Field(
         {},
-        description="rows to select: for each column of the whole's index (`class_name`, `superclass` or a group "
-        "column), the list of allowed values (default: all rows)",
+        description="rows to select: for each column of the parent data set's index (`class_name`, `superclass` or a "
+        "group column), the list of allowed values (default: all rows)",
     )
     balanced_by: Annotated[list[Text], WithoutRepeats] = Field(
         [],
-        description="columns of the index by which training rows are balanced: from each combination of their values "
-        "as many rows are drawn as the rarest combination has (default: no balancing)",
+        description="columns of the index by which training rows are balanced: as many rows are drawn from each "
+        "combination of their values as the rarest combination has (default: no balancing)",
     )
     subset_seed: Seed = Field(0, description="seed of the random rows of `balanced_by`")
     transform: Transform | None = Field(  # type: ignore[assignment]  # None only until completed()
         None,
         description="crops, flips and normalisation that turn stored images into inputs (default: the transform of "
-        "the whole)",
+        "the parent data set)",
     )
     views: Views | None = Field(
-        None, description="number of views of this data set, or [center] (default: as for the whole)"
+        None, description="number of views of this data set, or [center] (default: `views` of the parent data set)"
     )
 
     def of_whole(self, whole: dict[str, Any], split: str) -> dict[str, Any]:
         """Return the keys that determine the stored images of one split of the part.
 
-        whole: those of the same split of the whole, whose storage and treatment of broken images the part shares.
+        whole: keys that determine the parent data set's images of this split; the part shares `storage` and `broken`.
         """
         drawn = {"balanced_by", "subset_seed"} if self.balanced_by else {"balanced_by"}
         own = self.model_dump(include={"kind", "where"} | (drawn if split == "train" else set()))
@@ -563,11 +564,11 @@ class Part(DataSet):
 
     @property
     def own_reading(self) -> str | None:
-        """First key of the part that replaces the whole's transform or views, or None."""
+        """First of the keys `transform` and `views` that the part sets, or None."""
         return next((key for key in ("transform", "views") if getattr(self, key) is not None), None)
 
     def completed(self, whole: DataSet) -> Self:
-        """Return the part with the whole's transform and views filled in where it sets none."""
+        """Return the part with a transform and views, from the parent data set if the part sets none."""
         return self.model_copy(
             update={key: getattr(whole, key) for key in ("transform", "views") if getattr(self, key) is None}
         )
@@ -583,11 +584,11 @@ class OfSequences(DataSet):
     HEADING: ClassVar = "any kind that has sequences"
 
     length: PositiveInt = Field(
-        description="largest number of bases of a sequence; sequences are stored in the smallest square image that "
-        "holds as many"
+        description="maximum number of bases of a sequence; all sequences are stored as square images of the smallest "
+        "side that fits this number of bases"
     )
     transform: SequenceTransform = Field(
-        SequenceTransform(), description="nothing can be set here: sequences are not augmented"
+        SequenceTransform(), description="fixed, because sequences are not augmented; no key can be set"
     )
     views: Views = Field(
         ONLY_CENTER, description="always [center]: sequences are not augmented, so all views would be equal"
@@ -604,7 +605,7 @@ class OfSequences(DataSet):
         if self.views != ONLY_CENTER:
             raise ValueError("views: all views of a sequence are the same; write [center] or remove the key")
         size = SequenceTransform.model_construct(size=side_of(self.length))
-        object.__setattr__(self, "transform", size)  # a derived value; the block is frozen
+        object.__setattr__(self, "transform", size)  # the block is frozen; this value is computed
         return self
 
 
@@ -614,7 +615,7 @@ class Motifs(OfSequences, WithRows):
 
     kind: Literal["motifs"]
     seed: Seed = Field(1, description="seed of the random motifs and sequences")
-    rows: Rows = Field(description="number of sequences per split, all tasks together")
+    rows: Rows = Field(description="number of sequences per split, for all tasks together")
     length: Annotated[int, Field(ge=SHORTEST)] = Field(100, description=OfSequences.model_fields["length"].description)
 
     @property
@@ -632,8 +633,8 @@ class Sequences(OfSequences, WithRoot):
     train: list[Text] = Field(
         description="files with the training rows: paths below `root`, or patterns such as `*/train.fna`. Files are "
         "`.parquet` with the columns sequence, label and task, or FASTA (`.fa`, `.fna`, `.fasta`, also with `.gz`) "
-        "whose headers have name, label and task separated by vertical bars. A row without a task takes the name of "
-        "its file's folder as task",
+        "whose headers have name, label and task separated by vertical bars. If a row has no task, its task is the "
+        "name of the file's folder",
         min_length=1,
     )
     evaluation: list[Text] = Field(description="files with the evaluation rows, as in `train`", min_length=1)

@@ -11,13 +11,16 @@ class Features(Block):
 
     views: Views = Field(
         1,
-        description="number of views: augmented passes over the training rows, with different crops and flips (28, "
-        "one per epoch of a probe, is the original protocol). [center]: the evaluation crop only, without augmentation",
+        description="number of views: augmented passes over the training rows, with different crops and flips (the "
+        "original protocol has 28, one per epoch of a probe). [center]: only the evaluation crop, without augmentation",
     )
     dtype: Dtype = Field("float16", description="number format of feature files: `float16` or `float32`")
     batch_size: PositiveInt = Field(500, description="number of images per forward pass")
     augmentation_seed: Seed = Field(0, description="seed of the random crops and flips of all views")
 
     def extraction(self, views: list[str]) -> Extraction:
-        """Return the settings that the stage `extract_features` gets. views: names of the data set's views."""
+        """Return the settings that the stage `extract_features` gets.
+
+        views: names of the data set's views.
+        """
         return settings_of(Extraction, self, views=views)

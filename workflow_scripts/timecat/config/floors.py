@@ -11,14 +11,14 @@ PIXELS = "pixels"  # name of the backbone that the block `floors` adds to the st
 
 
 class Floors(Block):
-    """Floors: accuracies that need no training of backbones.
-    For each arm and target, the same arm with untrained networks (their batch-norm statistics are computed on training
-    images); for each target, a random projection of the pixels."""
+    """Floors: accuracies that are reached without training of backbones.
+    An arm's floor on a target is the accuracy of the same arm with untrained networks (their batch-norm statistics are
+    computed on training images). A target's floor is the accuracy of a random projection of the pixels."""
 
     seeds: PositiveInt | None = Field(
         None,
-        description="number of seeds in the floor of an arm: the first seeds of the arm, and at least as many as one "
-        "replicate has (default: all seeds of the arm)",
+        description="number of seeds in the floor of an arm, taken from the beginning of the arm's seeds; at least the "
+        "number of seeds in one replicate is used (default: all seeds of the arm)",
     )
     projection: PositiveInt | None = Field(
         512,
@@ -29,7 +29,7 @@ class Floors(Block):
 
 class Ceiling(Block):
     """Ceiling: the accuracy that can be reached on each target.
-    It is measured with one arm, for example one with `transfer: direct`, or known from elsewhere."""
+    It is measured with an arm, for example an arm with `transfer: direct`, or given as a known number."""
 
     arm: (
         Annotated[
@@ -43,7 +43,9 @@ class Ceiling(Block):
         "table (default: none)",
     )
     known: dict[Name, Percent] = Field(
-        {}, description="known ceilings by target, accuracies in percent; on these targets they replace the arm's"
+        {},
+        description="known ceilings by target, accuracies in percent; they replace the arm's accuracies on these "
+        "targets",
     )
 
     @property

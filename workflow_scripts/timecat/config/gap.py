@@ -1,4 +1,4 @@
-"""The typed config of tables of gaps between direct training on a component and transfer from a mixture."""
+"""The typed config of tables that compare transfer from a mixture with direct training on its components."""
 
 from typing import Literal
 

@@ -9,8 +9,8 @@ from workflow_scripts.timecat.config.blocks import Ascending, Block, PositiveInt
 
 
 class ArmGrid(Block):
-    """Probes of every number of members at every number of steps.
-    A cell that is equal to an arm of a table uses that arm."""
+    """Grid of probes, one for each number of members and each number of steps.
+    A cell with the same settings as an arm of a table uses that arm."""
 
     members: Annotated[list[PositiveInt], Field(min_length=1), Ascending] = Field(
         [1, 2, 3, 4, 5], description="numbers of members in the grid, ascending"
@@ -27,8 +27,8 @@ class ArmGrid(Block):
     )
     replicates: PositiveInt | None = Field(
         None,
-        description="largest number of replicates of a cell; the first ones are used (default: all that the seeds "
-        "give). A cell that uses an arm of a table keeps all replicates of that arm",
+        description="maximum number of replicates of a cell; the first replicates are used (default: as many as the "
+        "seeds allow). A cell that uses an arm of a table keeps all replicates of that arm",
     )
     targets: Targets | None = Field(
         None,
@@ -38,5 +38,5 @@ class ArmGrid(Block):
 
 
 def grid_arm_name(members: int, steps: int) -> str:
-    """Return the name of an arm of the grid that no table has."""
+    """Return the name of an arm that exists only in the grid."""
     return f"grid{members}x{steps}"

@@ -9,12 +9,12 @@ from workflow_scripts.timecat.config.blocks import Block, PositiveFloat, Positiv
 
 class Limits(Block):
     """Resources of jobs: intervals, workers, GPUs, memory and run time.
-    Changing a key re-runs nothing; only the numbers of GPUs and nodes can change last bits of later results."""
+    A change does not rerun any job. Only the numbers of GPUs and nodes can change the last bits of later results."""
 
     resume_seconds: Annotated[int, Field(ge=0)] = Field(
         120,
-        description="seconds after which a job that trains backbones (pretrain, transfer) saves its state again, to "
-        "resume from",
+        description="interval in seconds at which a job that trains backbones (pretrain, transfer) saves its state, "
+        "from which it can resume",
     )
     workers: PositiveInt = Field(
         1, description="number of threads per job that decode or write images (per GPU, in a job on several GPUs)"
@@ -22,7 +22,7 @@ class Limits(Block):
     pretrain_gpus: PositiveInt = Field(
         1,
         description="number of GPUs of one pretraining job, which share each batch. All are on one machine unless "
-        "pretrain_nodes is set. Like a different kind of GPU, a different number changes the last bits of weights "
+        "pretrain_nodes is set. A different number, like a different kind of GPU, changes the last bits of weights "
         "that are trained afterwards (and the dropout masks, if a GPU gets less than batch_size / accumulation images)",
     )
     pretrain_nodes: PositiveInt = Field(
@@ -33,13 +33,13 @@ class Limits(Block):
     extract_gpus: PositiveInt = Field(
         1,
         description="number of GPUs of one extraction job, all on one machine, which share the rows of each data set. "
-        "Several jobs at a time keep several GPUs busy without it",
+        "Several GPUs can also be used by several jobs at the same time, without this key",
     )
     memory_gb: PositiveFloat = Field(
         2.0,
-        description="memory for features in a probe, in GB (10^9 bytes). A probe uses one view of the training rows, "
-        "the held-out rows and the evaluation rows of all members of a replicate; features that do not fit are read "
-        "from disk when needed",
+        description="memory for features in a probe, in GB (10^9 bytes). A probe needs the features of all members of "
+        "a replicate: one view of the training rows, the held-out rows and the evaluation rows. Features that do not "
+        "fit are read from disk when needed",
     )
     pretrain_memory_mb: PositiveInt = Field(
         2000,
@@ -48,7 +48,8 @@ class Limits(Block):
     )
     memory_mb: PositiveInt = Field(
         2000,
-        description="memory in MB that any other job requests from a scheduler; a probe requests memory_gb in addition",
+        description="memory in MB that a job that does not train backbones requests from a scheduler; a probe requests "
+        "memory_gb in addition",
     )
     runtime_minutes: PositiveInt = Field(
         30,
@@ -62,8 +63,8 @@ class Limits(Block):
     )
     forkserver: bool = Field(
         False,
-        description="on one machine: whether jobs are forks of a process that has torch loaded, which saves each job "
-        "the seconds of loading it. Snakemake's benchmark files then lack memory and CPU time of jobs; the logs of "
+        description="on one machine: whether jobs are forks of a process that has loaded torch, which saves each job "
+        "the seconds of loading torch. Snakemake's benchmark files then lack memory and CPU time of jobs; the logs of "
         "stages report CPU time",
     )
 
@@ -72,6 +73,6 @@ class Limits(Block):
         if self.pretrain_gpus % self.pretrain_nodes:
             raise ValueError(
                 f"pretrain_gpus: {self.pretrain_gpus} GPUs cannot be divided among {self.pretrain_nodes} nodes "
-                "(pretrain_nodes); use a multiple"
+                "(pretrain_nodes); use a multiple of the number of nodes"
             )
         return self

@@ -1,4 +1,4 @@
-"""Turn pydantic's errors about a config into sentences that name the key, the mistake and the remedy."""
+"""Turn pydantic's errors about a config into one-line messages that name the key, the mistake and the remedy."""
 
 import difflib
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from workflow_scripts.timecat.config.blocks import Block
 from workflow_scripts.timecat.config.data_sets import AnyDataSet
 from workflow_scripts.timecat.config.model import Config
 
-KEY_ITSELF = "[key]"  # last part of pydantic's location if the key is wrong, not its value
-LONGEST_VALUE = 60  # longer values are cut in sentences (characters)
+KEY_ITSELF = "[key]"  # last part of pydantic's location of an error if the key is wrong, not its value
+LONGEST_VALUE = 60  # longer values are cut in error messages (characters)
 MUST_BE = {
     "model_type": "a block of keys (docs/reference/configuration.md lists them)",
     "model_attributes_type": "a block of keys (docs/reference/configuration.md lists them)",
@@ -30,9 +30,10 @@ SIGNS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at mo
 
 @dataclass(frozen=True)
 class Mistake:
-    """One error of pydantic, with the path of the user's keys to the wrong value.
+    """One error of pydantic about a value or key of the config.
 
-    root: class of the block that was read. from_command_line: whether the value was given there.
+    detail: the error. path: keys of the user that lead to the wrong value. from_command_line: whether the value was
+    given on the command line. root: class of the block that was read.
     """
 
     detail: ErrorDetails
@@ -52,12 +53,12 @@ class Mistake:
 
     @property
     def value(self) -> Any:
-        """Value that was refused."""
+        """Wrong value in the config."""
         return self.detail["input"]
 
     @property
     def shown(self) -> str:
-        """Text of the value in a sentence, cut if it is long."""
+        """Text of the value for an error message, cut if it is long."""
         if self.value is None:
             return "empty"
         text = repr(self.value)
@@ -75,7 +76,7 @@ class Mistake:
 
 
 def sentence_of(mistake: Mistake) -> str:
-    """Return the sentence about a mistake, without the name of the file."""
+    """Return the error message about a mistake, in one line without the name of the file."""
     if mistake.is_of_a_key:
         return _wrong_name(mistake)
     if mistake.kind in ("float_type", "int_type", "bool_type") and isinstance(mistake.value, str):
@@ -126,7 +127,10 @@ def _missing(mistake: Mistake) -> str:
 
 
 def _value_error(mistake: Mistake) -> str:
-    """Return the sentence for a ValueError of a check; for a check of a whole block, the error begins with the key."""
+    """Return the error message for a check that raised ValueError.
+
+    If a block was checked, the text of its ValueError begins with the key.
+    """
     if not isinstance(mistake.value, dict):
         return f"`{mistake.key}`: {mistake.context['error']}."
     prefix = f"{mistake.key}." if mistake.key else ""
@@ -203,7 +207,7 @@ def _is_number(text: str) -> bool:
 
 
 def _yaml_number_remedy(text: str) -> str | None:
-    """Return how to write a number that YAML 1.1 reads as text, or None if the text is no number.
+    """Return advice on how to write a number that YAML 1.1 reads as text, or None if the text is not a number.
 
     YAML 1.1 reads 1e-4 as text: a float needs a dot, and its exponent needs a sign.
     """

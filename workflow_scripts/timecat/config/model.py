@@ -1,8 +1,8 @@
 """The typed config of a study: all keys of its YAML file with their meanings, defaults and checks.
 
-Only the Snakefile and the documentation use this module. Stages get the smallest part of the config that they need on
-their command line, as the frozen dataclass that the block builds. Reading is strict: unknown keys and mistyped values
-are errors (see config.reading). Each block is defined in the module of its name.
+Only the Snakefile and the documentation use this module. A stage gets only the part of the config that it needs, on
+its command line, as a frozen dataclass that the block builds. Reading is strict: unknown keys and values of the wrong
+type are errors (see config.reading). Each block is defined in the module of the same name.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ class Config(Block):
         None,
         description="path of a YAML file with a block `data_sets`, for studies that share data sets. `data_sets` of "
         "the study adds data sets to it or changes single keys. A path that is not in the working directory is looked "
-        "up in the project's folder (default: no such file)",
+        "up in the project's folder (default: the study defines all data sets itself)",
     )
     data_sets: dict[Name, AnyDataSet] = Field(
         description="data sets by name; required unless `data_sets_file` has all of them", min_length=1
@@ -73,23 +73,23 @@ class Config(Block):
     )
     arms: list[Arm] = Field(description="rows of table 2, in order", min_length=1)
     baseline: Name | None = Field(
-        None, description="name of the arm with which all other arms of table 2 are compared (default: the first arm)"
+        None, description="name of the arm that all other arms of table 2 are compared with (default: the first arm)"
     )
     replicates: Replicates = Field(Replicates(), description="how replicates of arms are formed from seeds")
     table1: AccuracyTable | None = Field(
         None,
-        description="rows of table 1, which compares one network, one network of the ensemble's size and the "
-        "ensemble, with their numbers of parameters (default: no such table)",
+        description="rows of table 1, which compares one network, one network of the ensemble's size, and the "
+        "ensemble; it shows numbers of parameters (default: no such table)",
     )
     controls: AccuracyTable | None = Field(
         None,
-        description="rows of the table of controls (for example width, copies, snapshots, another recipe), with "
-        "numbers of parameters (default: no such table)",
+        description="rows of the table of controls (for example a wider network, copies of one network, snapshots of "
+        "one run, a different recipe); it shows numbers of parameters (default: no such table)",
     )
     families: AccuracyTable | None = Field(
         None,
-        description="rows of the table of families (other architectures, other pretraining), with numbers of "
-        "parameters (default: no such table)",
+        description="rows of the table of families (different architectures, different pretraining); it shows numbers "
+        "of parameters (default: no such table)",
     )
     width: WidthTable | None = Field(
         None,
@@ -97,7 +97,8 @@ class Config(Block):
         "(default: no such table)",
     )
     grid: ArmGrid | None = Field(
-        None, description="table of every number of members at every number of steps (default: no such table)"
+        None,
+        description="table of accuracies for each number of members and each number of steps (default: no such table)",
     )
     gap: GapTable | None = Field(
         None,
@@ -110,8 +111,8 @@ class Config(Block):
     )
     spurious: SpuriousTable | None = Field(
         None,
-        description="table of worst-group accuracies where a feature is spurious (section 4.2 of the paper; default: "
-        "no such table)",
+        description="table of worst-group accuracies on data sets with a spurious feature (section 4.2 of the paper; "
+        "default: no such table)",
     )
     floors: Floors | None = Field(
         Floors(), description="floors of arms, reached with untrained networks and random projections (null: no floors)"
@@ -130,12 +131,12 @@ class Config(Block):
     calibration: Calibration = Field(Calibration(), description="settings of results/calibration.csv")
     torch_threads: PositiveInt = Field(
         1,
-        description="number of threads for the arithmetic of one job. Another number can change the last bits of "
-        "results, so a change re-runs everything",
+        description="number of threads for the arithmetic of one job. A different number can change the last bits of "
+        "results, so all results are computed again after a change",
     )
     limits: Limits = Field(
         Limits(),
-        description="resources of jobs: intervals, workers, memory, run time and GPUs. Changing them re-runs nothing",
+        description="resources of jobs: intervals, workers, memory, run time and GPUs. A change does not rerun any job",
     )
     data_dir: FilePath | None = Field(
         None, description="folder to which relative `root`s of data sets refer (default: the working directory)"
@@ -143,8 +144,8 @@ class Config(Block):
     results_dir: ResultsFolder = Field(
         "results",
         description="folder for everything that the study produces, relative to the working directory or absolute. "
-        "Studies with different folders share no files and do not overwrite one another's; no result depends on the "
-        "name of the folder",
+        "Studies with different folders share no files and do not overwrite one another's files; results do not depend "
+        "on the name of the folder",
     )
     scratch_dir: FilePath | None = Field(
         None,
@@ -170,7 +171,7 @@ class Config(Block):
         return self
 
     def _complete_parts(self) -> None:
-        """Fill in the whole's transform and views for each part of a data set that does not set them."""
+        """Complete each part of a data set: transform and views that it does not set come from its parent data set."""
         wholes = {
             name: block for name, block in self.data_sets.items() if not isinstance(block, Part | EvaluationFolder)
         }
@@ -203,19 +204,19 @@ class Config(Block):
 
     @property
     def all_arms(self) -> dict[str, Arm]:
-        """Arms of all tables by name, and the ceiling's. Arms that only the grid has are left out."""
+        """Arms of all tables and of the ceiling, by name, without arms that only the grid has."""
         ceiling = self.ceiling.arm if self.ceiling else None
         return collected_arms(self.arms, self.tables, ceiling, lambda arms: chain(*self.reduced_arms(arms).values()))
 
     def reduced_arms(self, arms: Mapping[str, Arm]) -> dict[str, list[Arm]]:
-        """Return the reduced arms that the block `width` makes, by the name of the whole arm.
+        """Return the reduced arms that the block `width` makes, by the name of the arm that is reduced.
 
-        arms: all other arms by name, at least.
+        arms: all arms that are not reduced, by name; further arms are ignored.
         """
         return reduced_arms(self.width, arms, self.arms, self.known_columns)
 
     def known_columns(self, arm: Arm) -> int | None:
-        """Return the number of features of all members of an arm, or None if only the built network tells."""
+        """Return the total number of features of an arm's members, or None if only the built network tells."""
         backbone = self.backbones.get(self.backbone_of(arm))
         dimension = None if backbone is None else known_dimension(backbone.settings())
         return None if dimension is None else arm.members * dimension
@@ -263,10 +264,9 @@ class Config(Block):
 
     @property
     def ceiling_targets(self) -> list[str]:
-        """Names of the data sets that the ceiling's arm is measured on.
+        """Names of the data sets that the ceiling's arm is measured on: targets of all tables of accuracies.
 
-        They are the targets of all tables of accuracies, without the source, data sets for evaluation only, and targets
-        whose ceiling is known.
+        The source, data sets for evaluation only, and targets whose ceiling is known are left out.
         """
         named = [
             self.targets,
@@ -286,16 +286,16 @@ class Config(Block):
         return (self.grid.targets if self.grid else None) or []
 
     def with_training_rows(self, data_set: str) -> DataSet:
-        """Return the block of a data set, or for an `evaluation_folder` the block of the data set in `probe_of`."""
+        """Return the block of a data set; for an `evaluation_folder`, the block of the data set in its `probe_of`."""
         block = self.data_sets[data_set]
         return self.with_training_rows(block.probe_of) if isinstance(block, EvaluationFolder) else block
 
     def has_sequences(self, data_set: str) -> bool:
-        """Return whether a data set consists of sequences; true also for parts of such a data set."""
+        """Return whether a data set consists of sequences. A part of a data set of sequences does, too."""
         return isinstance(self.whole_of(data_set), OfSequences)
 
     def whole_of(self, data_set: str) -> AnyDataSet:
-        """Return the block of the data set of which one is a part, or for other kinds the data set's block itself."""
+        """Return the block of a data set; for a part, the block of its parent data set."""
         block = self.data_sets[data_set]
         return self.data_sets[block.of] if isinstance(block, Part) else block
 
@@ -314,11 +314,11 @@ class Config(Block):
         return found | own
 
     def publication_key(self, backbone: str) -> str:
-        """Return the place in the config of a backbone's published weights."""
+        """Return the config key of a backbone's published weights."""
         return "checkpoints" if backbone == self.backbone else f"backbones.{backbone}.checkpoints"
 
     def training_of(self, arm: Arm) -> Transfer:
-        """Return the block `finetune` or `direct` for an arm that is trained so, with the arm's changes."""
+        """Return the block `finetune` or `direct` that an arm is trained with, including the arm's changes."""
         return changed(self.direct if arm.transfer == "direct" else self.finetune, arm.training)
 
     def transfer_settings(self, arm: Arm) -> TransferSettings:
@@ -326,5 +326,5 @@ class Config(Block):
         return self.training_of(arm).settings(self.probe.init_std)
 
     def recipe_of(self, backbone: str) -> Pretrain:
-        """Return the recipe that a backbone is pretrained with: the study's, with the backbone's changes."""
+        """Return the pretraining recipe of a backbone: the study's recipe with the backbone's changes."""
         return changed(self.pretrain, self.backbones[backbone].pretrain)

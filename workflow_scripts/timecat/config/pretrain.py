@@ -23,8 +23,8 @@ class Pretrain(Block):
     """Pretraining recipe: schedule-free AdamW (Defazio et al. 2024) on the cross-entropy."""
 
     seeds: list[Seed] = Field(
-        description="seeds of pretraining, one run for each; a seed determines the initial weights, the order of "
-        "images and their augmentation",
+        description="seeds of pretraining; there is one run per seed, which determines the initial weights, the order "
+        "of images and their augmentation",
         min_length=1,
     )
     milestones: list[PositiveInt] = Field(
@@ -33,8 +33,8 @@ class Pretrain(Block):
     batch_size: Annotated[int, Field(gt=1)] = Field(128, description="number of images per optimizer step")
     accumulation: PositiveInt = Field(
         1,
-        description="number of parts in which a batch passes through the network (gradient accumulation), to save "
-        "memory; must divide batch_size",
+        description="number of parts into which a batch is split to save memory (gradient accumulation); must divide "
+        "batch_size",
     )
     lr: PositiveFloat = Field(0.01, description="learning rate after warm-up")
     weight_decay: NonNegativeFloat = Field(0.005, description="decoupled weight decay, on all parameters")
@@ -51,14 +51,13 @@ class Pretrain(Block):
     )
     ghost_batch: Annotated[int, Field(gt=1)] | None = Field(
         None,
-        description="number of images over which batch norm computes statistics in training (128 in the paper's "
-        "recipe, where it is the share of one of 8 GPUs); must divide batch_size / accumulation (default: batch_size "
-        "/ accumulation)",
+        description="number of images over which batch norm computes statistics in training; must divide batch_size / "
+        "accumulation (128 in the paper's recipe, the share of one of 8 GPUs; default: batch_size / accumulation)",
     )
     initialisation: Initialisation = Field(
         "library",
-        description="initial weights of convolutions: `library` (those of the architecture) or `lecun_normal` "
-        "(LeCun's truncated normal, as in AlgoPerf)",
+        description="initial weights of convolutions: `library` (the library's initialisation for the architecture) or "
+        "`lecun_normal` (LeCun's truncated normal, as in AlgoPerf)",
     )
     zero_gamma: bool = Field(
         False,
@@ -70,8 +69,8 @@ class Pretrain(Block):
     )
     channels_last: bool = Field(
         False,
-        description="whether to use the channels-last memory format, which is faster on some devices and changes last "
-        "bits of results",
+        description="whether to use the channels-last memory format, which is faster on some devices and changes the "
+        "last bits of results",
     )
     compile: bool = Field(
         False, description="whether to use torch.compile in training (it is never used in evaluation)"
@@ -91,7 +90,7 @@ class Pretrain(Block):
 
     @model_validator(mode="after")
     def _interpolates(self) -> Self:
-        if self.betas[0] == 0:  # the average is computed back from a point between it and the iterate
+        if self.betas[0] == 0:  # the optimizer computes the average from an interpolated point
             raise ValueError("betas: the first number must be greater than 0; 0.9 is usual")
         return self
 

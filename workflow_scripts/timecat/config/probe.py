@@ -30,7 +30,7 @@ class Reduce(Block):
         "random directions, which depend on the seeds of the replicate"
     )
     dimensions: PositiveInt = Field(
-        description="number of features after the reduction; at most the number of features of all members together"
+        description="number of features after the reduction; at most the total number of features of all members"
     )
 
     def settings(self) -> Reduction:
@@ -45,8 +45,8 @@ class Probe(Block):
     solver: Solver = Field(
         "sgd",
         description="`sgd`: SGD for a fixed number of epochs, as in the original. `lbfgs`: multinomial logistic "
-        "regression fitted to convergence, on standardised features of all views; of the other keys, only "
-        "`batch_norm` and `weight_decays` apply to it. An arm can choose the other solver with its key `solver`",
+        "regression fitted to convergence, on standardised features of all views; it uses only the keys `batch_norm` "
+        "and `weight_decays`. An arm can choose a different solver with its key `solver`",
     )
     seed: Seed = Field(0, description="seed of the initial weights and of the order of rows")
     epochs: PositiveInt = Field(
@@ -66,9 +66,9 @@ class Probe(Block):
     )
     weight_decays: Grid = Field(
         [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05],
-        description="weight decays that are tried, on the linear layer only. With `solver: lbfgs`, weight decay w "
-        "adds w / 2 x the sum of squared weights to the mean cross-entropy, which is scikit-learn's C = 1 / (training "
-        "rows x w)",
+        description="weight decays that are tried; they apply to the linear layer only. With `solver: lbfgs`, weight "
+        "decay w adds w / 2 x the sum of squared weights to the mean cross-entropy, which corresponds to "
+        "scikit-learn's C = 1 / (training rows x w)",
     )
 
     def protocol(
@@ -76,7 +76,7 @@ class Probe(Block):
     ) -> Protocol | Regression:
         """Return the settings that the stage `probe` gets.
 
-        weight_decays: those of the data set, or None; solver, reduce: those of the arm, or None.
+        weight_decays: value of the data set's key, or None. solver, reduce: values of the arm's keys, or None.
         """
         own = {
             "weight_decays": weight_decays or self.weight_decays,

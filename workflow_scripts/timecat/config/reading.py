@@ -1,4 +1,4 @@
-"""Read a study's config. Every mistake becomes one sentence that names the file, the key and the remedy."""
+"""Read a study's config. Each mistake gives a one-line error message with the file, the key and the remedy."""
 
 import os
 from collections.abc import Hashable
@@ -19,17 +19,19 @@ SomeBlock = TypeVar("SomeBlock", bound=Block)
 
 
 def read_config(values: dict[str, Any], files: list[str]) -> Config:
-    """Return the typed config of ``values``, which Snakemake merged. Raises UserError with a sentence per mistake.
+    """Return the typed config of ``values``, which Snakemake merged from all files and the command line.
 
-    files: YAML files that ``values`` come from, to name the right one in messages and to find repeated keys.
+    files: YAML files that ``values`` come from; error messages name the file of a mistake, and repeated keys are
+    searched in the files. Raise UserError with one line per mistake.
     """
     return validated(Config, *with_shared_data_sets(values, files))
 
 
 def with_shared_data_sets(values: dict[str, Any], files: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return values and files of a config with the data sets of `data_sets_file` included, if the config sets it.
+    """Return values and files of a config, including the data sets of `data_sets_file` if the config sets it.
 
-    Data sets in ``values`` take precedence. Raises UserError if the file cannot be read or has other contents.
+    Data sets in ``values`` take precedence. Raise UserError if the file cannot be read or contains anything but the
+    block `data_sets`.
     """
     shared = values.get("data_sets_file")
     if not isinstance(shared, str):
@@ -54,7 +56,7 @@ def with_shared_data_sets(values: dict[str, Any], files: list[str]) -> tuple[dic
 
 
 def _in_either_folder(file: str) -> str:
-    """Return the path of a file in the working directory, or in the project's folder if only that has it."""
+    """Return the path of a file in the working directory, or in the project's folder if it exists only there."""
     of_project = path_of(file)
     return of_project if not os.path.exists(file) and os.path.exists(of_project) else file
 
@@ -67,7 +69,7 @@ def _laid_over(block: Any, changes: Any) -> Any:
 
 
 def validated(model: type[SomeBlock], values: dict[str, Any], files: list[str]) -> SomeBlock:
-    """Return ``values`` as a typed block. Raises UserError with a sentence per mistake (see read_config)."""
+    """Return ``values`` as a typed block; raise UserError with one line per mistake (see read_config)."""
     contents = {str(file): load_unique(str(file)) for file in files}
     try:
         return model.model_validate(values)
@@ -76,7 +78,8 @@ def validated(model: type[SomeBlock], values: dict[str, Any], files: list[str]) 
     found = [(detail, _key_path(detail, values)) for detail in details]
     sentences: list[str] = []
     for detail, path in found:
-        # A value that fits no branch of a union gives one error per branch: the first of the innermost is enough.
+        # A value that fits no branch of a union gives one error per branch: the first error with the longest path is
+        # enough.
         if any(len(path) < len(other) and other[: len(path)] == path for _, other in found):
             continue
         file = _file_of(detail, path, contents)
@@ -87,7 +90,7 @@ def validated(model: type[SomeBlock], values: dict[str, Any], files: list[str]) 
 
 
 def load_unique(file: str) -> Any:
-    """Return the contents of a YAML file. Raises UserError if a key is repeated or the file is not YAML."""
+    """Return the contents of a YAML file; raise UserError if a key is repeated or the file is not YAML."""
     with open(file) as stream:
         try:
             return yaml.load(stream, Loader=_UniqueKeyLoader)
@@ -97,9 +100,9 @@ def load_unique(file: str) -> Any:
             ) from None
         except yaml.MarkedYAMLError as error:
             line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-            raise UserError(f"{file}: {line}not YAML ({error.problem}); correct it") from None
+            raise UserError(f"{file}: {line}not YAML ({error.problem}); correct the file") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{file}: not YAML ({' '.join(str(error).split())}); correct it") from None
+            raise UserError(f"{file}: not YAML ({' '.join(str(error).split())}); correct the file") from None
 
 
 MERGE = "tag:yaml.org,2002:merge"  # YAML's tag of the key `<<`
@@ -125,7 +128,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def _key_path(detail: ErrorDetails, values: Any) -> tuple[str | int, ...]:
-    """Return pydantic's location of an error as the user's keys, without the names of union branches."""
+    """Return the user's keys that lead to an error: pydantic's location without the names of union branches."""
     path: list[str | int] = []
     here, loc = values, detail["loc"]
     for part in loc:
@@ -137,19 +140,19 @@ def _key_path(detail: ErrorDetails, values: Any) -> tuple[str | int, ...]:
         elif isinstance(here, dict) and part == loc[-1] and detail["type"] != "value_error":
             path.append(
                 part
-            )  # a missing key (the location of a block that is refused as a whole ends in a branch's name)
+            )  # a missing key (if a block is refused, its location ends in the name of a branch instead)
     return tuple(path)
 
 
 def _has(block: Any, part: str | int) -> bool:
-    """Return whether a block has this key, or a list this index."""
+    """Return whether a block has the key ``part``, or a list the index ``part``."""
     return part in block if isinstance(block, dict) else isinstance(block, list) and part in range(len(block))
 
 
 def _file_of(detail: ErrorDetails, path: tuple[str | int, ...], contents: dict[str, Any]) -> str:
-    """Return the file of a mistake: the last one with the longest part of the key path, or else the command line.
+    """Return the file that a mistake is in, or COMMAND_LINE if no file has the value.
 
-    The command line is assumed if no file has the value.
+    The file is the last of those that have the longest part of the mistake's key path.
     """
     if detail["type"] == "value_error" and isinstance(
         detail["input"], dict

@@ -1,6 +1,6 @@
-"""Generate the JSON schema for editors and the tables of keys in docs/reference/configuration.md from the config's types.
+"""Generate the JSON schema and the page of keys, docs/reference/configuration.md, from the types of the config.
 
-Run ``make docs`` after changing a block of the config; a test fails when the files are out of date.
+Editors use the schema. Run ``make docs`` after changing a block of the config; a test fails if the files are outdated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ Owners = list[type[Block]]
 
 
 def sections() -> dict[str, type[Block]]:
-    """Return the blocks of the config by their headings on the page of keys.
+    """Return the sections of the page of keys: heading -> block of the config.
 
     Headings of data sets and backbones are derived from the values of `kind` or `architecture`, or from `HEADING`.
     """
@@ -85,7 +85,10 @@ def sections() -> dict[str, type[Block]]:
 
 
 def _union(place: str, union: Any, module: ModuleType) -> dict[str, type[Block]]:
-    """Return a union's blocks and their base classes with a HEADING by their headings, in the order of their module."""
+    """Return heading -> block for the blocks of a union and those of their base classes that have a HEADING.
+
+    place: config key of the union. The order is the order in the module.
+    """
     members = blocks_in(union)
     titled = {block for member in members for block in member.__mro__ if block is member or "HEADING" in vars(block)}
     order = list(vars(module))
@@ -93,7 +96,7 @@ def _union(place: str, union: Any, module: ModuleType) -> dict[str, type[Block]]
 
 
 def _nested(place: str, owners: Mapping[str, type[Block]]) -> dict[str, type[Block]]:
-    """Return the blocks that are values of these blocks' keys by their headings, key by key."""
+    """Return heading -> block for the blocks that are values of keys of ``owners``, key by key."""
     found: dict[str, dict[type[Block], Owners]] = {}
     for owner in owners.values():
         for key, field in owner.model_fields.items():
@@ -114,9 +117,9 @@ def blocks_in(annotation: Any) -> Owners:
 
 
 def _heading(place: str, blocks: Owners) -> str:
-    """Return the heading of a place in the config: the place, and the kinds of blocks that have it.
+    """Return the heading of a section: a config key, and the kinds of blocks to which the section applies.
 
-    Blocks with a HEADING are named by it, the others by their values of `kind` or `architecture`.
+    place: config key. A block with a HEADING is named by it, any other block by its values of `kind` or `architecture`.
     """
     said = [vars(block)["HEADING"] for block in blocks if "HEADING" in vars(block)]
     named = [block for block in blocks if "HEADING" not in vars(block)]
@@ -129,7 +132,7 @@ def _heading(place: str, blocks: Owners) -> str:
 
 
 def _key(block: type[Block]) -> str:
-    """Return the key that distinguishes a block from the others of its union."""
+    """Return the key that distinguishes the blocks of a union from one another: `kind` or `architecture`."""
     return "kind" if "kind" in block.model_fields else "architecture"
 
 
@@ -144,10 +147,10 @@ def schema_text() -> str:
 
 
 def _told_apart(part: Any, defs: Mapping[str, Any]) -> Any:
-    """Return the schema with an if/then for each alternative of a union.
+    """Return a part of the schema with an if/then for each alternative of a union.
 
-    Validators report of a block with one wrong key only that it is "not valid under any of the given schemas"; with an
-    if/then they name the key. defs: the schema's definitions.
+    If a block has one wrong key, validators report only that it is "not valid under any of the given schemas"; with an
+    if/then they name the key. defs: definitions of the schema.
     """
     if isinstance(part, list):
         return [_told_apart(one, defs) for one in part]
@@ -183,7 +186,10 @@ def _definition(part: Any, defs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_key(blocks: Sequence[Any], defs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an if/then for each value of the key that tells blocks apart; a block without a fixed value is for all others."""
+    """Return an if/then for each value of the key that tells blocks apart.
+
+    A block without a fixed value of the key applies to all remaining values.
+    """
     key = "kind" if "kind" in _definition(blocks[0], defs)["properties"] else "architecture"
     values: dict[str, Any] = {}
     fallback = None
@@ -205,7 +211,7 @@ def _by_key(blocks: Sequence[Any], defs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def keys_text() -> str:
-    """Return a table of keys, defaults and meanings for each block, as Markdown."""
+    """Return the generated part of the page: for each block a table of keys, defaults and meanings, as Markdown."""
     parts = []
     for title, block in sections().items():
         base = block.__base__
@@ -222,7 +228,10 @@ def keys_text() -> str:
 
 
 def _row(field: FieldInfo | None) -> tuple[str, str | None] | None:
-    """Return default and description of a key, by which it is compared with the key of the base class, or None."""
+    """Return the default and description of a key, or None for no key.
+
+    Keys that have the same values in the base class are left out of a table.
+    """
     return None if field is None else (_default(field), field.description)
 
 
@@ -235,7 +244,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def page_text(current: str) -> str:
-    """Return the page of keys with its generated part brought up to date."""
+    """Return the page of keys with its generated part replaced by the present one."""
     before, rest = current.split(BEGIN)
     after = rest.split(END)[1]
     return f"{before}{BEGIN}\n\n{keys_text()}\n\n{END}{after}"

@@ -15,9 +15,9 @@ class Replicates(Block):
     design: Design = Field(
         "disjoint",
         description="`disjoint`: consecutive groups of seeds that share no seed. `cyclic`: as many groups as seeds, "
-        "each starting one seed later. `all`: every possible group, but at most `most`. Replicates that share seeds "
-        "only cost further probes, because features are kept. Arms that train backbones on the target use `disjoint` "
-        "unless they set another design themselves",
+        "each starting one seed later than the previous group. `all`: every possible group, but at most `most` groups. "
+        "Replicates that share seeds cost only further probes, because features are kept. Arms that train backbones on "
+        "the target use `disjoint` unless their own key `replicates` sets a design",
     )
     most: PositiveInt = Field(
         20,

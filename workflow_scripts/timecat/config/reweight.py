@@ -18,9 +18,9 @@ from workflow_scripts.timecat.probing.reweighting_settings import Reweighting
 
 class Reweight(Block):
     """Training of arms with `transfer: reweight` (deep feature reweighting).
-    The last layer is fitted to balanced groups. Defaults are the original's for validation rows.
+    The last layer is fitted to balanced groups. Defaults are the original values for validation rows.
 
-    (On training rows, the original uses 10 resamples and also tunes weights of the classes, which is not done here.)
+    (On training rows, the original uses 10 resamples and also tunes class weights, which this project does not do.)
     """
 
     groups: Annotated[list[Text], Field(min_length=1), WithoutRepeats] = Field(
@@ -28,7 +28,7 @@ class Reweight(Block):
     )
     c: Annotated[list[PositiveFloat], Field(min_length=1), WithoutRepeats] = Field(
         [1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01],
-        description="inverse strengths of the L1 penalty that are tried; the one with the best worst-group accuracy "
+        description="inverse strengths of the L1 penalty that are tried; the value with the best worst-group accuracy "
         "on half of the rows is used",
     )
     resamples: PositiveInt = Field(

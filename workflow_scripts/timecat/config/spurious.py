@@ -1,4 +1,4 @@
-"""The typed config of the table of worst groups, where a feature is spurious (section 4.2): the block `spurious`."""
+"""The typed config of the table of worst-group accuracies (section 4.2): the block `spurious`."""
 
 from workflow_scripts.timecat.config.arms import AccuracyTable
 

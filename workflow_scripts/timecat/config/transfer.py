@@ -29,8 +29,8 @@ class Transfer(Block):
     epochs: PositiveInt = Field(28, description="number of epochs, each with new random augmentation")
     batch_size: Annotated[int, Field(gt=1)] = Field(
         256,
-        description="number of images per step; each image passes through all members, so memory grows with their "
-        "number",
+        description="number of images per step; each image passes through all members, so memory grows with the number "
+        "of members",
     )
     lr: PositiveFloat = Field(
         0.01, description="initial learning rate of the linear layer, for SGD with Nesterov momentum"
@@ -43,24 +43,24 @@ class Transfer(Block):
     lr_gamma: PositiveFloat = Field(0.1, description="factor of the learning rates at each of lr_milestones")
     least_steps: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="least number of optimizer steps of a training run. On a small data set, an epoch consists of as "
-        "many passes over the rows as this takes, so that arms on small and large data sets can be trained for "
-        "equally long (0: an epoch is one pass)",
+        description="minimum number of optimizer steps of a training run. On a small data set, an epoch then consists "
+        "of several passes over the rows, so that arms on small and large data sets are trained for equally long (0: "
+        "an epoch is one pass)",
     )
     weight_decays: Grid = Field(
-        [0.0001], description="weight decays that are tried, on all parameters except those of batch norm"
+        [0.0001], description="weight decays that are tried; they apply to all parameters except batch norm's"
     )
 
     def settings(self, init_std: float) -> Settings:
         """Return the settings that the stage `transfer` gets.
 
-        init_std: the probe's standard deviation of initial weights, which the linear layer has here too.
+        init_std: standard deviation of the linear layer's initial weights, the same as in a probe.
         """
         return settings_of(Settings, self, init_std=init_std)
 
 
 class DirectTransfer(Transfer):
     """Training of arms with `transfer: direct`, whose backbones start from random initial weights.
-    It has the keys of `finetune`, with another default of `backbone_lr`."""
+    The keys are the same as in `finetune`, but `backbone_lr` has a different default."""
 
     backbone_lr: PositiveFloat = Field(0.01, description="initial learning rate of the backbones")

@@ -29,13 +29,13 @@ class Transform(Block):
     flip: Probability = Field(0.0, description="probability that a training view is flipped horizontally")
     center_ratio: Share = Field(
         0.875,
-        description="side of the evaluation crop, as a share of the image's short side (the paper's is 224 / 256 = "
+        description="side of the evaluation crop, as a share of the image's short side (in the paper 224 / 256 = "
         "0.875)",
     )
     interpolation: Interpolation = Field(
         "area",
-        description="how crops are resized. `area`: FFCV's method, the fastest, which takes the nearest pixel when it "
-        "enlarges. `bilinear`, `bicubic`: torchvision's methods with antialiasing",
+        description="method of resizing crops. `area`: FFCV's method, the fastest, which uses the nearest pixel when "
+        "it enlarges. `bilinear`, `bicubic`: torchvision's methods with antialiasing",
     )
     mean: list[float] = Field(
         [0.35, 0.35, 0.35],
@@ -56,7 +56,7 @@ class Transform(Block):
         for key in ("scale", "ratio"):
             low, high = getattr(self, key)
             if low > high:
-                raise ValueError(f"{key}: the first number must not exceed the second; swap them")
+                raise ValueError(f"{key}: the first number must not exceed the second; swap the two")
         return self
 
     def settings(self) -> TransformSettings:

@@ -27,7 +27,7 @@ class WidthTable(Block):
     )
     dimensions: Annotated[list[PositiveInt], Field(min_length=1), Ascending] = Field(
         [8, 16, 32, 64, 128],
-        description="numbers of dimensions after the reduction, ascending; those larger than an arm's number of "
+        description="numbers of dimensions after the reduction, ascending; numbers larger than an arm's number of "
         "features are left out",
     )
     methods: Annotated[list[Method], Field(min_length=1), WithoutRepeats] = Field(
@@ -35,16 +35,22 @@ class WidthTable(Block):
     )
 
     def names(self, table2: Iterable[Arm]) -> list[str]:
-        """Return the names of the arms that are reduced. table2: the arms of table 2."""
+        """Return the names of the arms that are reduced.
+
+        table2: arms of table 2.
+        """
         return self.arms or [arm.name for arm in table2 if arm.transfer == "probe" and arm.reduce is None]
 
     def shows(self, arm: Arm, table2: Iterable[Arm]) -> bool:
-        """Return whether an arm, whole or reduced, is a row of the table."""
+        """Return whether an arm, reduced or not, is a row of the table."""
         names = self.names(table2)
         return arm.name in (names if arm.reduce is None else [_name(name, arm.reduce) for name in names])
 
     def reduced(self, arm: Arm, columns: int | None) -> list[Arm]:
-        """Return an arm reduced by each method to each of the dimensions. columns: its number of features, or None."""
+        """Return an arm reduced by each method to each number of dimensions.
+
+        columns: number of features of the arm, or None if it is unknown; larger numbers of dimensions are left out.
+        """
         kept = [each for each in self.dimensions if columns is None or each <= columns]
         made = [Reduce(method=method, dimensions=each) for method in self.methods for each in kept]
         return [
@@ -61,20 +67,20 @@ def _name(whole: str, reduce: Reduce) -> str:
 def reduced_arms(
     table: WidthTable | None, arms: Mapping[str, Arm], table2: Iterable[Arm], columns: Callable[[Arm], int | None]
 ) -> dict[str, list[Arm]]:
-    """Return the reduced arms of a study by the name of the whole arm.
+    """Return the reduced arms of a study, by the name of the arm that is reduced.
 
-    arms: all other arms by name. columns: function that returns an arm's number of features, or None. Raises ValueError
-    if a name belongs to no arm, or to one without a probe on all of its features.
+    arms: all arms that are not reduced, by name. columns: function that returns an arm's number of features, or None.
+    Raise ValueError if a name belongs to no arm, or to an arm without a probe on all of its features.
     """
     found = dict[str, list[Arm]]()
     for name in table.names(table2) if table else ():
         if name not in arms:
             raise ValueError(
-                f"width.arms: {name!r} is not one of the arms ({', '.join(arms)}); define it or correct it"
+                f"width.arms: {name!r} is not one of the arms ({', '.join(arms)}); define it or correct the name"
             )
         arm = arms[name]
         if arm.transfer != "probe" or arm.reduce is not None:
-            raise ValueError(f"width.arms: {name!r} has no probe on all of its features; leave it out")
+            raise ValueError(f"width.arms: {name!r} has no probe on all of its features; remove it from the list")
         assert table is not None
         found[name] = table.reduced(arm, columns(arm))
     return found

@@ -1,6 +1,6 @@
 """Sizes of sequences stored as images, for the config.
 
-This module does without NumPy, which would slow down every parse of the Snakefile.
+This module does not import NumPy, because that would slow down every parse of the Snakefile.
 """
 
 import math
@@ -9,5 +9,5 @@ SHORTEST = 50  # bases: minimum length of synthetic sequences, so that every mot
 
 
 def side_of(length: int) -> int:
-    """Return the side in pixels of the square that holds sequences of up to ``length`` bases, one pixel each."""
+    """Return the side (pixels) of the smallest square that holds ``length`` bases, one pixel per base."""
     return math.isqrt(length - 1) + 1

@@ -1,4 +1,7 @@
-"""Settings of the transform from a stored image to a network's input, without NumPy and torch, for the config."""
+"""Settings of the transform from a stored image to a network's input.
+
+The config imports this module, so it imports neither NumPy nor torch, which would slow down every parse.
+"""
 
 from typing import Literal
 

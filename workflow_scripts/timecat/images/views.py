@@ -2,10 +2,11 @@
 
 The features of several checkpoints are extracted by separate jobs and concatenated row by row, as if one model had seen
 one image. View v of row i must therefore have the same pixels in every process, whatever the number of workers, the
-batch and the order. So nothing here has state, and every draw is ``randomness.uniform(key, row, draw)``.
+batch and the order. So the functions here have no state, and every random number is
+``randomness.uniform(key, row, draw)``.
 
-The random view is torchvision's RandomResizedCrop and RandomHorizontalFlip (same algorithm, other random numbers). The
-centre view is torchvision's Resize and CenterCrop in one box.
+The random view is torchvision's RandomResizedCrop and RandomHorizontalFlip: the same algorithm, but different random
+numbers. The centre view combines torchvision's Resize and CenterCrop in one box.
 """
 
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ Box = tuple[int, int, int, int]  # top, left, height, width, in pixels
 
 
 def view_key(augmentation_seed: int, data_set: str, view: int | str) -> int | None:
-    """Return the 64-bit random key of a view of a data set; None for ``CENTER``, which draws nothing."""
+    """Return the 64-bit random key of a view of a data set, or None for ``CENTER``, which has no random draws."""
     return None if view == CENTER else randomness.key("view", augmentation_seed, data_set, view)
 
 
@@ -39,7 +40,7 @@ def random_boxes(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return crop boxes int64 [n, 4] (top, left, height, width, in pixels of the stored image) and flips bool [n].
 
-    rows, heights, widths: integers [n]; rows are row numbers in the whole data set, never positions in a batch.
+    rows, heights, widths: integers [n]; ``rows`` are row numbers in the data set, not positions in a batch.
     """
     rows, heights, widths = (np.asarray(values).astype(np.int64) for values in (rows, heights, widths))
     boxes = _fallback_boxes(heights, widths, transform.ratio)
@@ -71,7 +72,10 @@ def _between(low: float, high: float, draw: npt.NDArray[np.float64]) -> npt.NDAr
 def _fallback_boxes(
     heights: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], ratio: tuple[float, float]
 ) -> npt.NDArray[np.int64]:
-    """Return central boxes of the nearest allowed aspect ratio, int64 [n, 4], for images in which no attempt fitted."""
+    """Return central boxes, int64 [n, 4], with the allowed aspect ratio nearest to each image's aspect ratio.
+
+    They are used for images in which no random crop fitted.
+    """
     low, high = min(ratio), max(ratio)
     proportion = widths / heights
     crop_heights = np.where(proportion < low, np.rint(widths / low).astype(np.int64), heights)
@@ -81,10 +85,11 @@ def _fallback_boxes(
 
 
 def center_boxes(heights: npt.ArrayLike, widths: npt.ArrayLike, transform: Transform) -> npt.NDArray[np.int64]:
-    """Return centre boxes int64 [n, 4] (top, left, height, width): squares of center_ratio times the short side.
+    """Return square centre boxes, int64 [n, 4] (top, left, height, width).
 
-    The offset is torchvision's round((side - crop) / 2), which rounds halves to even. FFCV uses (side - crop) // 2,
-    which differs by one pixel on some images; there is no other difference between the two.
+    The side of a box is center_ratio times the image's short side. The offset is torchvision's
+    round((side - crop) / 2), which rounds halves to even. FFCV's offset, (side - crop) // 2, differs by one pixel for
+    some images; otherwise FFCV's boxes are equal.
     """
     heights, widths = (np.asarray(values).astype(np.int64) for values in (heights, widths))
     # Rounded, because 0.29 * 100 is 28.999999999999996 and the crop should have 29 pixels.
@@ -94,9 +99,9 @@ def center_boxes(heights: npt.ArrayLike, widths: npt.ArrayLike, transform: Trans
 
 
 def resized_sides(height: int, width: int, transform: Transform) -> tuple[int, int]:
-    """Return (height, width) in pixels after torchvision's Resize of the short side to size / center_ratio.
+    """Return the (height, width) in pixels that an image has after torchvision's Resize.
 
-    For example, with size 224 and center_ratio 0.875 the short side becomes 256.
+    The short side becomes size / center_ratio, for example 224 / 0.875 = 256.
     """
     short = round(transform.size / transform.center_ratio)
     if height < width:
@@ -105,7 +110,7 @@ def resized_sides(height: int, width: int, transform: Transform) -> tuple[int, i
 
 
 def normalise(images: "torch.Tensor", transform: Transform) -> "torch.Tensor":
-    """Return (pixel / 255 - mean) / std, float32 [b, 3, h, w], of images uint8 [b, h, w, 3], on the same device."""
+    """Normalise images uint8 [b, h, w, 3] to float32 [b, 3, h, w], (pixel / 255 - mean) / std, on the same device."""
     import torch  # imported here: boxes do not need torch, which takes seconds to import
 
     mean, std = (

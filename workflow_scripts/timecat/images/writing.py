@@ -19,7 +19,7 @@ from workflow_scripts.timecat.runtime.sole_writer import sole_writer
 from workflow_scripts.timecat.settings import told
 
 RAW = {"write_mode": "raw", "quality": 100}  # storage of synthetic images; their config blocks have no key for it
-# Keys left out of the sidecar: a moved folder is the same data set, and the content digest covers its images.
+# Keys left out of the sidecar: a data set stays the same when its folder is moved (its digest covers the images).
 WHERE = ("root",)
 
 
@@ -40,7 +40,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Write the split, as its only writer: wait for any other process that writes it."""
+    """Write the split once no other process is writing it."""
     with sole_writer(options.beton.parent, f"{options.split}."):
         write_split(options)
 
@@ -89,7 +89,10 @@ def write_split(options: Options) -> None:
 
 
 def with_download(settings: DataSetSettings, allowed: bool) -> DataSetSettings:
-    """Return the settings with key ``download`` set for data sets that have an archive (in a part, for the whole)."""
+    """Set the key ``download`` in the settings of a data set that has an archive, and return the settings.
+
+    For a part, the key is set in the settings of its parent data set.
+    """
     if isinstance(settings, PartSettings):
         return replace(settings, of=with_download(settings.of, allowed))
     has_archive = any(field.name == "download" for field in fields(settings))
@@ -98,7 +101,10 @@ def with_download(settings: DataSetSettings, allowed: bool) -> DataSetSettings:
 
 
 def without_places(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings without the keys in WHERE, also in the settings of a part's whole."""
+    """Return the settings without the keys in WHERE.
+
+    For a part, the keys are also removed from the settings of its parent data set.
+    """
     kept = {key: value for key, value in settings.items() if key not in WHERE}
     return kept | {"of": without_places(kept["of"])} if "of" in kept else kept
 
@@ -125,6 +131,6 @@ def write_index(path: PathLike, split: Split) -> str:
 
 
 def write_skipped(path: PathLike, split: Split, broken: dict[int, str]) -> None:
-    """Write the source and the reason of every skipped row below a header line, one row per line."""
+    """Write the list of skipped images: a header line, then the source and the reason of one image per line."""
     lines = ["source\treason", *(f"{split.sources[row]}\t{reason}" for row, reason in broken.items())]
     write_bytes(path, ("\n".join(lines) + "\n").encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""Test reading a .beton: views do not depend on batches or workers, bad files are refused, and no thread is left."""
+"""Test reading a .beton file: views do not depend on batches or workers, bad files are refused, all threads end."""
 
 import dataclasses
 import hashlib
@@ -36,7 +36,7 @@ ROWS = 150
 
 
 def make_samples(rows: int):
-    """Return images of many shapes, every fourth of them 24 x 24, with labels."""
+    """Return samples (image, label) with images of many shapes; every fourth image is 24 x 24."""
     random = np.random.default_rng(rows)
     shapes = random.integers(20, 50, (rows, 2))
     shapes[::4] = 24
@@ -45,6 +45,7 @@ def make_samples(rows: int):
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
+    """Path of a .beton file with ROWS samples, stored as raw pixels."""
     path = tmp_path_factory.mktemp("betons") / "raw.beton"
     write_beton(path, make_samples(ROWS), RAW)
     return path
@@ -52,24 +53,25 @@ def raw(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def jpg(tmp_path_factory):
+    """Path of a .beton file with ROWS samples, stored as JPEG."""
     path = tmp_path_factory.mktemp("betons") / "jpg.beton"
     write_beton(path, make_samples(ROWS), RAW | {"write_mode": "jpg"})
     return path
 
 
 def read(path, rows=None, batch_size=64, key=KEY, workers=1, transform=TRANSFORM):
-    """Read all batches, then concatenate them and return (rows, images, labels)."""
+    """Read all batches and return (rows, images, labels), each concatenated."""
     parts = list(batches(path, np.arange(ROWS) if rows is None else rows, batch_size, transform, key, workers))
     return tuple(np.concatenate([np.asarray(part[column]) for part in parts]) for column in range(3))
 
 
 def data_threads():
-    """Return the running threads of readers: FFCV's, and those that decode."""
+    """Return the running threads of readers: FFCV's threads and the decoding threads."""
     return [thread for thread in threading.enumerate() if "_Epoch" in repr(thread) or "Pool" in thread.name]
 
 
 def in_time(function, seconds=20):
-    """Return or raise what the function does; raise TimeoutError where a test would hang."""
+    """Call the function; return its result, raise its error, or raise TimeoutError if it hangs."""
     future = Future()
 
     def call():
@@ -135,13 +137,14 @@ def test_a_view_is_the_same_in_another_process(jpg, root):
     assert output.split() == [hashlib.sha256(images.tobytes()).hexdigest()]
 
 
-def test_views_differ_from_each_other_and_from_the_center(raw):
+def test_views_differ_from_each_other(raw):
+    """The views are two random views and the centre view."""
     first, second, center = (read(raw, key=views.view_key(0, "mixed", view))[1] for view in (0, 1, views.CENTER))
     for one, other in ((first, second), (first, center)):
         assert (one != other).any(axis=(1, 2, 3)).mean() > 0.95
 
 
-def test_the_center_view_of_an_image_of_the_output_size_is_that_image(raw):
+def test_the_center_view_does_not_change_an_image_of_the_output_size(raw):
     whole = made.transform(**vars(TRANSFORM) | {"center_ratio": 1.0})
     (_, images, _), *_ = batches(raw, [0, 4, 8], 3, whole, None)
     for image, row in zip(images, (0, 4, 8), strict=True):
@@ -149,7 +152,7 @@ def test_the_center_view_of_an_image_of_the_output_size_is_that_image(raw):
 
 
 def test_batches_are_never_overwritten(raw):
-    """FFCV reuses its tensors five batches later. Here a caller's changes to a batch must not appear in later ones."""
+    """FFCV reuses its tensors five batches later. Here later batches must not contain a caller's changes to a batch."""
     rows = np.tile(np.arange(20), 3)
     first, last = [], []
     for batch, images, labels in batches(raw, rows, 2, TRANSFORM, KEY):
@@ -167,7 +170,8 @@ def test_closing_early_leaves_no_thread(raw, batches_read, workers):
     reader = batches(raw, np.arange(ROWS), 3, TRANSFORM, KEY, workers)
     for _ in range(batches_read):
         next(reader)
-    time.sleep(0.1)  # until the thread waits for room in the queue, for its next batch or (after 47 of 50) its end mark
+    # Sleep until the thread waits for room in the queue: for its next batch or, after 47 of 50 batches, its end mark.
+    time.sleep(0.1)
     in_time(reader.close)
     assert not data_threads()
 
@@ -181,7 +185,7 @@ def test_closing_early_does_not_read_to_the_end(raw, monkeypatch):
     assert len(decoded) <= 6  # one was read, three wait in the queue, and one or two were in progress
 
 
-def test_reading_to_the_end_or_leaving_the_loop_leaves_no_thread(raw):
+def test_no_thread_is_left_after_the_loop(raw):
     assert len(list(batches(raw, np.arange(ROWS), 64, TRANSFORM, KEY, 2))) == 3
     assert not data_threads()
     for _ in batches(raw, np.arange(ROWS), 3, TRANSFORM, KEY, 2):
@@ -194,13 +198,13 @@ def test_an_empty_list_of_rows_gives_no_batches(raw):
 
 
 @pytest.mark.parametrize("row", [ROWS, -1])
-def test_a_row_that_does_not_exist_is_an_error_before_the_first_batch(raw, row):
-    with pytest.raises(UserError, match=rf"raw\.beton has rows 0 to 149, not {row}\b"):
+def test_a_missing_row_is_refused_before_the_first_batch(raw, row):
+    with pytest.raises(UserError, match=rf"raw\.beton has rows 0 to 149, but row {row} was requested"):
         batches(raw, [0, row, 1], 8, TRANSFORM, KEY)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_corrupt_image_is_an_error_that_names_file_and_row(jpg, tmp_path, workers):
+def test_the_error_about_a_corrupt_image_names_file_and_row(jpg, tmp_path, workers):
     path = tmp_path / "corrupt.beton"
     content, beton = bytearray(jpg.read_bytes()), describe(jpg)
     start, size = beton.pointers[100], beton.sizes[100]
@@ -268,11 +272,12 @@ def test_an_incomplete_or_damaged_file_is_refused(raw, tmp_path, damage):
     path = tmp_path / "damaged.beton"
     path.write_bytes(DAMAGES[damage](bytearray(raw.read_bytes())))
     for use in (describe, lambda path: batches(path, [0], 1, TRANSFORM, KEY)):
-        with pytest.raises(UserError, match=r"damaged\.beton is not a complete \.beton file .*: remove it and run"):
+        with pytest.raises(UserError, match=r"damaged\.beton is not a complete \.beton file .*: remove the file"):
             use(path)
 
 
-def test_missing_and_unfinished_files_and_other_fields_are_refused(tmp_path):
+def test_missing_unfinished_and_foreign_files_are_refused(tmp_path):
+    """A foreign file has fields that are not image and label."""
     path = tmp_path / "other.beton"
     with pytest.raises(UserError, match=r"there is no file .*other\.beton: run write_dataset"):
         describe(path)
@@ -289,13 +294,14 @@ def test_missing_and_unfinished_files_and_other_fields_are_refused(tmp_path):
             describe(path)
 
 
-def test_torchs_thread_count_and_numpys_generator_do_not_change(raw):
+def test_reading_does_not_change_global_state(raw):
+    """Global state is torch's number of threads and NumPy's random generator."""
     threads, state = torch.get_num_threads(), str(np.random.get_state())
     try:
         torch.set_num_threads(3)
         counts = set()
         for _ in batches(raw, np.arange(ROWS), 8, TRANSFORM, KEY, 2):
-            fresh = []  # a new thread takes torch's process-wide count
+            fresh = []  # a new thread uses the number of threads that torch has for the process
             thread = threading.Thread(target=lambda fresh=fresh: fresh.append(torch.get_num_threads()))
             thread.start(), thread.join()
             counts |= {torch.get_num_threads(), *fresh}
@@ -305,7 +311,7 @@ def test_torchs_thread_count_and_numpys_generator_do_not_change(raw):
     assert str(np.random.get_state()) == state
 
 
-def test_the_number_of_workers_is_limited_to_the_cpus_of_the_process(monkeypatch):
+def test_workers_are_limited_to_the_cpus_of_the_process(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 5, 6})
     assert [ffcv_reader.usable_workers(workers) for workers in (0, 1, 3, 100)] == [1, 1, 3, 3]
 

@@ -1,4 +1,4 @@
-"""Test writing a .beton: it reads back equal, and every failure is reported at once and leaves nothing behind."""
+"""Test writing a .beton file: reading returns what was written, and every failure is reported without leaving files."""
 
 import hashlib
 import multiprocessing
@@ -21,7 +21,7 @@ fork = multiprocessing.get_context("fork")
 
 
 class Samples:
-    """Images of many shapes; ``changes`` maps rows to other samples, or to functions that return them."""
+    """Images of many shapes; ``changes`` maps rows to different samples, or to functions that return a sample."""
 
     def __init__(self, rows: int, changes: dict | None = None, seconds: float = 0.0):
         random = np.random.default_rng(5)
@@ -65,7 +65,7 @@ def within(seconds: float, condition) -> bool:
 
 
 def start(function) -> tuple:
-    """Start the function in a process; return it and the connection that receives its error message or None."""
+    """Start the function in a process; return the process and a connection that receives the error message or None."""
 
     def call(sender):
         # As in a terminal; a shell starts background processes with interrupts ignored.
@@ -97,11 +97,12 @@ def outcome(function, seconds: float = 20) -> str | None:
 
 
 def left_behind(path) -> list:
+    """Return the files in the folder of ``path`` and the ids of processes that have one of them open."""
     return [*path.parent.iterdir(), *processes_of(path)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_written_file_reads_back_equal(tmp_path, workers):
+def test_reading_a_file_returns_what_was_written(tmp_path, workers):
     strided = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(3, 8, 6).T[::-1, ::2]
     samples, path, seen = Samples(730, {9: (strided, np.int32(3))}), tmp_path / "deep" / "a.beton", []
     write_beton(path, samples, RAW, workers, progress=lambda done, rows: seen.append((done, rows)))
@@ -210,10 +211,10 @@ BAD_SAMPLES = {
 @pytest.mark.parametrize(
     ("kind", "workers"), [*((kind, 2) for kind in BAD_SAMPLES), ("an error", 1), ("a killed worker", 1)]
 )
-def test_a_bad_sample_is_reported_at_once(tmp_path, kind, workers):
+def test_a_bad_sample_is_reported_immediately(tmp_path, kind, workers):
     sample, message = BAD_SAMPLES[kind]
     path = tmp_path / "a.beton"
-    # The other worker would be busy for minutes after row 333.
+    # With two workers, the worker without row 333 would be busy for minutes.
     samples = Samples(500, {333: sample, 400: lambda: time.sleep(300)})
     found = outcome(lambda: write_beton(path, samples, RAW, workers))
     assert found is not None and found.startswith(f"cannot write {path}: {message}")
@@ -224,7 +225,7 @@ def test_an_image_larger_than_the_largest_page_is_refused(tmp_path, monkeypatch)
     monkeypatch.setattr(ffcv_writer, "LARGEST_PAGE", 2**21)
     samples = Samples(10, {7: (np.zeros((1000, 800, 3), np.uint8), 0)})
     found = outcome(lambda: write_beton(tmp_path / "a.beton", samples, RAW))
-    assert "row 7: the image takes 2400000 bytes, more than 2097152; set `longest_side` to reduce it" in found
+    assert "row 7: the image takes 2400000 bytes, but the limit is 2097152; set `longest_side` to reduce it" in found
     assert left_behind(tmp_path / "a.beton") == []
 
 
@@ -239,7 +240,8 @@ def test_a_full_disk_is_reported(tmp_path):
     assert left_behind(tmp_path / "a.beton") == []
 
 
-def test_an_empty_data_set_and_an_unknown_mode_are_refused(tmp_path):
+def test_wrong_arguments_of_the_writer_are_refused(tmp_path):
+    """The arguments are an empty data set and an unknown `write_mode`."""
     with pytest.raises(UserError, match="has no samples"):
         write_beton(tmp_path / "a.beton", Samples(0), RAW)
     with pytest.raises(UserError, match="write_mode is 'png'; use raw or jpg"):
@@ -254,7 +256,7 @@ def test_a_signal_leaves_no_file_and_no_worker(tmp_path, number):
     process, receiver = start(lambda: write_beton(path, Samples(1000, seconds=0.1), RAW, 2))
     try:
         assert within(10, lambda: len(processes_of(path)) == 2), "the workers did not start"
-        if number == signal.SIGINT:  # Ctrl-C reaches all processes, and the workers leave it to the supervisor
+        if number == signal.SIGINT:  # Ctrl-C reaches all processes; the workers ignore it
             for worker in processes_of(path):
                 os.kill(worker, number)
             assert not receiver.poll(0.5)
@@ -283,7 +285,7 @@ def test_shared_memory_has_no_name_while_workers_run(tmp_path):
     write_beton(tmp_path / "a.beton", Samples(3, {1: memory_of_this_process}), RAW)
 
 
-def test_a_file_that_is_written_incompletely_is_an_error(tmp_path, monkeypatch):
+def test_an_incompletely_written_file_is_refused(tmp_path, monkeypatch):
     finalize = ffcv_writer.DatasetWriter.finalize
     monkeypatch.setattr(ffcv_writer.DatasetWriter, "finalize", lambda writer, allocations: finalize(writer, []))
     with pytest.raises(UserError, match=r"cannot write .*a\.beton: .*its last table has 0 of 10 entries"):

@@ -1,9 +1,9 @@
 """Read Camelyon17 in WILDS' layout: patches of lymph nodes from five hospitals, with or without tumour.
 
 ``metadata.csv`` describes one patch per row. The official split is by hospital (``center``): hospital 1 is for
-validation and hospital 2 for testing. For the others, column ``split`` tells whether a row is for training (0) or for
-in-distribution validation (1). Source: Koh et al. 2021, "WILDS: A Benchmark of in-the-Wild Distribution Shifts";
-wilds.datasets.camelyon17_dataset.
+validation and hospital 2 for testing. For the other three hospitals, the column ``split`` tells whether a row is for
+training (0) or for in-distribution validation (1). Source: Koh et al. 2021, "WILDS: A Benchmark of in-the-Wild
+Distribution Shifts"; wilds.datasets.camelyon17_dataset.
 """
 
 import csv
@@ -21,7 +21,7 @@ from workflow_scripts.timecat.settings import LEFT_OUT, settings
 CLASS_NAMES = ["normal", "tumor"]
 GROUPS = ("center", "slide", "node")
 NUMBERS = ("node", "x_coord", "y_coord", "tumor", "slide", "center", "split")
-EVALUATION_CENTERS = {"val": 1, "test": 2}  # hospitals without training rows
+EVALUATION_CENTERS = {"val": 1, "test": 2}  # split -> hospital, which has no training rows
 TRAINING, VALIDATION = 0, 1  # values of the column split
 
 
@@ -59,7 +59,7 @@ def camelyon_split(settings: CamelyonSettings, split: str) -> Split:
 
 
 def read_metadata(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Return the patients, as text (their numbers begin with zeros), and the other columns, int64 [rows] each."""
+    """Return the patients (text, because their numbers begin with zeros) and the columns in NUMBERS (int64 [rows])."""
     try:
         with open(path, newline="") as file:
             reader = csv.DictReader(file)
@@ -71,15 +71,17 @@ def read_metadata(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
                 patients.append(row["patient"])
                 values.append([int(row[name]) for name in NUMBERS])
     except FileNotFoundError:
-        raise UserError(f"there is no {path}; correct the data set's `root` in the config, or put it there") from None
+        raise UserError(
+            f"there is no {path}; correct the data set's `root` in the config, or put the file there"
+        ) from None
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: row {len(values)} is invalid ({error}); download it again") from None
+        raise UserError(f"{path}: row {len(values)} is invalid ({error}); download the file again") from None
     table = np.array(values, np.int64).reshape(-1, len(NUMBERS))
     return patients, dict(zip(NUMBERS, table.T, strict=True))
 
 
 def rows_of_split(columns: dict[str, np.ndarray], wanted: str) -> np.ndarray:
-    """Return a mask bool [rows] of the rows of split train, id_val, val or test."""
+    """Return which rows belong to the split ``wanted`` (train, id_val, val or test), bool [rows]."""
     if wanted in EVALUATION_CENTERS:
         return columns["center"] == EVALUATION_CENTERS[wanted]
     elsewhere = ~np.isin(columns["center"], list(EVALUATION_CENTERS.values()))
@@ -87,6 +89,6 @@ def rows_of_split(columns: dict[str, np.ndarray], wanted: str) -> np.ndarray:
 
 
 def patch_name(patient: str, node: int, x: int, y: int) -> str:
-    """Return the path of a patch below the data set's root."""
+    """Return the path of a patch's image file, relative to the data set's root."""
     case = f"patient_{patient}_node_{node}"
     return f"patches/{case}/patch_{case}_x_{x}_y_{y}.png"

@@ -19,7 +19,10 @@ from workflow_scripts.timecat.settings import LEFT_OUT, settings
 
 @settings
 class CifarSettings(SubsetSettings):
-    """Settings of CIFAR-10 and CIFAR-100. download: whether the stage may download the archive."""
+    """Settings of CIFAR-10 and CIFAR-100.
+
+    download: whether the stage may download the archive.
+    """
 
     kind: Literal["cifar10", "cifar100"]
     download: bool | None = LEFT_OUT
@@ -33,7 +36,7 @@ def cifar_split(settings: CifarSettings, split: str) -> Split:
     reader = {"cifar10": CIFAR10, "cifar100": CIFAR100}[kind]
     fetch = download and not (root / reader.base_folder / reader.meta["filename"]).exists()
     try:
-        # The jobs of both splits run in parallel: one downloads the archive, and the other waits and then uses it.
+        # The jobs of both splits run in parallel: one job downloads the archive, and the other job waits for it.
         with sole_writer(root, f"{kind}.") if fetch else contextlib.nullcontext():
             # torchvision's messages about the download go to the log.
             with contextlib.redirect_stdout(_Log()):
@@ -54,8 +57,8 @@ def cifar_split(settings: CifarSettings, split: str) -> Split:
 def _message(reader: Any, root: Path, download: bool, error: Exception) -> str:
     if download:
         return (
-            f"{reader.url} cannot be downloaded to {root} ({error}): download it by other means, put {reader.filename} "
-            "there and run again"
+            f"{reader.url} cannot be downloaded to {root} ({error}): download it yourself, put {reader.filename} into "
+            "that folder and run again"
         )
     return (
         f"{root / reader.base_folder} does not exist, or a file in it has the wrong md5: put the unpacked "

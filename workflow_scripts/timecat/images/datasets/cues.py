@@ -1,15 +1,15 @@
 """Make the synthetic data set ``cues``: images in which several equal features compete to predict the class.
 
 Every image shows one glyph of each family, each in a random quadrant. A glyph agrees with the class with probability
-``agreement``, else it is drawn uniformly. So one family suffices to classify a share of about ``agreement`` of the
-images, and all families together classify nearly every image. A network that has learned one family gains little from
-the others; this is the competition of section 3 of the paper (Yang, Zhang, Bottou 2025). With ``label: cue0`` the
-glyphs are independent of one another and the glyph of family 0 is the label: the accuracy of a probe then tells whether
-the backbone sees that family.
+``agreement``; if it does not, it is drawn uniformly. So one family suffices to classify a share of about ``agreement``
+of the images, and all families together classify nearly every image. A network that has learned one family gains little
+from learning another; this is the competition of section 3 of the paper (Yang, Zhang, Bottou 2025). With
+``label: cue0`` the glyphs are independent of one another and the glyph of family 0 is the label: the accuracy of a
+probe then tells whether the backbone sees that family.
 
-With ``components`` the data set is a mixture of that many components. In each of them a different family always agrees
-with the class, and the others with probability ``agreement``. A network with all features classifies every component; a
-network with one feature classifies the component of that feature.
+With ``components: n`` the data set is a mixture of n components. In each component a different family always agrees
+with the class, and each of the remaining families agrees with probability ``agreement``. A network that has learned all
+families classifies every component; a network that has learned one family classifies the component of that family.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,10 @@ NOISE = 0.15  # standard deviation, in units where black is 0 and full contrast 
 
 @settings
 class CuesSettings(DataSetSettings):
-    """Settings of ``cues``. rows: split -> number of rows."""
+    """Settings of ``cues``.
+
+    rows: split -> number of rows.
+    """
 
     kind: Literal["cues"]
     seed: int
@@ -47,7 +50,10 @@ class CuesSettings(DataSetSettings):
 
 
 def glyphs(seed: int) -> np.ndarray:
-    """Return the glyphs, float32 [FAMILIES, CLASSES, 8, 8] in {0, 1}: a few random strokes each, all different."""
+    """Draw the glyphs, float32 [FAMILIES, CLASSES, 8, 8] in {0, 1}.
+
+    Each glyph has a few random strokes; no two glyphs are equal.
+    """
     random = np.random.default_rng(key("cues", "glyphs", seed))
     made = np.zeros((FAMILIES * CLASSES, GLYPH_SIDE, GLYPH_SIDE), np.float32)
     for number in range(len(made)):
@@ -73,7 +79,7 @@ def _draw_glyph(random: np.random.Generator) -> np.ndarray:
 def cues_split(settings: CuesSettings, split: str) -> Split:
     """Return one split of ``cues``.
 
-    For a given seed, labels cue0 to cue3 have the same images; only the labels differ.
+    For a given seed, the images are the same for `label: cue0` to `label: cue3`; only the labels differ.
     """
     rows, target = settings.rows[split], settings.label
     random = np.random.default_rng(key("cues", "images", settings.seed, split, target == "class"))
@@ -100,7 +106,10 @@ def cues_split(settings: CuesSettings, split: str) -> Split:
 
 
 def render(shown: np.ndarray, alphabet: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return grey images uint8 [rows, SIDE, SIDE, 3] of the glyphs shown [rows, FAMILIES]."""
+    """Render glyphs as grey images, uint8 [rows, SIDE, SIDE, 3].
+
+    shown: number of each row's glyph in each family, [rows, FAMILIES]. alphabet: result of glyphs.
+    """
     rows = len(shown)
     canvas = np.zeros((rows, SIDE, SIDE), np.float32)
     quadrants = np.argsort(random.random((rows, FAMILIES)), axis=1)

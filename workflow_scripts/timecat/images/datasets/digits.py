@@ -20,7 +20,7 @@ SIDE = 32  # pixels
 class DigitsSettings(DataSetSettings):
     """Settings of ``digits``.
 
-    evaluation_fraction: share of each class's rows in the evaluation split, which is the same for every use.
+    evaluation_fraction: share of each class's rows that is in the evaluation split. seed: seed of this choice.
     """
 
     kind: Literal["digits"]
@@ -44,7 +44,7 @@ def digits_split(settings: DigitsSettings, split: str) -> Split:
 
 
 def evaluation_rows(labels: np.ndarray, seed: int, fraction: float) -> np.ndarray:
-    """Return a mask bool [rows] of the ``fraction`` of rows of each class with the smallest hashes."""
+    """Return which rows are in the evaluation split, bool [rows]: a random ``fraction`` of each class."""
     chosen = rows_of_each_class(
         key("digits", "evaluation", seed), labels, lambda counts: np.rint(counts * fraction).astype(np.int64)
     )
@@ -54,7 +54,7 @@ def evaluation_rows(labels: np.ndarray, seed: int, fraction: float) -> np.ndarra
 
 
 def enlarge(scans: np.ndarray) -> np.ndarray:
-    """Return scans [rows, 8, 8] with values 0 to 16 as grey images uint8 [rows, 32, 32, 3], enlarged bilinearly."""
+    """Enlarge scans [rows, 8, 8] with values 0 to 16 to grey images uint8 [rows, 32, 32, 3], bilinearly."""
     from PIL import Image
 
     images = np.empty((len(scans), SIDE, SIDE), np.uint8)

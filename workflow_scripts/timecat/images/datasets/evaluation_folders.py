@@ -1,7 +1,8 @@
 """Read folders ``CLASS/*`` on which another data set's probe is evaluated: ImageNet-V2, -R, -A and -Sketch.
 
-The label of an image is the label that its folder's name has in that other data set, ``probe_of``. The folders may be a
-subset of its classes; predictions must then be masked to the labels that occur.
+The key ``probe_of`` names the data set whose probe is evaluated. The label of an image is the label of the class of
+``probe_of`` that has the name of the image's folder. If folders exist only for some classes, predictions must be
+restricted to the labels of these classes.
 """
 
 import os
@@ -24,7 +25,10 @@ NAMED = 3  # number of unknown folders that an error names; it counts the rest
 
 @settings
 class EvaluationFolderSettings(FileSettings):
-    """Settings of an evaluation-only folder."""
+    """Settings of an evaluation-only folder.
+
+    probe_of: name of the data set whose probe is evaluated.
+    """
 
     kind: Literal["evaluation_folder"]
     probe_of: str
@@ -33,10 +37,11 @@ class EvaluationFolderSettings(FileSettings):
 def evaluation_folder_split(
     settings: EvaluationFolderSettings, split: str, probed_classes: Sequence[str | None] | None
 ) -> Split:
-    """Return the evaluation split, folder by folder in the order of their names.
+    """Return the evaluation split, with rows in the order of the folders' names.
 
-    probed_classes: the class names of the data set ``probe_of``, by label (see probed_class_names); this split uses
-    them too. If no folder has such a name and all names are numbers, as in ImageNet-V2, the numbers are the labels.
+    probed_classes: class names of the data set ``probe_of``, by label (see probed_class_names); the split has the same
+    class names. If no folder has the name of a class and all folder names are numbers, as in ImageNet-V2, the numbers
+    are the labels.
     """
     root = Path(settings.root)
     if split != "evaluation":
@@ -45,7 +50,9 @@ def evaluation_folder_split(
             "its split evaluation"
         )
     if probed_classes is None:
-        raise ValueError(f"{root} is labelled by the class names of {settings.probe_of}, which are missing")
+        raise ValueError(
+            f"{root}: probed_classes is missing, the class names of {settings.probe_of} that define the labels"
+        )
     numbers = {name: label for label, name in enumerate(probed_classes) if name is not None}
     folders = class_folders(root)
     if not set(folders) & set(numbers) and all(name.isdecimal() for name in folders):
@@ -64,9 +71,9 @@ def evaluation_folder_split(
 
 
 def probed_class_names(sidecar: PathLike, index: PathLike) -> list[str | None]:
-    """Return the class names by label of a data set, read from the sidecar and index of its evaluation split.
+    """Return the class names of a data set, by label, from the sidecar and index of its evaluation split.
 
-    A class without rows in this split has the name None.
+    A class without rows in the evaluation split has the name None.
     """
     import pyarrow.parquet
 

@@ -20,9 +20,10 @@ def split_of_files(
     split: str,
     groups: Mapping[str, np.ndarray] | None = None,
 ) -> Split:
-    """Return the split of image files at ``names`` (paths below the root), limited to the rows that ``fraction`` draws.
+    """Return the split that consists of these image files, reduced to the rows that ``fraction`` draws.
 
-    labels: int [files]. groups: further columns of the index, name -> array [files].
+    names: paths of the files below the root. labels: int [files]. groups: further columns of the index, name -> array
+    [files].
     """
     labels = np.asarray(labels, np.int64)
     rows, draws = split_rows(labels, settings, split)
@@ -40,12 +41,12 @@ def split_of_files(
 def split_rows(
     labels: np.ndarray, settings: FileSettings, split: str
 ) -> tuple[np.ndarray, npt.NDArray[np.bool_] | None]:
-    """Return the rows of a split that are used, ascending, and their draws (None for one draw).
+    """Return the rows of a split that are used and, if there are several draws, which draws each row is in.
 
-    In the training split, these are the rows that ``fraction`` draws. With several draws, the rows of the first draw
-    come first, then those that the second draw adds, and so on; a bool array [rows, draws] marks the draws that each
-    row is in. Anything that depends on row numbers, such as crops, is therefore the same for the first draw with and
-    without others.
+    The evaluation split uses all rows, the training split the rows that ``fraction`` draws. With one draw, rows are
+    ascending and the second result is None. With several draws, the rows of the first draw come first, then the rows
+    that the second draw adds, and so on; the second result is bool [rows, draws]. Whatever depends on row numbers, such
+    as crops, is therefore the same for the first draw whether or not there are more draws.
     """
     if split != "train" or not isinstance(settings, SubsetSettings):
         return np.arange(len(labels)), None

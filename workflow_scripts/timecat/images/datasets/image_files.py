@@ -1,6 +1,6 @@
 """Read image files on demand: convert every mode to RGB and reduce large images.
 
-A JPEG file that needs neither is passed on unchanged, so that it is not compressed a second time.
+A JPEG file that needs neither conversion is passed on unchanged, so that it is not compressed a second time.
 """
 
 import io
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 # File name extensions of images in torchvision's ImageFolder.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-KEPT_MODES = ("RGB", "L")  # of JPEG files; FFCV's decoder converts grey ones to RGB and does not support CMYK
+KEPT_MODES = ("RGB", "L")  # modes of JPEG files; FFCV's decoder converts grey files to RGB and does not support CMYK
 
 
 class BrokenImage(UserError):
-    """Error for an unreadable image file, which ``broken: skip`` skips. reason: the problem, without the path."""
+    """Error for an image file that cannot be read; ``broken: skip`` skips such files.
+
+    reason: the problem, without the path.
+    """
 
     def __init__(self, path: PathLike, reason: str) -> None:
         super().__init__(
@@ -36,7 +39,7 @@ class BrokenImage(UserError):
 
 @dataclass(frozen=True)
 class Jpeg:
-    """A JPEG file that can be stored unchanged. pixels(): its pixels by Pillow, if FFCV's decoder cannot read it."""
+    """A JPEG file that can be stored unchanged."""
 
     path: str
     data: bytes
@@ -44,7 +47,10 @@ class Jpeg:
     width: int
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """Return the pixels, uint8 [height, width, 3]; raise BrokenImage if Pillow cannot read the file either."""
+        """Return the pixels, uint8 [height, width, 3], decoded by Pillow; raise BrokenImage if that fails.
+
+        This is used if FFCV's decoder cannot read the file.
+        """
         return read_image_file(self.path)
 
 
@@ -53,8 +59,8 @@ class ImageFiles:
 
     Each image is a uint8 array [height, width, 3], or with ``write_mode: jpg`` a Jpeg if its file needs no change.
     names: paths below root. Images larger than longest_side or shortest_side of ``storage`` are reduced to these sides,
-    with Pillow's bilinear filter as in torchvision's Resize; no image is enlarged. BrokenImage for a file that cannot
-    be read.
+    with Pillow's bilinear filter as in torchvision's Resize; no image is enlarged. Raise BrokenImage for a file that
+    cannot be read.
     """
 
     def __init__(self, root: PathLike, names: list[str], storage: StorageSettings) -> None:
@@ -73,7 +79,7 @@ class ImageFiles:
 class ImageArrays:
     """A sequence of images in memory, uint8 [rows, height, width, 3], that are reduced when they are indexed.
 
-    See ImageFiles for the sides.
+    The limits of the sides are the same as in ImageFiles.
     """
 
     def __init__(self, images: npt.NDArray[np.uint8], storage: StorageSettings) -> None:
@@ -89,9 +95,9 @@ class ImageArrays:
 
 
 def read_image_file(path: PathLike, storage: StorageSettings | None = None) -> npt.NDArray[np.uint8]:
-    """Read one image file, uint8 [height, width, 3], reduced as ImageFiles describes.
+    """Read one image file, uint8 [height, width, 3], reduced to the limits of ``storage``.
 
-    Alpha is dropped and EXIF ignored, as in torchvision. storage: None to keep the size.
+    Alpha is dropped and EXIF ignored, as in torchvision. storage: limits as in ImageFiles, or None to keep the size.
     """
     from PIL import Image
 
@@ -104,7 +110,7 @@ def read_image_file(path: PathLike, storage: StorageSettings | None = None) -> n
 
 
 def read_unchanged_jpeg(path: PathLike, storage: StorageSettings) -> Jpeg | None:
-    """Return the file, without decoding it, if it is a JPEG whose mode and sides need no change; else None."""
+    """Return a JPEG file without decoding it, or None if its format, mode or size needs a change."""
     from PIL import Image
 
     try:
@@ -119,7 +125,7 @@ def read_unchanged_jpeg(path: PathLike, storage: StorageSettings) -> Jpeg | None
 
 
 def _reason(error: Exception) -> str:
-    """Return the problem in one line, without the path."""
+    """Return the reason of an error in one line, without the path of the file."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):

@@ -1,11 +1,12 @@
 """Make the synthetic data set ``motifs``: sequences of three tasks, each of which asks whether a motif is present.
 
-Tasks differ in length and in the share of G and C, as the tasks of a genomic benchmark do. Within a task, the length is
-independent of the label, and the composition depends on it only a little, through the planted motifs. The label in the
-mixture combines task and class, ``TASK:0`` or ``TASK:1``; a part with ``where: {task: [TASK]}`` is one task alone.
-- ``single``: class 1 has a motif of ten bases, four of which may each be one of two bases.
+As in a genomic benchmark, tasks differ in the length of sequences and in the share of G and C. Within a task, the
+length is independent of the label, and the share of G and C depends on the label only slightly, through the planted
+motifs. The label in the mixture combines task and class, ``TASK:0`` or ``TASK:1``; a part with
+``where: {task: [TASK]}`` is one task alone.
+- ``single``: class 1 has a motif of ten bases; at four of its positions, either of two bases may occur.
 - ``spaced``: class 1 has two motifs of six bases, three to eight bases apart; class 0 has one of the two at random.
-- ``ordered``: class 1 has two motifs of seven bases in a given order; class 0 has the same two in the reverse order.
+- ``ordered``: class 1 has two motifs of seven bases in a given order; class 0 has both motifs in the reverse order.
 """
 
 from collections.abc import Mapping
@@ -24,13 +25,16 @@ TASKS = ("single", "spaced", "ordered")
 LENGTHS = {"single": (0.8, 0.9), "spaced": (0.85, 0.95), "ordered": (0.9, 1.0)}  # shares of `length`
 GC = {"single": 0.4, "spaced": 0.5, "ordered": 0.6}  # share of G and C in the background
 SIZES = {"single": (10, 0), "spaced": (6, 6), "ordered": (7, 7)}  # bases of each task's motifs
-DEGENERATE = 4  # number of bases in the motif of `single` that may be one of two bases
+DEGENERATE = 4  # number of positions in the motif of `single` at which either of two bases may occur
 GAP = {"spaced": (3, 9), "ordered": (2, 13)}  # range of the number of bases between the two motifs, upper end excluded
 
 
 @settings
 class MotifsSettings(DataSetSettings):
-    """Settings of ``motifs``. rows: split -> number of rows. length: maximum number of bases."""
+    """Settings of ``motifs``.
+
+    rows: split -> number of rows. length: maximum number of bases.
+    """
 
     kind: Literal["motifs"]
     seed: int
@@ -39,7 +43,7 @@ class MotifsSettings(DataSetSettings):
 
 
 def motifs(seed: int) -> dict[str, list[list[str]]]:
-    """Return task -> motifs; a motif is a list with the allowed letters of each base."""
+    """Draw the motifs of each task; a motif is a list with the allowed letters at each position."""
     random = np.random.default_rng(key("motifs", "motifs", seed))
     found = {}
     for task in TASKS:

@@ -1,7 +1,7 @@
 """Select a part of another data set: rows whose columns have given values, with training rows balanced by group.
 
-The images of a part are read from the files of the whole data set and are identical. Labels are renumbered: the classes
-of a part are those of its training rows, in the order of the whole.
+The parent data set is the data set that a part selects rows from; the images of both are identical. Labels are
+renumbered: the classes of a part are the classes of its training rows, in the order of the parent data set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,9 @@ CLASS, SUPERCLASS = "class_name", "superclass"
 class PartSettings(DataSetSettings, Generic[Whole]):
     """Settings of a part of a data set.
 
-    of: settings of the whole for the same split; its storage and its handling of broken files apply to the part.
-    where: column -> values. balanced_by: columns by which training rows are balanced. subset_seed: seed of their draw.
+    of: settings of the parent data set for the same split, including storage and handling of broken files, which also
+    apply to the part. where: column -> allowed values. balanced_by: columns by which training rows are balanced.
+    subset_seed: seed of the random choice of balanced rows.
     """
 
     kind: Literal["part"]
@@ -45,7 +46,7 @@ class PartSettings(DataSetSettings, Generic[Whole]):
 
 @dataclass(frozen=True)
 class Chosen:
-    """Selected rows of a sequence of images, read on demand."""
+    """Selected rows of a sequence of images. An image is read when it is indexed."""
 
     images: Images
     rows: np.ndarray  # int64
@@ -60,9 +61,9 @@ class Chosen:
 def part_split(
     whole: Split, settings: PartSettings[Any], split: str, trained_classes: Sequence[str | None] | None
 ) -> Split:
-    """Return one split of a part, with its rows in the order of the whole.
+    """Return one split of a part, with its rows in the order of the parent data set.
 
-    whole: the same split of the whole data set. trained_classes: class names of the part's training rows, which define
+    whole: the same split of the parent data set. trained_classes: class names of the part's training rows, which define
     the labels of the evaluation split.
     """
     rows = np.arange(len(whole))
@@ -70,7 +71,8 @@ def part_split(
         rows = rows[np.isin(_texts(whole, column, "where")[rows], [str(value) for value in values])]
     if not len(rows):
         raise UserError(
-            f"`where` {_listed(settings.where)} matches no {split} row of the whole data set; correct it in the config"
+            f"`where` {_listed(settings.where)} matches no {split} row of the parent data set (key `of`); "
+            "correct `where` in the config"
         )
     if split == "train" and (columns := needed(settings.balanced_by, "balanced_by")):
         rows = balanced(rows, whole, columns, needed(settings.subset_seed, "subset_seed"))
@@ -79,7 +81,7 @@ def part_split(
     class_names: Sequence[str | None] = [name for name in names if name in present]
     if split != "train":
         if trained_classes is None:
-            raise ValueError("evaluation rows are labelled by the class names of the training rows, which are missing")
+            raise ValueError("trained_classes is missing: these class names define the labels of the evaluation split")
         class_names = trained_classes
         if unknown := sorted(present.difference(class_names)):
             raise UserError(
@@ -98,19 +100,19 @@ def part_split(
 
 
 def _listed(where: Mapping[str, Sequence[str | int]]) -> dict[str, list[str | int]]:
-    """Return the conditions as the config writes them."""
+    """Return the conditions of ``where`` with lists instead of tuples, as in the config."""
     return {column: list(values) for column, values in where.items()}
 
 
 def _class_names(whole: Split) -> list[str]:
-    """Return the class names as text; wholes of parts always name every class."""
+    """Return the class names as text (every class of a parent data set has a name)."""
     return [str(name) for name in whole.class_names]
 
 
 def balanced(rows: np.ndarray, whole: Split, columns: Sequence[str], seed: int) -> np.ndarray:
-    """Return a random subset of the rows, ascending, with equally many rows of each combination of the columns' values.
+    """Return a random subset of the rows, ascending, that is balanced over the values of ``columns``.
 
-    Each combination keeps as many rows as the rarest one has.
+    Each combination of values keeps as many rows as the rarest combination has.
     """
     values = [_texts(whole, column, "balanced_by")[rows] for column in columns]
     groups = np.unique(np.stack(values), axis=1, return_inverse=True)[1].ravel()
@@ -118,7 +120,10 @@ def balanced(rows: np.ndarray, whole: Split, columns: Sequence[str], seed: int) 
 
 
 def _texts(whole: Split, column: str, setting: str) -> np.ndarray:
-    """Return a column's values as text [rows]; setting: the config key that names the column, for the error message."""
+    """Return the values of a column as text [rows].
+
+    setting: config key that names the column, for the error message.
+    """
     names = _class_names(whole)
     if column == CLASS:
         return np.array(names)[whole.labels]
@@ -126,6 +131,7 @@ def _texts(whole: Split, column: str, setting: str) -> np.ndarray:
         return np.array([name.split("/")[-2] for name in names])[whole.labels]
     if column not in whole.groups:
         raise UserError(
-            f"`{setting}`: the whole has no column {column!r}, only {', '.join([CLASS, *whole.groups])}; correct it"
+            f"`{setting}`: the parent data set has no column {column!r}, only "
+            f"{', '.join([CLASS, *whole.groups])}; correct the name"
         )
     return np.asarray(whole.groups[column]).astype(str)

@@ -1,8 +1,8 @@
-"""Registry of the kinds of data sets and of the functions that read one split, given the settings of its kind.
+"""Registry of the kinds of data sets: the settings of each kind and the function that reads one split.
 
-A reader returns a ``Split``: the images (uint8 [rows, height, width, 3], or an object with ``__len__`` and
-``__getitem__`` that gives one such image), the labels, the class names and further columns of the index, in the order
-of the data set.
+The function returns a ``Split``, with rows in the order of the data set: the images (uint8 [rows, height, width, 3], or
+an object with ``__len__`` and ``__getitem__`` that returns one image), the labels, the class names and further columns
+of the index.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,10 @@ Kind = TypeVar("Kind", bound=DataSetSettings)
 
 @dataclass(frozen=True)
 class Reader(Generic[Kind]):
-    """Reader of one kind of data set: its class of settings, and the function (settings, split name) -> Split."""
+    """Reader of one kind of data set.
+
+    settings: class of its settings. read: function (settings, name of the split) -> Split.
+    """
 
     settings: type[Kind]
     read: Callable[[Kind, str], Split]
@@ -60,7 +63,7 @@ READERS: dict[str, Reader[Any]] = {
 
 
 def _one_of(*kinds: Any) -> Any:
-    """Return the union type of these settings, discriminated by ``kind``."""
+    """Return the union of several classes of settings as a type, discriminated by ``kind``."""
     return Annotated[Union[kinds], Field(discriminator="kind")]  # noqa: UP007 (of a tuple)
 
 
@@ -79,8 +82,9 @@ def as_settings(told: Mapping[str, Any]) -> DataSetSettings:
 def read_split(settings: DataSetSettings, split: str, probed_classes: Sequence[str | None] | None = None) -> Split:
     """Return the split ("train" or "evaluation") of the data set that ``settings`` describe.
 
-    probed_classes: class names by label; for evaluation-only folders, those of the data set whose probe is evaluated;
-    for the evaluation split of a part, those of its training rows.
+    probed_classes: class names by label, which evaluation-only folders and the evaluation split of a part need: for
+    evaluation-only folders, the class names of the data set whose probe is evaluated; for a part, the class names of
+    its training rows.
     """
     if isinstance(settings, parts.PartSettings):
         return parts.part_split(read_split(settings.of, split), settings, split, probed_classes)

@@ -11,7 +11,7 @@ from workflow_scripts.timecat.images.sequence_square import side_of
 BASES = "ACGT"
 UNKNOWN = "N"
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0]], np.uint8)  # of BASES, then N
-NO_BASE = 255  # code of any other letter
+NO_BASE = 255  # code of any letter that is neither in BASES nor UNKNOWN
 
 _CODES = np.full(256, NO_BASE, np.uint8)
 for _code, _base in enumerate(BASES + UNKNOWN):
@@ -19,12 +19,12 @@ for _code, _base in enumerate(BASES + UNKNOWN):
 
 
 def codes_of(sequence: str) -> np.ndarray:
-    """Return the index in COLOURS of each base, uint8 [bases], or NO_BASE for other letters; case is ignored."""
+    """Return the index in COLOURS of each base, uint8 [bases]; case is ignored, and invalid letters give NO_BASE."""
     return _CODES[np.frombuffer(sequence.encode("latin-1", errors="replace"), np.uint8)]
 
 
 class SequenceImages:
-    """A sequence of images uint8 [side, side, 3] that encode sequences of bases, each made on demand.
+    """Sequences of bases as images uint8 [side, side, 3], each made when it is indexed.
 
     sequences: strings of A, C, G, T and N, each of at most ``length`` bases.
     """

@@ -37,10 +37,11 @@ class SequencesSettings(DataSetSettings):
 
 
 def sequences_split(settings: SequencesSettings, split: str) -> Split:
-    """Return one split, with files in the order of their names and rows in the order of each file.
+    """Return one split of a data set of sequences, with rows ordered by file name and then as in the file.
 
-    Classes are those of the training rows, sorted by task and label; integer labels are sorted as numbers. UserError
-    with file and row for missing values, a sequence that is too long, or a letter that is no base.
+    The classes are the pairs of task and label in the training rows, sorted by task and label; integer labels are
+    sorted as numbers. Raise UserError with file and row for missing values, a sequence that is too long, or a letter
+    that is not a base.
     """
     trained = _read(settings, "train", settings.train)
     found = trained if split == "train" else _read(settings, "evaluation", needed(settings.evaluation, "evaluation"))
@@ -51,8 +52,8 @@ def sequences_split(settings: SequencesSettings, split: str) -> Split:
     for where, _, label, task in found:
         if (task, label) not in numbers:
             raise UserError(
-                f"{where}: label {label!r} of task {task!r} has no training row; add some to the files of `train`, or "
-                "remove the row"
+                f"{where}: label {label!r} of task {task!r} has no training row; add training rows with this "
+                "label to the files of `train`, or remove the row"
             )
     return Split(
         images=SequenceImages([sequence for _, sequence, *_ in found], settings.length),
@@ -76,7 +77,7 @@ def _read(settings: SequencesSettings, split: str, names: Sequence[str]) -> list
     for path in _files(root, names, split):
         rows = list(_parquet_rows(path) if path.suffix == ".parquet" else _fasta_rows(path))
         if not rows:
-            raise UserError(f"{path} has no sequence; add one, or remove the file from `{split}`")
+            raise UserError(f"{path} has no sequences; add some, or remove the file from `{split}`")
         for place, sequence, label, task in rows:
             _check(f"{path}, {place}", sequence, length)
             found.append((f"{path.relative_to(root)}, {place}", sequence, label, task))
@@ -100,7 +101,8 @@ def _check(where: str, sequence: str, length: int) -> None:
         raise UserError(f"{where}: the sequence is empty; remove the row")
     if len(codes) > length:
         raise UserError(
-            f"{where}: the sequence has {len(codes)} bases, but `length` is {length}; raise it or shorten the sequence"
+            f"{where}: the sequence has {len(codes)} bases, but `length` is {length}; raise `length`, or shorten "
+            "the sequence"
         )
     if len(places := np.flatnonzero(codes == NO_BASE)):
         place = int(places[0])
@@ -117,10 +119,11 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path} cannot be read as Parquet ({error}); repair or replace it") from None
+        raise UserError(f"{path} cannot be read as Parquet ({error}); repair or replace the file") from None
     if missing := [name for name in ("sequence", "label") if name not in table.column_names]:
         raise UserError(
-            f"{path} has no column {missing[0]!r}, only {', '.join(table.column_names) or 'none'}; rename or add it"
+            f"{path} has no column {missing[0]!r}, only {', '.join(table.column_names) or 'none'}; rename or add "
+            "the column"
         )
     rows = len(table)
     tasks = table["task"].to_pylist() if "task" in table.column_names else [path.parent.name] * rows
@@ -134,7 +137,10 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def _fasta_rows(path: Path) -> Iterator[Row]:
-    """Yield (location, sequence, label, task) of each FASTA entry; its location is the line of its header, from 1."""
+    """Yield (location, sequence, label, task) of each entry of a FASTA file.
+
+    The location names the line of the entry's header, counted from 1.
+    """
     head: tuple[str, str, str] | None = None
     parts: list[str] = []
     for number, line in _lines(path):
@@ -153,22 +159,22 @@ def _fasta_rows(path: Path) -> Iterator[Row]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number from 1, line without surrounding white space) of each line of a FASTA file."""
+    """Yield (line number from 1, text without surrounding white space) for each line of a FASTA file."""
     name = path.name.removesuffix(".gz")
     if not name.endswith(FASTA):
         raise UserError(
-            f"{path} is neither .parquet nor FASTA ({', '.join(FASTA)}, each also .gz); rename or convert it"
+            f"{path} is neither .parquet nor FASTA ({', '.join(FASTA)}, each also .gz); rename or convert the file"
         )
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="latin-1") as stream:
             for number, line in enumerate(stream, 1):
                 yield number, line.strip()
     except (OSError, EOFError) as error:
-        raise UserError(f"{path} cannot be read ({error}); repair or replace it") from None
+        raise UserError(f"{path} cannot be read ({error}); repair or replace the file") from None
 
 
 def _head(path: Path, number: int, line: str) -> tuple[str, str, str]:
-    """Return (location, label, task) of a header."""
+    """Return (location, label, task) from the header of a FASTA entry."""
     fields = [field.strip() for field in line[1:].split("|")]
     if len(fields) == 2:
         fields.append(path.parent.name)

@@ -1,4 +1,4 @@
-"""Common settings of all kinds of data sets; a reader's settings define one split."""
+"""Settings that several kinds of data sets have in common. An instance describes one split of a data set."""
 
 from typing import Literal, TypeVar
 
@@ -10,14 +10,17 @@ Value = TypeVar("Value")
 
 @settings
 class DataSetSettings:
-    """Settings of any kind of data set. Each kind restricts ``kind`` to its names."""
+    """Base class of the settings of a data set. Each subclass restricts ``kind`` to the names that it accepts."""
 
     kind: str
 
 
 @settings
 class StorageSettings:
-    """Settings of image storage. longest_side, shortest_side: limits in pixels; larger images are reduced to them."""
+    """Settings of image storage.
+
+    longest_side, shortest_side: limits in pixels, to which larger images are reduced.
+    """
 
     write_mode: Literal["jpg", "raw"]
     longest_side: int | None
@@ -36,7 +39,7 @@ class FileSettings(DataSetSettings):
 
 @settings
 class SubsetSettings(FileSettings):
-    """Settings of data sets of image files with training rows, a ``fraction`` of which may be drawn.
+    """Settings of data sets of image files that have training rows, of which a ``fraction`` may be drawn.
 
     draws: number of draws; left out if there is only one.
     """
@@ -50,5 +53,5 @@ class SubsetSettings(FileSettings):
 def needed(value: Value | None, key: str) -> Value:
     """Return the value of an optional key; raise UserError if it was left out."""
     if value is LEFT_OUT:
-        raise UserError(f"the settings of the data set lack `{key}`, which this split needs; add it to --settings")
+        raise UserError(f"the settings of the data set lack `{key}`, which this split needs; add the key to --settings")
     return value

@@ -1,10 +1,11 @@
-"""Make the synthetic data set ``shortcut``: an easy cue nearly always agrees with the label, the core cue is harder.
+"""Make the synthetic data set ``shortcut``: a hard cue gives the label, an easy cue nearly always agrees with it.
 
-The core cue is the glyph of the first family, one of six; the label tells whether it is among the first or the last
-three. Glyphs of three other families distract. The easy cue is the background, dark or light (group column ``place``),
-which agrees with the label in a share ``agreement`` of the training rows. In evaluation rows it is independent of the
-label, so that all four groups are equally likely. With two core glyphs instead of six, every network sees the core cue
-at once; with sixteen, none does. The data set is the counterpart of Waterbirds (section 4.2 of the paper).
+The hard cue, or core cue, is the glyph of the first family, one of six; the label tells whether it is one of the first
+three or of the last three. Glyphs of three further families are distractors. The easy cue is the background, dark or
+light (group column ``place``), which agrees with the label in a share ``agreement`` of the training rows. In evaluation
+rows the background is independent of the label, so that all four groups are equally likely. With two core glyphs
+instead of six, every network would learn the core cue immediately; with sixteen, no network would learn it. The data
+set is the counterpart of Waterbirds (section 4.2 of the paper).
 """
 
 from collections.abc import Mapping

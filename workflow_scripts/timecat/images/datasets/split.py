@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Images(Protocol):
-    """Images indexed by row: an array [rows, height, width, 3], or an object that makes or reads each on demand."""
+    """Images indexed by row: an array [rows, height, width, 3], or an object that makes or reads single images."""
 
     def __len__(self) -> int: ...
 
@@ -21,14 +21,17 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a data set. groups: further columns of the index (name -> array [rows])."""
+    """One split of a data set.
+
+    groups: further columns of the index, name -> array [rows].
+    """
 
     images: Images
     labels: npt.NDArray[np.int64]
     class_names: Sequence[str | None]  # by label; None if the name is unknown (see evaluation_folders)
     sources: list[str]  # origin of each row: a file, or a description of how it was made
     groups: dict[str, np.ndarray] = field(default_factory=dict)
-    draws: npt.NDArray[np.bool_] | None = None  # [rows, draws]: draws that each row is in; None: one draw of all rows
+    draws: npt.NDArray[np.bool_] | None = None  # [rows, draws]: which draws each row is in (None: one draw)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -39,7 +42,7 @@ class Split:
         return np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image, int(self.labels[row])
 
     def without(self, left_out: Iterable[int]) -> "Split":
-        """Return the split without some rows and without its images, for use after the images are written."""
+        """Return a copy without the rows ``left_out`` and without images, for use after the images are written."""
         rows = np.setdiff1d(np.arange(len(self)), np.array(list(left_out), np.int64))
         return replace(
             self,

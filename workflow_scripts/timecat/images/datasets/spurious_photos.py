@@ -32,13 +32,17 @@ class SpuriousPhotosSettings(SubsetSettings):
 
 @dataclass(frozen=True)
 class Layout:
-    """Layout of a list: columns, folder of the images, names of labels and groups. values: text -> number."""
+    """Layout of a data set's list of images.
+
+    file, label, group: columns of the list. folder: folder of the images. class_names, group_names: names of the two
+    labels and groups. values: text in the columns label and group -> number.
+    """
 
     file: str
     label: str
     group: str
     folder: str
-    group_column: str  # of the index
+    group_column: str  # name of the group column in the index
     class_names: tuple[str, str]
     group_names: tuple[str, str]
     values: dict[str, int]
@@ -67,9 +71,9 @@ def waterbirds_split(settings: SpuriousPhotosSettings, split: str) -> Split:
 
 
 def celeba_split(settings: SpuriousPhotosSettings, split: str) -> Split:
-    """Return one split of CelebA, with label blond or not and group male or not.
+    """Return one split of CelebA; the label is whether the hair is blond, the group whether the person is male.
 
-    It is read from ``metadata.csv`` if that exists, else from CelebA's original lists.
+    The list of images is ``metadata.csv`` if this file exists, else CelebA's original lists.
     """
     root = Path(settings.root)
     columns = (CELEBA.file, CELEBA.label, CELEBA.group)
@@ -82,7 +86,7 @@ def celeba_split(settings: SpuriousPhotosSettings, split: str) -> Split:
     part_of = {row[CELEBA.file]: row["partition"] for row in parts}
     missing = next((row[CELEBA.file] for row in rows if row[CELEBA.file] not in part_of), None)
     if missing is not None:
-        raise UserError(f"{root / 'list_eval_partition.csv'} has no row of {missing}; download it again")
+        raise UserError(f"{root / 'list_eval_partition.csv'} has no row for {missing}; download the file again")
     return _split(path, rows, [part_of[row[CELEBA.file]] for row in rows], CELEBA, settings, split)
 
 
@@ -93,14 +97,16 @@ def read_list(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
             reader = csv.DictReader(file)
             rows = list(reader)
     except FileNotFoundError:
-        raise UserError(f"there is no {path}; correct the data set's `root` in the config, or put it there") from None
+        raise UserError(
+            f"there is no {path}; correct the data set's `root` in the config, or put the file there"
+        ) from None
     missing = [name for name in columns if name not in (reader.fieldnames or [])]
     if missing or not rows:
         problem = f"has no column {missing[0]}" if missing else "has no rows"
         raise UserError(f"{path} {problem}; use the file that is distributed with the data set")
     short = next((number for number, row in enumerate(rows) if None in (row[name] for name in columns)), None)
     if short is not None:
-        raise UserError(f"{path}: row {short} has too few values; download it again")
+        raise UserError(f"{path}: row {short} has too few values; download the file again")
     return rows
 
 
@@ -112,18 +118,23 @@ def _split(
     settings: SpuriousPhotosSettings,
     split: str,
 ) -> Split:
-    """Return one split. parts: value "0", "1" or "2" of the split column for each row."""
+    """Return one split, given the rows of the list of images.
+
+    parts: value "0", "1" or "2" of the split column for each row.
+    """
     train, evaluation = settings.train_split, settings.evaluation_split
     used = needed(train, "train_split") if split == "train" else needed(evaluation, "evaluation_split")
     wanted = SPLITS[used]
     rows = [row for row, part in zip(rows, parts, strict=True) if part.strip() == wanted]
     if not rows:
-        raise UserError(f"{path} has no row with split {wanted}; download it again")
+        raise UserError(f"{path} has no row with split {wanted}; download the file again")
     numbers = {}
     for name in (layout.label, layout.group):
         unknown = next((row[name] for row in rows if row[name].strip() not in layout.values), None)
         if unknown is not None:
-            raise UserError(f"{path}: {name} is {unknown!r} in a row; it must be one of {', '.join(layout.values)}")
+            raise UserError(
+                f"{path}: column {name} has the value {unknown!r}, which must be one of {', '.join(layout.values)}"
+            )
         numbers[name] = np.array([layout.values[row[name].strip()] for row in rows])
     folder = Path(settings.root) / layout.folder
     inside = layout.folder if layout.folder != "." and folder.is_dir() else "."

@@ -1,4 +1,4 @@
-"""Read the tables and images of .beton files, and import FFCV for the first time.
+"""Import FFCV without its slow steps, and read the tables and images of .beton files.
 
 FFCV 1.0.2 compiles with numba when it is imported and at every first batch (6 to 20 s of CPU time). Nothing is compiled
 here: FFCV's C functions are called through ctypes, which costs microseconds per image. FFCV also reads bad JPEG data
@@ -40,9 +40,9 @@ def _unused(module: str, name: str) -> Iterator[None]:
 
 # Five names are replaced while FFCV is imported:
 # - A function of distutils, which FFCV never calls: importing it loads setuptools, which takes a quarter of a second.
-# - numba's typed dict: FFCV makes one with two entries, which compiles for 5 s; a plain dict does the same.
-# - Two functions that set thread counts: they would set them to 1, and numba would start threads, which do not survive
-#   the fork in writer.py.
+# - numba's typed dict: FFCV makes one with two entries, which takes 5 s to compile; a plain dict works as well.
+# - Two functions that set thread counts: they would set the counts to 1, and numba would start threads, which do not
+#   survive the fork in writer.py.
 # - The check for a GPU: it would start CUDA before a GPU is leased. Without a GPU, FFCV makes no CUDA streams; they
 #   are not needed, because batches are returned in host memory.
 with (
@@ -60,16 +60,16 @@ with (
     from ffcv.reader import Reader
     from ffcv.types import ALLOC_TABLE_TYPE
 
-Compiler.set_enabled(False)  # FFCV then calls the Python functions themselves
+Compiler.set_enabled(False)  # FFCV then calls the Python functions without compiling them
 Compiler.set_num_threads = lambda count: None  # the Loader and its thread would set torch's thread count
 
 JPEG = IMAGE_MODES["jpg"]
-REMEDY = "remove it and run write_dataset again"
+REMEDY = "remove the file and run write_dataset again"
 
 
 @dataclass(frozen=True)
 class Beton:
-    """Tables of a complete .beton; each array is [rows], in row order."""
+    """Tables of a complete .beton file. Each array but ``file`` is [rows], in row order."""
 
     path: Path
     heights: npt.NDArray[np.int64]  # pixels
@@ -82,18 +82,21 @@ class Beton:
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
+        """Number of rows of the file."""
         return len(self.labels)
 
 
 def describe(path: PathLike) -> Beton:
-    """Read the tables of a .beton with fields image and label; raise UserError if the file is absent or incomplete."""
+    """Read the tables of a .beton file with the fields image and label.
+
+    Raise UserError if the file is absent or incomplete.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no file {path}: run write_dataset to create it")
     try:
         reader = Reader(str(path))
-    except Exception as error:  # FFCV's reader checks little: it may raise anything on another file
+    except Exception as error:  # FFCV's reader checks little: it may raise anything on a file of a different format
         raise UserError(f"{path} is not a complete .beton file ({type(error).__name__}: {error}): {REMEDY}") from error
     table = reader.alloc_table[np.argsort(reader.alloc_table["sample_id"], kind="stable")]
     problem = _problem(reader, table, path.stat().st_size)
@@ -126,7 +129,7 @@ def _problem(reader: Reader, table: np.ndarray, file_size: int) -> str | None:
     if table_start + rows * ALLOC_TABLE_TYPE.itemsize != file_size:
         return f"its last table has {len(table)} of {rows} entries"
     if (table["ptr"] != images["data_ptr"]).any() or (table["ptr"] + table["size"] > table_start).any():
-        return "its tables disagree on the offsets of the images"
+        return "its tables give different offsets for the same image"
     pixels = images["height"].astype(np.uint64) * images["width"].astype(np.uint64)
     if (pixels == 0).any() or ((images["mode"] != JPEG) & (table["size"] != 3 * pixels)).any():
         return "the data of an image does not have the size that its row states"
@@ -134,14 +137,14 @@ def _problem(reader: Reader, table: np.ndarray, file_size: int) -> str | None:
 
 
 def usable_workers(workers: int) -> int:
-    """Return the number of workers, limited to the CPUs that this process may use and at least one."""
+    """Return ``workers``, limited to the number of CPUs that this process may use and at least 1."""
     return max(1, min(workers, len(os.sched_getaffinity(0))))
 
 
 def decode_jpeg(beton: Beton, row: int, source: int, target: int) -> None:
-    """Decode the row's JPEG data at address source into 3 * height * width bytes at address target.
+    """Decode the row's JPEG data at address ``source`` into 3 * height * width bytes at address ``target``.
 
-    UserError if it cannot be decoded.
+    Raise UserError if the data cannot be decoded.
     """
     if not _decode(source, int(beton.sizes[row]), int(beton.heights[row]), int(beton.widths[row]), target):
         raise UserError(f"{beton.path}: the JPEG data of row {row} cannot be decoded: {REMEDY}")
@@ -153,7 +156,7 @@ def _decode(source: int, length: int, height: int, width: int, target: int) -> b
 
 
 def jpeg_pixels(data: np.ndarray, height: int, width: int) -> np.ndarray | None:
-    """Return the pixels uint8 [height, width, 3] decoded from JPEG data uint8 [bytes]; None if that fails."""
+    """Decode JPEG data uint8 [bytes] to pixels uint8 [height, width, 3]; return None if decoding fails."""
     image = np.empty((height, width, 3), np.uint8)
     return image if _decode(data.ctypes.data, len(data), height, width, image.ctypes.data) else None
 

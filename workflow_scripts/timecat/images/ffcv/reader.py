@@ -4,7 +4,8 @@ Differences from FFCV 1.0.2 (format.py lists more):
 - FFCV's augmentations draw from unseeded generators of its threads. Here a row's crop and flip come from views.py.
 - In FFCV, an error in its thread hangs the caller for ever, and leaving a loop early leaves the thread running. Here
   the error is raised in the caller, and closing the generator ends the thread.
-- FFCV drops the last, partial batch, and returns tensors that it overwrites later. Here neither happens.
+- FFCV drops the last, partial batch, and later overwrites the tensors that it returned. Here the last batch is
+  returned, and no tensor is overwritten.
 """
 
 import contextlib
@@ -50,15 +51,18 @@ def batches(
     A batch is: rows int64 array [b], images uint8 tensor [b, size, size, 3], labels int64 tensor [b].
 
     rows: integers [n] in the order in which to read them, duplicates allowed; the last batch may be shorter. key:
-    result of views.view_key; None for the centre view. workers: number of decoding threads, which changes no byte. The
-    tensors of a batch are never overwritten. Close the generator (or exhaust it) to end its threads. UserError for an
-    incomplete file, a row that does not exist (both before the first batch) or an image that cannot be decoded.
+    result of views.view_key, or None for the centre view. workers: number of decoding threads, which does not affect
+    the result. The tensors of a batch are never overwritten. Close the generator (or exhaust it) to end its threads.
+    Raise UserError for an incomplete file or a row that does not exist (both before the first batch), or for an image
+    that cannot be decoded.
     """
     beton = describe(path)
     rows = np.asarray(rows).astype(np.int64, casting="same_kind") if len(rows) else np.empty(0, np.int64)
     outside = rows[(rows < 0) | (rows >= beton.rows)]
     if len(outside):
-        raise UserError(f"{path} has rows 0 to {beton.rows - 1}, not {outside[0]}: correct the requested rows")
+        raise UserError(
+            f"{path} has rows 0 to {beton.rows - 1}, but row {outside[0]} was requested: correct the requested rows"
+        )
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}, but must be at least 1")
     return _generate(beton, rows, batch_size, transform, key, usable_workers(workers))
@@ -89,7 +93,7 @@ def _generate(
 
 
 class _Epoch(EpochIterator):
-    """FFCV's thread that prepares batches ahead; this one passes its error to the caller and can be stopped."""
+    """FFCV's thread that prepares batches in advance. Here its error is raised in the caller, and it can be stopped."""
 
     error: BaseException | None = None
 
@@ -102,7 +106,7 @@ class _Epoch(EpochIterator):
 
     def run_pipeline(self, *arguments: Any) -> Any:
         if self.terminate_event.is_set():
-            raise StopIteration  # FFCV's run takes it for the end of the rows
+            raise StopIteration  # FFCV's run() then stops as if there were no more rows
         return super().run_pipeline(*arguments)
 
     def __next__(self) -> Any:
@@ -117,13 +121,13 @@ class _Epoch(EpochIterator):
         """End the thread and wait for it, at most for the time of one batch."""
         self.terminate_event.set()
         while self.is_alive():
-            while not self.output_queue.empty():  # otherwise the thread would wait for room in the queue
+            while not self.output_queue.empty():  # else the thread would wait for room in the queue
                 self.output_queue.get()
             self.join(timeout=0.01)
 
 
-class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV puts its decoder before one of any other class
-    """Decoder that decodes, crops, resizes and flips in one pass."""
+class _ViewDecoder(SimpleRGBImageDecoder):  # a subclass, because FFCV would insert its decoder before any other class
+    """FFCV decoder that decodes, crops, resizes and flips images in one pass."""
 
     def __init__(
         self, beton: Beton, transform: Transform, key: int | None, pool: ThreadPoolExecutor, workers: int
@@ -140,9 +144,9 @@ class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV puts its decoder before one o
         return self.decode
 
     def decode(self, rows: npt.NDArray[np.int64], memory: Any, metadata: Any, storage_state: Any) -> torch.Tensor:
-        """Return the views of the rows int64 [b], uint8 tensor [b, size, size, 3].
+        """Return the views, uint8 tensor [b, size, size, 3], of the rows int64 [b].
 
-        The other arguments are those of FFCV's decoders and are not used.
+        FFCV requires the arguments memory, metadata and storage_state, which are not used here.
         """
         beton, transform = self.beton, self.transform
         heights, widths = beton.heights[rows], beton.widths[rows]
@@ -167,7 +171,10 @@ class _ViewDecoder(SimpleRGBImageDecoder):  # FFCV puts its decoder before one o
 def _decode_rows(
     beton: Beton, rows: np.ndarray, boxes: np.ndarray, flips: np.ndarray, images: npt.NDArray[np.uint8]
 ) -> None:
-    """Fill images uint8 [b, size, size, 3] with views of the rows, by their boxes int64 [b, 4] and flips bool [b]."""
+    """Fill ``images``, uint8 [b, size, size, 3], with the rows' views.
+
+    The views are resized by FFCV ("area"). boxes: crop of each row, int64 [b, 4]. flips: bool [b].
+    """
     size, stride = images.shape[1], images.strides[0]
     file_address, image_address = beton.file.ctypes.data, images.ctypes.data
     heights, widths, is_jpeg = beton.heights[rows], beton.widths[rows], beton.modes[rows] == JPEG
@@ -199,9 +206,9 @@ def _decode_and_resize(
     flips: np.ndarray,
     images: npt.NDArray[np.uint8],
 ) -> None:
-    """Fill images uint8 [b, size, size, 3] with the rows' views, resized by torchvision's interpolation.
+    """Fill ``images``, uint8 [b, size, size, 3], with the rows' views, resized by torchvision's interpolation.
 
-    boxes, flips: see _decode_rows. center: make the centre view, which ignores the boxes.
+    boxes, flips: see _decode_rows. center: whether to make the centre view, which ignores the boxes.
     """
     for image, row, box in zip(images, rows.tolist(), boxes.tolist(), strict=True):
         stored = read_image(beton, row)

@@ -1,7 +1,7 @@
 """Check one sample of a .beton, store it in FFCV's encoding, and decode it again for the digest of the content.
 
-Each image is decoded once here, as every reader will decode it. This shows whether the data of a Jpeg may be kept, and
-gives the digest without a second pass over the file.
+Each image is decoded once here, in the same way as by every later reader. This shows whether the data of a Jpeg may be
+kept, and gives the digest without a second pass over the file.
 """
 
 import hashlib
@@ -37,15 +37,18 @@ class Samples(Protocol):
 
 
 class Failure(Exception):
-    """Error in a sample; its message tells the problem, the row and the remedy, and is printed after the file name."""
+    """Error in a sample. The message names the problem, the row and the remedy, and is printed after the file name."""
 
 
 class PageTooSmall(Exception):
-    """Error raised when an image takes more than a page; ``needed`` is its size in bytes."""
+    """Error raised when an image does not fit into a page.
+
+    needed: size of the image in bytes.
+    """
 
     def __init__(self, needed: int):
         super().__init__(needed)
-        self.needed = needed  # bytes
+        self.needed = needed  # size of the image in bytes
 
 
 class _KeptJpegField(RGBImageField):
@@ -61,17 +64,18 @@ _kept_jpeg = _KeptJpegField()
 
 
 def checked_sample(samples: Samples, row: int) -> Sample:
-    """Return (image, label, pixels) of a row, checked.
+    """Read and check the sample of a row; return (image, label, pixels).
 
-    The image is a uint8 array [height, width, 3] with pixels None, or a Jpeg with its decoded pixels. Failure if the
-    sample is not as write_beton requires; BrokenImage if its file cannot be read.
+    The image is a uint8 array [height, width, 3], for which pixels is None, or a Jpeg, for which pixels are its decoded
+    pixels. Raise Failure if the sample does not meet the requirements of write_beton, and BrokenImage if its file
+    cannot be read.
     """
     try:
         image, label = samples[row]
         pixels = None
         if isinstance(image, Jpeg):
             pixels = jpeg_pixels(np.frombuffer(image.data, np.uint8), image.height, image.width)
-            if pixels is None:  # FFCV's decoder fails, but Pillow may succeed: then the image is encoded again
+            if pixels is None:  # FFCV's decoder failed; if Pillow succeeds, the image is encoded again
                 image = image.pixels()
     except BrokenImage:
         raise
@@ -112,17 +116,17 @@ def store_sample(sample: Sample, row: int, writer: DatasetWriter, allocator: Mem
         described = table["f0"][row]
         pixels = stored_pixels(stored, int(described["height"]), int(described["width"]), described["mode"] == JPEG)
         if pixels is None:
-            raise Failure(f"row {row}: the encoded JPEG data cannot be decoded; set `write_mode: raw`")
+            raise Failure(f"row {row}: the JPEG data that FFCV encoded cannot be decoded; set `write_mode: raw`")
     return row_digest(pixels, label)
 
 
 def stored_pixels(stored: np.ndarray, height: int, width: int, is_jpeg: bool) -> np.ndarray | None:
-    """Return the pixels uint8 [height, width, 3] of a row's data uint8 [bytes]; None if JPEG data cannot be decoded."""
+    """Return the pixels, uint8 [height, width, 3], of a row's data uint8 [bytes]; None if decoding JPEG data fails."""
     return jpeg_pixels(stored, height, width) if is_jpeg else stored.reshape(height, width, 3)
 
 
 def row_digest(pixels: np.ndarray, label: int) -> bytes:
-    """Return the SHA-256 of a row: height, width, label and decoded pixels."""
+    """Return the SHA-256 digest of a row's height, width, label and decoded pixels."""
     height, width = pixels.shape[:2]
     sha = hashlib.sha256(f"{height} x {width}, label {label}\n".encode())
     sha.update(np.ascontiguousarray(pixels).data)

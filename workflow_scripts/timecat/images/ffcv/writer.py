@@ -1,9 +1,9 @@
-"""Write a complete .beton file or none, with FFCV's encoding and file format and with supervised worker processes.
+"""Write a .beton file in FFCV's format with supervised worker processes; after an error, leave no file.
 
-FFCV 1.0.2's DatasetWriter waits for ever if a sample raises, has the wrong type or exceeds a page, or if a worker is
-killed. It then leaves a file that can be opened and an entry in /dev/shm. Here every worker holds a pipe to the
-supervisor. Through it a worker reports what went wrong and in which row. A worker that dies closes its pipe, which the
-supervisor notices at once.
+FFCV 1.0.2's DatasetWriter waits for ever if reading a sample raises an error, if a sample has the wrong type or exceeds
+a page, or if a worker is killed. It then leaves an incomplete file that can be opened, and an entry in /dev/shm. Here
+every worker has a pipe to the supervisor, through which it reports an error and the row. The pipe of a worker that dies
+is closed, which the supervisor notices immediately.
 """
 
 import ctypes
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 SMALLEST_PAGE = 2**21  # bytes; FFCV's limits for a page, whose size must be a power of 2
 LARGEST_PAGE = 2**31
-CHUNK = 100  # rows that a worker takes at once
-PROGRESS_PERIOD = 0.2  # seconds; errors and dead workers are noticed at once
+CHUNK = 100  # rows that a worker takes at a time
+PROGRESS_PERIOD = 0.2  # seconds; errors and dead workers are noticed immediately
 WRITE_MODES = ("raw", "jpg")
 
 # Workers are forked, so that they share the samples and the table of rows with the supervisor without a copy.
@@ -56,7 +56,10 @@ _fork = multiprocessing.get_context("fork")
 
 @dataclass(frozen=True)
 class Written:
-    """Result of write_beton. content: content_digest of the file. broken: skipped row -> reason, in ascending order."""
+    """Result of write_beton.
+
+    content: content_digest of the file. broken: skipped row -> reason, in ascending order.
+    """
 
     content: str
     broken: dict[int, str]
@@ -64,7 +67,7 @@ class Written:
 
 Progress = Callable[[int, int], object]
 Allocation = tuple[int, int, int]  # row, offset in the file, bytes
-Done = tuple[list[Allocation], dict[int, str]]  # allocations, and skipped row -> reason
+Done = tuple[list[Allocation], dict[int, str]]  # allocations; skipped row -> reason
 
 
 def write_beton(
@@ -75,18 +78,19 @@ def write_beton(
     progress: Progress | None = None,
     skip_broken: bool = False,
 ) -> Written:
-    """Write ``samples`` as the fields image and label of the .beton ``path``.
+    """Write ``samples`` to the .beton file ``path``, as its fields image and label.
 
-    samples: has ``__len__`` and ``__getitem__(row)`` -> (uint8 array [height, width, 3], integer). Instead of the
-    array, the image may be a Jpeg, whose data is kept if FFCV's decoder can read it. settings: write_mode ("raw" pixels
-    or "jpg"), max_resolution (longest side in pixels, to which larger arrays are reduced, or None), jpeg_quality (1 to
-    100) and optionally page_size (bytes; 2 MiB by default, raised to what the largest sample needs). workers: number of
-    processes; it may change the layout of the file, never its content. progress: called from time to time as
-    ``progress(rows taken up, rows)``. skip_broken: skip rows whose sample raises BrokenImage; later rows move up.
-    UserError, and no file, if a sample is not as described, the disk is full or a worker dies.
+    samples: sequence of (image, label) with ``__len__`` and ``__getitem__(row)``; the label is an integer, the image a
+    uint8 array [height, width, 3] or a Jpeg, whose data is kept if FFCV's decoder can read it. settings: write_mode
+    ("raw" pixels or "jpg"), max_resolution (longest side in pixels, to which larger arrays are reduced, or None),
+    jpeg_quality (1 to 100) and optionally page_size (bytes; 2 MiB by default, increased if the largest sample needs
+    more). workers: number of processes, which may affect the layout of the file but not its content. progress: function
+    that is called from time to time with the number of started rows and of all rows. skip_broken: whether to skip rows
+    whose sample raises BrokenImage; the rows after them are renumbered. Raise UserError, and leave no file, if a sample
+    does not have this form, the disk is full or a worker dies.
     """
     if not len(samples):
-        raise UserError(f"cannot write {path}: the data set has no samples; a .beton file needs at least one")
+        raise UserError(f"cannot write {path}: the data set has no samples; add at least one")
     mode = settings["write_mode"]
     if mode not in WRITE_MODES:
         raise UserError(f"cannot write {path}: write_mode is {mode!r}; use {' or '.join(WRITE_MODES)}")
@@ -106,10 +110,11 @@ def write_beton(
 
 
 def content_digest(path: PathLike, workers: int = 1) -> str:
-    """Return the SHA-256 (hex) of the SHA-256s of all rows (image and label, see row_digest), in row order.
+    """Return the digest of a .beton file's content: the SHA-256 (hex) of all row digests, in row order.
 
-    The rows are read from the file. The digest does not depend on the number of writing workers or the page size, and
-    equals the one that write_beton returns. workers: number of decoding threads, which changes nothing.
+    A row digest covers image and label (see row_digest). The rows are read from the file. The content digest does not
+    depend on the number of writing workers or the page size, and equals ``Written.content``. workers: number of
+    decoding threads, which does not affect the digest.
     """
     beton = describe(path)
 
@@ -134,7 +139,9 @@ class _Allocator(MemoryAllocator):
 
     def malloc(self, size: int) -> tuple[int, np.ndarray]:
         if size > LARGEST_PAGE:
-            raise Failure(f"the image takes {size} bytes, more than {LARGEST_PAGE}; set `longest_side` to reduce it")
+            raise Failure(
+                f"the image takes {size} bytes, but the limit is {LARGEST_PAGE}; set `longest_side` to reduce it"
+            )
         if size > self.page_size:
             raise PageTooSmall(size)
         return super().malloc(size)
@@ -142,7 +149,7 @@ class _Allocator(MemoryAllocator):
 
 @dataclass(frozen=True)
 class _Job:
-    """Data shared by all workers through fork, without a copy.
+    """Data that all workers share through fork, without copying it.
 
     digests: uint8 [rows, DIGEST_SIZE]. supervisor: process id of the supervisor.
     """
@@ -159,12 +166,12 @@ class _Job:
 def _write(
     writer: DatasetWriter, samples: Samples, workers: int, progress: Progress | None, skip_broken: bool
 ) -> Written:
-    """Run the workers until every row is in the file, and end all of them even after an error."""
+    """Run the workers until every row is in the file; end all of them, also after an error."""
     rows = writer.num_samples = len(samples)
     writer.prepare()  # writes the header, and makes shared memory for the table of rows
-    # Its name is removed at once, because the workers inherit the memory itself: then no crash can leave it behind.
+    # The workers inherit the memory, so its name is removed immediately: a crash then leaves no entry in /dev/shm.
     writer.metadata_sm.unlink()
-    digests = np.frombuffer(mmap.mmap(-1, rows * DIGEST_SIZE), np.uint8).reshape(rows, DIGEST_SIZE)  # inherited too
+    digests = np.frombuffer(mmap.mmap(-1, rows * DIGEST_SIZE), np.uint8).reshape(rows, DIGEST_SIZE)  # also inherited
     chunks_taken = _fork.Value(ctypes.c_uint64, 0)
     allocator = _Allocator(writer.fname, writer.data_region_start, writer.page_size)
     job = _Job(writer, samples, chunks_taken, allocator, digests, skip_broken, os.getpid())
@@ -176,7 +183,7 @@ def _write(
             worker: BaseProcess = _fork.Process(target=_work, args=(sender, job), daemon=True)
             worker.start()
             running[receiver] = worker
-            sender.close()  # before the next fork, so that only this worker holds this end and its death closes it
+            sender.close()  # before the next fork, so that this end of the pipe closes when this worker dies
         while running:
             for receiver in _ready(list(running)):
                 result = _result(receiver, running[receiver])
@@ -198,7 +205,7 @@ def _write(
 
 
 def _ready(receivers: list[Connection]) -> list[Connection]:
-    """Return the connections that have something to read, after at most PROGRESS_PERIOD."""
+    """Wait at most PROGRESS_PERIOD; return the connections that have something to read."""
     ready = multiprocessing.connection.wait(receivers, timeout=PROGRESS_PERIOD)
     return [receiver for receiver in ready if isinstance(receiver, Connection)]
 
@@ -206,9 +213,12 @@ def _ready(receivers: list[Connection]) -> list[Connection]:
 def _close_gaps(
     writer: DatasetWriter, allocations: list[Allocation], kept: np.ndarray, broken: dict[int, str]
 ) -> list[Allocation]:
-    """Move the kept rows (ascending) up in the table of rows; return their allocations with the new row numbers."""
+    """Remove the skipped rows from the table of rows; return the allocations with the new row numbers.
+
+    kept: remaining rows, ascending.
+    """
     if not len(kept):
-        raise Failure(f"none of its images can be read; correct them (the first: {next(iter(broken.values()))})")
+        raise Failure(f"none of its images can be read (the first: {next(iter(broken.values()))}); correct them")
     table = np.frombuffer(writer.metadata_sm.buf, dtype=writer.metadata_type)
     numbers = np.zeros(len(table), np.int64)
     numbers[kept] = np.arange(len(kept))
@@ -228,8 +238,8 @@ def _result(receiver: Connection, worker: BaseProcess) -> Done:
     except (EOFError, OSError):
         worker.join()
         raise Failure(
-            f"a worker process ended early (exit code {worker.exitcode}; -9 often means too little memory); give the "
-            "job more memory or fewer threads, and run it again"
+            f"a worker process ended early (exit code {worker.exitcode}; -9 often means too little memory); run the "
+            "job again with more memory or fewer threads"
         ) from None
     if isinstance(result, Exception):
         raise result
@@ -238,12 +248,12 @@ def _result(receiver: Connection, worker: BaseProcess) -> Done:
 
 
 def _work(sender: Connection, job: _Job) -> None:
-    """Run a worker process: write chunks of rows until none are left, then send what _result returns or raises."""
+    """Run a worker process: write chunks of rows until none are left, then send the result or the error."""
     _follow(job.supervisor)
     broken: dict[int, str] = {}
     result: Done | Exception
     try:
-        # Not a with statement: after an error, it would wait for the other workers' pages before we can report it.
+        # Not a with statement: after an error, it would wait for the other workers' pages before the error is reported.
         job.allocator.__enter__()
         for chunk in _take(job.chunks_taken, len(job.samples)):
             for row in chunk:
@@ -261,12 +271,12 @@ def _work(sender: Connection, job: _Job) -> None:
     except (Failure, PageTooSmall) as error:
         result = error
     except OSError as error:
-        result = Failure(f"{error}; make room or choose another disk, and run it again")
+        result = Failure(f"{error}; make room or choose another disk, and run the job again")
     sender.send(result)
 
 
 def _follow(supervisor: int) -> None:
-    """Make this worker end whenever its supervisor ends, and leave Ctrl-C to the supervisor."""
+    """Make this worker end when its supervisor ends, and ignore Ctrl-C, which the supervisor handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
