@@ -21,10 +21,11 @@ from workflow_scripts.timecat.counterexample.settings import Settings
 
 
 def run_all(settings: Settings) -> Iterator[Setting]:
-    """Train and measure one setting after the other. settings: the block `counterexample` of the config.
+    """Train and measure the networks of one setting after the other.
 
-    All seeds see the same rows of a mixture. The order of rows depends only on the seed, not on the setting or the
-    mixture; initial weights depend only on the seed and the kind of network.
+    settings: the block `counterexample` of the config. All seeds see the same rows of a mixture. The order of rows
+    depends only on the seed, not on the setting or the mixture; initial weights depend only on the seed and the kind of
+    network.
     """
     mixtures, seeds = untied(settings.grid), range(settings.seeds)
     on_mixtures = _counts("order", mixtures, settings.steps, settings)

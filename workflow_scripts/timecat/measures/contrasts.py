@@ -6,7 +6,7 @@ baseline has more members than the arm, the roles are exchanged: each replicate 
 arm's replicates that consist of its seeds only. An arm that shares no seeds with its baseline in this way is compared
 without pairs, as two independent samples.
 
-Differences whose replicates share a seed are not independent. The interval comes from deleting each seed in turn, with
+Differences whose replicates share a seed are not independent. The interval comes from deleting one seed at a time, with
 all replicates that have it (delete-one-seed jackknife):
 
     jackknife = (n - 1) / n  x  sum over seeds s of (mean without s - mean of these means)^2
@@ -59,7 +59,7 @@ class Contrast:
     """Difference of two means, in percentage points, with its standard error over seeds.
 
     error: standard error; degrees: degrees of freedom of t. Both are None if there is no interval, and ``reason`` says
-    why. seeds, replicates: numbers of seeds and replicates used, the smaller ones of two samples. method: see T.
+    why. seeds, replicates: numbers of seeds and replicates used, the smaller numbers of two samples. method: see T.
     """
 
     mean: float
@@ -129,8 +129,8 @@ def contrast(arm: Sequence[Replicate], baseline: Sequence[Replicate]) -> Contras
 def pairs(arm: Sequence[Seeds], baseline: Sequence[Seeds]) -> Pairs:
     """Return the pairs of an arm's and a baseline's replicates by the seeds of each.
 
-    Replicates without a counterpart are left out. If the others are too few for an interval, all replicates count, as
-    two samples.
+    Replicates without a counterpart are left out. If the remaining replicates are too few for an interval, all
+    replicates are used, as two samples.
     """
     if (found := _within(arm, baseline)) is not None:
         return found
@@ -216,7 +216,7 @@ def _jackknife_form(shares: Floats) -> Floats:
 
 
 def _without_noise(values: Floats, jackknife: float, design: tuple[Floats, Floats]) -> float:
-    """Return the variance of the mean with seeds' effects and replicates' noise separated; inf if they cannot be.
+    """Return the variance of the mean after replicates' noise is separated from seeds' effects; inf if this is impossible.
 
     Two sums of squares, the jackknife and the sum of squared deviations, are equated with their expected values, which
     are linear in the variances of seeds' effects and of noise.

@@ -150,7 +150,7 @@ def regress_replicate(
     fits, scores = Fits(data, protocol, machine, room), dict[str, Epochs]()
     rows: TrainingRows | None = None
     for name, (split, file, labels) in evaluated.items():
-        rows = None  # free its view before the view is read again: a view may fill most of the memory
+        rows = None  # free the last view before a view is read again: a view may fill most of the memory
         rows = TrainingRows(tables, views, wanted[name], data, machine.device)
         heads, trained = fits.fit(name, rows)
         score = evaluate(heads, tables.read(file), labels, machine.device)

@@ -1,10 +1,10 @@
-"""Deep feature reweighting: train the last layer again on rows in which all groups have the same size.
+"""Deep feature reweighting: retrain the last layer on rows in which all groups have the same size.
 
 Source: Kirichenko, Izmailov, Wilson 2023, "Last Layer Re-Training is Sufficient for Robustness to Spurious
 Correlations" (arXiv 2204.02937), section 4 and appendix: standardised features, logistic regression with an L1 penalty,
 its strength tuned on half of the rows by the accuracy of the worst group, weights averaged over several balanced draws.
 One scaler, fitted to all rows, serves tuning and fits (the authors' code uses different ones). Only two classes are
-supported. tests.references.reweighting does the same by another algorithm; a test holds them equal.
+supported. tests.references.reweighting uses a different algorithm; a test checks that both give the same results.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Solve = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, float]]
 class LastLayer:
     """Last layer with the logit of class 1: (x - mean) / std @ weight + bias. mean, std, weight: float64 [D].
 
-    c: the inverse strength of the penalty that was selected.
+    c: selected inverse strength of the penalty.
     """
 
     mean: np.ndarray
@@ -61,7 +61,7 @@ def check_rows(labels: np.ndarray, groups: np.ndarray) -> None:
     if np.bincount(groups).min() < 2:
         raise UserError(
             "`transfer: reweight`: a group has a single training row, so it cannot serve both training and tuning: "
-            "choose other `reweight.groups`"
+            "choose different `reweight.groups`"
         )
 
 
@@ -86,7 +86,7 @@ def fit_last_layer(
         weight, bias = solve(scaled[drawn], labels[drawn], c)
         hits = (scaled[second] @ weight + bias > 0) == labels[second]
         worst.append(group_accuracies(hits, groups[second]).min())
-    best = settings.c[int(np.argmax(worst))]  # the first of equal ones
+    best = settings.c[int(np.argmax(worst))]  # the first c with the highest accuracy
     fits = []
     for _ in range(settings.resamples):
         rows = balanced_draw(groups, random)
