@@ -262,7 +262,7 @@ def test_csv_markdown_and_figure_have_the_expected_contents(cells, monkeypatch):
 def test_predictions_of_other_rows_are_refused():
     groups = {"birds": (np.arange(40)[::-1], np.zeros(40, int))}
     predicted = Predicted(np.arange(40), np.zeros(40, int), np.zeros(40, int))
-    with pytest.raises(UserError, match="predictions on 'birds' have other rows than its index"):
+    with pytest.raises(UserError, match="predictions on 'birds' do not match the rows of its index"):
         spurious.measure_by(groups)("birds", predicted)
 
 

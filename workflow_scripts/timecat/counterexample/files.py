@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class Setting:
     """Results of one kind of network, trained with one weight decay and learning rate, on M mixtures from S seeds.
 
-    dimensions: number of dimensions of the remaining features, [M, S]. feature: the feature, 1 or 2, to which the hidden
-    layer responds most, [M, S]; 0 if none remains. solved: whether a probe solves each of the four distributions,
-    [4, M, S]; solved_together: the same for a probe on the concatenated features of a group of seeds, [4, M, groups].
-    error: 0-1 loss on the mixture, [M, S]. diverged: whether an output is not finite, [M, S].
+    dimensions: number of dimensions of the remaining features, [M, S]. feature: the feature, 1 or 2, to which the
+    hidden layer responds most, [M, S]; 0 if none remains. solved: whether a probe solves each of the four
+    distributions, [4, M, S]. solved_together: whether a probe on the concatenated features of a group of seeds solves
+    them, [4, M, groups]. error: 0-1 loss on the mixture, [M, S]. diverged: whether an output is not finite, [M, S].
     """
 
     network: str

@@ -93,7 +93,7 @@ def _normal(key: int, count: int) -> np.ndarray:
 
 
 def data_set(mixture: npt.ArrayLike) -> np.ndarray:
-    """Return a mixture's data set as point numbers: 4 x grid rows, in which each point occurs in proportion to its mass."""
+    """Return a mixture's data set: 4 x grid rows, each the number of a point, in proportion to the points' masses."""
     return np.repeat(np.arange(len(POINTS)), masses(mixture))
 
 
@@ -125,7 +125,7 @@ def train(networks: Networks, counts: np.ndarray, recipe: Recipe) -> None:
     """Train the networks in place, one step for each of ``counts`` (see batch_counts), with one run per network."""
     dtype = networks.b.dtype.type
     target = IS_POSITIVE.astype(dtype)[:, None]
-    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges does not affect the remaining runs, and is counted
+    with np.errstate(over="ignore", invalid="ignore"):  # diverged runs are counted and do not affect others
         for count in counts:
             _step(networks, count * dtype(1 / recipe.batch_size), target, recipe)
 

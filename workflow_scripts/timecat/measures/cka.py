@@ -5,9 +5,9 @@ Source: Kornblith, Norouzi, Lee, Hinton (2019, arXiv 1905.00414). With the colum
     CKA(X, Y) = ‖YᵀX‖² / (‖XᵀX‖ ‖YᵀY‖)    (Frobenius norms)
 
 and ‖YᵀX‖² = Σ (XXᵀ) ∘ (YYᵀ), so it can be computed from the D₁ x D₂ products or from the n x n Gram matrices; the
-smaller ones are used. A CKA of 1 means equal up to rotation and scale, a CKA of 0 no common linear information. With fewer images than
-features, CKA is biased towards 1. tests.references.cka computes it by HSIC's formula; a test checks that both give the
-same results.
+smaller ones are used. A CKA of 1 means equal up to rotation and scale, a CKA of 0 no common linear information. With
+fewer images than features, CKA is biased towards 1. tests.references.cka computes it by HSIC's formula; a test checks
+that both give the same results.
 """
 
 from collections.abc import Sequence

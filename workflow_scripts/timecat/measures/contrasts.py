@@ -216,7 +216,7 @@ def _jackknife_form(shares: Floats) -> Floats:
 
 
 def _without_noise(values: Floats, jackknife: float, design: tuple[Floats, Floats]) -> float:
-    """Return the variance of the mean after replicates' noise is separated from seeds' effects; inf if this is impossible.
+    """Return the variance of the mean with replicates' noise separated from seeds' effects; inf if this is impossible.
 
     Two sums of squares, the jackknife and the sum of squared deviations, are equated with their expected values, which
     are linear in the variances of seeds' effects and of noise.

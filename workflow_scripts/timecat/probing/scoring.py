@@ -32,7 +32,7 @@ class DataSet:
     rows: np.ndarray | None = None  # for a draw: its training rows in the files, ascending
 
     def of_replicate(self, number: int) -> "DataSet":
-        """Return the data set of a replicate: with only the training rows of its draw, or unchanged if there are no draws.
+        """Return the data set of a replicate: only the training rows of its draw, or all rows if there are no draws.
 
         number: number of the replicate, from 0. It determines the draw, so that arms are compared on the same rows.
         """
@@ -67,9 +67,9 @@ class DataSet:
         fits = {"full": rows, "nine_tenths": np.setdiff1d(rows, self.heldout)}
         if not len(self.heldout) or min(map(len, fits.values())) < 2:
             raise UserError(
-                f"the training split has {len(rows)} rows, {len(self.heldout)} of them held out, which is too few: a probe "
-                "needs at least one held-out row (a class with two or more rows) and two rows left to train on; add "
-                "training images"
+                f"the training split has {len(rows)} rows, {len(self.heldout)} of them held out, which is too few: a "
+                "probe needs at least one held-out row (a class with two or more rows) and two rows left to train on; "
+                "add training images"
             )
         return fits
 

@@ -77,7 +77,7 @@ def accuracy_records(
 ) -> Table:
     """Return the table for a CSV, with both selections side by side.
 
-    targets: data sets with floors, projection, ceiling and verdict, which become columns, too.
+    targets: data sets with floors, projection, ceiling and verdict, whose reference values become columns.
     """
     columns: list[Column[AccuracyRow]] = []
     for data_set in data_sets:

@@ -52,7 +52,7 @@ class Comparison:
     """An arm on a target, compared with its floor and with the baseline. accuracy, floor: percent.
 
     above_floor: trained minus untrained. gain, floor_gain: arm minus baseline, trained and untrained. excess: gain
-    minus floor_gain, as if they were independent. The last three are None for the baseline.
+    minus floor_gain, as if they were independent. gain, floor_gain and excess are None for the baseline.
     """
 
     arm: Arm
@@ -276,14 +276,14 @@ def _of_gain(target: Target) -> Phrase:
 
 
 def _which(excess: Contrast) -> str:
-    """Return a clause that the difference is not distinguishable from zero, or "" if it is zero or less."""
+    """Return a clause which says that the difference is not distinguishable from zero, or "" if it is zero or less."""
     if excess.interval is None or excess.interval[1] <= 0:
         return ""
     return ", which is not distinguishable from zero"
 
 
 def _of_projection(target: Target) -> Phrase:
-    """Return a sentence that no arm exceeds a probe on random projections of the pixels, if that is so."""
+    """Return a sentence which says that no arm exceeds a probe on random projections of the pixels, or no words."""
     best = max(each.accuracy for each in target.comparisons)
     if target.projection is None or target.projection < best:
         return ()

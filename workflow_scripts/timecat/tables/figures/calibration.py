@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-SELECTION = "paper"  # selection of the values drawn for comparison; those of the other are nearly the same
+SELECTION = "paper"  # selection of the values drawn for comparison; values of the second selection are nearly the same
 # Panels of a data set from the top: the quantity, the quantity drawn for comparison, and the label of the axis.
 PANELS = (
     ("ece", "ece_calibrated", "expected calibration\nerror (%)"),
