@@ -93,7 +93,7 @@ def test_probes_equal_one_torch_module_at_a_time(kind):
 
 
 @pytest.mark.parametrize("members", [1, 2, 3])
-def test_inner_products_of_a_group_are_those_of_concatenated_features(members):
+def test_a_group_has_the_inner_products_of_concatenated_features(members):
     """Groups of two of three seeds leave the last seed out."""
     networks = trained("relu", Recipe(0.7, 0.1, BATCH))
     found = concatenated(kept(networks, 0.05).products, len(SEEDS), members)
@@ -114,7 +114,8 @@ def test_a_run_does_not_depend_on_the_others():
     assert np.array_equal(alone.U[..., 0], together.U[..., len(SEEDS) + 1])
 
 
-def test_a_diverging_run_keeps_no_features_and_does_not_affect_others():
+def test_a_diverging_run_keeps_no_features():
+    """It does not affect the remaining runs."""
     networks, calm = (for_each_mixture(initial("linear", 4, 1.0, SEEDS, np.float64), 2) for _ in range(2))
     networks.w[:, 2] = np.inf
     for one in (networks, calm):

@@ -1,4 +1,4 @@
-"""Test that each replicate of a few-shot data set with several draws trains as if its draw were the whole data set."""
+"""Test that each replicate of a few-shot data set with several draws trains as on a data set with its draw only."""
 
 import json
 from dataclasses import replace
@@ -28,7 +28,10 @@ LBFGS = Regression(solver="lbfgs", batch_norm=True, weight_decays=(1e-3, 1e-1))
 
 
 def index(path: Path, labels, draws=None, **columns) -> Path:
-    """Write an index and return its path; draws: bool [rows, draws]."""
+    """Write an index and return its path.
+
+    draws: whether a draw has a row, bool [rows, draws].
+    """
     table = {"row": np.arange(len(labels)), "label": labels, **columns}
     if draws is not None:
         table["draws"] = [np.flatnonzero(row).tolist() for row in draws]

@@ -53,7 +53,8 @@ def test_the_relative_gradient_equals_torchs_gradient_of_the_sgd_objective(batch
         assert one == pytest.approx(own / length(model, F.cross_entropy(model(x.double()), y)), rel=1e-4)
 
 
-def test_the_lbfgs_objective_penalises_only_weights_and_has_no_affine_parameters():
+def test_the_lbfgs_objective_penalises_only_weights():
+    """It has no affine parameters: γ = 1 and β = 0 are fixed."""
     heads = trained(StackedHeads, batch_norm=True)
     heads.gamma.fill_(1)
     heads.beta.zero_()

@@ -102,7 +102,10 @@ def extract(patch, folder: Path, seed: int, dtype: str, views: list[str]) -> Non
 
 
 def ours(folder: Path, protocol=PROTOCOL, dtype="float16", views=None):
-    """Return the pipeline's probe of both members; views: one per epoch (default: the first ones)."""
+    """Return the pipeline's probe of both members.
+
+    views: names of the views, one per epoch (default: the first views).
+    """
     train, evaluation = (describe(folder / f"{split}.beton").labels for split in ("train", "evaluation"))
     data = DataSet(
         train_labels=train,

@@ -49,7 +49,8 @@ def test_a_saved_head_reproduces_the_reported_results(tmp_path, classes, grid, b
         assert saved.replicates[0]["heads"][selection] == selected._asdict()
 
 
-def test_the_heads_of_the_test_above_come_from_different_epochs(tmp_path):
+def test_paper_and_holdout_select_different_epochs(tmp_path):
+    """Without different epochs, the test above could not tell the two selections apart."""
     data = data_set()
     probe = probe_replicate(
         0, SEEDS, feature_folders(tmp_path, data, {"seed2": 11, "seed550": 6}), ["view0"], data, PROTOCOL
@@ -61,7 +62,7 @@ def test_the_heads_of_the_test_above_come_from_different_epochs(tmp_path):
 
 @pytest.mark.parametrize(("classes", "dim"), [(37, 10240), (37, 1023), (3, 25), (2, 2048)])
 def test_a_single_head_gives_the_same_bits_as_in_a_stack(classes, dim):
-    """Dimensions are that of five real backbones, and odd ones, because MKL's rounding depends on alignment."""
+    """The widths are those of five real backbones, and odd numbers, because MKL's rounding depends on alignment."""
     random = torch.Generator().manual_seed(0)
     heads = StackedHeads(torch.zeros(classes, dim), [0.0] * 3, momentum=0.9, batch_norm=True)
     for part in (heads.W, heads.b, heads.gamma, heads.beta, heads.running_mean):

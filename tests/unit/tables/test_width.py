@@ -151,7 +151,8 @@ def test_the_csv_has_arm_method_and_dimensions_of_each_row(rows, compared):
     assert float(line["away_holdout"]) == pytest.approx(wanted, abs=0.005) and line["away_holdout_floor"] == "20.50"
 
 
-def test_readers_see_a_line_per_arm_and_method_and_a_column_per_width(rows, compared):
+def test_the_table_for_readers_has_a_column_per_width(rows, compared):
+    """It has a line for each arm and method."""
     text = markdown_text(width_table(rows, DATA_SETS, compared, "width"))
     head = "| arm | members × steps | reduced by | n | 4 | 16 | 32 | features | all features |"
     assert text.count(head) == 2 * 2 * 2, "two selections, two data sets, accuracies and contrasts"

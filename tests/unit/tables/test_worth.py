@@ -127,7 +127,7 @@ def test_a_target_with_a_wide_interval_is_undecided(tmp_path):
     assert "".join(getattr(piece, "word", piece) for piece in note).startswith("Far_off may be uninformative")
 
 
-def test_a_gain_equal_to_that_of_untrained_networks_is_uninformative(tmp_path):
+def test_a_gain_equal_to_the_untrained_gain_is_uninformative(tmp_path):
     target = shown(tmp_path, trained=(60.0, 69.0), floors=(50.0, 59.0), spread=1)
     low, high = target.comparisons[1].excess.interval
     assert low < 0 < high
