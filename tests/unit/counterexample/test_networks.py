@@ -115,7 +115,7 @@ def test_a_run_does_not_depend_on_the_others():
 
 
 def test_a_diverging_run_keeps_no_features():
-    """It does not affect the remaining runs."""
+    """The remaining runs are not affected."""
     networks, calm = (for_each_mixture(initial("linear", 4, 1.0, SEEDS, np.float64), 2) for _ in range(2))
     networks.w[:, 2] = np.inf
     for one in (networks, calm):

@@ -54,7 +54,7 @@ def test_the_relative_gradient_equals_torchs_gradient_of_the_sgd_objective(batch
 
 
 def test_the_lbfgs_objective_penalises_only_weights():
-    """It has no affine parameters: γ = 1 and β = 0 are fixed."""
+    """There are no affine parameters: γ = 1 and β = 0 are fixed."""
     heads = trained(StackedHeads, batch_norm=True)
     heads.gamma.fill_(1)
     heads.beta.zero_()

@@ -235,7 +235,7 @@ def test_predictions_belong_to_the_selected_heads(folders, data):
 
 
 def test_a_diverging_head_is_not_selected(folders, data):
-    """It does not affect the remaining heads."""
+    """The remaining heads are not affected."""
     alone = run(folders, data)
     beside = run(folders, data, replace(PROTOCOL, weight_decays=(1e-3, 1e9, 0.5)))
     assert not math.isfinite(rows_of(beside, weight_decay=1e9, epoch=3, split="evaluation")[0]["loss"])

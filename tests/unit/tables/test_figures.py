@@ -140,7 +140,7 @@ def test_the_cells_of_the_grid_show_the_standard_deviation():
 
 
 def test_the_grid_shows_floors_in_a_separate_column(monkeypatch):
-    """Each number of members has one floor, from the arm with the most replicates. Without floors there is no column."""
+    """Each number of members has one floor, from the arm with most replicates. Without floors there is no column."""
     from matplotlib.axes import Axes
 
     texts, write = [], Axes.text

@@ -140,7 +140,7 @@ def test_arms_that_share_no_seeds_are_compared_as_two_samples(tmp_path, monkeypa
 
 
 def test_an_arm_with_too_few_seeds_has_no_interval(cells, monkeypatch):
-    """It has an error over rows, and a note gives the reason."""
+    """An error over rows remains, and a note gives the reason."""
     found = made(cells, monkeypatch)
     line = line_of(found["contrasts"], kind="gain", arm="two", data_set="a", selection="holdout")
     assert line["low"] == line["p"] == "" and line["no_interval_because"] == "one replicate"

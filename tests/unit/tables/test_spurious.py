@@ -214,7 +214,7 @@ def test_contrasts_of_both_quantities_are_paired_by_seeds(cells, monkeypatch):
 
 
 def test_the_error_over_rows_of_a_worst_group_comes_from_its_rows(cells, monkeypatch):
-    """The worst group has ten of forty rows: five are right in arm `two`, and one and three in its paired replicates."""
+    """The worst group has ten of forty rows: five are right in arm `two`, one and three in its paired replicates."""
     (line,) = lines_of(
         made(cells, monkeypatch)["contrasts"], arm="two", data_set="birds.worst_group", selection="holdout"
     )

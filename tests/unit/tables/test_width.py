@@ -152,7 +152,7 @@ def test_the_csv_has_arm_method_and_dimensions_of_each_row(rows, compared):
 
 
 def test_the_table_for_readers_has_a_column_per_width(rows, compared):
-    """It has a line for each arm and method."""
+    """Each arm and method has a line."""
     text = markdown_text(width_table(rows, DATA_SETS, compared, "width"))
     head = "| arm | members × steps | reduced by | n | 4 | 16 | 32 | features | all features |"
     assert text.count(head) == 2 * 2 * 2, "two selections, two data sets, accuracies and contrasts"
