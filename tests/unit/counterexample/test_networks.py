@@ -35,6 +35,7 @@ def orders(purpose: str = "order", steps: int = STEPS):
 
 
 def trained(kind: str, recipe: Recipe, dtype=np.float64, order=None) -> Networks:
+    """Return networks of a kind after training on every mixture."""
     networks = for_each_mixture(initial(kind, 4, 1.0, SEEDS, dtype), len(MIXTURES))
     train(networks, batch_counts(DATA, orders() if order is None else order), recipe)
     return networks

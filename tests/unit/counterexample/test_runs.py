@@ -84,7 +84,9 @@ def test_results_read_from_the_files_equal_those_written(tmp_path, members):
 
 @pytest.mark.parametrize("change", [{"networks": ["relu", "gates", "linear"]}, {"lrs": [0.2, 1.0]}, {"seeds": 5}])
 def test_files_of_different_settings_are_refused(made, change):
-    with pytest.raises(UserError, match="was written with other settings of `counterexample`: delete it and run again"):
+    with pytest.raises(
+        UserError, match="was written with different settings of `counterexample`: delete it and run again"
+    ):
         files.read_settings_found(made / "runs", made / "together", replace(SMALL, **change))
 
 

@@ -24,6 +24,7 @@ ROWS = np.arange(600)
 
 
 def drawn(name: str, rows=ROWS) -> np.ndarray:
+    """Return uniform random numbers, which depend only on the name."""
     return uniform(key("example", name), rows)
 
 
@@ -40,6 +41,7 @@ def as_groupings(columns) -> list[Grouping]:
 
 
 def measured(p, y, segments, bins=15, draws=1):
+    """Return the calibration of predictions whose row numbers are 0, 1, 2, ..."""
     return measure(p, y, np.arange(len(p)), segments, bins, draws)
 
 

@@ -123,6 +123,7 @@ def test_a_reweighted_last_layer_equals_one_fitted_on_its_draw_alone(tmp_path, f
         two_classes(tmp_path / f"{name}.parquet")
 
     def reweighted(name, own_folders, replicates):
+        """Run the stage reweight on the named index; return its metrics and predictions."""
         files = {end: str(tmp_path / f"{name}.{end}.parquet") for end in ("metrics", "predictions")}
         reweighting_job.run(
             reweighting_job.Options(

@@ -245,7 +245,7 @@ def test_exactly_one_rule_makes_every_path(study, root):
 
 
 def test_an_evaluated_data_set_uses_the_heads_of_the_probed_one(study):
-    """Its images are transformed like those of the probed data set, too."""
+    """Images are transformed as in the probed data set, too."""
     own, probed = wildcards("sketch"), wildcards("cues_tiny")
     assert (
         study.params.transform(own) == study.params.transform(probed)

@@ -132,6 +132,7 @@ def assert_independent(classes, dim, rows, batch_norm):
     features, labels = data(rows, (dim - 10, 10), classes)
 
     def trained(grid):
+        """Return, for each weight decay of a grid, the results of training, the logits and the weights of its head."""
         heads, _ = pair(grid, dim, classes, batch_norm=batch_norm)
         outcomes = train(heads, features, labels, epochs=3)
         tensors = (outcomes.permute(2, 0, 1), heads.logits(features).permute(1, 0, 2), heads.W, heads.b)

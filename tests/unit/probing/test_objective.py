@@ -24,6 +24,7 @@ def rows(number=83, seed=0):
 
 
 def trained(kind, batch_norm, steps=6):
+    """Return stacked heads of a kind after some training steps."""
     weight = 0.1 * torch.randn(CLASSES, DIMENSION, generator=torch.Generator().manual_seed(1))
     heads = kind(weight, GRID, momentum=0.9, batch_norm=batch_norm)
     for step in range(steps):

@@ -118,6 +118,7 @@ def ours(folder: Path, protocol=PROTOCOL, dtype="float16", views=None):
 
 
 def original(folder: Path, protocol=PROTOCOL, augmentation_seed=0):
+    """Return the results of the original procedure, which reads images instead of stored features."""
     backbones = [files.read_backbone(folder / f"seed{seed}.safetensors")[0] for seed in MEMBERS]
     images = Images(
         name="digits",
@@ -140,6 +141,7 @@ def table(rows):
 
 @pytest.fixture(scope="module")
 def theirs(folder):
+    """Results of the original procedure, computed once for all tests."""
     return original(folder)
 
 

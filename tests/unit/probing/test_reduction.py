@@ -62,6 +62,7 @@ def folders(tmp_path, data):
 
 
 def reduced(method="pca", dimensions=7):
+    """Return the settings of a reduction."""
     return Reduction(method=method, dimensions=dimensions)
 
 

@@ -111,7 +111,7 @@ def test_the_csv_has_steps_and_published_figures(table1):
         *("away", "away_std", "away_holdout", "away_holdout_std", "away_published"),
     ]
     steps = [(line["members"], line["steps_per_member"], line["total_steps"]) for line in lines]
-    # Where members come from one run, the budget is that of the run.
+    # If members come from one run, the budget is the run's budget.
     assert steps == [("1", "360", "360"), ("1", "90", "90"), ("4", "360", "360"), ("4", "64 80 160 1360", "1360")]
     assert [line["away_published"] for line in lines] == ["37.91", "", "", ""]
     assert [line["away"] for line in lines] == ["41.00", "52.00", "62.00", "72.00"], (
@@ -204,6 +204,7 @@ def rows_of(arms, std) -> list[AccuracyRow]:
 
 
 def drawn(figure, arms, std) -> bytes:
+    """Return the SVG of a figure of arms with this standard deviation."""
     return figure(rows_of(arms, std), data_sets_of(DATA_SETS), style_of(STYLE))
 
 

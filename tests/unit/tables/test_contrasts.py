@@ -58,6 +58,7 @@ def compared(**changes):
 
 
 def said(found):
+    """Return the notes on contrasts as plain texts."""
     return [phrase_text(note, str, str, str) for note in contrast_notes(found)]
 
 

@@ -78,6 +78,7 @@ REFERENCES = References(FLOORS, {}, {("away", selection): 95.0 for selection in 
 
 @pytest.fixture(scope="module")
 def compared():
+    """Contrasts of all arms with the equally reduced baseline."""
     return compared_alike(ACCURACIES, HITS, ARMS, DATA_SETS, REFERENCES, "cat1")
 
 

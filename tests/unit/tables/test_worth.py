@@ -85,6 +85,7 @@ def worth(tmp_path, trained=(60.0, 70.0), floors=(10.0, 11.0), ceiling=95.0, pro
 
 
 def shown(*args, **options) -> Target:
+    """Return the target of the table under the selection that notes use."""
     found = worth_of(worth(*args, **options)[1], DATA_SETS[0])
     assert found is not None
     return found

@@ -4,7 +4,7 @@ A network is f(x) = w . h(x) + b, trained with cross-entropy and SGD.
 h is the hidden layer, the network's features. There are three kinds of hidden layers:
 
     gates   h_j = u_j x_j         the two features of the counterexample, each behind a learned gate
-    linear  h = U x               `width` linear units: their span is that of the remaining features
+    linear  h = U x               `width` linear units: they span the remaining features
     relu    h = max(0, U x + c)   can fold a feature, |x1|, which the counterexample's classifiers cannot
 
 Runs (mixtures x seeds) are the last axis of every array, so that one step of all runs is a few operations. No sum runs

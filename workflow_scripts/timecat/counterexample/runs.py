@@ -57,6 +57,7 @@ def _measured(
     on_components: np.ndarray,
     settings: Settings,
 ) -> Setting:
+    """Return the results of trained networks of one setting, including the results of probes on their features."""
     seeds, members, threshold = settings.seeds, settings.members, settings.threshold
     left = kept(networks, threshold)
     M = len(mixtures)

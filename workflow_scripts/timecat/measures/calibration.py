@@ -131,8 +131,8 @@ def bin_starts(rows: int, bins: int) -> np.ndarray:
 def ranges(difference: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Return the range (largest minus smallest) of each segment's cumulative sums of differences, float64 [segments].
 
-    The empty sum, 0, is included. difference: [M], segment after segment, sorted by probability within each; starts:
-    position at which each segment begins.
+    The empty sum, 0, is included. difference: [M], segment after segment, sorted by probability within each segment.
+    starts: position at which each segment begins.
     """
     sums = np.cumsum(difference)
     before = np.where(starts > 0, sums[starts - 1], 0.0)

@@ -19,10 +19,10 @@ CHUNK = 2048  # rows held in memory as float64 at a time when the products are D
 
 
 def linear_cka(features: Sequence[np.ndarray], device: torch.device | str = "cpu", chunk: int = CHUNK) -> np.ndarray:
-    """Return the CKA of each pair of k sets of features of the same n images, float64 [k, k].
+    """Return the CKA of each pair of k sets of features, float64 [k, k].
 
-    The CKA of a set of constant features is NaN. features: arrays [n, D_m] of any float dtype, possibly mapped from
-    disk: for D x D products, ``chunk`` rows are read at a time. Sums are in float64.
+    features: arrays [n, D_m] of any float dtype for the same n images, possibly mapped from disk: for D x D products,
+    ``chunk`` rows are read at a time. The CKA of a set of constant features is NaN. Sums are in float64.
     """
     rows, dims = len(features[0]), [own.shape[1] for own in features]
     means = [_mean(own, chunk) for own in features]

@@ -273,7 +273,7 @@ def _contrast(mean: float, error: SeedError, seeds: int, replicates: int, method
 
 
 def _within(arm: Sequence[Seeds], baseline: Sequence[Seeds]) -> Pairs | None:
-    """Pair each replicate of an arm with those of the baseline that consist of its seeds only.
+    """Pair each replicate of an arm with the baseline's replicates that consist of its seeds only.
 
     Return None if there are no pairs, or too few for an interval although the arm has more replicates.
     """

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow
 
-OWN_COLUMNS = ("row", "label", "class_name", "source")  # every other column of an index is a group column
+OWN_COLUMNS = ("row", "label", "class_name", "source")  # all remaining columns of an index are group columns
 FREQUENCIES = ("rare", "middle", "frequent")
 
 
@@ -35,7 +35,7 @@ class Grouping:
 class Segments:
     """Segments of rows: all rows (segment 0), groups, and intersections of groups, each with enough rows.
 
-    member: positions of rows, int [M]; segment: segment of each position, int [M], ascending. sizes, depth, names: for
+    member: positions of rows, int [M]. segment: segment of each position, int [M], ascending. sizes, depth, names: for
     each of S segments, its number of rows, the number of groups that are intersected (0 for all rows), and its name.
     """
 

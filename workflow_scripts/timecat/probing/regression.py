@@ -99,6 +99,7 @@ class Fits:
         standard = standardisation(rows, self._protocol.batch_norm and self._protocol.reduce is None)
 
         def made() -> Iterator[Piece]:
+            """Return an iterator over the standardised pieces of the rows, computed again in each call."""
             return ((standard(x), labels) for x, labels in rows)
 
         kept = list(made()) if fit_bytes(rows) <= self._memory else None

@@ -27,9 +27,9 @@ Solve = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, float]]
 
 @dataclass(frozen=True)
 class LastLayer:
-    """Last layer with the logit of class 1: (x - mean) / std @ weight + bias. mean, std, weight: float64 [D].
+    """Last layer with the logit of class 1: (x - mean) / std @ weight + bias.
 
-    c: selected inverse strength of the penalty.
+    mean, std, weight: float64 [D]. c: selected inverse strength of the penalty.
     """
 
     mean: np.ndarray

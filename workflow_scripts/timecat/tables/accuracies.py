@@ -1,4 +1,4 @@
-"""Build tables of accuracies with a row per arm and a column per data set: table 2, the other tables of arms, the grid.
+"""Build tables of accuracies with a row per arm and a column per data set: table 2, further tables of arms, the grid.
 
 Accuracies are top-1 in percent. A CSV has both selections side by side; tables for readers have a section for each.
 """

@@ -1,8 +1,8 @@
-"""Build tables of gaps: the metric of each transferred arm minus that of direct training, component by component.
+"""Build tables of gaps: metric of each transferred arm minus metric of direct training, component by component.
 
-Section 2 of the paper (Yang, Zhang, Bottou 2025) compares a network pretrained on a mixture, and transferred to one of its
-components, with the same network trained on that component alone. The gap is the metric of the arm minus that of direct
-training, and is negative where transfer is worse. A direct arm differs from pretraining in optimiser and training
+Section 2 of the paper (Yang, Zhang, Bottou 2025) compares a network pretrained on a mixture, and transferred to one of
+its components, with the same network trained on that component alone. The gap is the metric of the arm minus the metric of
+direct training, and is negative where transfer is worse. A direct arm differs from pretraining in optimiser and training
 length. An arm that is pretrained on each component itself does not. So the data alone explain its difference from an
 arm with as many members and steps that is pretrained on the mixture.
 """
@@ -149,10 +149,10 @@ def _like(arm: Arm, others: Sequence[Arm]) -> Arm:
 def gap_comparisons(
     found: Measurements, arms: Sequence[Arm], columns: Sequence[DataSet], references: References
 ) -> Comparisons:
-    """Return the contrasts of all arms, and the reference values of targets. columns: components and MEAN.
+    """Return the contrasts of all arms, and the reference values of targets.
 
-    The ceiling of a component is the best mean of the arms that are trained on it alone. It is given if there are
-    floors or projections.
+    columns: components and MEAN. The ceiling of a component is the best mean of the arms that are trained on it alone.
+    It is given if there are floors or projections.
     """
     baselines = {arm.name: baselines_of(arm, arms) for arm in arms}
     rows = [

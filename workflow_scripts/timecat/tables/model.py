@@ -91,14 +91,14 @@ class Arm(Parsed):
 
     @property
     def steps_field(self) -> str:
-        """CSV field of the steps per member: one number, or those of each member separated by spaces."""
+        """CSV field of the steps per member: one number, or a number for each member, separated by spaces."""
         if isinstance(self.steps, tuple):
             return " ".join(map(str, self.steps))
         return "" if self.steps is None else str(self.steps)
 
     @property
     def steps_text(self) -> str:
-        """Text for readers of the steps per member: one number, or those of each member in parentheses."""
+        """Text for readers of the steps per member: one number, or a number for each member in parentheses."""
         if isinstance(self.steps, tuple):
             return f"({', '.join(f'{each:,}' for each in self.steps)})"
         return NO_STEPS if self.steps is None else f"{self.steps:,}"

@@ -31,7 +31,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 WHOLE: dict[str, Any] = {"color": "black", "linewidth": 1.4, "label": "the whole probe"}
 WIDTH = 0.8  # width of an arm's slot, which its replicates share; the members of a replicate share its part
-TALLER = 1.5  # height of the accuracies' panel relative to that of CKA
+TALLER = 1.5  # height of the accuracies' panel relative to CKA's panel
 
 
 def diagnostics_figure(
