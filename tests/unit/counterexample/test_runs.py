@@ -171,7 +171,7 @@ def test_the_exact_row_is_the_papers_claim(made):
     mixtures = untied(GRID)
     largest = np.maximum(abs(mixtures[:, 0] - mixtures[:, 1]), abs(mixtures[:, 2] - mixtures[:, 3]))
     assert (exact["keeps_one"], exact["solved"], exact["solved_of_one"]) == ("100.00", "2.00", "2.00")
-    # A probe on x1 solves P1 and P2, a probe on x2 the others.
+    # A probe on x1 solves P1 and P2, a probe on x2 solves P3 and P4.
     is_first = abs(mixtures[:, 0] - mixtures[:, 1]) > abs(mixtures[:, 2] - mixtures[:, 3])
     shares = [f"{100 * np.mean(is_first == wanted):.2f}" for wanted in (True, True, False, False)]
     assert [exact[f"solved{i}"] for i in (1, 2, 3, 4)] == shares
@@ -195,7 +195,7 @@ def test_a_gate_stays_open_if_its_imbalance_outweighs_weight_decay(decay):
     (setting,) = run_all(settings.settings())  # batches of all rows: gradient descent
     mixtures = untied(7)
     differences = np.stack([mixtures[:, 0] - mixtures[:, 1], mixtures[:, 2] - mixtures[:, 3]], 1)
-    one_only = (differences == 0).any(1)  # mixtures whose other feature has no effect
+    one_only = (differences == 0).any(1)  # mixtures on which only one feature has an effect
     pull = np.abs(differences[one_only]).max(1) / 7 / 4
     clear = np.abs(pull / decay - 1) > 0.2
     assert clear.sum() > 20 and {True, False} == set((pull > decay)[clear])
@@ -225,7 +225,7 @@ def made_up(network: str, dimensions, feature, mixtures: int, S: int = 2) -> Set
 
 
 def test_concatenated_seeds_have_a_separate_probe():
-    """The probe equals that of the seed if there is one member; there is none if seeds are too few for a group."""
+    """With one member, it equals the probe of the seed. With too few seeds for a group, there is no probe."""
     own = replace(SMALL, networks=["relu"], weight_decays=[0.2], lrs=[1.5])
     (alone,) = run_all(replace(own, members=1))
     assert np.array_equal(alone.solved, alone.solved_together) and 0 < alone.solved.mean() < 1

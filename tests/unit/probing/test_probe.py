@@ -303,7 +303,7 @@ def test_the_stage_writes_the_same_bytes_in_two_processes(tmp_path, folders, dat
     assert "replicate 1 (seeds 550): paper: weight decay" in log
     assert "weight decay 1e+09 diverged, not selected" in log
 
-    # The other process keeps almost no features in memory.
+    # The second process keeps almost no features in memory.
     options = command_line(tmp_path, folders, data, "two", memory_gb=1e-6)
     again = [sys.executable, "-m", "workflow_scripts.probe", *options]
     root = os.path.dirname(os.path.dirname(stage.__file__))

@@ -98,7 +98,7 @@ def content(found):
 
 
 def twin_of(folders, data, method, dimensions):
-    """Return the reference reduction, fitted to training rows without those held out, in the first view."""
+    """Return the reference reduction, fitted to the training rows that are not held out, in the first view."""
     rows = np.setdiff1d(np.arange(len(data.train_labels)), data.heldout)
     return ReferenceReduction(side_by_side(folders, training_file("view0"))[rows], method, dimensions, SEEDS)
 

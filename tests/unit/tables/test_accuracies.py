@@ -54,7 +54,7 @@ EPOCHS = (1, 2)
 
 
 def paper_value(arm: int, data_set: int, replicate: int) -> float:
-    """Return the top-1 (percent) that selection paper must find, at the first epoch and the first weight decay."""
+    """Return the top-1 (percent) that `paper` must select, at the first epoch and the first weight decay."""
     return 40 + 5 * data_set + 3 * arm + 0.25 * replicate
 
 

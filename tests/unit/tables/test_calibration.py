@@ -81,7 +81,7 @@ def write_predictions(path, cells: dict) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Folder of indices and predictions."""
+    """Folder with the indices and the predictions of all cells."""
     path = tmp_path_factory.mktemp("calibration")
     for name in ROWS:
         pq.write_table(index(name), path / f"{name}.index.parquet")

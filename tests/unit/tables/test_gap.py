@@ -263,7 +263,7 @@ def test_without_floors_the_table_does_not_mention_them(cells, monkeypatch):
 # --- outputs ---
 
 
-def test_the_csv_has_a_line_for_each_arm_component_and_selection(cells, monkeypatch):
+def test_the_csv_has_a_line_per_arm_component_and_selection(cells, monkeypatch):
     text = made(cells, monkeypatch)["csv"]
     assert len(lines_of(text)) == 4 * 3 * 2
     line = line_of(text, method="long", component="a", selection="holdout")

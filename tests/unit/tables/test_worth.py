@@ -187,7 +187,7 @@ def test_the_csv_of_contrasts_has_floors_without_p_values(tmp_path):
     assert all(line["low"] and line["high"] and line["p"] == line["p_holm"] == "" for line in lines)
 
 
-def test_pages_have_floors_of_accuracies_and_the_note_on_a_target(tmp_path):
+def test_pages_have_floors_and_notes_on_targets(tmp_path):
     rows, targets = worth(tmp_path, trained=(10.1, 10.0), floors=(10.0, 10.1))
     table = accuracy_table(rows, DATA_SETS, compared=NOTHING.with_targets(targets))
     page, tex = markdown_text(table), tex_text(table)

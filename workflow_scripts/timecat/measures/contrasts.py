@@ -20,8 +20,8 @@ the jackknife valid for any list of replicates:
    replicates the result is the classical variance of a mean of independent values, s^2 / replicates. Without this
    correction, cyclic replicates would get up to three times their variance.
 2. It treats the replicates' noise as if seeds caused it, which exaggerates that part: m (n - 1) / (n - m) times with
-   all subsets of m seeds. If the differences' sum of squares tells the two apart, the excess is subtracted, up to half
-   of the variance. With n = m + 1 seeds they cannot be told apart, and the interval is conservative.
+   all subsets of m seeds. If the differences' sum of squares separates the two, the excess is subtracted, up to half of
+   the variance. With n = m + 1 seeds they cannot be separated, and the interval is conservative.
 
 Degrees of freedom are Satterthwaite's for seeds' effects: replicates - 1 for disjoint replicates, n - 1 with all
 subsets, fewer with cyclic ones. `benchmarks/coverage.py` simulates how often such intervals contain the truth.
@@ -43,7 +43,8 @@ Seeds: TypeAlias = tuple[int, ...]
 
 LEVEL = 0.95  # confidence level of intervals
 LEAST_SHARE = 0.5  # least share of the variance that remains when the noise of replicates is subtracted
-# Methods of an interval: t over independent differences, jackknife over seeds, Welch's t for two samples or contrasts.
+# Methods of an interval: t over independent differences, jackknife over seeds, Welch's t for two samples, and Welch's t
+# for two contrasts.
 T, JACKKNIFE, UNPAIRED, DIFFERENCE = "t", "jackknife", "unpaired", "difference"
 
 
@@ -59,7 +60,7 @@ class Contrast:
     """Difference of two means, in percentage points, with its standard error over seeds.
 
     error: standard error; degrees: degrees of freedom of t. Both are None if there is no interval, and ``reason`` says
-    why. seeds, replicates: numbers of seeds and replicates used, the smaller numbers of two samples. method: see T.
+    why. seeds, replicates: numbers of seeds and replicates used, the smaller numbers of two samples. method: method of the interval (see T).
     """
 
     mean: float

@@ -23,7 +23,7 @@ def power(mean: float, error: float, degrees: float) -> float:
 
 
 def seeds_needed(pilot: Contrast) -> int | None:
-    """Return the total number of seeds with which a contrast like the pilot's has POWER.
+    """Return the total number of seeds at which a contrast like the pilot's reaches the power POWER.
 
     Return None if MOST further seeds are too few, or if the pilot has no interval. The number of replicates is assumed
     to grow with the number of seeds as in the pilot.

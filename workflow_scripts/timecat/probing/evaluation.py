@@ -64,8 +64,8 @@ def occurring_classes(labels: "npt.NDArray[np.int64]", known: int, index: PathLi
     if not len(classes) or classes[0] < 0 or classes[-1] >= known:
         problem = f"has a label {classes[-1]}" if len(classes) else "has no rows"
         raise UserError(
-            f"{index} {problem}, but the probe has {known} classes (0 to {known - 1}): write the data set and run the "
-            "probe again"
+            f"{index} {problem}, but the probe has {known} classes (0 to {known - 1}): rebuild the data set and rerun "
+            "the probe"
         )
     return classes
 

@@ -57,7 +57,10 @@ def halves(groups: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray,
 def check_rows(labels: np.ndarray, groups: np.ndarray) -> None:
     """Raise UserError if there are not exactly two classes, or if a group has a single row."""
     if set(np.unique(labels)) != {0, 1}:
-        raise UserError(f"`transfer: reweight` is for two classes, but the data set has {len(np.unique(labels))}")
+        raise UserError(
+            f"`transfer: reweight` is for two classes, but the data set has {len(np.unique(labels))}: "
+            "choose a data set with two classes"
+        )
     if np.bincount(groups).min() < 2:
         raise UserError(
             "`transfer: reweight`: a group has a single training row, so it cannot serve both training and tuning: "

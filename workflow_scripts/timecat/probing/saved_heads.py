@@ -136,7 +136,7 @@ class BestHead:
             self.head = saved_head(heads, best["head"])
 
     def of(self, selected: Selected) -> SavedHead:
-        """Return the kept head. Raise RuntimeError if it is not the selected one."""
+        """Return the kept head. Raise RuntimeError if a different head is selected."""
         if self.head is None or self._found != (selected.weight_decay, selected.epoch):
             raise RuntimeError(f"the head of {self._found} was kept, but {selected} is selected")
         return self.head
@@ -150,7 +150,7 @@ def write_heads(
 ) -> str:
     """Write heads by (replicate, selection), with their description as metadata; return the digest of the content.
 
-    projections: by replicate, the projection of its features, or None if they are not reduced.
+    projections: projection of each replicate's features (None if they are not reduced), by replicate.
     """
     tensors = {
         f"{replicate}.{selection}.{name}": value

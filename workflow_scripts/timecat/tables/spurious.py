@@ -79,7 +79,9 @@ def measure_by(groups: Mapping[str, Groups]) -> Measure:
     def measure(data_set: str, found: Predicted) -> dict[str, Measurement]:
         rows, codes = groups[data_set]
         if not np.array_equal(found.rows, rows):
-            raise UserError(f"predictions on {data_set!r} do not match the rows of its index; delete them and rerun")
+            raise UserError(
+                f"predictions on {data_set!r} do not match the rows of its index; delete the predictions and rerun"
+            )
         own = found.labels, found.predicted
         hits = found.labels == found.predicted
         worst = Measurement(float(group_accuracies(hits, codes).min()), worst_group_influences(hits, codes))
