@@ -189,7 +189,7 @@ def solved_by_a_probe(*made: Networks) -> list[bool]:
 
 @pytest.mark.parametrize("scale", [1e-1, 1.0, 10.0])
 def test_a_probe_solves_what_the_features_allow_at_any_scale(scale):
-    """One feature solves two distributions and both solve four, as in the exact part. A mixed direction solves two or none."""
+    """One feature solves two distributions, both features solve four, and a mixed direction solves two or none."""
     for U, wanted in (
         ([[1, 0], [0, 0]], [True, True, False, False]),
         ([[0, 0], [0, 1]], [False, False, True, True]),

@@ -225,7 +225,7 @@ def made_up(network: str, dimensions, feature, mixtures: int, S: int = 2) -> Set
 
 
 def test_concatenated_seeds_have_a_separate_probe():
-    """With one member, it equals the probe of the seed. With too few seeds for a group, there is no probe."""
+    """Probes of one member equal the probe of the seed. There is no probe if seeds are too few for a group."""
     own = replace(SMALL, networks=["relu"], weight_decays=[0.2], lrs=[1.5])
     (alone,) = run_all(replace(own, members=1))
     assert np.array_equal(alone.solved, alone.solved_together) and 0 < alone.solved.mean() < 1

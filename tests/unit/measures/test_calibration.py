@@ -172,7 +172,7 @@ def test_rare_values_are_not_merged_as_mcgrad_does_by_default():
 
 
 def test_the_p_of_a_range_equals_the_reference_and_mcgrad():
-    """The reference sums a different series. Both return 1 for ranges that never occur, and keep digits of a small p."""
+    """The reference sums a different series. Both return 1 for ranges that never occur, and a small p precisely."""
     for x in np.linspace(0.05, 6, 120):
         assert calibration.p_of_range(x) == pytest.approx(p_of_range_reference(x), rel=1e-9, abs=1e-14)
     for x, p in MCGRAD_P.items():

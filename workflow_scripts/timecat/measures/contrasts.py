@@ -60,7 +60,8 @@ class Contrast:
     """Difference of two means, in percentage points, with its standard error over seeds.
 
     error: standard error; degrees: degrees of freedom of t. Both are None if there is no interval, and ``reason`` says
-    why. seeds, replicates: numbers of seeds and replicates used, the smaller numbers of two samples. method: method of the interval (see T).
+    why. seeds, replicates: numbers of seeds and replicates used, the smaller numbers of two samples. method: method of
+    the interval (see T).
     """
 
     mean: float

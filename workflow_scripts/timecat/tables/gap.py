@@ -3,8 +3,8 @@
 Section 2 of the paper (Yang, Zhang, Bottou 2025) compares a network pretrained on a mixture, and transferred to one of
 its components, with the same network trained on that component alone. The gap is the metric of the arm minus the
 metric of direct training, and is negative where transfer is worse. A direct arm differs from pretraining in optimiser
-and training length. An arm that is pretrained on each component itself does not. So the data alone explain its difference from an
-arm with as many members and steps that is pretrained on the mixture.
+and training length. An arm that is pretrained on each component itself does not. So the data alone explain its
+difference from an arm with as many members and steps that is pretrained on the mixture.
 """
 
 from collections.abc import Iterable, Sequence
