@@ -66,7 +66,8 @@ def test_mixtures_for_which_both_features_are_equally_good_are_left_out(grid):
     assert len(untied(8)) / len(simplex(8)) == pytest.approx(0.727, abs=1e-3)
 
 
-def test_each_distribution_has_half_its_mass_on_each_class_and_none_on_one_point():
+def test_each_distribution_has_half_its_mass_on_each_class():
+    """One of the four points has no mass."""
     assert (QUARTERS[:, IS_POSITIVE].sum(1) == 2).all() and (QUARTERS[:, ~IS_POSITIVE].sum(1) == 2).all()
     assert np.argwhere(QUARTERS == 0).tolist() == [[0, 1], [1, 0], [2, 3], [3, 2]]
 

@@ -35,6 +35,7 @@ def orders(purpose: str = "order", steps: int = STEPS):
 
 
 def trained(kind: str, recipe: Recipe, dtype=np.float64, order=None) -> Networks:
+    """Return networks of a kind after training on every mixture."""
     networks = for_each_mixture(initial(kind, 4, 1.0, SEEDS, dtype), len(MIXTURES))
     train(networks, batch_counts(DATA, orders() if order is None else order), recipe)
     return networks
@@ -93,7 +94,7 @@ def test_probes_equal_one_torch_module_at_a_time(kind):
 
 
 @pytest.mark.parametrize("members", [1, 2, 3])
-def test_inner_products_of_a_group_are_those_of_concatenated_features(members):
+def test_a_group_has_the_inner_products_of_concatenated_features(members):
     """Groups of two of three seeds leave the last seed out."""
     networks = trained("relu", Recipe(0.7, 0.1, BATCH))
     found = concatenated(kept(networks, 0.05).products, len(SEEDS), members)
@@ -114,7 +115,8 @@ def test_a_run_does_not_depend_on_the_others():
     assert np.array_equal(alone.U[..., 0], together.U[..., len(SEEDS) + 1])
 
 
-def test_a_diverging_run_keeps_no_features_and_does_not_affect_others():
+def test_a_diverging_run_keeps_no_features():
+    """The remaining runs are not affected."""
     networks, calm = (for_each_mixture(initial("linear", 4, 1.0, SEEDS, np.float64), 2) for _ in range(2))
     networks.w[:, 2] = np.inf
     for one in (networks, calm):
@@ -187,7 +189,7 @@ def solved_by_a_probe(*made: Networks) -> list[bool]:
 
 @pytest.mark.parametrize("scale", [1e-1, 1.0, 10.0])
 def test_a_probe_solves_what_the_features_allow_at_any_scale(scale):
-    """One feature solves two distributions and both solve four, as in the exact part; a mixed direction two or none."""
+    """One feature solves two distributions, both features solve four, and a mixed direction solves two or none."""
     for U, wanted in (
         ([[1, 0], [0, 0]], [True, True, False, False]),
         ([[0, 0], [0, 1]], [False, False, True, True]),

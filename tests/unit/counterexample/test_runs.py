@@ -59,7 +59,8 @@ def test_equal_settings_give_equal_bytes(made, tmp_path, monkeypatch):
         assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
 
 
-def test_another_weight_decay_network_or_learning_rate_changes_no_other_row(made):
+def test_adding_a_setting_does_not_change_existing_rows(made):
+    """Weight decays, kinds of networks and learning rates are added."""
     fewer = replace(SMALL, networks=["relu"], weight_decays=[0.2], lrs=[1.5])
     (alone,) = run_all(fewer)
     rows = files.runs_table([alone], GRID).to_pylist()
@@ -82,8 +83,10 @@ def test_results_read_from_the_files_equal_those_written(tmp_path, members):
 
 
 @pytest.mark.parametrize("change", [{"networks": ["relu", "gates", "linear"]}, {"lrs": [0.2, 1.0]}, {"seeds": 5}])
-def test_files_of_other_settings_are_refused(made, change):
-    with pytest.raises(UserError, match="was written with other settings of `counterexample`: delete it and run again"):
+def test_files_of_different_settings_are_refused(made, change):
+    with pytest.raises(
+        UserError, match="was written with different settings of `counterexample`: delete it and run again"
+    ):
         files.read_settings_found(made / "runs", made / "together", replace(SMALL, **change))
 
 
@@ -168,7 +171,7 @@ def test_the_exact_row_is_the_papers_claim(made):
     mixtures = untied(GRID)
     largest = np.maximum(abs(mixtures[:, 0] - mixtures[:, 1]), abs(mixtures[:, 2] - mixtures[:, 3]))
     assert (exact["keeps_one"], exact["solved"], exact["solved_of_one"]) == ("100.00", "2.00", "2.00")
-    # A probe on x1 solves P1 and P2, a probe on x2 the others.
+    # A probe on x1 solves P1 and P2, a probe on x2 solves P3 and P4.
     is_first = abs(mixtures[:, 0] - mixtures[:, 1]) > abs(mixtures[:, 2] - mixtures[:, 3])
     shares = [f"{100 * np.mean(is_first == wanted):.2f}" for wanted in (True, True, False, False)]
     assert [exact[f"solved{i}"] for i in (1, 2, 3, 4)] == shares
@@ -192,15 +195,15 @@ def test_a_gate_stays_open_if_its_imbalance_outweighs_weight_decay(decay):
     (setting,) = run_all(settings.settings())  # batches of all rows: gradient descent
     mixtures = untied(7)
     differences = np.stack([mixtures[:, 0] - mixtures[:, 1], mixtures[:, 2] - mixtures[:, 3]], 1)
-    one_only = (differences == 0).any(1)  # mixtures whose other feature has no effect
+    one_only = (differences == 0).any(1)  # mixtures on which only one feature has an effect
     pull = np.abs(differences[one_only]).max(1) / 7 / 4
     clear = np.abs(pull / decay - 1) > 0.2
     assert clear.sum() > 20 and {True, False} == set((pull > decay)[clear])
     assert ((setting.dimensions[one_only] == 1) == (pull > decay)[:, None])[clear].all()
 
 
-def test_the_embedded_recipe_on_a_coarser_grid():
-    """Linear units keep only the best feature and ReLUs keep more than one, as in the embedded study."""
+def test_relus_keep_more_features_than_linear_units():
+    """Linear units keep only the best feature. The recipe is the embedded study's, on a coarser grid."""
     settings = Counterexample(grid=GRID, seeds=3, networks=["linear", "relu"], weight_decays=[0.03], lrs=[0.1])
     linear, relu = run_all(settings.settings())
     best = optimum(untied(GRID))
@@ -222,7 +225,7 @@ def made_up(network: str, dimensions, feature, mixtures: int, S: int = 2) -> Set
 
 
 def test_concatenated_seeds_have_a_separate_probe():
-    """The probe equals that of the seed if there is one member; there is none if seeds are too few for a group."""
+    """Probes of one member equal the probe of the seed. There is no probe if seeds are too few for a group."""
     own = replace(SMALL, networks=["relu"], weight_decays=[0.2], lrs=[1.5])
     (alone,) = run_all(replace(own, members=1))
     assert np.array_equal(alone.solved, alone.solved_together) and 0 < alone.solved.mean() < 1
@@ -241,7 +244,8 @@ def test_the_summary_of_concatenated_seeds_is_over_groups():
     assert line["solved_together"] == "2.00" and line["solved_together_std"] == f"{8**0.5:.2f}" and line["seeds"] == "4"
 
 
-def test_the_figure_colours_mixtures_by_the_best_and_by_the_kept_feature():
+def test_the_figure_colours_mixtures_by_feature():
+    """One map shows the best feature, the remaining maps show the kept features."""
     settings = replace(SMALL, grid=2, networks=["gates", "relu"], weight_decays=[0.0], lrs=[0.1])
     found = [made_up("gates", 1, 2, 4), made_up("relu", 3, 1, 4)]
     found[0].feature[3] = [1, 2]  # seeds keep different features on the last mixture
@@ -280,7 +284,7 @@ def mistake(tmp_path, block) -> str:
         ({"weight_decays": ["1e-2"]}, "`counterexample.weight_decays.0` is the text '1e-2', not a number"),
     ],
 )
-def test_a_mistake_in_the_settings_is_refused_in_one_sentence(tmp_path, block, message):
+def test_a_mistake_in_the_settings_gives_a_one_line_error(tmp_path, block, message):
     assert mistake(tmp_path, block).startswith(message)
 
 

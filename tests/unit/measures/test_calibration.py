@@ -24,6 +24,7 @@ ROWS = np.arange(600)
 
 
 def drawn(name: str, rows=ROWS) -> np.ndarray:
+    """Return uniform random numbers, which depend only on the name."""
     return uniform(key("example", name), rows)
 
 
@@ -40,6 +41,7 @@ def as_groupings(columns) -> list[Grouping]:
 
 
 def measured(p, y, segments, bins=15, draws=1):
+    """Return the calibration of predictions whose row numbers are 0, 1, 2, ..."""
     return measure(p, y, np.arange(len(p)), segments, bins, draws)
 
 
@@ -134,7 +136,7 @@ MCGRAD_P = {
     7.0: 1.0238587755395656e-11,
 }
 MCGRAD_DETECTABLE = 0.08907605597474541
-MCGRAD_ECE = 0.05249269012942463  # with 6 bins; MCGrad rounds their edges to three digits, which here moves no row
+MCGRAD_ECE = 0.05249269012942463  # with 6 bins; MCGrad rounds their edges to three digits, which does not matter here
 
 
 @pytest.mark.parametrize(("depth", "minimum_rows"), list(MCGRAD))
@@ -170,7 +172,7 @@ def test_rare_values_are_not_merged_as_mcgrad_does_by_default():
 
 
 def test_the_p_of_a_range_equals_the_reference_and_mcgrad():
-    """The reference sums another series. Both return 1 for ranges that never occur, and keep digits of a small p."""
+    """The reference sums a different series. Both return 1 for ranges that never occur, and a small p precisely."""
     for x in np.linspace(0.05, 6, 120):
         assert calibration.p_of_range(x) == pytest.approx(p_of_range_reference(x), rel=1e-9, abs=1e-14)
     for x, p in MCGRAD_P.items():
@@ -182,7 +184,7 @@ def test_the_p_of_a_range_equals_the_reference_and_mcgrad():
 def of_simulations(number: int, rows: int, off: float = 0.0, draws: int = 39):
     """Return measurements of many sets of labels, drawn from the probabilities, minus ``off`` in one of three groups.
 
-    Each set has other row numbers, so that the draws in `measure` differ, too.
+    Each set has different row numbers, so that the draws in `measure` differ, too.
     """
     generator = np.random.default_rng(16)
     p, group = 0.2 + 0.7 * generator.random(rows), np.arange(rows) % 3
@@ -193,7 +195,7 @@ def of_simulations(number: int, rows: int, off: float = 0.0, draws: int = 39):
 
 
 def test_p_values_are_uniform_under_perfect_calibration():
-    """The p of ECCE is uniform in the limit of many rows, that of MCE for any number; MCGrad's p of MCE is not."""
+    """The p of ECCE is uniform in the limit of many rows, the p of MCE always; MCGrad's p of MCE is not uniform."""
     assert kstest([one.ecce_p for one in of_simulations(400, 3000, draws=1)], "uniform").pvalue > 0.01
     many = of_simulations(300, 300)
     spread = [one.mce_p - (number % 10 + 0.5) / 400 for number, one in enumerate(many)]  # between the steps of 1 / 40
@@ -204,7 +206,7 @@ def test_p_values_are_uniform_under_perfect_calibration():
 
 
 def test_p_values_are_small_where_a_group_is_miscalibrated():
-    """Predictions of a third of the rows are too confident; the p of all rows is larger than that of the segments."""
+    """Predictions of a third of the rows are too confident; the p of all rows is larger than the p of the segments."""
     many = of_simulations(60, 900, off=0.15)
     assert np.mean([one.mce_p == 1 / 40 for one in many]) > 0.9
     assert np.median([one.mce_p_unadjusted for one in many]) < 0.001 < np.median([one.ecce_p for one in many])
@@ -220,7 +222,7 @@ def test_ece_equals_scikit_learns_with_quantile_bins(bins):
 
 
 def test_calibrated_errors_are_the_mean_under_perfect_calibration():
-    """Errors of labels drawn from the probabilities agree with ``*_calibrated``; those of the example are larger."""
+    """Errors of labels drawn from the probabilities agree with ``*_calibrated``; errors of the example are larger."""
     p, y, columns = example()
     segments = make_segments(600, as_groupings(columns), 40, 2)
     many = [measured(p, drawn(f"y{number}") < p, segments) for number in range(60)]
@@ -259,7 +261,7 @@ def index(labels, class_names, **columns) -> pa.Table:
 
 
 def test_columns_with_a_single_value_are_not_groupings():
-    """In a part of a data set, the column component has the same value in all rows."""
+    """In a part of a data set, the column `component` has the same value in all rows."""
     names = ["x/a", "y/b", "x/a", "y/b"]
     train = index([0, 1], ["x/a", "y/b"])
     (place,) = groupings(index([0, 1, 0, 1], names, component=[0] * 4, place=[1, 1, 2, 2]), train)
@@ -285,7 +287,8 @@ def test_group_columns_of_the_index_are_the_groupings():
     assert segments.groups == 2
 
 
-def test_without_group_columns_class_superclass_and_frequency_are_the_groupings():
+def test_without_group_columns_classes_define_the_groupings():
+    """The groupings are the class, its superclass and its frequency."""
     labels, names = [0, 1, 2, 3, 3], ["birds/1", "birds/2", "fungi/3", "fungi/4", "fungi/4"]
     train = index([0] * 9 + [1] * 5 + [2] * 4 + [3] * 2, ["x"] * 20)
     found = {one.name: [one.values[code] for code in one.codes] for one in groupings(index(labels, names), train)}

@@ -1,4 +1,4 @@
-"""Test linear CKA: it equals HSIC's formula, from either kind of product and any chunk; and its invariances."""
+"""Test linear CKA: it equals HSIC's formula for either kind of product and any chunk size, and is invariant."""
 
 import numpy as np
 import pytest

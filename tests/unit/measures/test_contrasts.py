@@ -76,7 +76,8 @@ def test_the_error_over_seeds_equals_a_loop_over_deleted_seeds(design, members, 
 
 
 @pytest.mark.parametrize("members, n", [(2, 6), (3, 6), (4, 8), (5, 6)])
-def test_all_subsets_have_at_most_the_plain_jackknife_and_n_minus_one_degrees(members, n):
+def test_all_subsets_have_at_most_the_plain_jackknife_error(members, n):
+    """Their degrees of freedom are the number of seeds minus one."""
     arm, baseline = made(DESIGNS["all"](range(n), members)), singles(n)
     paired = paired_reference(arm, baseline)
     plain = jackknife_reference(values_of(paired), [each.seeds for each in paired])
@@ -189,14 +190,15 @@ def test_a_difference_without_an_interval_gives_the_reason():
     assert found.mean == pytest.approx(first.mean - second.mean)
 
 
-def test_holm_multiplies_the_smallest_p_by_their_number_and_the_next_by_one_less():
+def test_holm_multiplies_p_values_by_decreasing_numbers():
+    """The smallest p is multiplied by the number of p-values, the next by one less."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
 
 
 def test_holm_rejects_the_same_hypotheses_as_the_stepwise_procedure():
-    """The least p is compared with level / number, the next with level / (number - 1), until one is above."""
+    """The least p is compared with level / number, the next with level / (number - 1), until one is above its limit."""
     draws = random.Random(0)
     for _ in range(200):
         p_values = [draws.random() ** 3 for _ in range(draws.randint(1, 9))]
@@ -215,7 +217,7 @@ def test_the_error_over_rows_is_the_standard_error_of_the_mean_difference():
     assert row_error(arm[:, :1], baseline[:, :1], found) is None
 
 
-def test_the_error_over_rows_equals_that_of_resampled_rows():
+def test_the_error_over_rows_equals_the_spread_over_resampled_rows():
     draws = np.random.default_rng(1)
     baseline = draws.random((1, 500)) < 0.6
     arm = baseline ^ (draws.random((1, 500)) < 0.2)  # paired: both are right on mostly the same rows

@@ -65,7 +65,7 @@ def test_contributions_equal_those_of_heads_changed_one_at_a_time(probe, folders
         assert len(set(figures)) == 7 and max(found.leave_one_out_accuracy) < probe.selected[selection].top1
 
 
-def test_block_and_leave_one_out_accuracy_of_two_members_differ_only_by_beta(probe, folders, data):
+def test_block_and_leave_one_out_accuracy_differ_only_by_beta(probe, folders, data):
     """Leaving out one of two members leaves the block of the other, plus the constant of β of the member left out."""
     head = probe.heads["holdout"]
     two = head.__class__(

@@ -17,7 +17,7 @@ def pilot(effect, units, members=1, method=T, degrees=None):
 
 
 @pytest.mark.parametrize("effect, pairs", [(0.5, 34), (0.8, 15), (1.0, 10), (-1.0, 10)])
-def test_the_number_of_pairs_of_a_paired_t_test_is_the_published_one(effect, pairs):
+def test_numbers_of_pairs_equal_published_numbers(effect, pairs):
     """The published numbers are for a two-sided level of 5 % and a power of 80 % (Cohen 1988)."""
     assert seeds_needed(pilot(effect, 4)) == pairs
     assert seeds_needed(pilot(effect, 4, method=JACKKNIFE)) == pairs
@@ -34,6 +34,7 @@ def test_power_equals_the_share_of_simulated_studies_that_reject():
     assert power(0.0, 1.0, 7) == pytest.approx(0.05)
 
 
-def test_a_tiny_difference_or_a_pilot_without_an_interval_gives_no_number():
+def test_a_tiny_difference_gives_no_number_of_seeds():
+    """A pilot without an interval does not give a number, either."""
     assert seeds_needed(pilot(0.01, 4)) is None
     assert seeds_needed(Contrast(1.0, None, None, 5, 1, "", "one replicate")) is None

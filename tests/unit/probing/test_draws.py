@@ -1,4 +1,4 @@
-"""Test that each replicate of a few-shot data set with several draws trains as if its draw were the whole data set."""
+"""Test that each replicate of a few-shot data set with several draws trains as on a data set with its draw only."""
 
 import json
 from dataclasses import replace
@@ -28,7 +28,10 @@ LBFGS = Regression(solver="lbfgs", batch_norm=True, weight_decays=(1e-3, 1e-1))
 
 
 def index(path: Path, labels, draws=None, **columns) -> Path:
-    """Write an index and return its path; draws: bool [rows, draws]."""
+    """Write an index and return its path.
+
+    draws: whether a draw has a row, bool [rows, draws].
+    """
     table = {"row": np.arange(len(labels)), "label": labels, **columns}
     if draws is not None:
         table["draws"] = [np.flatnonzero(row).tolist() for row in draws]
@@ -120,6 +123,7 @@ def test_a_reweighted_last_layer_equals_one_fitted_on_its_draw_alone(tmp_path, f
         two_classes(tmp_path / f"{name}.parquet")
 
     def reweighted(name, own_folders, replicates):
+        """Run the stage reweight on the named index; return its metrics and predictions."""
         files = {end: str(tmp_path / f"{name}.{end}.parquet") for end in ("metrics", "predictions")}
         reweighting_job.run(
             reweighting_job.Options(

@@ -81,7 +81,7 @@ def run(stage, line) -> None:
 
 
 def other_images(path: Path, labels, seed=5) -> list[Path]:
-    """Write the members' features of other images with these labels, evaluation split only; return the folders."""
+    """Write members' features of new images with these labels (evaluation split only); return the folders."""
     random, folders = np.random.default_rng(seed), []
     for name, width in WIDTHS.items():
         folders.append(path / name)
@@ -145,7 +145,7 @@ def test_predictions_are_masked_to_the_classes_that_occur(probed, tmp_path):
         assert line["top1"] == pytest.approx(100 * (log_p.argmax(1).numpy() == labels).mean())
         assert line["top5"] == 100.0  # there are only three classes
         assert line["loss"] == pytest.approx(-log_p[range(60), labels].mean().item(), rel=1e-5)
-    assert unmasked > 0  # without a mask, other classes would be predicted
+    assert unmasked > 0  # without a mask, classes that do not occur would be predicted
 
 
 def test_equal_content_gives_equal_bytes(probed, tmp_path):
@@ -224,7 +224,8 @@ def wildcards(data_set: str) -> CellKey:
     return CellKey("cues_tiny", data_set, "cat3")
 
 
-def test_wildcard_patterns_leave_one_rule_for_every_path(study, root):
+def test_exactly_one_rule_makes_every_path(study, root):
+    """Wildcard patterns of the rules must not overlap."""
     probed_floors = [name for name, floor in study.arms.floors.items() if floor.transfer == "probe"]
     assert len(probed_floors) == 3 and len(study.arms.floors) == 4, "of cat1, cat3 and tuned, and the projection"
     patterns = {name: study.patterns[name] for name in ("data_set", "probed", "evaluated", "arm", "probed_arm")}
@@ -243,7 +244,8 @@ def test_wildcard_patterns_leave_one_rule_for_every_path(study, root):
     assert study.inputs.diagnoses() == ["results/diagnostics/cues_tiny/cues_tiny/cat3.parquet"]
 
 
-def test_a_data_set_for_evaluation_only_takes_transform_and_heads_from_the_probed_one(study):
+def test_an_evaluated_data_set_uses_the_heads_of_the_probed_one(study):
+    """Images are transformed as in the probed data set, too."""
     own, probed = wildcards("sketch"), wildcards("cues_tiny")
     assert (
         study.params.transform(own) == study.params.transform(probed)

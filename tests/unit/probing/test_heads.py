@@ -82,7 +82,8 @@ def test_stacked_heads_equal_separate_torch_runs(batch_norm, dtype, epochs, rtol
 
 @pytest.mark.parametrize("classes", [2, 7])
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_heads_in_one_product_as_on_a_gpu_equal_separate_torch_runs(batch_norm, classes, monkeypatch):
+def test_heads_in_one_product_equal_separate_torch_runs(batch_norm, classes, monkeypatch):
+    """On a GPU, one matrix product serves all heads."""
     monkeypatch.setattr(heads_module, "_one_by_one", lambda device: False)
     features, labels = data(classes=classes, dtype=torch.float64)
     stacked, reference = pair(classes=classes, batch_norm=batch_norm, dtype=torch.float64)
@@ -103,7 +104,8 @@ def test_momentum_is_used():
         assert_close(stacked.logits(features), reference.logits(features), 1e-9)
 
 
-def test_logits_use_the_running_statistics_and_do_not_change_them():
+def test_logits_use_the_running_statistics():
+    """Computing logits does not update the statistics."""
     features, labels = data()
     heads, _ = pair()
     train(heads, features, labels)
@@ -121,7 +123,7 @@ GRID = [1e-4, 5e-2, 1e-3, 1.0, 0.0, 1e-2]
 
 @pytest.mark.parametrize(("classes", "dim", "rows"), SIZES)
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_adding_weight_decays_changes_no_bit_of_a_head(classes, dim, rows, batch_norm):
+def test_the_bits_of_a_head_do_not_depend_on_the_grid(classes, dim, rows, batch_norm):
     assert_independent(classes, dim, rows, batch_norm)
 
 
@@ -130,6 +132,7 @@ def assert_independent(classes, dim, rows, batch_norm):
     features, labels = data(rows, (dim - 10, 10), classes)
 
     def trained(grid):
+        """Return, for each weight decay of a grid, the results of training, the logits and the weights of its head."""
         heads, _ = pair(grid, dim, classes, batch_norm=batch_norm)
         outcomes = train(heads, features, labels, epochs=3)
         tensors = (outcomes.permute(2, 0, 1), heads.logits(features).permute(1, 0, 2), heads.W, heads.b)
@@ -149,7 +152,7 @@ RESTRICTIONS = [
 ]
 
 
-def test_adding_weight_decays_changes_no_bit_with_other_kernels(root):
+def test_the_bits_of_a_head_do_not_depend_on_the_kernels(root):
     """MKL with COMPATIBLE rounds products of different sizes differently on every CPU."""
     code = (
         "import torch; from tests.unit.probing import test_heads as t; torch.set_num_threads(1)\n"

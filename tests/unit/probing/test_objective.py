@@ -24,6 +24,7 @@ def rows(number=83, seed=0):
 
 
 def trained(kind, batch_norm, steps=6):
+    """Return stacked heads of a kind after some training steps."""
     weight = 0.1 * torch.randn(CLASSES, DIMENSION, generator=torch.Generator().manual_seed(1))
     heads = kind(weight, GRID, momentum=0.9, batch_norm=batch_norm)
     for step in range(steps):
@@ -53,7 +54,8 @@ def test_the_relative_gradient_equals_torchs_gradient_of_the_sgd_objective(batch
         assert one == pytest.approx(own / length(model, F.cross_entropy(model(x.double()), y)), rel=1e-4)
 
 
-def test_the_lbfgs_objective_penalises_only_weights_and_has_no_affine_parameters():
+def test_the_lbfgs_objective_penalises_only_weights():
+    """There are no affine parameters: γ = 1 and β = 0 are fixed."""
     heads = trained(StackedHeads, batch_norm=True)
     heads.gamma.fill_(1)
     heads.beta.zero_()

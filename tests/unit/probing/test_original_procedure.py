@@ -102,7 +102,10 @@ def extract(patch, folder: Path, seed: int, dtype: str, views: list[str]) -> Non
 
 
 def ours(folder: Path, protocol=PROTOCOL, dtype="float16", views=None):
-    """Return the pipeline's probe of both members; views: one per epoch (default: the first ones)."""
+    """Return the pipeline's probe of both members.
+
+    views: names of the views, one per epoch (default: the first views).
+    """
     train, evaluation = (describe(folder / f"{split}.beton").labels for split in ("train", "evaluation"))
     data = DataSet(
         train_labels=train,
@@ -115,6 +118,7 @@ def ours(folder: Path, protocol=PROTOCOL, dtype="float16", views=None):
 
 
 def original(folder: Path, protocol=PROTOCOL, augmentation_seed=0):
+    """Return the results of the original procedure, which reads images instead of stored features."""
     backbones = [files.read_backbone(folder / f"seed{seed}.safetensors")[0] for seed in MEMBERS]
     images = Images(
         name="digits",
@@ -137,6 +141,7 @@ def table(rows):
 
 @pytest.fixture(scope="module")
 def theirs(folder):
+    """Results of the original procedure, computed once for all tests."""
     return original(folder)
 
 

@@ -1,4 +1,4 @@
-"""Test the probe of one arm: it equals a plain loop over separate heads; its files; what must not change a result."""
+"""Test the probe of one arm: a plain loop gives the same results; its files; changes that must not matter."""
 
 import math
 import os
@@ -141,7 +141,7 @@ def test_every_epoch_reads_only_its_view(folders, data):
     assert same == {1: True, 2: False, 3: False}
 
 
-def test_adding_weight_decays_changes_no_other_row(folders, data):
+def test_adding_weight_decays_does_not_change_existing_rows(folders, data):
     grids = [(0.5,), (0.5, 1e-3), (1e-3, 0.5, 0.0, 1e-2, 2.0)]
     found = [rows_of(run(folders, data, replace(PROTOCOL, weight_decays=grid)), weight_decay=0.5) for grid in grids]
     assert found[0] == found[1] == found[2]
@@ -185,7 +185,8 @@ def test_one_pass_over_a_view_serves_both_fits(folders, data, monkeypatch):
     assert rows == 3 * [TRAIN, EVALUATION, len(data.heldout)] + gradients
 
 
-def test_the_gradient_is_reported_for_the_last_heads_and_the_one_selected_by_paper(folders, data):
+def test_the_gradient_is_reported_for_last_and_selected_heads(folders, data):
+    """Heads of earlier epochs have no gradient, except for the head that `paper` selects."""
     protocol = replace(PROTOCOL, epochs=5, lr=1.0, lr_milestones=())
     found = run(folders, data, protocol, VIEWS[:1])
     paper = found.selected["paper"]
@@ -200,7 +201,7 @@ def test_the_gradient_is_reported_for_the_last_heads_and_the_one_selected_by_pap
     assert row["relative_gradient"] == pytest.approx(gradients["full", "train", *paper[:2]], rel=1e-6)
 
 
-def test_only_replicates_differ_in_their_initial_weight(folders, data):
+def test_the_initial_weight_differs_only_between_replicates(folders, data):
     first, second = run(folders, data), run(folders, data, replicate=1)
     assert first.metrics == run(folders, data).metrics
     assert [row["loss"] for row in first.metrics] != [row["loss"] for row in second.metrics]
@@ -233,7 +234,8 @@ def test_predictions_belong_to_the_selected_heads(folders, data):
     assert probe.selected["holdout"].epoch == 3
 
 
-def test_a_diverging_head_does_not_affect_the_others_and_is_not_selected(folders, data):
+def test_a_diverging_head_is_not_selected(folders, data):
+    """The remaining heads are not affected."""
     alone = run(folders, data)
     beside = run(folders, data, replace(PROTOCOL, weight_decays=(1e-3, 1e9, 0.5)))
     assert not math.isfinite(rows_of(beside, weight_decay=1e9, epoch=3, split="evaluation")[0]["loss"])
@@ -301,7 +303,7 @@ def test_the_stage_writes_the_same_bytes_in_two_processes(tmp_path, folders, dat
     assert "replicate 1 (seeds 550): paper: weight decay" in log
     assert "weight decay 1e+09 diverged, not selected" in log
 
-    # The other process keeps almost no features in memory.
+    # The second process keeps almost no features in memory.
     options = command_line(tmp_path, folders, data, "two", memory_gb=1e-6)
     again = [sys.executable, "-m", "workflow_scripts.probe", *options]
     root = os.path.dirname(os.path.dirname(stage.__file__))
@@ -369,7 +371,7 @@ def test_the_stage_respects_its_memory_limit(tmp_path, folders, data, monkeypatc
 
 
 def test_heads_that_do_not_fit_the_gpu_are_refused_before_training(folders, data, monkeypatch):
-    """The sizes are computed in features.memory; this test checks which numbers it gets. (No test uses a GPU.)"""
+    """The sizes are computed in features.memory; this test checks its arguments. (No test uses a GPU.)"""
     args = SimpleNamespace(features=folders, replicates=[SEEDS])
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=10**9))
     with pytest.raises(UserError, match="^2 weight decays of 6 classes x 17 features, in batches of 16, need 2.1 GB"):

@@ -1,4 +1,4 @@
-"""Test the reduction of features: it equals scikit-learn, reads only the rows it may, and later stages apply it."""
+"""Test the reduction of features: it equals scikit-learn, sees only training rows, and is applied in later stages."""
 
 import dataclasses
 import json
@@ -62,6 +62,7 @@ def folders(tmp_path, data):
 
 
 def reduced(method="pca", dimensions=7):
+    """Return the settings of a reduction."""
     return Reduction(method=method, dimensions=dimensions)
 
 
@@ -97,7 +98,7 @@ def content(found):
 
 
 def twin_of(folders, data, method, dimensions):
-    """Return the reference reduction, fitted to training rows without those held out, in the first view."""
+    """Return the reference reduction, fitted to the training rows that are not held out, in the first view."""
     rows = np.setdiff1d(np.arange(len(data.train_labels)), data.heldout)
     return ReferenceReduction(side_by_side(folders, training_file("view0"))[rows], method, dimensions, SEEDS)
 
@@ -174,7 +175,7 @@ def test_held_out_and_evaluation_rows_do_not_change_the_projection(folders, data
 
 @pytest.mark.parametrize("make", [regression, sgd])
 @pytest.mark.parametrize("method", METHODS)
-def test_the_memory_limit_changes_no_bit(folders, data, monkeypatch, make, method):
+def test_the_memory_limit_does_not_change_the_results(folders, data, monkeypatch, make, method):
     """Features that do not fit are read window by window; covariances and products come from the same pieces."""
     in_memory = content(run(folders, data, make(method), VIEWS))
     windows = []
@@ -184,7 +185,8 @@ def test_the_memory_limit_changes_no_bit(folders, data, monkeypatch, make, metho
     assert windows
 
 
-def test_a_smaller_random_projection_is_part_of_a_larger_one_and_depends_on_the_seeds():
+def test_a_smaller_random_projection_is_part_of_a_larger_one():
+    """Random projections depend on the seeds of the members."""
     large, small = random_matrix(9, 40, SEEDS), random_matrix(4, 40, SEEDS)
     np.testing.assert_allclose(large[:4], small, atol=1e-12)
     assert not torch.allclose(small, random_matrix(4, 40, [550, 2]))

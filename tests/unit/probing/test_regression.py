@@ -1,4 +1,4 @@
-"""Test the probe that is fitted to convergence: it equals scikit-learn; its files; what must not change a result."""
+"""Test the probe that is fitted to convergence: scikit-learn agrees; its files; changes that must not matter."""
 
 import json
 import sys
@@ -155,7 +155,7 @@ def test_the_path_of_the_search_does_not_change_the_minimum(folders, data, monke
         assert other["loss"] == pytest.approx(row["loss"], abs=2e-4)
 
 
-def test_held_out_rows_do_not_change_the_heads_that_are_evaluated_on_them(folders, data):
+def test_held_out_rows_do_not_change_the_evaluated_heads(folders, data):
     before = {
         row["weight_decay"]: row["loss"]
         for row in run(folders, data).metrics

@@ -43,7 +43,8 @@ def test_the_last_layer_equals_the_reference():
     assert fast.c == plain.c and fast.logits(features) == pytest.approx(plain.logits(features), abs=1e-3)
 
 
-def test_reweighting_uses_the_core_feature_where_ordinary_regression_uses_the_spurious_one():
+def test_reweighting_uses_the_core_feature():
+    """Ordinary regression uses the spurious feature on this data."""
     features, labels, place = biased(2000)
     test, truth, where = biased(2000, seed=1)
     layer = dfr.fit_last_layer(features, labels, group_codes(labels, [place]), SETTINGS)
@@ -82,7 +83,7 @@ def test_c_is_chosen_by_the_worst_group_of_the_other_half():
 
 
 def test_tuning_uses_the_worst_group_and_not_the_mean():
-    """One feature is right except in most of one group, the other in seven of ten rows of every group."""
+    """One feature is right except in most rows of one group, a second in seven of ten rows of every group."""
     groups = np.repeat(np.arange(4), 100)
     labels, place_in_group = groups // 2, np.tile(np.arange(100), 4)
     wrong = np.column_stack([(groups == 3) & (place_in_group < 60), place_in_group % 10 < 3])

@@ -49,7 +49,8 @@ def test_a_saved_head_reproduces_the_reported_results(tmp_path, classes, grid, b
         assert saved.replicates[0]["heads"][selection] == selected._asdict()
 
 
-def test_the_heads_of_the_test_above_come_from_different_epochs(tmp_path):
+def test_paper_and_holdout_select_different_epochs(tmp_path):
+    """Without different epochs, the test above could not tell the two selections apart."""
     data = data_set()
     probe = probe_replicate(
         0, SEEDS, feature_folders(tmp_path, data, {"seed2": 11, "seed550": 6}), ["view0"], data, PROTOCOL
@@ -61,7 +62,7 @@ def test_the_heads_of_the_test_above_come_from_different_epochs(tmp_path):
 
 @pytest.mark.parametrize(("classes", "dim"), [(37, 10240), (37, 1023), (3, 25), (2, 2048)])
 def test_a_single_head_gives_the_same_bits_as_in_a_stack(classes, dim):
-    """Dimensions are that of five real backbones, and odd ones, because MKL's rounding depends on alignment."""
+    """The dimensions are odd numbers and those of five real backbones, because MKL's rounding depends on alignment."""
     random = torch.Generator().manual_seed(0)
     heads = StackedHeads(torch.zeros(classes, dim), [0.0] * 3, momentum=0.9, batch_norm=True)
     for part in (heads.W, heads.b, heads.gamma, heads.beta, heads.running_mean):
@@ -92,10 +93,15 @@ def seen(*epochs) -> BestHead:
 @pytest.mark.parametrize(
     ("epochs", "weight_decay", "epoch", "weight"),
     [
-        ([[(10, 1), (20, 1), (15, 1)], [(30, 1), (5, 1), (5, 1)]], 0.1, 2, 20),  # the best of all
-        ([[(30, 1), (5, 1), (5, 1)], [(5, 1), (30, 1), (5, 1)]], 0.1, 1, 10),  # the earlier epoch of equal ones
+        ([[(10, 1), (20, 1), (15, 1)], [(30, 1), (5, 1), (5, 1)]], 0.1, 2, 20),  # the best head
+        ([[(30, 1), (5, 1), (5, 1)], [(5, 1), (30, 1), (5, 1)]], 0.1, 1, 10),  # a tie goes to the earlier epoch
         ([[(5, 1), (5, 1), (5, 1)], [(9, 1), (9, 1), (9, 1)]], 0.3, 2, 21),  # then the larger weight decay
-        ([[(5, 1), (50, np.nan), (4, 1)], [(6, np.inf), (60, np.nan), (3, 1)]], 0.1, 1, 10),  # no head that diverged
+        (
+            [[(5, 1), (50, np.nan), (4, 1)], [(6, np.inf), (60, np.nan), (3, 1)]],
+            0.1,
+            1,
+            10,
+        ),  # a diverged head is not kept
     ],
 )
 def test_the_kept_head_is_the_one_that_paper_selects(epochs, weight_decay, epoch, weight):

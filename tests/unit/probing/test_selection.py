@@ -24,7 +24,8 @@ def test_paper_selects_the_maximum_over_epochs_and_weight_decays():
     assert paper(metrics) == (0.1, 2, 30.0)
 
 
-def test_paper_resolves_ties_by_the_earlier_epoch_then_the_larger_weight_decay():
+def test_ties_of_paper_go_to_the_earlier_epoch():
+    """Ties within an epoch go to the larger weight decay."""
     assert paper(columns({0.1: [(9, 5), (9, 1)], 0.2: [(1, 1), (9, 1)]}, {})) == (0.1, 1, 9.0)
     assert paper(columns({0.1: [(9, 1)], 0.3: [(9, 1)], 0.2: [(9, 1)]}, {})) == (0.3, 1, 9.0)
 
@@ -35,7 +36,8 @@ def test_holdout_reads_the_last_epoch_of_the_full_head():
     assert holdout(columns(evaluation, heldout)) == (0.1, 2, 40.0)
 
 
-def test_holdout_resolves_ties_by_the_lower_loss_then_the_larger_weight_decay():
+def test_ties_of_holdout_go_to_the_lower_loss():
+    """Ties of the loss go to the larger weight decay."""
     evaluation = {0.1: [(1, 1)], 0.2: [(2, 1)], 0.3: [(3, 1)]}
     assert holdout(columns(evaluation, {0.1: [(9, 1)], 0.2: [(9, 0.5)], 0.3: [(9, 2)]})) == (0.2, 1, 2.0)
     assert holdout(columns(evaluation, {0.2: [(9, 1)], 0.3: [(9, 1)], 0.1: [(9, 1)]})) == (0.3, 1, 3.0)

@@ -54,7 +54,7 @@ EPOCHS = (1, 2)
 
 
 def paper_value(arm: int, data_set: int, replicate: int) -> float:
-    """Return the top-1 (percent) that selection paper must find, at the first epoch and the first weight decay."""
+    """Return the top-1 (percent) that `paper` must select, at the first epoch and the first weight decay."""
     return 40 + 5 * data_set + 3 * arm + 0.25 * replicate
 
 
@@ -159,7 +159,8 @@ def test_the_csv_has_the_expected_header_and_rows(outputs):
     assert [line.split(",")[0] for line in lines] == ["method", "cat1", "cat2", "cat4", "cat_5", ""]
 
 
-def test_the_csv_has_mean_and_sample_deviation_over_separately_selected_replicates(outputs):
+def test_the_csv_has_mean_and_deviation_over_replicates(outputs):
+    """The head of each replicate is selected separately."""
     rows = csv.DictReader(io.StringIO((outputs / "table2.csv").read_text()))
     for arm, row in enumerate(rows):
         for index, data_set in enumerate(DATA_SETS):
@@ -225,7 +226,7 @@ def test_the_csv_of_contrasts_agrees_with_scipy(outputs):
         assert len(own) == 6 and float(least["p_holm"]) == pytest.approx(6 * float(least["p"]), rel=1e-3)
 
 
-def test_predictions_of_other_rows_or_replicates_are_refused(probe_paths, tmp_path):
+def test_predictions_of_different_rows_or_replicates_are_refused(probe_paths, tmp_path):
     typed = [Cell(**cell) for cell in CELLS]
     accuracies = reading.selected_accuracies(
         reading.read_probes(probe_paths, typed, arms_of(ARMS), data_sets_of(DATA_SETS))
@@ -327,7 +328,7 @@ def test_each_selection_has_a_description_and_a_look():
     assert list(MEANINGS) == list(SELECTIONS) == list(drawing.LOOKS)
 
 
-def test_a_mistake_in_the_cells_is_reported_in_one_sentence(probe_paths, home, tmp_path):
+def test_a_mistake_in_the_cells_gives_a_one_line_error(probe_paths, home, tmp_path):
     swapped = [CELLS[4], *CELLS[1:4], CELLS[0], *CELLS[5:]]
     done = run(command_line(probe_paths, tmp_path, cells=swapped), home)
     assert done.returncode == 1 and list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Stages tabulate_arms and tabulate_grid: tables and figures of arms other than those of table 2."""
+"""Stages tabulate_arms and tabulate_grid: tables and figures of arms beyond table 2."""
 
 import csv
 import io
@@ -103,7 +103,7 @@ def table1(tmp_path_factory) -> dict[str, bytes]:
     return run("tabulate_arms", folder, ARMS, outputs, *options)
 
 
-def test_the_csv_of_a_table_of_arms_has_steps_and_published_figures(table1):
+def test_the_csv_has_steps_and_published_figures(table1):
     lines = list(csv.DictReader(io.StringIO(table1["csv"].decode())))
     assert list(lines[0]) == [
         *("method", "parameters", "members", "steps_per_member", "total_steps", "replicates"),
@@ -111,7 +111,7 @@ def test_the_csv_of_a_table_of_arms_has_steps_and_published_figures(table1):
         *("away", "away_std", "away_holdout", "away_holdout_std", "away_published"),
     ]
     steps = [(line["members"], line["steps_per_member"], line["total_steps"]) for line in lines]
-    # Where members come from one run, the budget is that of the run.
+    # If members come from one run, the budget is the run's budget.
     assert steps == [("1", "360", "360"), ("1", "90", "90"), ("4", "360", "360"), ("4", "64 80 160 1360", "1360")]
     assert [line["away_published"] for line in lines] == ["37.91", "", "", ""]
     assert [line["away"] for line in lines] == ["41.00", "52.00", "62.00", "72.00"], (
@@ -131,7 +131,7 @@ def test_the_number_of_parameters_agrees_with_the_built_networks(table1):
     assert int(lines[1]["parameters"]) == pytest.approx(4 * int(lines[0]["parameters"]), rel=0.03)
 
 
-def test_markdown_and_latex_of_a_table_of_arms_have_rows_and_notes(table1):
+def test_markdown_and_latex_have_rows_and_notes(table1):
     text = table1["markdown"].decode()
     title = (
         "| method | parameters | members × steps | total steps | n | Home (in distribution) | Away | Away (published) |"
@@ -156,7 +156,7 @@ def test_markdown_and_latex_of_a_table_of_arms_have_rows_and_notes(table1):
     assert r"wide: backbone res\_16, pretrained with label\_smoothing 0.0." in tex
 
 
-def test_contrasts_with_other_arms_than_the_baseline_have_a_section(table1):
+def test_contrasts_with_arms_other_than_the_baseline_have_a_section(table1):
     """The arm original has one replicate. Each pair of replicates of snapshots and copies is ten points apart."""
     lines = [line for line in csv.DictReader(io.StringIO(table1["contrasts"].decode())) if line["kind"] == "against"]
     told = [(line["arm"], line["baseline"], line["mean"]) for line in lines if line["data_set"] == "away"]
@@ -204,6 +204,7 @@ def rows_of(arms, std) -> list[AccuracyRow]:
 
 
 def drawn(figure, arms, std) -> bytes:
+    """Return the SVG of a figure of arms with this standard deviation."""
     return figure(rows_of(arms, std), data_sets_of(DATA_SETS), style_of(STYLE))
 
 
@@ -235,7 +236,9 @@ def test_the_grid_has_a_line_per_arm(tmp_path):
     xml.etree.ElementTree.fromstring(outputs["svg"].decode())
 
 
-def test_the_heat_map_shows_every_cell_once_and_frames_arms_of_table_2():
+def test_the_heat_map_shows_every_cell_once():
+    """Cells of arms of table 2 have a frame."""
+
     def patches(arms) -> int:
         return drawn(grid_figure, arms, 1.0).count(b'id="patch_')
 

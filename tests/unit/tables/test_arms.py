@@ -43,7 +43,8 @@ def test_the_csv_leaves_the_steps_of_direct_training_empty():
     assert [line["a"] for line in lines] == ["50.00"] * 3
 
 
-def test_markdown_and_latex_show_a_dash_and_describe_each_way_of_transfer():
+def test_markdown_and_latex_describe_each_way_of_transfer():
+    """An arm without pretraining has a dash in place of steps."""
     table = accuracy_table(rows(PROBED, TUNED, DIRECT), DATA_SETS)
     text = markdown_text(table)
     assert (

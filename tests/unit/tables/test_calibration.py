@@ -81,7 +81,7 @@ def write_predictions(path, cells: dict) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Folder of indices and predictions."""
+    """Folder with the indices and the predictions of all cells."""
     path = tmp_path_factory.mktemp("calibration")
     for name in ROWS:
         pq.write_table(index(name), path / f"{name}.index.parquet")
@@ -131,7 +131,8 @@ def lines(path) -> list[dict]:
     return list(csv.DictReader(io.StringIO(path.read_text())))
 
 
-def test_an_arm_may_lack_a_data_set_and_the_figure_may_leave_out_an_arm(folder, made, tmp_path):
+def test_an_arm_may_lack_a_data_set(folder, made, tmp_path):
+    """The figure may leave out an arm that the table has."""
     *cells, last = CELLS
     run(folder, tmp_path / "fewer", cells=cells, drawn=len(ARMS) - 1)
     table, whole = lines(tmp_path / "fewer/c.csv"), lines(made / "c.csv")
@@ -174,7 +175,7 @@ def test_the_tables_have_each_replicate_and_the_summary_of_all(made):
                     assert one[quantity] == format(getattr(found, quantity), form)
 
 
-def test_lines_name_the_arm_and_count_replicates_rows_groups_and_segments(made):
+def test_lines_count_replicates_rows_groups_and_segments(made):
     first = lines(made / "c.csv")[0]
     fixed = {name: first[name] for name in list(first)[:10]}
     assert fixed == {
@@ -212,7 +213,7 @@ def test_the_figure_has_three_panels_per_data_set(made):
     assert sorted(path.name for path in made.iterdir()) == ["c.contrasts.csv", "c.csv", "c.svg", "r.csv"]
 
 
-def test_data_sets_that_do_not_fit_in_one_line_continue_in_the_next(folder, tmp_path):
+def test_data_sets_continue_in_a_second_line_of_panels(folder, tmp_path):
     for number in range(5):
         (tmp_path / f"d{number}.index.parquet").symlink_to(folder / "few.index.parquet")
     data_sets = [{"name": f"d{number}", "title": f"D{number}", "in_distribution": False} for number in range(5)]
@@ -236,7 +237,8 @@ def test_two_runs_write_the_same_bytes(made, folder, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (made / name).read_bytes()
 
 
-def test_predictions_of_other_rows_or_replicates_and_damaged_files_are_refused(folder, tmp_path):
+def test_unsuitable_predictions_are_refused(folder, tmp_path):
+    """Their labels or number of replicates differ, or the file is damaged or has too few columns."""
     given = predictions("source", "cat4")
     given["holdout", 0]["label"] = np.roll(given["holdout", 0]["label"], 1)
     write_predictions(tmp_path / "other.parquet", given)
@@ -292,7 +294,7 @@ def contrasts_of(measured):
     return calibration.calibration_contrasts(measured, arms, data_sets, PAIRED, "cat1")
 
 
-def test_each_quantity_has_contrasts_where_both_arm_and_baseline_are_measured(measured):
+def test_contrasts_need_a_quantity_of_both_arm_and_baseline(measured):
     rows = contrasts_of(measured)
     assert [(row.selection, row.kind, row.arm.name, row.data_set) for row in rows] == [
         (selection, quantity, arm, data_set)
@@ -317,7 +319,8 @@ def test_each_quantity_has_contrasts_where_both_arm_and_baseline_are_measured(me
     assert found.p == pytest.approx(paired.pvalue) and found.interval == pytest.approx(paired.confidence_interval())
 
 
-def test_p_values_are_adjusted_within_a_quantity_and_selection_without_the_source(measured):
+def test_p_values_are_adjusted_within_a_quantity_and_selection(measured):
+    """Contrasts on the source are not adjusted."""
     rows = contrasts_of(measured)
     assert all(row.p == row.contrast.p is not None for row in rows)
     assert all((row.p_holm is None) == (row.data_set == "home") for row in rows)
@@ -330,7 +333,8 @@ def test_p_values_are_adjusted_within_a_quantity_and_selection_without_the_sourc
             assert [row.p_holm for row in family] == pytest.approx(holm([row.p for row in family]))
 
 
-def test_the_csv_of_contrasts_has_p_values_or_the_reason_for_having_none(made):
+def test_the_csv_of_contrasts_has_p_values_or_a_reason(made):
+    """A reason says why there is no p-value."""
     found = lines(made / "c.contrasts.csv")
     assert {line["kind"] for line in found} == set(calibration.COMPARED) and {line["row_se"] for line in found} == {""}
     assert [line["arm"] for line in found[:4]] == ["cat4", "cat4", "scratch", "scratch"]

@@ -58,6 +58,7 @@ def compared(**changes):
 
 
 def said(found):
+    """Return the notes on contrasts as plain texts."""
     return [phrase_text(note, str, str, str) for note in contrast_notes(found)]
 
 
@@ -98,7 +99,8 @@ def test_all_hypotheses_of_a_selection_are_one_family():
     assert second.p_holm == pytest.approx(2 * second.p) and first.p_holm == pytest.approx(max(first.p, 2 * second.p))
 
 
-def test_means_not_distinguishable_from_the_best_are_bold_unless_they_lack_an_interval():
+def test_means_not_distinguishable_from_the_best_are_bold():
+    """A mean without an interval is not bold."""
     near = replicates(SINGLE, 50.1, draw=3)
     assert best_arms({"one": replicates(SINGLE, 50, draw=1), "near": near, "far": replicates(SINGLE, 40)}) in (
         ["one", "near"],
@@ -110,7 +112,8 @@ def test_means_not_distinguishable_from_the_best_are_bold_unless_they_lack_an_in
     assert compared().best == {("cat2", "home", "paper"), ("cat2", "away", "paper")}
 
 
-def test_notes_name_arms_without_an_interval_and_arms_compared_as_two_samples():
+def test_notes_name_arms_without_an_interval():
+    """They also name arms that are compared as two samples."""
     found = said(compared())
     assert found[1:] == ["cat5: no interval over seeds (one replicate)."]
     level = [Replicate(seeds, 50.0) for seeds in SINGLE]
@@ -139,7 +142,7 @@ def test_the_section_of_contrasts_has_a_line_for_each_arm():
     assert contrast_section(alone, DATA_SETS, "paper") is None and said(alone) == []
 
 
-# --- comparisons with other arms than the baseline ---
+# --- comparisons with arms other than the baseline ---
 
 WIDE = replicates(SINGLE, 64, draw=4)
 COMPARED = arms_of(
@@ -153,7 +156,7 @@ COMPARED = arms_of(
 
 
 def compared_beside(**changes):
-    """Return comparisons of four arms. The last two are compared with other arms than the baseline, too."""
+    """Return comparisons of four arms. The last two are also compared with arms other than the baseline."""
     made = {
         "cat1": replicates(SINGLE, 50, draw=1),
         "cat2": replicates(PAIRS, 60, draw=2),
@@ -189,7 +192,7 @@ def test_an_arm_is_compared_with_the_arms_that_its_against_names():
     assert found.gain("wide", "away", "paper").baseline == "cat1"
 
 
-def test_contrasts_with_other_arms_are_in_one_family_with_the_gains():
+def test_contrasts_by_against_and_gains_are_one_family():
     found, *_ = compared_beside()
     tested = [row for row in found.rows if row.data_set == "away"]
     assert len(tested) == 3 + 3
@@ -197,7 +200,8 @@ def test_contrasts_with_other_arms_are_in_one_family_with_the_gains():
     assert all(row.p_holm is None for row in found.rows if row.data_set == "home")
 
 
-def test_contrasts_with_other_arms_have_a_section_with_a_line_for_each_pair():
+def test_contrasts_by_against_have_a_line_for_each_pair():
+    """Arms that `against` names have a section of contrasts for readers."""
     found, *_ = compared_beside()
     section = against_section(found, DATA_SETS, "paper")
     assert [column.title for column in section.columns] == ["method", "compared with", "seeds", "n", "Home", "Away"]
@@ -235,8 +239,8 @@ def test_notes_name_the_contrasts_in_which_an_arm_has_no_interval():
     ]
 
 
-def test_an_arm_without_an_interval_under_one_selection_alone_has_a_note():
-    """The other selection has an interval and comes last, which must not hide the note."""
+def test_an_interval_missing_under_one_selection_has_a_note():
+    """The second selection has an interval, which must not hide the note."""
     level = [Replicate(seeds, 50.0) for seeds in SINGLE]
     accuracies = {("cat1", "away", selection): level for selection in ("paper", "holdout")}
     accuracies |= {("cat2", "away", "paper"): level, ("cat2", "away", "holdout"): replicates(SINGLE, 60)}
@@ -248,7 +252,7 @@ def test_an_arm_without_an_interval_under_one_selection_alone_has_a_note():
 # --- the baseline in a config ---
 
 
-def test_the_baseline_is_the_first_row_or_the_one_that_is_named():
+def test_the_baseline_is_the_first_row_or_the_named_row():
     made = study()
     assert [made.table_params.baseline(TableKey(name)) for name in ("table2", "table1")] == ["cat1", "cat1"]
     arms = ["cat1", {"name": "wide", "members": 1, "steps": 6, "backbone": "wide"}]

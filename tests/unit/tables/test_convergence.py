@@ -78,7 +78,7 @@ def cells(**changes):
     return made
 
 
-def test_one_sentence_says_that_all_probes_have_converged(tmp_path):
+def test_a_note_says_that_all_probes_have_converged(tmp_path):
     lines, markdown, _ = table_of(tmp_path, cells(two_away={"gradient": 2e-5}))
     assert (
         "- All probes have converged. The gradient norm of the selected heads' objective, relative to that at zero "
@@ -90,7 +90,7 @@ def test_one_sentence_says_that_all_probes_have_converged(tmp_path):
     assert [line["away_holdout_edge"] for line in lines] == ["0"] * 3
 
 
-def test_one_sentence_says_that_no_probe_has_converged(tmp_path):
+def test_a_note_says_that_no_probe_has_converged(tmp_path):
     found = {key: cell(len(lines[0]["members"]), gradient=4e-3) for key, lines in cells().items()}
     found["two", "home"] = cell(2, gradient=2e-2)
     _, markdown, tex = table_of(tmp_path, found)
@@ -116,7 +116,7 @@ def test_cells_that_have_not_converged_are_named_arm_by_arm(tmp_path):
 
 
 def test_a_cell_with_an_unknown_gradient_is_not_marked_as_converged(tmp_path):
-    """Selection paper takes the first of two equal epochs, which has no gradient in these metrics."""
+    """`paper` selects the first of two equal epochs, which has no gradient in these metrics."""
     found = cells(two_away={"epochs": 2})
     for line in found["two", "home"]:
         if line["replicate"] == 1:
@@ -149,7 +149,7 @@ def test_a_distance_needs_the_same_seeds_and_weight_decays(tmp_path):
 
 
 @pytest.mark.parametrize("end", [GRID[0], GRID[-1]])
-def test_weight_decays_at_an_end_of_the_grid_are_named_by_selection(tmp_path, end):
+def test_weight_decays_at_an_end_of_the_grid_are_named(tmp_path, end):
     lines, markdown, _ = table_of(tmp_path, cells(one_home={"best": end, "holdout": 0.01}, two_away={"best": end}))
     assert [line["home_edge"] for line in lines] == ["2", "0", "0"]
     assert [line["home_holdout_edge"] for line in lines] == ["0"] * 3

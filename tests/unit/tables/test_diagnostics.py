@@ -145,7 +145,7 @@ def test_two_runs_write_the_same_bytes(made, paths, tmp_path):
         assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
 
 
-def test_every_value_is_drawn_at_the_place_of_its_replicate():
+def test_every_value_is_drawn_in_the_part_of_its_replicate():
     """Equal values do not hide one another and stay within their replicate's part of the arm's slot."""
     from matplotlib.figure import Figure
 
@@ -158,7 +158,7 @@ def test_every_value_is_drawn_at_the_place_of_its_replicate():
     assert 3 - 0.5 < min(first) < max(first) < 3 < min(second) < max(second) < 3 + 0.5
 
 
-def test_data_sets_that_do_not_fit_in_one_line_continue_in_the_next(paths, tmp_path):
+def test_data_sets_continue_in_a_second_line_of_panels(paths, tmp_path):
     data_sets = [{"name": f"d{i}", "title": f"D{i}", "in_distribution": False} for i in range(5)]
     cells = [{"arm": "cat2", "data_set": one["name"]} for one in data_sets]
     run(tmp_path, [paths[0]] * 5, cells, data_sets, "many")

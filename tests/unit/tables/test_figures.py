@@ -66,7 +66,7 @@ def test_bars_of_contrasts_are_the_interval(bars):
             assert bars == [STD] * 4 + [half] * 4
 
 
-def test_the_figure_of_worst_groups_has_bars_of_accuracies_and_contrasts(bars):
+def test_the_figure_of_worst_groups_has_bars(bars):
     """The figure shows accuracies, and below them contrasts with the baseline."""
     columns = [column_name("own", quantity) for quantity in (AVERAGE, WORST)]
     found = [Row(arm, 3, {(column, "holdout"): Summary(50.0, STD, 3) for column in columns}) for arm in ARMS]
@@ -98,7 +98,8 @@ def test_figures_of_gaps_and_worst_groups_mark_uninformative_targets(monkeypatch
     assert "trained on\nOwn\n(worst group: uninformative)" in said and "Own\n(uninformative)" in said
 
 
-def test_the_figure_of_gaps_has_bars_of_the_metric_and_of_contrasts(bars):
+def test_the_figure_of_gaps_has_bars(bars):
+    """The metric and the contrasts have bars."""
     columns, direct = [*DATA_SETS, MEAN], replace(ARMS[0], name="alone", steps=None, transfer="direct")
     summaries = {(column.name, "holdout"): Summary(50.0, STD, 3) for column in columns}
     gain = Contrast(2.0, 0.5, 4.0, 5, 5, "t")
@@ -140,7 +141,7 @@ def test_the_cells_of_the_grid_show_the_standard_deviation():
 
 
 def test_the_grid_shows_floors_in_a_separate_column(monkeypatch):
-    """Each number of members has one floor, that with the most replicates. Without floors there is no column."""
+    """Each number of members has one floor, from the arm with most replicates. Without floors there is no column."""
     from matplotlib.axes import Axes
 
     texts, write = [], Axes.text

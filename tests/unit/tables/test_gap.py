@@ -98,7 +98,8 @@ def test_a_gap_is_the_arm_minus_direct_training_of_the_same_seeds(cells, monkeyp
     assert ends.high - ends.low < 3
 
 
-def test_contrasts_on_components_and_their_mean_agree_with_the_contrast_module(cells, monkeypatch):
+def test_contrasts_agree_with_the_contrast_module(cells, monkeypatch):
+    """There are contrasts on each component and on the mean over components."""
     text = made(cells, monkeypatch)["contrasts"]
     for arm, kind, baseline in (("long", "gain", "alone"), ("own", "gain", "alone"), ("long", "on_target", "own")):
         for component in ("a", "b", "mean"):
@@ -138,7 +139,8 @@ def test_arms_that_share_no_seeds_are_compared_as_two_samples(tmp_path, monkeypa
     assert "**long**: too few seeds in common with **alone** to be paired" in found["markdown"]
 
 
-def test_an_arm_with_too_few_seeds_has_an_error_over_rows_alone_and_a_note(cells, monkeypatch):
+def test_an_arm_with_too_few_seeds_has_no_interval(cells, monkeypatch):
+    """An error over rows remains, and a note gives the reason."""
     found = made(cells, monkeypatch)
     line = line_of(found["contrasts"], kind="gain", arm="two", data_set="a", selection="holdout")
     assert line["low"] == line["p"] == "" and line["no_interval_because"] == "one replicate"
@@ -183,7 +185,7 @@ def test_the_error_over_rows_of_matthews_correlation_agrees_with_the_jackknife(c
     rows, labels = len(cells.labels), cells.labels
 
     def correlations(percents: list[float]) -> np.ndarray:
-        """Return the mean over replicates with each row left out in turn."""
+        """Return the mean correlation over replicates without one row, for each row."""
         said = [np.where(np.arange(rows) < round(rows * percent / 100), labels, 1 - labels) for percent in percents]
         kept = [np.arange(rows) != row for row in range(rows)]
         return np.array([np.mean([matthews_correlation(labels[k], each[k]) for each in said]) for k in kept])
@@ -203,7 +205,7 @@ def test_an_arm_is_compared_with_direct_training_of_the_same_size():
         gap.baselines_of(arms[0], arms[:2])
 
 
-def test_an_arm_is_compared_with_pretraining_on_the_target_for_as_many_steps():
+def test_an_arm_is_compared_with_equally_long_pretraining_on_the_target():
     arms = arms_of(ARMS)
     short = arm_of(name="own_short", members=1, steps=4, on_target=True)
     assert gap.baselines_of(arms[0], [*arms[:3], short, arms[3]])["on_target"].name == "own"
@@ -261,7 +263,7 @@ def test_without_floors_the_table_does_not_mention_them(cells, monkeypatch):
 # --- outputs ---
 
 
-def test_the_csv_has_a_line_for_each_arm_component_and_selection(cells, monkeypatch):
+def test_the_csv_has_a_line_per_arm_component_and_selection(cells, monkeypatch):
     text = made(cells, monkeypatch)["csv"]
     assert len(lines_of(text)) == 4 * 3 * 2
     line = line_of(text, method="long", component="a", selection="holdout")
@@ -299,7 +301,7 @@ def test_the_figure_has_the_same_bytes_in_two_runs(cells, monkeypatch):
     assert made(cells, monkeypatch)["svg"] == svg
 
 
-def test_predictions_with_other_replicates_or_rows_are_refused(cells, monkeypatch):
+def test_predictions_with_different_replicates_or_rows_are_refused(cells, monkeypatch):
     path = cells.folder / "long.a.predictions"
     whole = pq.read_table(path)
     pq.write_table(whole.slice(0, whole.num_rows // 2), path)
@@ -314,14 +316,14 @@ def test_predictions_with_other_replicates_or_rows_are_refused(cells, monkeypatc
         made(cells, monkeypatch)
 
 
-def test_a_number_of_files_other_than_that_of_cells_is_refused(cells, monkeypatch):
+def test_different_numbers_of_files_and_cells_are_refused(cells, monkeypatch):
     options = with_floors(cells).options
     monkeypatch.setattr(Cells, "options", options[: options.index("--reference-predictions")])
     with pytest.raises(UserError, match="--reference-predictions names 0 files and --reference-cells 6 cells"):
         made(cells, monkeypatch)
 
 
-def test_components_of_a_mixture_of_cues_differ_in_the_cue_that_shows_the_class():
+def test_components_of_cues_differ_in_the_cue_of_the_class():
     """A component's cue always shows the class. Another cue shows it at the rate of `agreement` plus chance."""
     from dataclasses import replace
 

@@ -54,7 +54,7 @@ NETWORK = {"architecture": "small_residual", "width": 8, "blocks": "3"}
         (Style, [], r"\[\]: input should be"),
     ],
 )
-def test_a_wrong_value_is_reported_with_its_place(kind, value, message):
+def test_a_wrong_value_is_reported_with_its_key(kind, value, message):
     with pytest.raises(argparse.ArgumentTypeError, match=f"^{message}"):
         json_of(kind)(json.dumps(value))
 

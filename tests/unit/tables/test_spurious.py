@@ -24,7 +24,8 @@ from workflow_scripts.timecat.tables import spurious
 from workflow_scripts.timecat.tables.predicted import Predicted
 
 
-def test_the_shortcut_agrees_with_the_label_in_training_but_not_in_evaluation():
+def test_the_shortcut_shows_the_label_only_in_training():
+    """Light and label agree in 95 % of training rows and in half of the evaluation rows."""
     block = {"kind": "shortcut", "rows": {"train": 4000, "evaluation": 2000}}
     for split, agreement in (("train", 0.95), ("evaluation", 0.5)):
         made = read_split(settings_of(split, **block), split)
@@ -79,7 +80,7 @@ def test_waterbirds_has_the_rows_labels_and_places_of_its_list(tmp_path):
     assert photos("waterbirds", root, "evaluation", evaluation_split="val").sources == validation.sources
 
 
-def test_the_choice_of_training_rows_does_not_change_the_settings_of_evaluation():
+def test_evaluation_settings_do_not_depend_on_training_rows():
     blocks = [{"kind": "waterbirds", "root": "data", "train_split": name} for name in ("train", "val")]
     assert settings_of("evaluation", **blocks[0]) == settings_of("evaluation", **blocks[1])
     assert settings_of("train", **blocks[0]) != settings_of("train", **blocks[1])
@@ -137,7 +138,7 @@ ARMS = [
     {"name": "two", "members": 2, "steps": 2, "transfer": "probe"},
 ]
 BIRDS = {"name": "birds", "title": "birds", "in_distribution": True, "views": 1}
-PLACES = ["land"] * 20 + ["water"] * 20  # rows have labels 0 and 1 in turn, which gives four groups of ten
+PLACES = ["land"] * 20 + ["water"] * 20  # the labels 0 and 1 alternate, which gives four groups of ten
 SEEDS = [(1,), (2,), (3,)]
 # Correct rows out of ten in each group (0, land), (1, land), (0, water), (1, water), for three replicates.
 RIGHT = {"probed": [(9, 9, 1, 9), (9, 9, 3, 9), (9, 2, 8, 9)], "again": [(8, 8, 6, 8), (8, 8, 8, 7), (8, 7, 8, 8)]}
@@ -216,7 +217,7 @@ def test_contrasts_of_both_quantities_are_paired_by_seeds(cells, monkeypatch):
 
 
 def test_the_error_over_rows_of_a_worst_group_comes_from_its_rows(cells, monkeypatch):
-    """The worst group has ten of forty rows: five are right in `two`, one and three in the paired replicates."""
+    """The worst group has ten of forty rows: five are right in arm `two`, one and three in its paired replicates."""
     (line,) = lines_of(
         made(cells, monkeypatch)["contrasts"], arm="two", data_set="birds.worst_group", selection="holdout"
     )
@@ -226,7 +227,7 @@ def test_the_error_over_rows_of_a_worst_group_comes_from_its_rows(cells, monkeyp
     assert float(line["row_se"]) == pytest.approx(error, rel=0.02)
 
 
-def test_influences_on_the_worst_group_equal_those_on_the_mean_of_its_rows():
+def test_worst_group_influences_equal_influences_on_its_mean():
     groups = np.repeat([0, 1], [10, 30])
     right = np.concatenate([np.arange(10) < 4, np.arange(30) < 20])
     influences = spurious.worst_group_influences(right, groups)
@@ -262,10 +263,10 @@ def test_csv_markdown_and_figure_have_the_expected_contents(cells, monkeypatch):
     assert made(cells, monkeypatch)["svg"] == found["svg"]
 
 
-def test_predictions_of_other_rows_are_refused():
+def test_predictions_of_different_rows_are_refused():
     groups = {"birds": (np.arange(40)[::-1], np.zeros(40, int))}
     predicted = Predicted(np.arange(40), np.zeros(40, int), np.zeros(40, int))
-    with pytest.raises(UserError, match="predictions on 'birds' have other rows than its index"):
+    with pytest.raises(UserError, match="predictions on 'birds' do not match the rows of its index"):
         spurious.measure_by(groups)("birds", predicted)
 
 

@@ -78,6 +78,7 @@ REFERENCES = References(FLOORS, {}, {("away", selection): 95.0 for selection in 
 
 @pytest.fixture(scope="module")
 def compared():
+    """Contrasts of all arms with the equally reduced baseline."""
     return compared_alike(ACCURACIES, HITS, ARMS, DATA_SETS, REFERENCES, "cat1")
 
 
@@ -151,7 +152,8 @@ def test_the_csv_has_arm_method_and_dimensions_of_each_row(rows, compared):
     assert float(line["away_holdout"]) == pytest.approx(wanted, abs=0.005) and line["away_holdout_floor"] == "20.50"
 
 
-def test_readers_see_a_line_per_arm_and_method_and_a_column_per_width(rows, compared):
+def test_the_table_for_readers_has_a_column_per_width(rows, compared):
+    """Each arm and method has a line."""
     text = markdown_text(width_table(rows, DATA_SETS, compared, "width"))
     head = "| arm | members × steps | reduced by | n | 4 | 16 | 32 | features | all features |"
     assert text.count(head) == 2 * 2 * 2, "two selections, two data sets, accuracies and contrasts"

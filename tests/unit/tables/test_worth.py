@@ -85,6 +85,7 @@ def worth(tmp_path, trained=(60.0, 70.0), floors=(10.0, 11.0), ceiling=95.0, pro
 
 
 def shown(*args, **options) -> Target:
+    """Return the target of the table under the selection that notes use."""
     found = worth_of(worth(*args, **options)[1], DATA_SETS[0])
     assert found is not None
     return found
@@ -127,7 +128,7 @@ def test_a_target_with_a_wide_interval_is_undecided(tmp_path):
     assert "".join(getattr(piece, "word", piece) for piece in note).startswith("Far_off may be uninformative")
 
 
-def test_a_gain_equal_to_that_of_untrained_networks_is_uninformative(tmp_path):
+def test_a_gain_equal_to_the_untrained_gain_is_uninformative(tmp_path):
     target = shown(tmp_path, trained=(60.0, 69.0), floors=(50.0, 59.0), spread=1)
     low, high = target.comparisons[1].excess.interval
     assert low < 0 < high
@@ -186,7 +187,7 @@ def test_the_csv_of_contrasts_has_floors_without_p_values(tmp_path):
     assert all(line["low"] and line["high"] and line["p"] == line["p_holm"] == "" for line in lines)
 
 
-def test_pages_have_floors_of_accuracies_and_the_note_on_a_target(tmp_path):
+def test_pages_have_floors_and_notes_on_targets(tmp_path):
     rows, targets = worth(tmp_path, trained=(10.1, 10.0), floors=(10.0, 10.1))
     table = accuracy_table(rows, DATA_SETS, compared=NOTHING.with_targets(targets))
     page, tex = markdown_text(table), tex_text(table)

@@ -20,7 +20,7 @@ IS_POSITIVE = np.array([True, True, False, False])
 # One distribution per row: its masses on the four points, in quarters.
 QUARTERS = np.array([[2, 0, 1, 1], [0, 2, 1, 1], [1, 1, 2, 0], [1, 1, 0, 2]])
 FEATURE_SETS = ((), (1,), (2,), (1, 2))  # by size
-TIE = 0  # stands for the feature if classifiers on x1 and on x2 are equally good
+TIE = 0  # value of ``feature`` if classifiers on x1 and on x2 are equally good
 # These weights and thresholds yield every answer that a linear classifier can give on the four points.
 _WEIGHTS, _THRESHOLDS = (-1, 0, 1), (-1.5, -0.5, 0.5, 1.5)
 
@@ -30,7 +30,7 @@ class Optimum:
     """Best classifiers of M mixtures, [M] each.
 
     error: 0-1 loss, in units of 1 / (4 x grid). size: the least number of features that a best classifier needs.
-    feature: the one that suffices, or TIE if either suffices or none is needed.
+    feature: the feature that suffices, or TIE if either suffices or none is needed.
     """
 
     error: np.ndarray
@@ -44,7 +44,7 @@ def simplex(grid: int) -> np.ndarray:
 
 
 def untied(grid: int) -> np.ndarray:
-    """Return the mixtures of simplex(grid) for which one feature is better than the other, ordered: int64 [M, 4]."""
+    """Return the mixtures of simplex(grid) for which one feature is better than the other: int64 [M, 4], sorted."""
     mixtures = simplex(grid)
     return mixtures[optimum(mixtures).feature != TIE]
 
@@ -57,7 +57,7 @@ def masses(mixtures: npt.ArrayLike) -> np.ndarray:
 def answers(features: tuple[int, ...]) -> np.ndarray:
     """Return all answers on the four points of classifiers that are linear in these features: bool [classifiers, 4].
 
-    features: a subset of (1, 2). Whether a point is classified as positive is True or False.
+    features: a subset of (1, 2). True means that a point is classified as positive.
     """
     weights = itertools.product(*(_WEIGHTS if feature in features else (0,) for feature in (1, 2)))
     said = {tuple((POINTS @ w > threshold).tolist()) for w in weights for threshold in _THRESHOLDS}
@@ -65,7 +65,10 @@ def answers(features: tuple[int, ...]) -> np.ndarray:
 
 
 def least_error(mass: npt.ArrayLike, features: tuple[int, ...]) -> np.ndarray:
-    """Return the least 0-1 error [M] of classifiers on these features, by enumeration; mass: [M, 4], in any unit."""
+    """Return the least 0-1 error [M] of classifiers on these features, by enumeration.
+
+    mass: mass of each point under each mixture, [M, 4], in any unit.
+    """
     wrong = answers(features) != IS_POSITIVE
     return (np.asarray(mass) @ wrong.T).min(1)
 

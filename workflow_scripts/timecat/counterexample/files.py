@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class Setting:
     """Results of one kind of network, trained with one weight decay and learning rate, on M mixtures from S seeds.
 
-    dimensions: number of dimensions of the remaining features, [M, S]. feature: the one of 1, 2 to which the hidden
-    layer responds most, [M, S]; 0 if none remains. solved: whether a probe solves each of the four distributions,
-    [4, M, S]; solved_together: the same for a probe on the concatenated features of a group of seeds, [4, M, groups].
-    error: 0-1 loss on the mixture, [M, S]. diverged: whether an output is not finite, [M, S].
+    dimensions: number of dimensions of the remaining features, [M, S]. feature: the feature, 1 or 2, to which the
+    hidden layer responds most, [M, S]; 0 if none remains. solved: whether a probe solves each of the four
+    distributions, [4, M, S]. solved_together: whether a probe on the concatenated features of a group of seeds solves
+    them, [4, M, groups]. error: 0-1 loss on the mixture, [M, S]. diverged: whether an output is not finite, [M, S].
     """
 
     network: str
@@ -69,7 +69,7 @@ def read_settings_found(runs: PathLike, together: PathLike, settings: Settings) 
     """Return the results in both files, by setting, in the order in which they were written.
 
     runs, together: paths of the two Parquet files. settings: the block `counterexample` of the config. Raise UserError
-    if a file was written with other settings.
+    if a file was written with different settings.
     """
     kinds = list(itertools.product(settings.networks, settings.weight_decays, settings.lrs))
     mixtures = len(untied(settings.grid))
@@ -79,7 +79,7 @@ def read_settings_found(runs: PathLike, together: PathLike, settings: Settings) 
     for number, (network, weight_decay, lr) in enumerate(kinds):
         own = {name: column[number] for name, column in of_runs.items()}
         if (own["network"] != network).any() or (own["weight_decay"] != weight_decay).any() or (own["lr"] != lr).any():
-            raise UserError(f"{runs} was written with other settings of `counterexample`: delete it and run again")
+            raise UserError(f"{runs} was written with different settings of `counterexample`: delete it and run again")
         found.append(
             Setting(
                 network,
@@ -131,5 +131,5 @@ def _read(path: PathLike, settings: int, shape: tuple[int, int]) -> dict[str, np
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise UserError(f"{path} cannot be read as Parquet ({error}): delete it and run again") from None
     if table.num_rows != settings * shape[0] * shape[1]:
-        raise UserError(f"{path} was written with other settings of `counterexample`: delete it and run again")
+        raise UserError(f"{path} was written with different settings of `counterexample`: delete it and run again")
     return {name: table[name].to_numpy().reshape(settings, *shape) for name in table.column_names}

@@ -1,15 +1,15 @@
-"""Train thousands of small networks at once on the counterexample's four points.
+"""Train thousands of small networks at the same time on the counterexample's four points.
 
 A network is f(x) = w . h(x) + b, trained with cross-entropy and SGD.
 h is the hidden layer, the network's features. There are three kinds of hidden layers:
 
     gates   h_j = u_j x_j         the two features of the counterexample, each behind a learned gate
-    linear  h = U x               `width` linear units: their span is that of the remaining features
+    linear  h = U x               `width` linear units: they span the remaining features
     relu    h = max(0, U x + c)   can fold a feature, |x1|, which the counterexample's classifiers cannot
 
 Runs (mixtures x seeds) are the last axis of every array, so that one step of all runs is a few operations. No sum runs
-across this axis, so a run does not depend on the others. tests.references.counterexample is the same in torch, one
-network at a time; a test holds the two equal.
+across this axis, so a run does not depend on the others. tests.references.counterexample trains one network at
+a time in torch; a test checks that both give the same results.
 """
 
 import itertools
@@ -28,7 +28,10 @@ KINDS = ("gates", "linear", "relu")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training settings of a network. weight_decay: times u, U, w, is added to their gradients; none on biases."""
+    """Training settings of a network.
+
+    weight_decay: factor of u, U and w that is added to their gradients; biases have no weight decay.
+    """
 
     lr: float
     weight_decay: float
@@ -37,7 +40,10 @@ class Recipe:
 
 @dataclass
 class Networks:
-    """R networks of one kind. U: [H, 2, R] (gates: zero except on the diagonal); c, w: [H, R]; b: [R]."""
+    """R networks of one kind.
+
+    U: [H, 2, R] (for gates: zero except on the diagonal). c, w: [H, R]. b: [R].
+    """
 
     kind: str
     U: np.ndarray
@@ -57,7 +63,10 @@ class Networks:
 
 
 def initial(kind: str, width: int, scale: float, seeds: Sequence[int], dtype: npt.DTypeLike = np.float32) -> Networks:
-    """Return one network per seed, a function of it: weights from N(0, scale² / inputs of the layer), biases 0."""
+    """Return one network per seed, which depends only on the seed.
+
+    Weights are drawn from N(0, scale² / inputs of the layer); biases are 0.
+    """
     H, fan_in = (2, 1) if kind == "gates" else (width, 2)
     R = len(seeds)
     U, w = np.empty((H, 2, R)), np.empty((H, R))
@@ -84,7 +93,7 @@ def _normal(key: int, count: int) -> np.ndarray:
 
 
 def data_set(mixture: npt.ArrayLike) -> np.ndarray:
-    """Return a mixture's data set as point numbers: 4 x grid rows, in which each point has exactly its mass."""
+    """Return a mixture's data set: 4 x grid rows, each the number of a point, in proportion to the points' masses."""
     return np.repeat(np.arange(len(POINTS)), masses(mixture))
 
 
@@ -116,13 +125,16 @@ def train(networks: Networks, counts: np.ndarray, recipe: Recipe) -> None:
     """Train the networks in place, one step for each of ``counts`` (see batch_counts), with one run per network."""
     dtype = networks.b.dtype.type
     target = IS_POSITIVE.astype(dtype)[:, None]
-    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges does not affect others, and is counted
+    with np.errstate(over="ignore", invalid="ignore"):  # diverged runs are counted and do not affect others
         for count in counts:
             _step(networks, count * dtype(1 / recipe.batch_size), target, recipe)
 
 
 def _step(networks: Networks, share: np.ndarray, target: np.ndarray, recipe: Recipe) -> None:
-    """Take one step of SGD on the mean cross-entropy. share: of each point in the batch, [4, R]; target: [4, 1]."""
+    """Take one step of SGD on the mean cross-entropy.
+
+    share: share of each point in the batch, [4, R]. target: [4, 1].
+    """
     U, c, w, b = networks.U, networks.c, networks.w, networks.b
     lr, keep = b.dtype.type(recipe.lr), b.dtype.type(1 - recipe.lr * recipe.weight_decay)
     # The points are plus and minus the unit vectors, so U x is plus or minus a column of U.

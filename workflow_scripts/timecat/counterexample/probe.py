@@ -3,7 +3,7 @@
 A network's features at the four points are four vectors. The number of dimensions that they span, and the result of a
 linear probe that starts at zero, depend only on their inner products, a 4 x 4 matrix for each network. So networks of
 any width and kind are measured in the same way. Features are centred over the four points, and a single factor scales
-all of them: a separate factor for each feature would restore one that is nearly lost.
+all of them: a separate factor for each feature would restore a feature that is nearly lost.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,8 @@ def kept(networks: Networks, threshold: float) -> Kept:
     """Measure the features that remain in networks; a network that diverged keeps none.
 
     threshold: a dimension counts if its singular value is at least this share of the greatest one. If even the greatest
-    is below threshold times the input's, the network has lost all features, and that value replaces the greatest.
+    is below threshold times the greatest of the input, the network has lost all features, and this limit replaces the
+    greatest.
     """
     h = networks.hidden().astype(np.float64)
     h = h - h.mean(1, keepdims=True)
@@ -48,8 +49,8 @@ def kept(networks: Networks, threshold: float) -> Kept:
 def concatenated(products: np.ndarray, seeds: int, members: int) -> np.ndarray:
     """Return the inner products of the concatenated features of groups of seeds: [4, 4, mixtures x (seeds // members)].
 
-    products: inner products of single networks, [4, 4, mixtures x seeds]; those of concatenated features are the sum
-    over the members. Groups are disjoint.
+    products: inner products of single networks, [4, 4, mixtures x seeds]; the inner products of
+    concatenated features are the sum over the members. Groups are disjoint.
     """
     groups = seeds // members
     of_seeds = products.reshape(4, 4, -1, seeds)[..., : groups * members]

@@ -21,10 +21,11 @@ from workflow_scripts.timecat.counterexample.settings import Settings
 
 
 def run_all(settings: Settings) -> Iterator[Setting]:
-    """Train and measure one setting after the other. settings: the block `counterexample` of the config.
+    """Train and measure the networks of one setting after the other.
 
-    All seeds see the same rows of a mixture. The order of rows depends only on the seed, not on the setting or the
-    mixture; initial weights depend only on the seed and the kind of network.
+    settings: the block `counterexample` of the config. All seeds see the same rows of a mixture. The order of rows
+    depends only on the seed, not on the setting or the mixture; initial weights depend only on the seed and the kind of
+    network.
     """
     mixtures, seeds = untied(settings.grid), range(settings.seeds)
     on_mixtures = _counts("order", mixtures, settings.steps, settings)
@@ -56,6 +57,7 @@ def _measured(
     on_components: np.ndarray,
     settings: Settings,
 ) -> Setting:
+    """Return the results of trained networks of one setting, including the results of probes on their features."""
     seeds, members, threshold = settings.seeds, settings.members, settings.threshold
     left = kept(networks, threshold)
     M = len(mixtures)

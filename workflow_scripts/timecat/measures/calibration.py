@@ -21,7 +21,8 @@ probabilities. It takes account of all segments and their overlaps.
 
 Rows with equal p are ordered by a hash of their row number, so the order of a file has no influence. Both errors are
 above zero even for perfect calibration, by an amount that depends on the numbers of rows and segments; the same draws
-of labels measure this amount. tests.references.calibration is a plain implementation; a test holds the two equal.
+of labels measure this amount. tests.references.calibration is a plain implementation; a test checks that both give the
+same results.
 """
 
 import math
@@ -33,7 +34,7 @@ import numpy.typing as npt
 from workflow_scripts.timecat import randomness
 from workflow_scripts.timecat.measures.groups import Segments
 
-DETECTABLE = 5  # in σ, as in Guy et al.: a smaller ECCE cannot be told from chance with certainty
+DETECTABLE = 5  # in σ, as in Guy et al.: a smaller ECCE cannot be distinguished from chance with certainty
 # A smaller range practically never occurs (probability below 1e-20), and the alternating series would need more terms.
 LEAST_RANGE = 0.3
 
@@ -66,7 +67,10 @@ class Measured:
 def measure(
     p: npt.ArrayLike, y: npt.ArrayLike, rows: npt.ArrayLike, segments: Segments, bins: int, draws: int
 ) -> Measured:
-    """Measure the calibration of predictions. p: probabilities, float [N]; y: 0 or 1, [N]; rows: numbers, int [N]."""
+    """Measure the calibration of predictions.
+
+    p: probabilities, float [N]. y: 1 if the prediction is right, else 0, [N]. rows: row numbers, int [N].
+    """
     p, y, rows = np.asarray(p, np.float64), np.asarray(y, np.float64), np.asarray(rows)
     ties = randomness.bits(randomness.key("calibration", "ties"), rows)
     in_bins = np.lexsort((ties, p))
@@ -110,7 +114,7 @@ def p_of_range(x: float) -> float:
     """Return the probability that the range of a standard Brownian motion on [0, 1] is at least x.
 
     The density is 8 Σ (-1)^(k-1) k² φ(k x), k = 1, 2, ... (Feller 1951). It is integrated term by term, so that a small
-    p loses no digits.
+    p keeps its precision.
     """
     if x < LEAST_RANGE:
         return 1.0
@@ -127,8 +131,8 @@ def bin_starts(rows: int, bins: int) -> np.ndarray:
 def ranges(difference: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Return the range (largest minus smallest) of each segment's cumulative sums of differences, float64 [segments].
 
-    The empty sum, 0, is included. difference: [M], segment after segment, sorted by probability within each; starts:
-    position at which each segment begins.
+    The empty sum, 0, is included. difference: [M], segment after segment, sorted by probability within each segment.
+    starts: position at which each segment begins.
     """
     sums = np.cumsum(difference)
     before = np.where(starts > 0, sums[starts - 1], 0.0)
@@ -137,6 +141,6 @@ def ranges(difference: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def in_units_of(sigma: np.ndarray, ecce: np.ndarray) -> np.ndarray:
-    """Return ECCE / σ. If σ is 0 (all probabilities are 0 or 1), it is infinite, or 0 if ECCE is 0, too."""
+    """Return ECCE / σ. If σ is 0 (all probabilities are 0 or 1), return infinity, or 0 if ECCE is 0, too."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(ecce > 0, ecce / sigma, 0.0)

@@ -5,8 +5,9 @@ Source: Kornblith, Norouzi, Lee, Hinton (2019, arXiv 1905.00414). With the colum
     CKA(X, Y) = ‖YᵀX‖² / (‖XᵀX‖ ‖YᵀY‖)    (Frobenius norms)
 
 and ‖YᵀX‖² = Σ (XXᵀ) ∘ (YYᵀ), so it can be computed from the D₁ x D₂ products or from the n x n Gram matrices; the
-smaller ones are used. 1 means equal up to rotation and scale, 0 no common linear information. With fewer images than
-features, CKA is biased towards 1. tests.references.cka computes it by HSIC's formula; a test holds the two equal.
+smaller ones are used. A CKA of 1 means equal up to rotation and scale, a CKA of 0 no common linear information. With
+fewer images than features, CKA is biased towards 1. tests.references.cka computes it by HSIC's formula; a test checks
+that both give the same results.
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,10 @@ CHUNK = 2048  # rows held in memory as float64 at a time when the products are D
 
 
 def linear_cka(features: Sequence[np.ndarray], device: torch.device | str = "cpu", chunk: int = CHUNK) -> np.ndarray:
-    """Return the CKA of each pair of k sets of features of the same n images, float64 [k, k]; NaN for a constant set.
+    """Return the CKA of each pair of k sets of features, float64 [k, k].
 
-    features: arrays [n, D_m] of any float dtype, possibly mapped from disk: for D x D products, ``chunk`` rows are read
-    at a time. Sums are in float64.
+    features: arrays [n, D_m] of any float dtype for the same n images, possibly mapped from disk: for D x D products,
+    ``chunk`` rows are read at a time. The CKA of a set of constant features is NaN. Sums are in float64.
     """
     rows, dims = len(features[0]), [own.shape[1] for own in features]
     means = [_mean(own, chunk) for own in features]

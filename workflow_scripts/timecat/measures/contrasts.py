@@ -6,7 +6,7 @@ baseline has more members than the arm, the roles are exchanged: each replicate 
 arm's replicates that consist of its seeds only. An arm that shares no seeds with its baseline in this way is compared
 without pairs, as two independent samples.
 
-Differences whose replicates share a seed are not independent. The interval comes from deleting each seed in turn, with
+Differences whose replicates share a seed are not independent. The interval comes from deleting one seed at a time, with
 all replicates that have it (delete-one-seed jackknife):
 
     jackknife = (n - 1) / n  x  sum over seeds s of (mean without s - mean of these means)^2
@@ -20,8 +20,8 @@ the jackknife valid for any list of replicates:
    replicates the result is the classical variance of a mean of independent values, s^2 / replicates. Without this
    correction, cyclic replicates would get up to three times their variance.
 2. It treats the replicates' noise as if seeds caused it, which exaggerates that part: m (n - 1) / (n - m) times with
-   all subsets of m seeds. If the differences' sum of squares tells the two apart, the excess is subtracted, up to half
-   of the variance. With n = m + 1 seeds they cannot be told apart, and the interval is conservative.
+   all subsets of m seeds. If the differences' sum of squares separates the two, the excess is subtracted, up to half of
+   the variance. With n = m + 1 seeds they cannot be separated, and the interval is conservative.
 
 Degrees of freedom are Satterthwaite's for seeds' effects: replicates - 1 for disjoint replicates, n - 1 with all
 subsets, fewer with cyclic ones. `benchmarks/coverage.py` simulates how often such intervals contain the truth.
@@ -43,7 +43,8 @@ Seeds: TypeAlias = tuple[int, ...]
 
 LEVEL = 0.95  # confidence level of intervals
 LEAST_SHARE = 0.5  # least share of the variance that remains when the noise of replicates is subtracted
-# Methods of an interval: t over independent differences, jackknife over seeds, Welch's t for two samples or contrasts.
+# Methods of an interval: t over independent differences, jackknife over seeds, Welch's t for two samples, and Welch's t
+# for two contrasts.
 T, JACKKNIFE, UNPAIRED, DIFFERENCE = "t", "jackknife", "unpaired", "difference"
 
 
@@ -59,7 +60,8 @@ class Contrast:
     """Difference of two means, in percentage points, with its standard error over seeds.
 
     error: standard error; degrees: degrees of freedom of t. Both are None if there is no interval, and ``reason`` says
-    why. seeds, replicates: numbers of seeds and replicates used, the smaller ones of two samples. method: see T.
+    why. seeds, replicates: numbers of seeds and replicates used, the smaller numbers of two samples. method: method of
+    the interval (see T).
     """
 
     mean: float
@@ -129,8 +131,8 @@ def contrast(arm: Sequence[Replicate], baseline: Sequence[Replicate]) -> Contras
 def pairs(arm: Sequence[Seeds], baseline: Sequence[Seeds]) -> Pairs:
     """Return the pairs of an arm's and a baseline's replicates by the seeds of each.
 
-    Replicates without a counterpart are left out. If the others are too few for an interval, all replicates count, as
-    two samples.
+    Replicates without a counterpart are left out. If the remaining replicates are too few for an interval, all
+    replicates are used, as two samples.
     """
     if (found := _within(arm, baseline)) is not None:
         return found
@@ -216,7 +218,7 @@ def _jackknife_form(shares: Floats) -> Floats:
 
 
 def _without_noise(values: Floats, jackknife: float, design: tuple[Floats, Floats]) -> float:
-    """Return the variance of the mean with seeds' effects and replicates' noise separated; inf if they cannot be.
+    """Return the variance of the mean with replicates' noise separated from seeds' effects; inf if this is impossible.
 
     Two sums of squares, the jackknife and the sum of squared deviations, are equated with their expected values, which
     are linear in the variances of seeds' effects and of noise.
@@ -273,7 +275,7 @@ def _contrast(mean: float, error: SeedError, seeds: int, replicates: int, method
 
 
 def _within(arm: Sequence[Seeds], baseline: Sequence[Seeds]) -> Pairs | None:
-    """Pair each replicate of an arm with those of the baseline that consist of its seeds only.
+    """Pair each replicate of an arm with the baseline's replicates that consist of its seeds only.
 
     Return None if there are no pairs, or too few for an interval although the arm has more replicates.
     """

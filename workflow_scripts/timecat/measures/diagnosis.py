@@ -38,7 +38,10 @@ def run(options: Options) -> None:
 def replicate_rows(
     replicate: int, features: "Sequence[np.ndarray]", heads: "HeadsFile", labels: "npt.NDArray[np.int64]", device: str
 ) -> list[dict[str, Any]]:
-    """Return the rows of diagnostics of one replicate. features: [rows, D_m] of each member; labels: int64 [rows]."""
+    """Return the rows of diagnostics of one replicate.
+
+    features: features of each member, [rows, D_m]. labels: int64 [rows].
+    """
     from dataclasses import asdict
 
     from workflow_scripts.timecat.measures.cka import linear_cka
@@ -77,7 +80,10 @@ def replicate_rows(
 
 
 def write_diagnostics(path: PathLike, rows: list[dict[str, Any]]) -> None:
-    """Write rows of diagnostics as Parquet. member and other_member count from 0, in the order of ``members``."""
+    """Write rows of diagnostics as Parquet.
+
+    The columns member and other_member count from 0, in the order of ``members``.
+    """
     import pyarrow as pa
 
     integer, text = pa.int64(), pa.string()

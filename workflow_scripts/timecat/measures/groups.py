@@ -15,13 +15,16 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow
 
-OWN_COLUMNS = ("row", "label", "class_name", "source")  # every other column of an index is a group column
+OWN_COLUMNS = ("row", "label", "class_name", "source")  # all remaining columns of an index are group columns
 FREQUENCIES = ("rare", "middle", "frequent")
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """Assignment of rows to groups. codes: group of each row, int [N], from 0 on; values: name of each group."""
+    """Assignment of rows to groups.
+
+    codes: group of each row, int [N], from 0 on. values: name of each group.
+    """
 
     name: str
     codes: np.ndarray
@@ -32,7 +35,7 @@ class Grouping:
 class Segments:
     """Segments of rows: all rows (segment 0), groups, and intersections of groups, each with enough rows.
 
-    member: positions of rows, int [M]; segment: segment of each of these, int [M], ascending. sizes, depth, names: for
+    member: positions of rows, int [M]. segment: segment of each position, int [M], ascending. sizes, depth, names: for
     each of S segments, its number of rows, the number of groups that are intersected (0 for all rows), and its name.
     """
 
@@ -54,7 +57,10 @@ class Segments:
 
 
 def groupings(evaluation_index: "pyarrow.Table", train_index: "pyarrow.Table") -> list[Grouping]:
-    """Return the groupings of a data set's evaluation rows. train_index: index of the training rows of its probe."""
+    """Return the groupings of a data set's evaluation rows.
+
+    train_index: index of the training rows of the data set's probe.
+    """
     columns = [name for name in evaluation_index.column_names if name not in OWN_COLUMNS]
     if found := _several([grouping(name, evaluation_index[name]) for name in columns]):
         return found
@@ -72,7 +78,7 @@ def _several(found: list[Grouping]) -> list[Grouping]:
 
 
 def grouping(name: str, values: Iterable[object]) -> Grouping:
-    """Return the grouping by the values of a column; null is a group, too."""
+    """Return the grouping by the values of a column; rows with a null are a group, too."""
     import pyarrow
 
     column = values.combine_chunks() if isinstance(values, pyarrow.ChunkedArray) else pyarrow.array(values)
@@ -83,7 +89,7 @@ def grouping(name: str, values: Iterable[object]) -> Grouping:
 def by_frequency(labels: np.ndarray, train_labels: np.ndarray) -> Grouping:
     """Return the grouping of rows by how many training rows their class has: rare, middle or frequent, in thirds.
 
-    Groups have a third of the classes each. Classes with the same number of training rows are in one group, so there
+    Each group has a third of the classes. Classes with the same number of training rows are in one group, so there
     may be fewer groups.
     """
     classes, counts = np.unique(train_labels, return_counts=True)
@@ -98,7 +104,7 @@ def by_frequency(labels: np.ndarray, train_labels: np.ndarray) -> Grouping:
 def make_segments(rows: int, of: list[Grouping], minimum_rows: int, depth: int) -> Segments:
     """Return the segments of N rows: all rows, groups, and intersections of up to ``depth`` groups (one per grouping).
 
-    Segments with fewer than ``minimum_rows`` rows are left out, except for that of all rows.
+    Segments with fewer than ``minimum_rows`` rows are left out, except for the segment of all rows.
     """
     members, sizes, depths, names = [np.arange(rows)], [np.array([rows])], [np.zeros(1, np.int64)], ["all rows"]
     for number in range(1, depth + 1):

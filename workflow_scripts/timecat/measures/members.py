@@ -6,11 +6,11 @@ A head's logits are a bias plus one term per member m (block m of the columns of
 
 **Block accuracy** of m: top-1 of b + z_m + c_m, the block of batch norm's output times the block of the weights, plus
 the bias, as in the original code. **Leave-one-out accuracy** of m: top-1 of z - z_m, with the features of m replaced by
-their running mean, so that c_m remains. Nothing is trained again: this measures what the trained probe loses, not what
-a probe without this member would reach. Without batch norm, γ = 1, β = μ = 0 and there is no denominator: a block that
-is left out is zero. **Weights**: the mean of |W_m| (as in the original code), and of |W_m diag(γ_m / sqrt(σ²_m + ε))|,
-the weight on unnormalised features. tests.references.members computes both accuracies head by head; a test holds them
-equal.
+their running mean, so that c_m remains. The probe is not retrained: this measures what the trained probe loses, not
+what a probe without this member would reach. Without batch norm, γ = 1, β = μ = 0 and there is no denominator: a block
+that is left out is zero. **Weights**: the mean of |W_m| (as in the original code), and of
+|W_m diag(γ_m / sqrt(σ²_m + ε))|, the weight on unnormalised features. tests.references.members computes both accuracies
+head by head; a test checks that both give the same results.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Estimate how many seeds a contrast needs, from a pilot: by the power of its t-test if the pilot's difference is true.
+"""Estimate from a pilot how many seeds a contrast needs, so that its t-test is likely to find the pilot's difference.
 
 The error of a mean falls with the square root of the number of independent differences (disjoint replicates) or of
 seeds (replicates that share seeds), and the degrees of freedom grow with this number. The pilot's difference is itself
@@ -23,7 +23,7 @@ def power(mean: float, error: float, degrees: float) -> float:
 
 
 def seeds_needed(pilot: Contrast) -> int | None:
-    """Return the total number of seeds with which a contrast like the pilot's has POWER.
+    """Return the total number of seeds at which a contrast like the pilot's reaches the power POWER.
 
     Return None if MOST further seeds are too few, or if the pilot has no interval. The number of replicates is assumed
     to grow with the number of seeds as in the pilot.

@@ -53,9 +53,10 @@ def run(options: Options) -> None:
 
 
 def occurring_classes(labels: "npt.NDArray[np.int64]", known: int, index: PathLike) -> "npt.NDArray[np.int64]":
-    """Return the classes that occur in the labels, ascending. Raise UserError if the probe does not know one of them.
+    """Return the classes that occur in the labels, ascending.
 
-    known: number of classes of the probe. index: file of the labels, for the message.
+    Raise UserError if there are no labels, or if the probe does not know one of them. known: number of classes of the
+    probe. index: path of the index that has the labels, for the message.
     """
     import numpy as np
 
@@ -63,8 +64,8 @@ def occurring_classes(labels: "npt.NDArray[np.int64]", known: int, index: PathLi
     if not len(classes) or classes[0] < 0 or classes[-1] >= known:
         problem = f"has a label {classes[-1]}" if len(classes) else "has no rows"
         raise UserError(
-            f"{index} {problem}, but the probe has {known} classes (0 to {known - 1}): write the data set and run the "
-            "probe again"
+            f"{index} {problem}, but the probe has {known} classes (0 to {known - 1}): rebuild the data set and rerun "
+            "the probe"
         )
     return classes
 
@@ -120,7 +121,7 @@ def evaluate_replicate(
         columns["row"].append(rows)
         columns["label"].append(labels)
         if score.predicted is None or score.probability is None:
-            raise ValueError("scores on the evaluation split have predictions")
+            raise ValueError("scores on the evaluation split lack predictions")
         columns["predicted"].append(classes[score.predicted[0]])
         columns["probability"].append(score.probability[0])
     return metrics, columns

@@ -28,7 +28,7 @@ def groups_of(index: "pyarrow.Table", columns: Sequence[str], path: PathLike) ->
 
 
 def group_codes(labels: np.ndarray, columns: Sequence[npt.ArrayLike]) -> npt.NDArray[np.intp]:
-    """Return int [rows]: the group of each row, numbered from 0 by the combinations of label and values that occur."""
+    """Return the group number of each row, int [rows], from 0: one number per combination of a label and values."""
     texts = [np.asarray(values).astype(str) for values in (labels, *columns)]
     return np.unique(np.stack(texts), axis=1, return_inverse=True)[1].ravel()
 

@@ -8,16 +8,17 @@ What remains is one matrix product forward, z_h = W'_h x̂ᵀ + b'_h, and one ba
     dW_h = G_h diag(γ_h) + s_h β_hᵀ    db_h = s_h    dγ_h = Σ_c W_h ∘ G_h    dβ_h = W_hᵀ s_h
 
 Heads are the leading dimension of every tensor, [H, C, D] and [H, C, B], and no sum runs across it. On the CPU, with
-one thread, adding a weight decay changes no bit of the other heads, and a head that diverges does not affect them. This
-holds whichever kernels a library chooses for which sizes, because the sizes, strides and alignments of every call to
-MKL do not depend on H:
+one thread, the other heads stay the same bit for bit if a weight decay is added or if a head diverges. This holds
+whichever kernels a library chooses for which sizes, because the sizes, strides and alignments of every call to MKL do
+not depend on H:
 
 - each head has a separate matrix product, and its operands begin at multiples of 64 bytes;
 - everything else is computed by torch itself, which treats each row of a tensor alike; the length of the flat vectors
   of the SGD step is a multiple of torch's vector width, so no head falls into the remainder of a vector loop.
 
 On a GPU, where small products would leave most of the device idle, one product serves all heads, and the last bits may
-depend on H. tests.references.heads implements the same with plain modules and torch.optim.SGD; a test holds both equal.
+depend on H. tests.references.heads implements the same heads with plain modules and torch.optim.SGD; a test checks that
+both give the same results.
 """
 
 import math
@@ -35,7 +36,7 @@ StepSums = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # loss, top-1, top-5
 
 # MKL is slow for products with fewer rows than this, so a head of two or three classes is padded with rows of zeros.
 _FEWEST_ROWS = 4
-_ALIGNMENT = 32  # in numbers: at least a cache line, and the most that one iteration of torch's vector loops takes
+_ALIGNMENT = 32  # in elements: at least a cache line, and the most that an iteration of torch's vector loops takes
 
 
 def initial_weight(key: int, classes: int, dim: int, std: float) -> torch.Tensor:
@@ -54,7 +55,7 @@ class StackedHeads:
 
     weight: initial W, [C, D]; biases and β start at 0, γ at 1. weight_decays: one per head; they apply to W and b only,
     never to γ and β. momentum: Nesterov momentum of SGD. batch_norm: whether heads have batch norm; without it a head
-    is a plain Linear. Running statistics are those of nn.BatchNorm1d: momentum 0.1, unbiased variance, eps 1e-5.
+    is a plain Linear. Running statistics are as in nn.BatchNorm1d: momentum 0.1, unbiased variance, eps 1e-5.
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class StackedHeads:
         )
 
     def _logits(self, x_hat: torch.Tensor) -> torch.Tensor:
-        """Return z = W' x̂ᵀ + b', [H, rows, B]: C rows per head, then the results of its padding rows of zeros."""
+        """Return z = W' x̂ᵀ + b', [H, rows, B]: C rows per head, then one for each of its padding rows."""
         shape = (self._rows, len(x_hat))
         (z,) = self._parts(x_hat.new_empty(self.heads * self._padded(shape)), [shape])
         if self.batch_norm:
@@ -185,7 +186,7 @@ class StackedHeads:
         ]
 
     def _padded(self, shape: tuple[int, ...]) -> int:
-        """Return how many numbers of a flat vector one head takes for a part of this shape, padding included."""
+        """Return the number of elements that one head's part of this shape takes in a flat vector, with padding."""
         return math.ceil(math.prod(shape) / self._alignment) * self._alignment
 
     def _matrices(self, part: torch.Tensor) -> Sequence[torch.Tensor]:
@@ -193,5 +194,5 @@ class StackedHeads:
         return part.unbind() if self._together == 1 else [part.flatten(0, 1)]
 
     def _per_product(self, *parts: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-        """Return one tuple of the parts [H, ...] per matrix product: [1, ...] of each head or, on a GPU, all of it."""
+        """Return, for each matrix product, a tuple of its slices of the parts: one head's or, on a GPU, all heads'."""
         return list(zip(*(part.split(self._together) for part in parts)))

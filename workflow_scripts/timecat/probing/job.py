@@ -116,7 +116,10 @@ def check_device(device: str, options: Options, data: "DataSet", protocol: Proto
 
 
 def describe_heads(options: Options, probes: "Iterable[Probe]", classes: int, rows: int) -> dict[str, Any]:
-    """Return the description of the heads that is saved with them (see saved_heads); rows: of the evaluation split."""
+    """Return the description that is saved with the heads (see saved_heads).
+
+    rows: number of rows of the evaluation split.
+    """
     from workflow_scripts.timecat.features.members import evaluation_features
 
     features = evaluation_features(options.features, options.replicates, rows)

@@ -20,7 +20,7 @@ import torch
 
 from workflow_scripts.timecat.probing.training_rows import Piece
 
-TOLERANCE = 1e-5  # length of the gradient at which the search stops, relative to that at zero weights
+TOLERANCE = 1e-5  # length of the gradient at which the search stops, relative to its length at zero weights
 MOST_STEPS = 1_000
 HISTORY = 10  # number of steps from which the second derivative is approximated
 LEAST_LENGTH = 2.0**-20  # shortest step, relative to the one that L-BFGS proposes
@@ -33,7 +33,10 @@ Rows = Callable[[], Iterable[Piece]]  # returns the pieces x̂ [m, D], labels [m
 
 @dataclass(frozen=True)
 class Solution:
-    """Minimum that a search found: W float32 [C, D], b float32 [C]. relative_gradient: its length (see TOLERANCE)."""
+    """Minimum that a search found: W float32 [C, D] and b float32 [C].
+
+    relative_gradient: length of the gradient at the minimum, relative to its length at zero weights.
+    """
 
     W: torch.Tensor
     b: torch.Tensor
@@ -47,7 +50,10 @@ class Solution:
 
 
 class _Point(NamedTuple):
-    """Point (W, b) at which F was computed. dW, db: gradient of F in float32; curvature: the mean of p (1 - p)."""
+    """Point (W, b) at which F was computed.
+
+    dW, db: gradient of F, float32. curvature: mean of p (1 - p) over rows and classes.
+    """
 
     W: torch.Tensor
     b: torch.Tensor
@@ -122,7 +128,7 @@ class Solver:
             there, length = self._step(here, round_, direction, float(gradient @ direction), weight_decay)
             if there is None:
                 if memory.is_empty:
-                    break  # float32 allows no further decrease
+                    break  # rounding to float32 prevents a further decrease
                 memory = _Memory()
                 continue
             memory.keep(length * direction, round_.gradient(there.dW, there.db) - gradient)
@@ -132,7 +138,10 @@ class Solver:
     def _step(
         self, here: _Point, round_: "_Coordinates", direction: torch.Tensor, slope: float, weight_decay: float
     ) -> tuple[_Point | None, float]:
-        """Return the first point that is low enough, or None, and its length: 1, 1/2, 1/4, ... of the direction."""
+        """Return the first point along the direction at which F is low enough (or None), and the length of the step.
+
+        The tried lengths are 1, 1/2, 1/4, ... times the direction.
+        """
         length = 1.0
         while length > LEAST_LENGTH:
             dW, db = round_.weights(length * direction)

@@ -1,14 +1,14 @@
-"""Measure how far heads are from a minimum of their training objective: the gradient relative to that at zero weights.
+"""Measure how far heads are from a minimum of their training objective, by the relative length of the gradient.
 
 The objective of a head is its penalty plus the mean cross entropy over the training rows of all views that it was
 trained on, in evaluation mode (normalised by the running statistics of the head):
 
-    SGD     CE(W, b, γ, β) + wd/2 (|W|² + |b|²)    the gradient is that of W, b, γ and β (of W and b without batch norm)
-    L-BFGS  CE(W, b) + wd/2 |W|²                   the gradient is that of W and b; γ = 1 and β = 0 are no parameters
+    SGD     CE(W, b, γ, β) + wd/2 (|W|² + |b|²)    the gradient is by W, b, γ and β (by W and b without batch norm)
+    L-BFGS  CE(W, b) + wd/2 |W|²                   the gradient is by W and b; γ = 1 and β = 0 are not trained
 
-The length of either gradient is divided by that of the gradient of W and b at W = 0, b = 0, γ = 1, β = 0, which is the
-same for all heads. SGD may raise γ, which is not penalised, and lower W: the weight decay then penalises less than its
-value suggests.
+The length of either gradient is divided by the length of the gradient by W and b at W = 0, b = 0, γ = 1, β = 0, which
+is the same for all heads. SGD may raise γ, which is not penalised, and lower W: the weight decay then penalises less
+than its value suggests.
 """
 
 import math
@@ -27,10 +27,10 @@ from workflow_scripts.timecat.probing.training_rows import Piece
 def relative_gradients(
     heads: Sequence[SavedHead], weight_decays: Sequence[float], rows: Iterable[Piece], by_sgd: bool
 ) -> npt.NDArray[np.float64]:
-    """Return the length of each head's gradient relative to that at zero weights, float64 [heads]; reads the rows once.
+    """Return the length of each head's gradient relative to its length at zero weights, float64 [heads].
 
-    heads: on the device of the rows; heads with the same running statistics share the tensors of these. by_sgd: whether
-    the objective is that of SGD rather than that of L-BFGS.
+    The rows are read once. heads: heads on the device of the rows; heads with the same running statistics share the
+    tensors of these. by_sgd: True for the objective of SGD, False for the objective of L-BFGS.
     """
     sums = [_CrossEntropy(head.weight) for head in heads]
     statistics = {id(head.running_mean): head for head in heads}
@@ -42,7 +42,7 @@ def relative_gradients(
             if first.running_mean is not None and first.running_var is not None:
                 x_hat = normalised(x, first.running_mean, first.running_var)
             at_zero[key].add(x_hat.new_full((len(first.weight), len(x)), 1 / len(first.weight)), x_hat, labels)
-            # Each head has separate products of separate tensors, so no bit depends on the other heads.
+            # Each head has separate products of separate tensors, so its bits do not depend on the other heads.
             for head, own in zip(heads, sums):
                 if id(head.running_mean) == key:
                     W, b = _folded(head)
@@ -102,7 +102,7 @@ def _length(parts: list[torch.Tensor]) -> float:
 
 
 def heads_of(heads: StackedHeads) -> list[SavedHead]:
-    """Return each of the stacked heads as a SavedHead that shares its memory."""
+    """Return each of the stacked heads as a SavedHead, which shares memory with the stack."""
     found = []
     for index in range(heads.heads):
         own = {"weight": heads.W[index], "bias": heads.b[index]}

@@ -1,4 +1,4 @@
-"""Train the probe of one (data set, arm) by SGD: heads on frozen, concatenated features, all weight decays at once.
+"""Train the probe of one (data set, arm) by SGD: one head per weight decay, on frozen, concatenated features.
 
 The protocol is the linear benchmark of VISSL as Yang, Zhang, Bottou (2025, arXiv 2506.18221) use it: BatchNorm1d and
 Linear, W ~ N(0, 0.01²), Nesterov SGD, weight decay on the linear layer only, 28 epochs, step learning rate. Epoch e
@@ -40,7 +40,10 @@ from workflow_scripts.timecat.runtime import command
 
 @dataclass(frozen=True)
 class Machine:
-    """Device and memory for a probe. memory: bytes of features to keep at once (features.memory); changes no bit."""
+    """Device and memory for a probe.
+
+    memory: bytes of features to keep in memory (see features.memory). It does not change the results.
+    """
 
     device: str = "cpu"
     memory: float = math.inf
@@ -55,7 +58,10 @@ class Probe(Report):
 
 
 def file_rows(data: DataSet, views: Sequence[str]) -> dict[str, int]:
-    """Return the feature files that a probe reads in each member's folder -> number of rows, of all draws together."""
+    """Return the number of rows of each feature file that a probe reads in a member's folder, by the file's name.
+
+    A file has the rows of all draws.
+    """
     whole = data.whole or data
     files = {EVALUATION: len(whole.evaluation_labels), HELDOUT: len(whole.heldout)}
     return files | {training_file(view): len(whole.train_labels) for view in views}
@@ -70,7 +76,10 @@ def chosen_rows(data: DataSet, views: Sequence[str]) -> dict[str, npt.NDArray[np
 
 
 def batches(rows: int, size: int) -> list[slice]:
-    """Return consecutive batches of ``size`` rows. The last takes the rest; a single row joins the batch before it."""
+    """Return consecutive batches of ``size`` rows as slices.
+
+    The last batch has the remaining rows. A single remaining row is added to the previous batch.
+    """
     starts = list(range(0, rows, size))
     if len(starts) > 1 and rows - starts[-1] == 1:
         starts.pop()
@@ -86,11 +95,11 @@ def train_epoch(
     batch_size: int,
     lr: float,
 ) -> dict[str, Scores]:
-    """Train each fit's heads for one epoch on a view; return, by fit, the running average over the training batches.
+    """Train each fit's heads for one epoch on a view; return, by fit, their scores averaged over the training batches.
 
     heads: StackedHeads by fit. view: a table of features.reader. order: int64, all rows that any fit trains on, read
-    once for all fits. wanted: by fit, bool [rows]: whether it trains on a row. labels: int64 [rows] of the view, on the
-    host.
+    once for all fits. wanted: whether a fit trains on a row, bool [rows], by fit. labels: int64 [rows] of the view, on
+    the host.
     """
     on_host = torch.from_numpy(labels)
     slices = {fit: batches(int(mine.sum()), batch_size) for fit, mine in wanted.items()}
@@ -153,7 +162,10 @@ def evaluate(
 def _score_chunk(
     heads: StackedHeads, table: Table, features: torch.Tensor, labels: torch.Tensor, device: torch.device | str
 ) -> list[torch.Tensor]:
-    """Return row_scores of a piece. A separate function frees its device memory before the next piece is read."""
+    """Return the row_scores of a piece.
+
+    As a separate function, it frees its device memory before the next piece is read.
+    """
     return row_scores(heads.logits(table.widened(features, device)), labels.to(device))
 
 
@@ -169,7 +181,7 @@ def probe_replicate(
     """Probe one replicate: train all heads of both fits for all epochs, score them after each epoch, and select.
 
     replicate: number of the replicate, from 0, which decides its draw of training rows if there are several. members:
-    its seeds. folders: feature folders of its members, in the same order.
+    seeds of the replicate's members. folders: feature folders of the members, in the same order.
 
     Raise UserError if features are missing or do not fit the index, or if every head diverges.
     """
@@ -204,7 +216,7 @@ def probe_replicate(
             score = evaluate(heads[fit], table, labels, device)
             if fit == "full":
                 best.see(epoch + 1, score, heads[fit], protocol.weight_decays)
-            else:  # only predictions of the full fit are reported, so the others need not stay in memory
+            else:  # only predictions of the fit `full` are reported, so these need not stay in memory
                 score = replace(score, predicted=None, probability=None)
             scores[fit].append({"train": trained[fit], split: score})
 
@@ -212,7 +224,7 @@ def probe_replicate(
     where = f"features {', '.join(map(str, folders))}"
     found = report(replicate, members, data, protocol.weight_decays, scores, where, block="probe")
     paper, (decay, epoch, _) = best.of(found.selected["paper"]), found.selected["paper"]
-    heads = {"full": heads["full"]}  # free the memory of the others
+    heads = {"full": heads["full"]}  # free the memory of the heads of `nine_tenths`
     del weight
     seen = TrainingRows(tables, views[: protocol.epochs], fits["full"], data, device)
     ends, decays = heads_of(heads["full"]), [*protocol.weight_decays, decay]
@@ -252,8 +264,8 @@ def reduced_tables(
 def with_gradients(metrics: list[dict[str, Any]], gradients: Mapping[tuple[float, int], float]) -> list[dict[str, Any]]:
     """Return the rows of the metrics with a column ``relative_gradient`` (see objective).
 
-    gradients: of heads of the full fit, by (weight decay, epoch). They are added to the rows with scores of the full
-    fit on training rows; all other rows get None.
+    gradients: relative gradients of heads of the full fit, by (weight decay, epoch). They are added to the rows with
+    scores of the full fit on training rows; all remaining rows get None.
     """
     return [
         row

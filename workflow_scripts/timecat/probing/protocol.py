@@ -19,9 +19,9 @@ class Reduction:
 class Protocol:
     """Settings of a probe that is trained by SGD: the config's block ``probe``.
 
-    weight_decays: those of the data set, if its block sets any.
-    batch_size: rows, at least 2. lr_milestones: numbers of epochs after which the learning rate is multiplied by
-    lr_gamma.
+    weight_decays: weight decays that the data set's block sets, if it sets any.
+    batch_size: number of rows per batch, at least 2. lr_milestones: numbers of epochs after which the learning rate is
+    multiplied by lr_gamma.
     """
 
     seed: int

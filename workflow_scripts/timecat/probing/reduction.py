@@ -2,15 +2,15 @@
 
 The concatenated columns of all members are standardised as batch norm does it, x̂ = (x - μ) / sqrt(σ² + 1e-5), and
 projected: r = M x̂ with orthonormal rows of M [D, columns]. Members of an arm are equally wide, so with standardised
-columns they have equal weight. μ, σ² and M are fitted once per replicate, to the training rows without those held out,
-in the first view. All views, all rows, both fits and later evaluations of the heads use the same projection.
+columns they have equal weight. μ, σ² and M are fitted once per replicate, to the training rows that are not held
+out, in the first view. All views, all rows, both fits and later evaluations of the heads use the same projection.
 
 pca     the eigenvectors of the largest eigenvalues of the covariance of x̂, in float64; the sign of each makes its
         largest loading positive. With D = all columns it is a rotation.
 random  a Gaussian matrix, a function of the replicate's seeds, whose rows are made orthonormal one after the other: the
         rows for a smaller D are the first rows for a larger D.
 
-tests.references.reduction does both with NumPy and scikit-learn; tests hold them equal.
+tests.references.reduction computes both with NumPy and scikit-learn; tests check that both give the same results.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,13 +28,13 @@ from workflow_scripts.timecat.probing.protocol import Reduction
 if TYPE_CHECKING:
     from workflow_scripts.timecat.probing.training_rows import Piece
 
-PIECE = 5_000  # rows of the largest piece, roughly: a group of batches (see features.memory)
+PIECE = 5_000  # approximate number of rows of the largest piece, a group of batches (see features.memory)
 
 
 def check_dimensions(reduction: Reduction, columns: int, rows: int, where: str) -> None:
     """Raise UserError if ``reduce.dimensions`` is too large for the features.
 
-    rows: number of rows that the projection is fitted to. where: what the features are of, for the message.
+    rows: number of rows that the projection is fitted to. where: description of the features, for the message.
     """
     if reduction.dimensions > columns:
         raise UserError(
@@ -91,7 +91,7 @@ def room_beside(total: int, reduction: Reduction, columns: int) -> int:
 
 
 def random_matrix(dimensions: int, columns: int, members: Sequence[int]) -> torch.Tensor:
-    """Return the directions of method `random`, float64 [dimensions, columns]: a function of the arguments alone."""
+    """Return the directions of method `random`, float64 [dimensions, columns], which depend on the arguments alone."""
     generator = torch.Generator().manual_seed(randomness.key("reduce", *members) >> 1)  # a generator takes 63 bits
     drawn = torch.empty(dimensions, columns, dtype=torch.float64).normal_(generator=generator)
     Q, R = torch.linalg.qr(drawn.T)

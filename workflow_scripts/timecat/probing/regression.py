@@ -99,6 +99,7 @@ class Fits:
         standard = standardisation(rows, self._protocol.batch_norm and self._protocol.reduce is None)
 
         def made() -> Iterator[Piece]:
+            """Return an iterator over the standardised pieces of the rows, computed again in each call."""
             return ((standard(x), labels) for x, labels in rows)
 
         kept = list(made()) if fit_bytes(rows) <= self._memory else None
@@ -150,7 +151,7 @@ def regress_replicate(
     fits, scores = Fits(data, protocol, machine, room), dict[str, Epochs]()
     rows: TrainingRows | None = None
     for name, (split, file, labels) in evaluated.items():
-        rows = None  # free its view before the view is read again: a view may fill most of the memory
+        rows = None  # free the last view before a view is read again: a view may fill most of the memory
         rows = TrainingRows(tables, views, wanted[name], data, machine.device)
         heads, trained = fits.fit(name, rows)
         score = evaluate(heads, tables.read(file), labels, machine.device)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def read_data_set(train_index: PathLike, evaluation_index: PathLike, heldout: Heldout) -> "DataSet":
-    """Return the scoring.DataSet of both indices; heldout: which training rows to hold out (of every draw, if any)."""
+    """Return the scoring.DataSet of a training index and an evaluation index.
+
+    heldout: which training rows to hold out (in every draw, if there are draws).
+    """
     from workflow_scripts.timecat.draws import rows_of_draws
     from workflow_scripts.timecat.holdout import heldout_of_any, heldout_rows, with_heldout
     from workflow_scripts.timecat.probing.scoring import DataSet

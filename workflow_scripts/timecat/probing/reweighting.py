@@ -1,10 +1,10 @@
-"""Deep feature reweighting: train the last layer again on rows in which all groups have the same size.
+"""Deep feature reweighting: retrain the last layer on rows in which all groups have the same size.
 
 Source: Kirichenko, Izmailov, Wilson 2023, "Last Layer Re-Training is Sufficient for Robustness to Spurious
 Correlations" (arXiv 2204.02937), section 4 and appendix: standardised features, logistic regression with an L1 penalty,
 its strength tuned on half of the rows by the accuracy of the worst group, weights averaged over several balanced draws.
 One scaler, fitted to all rows, serves tuning and fits (the authors' code uses different ones). Only two classes are
-supported. tests.references.reweighting does the same by another algorithm; a test holds them equal.
+supported. tests.references.reweighting uses a different algorithm; a test checks that both give the same results.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,9 @@ Solve = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, float]]
 
 @dataclass(frozen=True)
 class LastLayer:
-    """Last layer with the logit of class 1: (x - mean) / std @ weight + bias. mean, std, weight: float64 [D].
+    """Last layer with the logit of class 1: (x - mean) / std @ weight + bias.
 
-    c: the inverse strength of the penalty that was selected.
+    mean, std, weight: float64 [D]. c: selected inverse strength of the penalty.
     """
 
     mean: np.ndarray
@@ -57,11 +57,14 @@ def halves(groups: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray,
 def check_rows(labels: np.ndarray, groups: np.ndarray) -> None:
     """Raise UserError if there are not exactly two classes, or if a group has a single row."""
     if set(np.unique(labels)) != {0, 1}:
-        raise UserError(f"`transfer: reweight` is for two classes, but the data set has {len(np.unique(labels))}")
+        raise UserError(
+            f"`transfer: reweight` is for two classes, but the data set has {len(np.unique(labels))}: "
+            "choose a data set with two classes"
+        )
     if np.bincount(groups).min() < 2:
         raise UserError(
             "`transfer: reweight`: a group has a single training row, so it cannot serve both training and tuning: "
-            "choose other `reweight.groups`"
+            "choose different `reweight.groups`"
         )
 
 
@@ -86,7 +89,7 @@ def fit_last_layer(
         weight, bias = solve(scaled[drawn], labels[drawn], c)
         hits = (scaled[second] @ weight + bias > 0) == labels[second]
         worst.append(group_accuracies(hits, groups[second]).min())
-    best = settings.c[int(np.argmax(worst))]  # the first of equal ones
+    best = settings.c[int(np.argmax(worst))]  # the first c with the highest accuracy
     fits = []
     for _ in range(settings.resamples):
         rows = balanced_draw(groups, random)

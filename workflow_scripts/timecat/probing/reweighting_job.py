@@ -51,7 +51,7 @@ def run(options: Options) -> None:
             for name, rows in ((view, labels), (EVALUATION, truth))
         )
         rows = draws[replicate % len(draws)]
-        own_groups = np.unique(groups[rows], return_inverse=True)[1]  # numbered without the groups of other draws
+        own_groups = np.unique(groups[rows], return_inverse=True)[1]  # numbers of the groups that occur in this draw
         layer = reweighting.fit_last_layer(features[rows], labels[rows], own_groups, options.settings)
         logits = layer.logits(held)
         predicted = (logits > 0).astype(np.int64)

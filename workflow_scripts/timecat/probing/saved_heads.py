@@ -62,7 +62,7 @@ class SavedHead:
         """Return the head as StackedHeads. On the CPU, with one thread, it gives the probe's logits bit for bit.
 
         The rows must be scored in the same pieces (memory.evaluation_chunk). On a GPU the last bits may differ, because
-        a probe there multiplies all of its heads at once.
+        a probe there multiplies all of its heads in one product.
         """
         # The head is not trained further, so weight decay and momentum have no effect.
         heads = StackedHeads(self.weight, [0.0], momentum=0.0, batch_norm=self.batch_norm, device=device)
@@ -85,7 +85,7 @@ class SavedHead:
         return SavedHead(**self.tensors() | {"weight": self.weight[rows], "bias": self.bias[rows]})
 
     def before(self, projection: Projection | None) -> "SavedHead":
-        """Return the head for features that are not reduced, with the same logits up to rounding.
+        """Return an equivalent head for features that are not reduced: its logits are the same up to rounding.
 
         The projection becomes part of W, and its standardisation of columns becomes the batch norm of the head.
         """
@@ -113,7 +113,7 @@ def saved_head(heads: StackedHeads, index: int) -> SavedHead:
 
 
 class BestHead:
-    """Best head of a replicate so far, as selection `paper` chooses. It is copied, because training continues."""
+    """Copy of a replicate's best head so far, in the order of selection `paper`. The copy survives further training."""
 
     def __init__(self) -> None:
         self.head: SavedHead | None = None
@@ -136,7 +136,7 @@ class BestHead:
             self.head = saved_head(heads, best["head"])
 
     def of(self, selected: Selected) -> SavedHead:
-        """Return the kept head. Raise RuntimeError if it is not the selected one."""
+        """Return the kept head. Raise RuntimeError if a different head is selected."""
         if self.head is None or self._found != (selected.weight_decay, selected.epoch):
             raise RuntimeError(f"the head of {self._found} was kept, but {selected} is selected")
         return self.head
@@ -150,7 +150,7 @@ def write_heads(
 ) -> str:
     """Write heads by (replicate, selection), with their description as metadata; return the digest of the content.
 
-    projections: by replicate, the projection of its features, or None if they are not reduced.
+    projections: projection of each replicate's features (None if they are not reduced), by replicate.
     """
     tensors = {
         f"{replicate}.{selection}.{name}": value
@@ -167,7 +167,7 @@ def write_heads(
 
 
 class HeadsFile:
-    """File of a probe's selected heads, read head by head. Opening another kind of file raises UserError."""
+    """File of a probe's selected heads, read head by head. Opening a file without such heads raises UserError."""
 
     def __init__(self, path: PathLike) -> None:
         import safetensors

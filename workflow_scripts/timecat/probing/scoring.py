@@ -28,13 +28,13 @@ class DataSet:
     evaluation_rows: np.ndarray  # row numbers of the evaluation split, for the file of predictions
     heldout: np.ndarray  # training rows held out, ascending
     draws: "Sequence[Draw]" = ()  # draws of training rows, if replicates have different ones
-    whole: "DataSet | None" = None  # for a draw: the data set with the rows of all draws, as in the files
+    whole: "DataSet | None" = None  # for a draw: the data set with the rows of all draws, in the order of the files
     rows: np.ndarray | None = None  # for a draw: its training rows in the files, ascending
 
     def of_replicate(self, number: int) -> "DataSet":
-        """Return the data set of a replicate: with the training rows of its draw only, or unchanged without draws.
+        """Return the data set of a replicate: only the training rows of its draw, or all rows if there are no draws.
 
-        number: of the replicate, from 0. It determines the draw, so that arms are compared on the same rows.
+        number: number of the replicate, from 0. It determines the draw, so that arms are compared on the same rows.
         """
         if not self.draws:
             return self
@@ -43,12 +43,15 @@ class DataSet:
         return replace(self, train_labels=labels, heldout=held, draws=(), whole=self, rows=rows)
 
     def in_file(self, rows: np.ndarray) -> np.ndarray:
-        """Return the rows of the files (which hold all draws) for training rows of this draw (any array of them)."""
+        """Return the row numbers in the files, which hold all draws, of training rows of this draw.
+
+        rows: an array of any training rows of this draw.
+        """
         return rows if self.rows is None else self.rows[rows]
 
     @property
     def file_labels(self) -> np.ndarray:
-        """Labels of all training rows of the files, the rows of all draws."""
+        """Labels of all training rows in the files, which hold the rows of all draws."""
         return self.train_labels if self.whole is None else self.whole.train_labels
 
     @property
@@ -64,8 +67,9 @@ class DataSet:
         fits = {"full": rows, "nine_tenths": np.setdiff1d(rows, self.heldout)}
         if not len(self.heldout) or min(map(len, fits.values())) < 2:
             raise UserError(
-                f"the training split has {len(rows)} rows, {len(self.heldout)} of them held out:"
-                " a probe needs a class with two or more rows, and two rows to train on"
+                f"the training split has {len(rows)} rows, {len(self.heldout)} of them held out, which is too few: a "
+                "probe needs at least one held-out row (a class with two or more rows) and two rows left to train on; "
+                "add training images"
             )
         return fits
 
@@ -97,7 +101,11 @@ Epochs = list[dict[str, Scores]]  # one element per epoch: scores by split
 
 @dataclass(frozen=True)
 class Report:
-    """Results of one replicate. metrics, predictions: as in the Parquet files; selected: chosen head by selection."""
+    """Results of one replicate.
+
+    metrics, predictions: rows and columns as in the Parquet files. selected: head that each selection (`paper`,
+    `holdout`) chose, by selection.
+    """
 
     metrics: list[dict[str, Any]]
     predictions: dict[str, list[np.ndarray]]
@@ -112,7 +120,7 @@ def row_scores(logits: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]
     """
     classes = logits.shape[2]
     log_p = torch.log_softmax(logits.permute(1, 2, 0), 1)  # [H, C, rows], the layout in memory
-    del logits  # frees its memory, as much as that of log_p, unless the caller keeps it
+    del logits  # free the logits, which take as much memory as log_p, unless the caller keeps them
     log_p_label = log_p.gather(1, labels.expand(len(log_p), 1, -1))
     best, predicted = log_p.max(1)
     top1 = predicted == labels
@@ -149,8 +157,9 @@ def report(
 ) -> Report:
     """Return the metrics, the predictions and the selected heads of a replicate.
 
-    scores: fit -> per epoch {split: Scores}, heads in the order of ``weight_decays``. where, block: what the replicate
-    was computed from, and the block of the config with its training settings, for the UserError if every head diverged.
+    scores: fit -> per epoch {split: Scores}, heads in the order of ``weight_decays``. where: files that the
+    replicate was computed from. block: name of the config's block with the training settings. Both are for the
+    UserError that is raised if every head diverged.
     """
     metrics = _metrics(replicate, members, weight_decays, scores)
     columns = {name: [row[name] for row in metrics] for name in metrics[0]}
@@ -187,7 +196,7 @@ def _metrics(
 def _predictions(
     replicate: int, data: DataSet, weight_decays: Sequence[float], epochs: Epochs, selected: Mapping[str, Selected]
 ) -> dict[str, list[np.ndarray]]:
-    """Return the columns of the predictions table: for each selection, the predictions of its head, in one piece."""
+    """Return the columns of the predictions table, each as one array per selection, from that selection's head."""
     columns: dict[str, list[np.ndarray]] = {
         name: [] for name in ("selection", "replicate", "row", "label", "predicted", "probability")
     }
@@ -199,7 +208,7 @@ def _predictions(
         columns["row"].append(data.evaluation_rows)
         columns["label"].append(data.evaluation_labels)
         if score.predicted is None or score.probability is None:
-            raise ValueError("scores of the full fit on the evaluation split have predictions")
+            raise ValueError("scores of the full fit on the evaluation split lack predictions")
         columns["predicted"].append(score.predicted[head])
         columns["probability"].append(score.probability[head])
     return columns

@@ -19,8 +19,8 @@ Piece = tuple[torch.Tensor, torch.Tensor]  # features float32 [m, D], labels int
 class TrainingRows:
     """Training rows of one fit, view after view, in the same pieces whether features are in memory or on disk.
 
-    views: names of the views. wanted: bool [rows of a view], the rows of the fit. data: data set with the labels.
-    device: torch device of the pieces.
+    views: names of the views. wanted: whether the fit trains on a row, bool [rows of a view]. data: data set with the
+    labels. device: torch device of the pieces.
     """
 
     def __init__(

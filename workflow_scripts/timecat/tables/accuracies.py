@@ -1,4 +1,4 @@
-"""Build tables of accuracies with a row per arm and a column per data set: table 2, the other tables of arms, the grid.
+"""Build tables of accuracies with a row per arm and a column per data set: table 2, further tables of arms, the grid.
 
 Accuracies are top-1 in percent. A CSV has both selections side by side; tables for readers have a section for each.
 """
@@ -77,7 +77,7 @@ def accuracy_records(
 ) -> Table:
     """Return the table for a CSV, with both selections side by side.
 
-    targets: data sets with floors, projection, ceiling and verdict, which become columns, too.
+    targets: data sets with floors, projection, ceiling and verdict, whose reference values become columns.
     """
     columns: list[Column[AccuracyRow]] = []
     for data_set in data_sets:

@@ -31,7 +31,10 @@ class Read:
 
 
 def read(given: Namespace, arms: Sequence[Arm]) -> Read:
-    """Return the contents of a table. given: the options of accuracies_parser; arms: its rows."""
+    """Return the contents of a table.
+
+    given: options of the command line, parsed by accuracies_parser. arms: the table's arms, one per row.
+    """
     probes = read_probes(given.probes, given.cells, arms, given.data_sets)
     references = read_references(given.references, given.reference_cells, given.ceilings)
     accuracies = selected_accuracies(probes)
@@ -46,7 +49,10 @@ def read(given: Namespace, arms: Sequence[Arm]) -> Read:
 
 
 def write(given: Namespace, found: Read, figure: Figure, name: str = "timecat") -> None:
-    """Write all formats of a table, its contrasts and its figure. name: the table's name in the LaTeX label."""
+    """Write all formats of a table, its contrasts and its figure.
+
+    name: name of the table, used in the LaTeX label.
+    """
     rows, data_sets, compared = found.rows, given.data_sets, found.compared
     table = found.convergence.in_table(accuracy_table(rows, data_sets, name, compared))
     records = found.convergence.in_records(accuracy_records(rows, data_sets, compared.targets))

@@ -88,7 +88,10 @@ def measure_cells(
     segments: Mapping[str, Segments],
     settings: CalibrationSettings,
 ) -> dict[tuple[str, str], Measurements]:
-    """Return the measurements of each cell, by (arm's name, data set's name). predictions: a file for each cell."""
+    """Return the measurements of each cell, by (arm's name, data set's name).
+
+    predictions: paths of the files of predictions, one per cell.
+    """
     measured = {}
     for cell, path in zip(cells, predictions, strict=True):
         where = evaluations[cell.data_set], segments[cell.data_set]
@@ -99,7 +102,7 @@ def measure_cells(
 def measure_cell(
     path: str | PathLike[str], evaluation: Evaluation, segments: Segments, bins: int, draws: int
 ) -> Measurements:
-    """Return the measurements of an (arm, data set). Raise UserError if its predictions are of other rows."""
+    """Return the measurements of an (arm, data set). Raise UserError if its predictions do not match the index."""
     columns = read_predictions(path, COLUMNS)
     found: Measurements = {}
     for selection in SELECTIONS:
@@ -167,7 +170,10 @@ def _records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet])
 def calibration_records(
     measured: Cells, arms: Iterable[Arm], data_sets: Sequence[DataSet], segments: Mapping[str, Segments]
 ) -> Table:
-    """Return the table of calibration.csv, a line per arm, data set and selection. segments: by the data set's name."""
+    """Return the table of calibration.csv, a line per arm, data set and selection.
+
+    segments: segments of each data set, by its name.
+    """
     columns: list[Column[_Record]] = [METHOD, BUDGET, TOTAL_STEPS, DATA_SET, SELECTED_BY, REPLICATES]
     columns += [
         Column("", ("rows",), lambda record: Count(int(segments[record.data_set].sizes[0]))),
@@ -223,7 +229,10 @@ def replicate_records(measured: Cells, arms: Iterable[Arm], data_sets: Sequence[
 
 
 class QuantityRow(ContrastRow):
-    """A contrast of one quantity, whose name is its kind. Every quantity is tested, as a family of p-values."""
+    """Contrast of one quantity; its kind is the name of the quantity.
+
+    Every quantity is tested, and the p-values of each quantity are a family.
+    """
 
     @property
     def p(self) -> float | None:
@@ -238,9 +247,9 @@ def calibration_contrasts(
     seeds: Mapping[str, Sequence[Seeds]],
     baseline: str,
 ) -> list[ContrastRow]:
-    """Return each arm minus the baseline for every COMPARED quantity, on every data set where both have that quantity.
+    """Return each arm minus the baseline for every COMPARED quantity, on every data set on which both have it.
 
-    seeds: those of each replicate, by the arm's name. Raise UserError if predictions have more or fewer replicates.
+    seeds: seeds of each replicate, by the arm's name. Raise UserError if predictions have more or fewer replicates.
     """
     replicates = {
         (record.arm.name, record.data_set, record.selection, quantity): _replicates(record, seeds, quantity)

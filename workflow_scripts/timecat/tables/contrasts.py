@@ -58,8 +58,8 @@ TESTED = (GAIN, AGAINST, ON_TARGET)  # kinds that are hypotheses; rows of other 
 class ContrastRow:
     """A contrast of an arm on a data set, under a selection.
 
-    baseline: the name of what the arm is compared with. row_error: standard error over evaluation rows. p_holm: p-value
-    adjusted by Holm's method.
+    baseline: name of the arm (or description of the value) that is subtracted. row_error: standard error over
+    evaluation rows. p_holm: p-value adjusted by Holm's method.
     """
 
     kind: str
@@ -108,7 +108,7 @@ def worth_rows(targets: Iterable[Target], baseline: str) -> list[ContrastRow]:
     """Return the contrasts of arms with untrained networks, on each target.
 
     Kinds: `floor` is an arm minus the same arm untrained. `floor_gain` is the untrained arm minus the untrained
-    baseline. `excess` is the gain minus that of untrained networks.
+    baseline. `excess` is the gain minus the gain of untrained networks.
     """
     found = []
     for target in targets:
@@ -133,7 +133,10 @@ NOTHING = Comparisons("", (), frozenset())  # for a table with one arm, or witho
 def comparisons(
     accuracies: Accuracies, hits: Hits, arms: Sequence[Arm], data_sets: Sequence[DataSet], baseline: str
 ) -> Comparisons:
-    """Return the comparisons of a table. accuracies, hits: of every arm on every data set, under all selections."""
+    """Return the comparisons of a table.
+
+    accuracies, hits: replicates' accuracies and hits of every arm on every data set, under all selections.
+    """
     selections = dict.fromkeys(selection for _, _, selection in accuracies)
     pairs_of = {
         GAIN: [(arm, baseline) for arm in arms if arm.name != baseline],
@@ -158,7 +161,10 @@ def comparisons(
 def contrast_row(
     accuracies: Accuracies, hits: Hits, arm: Arm, where: tuple[str, str], baseline: str, kind: str = GAIN
 ) -> ContrastRow:
-    """Return the contrast of an arm with a baseline. where: name of the data set, and selection."""
+    """Return the contrast of an arm with a baseline.
+
+    where: (name of the data set, selection).
+    """
     own, others = (arm.name, *where), (baseline, *where)
     found = pairs([each.seeds for each in accuracies[own]], [each.seeds for each in accuracies[others]])
     error = row_error(hits[own], hits[others], found)
@@ -168,7 +174,7 @@ def contrast_row(
 def adjusted(rows: Sequence[ContrastRow], data_sets: Iterable[DataSet]) -> list[ContrastRow]:
     """Return the rows with p-values adjusted by Holm's method within each selection.
 
-    All hypotheses (TESTED) are one family, and each other kind is a family. Rows on the source are not adjusted.
+    All hypotheses (TESTED) are one family, and each remaining kind is a family. Rows on the source are not adjusted.
     """
     sources = {data_set.name for data_set in data_sets if data_set.in_distribution}
     families: dict[tuple[str, str], dict[int, float]] = {}
@@ -292,8 +298,8 @@ def contrast_section(
 ) -> Section | None:
     """Return a section for readers with the contrasts of a kind under a selection, or None if there is none.
 
-    It has a line per arm and a column per data set. meaning: description of the contrasts (default: accuracy minus that
-    of the table's baseline).
+    It has a line per arm and a column per data set. meaning: description of the contrasts (default: accuracy minus
+    the baseline's accuracy).
     """
     meaning = meaning or f"accuracy minus that of {found.baseline}, in percentage points"
     return _section_of(_lines(found, kind, selection), data_sets, [METHOD], ("contrasts", selection, meaning))
@@ -323,7 +329,7 @@ def _section_of(
 ) -> Section | None:
     """Return lines as a section, or None if there is none.
 
-    heads: the columns that name the compared arms. described: the section's kind, name and meaning.
+    heads: the columns that name the compared arms. described: kind, name and meaning of the section.
     """
     if not lines:
         return None
@@ -400,7 +406,7 @@ def _without_interval(rows: Sequence[ContrastRow]) -> list[Phrase]:
 
 
 def _places(rows: Sequence[ContrastRow], reason: str) -> list[Phrase]:
-    """Return phrases for the contrasts of an arm (``rows``) that lack an interval for a reason.
+    """Return phrases that name an arm's contrasts (``rows``) without an interval, for one reason.
 
     A phrase names the data sets, unless the contrast lacks the interval on all of them.
     """
@@ -418,7 +424,7 @@ def _places(rows: Sequence[ContrastRow], reason: str) -> list[Phrase]:
 
 
 def _arms_by(rows: Iterable[ContrastRow], reason: Callable[[ContrastRow], str]) -> dict[str, list[str]]:
-    """Return the names of arms by the text that ``reason`` returns for their rows, leaving out the empty text."""
+    """Return the names of arms by the text that ``reason`` returns for their rows; empty texts are left out."""
     found: dict[str, dict[str, None]] = {}
     for row in rows:
         if text := reason(row):

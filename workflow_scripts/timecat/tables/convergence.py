@@ -1,7 +1,7 @@
 """Mark the cells of a table whose probes have not converged, or that select a weight decay at an end of the grid.
 
 A cell has not converged if a replicate's selected head has a relative gradient (probing.objective) above CONVERGED, or
-if its mean accuracy differs by more than FAR from that of the converged probes of the same checkpoints at the same
+if its mean accuracy differs by more than FAR from the mean of the converged probes of the same checkpoints at the same
 weight decays. The second rule applies if the table has an arm with the same checkpoints and `solver: lbfgs`.
 """
 
@@ -29,9 +29,9 @@ CellOf = tuple[str, str, str]  # arm, data set, selection
 class Marks:
     """Convergence of a cell's probes under one selection.
 
-    gradient: the largest relative gradient of its replicates, or None if unknown. distance: its mean accuracy minus
-    that of the converged probes, in points, or None. edge: number of replicates whose weight decay is the smallest or
-    the largest of its grid, or None if the grid has one value.
+    gradient: the largest relative gradient of its replicates, or None if unknown. distance: its mean accuracy minus the
+    converged probes' mean accuracy, in points, or None. edge: number of replicates whose weight decay is the smallest
+    or the largest of its grid, or None if the grid has one value.
     """
 
     gradient: float | None = None
@@ -51,7 +51,7 @@ class Marks:
         return {None: "", True: "yes", False: "no"}[self.has_converged]
 
 
-# Suffixes of the CSV columns of marks, and their values. A table has those columns that have a value in some cell.
+# Suffixes of the CSV columns of marks, and their values. A table has a column if some cell has its value.
 FIELDS_OF_MARKS: dict[str, Callable[[Marks], str]] = {
     "_gradient": lambda marks: printed(marks.gradient, ".1e"),
     "_from_converged": lambda marks: printed(marks.distance, ".2f"),
@@ -207,7 +207,7 @@ def _marks(lines: Lines, selected: Heads, arm: Arm, twin: Lines | None) -> Marks
 
 
 def _largest_gradient(lines: Lines, selected: Heads) -> float | None:
-    """Return the largest relative gradient of the selected heads, or None if that of any head is unknown."""
+    """Return the largest relative gradient of the selected heads, or None if any head's gradient is unknown."""
     known = {
         (line["replicate"], line["weight_decay"], line["epoch"]): line["relative_gradient"]
         for line in lines
@@ -219,9 +219,10 @@ def _largest_gradient(lines: Lines, selected: Heads) -> float | None:
 
 
 def _distance(lines: Lines, selected: Heads, converged: Lines) -> float | None:
-    """Return the mean over replicates of accuracy minus that of the converged head of the same seeds and weight decay.
+    """Return the mean accuracy over replicates minus the mean accuracy of the converged heads.
 
-    Return None if a selected head has no converged counterpart.
+    The converged head of a replicate has the same seeds and weight decay. Return None if a selected head has no
+    converged counterpart.
     """
     seeds = {line["replicate"]: tuple(line["members"]) for line in lines}
     known = {

@@ -52,7 +52,7 @@ def by_seed(setting: "Setting") -> dict[str, Summary | None]:
 
 
 def over_all(setting: "Setting", mixtures: np.ndarray) -> dict[str, float | None]:
-    """Return a setting's mean over networks for each name of WITHOUT, or None where no network qualifies.
+    """Return a setting's mean over networks for each name of WITHOUT, or None if no network qualifies for it.
 
     optimal_feature: share of networks that keep the best classifier's feature, among those that keep one feature.
     seeds_differ: share of mixtures in which some seeds keep x1 alone and others x2 alone. solved_of_one: number of

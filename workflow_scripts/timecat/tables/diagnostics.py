@@ -1,7 +1,7 @@
 """Summarise the diagnostics of all arms over replicates, for results/diagnostics.csv and its figure.
 
 A replicate's value of a quantity is the mean over its members (or pairs of members), because their order has no
-meaning. Mean and standard deviation are over replicates. The smallest and the largest value are those of single members
+meaning. Mean and standard deviation are over replicates. The smallest and the largest value are over single members
 or pairs.
 """
 

@@ -1,10 +1,10 @@
-"""Build tables of gaps: the metric of each transferred arm minus that of direct training, component by component.
+"""Build tables of gaps: metric of each transferred arm minus metric of direct training, component by component.
 
-Section 2 of the paper (Yang, Zhang, Bottou 2025) compares a network pretrained on a mixture, and transferred to one of its
-components, with the same network trained on that component alone. The gap is the metric of the arm minus that of direct
-training, and is negative where transfer is worse. A direct arm differs from pretraining in optimiser and training
-length. An arm that is pretrained on each component itself does not, so its difference from an arm with as many members
-and steps that is pretrained on the mixture is due to the data.
+Section 2 of the paper (Yang, Zhang, Bottou 2025) compares a network pretrained on a mixture, and transferred to one of
+its components, with the same network trained on that component alone. The gap is the metric of the arm minus the
+metric of direct training, and is negative where transfer is worse. A direct arm differs from pretraining in optimiser
+and training length. An arm that is pretrained on each component itself does not. So the data alone explain its
+difference from an arm with as many members and steps that is pretrained on the mixture.
 """
 
 from collections.abc import Iterable, Sequence
@@ -73,7 +73,7 @@ def measure_by(metric: str) -> Measure:
 
 
 def with_means(found: Measurements, arms: Iterable[Arm], components: Sequence[str]) -> Measurements:
-    """Return the measurements with those of the mean over components added.
+    """Return the measurements, with measurements of the mean over components added.
 
     The mean is taken replicate by replicate. Raise UserError if a replicate's seeds differ between components.
     """
@@ -88,7 +88,7 @@ def with_means(found: Measurements, arms: Iterable[Arm], components: Sequence[st
 
 
 def references_with_means(found: References, components: Sequence[str]) -> References:
-    """Return the references with those of the mean over components added, where all components have them."""
+    """Return the references, with the mean over components added if all components have a reference."""
     floors, projections = dict(found.floors), dict(found.projections)
     for selection in SELECTIONS:
         for arm in {name for name, _, _ in found.floors}:
@@ -123,8 +123,8 @@ def _influences_on_mean(components: Sequence[Floats]) -> Floats:
 def baselines_of(arm: Arm, arms: Sequence[Arm]) -> dict[str, Arm]:
     """Return the arms that an arm is compared with, by kind of contrast.
 
-    GAIN: a direct arm. ON_TARGET: an arm that is pretrained on each component itself. A direct arm is compared with
-    neither, and an arm that is pretrained on each component with a direct arm only.
+    GAIN: a direct arm. ON_TARGET: an arm that is pretrained on each component itself. A direct arm is not compared, and
+    an arm that is pretrained on each component is compared only with a direct arm.
     """
     direct = [other for other in arms if other.transfer == DIRECT]
     own = [other for other in arms if other.on_target]
@@ -138,7 +138,10 @@ def baselines_of(arm: Arm, arms: Sequence[Arm]) -> dict[str, Arm]:
 
 
 def _like(arm: Arm, others: Sequence[Arm]) -> Arm:
-    """Return the first of others with as many members and steps, or with as many members, or the first."""
+    """Return the arm of ``others`` that is most like an arm.
+
+    It is the first with as many members and steps, else the first with as many members, else the first.
+    """
     alike = [other for other in others if other.members == arm.members]
     return next((other for other in alike if other.steps == arm.steps), [*alike, *others][0])
 
@@ -146,10 +149,10 @@ def _like(arm: Arm, others: Sequence[Arm]) -> Arm:
 def gap_comparisons(
     found: Measurements, arms: Sequence[Arm], columns: Sequence[DataSet], references: References
 ) -> Comparisons:
-    """Return the contrasts of all arms, and the reference values of targets. columns: components and MEAN.
+    """Return the contrasts of all arms, and the reference values of targets.
 
-    The ceiling of a component is the best mean of the arms that are trained on it alone. It is given if there are
-    floors or projections.
+    columns: components and MEAN. The ceiling of a component is the best mean of the arms that are trained on it alone.
+    It is given if there are floors or projections.
     """
     baselines = {arm.name: baselines_of(arm, arms) for arm in arms}
     rows = [

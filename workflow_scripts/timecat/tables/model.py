@@ -52,7 +52,7 @@ class Arm(Parsed):
     members come from one run. backbone, pretrained_on, training: set if they differ from the table's defaults.
     on_target: whether members are pretrained on each target itself. published: published percentages by data set.
     parameters: number of parameters of all members, if counted. macs: multiply-adds of one image's forward pass in one
-    member's network, if counted. in_table: whether an arm of the grid is a row of table 2. solver: of its probes.
+    member's network, if counted. in_table: whether an arm of the grid is a row of table 2. solver: probes' solver.
     converged: the table's arm with the same checkpoints and converged probes, if this arm's probes are trained by SGD.
     reduce: reduction of its features, if any. against: names of the table's arms that it is compared with in addition
     to the baseline.
@@ -91,14 +91,14 @@ class Arm(Parsed):
 
     @property
     def steps_field(self) -> str:
-        """CSV field of the steps per member: one number, or those of each member separated by spaces."""
+        """CSV field of the steps per member: one number, or a number for each member, separated by spaces."""
         if isinstance(self.steps, tuple):
             return " ".join(map(str, self.steps))
         return "" if self.steps is None else str(self.steps)
 
     @property
     def steps_text(self) -> str:
-        """Text for readers of the steps per member: one number, or those of each member in parentheses."""
+        """Text for readers of the steps per member: one number, or a number for each member in parentheses."""
         if isinstance(self.steps, tuple):
             return f"({', '.join(f'{each:,}' for each in self.steps)})"
         return NO_STEPS if self.steps is None else f"{self.steps:,}"
@@ -115,7 +115,7 @@ class DataSet(Parsed):
 
     views: number of views of the training images that its probes read, "center" for the evaluation crop alone, None if
     unknown. probe_of: title of the data set whose heads are evaluated on this one, if this one has no probe. draws:
-    number of draws of the training rows, which replicates use in turn.
+    number of draws of the training rows; replicates use the draws one after the other.
     """
 
     name: str

@@ -9,7 +9,10 @@ from workflow_scripts.timecat.tables.model import Arm
 
 @dataclass(frozen=True, kw_only=True)
 class ArmOfNetworks(Arm):
-    """An arm with its members' network. settings: those of the network."""
+    """An arm with its members' network.
+
+    settings: settings of the network.
+    """
 
     settings: BackboneSettings
 

@@ -52,7 +52,7 @@ Measure: TypeAlias = Callable[[str, Predicted], Mapping[str, Measurement]]
 class Measurements:
     """Measurements by (arm, column, selection).
 
-    values: of each replicate. influences: of rows on each replicate's value, [replicates, rows].
+    values: value of each replicate. influences: influences of rows on each replicate's value, [replicates, rows].
     """
 
     values: Mapping[Place, Sequence[Replicate]]
@@ -68,7 +68,10 @@ def add_reference_predictions(command: ArgumentParser) -> None:
 
 
 def read_measurements(given: Namespace, measure: Measure) -> Measurements:
-    """Return the measurements of all cells of a table. given: the options of its command line."""
+    """Return the measurements of all cells of a table.
+
+    given: options of the table's command line.
+    """
     members = {arm.name: arm.members for arm in given.arms}
     _check_numbers(given.cells, "cells", probes=given.probes, predictions=given.predictions)
     values, influences = dict[Place, Sequence[Replicate]](), dict[Place, Floats]()
@@ -83,7 +86,10 @@ def read_measurements(given: Namespace, measure: Measure) -> Measurements:
 
 
 def read_references(given: Namespace, measure: Measure) -> References:
-    """Return the floors and projections of a table. given: the options of its command line."""
+    """Return the floors and projections of a table.
+
+    given: options of the table's command line.
+    """
     cells: Sequence[Reference] = given.reference_cells
     _check_numbers(
         cells, "reference-cells", references=given.references, reference_predictions=given.reference_predictions
@@ -195,7 +201,10 @@ def shown(row: AccuracyRow, column: str, published: str = "") -> Measured:
 
 @dataclass(frozen=True)
 class Record:
-    """A line of a CSV: an arm on a data set under a selection. data_set: its name, or that of a mean over data sets."""
+    """A line of a CSV: an arm on a data set under a selection.
+
+    data_set: name of the data set, or of the mean over data sets.
+    """
 
     row: AccuracyRow
     data_set: str

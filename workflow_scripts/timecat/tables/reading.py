@@ -132,7 +132,7 @@ def read_hits(paths: Sequence[str | PathLike[str]], cells: Sequence[Cell], accur
 
 
 def _by_replicate(values: "npt.NDArray[Any]", number: int, path: str | PathLike[str]) -> "npt.NDArray[Any]":
-    """Return values [replicates, rows] from those of a file, which has one replicate after the other."""
+    """Return a file's values, which have one replicate after the other, as an array [replicates, rows]."""
     if values.size == 0 or values.size % number:
         raise UserError(f"{path}: does not have predictions of {number} replicates; delete it and run again")
     return values.reshape(number, -1)

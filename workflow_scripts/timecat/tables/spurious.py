@@ -53,7 +53,10 @@ def column_name(data_set: str, quantity: str) -> str:
 
 
 def columns_of(data_sets: Iterable[DataSet]) -> list[DataSet]:
-    """Return the columns of a table. Holm's adjustment includes the source's, because the source is a target here."""
+    """Return the columns of a table.
+
+    Holm's adjustment includes the columns of the source, because the source is a target here.
+    """
     return [
         replace(
             each,
@@ -68,12 +71,17 @@ def columns_of(data_sets: Iterable[DataSet]) -> list[DataSet]:
 
 
 def measure_by(groups: Mapping[str, Groups]) -> Measure:
-    """Return the function that measures both quantities on a data set. groups: by the data set's name."""
+    """Return the function that measures both quantities on a data set.
+
+    groups: row numbers and groups of the evaluation rows, by the data set's name.
+    """
 
     def measure(data_set: str, found: Predicted) -> dict[str, Measurement]:
         rows, codes = groups[data_set]
         if not np.array_equal(found.rows, rows):
-            raise UserError(f"predictions on {data_set!r} have other rows than its index; delete them and run again")
+            raise UserError(
+                f"predictions on {data_set!r} do not match the rows of its index; delete the predictions and rerun"
+            )
         own = found.labels, found.predicted
         hits = found.labels == found.predicted
         worst = Measurement(float(group_accuracies(hits, codes).min()), worst_group_influences(hits, codes))

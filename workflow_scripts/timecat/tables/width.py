@@ -45,7 +45,10 @@ ALL = None  # the reduction of an arm that keeps all of its features
 
 @dataclass(frozen=True, kw_only=True)
 class ArmOfWidth(ArmOfNetworks):
-    """An arm with all of its features, or a reduced arm. of: the name of the arm with all features."""
+    """An arm with all of its features, or a reduced arm.
+
+    of: name of the arm with all features.
+    """
 
     of: str
 
@@ -62,7 +65,10 @@ class ArmOfWidth(ArmOfNetworks):
 
 @dataclass(frozen=True)
 class Curve:
-    """Rows of one arm reduced by one method, by dimensions. method: None for the arm with all of its features."""
+    """Rows of one arm that is reduced by one method, by number of dimensions.
+
+    method: method of the reduction, or None for the arm with all of its features.
+    """
 
     arm: ArmOfWidth
     method: str | None

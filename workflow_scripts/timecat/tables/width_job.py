@@ -19,7 +19,10 @@ from workflow_scripts.timecat.tables.writers.tex import tex_text
 
 
 def read(given: Namespace) -> Read:
-    """Return the contents of the table. given: the options of accuracies_parser."""
+    """Return the contents of the table.
+
+    given: options of the command line, parsed by accuracies_parser.
+    """
     probes = read_probes(given.probes, given.cells, given.arms, given.data_sets)
     references = read_references(given.references, given.reference_cells, given.ceilings)
     accuracies = selected_accuracies(probes)

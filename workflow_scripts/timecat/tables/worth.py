@@ -49,10 +49,11 @@ class References:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm on a target, compared with its floor and with the baseline. accuracy, floor: percent.
+    """An arm on a target, compared with its floor and with the baseline.
 
-    above_floor: trained minus untrained. gain, floor_gain: arm minus baseline, trained and untrained. excess: gain
-    minus floor_gain, as if they were independent. The last three are None for the baseline.
+    accuracy, floor: percent. above_floor: trained minus untrained. gain, floor_gain: arm minus baseline, trained and
+    untrained. excess: gain minus floor_gain, as if they were independent. gain, floor_gain and excess are None for the
+    baseline.
     """
 
     arm: Arm
@@ -66,7 +67,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Target:
-    """A target of a table under one selection. projection, ceiling: percent, or None if there is none."""
+    """A target of a table under one selection.
+
+    projection, ceiling: percent, or None if there is none.
+    """
 
     data_set: DataSet
     selection: str
@@ -127,9 +131,9 @@ def _least_bad(found: Iterable[Verdict]) -> Verdict:
 def read_references(
     paths: Sequence[str | PathLike[str]], cells: Sequence[Reference], known: Mapping[str, float]
 ) -> References:
-    """Return the reference values of a table. known: ceilings from other sources, in percent by data set.
+    """Return the reference values of a table.
 
-    Raise UserError if files and cells do not match.
+    known: ceilings from other sources, in percent by data set. Raise UserError if files and cells do not match.
     """
     if len(paths) != len(cells):
         raise UserError(
@@ -276,14 +280,14 @@ def _of_gain(target: Target) -> Phrase:
 
 
 def _which(excess: Contrast) -> str:
-    """Return a clause that the difference is not distinguishable from zero, or "" if it is zero or less."""
+    """Return a clause which says that the difference is not distinguishable from zero, or "" if it is zero or less."""
     if excess.interval is None or excess.interval[1] <= 0:
         return ""
     return ", which is not distinguishable from zero"
 
 
 def _of_projection(target: Target) -> Phrase:
-    """Return a sentence that no arm exceeds a probe on random projections of the pixels, if that is so."""
+    """Return a sentence which says that no arm exceeds a probe on random projections of the pixels, or no words."""
     best = max(each.accuracy for each in target.comparisons)
     if target.projection is None or target.projection < best:
         return ()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # Ways of transfer by first letter, because whole words would overlap below a panel's arms.
 LETTERS = ", ".join(f"{name[0]}: {name}" for name in MODES)
-# Distance of an arm's selections from its place, as a share of the range of members, so that bars do not overlap.
+# Distance of an arm's selections from its position, as a share of the range of members, so that bars do not overlap.
 DODGE = 0.015
 
 
@@ -118,7 +118,7 @@ def draw_panel(panel: "Axes", rows: Sequence[AccuracyRow], data_set: DataSet, co
 
 
 def _is_connected(rows: Sequence[AccuracyRow]) -> bool:
-    """Return whether a line connects the arms, as a sign that they divide the same budget further and further.
+    """Return whether a line connects the arms, which shows that they divide one budget among more and more members.
 
     This needs arms with increasing numbers of members that are all transferred in the same way.
     """
@@ -131,8 +131,8 @@ def _is_connected(rows: Sequence[AccuracyRow]) -> bool:
 def _places(rows: Sequence[AccuracyRow]) -> tuple[list[int], int]:
     """Return the arms' positions on the axis, and the distance between the first and the last.
 
-    Connected arms are placed at their numbers of members. Other arms are placed side by side, because several may have
-    the same number of members.
+    Connected arms are placed at their numbers of members. Unconnected arms are placed side by side, because several may
+    have the same number of members.
     """
     places = [row.arm.members for row in rows] if _is_connected(rows) else list(range(len(rows)))
     return places, places[-1] - places[0] or 1

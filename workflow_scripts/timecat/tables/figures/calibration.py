@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-SELECTION = "paper"  # selection of the values drawn for comparison; those of the other are nearly the same
+SELECTION = "paper"  # selection of the values drawn for comparison; values of the second selection are nearly the same
 # Panels of a data set from the top: the quantity, the quantity drawn for comparison, and the label of the axis.
 PANELS = (
     ("ece", "ece_calibrated", "expected calibration\nerror (%)"),
@@ -37,7 +37,10 @@ BESIDE: dict[str, Any] = {
 
 
 def calibration_figure(measured: Cells, arms: Sequence[Arm], data_sets: Sequence[DataSet], style: Style) -> bytes:
-    """Return the SVG with three panels for each data set, one above the other. Bars are one standard deviation."""
+    """Return the SVG with three panels for each data set, one above the other.
+
+    Bars are one standard deviation.
+    """
     import matplotlib
 
     n_lines, n_columns = lines_and_columns(len(data_sets))
@@ -74,7 +77,7 @@ def _draw(
 ) -> None:
     """Draw one panel with the rows of a quantity and of its comparison (others).
 
-    first, last: whether it is the first or the last of the data set's panels.
+    first, last: whether the panel is the first or the last of its data set.
     """
     draw_panel(panel, rows, data_set)
     panel.plot(panel.get_xticks(), [row.summaries[data_set.name, SELECTION].mean for row in others], **BESIDE)

@@ -37,10 +37,10 @@ TOGETHER: dict[str, Any] = {
     "linestyle": "none",
     "marker": "+",
     "markersize": 6,
-}  # look of concatenated features, in addition to that of their line
+}  # look of concatenated features, in addition to the look of their line
 ASIDE = 0.24  # distance of the points of concatenated features from their line's points
 EXACT: dict[str, Any] = {"color": "0.45", "linewidth": 1, "linestyle": (0, (2, 2))}
-DODGE = 0.08  # distance between lines, as a share of that between weight decays, so that bars do not overlap
+DODGE = 0.08  # distance between lines, as a share of the distance between weight decays, so that bars do not overlap
 TITLES = {"gates": "gates: $u_1x_1,\\ u_2x_2$", "linear": "linear units", "relu": "ReLUs"}
 WIDTH, HEIGHTS = 1.9, (1.95, 1.5, 1.5)  # width of a column and heights of the rows, in inches
 

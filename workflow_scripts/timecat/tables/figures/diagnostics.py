@@ -31,15 +31,15 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 WHOLE: dict[str, Any] = {"color": "black", "linewidth": 1.4, "label": "the whole probe"}
 WIDTH = 0.8  # width of an arm's slot, which its replicates share; the members of a replicate share its part
-TALLER = 1.5  # height of the accuracies' panel relative to that of CKA
+TALLER = 1.5  # height of the accuracies' panel relative to CKA's panel
 
 
 def diagnostics_figure(
     found: Mapping[Cell, Quantities], arms: Sequence[Arm], data_sets: Sequence[DataSet], style: Style
 ) -> bytes:
-    """Return the SVG: a column per data set, accuracies (percent) above, CKA below; a slot per arm, a part per replicate.
+    """Return the SVG with a column per data set: accuracies (percent) above, CKA below.
 
-    Arms and data sets without diagnostics are left out.
+    Each arm has a slot, and each replicate a part of it. Arms and data sets without diagnostics are left out.
     """
     import matplotlib
 
@@ -77,7 +77,7 @@ def _draw_accuracies(panel: "Axes", cells: Sequence[Quantities], data_set: DataS
         for place, width, replicate in _places(slot, whole):
             panel.plot([place - width / 2, place + width / 2], whole[replicate] * 2, **WHOLE, zorder=2.1)
             for name, side in ((BLOCK, -1), (WITHOUT, 1)):
-                # Single members are in the left half of a replicate's place, all members but one in the right half.
+                # Single members are in the left half of a replicate's part, all members but one in the right half.
                 _strip(panel, place + side * width / 4, width / 2, quantities[SELECTION, name].values[replicate], name)
     titled(panel, data_set)
     panel.margins(y=0.1)

@@ -110,7 +110,10 @@ def svg_of(figure: "Figure", title: str) -> bytes:
 
 
 def ends_of(found: "Contrast") -> tuple[float, float]:
-    """Return the lengths of a contrast's interval below and above its mean, or NaN, which draws no bar, without one."""
+    """Return the lengths of a contrast's interval below and above its mean.
+
+    They are NaN, which draws no bar, if the contrast has no interval.
+    """
     if found.interval is None:
         return math.nan, math.nan
     low, high = found.interval

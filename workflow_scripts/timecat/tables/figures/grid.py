@@ -102,9 +102,9 @@ def _draw_map(
 
 
 def _draw_floors(panel: "Axes", rows: Sequence[AccuracyRow], members: list[int], key: tuple[str, str]) -> None:
-    """Draw the floor of each number of members, from the arm with the most replicates, which include the others'.
+    """Draw the floor of each number of members, from the arm with the most replicates.
 
-    key: data set's name and selection.
+    These replicates include the replicates of the other arms with as many members. key: data set's name and selection.
     """
     from matplotlib.patches import Rectangle
 

@@ -22,7 +22,7 @@ _SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 def tex_text(table: Table) -> str:
     r"""Return a table environment to \input, labelled tab:NAME. It needs the package booktabs.
 
-    Sections with other columns than the table's come after the rest, in one tabular per kind.
+    Sections with different columns from the table's come after the rest, in one tabular per kind.
     """
     lines = [
         r"% needs \usepackage{booktabs}; if the table is too wide, put \resizebox{\linewidth}{!}{...} around a tabular",
