@@ -61,7 +61,10 @@ class Labelled(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """Result of a converged probe: accuracy in percent, relative gradient, and end of the grid for its weight decay."""
+    """Result of a converged probe.
+
+    accuracy: percent. gradient: relative gradient. at_edge: whether its weight decay is at an end of the grid.
+    """
 
     accuracy: float
     gradient: float

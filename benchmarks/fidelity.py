@@ -37,7 +37,7 @@ def as_stored(write_mode: Literal["jpg", "raw"], quality: int, longest: int | No
     return StorageSettings(write_mode=write_mode, longest_side=longest, shortest_side=shortest, quality=quality)
 
 
-STORED = {  # storage settings, and whether JPEG data is kept, as by default
+STORED = {  # storage settings, and whether JPEG data is kept (the default)
     "pixels": (as_stored("raw", 100), True),
     "JPEG kept": (as_stored("jpg", 95), True),
     "JPEG encoded again, quality 95": (as_stored("jpg", 95), False),

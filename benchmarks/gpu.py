@@ -70,7 +70,7 @@ class Training:
 
     @cached_property
     def bare_run(self) -> training.Run:
-        """State (network and optimizer) that the bare loop trains."""
+        """Pretraining run of the bare loop, with a separate network and optimizer."""
         return self.start()
 
     @cached_property

@@ -95,7 +95,7 @@ def study_config(scale: Scale, images: int = 1, checkpoints: int = 1, arms: int 
         "backbones": {"small": {"architecture": "small_residual", "width": scale.width, "blocks": 3}},
         "pretrain": {"seeds": seeds, "batch_size": 64, "batch_norm_batches": 4},
         "arms": rows,
-        "floors": None,  # the number of untrained networks would grow with each axis too
+        "floors": None,  # with floors, the number of untrained networks would also grow with each axis
         "probe": {"epochs": scale.epochs, "lr": 0.1},
     }
 
@@ -143,7 +143,7 @@ def grow(scale: Scale, factors=FACTORS) -> dict[str, list[Run]]:
         found["images"] += [run(first, study_config(scale, images=factor)) for factor in factors[1:]]
         found["checkpoints"] = [found["images"][0]]
         found["checkpoints"] += [run(second, study_config(scale, checkpoints=factor)) for factor in factors[1:]]
-        forget(second, "probe")  # the arms on this axis are different ones
+        forget(second, "probe")  # the arms on this axis are not the arms measured before
         found["arms"] = [run(second, study_config(scale, checkpoints=most, arms=factor)) for factor in factors]
     return found
 
