@@ -187,7 +187,7 @@ def torchvision_inputs(images: ImageSet, interpolation: str, key, heights=None, 
 
 
 def read_or_make_backbone(weights: Path | None) -> tuple:
-    """Return a backbone and a text that describes it: a checkpoint's, or without a checkpoint an untrained ResNet-18."""
+    """Return the backbone of a checkpoint, or an untrained ResNet-18, and a text that describes it."""
     if weights is not None:
         backbone, says = checkpoints.read_backbone(weights)
         return backbone, f"{says['backbone']['architecture']} pretrained on {says['source']}, step {says['step']}"

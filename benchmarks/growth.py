@@ -54,8 +54,8 @@ class Scale:
 class Run:
     """Measurements of a study of one size.
 
-    work, wall: CPU seconds and wall seconds of the study's jobs without their start-up, by stage. memory: peak memory in
-    MB, by stage. jobs: number of the study's jobs, by stage. ran: number of jobs in this run, by rule. own, own_cpu:
+    work, wall: CPU and wall seconds of the study's jobs without their start-up, by stage. memory: peak memory in MB,
+    by stage. jobs: number of the study's jobs, by stage. ran: number of jobs in this run, by rule. own, own_cpu:
     wall seconds and CPU seconds of Snakemake itself in this run. jobs_cpu: CPU seconds of the jobs in this run.
     """
 

@@ -85,7 +85,10 @@ class Cost(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of the table: data set, networks per replicate, variant, accuracy with fresh views, cost by selection."""
+    """One line of the table: a data set, networks per replicate, and a variant.
+
+    rows: number of evaluation rows. fresh: accuracy with fresh views in percent. costs: by selection.
+    """
 
     data_set: str
     members: int

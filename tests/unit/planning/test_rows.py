@@ -36,7 +36,7 @@ def rows(block: dict, given=None, root=".", **others):
 
 
 def test_published_numbers_of_rows_are_known():
-    """With `fraction`, the planned number is this fraction of the published number."""
+    """A `fraction` is taken from the published number of rows."""
     assert rows({"kind": "imagenet", "root": "x"}) == (1_281_167, 128_117, 50_000, 1000, "published")
     assert rows({"kind": "inaturalist18", "root": "x"})[::2] == (437_513, 24_426, "published")
     once = {"root": "x", "draws": 1}
@@ -253,7 +253,7 @@ def test_every_rate_names_its_source():
 
 
 def test_a_speed_is_read_from_the_table_or_derived():
-    """It is derived from the number of multiplications if the table has no row for the backbone and image size."""
+    """Without a row for the backbone and image size, the number of multiplications gives the speed."""
     table = read_throughputs(TABLE)
     resnet50 = table.rates[0].network
     here = speed(table, "v100", resnet50, 224, "float32")

@@ -44,7 +44,7 @@ def test_independent_tasks_share_the_devices(devices, makespan):
 
 @pytest.mark.parametrize("devices, makespan", [(1, 15), (2, 9), (3, 6), (5, 3), (50, 3)])
 def test_parallel_chains_have_the_expected_makespan(devices, makespan):
-    """With five chains of three tasks on two devices, list scheduling runs two chains, two more, then the last one."""
+    """On two devices, list scheduling runs two of the five chains, two more, then the last one."""
     assert simulate(chains(5, 3), devices).makespan == makespan
 
 

@@ -137,7 +137,7 @@ def test_planned_operations_of_heads_equal_torchs_count(tmp_path):
 
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
 def test_a_reduced_arm_is_planned_with_its_projection(tmp_path, solver):
-    """Bytes are compared with a file of heads (5 features) and a projection from 3 x 512, operations with torch's count."""
+    """Bytes equal the size of a file of heads (5 features) with a projection of 3 x 512, operations torch's count."""
     classes, columns, left = 100, 3 * 512, 5
     arm = {"members": 3, "steps": 1, "replicates": [[2, 550, 23]], "solver": solver}
     arms = [arm | {"name": "whole"}, arm | {"name": "few", "reduce": {"method": "pca", "dimensions": left}}]
@@ -215,7 +215,7 @@ def test_numbers_of_views_and_weight_decays_are_counted(tmp_path):
 
 
 def test_pretraining_on_each_target_is_counted(tmp_path):
-    """Three seeds train five steps on each of two targets; on the source, milestones of other arms share most of them."""
+    """Three seeds train five steps on each of two targets; on the source, other arms already train four of them."""
     values = read("tiny") | {"floors": None}
     values["data_sets"]["other"] = {"kind": "cues", "label": "cue0", "rows": {"train": 600, "evaluation": 200}}
     values["targets"].append("other")
@@ -419,7 +419,7 @@ def test_the_chains_of_seeds_bound_the_papers_study(paper):
 
 
 def test_on_a_cpu_the_original_procedure_reads_with_as_many_cores(tmp_path):
-    """With four workers per job instead of one, its core-seconds are four times as many."""
+    """Four workers per job instead of one give four times as many core-seconds."""
     values = read("config")
     one, four = (plan_of(values | {"limits": {"workers": workers}}, tmp_path) for workers in (1, 4))
     assert one.original.seconds > 0 and four.original.seconds == pytest.approx(4 * one.original.seconds)

@@ -96,7 +96,7 @@ def test_the_floor_has_batch_norm_statistics_of_the_target():
 
 
 def test_the_grid_uses_no_arm_pretrained_on_the_target():
-    """Its features differ from the features of an arm with the same seeds and steps on the source."""
+    """The features of such an arm differ from the features of an arm with the same seeds and steps on the source."""
     own = OWN | {"name": "cat1_own", "steps": 8}
     made = study(own, grid={"members": [1], "steps": [8]})
     assert made.arms.grid[1, 8].name == "cat1"

@@ -136,7 +136,7 @@ class PlannedStudy:
         return self.study.arms.replicates(self.study.arms[arm])
 
     def _width(self, arm: str, data_set: str) -> int:
-        """Return the number of input features of a replicate's heads: all concatenated features, or the reduced ones."""
+        """Return the number of input features of a replicate's heads: all concatenated features, or reduced ones."""
         return self._reduced_to(arm) or self._columns(arm, data_set)
 
     def _reduced_to(self, arm: str) -> int | None:

@@ -160,6 +160,6 @@ class Arms(Mapping[str, Arm]):
             published.check_arm(arm.name, step, needed, arm.listed_replicates)
         if not self.replicates(arm):
             raise UserError(
-                f"`arms`: {arm.name!r} needs {needed} of the seeds {arm.seeds or self._config.pretrain.seeds} to have a "
-                f"published checkpoint at each of its steps, but fewer seeds do; change the arm's seeds or steps"
+                f"`arms`: {arm.name!r} needs {needed} of the seeds {arm.seeds or self._config.pretrain.seeds} to have "
+                f"a published checkpoint at each of its steps, but fewer seeds do; change the arm's seeds or steps"
             )

@@ -81,7 +81,7 @@ class Inputs:
         return [] if step is None else [self._paths.checkpoint.at(wildcards, step=str(step)).state_sidecar]
 
     def initial_images(self, wildcards: HasCheckpoint) -> str:
-        """Return the .beton file of the images from which batch-norm statistics of an untrained network are computed."""
+        """Return the .beton file of the images for the batch-norm statistics of an untrained network."""
         return self._paths.data_set.at(data_set=self._seen_first(wildcards), split="train").beton
 
     def initial_images_sidecar(self, wildcards: HasCheckpoint) -> str:
