@@ -16,7 +16,7 @@ from benchmarks.timing import machine, seconds_of
 from tests.support.studies import ROOT, StudyFolder
 
 PAGE = ROOT / "docs/results/all_tables.md"
-# Tables with a Markdown version. For the others, COLUMNS lists the columns that the page shows, with means and
+# Tables with a Markdown version. For tables without one, COLUMNS lists the columns that the page shows, with means and
 # deviations.
 PAGES = {
     "table2": "Table 2: the budget divided",

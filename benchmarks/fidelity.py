@@ -1,9 +1,9 @@
-"""Compare the pixels and features of each way to store images with those of torchvision's pipeline.
+"""Compare pixels and features between each way to store images and torchvision's pipeline.
 
     python -m benchmarks.fidelity --photographs FOLDER --cifar FOLDER --weights FILE.safetensors
 
-FOLDER holds CLASS/* or train/CLASS/*. Images of --photographs are shown at 32 px as in config/photos.yaml, those of
---cifar at 224 px as in the paper. The two photographs that ship with scikit-learn are always included, at 224 px.
+FOLDER contains CLASS/* or train/CLASS/*. Images of --photographs are shown at 32 px as in config/photos.yaml, images
+of --cifar at 224 px as in the paper. The two photographs that ship with scikit-learn are always included, at 224 px.
 Writes docs/explanation/fidelity.md.
 """
 

@@ -33,7 +33,7 @@ DATA_SETS = ("cues", "cue0", "digits")
 ROWS = {"train": 4_000, "evaluation": 10_000}  # of generated images; other data sets are used whole
 BOUND = 0.5  # points: a larger loss by few views should be excluded
 SELECTIONS = ("holdout", "paper")
-FRESH = "28 views"  # the variant that the others are compared with
+FRESH = "28 views"  # variant that all other variants are compared with
 
 
 class Variant(NamedTuple):
@@ -56,7 +56,7 @@ class Probed:
 
 
 class Cost(NamedTuple):
-    """A variant's accuracy minus that of fresh views: the contrast over seeds, and its standard error over rows."""
+    """Accuracy of a variant minus accuracy with fresh views: contrast over seeds, and standard error over rows."""
 
     contrast: Contrast
     rows: float | None
@@ -87,7 +87,7 @@ class Cost(NamedTuple):
 class Line(NamedTuple):
     """One line of the table: a data set, networks per replicate, and a variant.
 
-    rows: number of evaluation rows. fresh: accuracy with fresh views in percent. costs: by selection.
+    rows: number of evaluation rows. fresh: accuracy with fresh views in percent. costs: cost for each selection.
     """
 
     data_set: str

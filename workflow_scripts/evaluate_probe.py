@@ -1,4 +1,4 @@
-"""Evaluate the selected heads of a probe on another data set, masked to the classes that occur there.
+"""Evaluate the selected heads of a probe on a different data set, restricted to the classes that occur in it.
 
 For example, ImageNet-A and ImageNet-R have 200 of ImageNet's classes: the arg max, the softmax and the loss run over
 these classes only. This stage does not train or select heads. Writes one Parquet file of metrics (a row per replicate

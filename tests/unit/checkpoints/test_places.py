@@ -198,7 +198,7 @@ def test_an_arm_with_too_few_files_is_refused(folder):
     write_code_layout(folder)
     (folder / "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run2.pth").unlink()
     assert refusal(CODE_LAYOUT) == (
-        "`arms`: 'cat5' needs 5 checkpoints at step 80000 and 4 of the 5 seeds' exist: no file "
+        "`arms`: 'cat5' needs 5 checkpoints at step 80000, but of the 5 seeds' checkpoints, 4 exist: no file "
         "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run2.pth (seed 23); put the files there or correct "
         "`checkpoints.path`, or lower the arm's members"
     )
@@ -206,13 +206,13 @@ def test_an_arm_with_too_few_files_is_refused(folder):
 
 def test_an_arm_without_any_file_is_refused(folder):
     message = refusal(CODE_LAYOUT)
-    assert "'cat1' needs 1 checkpoints at step 450000 and none of the 5 seeds' exist" in message
+    assert "'cat1' needs 1 checkpoints at step 450000, but of the 5 seeds' checkpoints, none exist" in message
     assert "checkpoint_run2.pth (seed 23) and 2 more" in message
 
 
 def test_an_arm_with_too_few_listed_runs_is_refused():
     message = refusal({"path": URL, "runs": {200000: [1]}})
-    assert "'cat2' needs 2 checkpoints at step 200000 and 1 of the 5 seeds' exists" in message
+    assert "'cat2' needs 2 checkpoints at step 200000, but of the 5 seeds' checkpoints, 1 exists" in message
     assert "`checkpoints.runs` lists [1] for this step" in message
 
 

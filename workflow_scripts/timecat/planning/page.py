@@ -33,7 +33,7 @@ from workflow_scripts.timecat.tables.figures.drawing import SETTINGS, private_ma
 
 TEMPLATE = Path(__file__).with_name("page.md.j2")
 PROFILE = ROOT / "profiles/slurm/profile.yaml"
-MANY, SEVERAL = 64, 8  # all GPUs and those of one pretraining job in the comparison of devices
+MANY, SEVERAL = 64, 8  # number of all GPUs, and of GPUs of one pretraining job, in the comparison of devices
 SHORT = 300  # jobs that take fewer seconds are short for a cluster's scheduler
 # Rules that have run once data sets and checkpoints exist.
 BEFORE_EXTRACTION = ("write_dataset", "pretrain", "import_checkpoint", "download")

@@ -1,4 +1,4 @@
-"""Plan a study: list all of its jobs, those that are left to run, and their costs."""
+"""Plan a study: list all of its jobs, the jobs that are left to run, and their costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

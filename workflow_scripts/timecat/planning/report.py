@@ -89,7 +89,7 @@ def disk(plan: Plan) -> str:
 
 
 def against_the_original(plan: Plan) -> str:
-    """Return tables that compare the whole study's costs with those of the original procedure.
+    """Return tables that compare the costs of the complete study with the costs of the original procedure.
 
     This workflow is counted as configured, and also with a fresh view of each training image in every epoch, as in the
     original procedure.

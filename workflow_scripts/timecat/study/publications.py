@@ -131,8 +131,8 @@ class Published:
         if not replicates and len(there) < members:
             missing = [seed for seed in self.seeds if seed not in there]
             raise UserError(
-                f"`arms`: {name!r} needs {members} checkpoints at step {step} and {len(there) or 'none'} of the "
-                f"{len(self.seeds)} seeds' exist{'s' if len(there) == 1 else ''}: "
+                f"`arms`: {name!r} needs {members} checkpoints at step {step}, but of the {len(self.seeds)} seeds' "
+                f"checkpoints, {len(there) or 'none'} exist{'s' if len(there) == 1 else ''}: "
                 f"{self._what_is_missing(missing, step)}, or lower the arm's members"
             )
 

@@ -202,7 +202,7 @@ class TableParams:
 
     def metric(self, wildcards: HasTable) -> str:
         """Return the metric of a table of gaps, as plain text."""
-        self._tables.rows(wildcards.table)  # raises UserError if the study has no such table
+        self._tables.rows(wildcards.table)  # raises UserError if the study does not have the table
         block = self._config.tables[wildcards.table]
         assert isinstance(block, GapTable), wildcards.table
         return block.metric
