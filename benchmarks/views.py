@@ -238,7 +238,7 @@ def probed(
 
 
 def cost(variant: Sequence[Probed], fresh: Sequence[Probed], selection: str) -> Cost:
-    """Return the cost of a variant: its accuracy minus that with fresh views, paired by replicate."""
+    """Return the cost of a variant: its accuracy minus the accuracy with fresh views, paired by replicate."""
     own, other = ([Replicate(each.seeds, each.top1[selection]) for each in side] for side in (variant, fresh))
     found = pairs([each.seeds for each in own], [each.seeds for each in other])
     rows = row_error(*([each.right[selection] for each in side] for side in (variant, fresh)), found)

@@ -331,8 +331,8 @@ def test_a_wrong_sha256_of_an_existing_file_is_refused_before_any_job(folder):
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
     message = refusal({**CODE_LAYOUT, "sha256": {path: "1" * 64}})
     assert message == (
-        f"`checkpoints.sha256`: {path} has {hashlib.sha256(b'80 0').hexdigest()}, and {path!r} must have {'1' * 64}; correct "
-        "the config, or replace the file"
+        f"`checkpoints.sha256`: {path} has the SHA-256 {hashlib.sha256(b'80 0').hexdigest()}, but for {path!r} the "
+        f"config expects {'1' * 64}; correct the config, or replace the file"
     )
     url = "https://example.org/weights/seed2-80000.pth"
     assert study({"path": URL, "sha256": {url: "1" * 64}})

@@ -64,8 +64,8 @@ def _group(seeds: Sequence[int], members: int, order: Callable[[int], tuple[int,
 def _order(counts: dict[int, int], place: tuple[int, int, int]) -> Callable[[int], tuple[int, bytes]]:
     """Return a sort key of seeds: the number of groups that a seed is in, then its hash.
 
-    place: (draw, number of the group, number of the attempt). With the true counts, every possible group may already have
-    been yielded; therefore later attempts add to the counts of half of the seeds.
+    place: (draw, number of the group, number of the attempt). With the true counts, every possible group may already be
+    taken; therefore later attempts add to the counts of half of the seeds.
     """
     more = place[2] // ATTEMPTS
 

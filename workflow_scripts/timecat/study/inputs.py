@@ -189,7 +189,8 @@ class Inputs:
     def train_indices(self, wildcards: HasTable) -> list[str]:
         """Return the paths of the index files of the training splits, one per data set of a table.
 
-        For a data set for evaluation only, return the training split of the data set whose probe is evaluated on it (DataSets.probed).
+        For a data set for evaluation only, use the training split of the data set whose probe is evaluated on it
+        (DataSets.probed).
         """
         return [files.index for files in self._training(wildcards.table)]
 
