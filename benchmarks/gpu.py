@@ -172,7 +172,7 @@ def training_rates(compared: Training, steps: int, repeats: int) -> tuple[float,
 def extraction_table(
     backbone: BackboneSettings, beton: Path, folder: Path, device: str, workers=1, sizes=EXTRACTION
 ) -> list[str]:
-    """Return a table of the images per second of extraction to a file and of the bare model on tensors in memory."""
+    """Return a table of the images per second of extraction to a file and the bare model on tensors on the device."""
     name = backbone.architecture
     compared = Comparison(build_backbone(backbone), beton, sizes.number, sizes.batch, sizes.size, device, workers)
     peak = peak_gigabytes(device, lambda: compared.write(folder / "made.npy"))

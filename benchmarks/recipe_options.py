@@ -3,7 +3,7 @@
 The embedded study's network trains on its generated images once per option, from the same initial weights on the same
 batches; a torchvision ResNet-18 takes a few steps with each option. Steps of the options are timed alternately, in CPU
 seconds of one thread, so that other load on the machine affects all options alike. The tables are written into
-docs/explanation/recipe.md. No test runs these measurements.
+docs/explanation/recipe.md. These measurements are not tests.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 This takes minutes on one core. Small pieces of the stages run with torch, oneDNN and MKL unrestricted and restricted to
 older instructions, each time in a separate process. Equal results get equal letters; times are medians over rounds, in
 each of which every setting runs once. A second table compares features extracted in batches of different sizes. The
-tables are written into docs/explanation/reproducibility.md. No test runs these measurements.
+tables are written into docs/explanation/reproducibility.md. These measurements are not tests.
 """
 
 import argparse

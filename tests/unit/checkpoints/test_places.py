@@ -337,7 +337,7 @@ def test_a_wrong_sha256_of_an_existing_file_is_refused_before_any_job(folder):
     url = "https://example.org/weights/seed2-80000.pth"
     assert study({"path": URL, "sha256": {url: "1" * 64}})
     write_sidecar(folder / "results/downloads" / publications.download_name(url), "2" * 64, {}, {})
-    assert "has " + "2" * 64 in refusal({"path": URL, "sha256": {url: "1" * 64}})
+    assert "has the SHA-256 " + "2" * 64 in refusal({"path": URL, "sha256": {url: "1" * 64}})
 
 
 def test_a_missing_archive_is_refused(folder):

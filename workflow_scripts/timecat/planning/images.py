@@ -19,7 +19,7 @@ HEADER, TABLE_ROW, PLACE = 24 + 2 * 1041, 21, 24
 
 
 def image_bytes(block: AnyDataSet, images: ImageFiles | None) -> tuple[float, int]:
-    """Return the mean size in bytes and the mean number of pixels of a split's images as they are stored.
+    """Return the mean bytes of a split's stored images, and their mean number of pixels before they are resized.
 
     block: block of the data set in the config. images: listed files, or None if there are none.
     """

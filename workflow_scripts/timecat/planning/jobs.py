@@ -20,7 +20,8 @@ class Work:
     trained: number of images that pass through backbones forward and backward. read: number of images that pass forward
     only. Both count an image once per backbone. image_size: width of these images in pixels. backbone: name of the
     backbone. operations: multiplications and additions of linear heads. written: number of images that are written to a
-    .beton file. pixels: number of pixels of each of them. bytes: space on disk by kind of file (KINDS).
+    .beton file. pixels: mean number of pixels of these images before they are resized. bytes: space on disk by kind of
+    file (KINDS).
     """
 
     trained: int = 0

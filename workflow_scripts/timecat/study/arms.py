@@ -57,8 +57,8 @@ class Arms(Mapping[str, Arm]):
     def replicates(self, arm: Arm, most: int | None = None) -> list[list[int]]:
         """Return the seeds of each replicate of an arm, at most ``most`` replicates.
 
-        If the config lists the replicates of the arm, these are returned. Otherwise, the arm's design divides its seeds
-        into groups; with `one_seed`, each seed is one replicate, repeated for each member. With published weights, only
+        If the config lists the replicates of the arm, these are returned. Otherwise, its design forms groups of its
+        seeds; with `one_seed`, each seed is one replicate, repeated for each member. With published weights, only
         seeds whose checkpoints exist at all of the arm's steps are used.
         """
         if listed := arm.listed_replicates:
@@ -111,7 +111,7 @@ class Arms(Mapping[str, Arm]):
     def floor_of(self, arm: Arm) -> Arm | None:
         """Return the floor of an arm: the same arm with untrained networks.
 
-        Return None if the arm is not pretrained or the study has no floors.
+        Return None if the arm is not pretrained, or if the study has no floors.
         """
         return self._floors.of(arm, self.replicates(arm))
 
