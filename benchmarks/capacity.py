@@ -181,6 +181,7 @@ class Bench:
 
 
 def _shown(images: Labelled) -> Labelled:
+    """Return the images with the labels of their families only, without the class."""
     return images._replace(labels=images.labels[:, :FAMILIES].contiguous())
 
 

@@ -10,6 +10,7 @@ from workflow_scripts.timecat.planning.schedule import Task, critical_path, enou
 
 
 def independent(count: int, seconds: float = 1.0, devices: int = 1) -> list[Task]:
+    """Return tasks that need no other task."""
     return [Task(str(place), seconds, devices) for place in range(count)]
 
 
@@ -23,6 +24,7 @@ def chains(count: int, length: int) -> list[Task]:
 
 
 def random_graph(seed: int) -> list[Task]:
+    """Return 30 tasks with random times, numbers of devices and needs."""
     draw = random.Random(seed)
     return [
         Task(

@@ -37,6 +37,7 @@ TABLE2 = "results/table2.csv"
 
 
 def read(config: str) -> dict:
+    """Return the values of a config file in the folder config."""
     return values_of(f"config/{config}.yaml")
 
 
@@ -224,6 +225,7 @@ def test_pretraining_on_each_target_is_counted(tmp_path):
     plan = plan_of(values, tmp_path)
 
     def trained(found: Plan, source: str) -> int:
+        """Return the number of training images of all pretraining jobs on a source."""
         own = (job for job in found.jobs if job.rule == "pretrain" and job.dag.wildcards["source"] == source)
         return sum(job.work.trained for job in own)
 
@@ -277,6 +279,7 @@ def test_the_jobs_that_are_left_follow_from_the_missing_files(tmp_path):
     there = {path for job in plan.jobs for path in job.dag.outputs}
 
     def rules(*missing: str) -> list[str]:
+        """Return the rules of the jobs that are left if files with these prefixes are missing."""
         return [
             job.rule for job in left(plan.jobs, lambda path: path in there and not path.startswith(missing), [TABLE2])
         ]

@@ -93,6 +93,7 @@ DIRECT = {"name": "alone", "members": 1, "transfer": "direct"}
 
 
 def arms(**changes) -> dict:
+    """Return changes of the study in which cat4 has further keys and `controls` has one arm, `wide`."""
     return {"arms": [*FIRST, ROW | changes], "controls": {"arms": ["cat1", WIDE]}, "table1": ABSENT, "families": ABSENT}
 
 

@@ -65,6 +65,7 @@ def test_designs_do_not_import_numpy():
 
 
 def replicates(made, name):
+    """Return the replicates of an arm, given by name."""
     return made.arms.replicates(made.arms[name])
 
 

@@ -79,6 +79,7 @@ def test_draws_change_settings_of_the_training_split_only():
 
 def test_extraction_gets_the_index_if_there_are_several_draws():
     def index(made: Study, data_set: str) -> list[str]:
+        """Return the index files that feature extraction gets for a data set."""
         return made.inputs.drawn_index(SimpleNamespace(data_set=data_set))
 
     assert index(study(), "few") == ["results/data_sets/few/train.index.parquet"]

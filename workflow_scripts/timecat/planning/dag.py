@@ -167,6 +167,7 @@ def read_in_place(config: str | Path, targets: Sequence[str]) -> tuple[Dag, dict
 
 
 def _record(persistence: Any, job: Any, path: Any) -> Record | None:
+    """Return Snakemake's record of an output of a job, or None if it has none."""
     inputs = persistence.input(path)
     if inputs is None:
         return None

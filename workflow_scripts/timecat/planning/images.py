@@ -46,6 +46,7 @@ def beton_bytes(rows: int, mean: float, workers: int) -> float:
 
 
 def _sample(images: ImageFiles) -> list[int]:
+    """Return the row numbers of at most SAMPLED images, spread evenly over all images."""
     step = max(1, len(images) // SAMPLED)
     return list(range(0, len(images), step))[:SAMPLED]
 

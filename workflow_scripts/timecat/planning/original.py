@@ -82,6 +82,7 @@ def operations_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> float:
 
 
 def _pretrained_apart(planned: PlannedStudy, jobs: list[Job]) -> int:
+    """Return the number of training images if each checkpoint of an arm were trained from scratch."""
     study = planned.study
     if not any(job.rule == "pretrain" for job in jobs):
         return 0

@@ -127,6 +127,7 @@ def _tables(plan: Plan) -> str:
 
 
 def _times(what: str, theirs: float, ours: float, costs: Costs) -> list[str]:
+    """Return a row that compares the device time of the original procedure (theirs) and this workflow (ours)."""
     return [what, duration(theirs, costs.unit), duration(ours, costs.unit), ratio(theirs, ours)]
 
 

@@ -116,6 +116,7 @@ class RowsOf:
         return Rows(train["rows"], evaluation["rows"], heldout, evaluation["classes"], "sidecars", {}, drawn)
 
     def _stated(self, name: str, block: AnyDataSet) -> Rows:
+        """Return the numbers of rows that the user states for a data set (--rows)."""
         numbers = self.given[name]
         if isinstance(block, EvaluationFolder):
             if len(numbers) != 1:

@@ -154,6 +154,7 @@ class Arms(Mapping[str, Arm]):
         return found == wanted or (most is not None and found[: len(wanted)] == wanted)
 
     def _check_published(self, arm: Arm) -> None:
+        """Raise UserError if published weights are too few for an arm."""
         needed = 1 if arm.one_seed else arm.members
         published = self._publications[self._config.backbone_of(arm)]
         for step in arm.milestones:

@@ -30,9 +30,9 @@ def cyclic(seeds: Sequence[int], members: int) -> list[list[int]]:
 def every(seeds: Sequence[int], members: int, most: int, draw: int) -> list[list[int]]:
     """Return all groups of ``members`` seeds, or a random choice if there are more than ``most``.
 
-    Each group is in the seeds' order. A random choice is a pure function of the seeds and ``draw``; any two
-    seeds are in equally many groups, up to a difference of one or two. If more than half of the groups are kept, the groups
-    to leave out are drawn instead, so that few draws repeat a group.
+    Each group is in the seeds' order. A random choice is a pure function of the seeds and ``draw``; any two seeds are
+    in equally many groups, up to a difference of one or two. If more than half of the groups are kept, the groups to
+    leave out are drawn instead, so that few draws repeat a group.
     """
     number = comb(len(seeds), members)
     if number <= most:

@@ -114,6 +114,7 @@ class Published:
 
     @property
     def _existence_is_known(self) -> bool:
+        """Whether checkpoints are local files, so that it is known which of them exist."""
         return self.checkpoints.archive is None and not is_remote(self.checkpoints.path)
 
     def check_arm(self, name: str, step: int, members: int, replicates: list[list[int]]) -> None:
@@ -137,6 +138,7 @@ class Published:
             )
 
     def _what_is_missing(self, seeds: list[int], step: int) -> str:
+        """Return what the user has to do so that the checkpoints of these seeds exist, as part of an error message."""
         runs = self.checkpoints.runs.get(step, range(len(self.seeds)))
         names = [f"{self.file(seed, step)} (seed {seed})" for seed in seeds if self.seeds.index(seed) in runs]
         if not names or not self._existence_is_known:

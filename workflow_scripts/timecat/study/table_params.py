@@ -225,4 +225,5 @@ class TableParams:
 
 
 def _told(cells: list[CellKey]) -> str:
+    """Return the arm and data set of each cell, as JSON."""
     return canonical_json([{"arm": cell.arm, "data_set": cell.data_set} for cell in cells])
