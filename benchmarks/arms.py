@@ -1,8 +1,8 @@
-"""Run the embedded study from nothing and write docs/results/all_tables.md: its tables and the time that they take.
+"""Run the embedded study in an empty folder and write its tables and run time to docs/results/all_tables.md.
 
 ``python -m benchmarks.arms`` runs the study and writes the page, its figures, and table 2 on the study's page. With
-``--made FOLDER`` it takes a folder in which `snakemake --cores 2 -- all_arms` has been run; ``--minutes`` is the time
-that this took, if it was one run.
+``--made FOLDER`` it uses the results of a finished `snakemake --cores 2 -- all_arms` in a folder; ``--minutes`` is the
+duration of that command, if the study was finished in one run.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from benchmarks.timing import machine, seconds_of
 from tests.support.studies import ROOT, StudyFolder
 
 PAGE = ROOT / "docs/results/all_tables.md"
-# Tables with a Markdown version. For the others, COLUMNS lists the columns that the page shows, with means and
+# Tables with a Markdown version. For tables without one, COLUMNS lists the columns that the page shows, with means and
 # deviations.
 PAGES = {
     "table2": "Table 2: the budget divided",
@@ -107,7 +107,10 @@ def jobs_by_rule(study: StudyFolder) -> tuple[dict[str, int], float]:
 
 
 def table(path: Path, fixed: list[str], measured: list[str]) -> str:
-    """Return a CSV file as a Markdown table: the ``fixed`` columns unchanged, then means with their deviations."""
+    """Return a CSV file as a Markdown table.
+
+    fixed: columns that are copied. measured: columns that are shown as means with their deviations.
+    """
     with open(path, newline="") as file:
         lines = list(csv.DictReader(file))
     head = [*fixed, *measured]

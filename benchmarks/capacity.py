@@ -1,9 +1,9 @@
 """Measure whether 64 features can represent all four families of glyphs, by pretraining on the glyphs themselves.
 
-``python -m benchmarks.run capacity`` takes ten minutes on one core. The network of config.yaml learns four linear
-classifiers of its features, one per family, with the study's recipe. Its frozen features are then probed for each
-family. They are compared with those of a network that learned the class, which any one family nearly determines, and of
-an untrained network.
+``python -m benchmarks.run capacity`` takes ten minutes on one core. The network of config.yaml is trained with four
+linear classifiers on its features, one per family, with the study's recipe. Its frozen features are then probed for
+each family, and so are the features of two other networks: one trained on the class, which any one family nearly
+determines, and an untrained one.
 """
 
 import dataclasses
@@ -47,7 +47,10 @@ BATCH = 500  # images per batch when features are computed
 
 
 class Labelled(NamedTuple):
-    """Images of a .beton file that stores row numbers as labels, and their labels: int64 [rows] or [rows, FAMILIES]."""
+    """Images of a .beton file and their labels, int64 [rows] or [rows, FAMILIES].
+
+    The file itself stores row numbers as labels.
+    """
 
     beton: Path
     labels: torch.Tensor
@@ -58,7 +61,10 @@ class Labelled(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """A converged probe: accuracy in percent, relative gradient, whether its weight decay is at an end of the grid."""
+    """Result of a converged probe.
+
+    accuracy: percent. gradient: relative gradient. at_edge: whether its weight decay is at an end of the grid.
+    """
 
     accuracy: float
     gradient: float
@@ -97,7 +103,7 @@ class Bench:
         source, target = self.block("cues"), self.block("cue0")
         self.transform: Transform = source.transform.settings()
         learned = self.write("class", source, "train", source.rows.train)
-        # Images as in the targets, but none that the probes see: a split with another name is another draw.
+        # Images drawn like the targets' images, but not seen by probes: a split with a different name is a new draw.
         independent = self.write("glyphs", target, "pretraining", source.rows.train)
         self.learned = {CLASS: learned._replace(labels=learned.labels[:, FAMILIES]), GLYPHS: _shown(independent)}
         self.train = _shown(self.write("train", target, "train", target.rows.train))
@@ -120,7 +126,7 @@ class Bench:
         return Labelled(beton, torch.from_numpy(np.stack(columns, axis=1)))
 
     def measure(self) -> list[Line]:
-        """Train and probe the networks; return the table's lines."""
+        """Train and probe the networks; return the lines of the table."""
         lines = [Line(UNTRAINED, 0, []), Line(CLASS, self.steps, [])]
         lines += [Line(GLYPHS, steps, []) for steps in (self.steps, LONGER * self.steps)]
         for seed in self.config.pretrain.seeds[:SEEDS]:
@@ -175,13 +181,14 @@ class Bench:
 
 
 def _shown(images: Labelled) -> Labelled:
+    """Return the images with the labels of their families only, without the class."""
     return images._replace(labels=images.labels[:, :FAMILIES].contiguous())
 
 
 def by_family(model: Classifier) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a network that gives logits [b, CLASSES, FAMILIES], so that the loss is the mean over the families.
+    """Return a network whose logits are [b, CLASSES, FAMILIES], so that the loss is the mean over the families.
 
-    With the sum of the losses, gradients would be FAMILIES times as large, and AdamW's steps equal except for its
+    With the sum of the losses, gradients would be FAMILIES times as large; AdamW's steps would differ only through its
     epsilon.
     """
     return lambda images: model(images).unflatten(1, (FAMILIES, CLASSES)).transpose(1, 2)

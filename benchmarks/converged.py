@@ -1,4 +1,4 @@
-"""Compare converged probes with SGD's and scikit-learn's on the same features and grid: seconds and gradients."""
+"""Compare seconds and gradients of converged probes, SGD probes and scikit-learn on the same features and grid."""
 
 import tempfile
 import time
@@ -22,7 +22,10 @@ SCIKIT_LEARN_TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Found:
-    """Result of a contender. gradient: the largest of the fits to all rows. accuracy: that of selection holdout."""
+    """Result of one way to fit the probe.
+
+    gradient: largest relative gradient of the fits to all rows. accuracy: accuracy with selection `holdout`.
+    """
 
     seconds: float
     gradient: float
@@ -38,7 +41,7 @@ def section() -> list[str]:
 
 
 def table(cases=CASES, evaluation: int = EVALUATION) -> list[str]:
-    """Return the table, with a line for each case and contender."""
+    """Return the table, with a line for each case and each way to fit."""
     lines = [
         f"One replicate, {CLASSES} classes, {len(GRID)} weight decays, each fitted to all training rows and to nine "
         "tenths of them; one view; CPU seconds of one thread for the whole probe, not only its fits. The gradient is "
@@ -89,7 +92,7 @@ def probed(features, data, protocol) -> Found:
 
 
 def by_scikit_learn(features, data, dtype) -> Found:
-    """Fit and select with scikit-learn as `probed` does."""
+    """Fit the heads with scikit-learn and select a weight decay as in `probed`."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 

@@ -1,11 +1,11 @@
-"""Measure the coverage of contrasts' intervals in simulated studies with known effects of seeds, pairs and replicates.
+"""Measure how often the intervals of contrasts cover the true contrast, in simulated studies with known effects.
 
     python -m benchmarks.coverage [--studies 4000] [--docs docs/explanation/coverage.md]
 
-The difference between a replicate of an arm and its baseline has variance 1 in every study. One share of it comes from
-seeds (the effect of a seed on the arm and on the baseline, half of which is common to both), one share from pairs of
-seeds that meet in a replicate, and the rest is noise of the replicate, such as a probe's. The true contrast is 2
-points.
+The difference between a replicate of an arm and its baseline has variance 1 in every study. One share of the variance
+comes from seeds (the effect of a seed on the arm and on the baseline, half of which is common to both), one share from
+pairs of seeds in the same replicate, and the rest is noise of the replicate, such as noise of a probe. The true
+contrast is 2 points.
 """
 
 import argparse
@@ -51,7 +51,10 @@ DESIGNS: dict[str, Callable[[Sequence[int], int], list[list[int]]]] = {
 
 
 def studies(replicates: Sequence[Sequence[int]], n: int, truth: Truth, count: int, seed: int) -> Iterator[Contrast]:
-    """Yield the contrasts of ``count`` simulated studies: an arm with these replicates, a baseline of single seeds."""
+    """Yield the contrasts of ``count`` simulated studies of an arm with these replicates.
+
+    The baseline has one replicate per seed.
+    """
     draws = np.random.default_rng(seed)
     members = len(replicates[0])
     # A seed affects the arm and the baseline. Each effect has a part that is common to both, which pairing cancels.
@@ -84,7 +87,10 @@ def side(replicates: Sequence[Sequence[int]], effects: np.ndarray, noise: np.nda
 def sides(
     arm: Sequence[Sequence[int]], baseline: Sequence[Sequence[int]], truth: Truth, count: int, seed: int
 ) -> Iterator[Contrast]:
-    """Yield contrasts of an arm and a baseline with any replicates of seeds 0, 1, ... (no effects of pairs)."""
+    """Yield contrasts of an arm and a baseline whose replicates are any groups of seeds 0, 1, ...
+
+    Pairs of seeds have no effects.
+    """
     draws = np.random.default_rng(seed)
     seeds = 1 + max(max(each) for each in [*arm, *baseline])
     spread, noise = math.sqrt(truth.seeds / 2), math.sqrt((1 - truth.seeds) / 2)
@@ -97,12 +103,12 @@ def sides(
 
 
 def singles(*seeds: int) -> list[list[int]]:
-    """Return replicates of one seed each."""
+    """Return one replicate for each seed, which consists of this seed alone."""
     return [[seed] for seed in seeds]
 
 
 def other_cases() -> dict[str, tuple[list[list[int]], list[list[int]]]]:
-    """Return pairs of an arm and a baseline whose replicates do not all have a counterpart."""
+    """Return pairs of an arm and a baseline in which some replicates have no counterpart with the same seeds."""
     ten = every(range(10), 4, most=10, draw=0)
     return {
         "arm of 10 seeds in groups of 4, baseline of its first 6 seeds": (ten, singles(*range(6))),
@@ -149,7 +155,7 @@ def coverage(found: Sequence[Contrast], true: float = CONTRAST) -> float:
 
 
 def half_width(found: Sequence[Contrast]) -> float:
-    """Return the median of half an interval's width, in standard deviations of a replicate's difference."""
+    """Return the median half width of the intervals, in standard deviations of a replicate's difference."""
     return float(np.median([(ends[1] - ends[0]) / 2 for each in found if (ends := each.interval)]))
 
 

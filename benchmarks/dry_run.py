@@ -1,4 +1,4 @@
-"""Time what Snakemake does before any job: dry runs of the paper's study and of studies with ten times as many jobs."""
+"""Time Snakemake before the first job: dry runs of the paper's study and of studies with ten times as many jobs."""
 
 import tempfile
 from pathlib import Path
@@ -15,7 +15,7 @@ PAPER, SEEDED, WITH_ARMS = "config/paper.yaml", "config/paper_seeds.yaml", "conf
 
 
 def larger(values: dict, seeds: int, arms: int) -> dict:
-    """Return a study's table 2 with more seeds, and with ``arms`` copies of each arm at different steps."""
+    """Return the config of a study with more seeds, and with ``arms`` copies of each arm at different steps."""
     return {key: value for key, value in values.items() if key not in BESIDE_TABLE_2} | {
         "pretrain": values["pretrain"] | {"seeds": list(range(1, seeds + 1))},
         "arms": [
@@ -27,7 +27,7 @@ def larger(values: dict, seeds: int, arms: int) -> dict:
 
 
 def commands(study: StudyFolder, seeds: int = SEEDS, arms: int = MORE_ARMS) -> dict[str, tuple[str, str | None]]:
-    """Return the timed commands by their name on the page: (option, config). The folder has no images or results."""
+    """Return the timed commands: name on the page -> (option, config). The folder has no images or results."""
     values = yaml.safe_load((ROOT / PAPER).read_text())
     own = len(values["pretrain"]["seeds"])
     (study.path / SEEDED).write_text(yaml.safe_dump(larger(values, seeds, 1)))

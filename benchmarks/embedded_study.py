@@ -1,4 +1,4 @@
-"""Time the embedded study stage by stage, the measures that keep it short, and a probe job with more weight decays."""
+"""Time the stages of the embedded study, the measures that shorten it, and a probe job with more weight decays."""
 
 import re
 import statistics
@@ -17,8 +17,8 @@ GRID = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05]
 STAGES = ["write_dataset", "pretrain", "extract_features", "probe", "tabulate"]
 TRAINING_STEPS = 40  # steps over which the allocator's effect is timed
 
-# Measures that shorten a process: (name, code without it, code with it, stages that it shortens). Code ends in
-# os._exit, as a stage does, unless the end of the process is timed; OPTIMIZER is a step that every training has.
+# Measures that shorten a process: (name, code without the measure, code with it, stages that it shortens). The code
+# ends in os._exit, as a stage does, unless the end of the process is timed; OPTIMIZER is code that every training runs.
 END = "import os; os._exit(0)"
 OPTIMIZER = (
     "import torch\nfrom workflow_scripts.timecat.runtime import torch_settings\ntorch_settings.configure(1, compiles={})\n"
@@ -149,8 +149,8 @@ def python_seconds(code: str) -> float:
 def training_step(keep: bool) -> tuple[float, float]:
     """Return the CPU seconds of a training step of the embedded study's network, and the loss of the last step.
 
-    It runs in a separate process, with an allocator that keeps freed memory or not. The loss, after TRAINING_STEPS,
-    shows that both compute the same.
+    The steps run in a separate process. keep: whether its allocator keeps freed memory. The loss after TRAINING_STEPS
+    shows that both settings compute the same.
     """
     code = (
         "import statistics\nfrom benchmarks import recipe_options as options\n"
@@ -204,7 +204,7 @@ def shortened_table(study: StudyFolder, repeats: int = 3) -> list[str]:
 
 
 def per_file_start_up(study: StudyFolder) -> float:
-    """Return the further seconds of start-up that extraction would take with one job per feature file."""
+    """Return the additional seconds of start-up that extraction would take with one job per feature file."""
     seconds = 0.0
     for log in (study.path / "results/logs/extract_features").rglob("*.log"):
         folder = Path(str(log).replace("/logs/extract_features/", "/features/")).with_suffix("")
@@ -227,8 +227,8 @@ def start_up_table() -> list[str]:
 def probe_job_table(study: StudyFolder) -> list[str]:
     """Time a whole probe job (cat1 on cues, fifteen replicates) with one weight decay and with the grid of six.
 
-    Both read the same features. A job's seconds are those of Snakemake's benchmark minus its logged start-up, which is
-    the same for both.
+    Both jobs read the same features. A job's seconds are the seconds in Snakemake's benchmark minus its logged
+    start-up, which is the same for both.
     """
     probe = "cues/cues/cat1"
     seconds = {"one": [], "six": []}

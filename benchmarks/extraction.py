@@ -1,4 +1,4 @@
-"""Compare extraction, from JPEG images to a file of features, with the bare model on tensors in memory."""
+"""Compare the speed of extraction (JPEG images to a file of features) with the bare model on tensors in memory."""
 
 import os
 import tempfile
@@ -28,7 +28,10 @@ REPEATS = 3
 
 
 class Comparison:
-    """A backbone on ``number`` rows of a .beton (repeated if it has fewer): once in the extractor, and once bare."""
+    """Two ways to compute a backbone's features of ``number`` images of a .beton file: the extractor, the bare model.
+
+    If the file has fewer images, they are repeated.
+    """
 
     def __init__(self, backbone, beton: Path, number: int, batch: int, size: int, device="cpu", workers=1):
         self.beton, self.rows, self.device = beton, np.arange(number) % describe(beton).rows, device
@@ -49,7 +52,7 @@ class Comparison:
         self.extractor.write(path, self.beton, self.rows, KEY)
 
     def bare(self) -> list[torch.Tensor]:
-        """Return the features of the tensors that are already on the device."""
+        """Return the features that the bare model computes from tensors on the device."""
         with torch.inference_mode():
             features = [self.backbone(images) for images in self.inputs]
         if self.device == "cuda":
@@ -57,7 +60,7 @@ class Comparison:
         return features
 
     def rates(self, folder: Path, repeats: int = REPEATS) -> dict[str, Rate]:
-        """Return median images/s of the bare model, of extraction and, on a CPU, of extraction confined to one core."""
+        """Return the median images/s of the bare model, extraction and, on a CPU, extraction on a single core."""
         actions = {"bare": self.bare, "extraction": lambda: self.write(folder / "made.npy")}
         if self.device == "cpu":
 
@@ -71,7 +74,7 @@ class Comparison:
 
 @contextmanager
 def one_core():
-    """Confine this thread, and the threads that it starts, to one core."""
+    """Run this thread and the threads that it starts on a single core within this context."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
@@ -81,7 +84,7 @@ def one_core():
 
 
 def section() -> list[str]:
-    """Lines of the page."""
+    """Measure, and return this section's lines of the page."""
     torch_settings.configure(1)
     with tempfile.TemporaryDirectory() as name:
         folder = make_photographs(Path(name), FILES)

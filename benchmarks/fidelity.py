@@ -1,9 +1,9 @@
-"""Compare the pixels and features of each way to store images with those of torchvision's pipeline.
+"""Compare pixels and features between each way to store images and torchvision's pipeline.
 
     python -m benchmarks.fidelity --photographs FOLDER --cifar FOLDER --weights FILE.safetensors
 
-FOLDER holds CLASS/* or train/CLASS/*. Images of --photographs are shown at 32 px as in config/photos.yaml, those of
---cifar at 224 px as in the paper. The two photographs that ship with scikit-learn are always included, at 224 px.
+FOLDER contains CLASS/* or train/CLASS/*. Images of --photographs are shown at 32 px as in config/photos.yaml, images
+of --cifar at 224 px as in the paper. The two photographs that ship with scikit-learn are always included, at 224 px.
 Writes docs/explanation/fidelity.md.
 """
 
@@ -33,11 +33,11 @@ from workflow_scripts.timecat.runtime import torch_settings
 
 
 def as_stored(write_mode: Literal["jpg", "raw"], quality: int, longest: int | None = None, shortest: int | None = None):
-    """Return settings for storing images, with their original sides or with reduced ones."""
+    """Return settings for storing images. longest, shortest: side in pixels to which images are reduced, if any."""
     return StorageSettings(write_mode=write_mode, longest_side=longest, shortest_side=shortest, quality=quality)
 
 
-STORED = {  # storage settings, and whether JPEG data is kept, as by default
+STORED = {  # storage settings, and whether JPEG data is kept (the default)
     "pixels": (as_stored("raw", 100), True),
     "JPEG kept": (as_stored("jpg", 95), True),
     "JPEG encoded again, quality 95": (as_stored("jpg", 95), False),
@@ -88,7 +88,7 @@ TAIL = [
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A set of image files and how they are compared. repeats: number of random views of each file."""
+    """A set of image files and the settings for comparing them. repeats: number of random views of each file."""
 
     title: str
     root: Path
@@ -103,7 +103,7 @@ class ImageSet:
 
 
 def image_sets(arguments) -> list[ImageSet]:
-    """Return the sets of images that the command line names, and scikit-learn's photographs."""
+    """Return the sets of images that are compared: those on the command line and scikit-learn's photographs."""
     photo, cifar = PhotoTransform().settings(), CifarTransform().settings()
     shipped = Path(sklearn.datasets.__file__).parent / "images"
     names = sorted(path.name for path in shipped.glob("*.jpg"))
@@ -161,7 +161,10 @@ class _Decoded:
 
 
 def torchvision_inputs(images: ImageSet, interpolation: str, key, heights=None, widths=None) -> torch.Tensor:
-    """Return torchvision's views, uint8 [n, size, size, 3]. heights, widths: stored sides, in which boxes are drawn."""
+    """Return torchvision's views, uint8 [n, size, size, 3].
+
+    heights, widths: sides of the stored images in pixels, within which crop boxes are drawn.
+    """
     found, transform = [], images.transform
     opened_images = [opened(images.root / name) for name in images.rows(key)]
     if heights is None:
@@ -184,7 +187,7 @@ def torchvision_inputs(images: ImageSet, interpolation: str, key, heights=None, 
 
 
 def read_or_make_backbone(weights: Path | None) -> tuple:
-    """Return a checkpoint's backbone and a text that describes it; without a checkpoint, an untrained ResNet-18."""
+    """Return the backbone of a checkpoint, or an untrained ResNet-18, and a text that describes it."""
     if weights is not None:
         backbone, says = checkpoints.read_backbone(weights)
         return backbone, f"{says['backbone']['architecture']} pretrained on {says['source']}, step {says['step']}"

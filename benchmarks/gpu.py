@@ -1,8 +1,9 @@
 """Compare training, extraction and a large probe on a GPU with bare loops.
 
-    python -m benchmarks.gpu    the section's process: it leases a GPU and frees its memory when it ends
+    python -m benchmarks.gpu
 
-Every function takes a device and sizes, so that a test can run the same code on the CPU at small scale.
+benchmarks.run starts this command as a separate process, which leases a GPU and frees its memory when it ends. Every
+function has arguments for the device and the sizes, so that a test can run the same code on the CPU at small scale.
 """
 
 import itertools
@@ -53,7 +54,7 @@ def recipe(**options) -> Recipe:
 
 
 class Training:
-    """A pretraining run on photographs with the stage's steps, and a bare loop on tensors on the device."""
+    """A pretraining run on photographs as in the stage, and a bare training loop on tensors on the device."""
 
     def __init__(
         self, backbone: BackboneSettings, beton: Path, options: dict, batch: int, size: int, device: str, workers: int
@@ -69,7 +70,7 @@ class Training:
 
     @cached_property
     def bare_run(self) -> training.Run:
-        """Run of the bare loop."""
+        """Pretraining run of the bare loop, with a separate network and optimizer."""
         return self.start()
 
     @cached_property
@@ -130,7 +131,10 @@ def peak_gigabytes(device: str, action) -> str:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of a measurement. number: images that are extracted. steps: training steps. variants: of the recipe."""
+    """Sizes of a measurement.
+
+    number: number of extracted images. steps: number of training steps. variants: options of the recipe by name.
+    """
 
     batch: int
     size: int = 224
@@ -155,7 +159,10 @@ def training_table(backbone: BackboneSettings, beton: Path, device: str, workers
 
 
 def training_rates(compared: Training, steps: int, repeats: int) -> tuple[float, float, str]:
-    """Return median images/s of the bare loop and of the stage's steps, run in turn, and the peak memory of a step."""
+    """Return the median images/s of the bare loop and the stage's steps, and the peak memory of a step.
+
+    Both are timed alternately.
+    """
     peak = peak_gigabytes(compared.device, lambda: compared.train(1))
     actions = {"bare": lambda: compared.bare(steps), "ours": lambda: compared.train(steps)}
     seconds, images = medians_side_by_side(actions, repeats), steps * compared.batch
@@ -165,7 +172,7 @@ def training_rates(compared: Training, steps: int, repeats: int) -> tuple[float,
 def extraction_table(
     backbone: BackboneSettings, beton: Path, folder: Path, device: str, workers=1, sizes=EXTRACTION
 ) -> list[str]:
-    """Return a table of images per second of extraction to a file and of the bare model on tensors on the device."""
+    """Return a table of the images per second of extraction to a file and the bare model on tensors on the device."""
     name = backbone.architecture
     compared = Comparison(build_backbone(backbone), beton, sizes.number, sizes.batch, sizes.size, device, workers)
     peak = peak_gigabytes(device, lambda: compared.write(folder / "made.npy"))
@@ -211,7 +218,7 @@ def probe_table(
 
 
 def section() -> list[str]:
-    """Measure, and return this section's lines of the page; without a GPU, return one sentence."""
+    """Measure, and return this section's lines of the page; without a GPU, return a line that says so."""
     lines = ["## On a GPU", ""]
     if not devices.visible_devices():
         return [

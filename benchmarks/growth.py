@@ -1,8 +1,8 @@
 """Measure how seconds and memory of a study grow with images, checkpoints and arms, and the time of Snakemake itself.
 
 A small study grows along one axis at a time, in one folder per axis. Files that a larger study shares with a smaller
-one are not made again; their jobs count with the earlier measurement. Jobs run one at a time, so a run's wall time
-minus its jobs' is Snakemake's.
+one are not made again; for their jobs, the earlier measurement counts. Jobs run one at a time, so the time of Snakemake
+itself is the wall time of a run minus the wall time of its jobs.
 """
 
 import math
@@ -54,9 +54,9 @@ class Scale:
 class Run:
     """Measurements of a study of one size.
 
-    work, wall: CPU and wall seconds of its jobs without their start-up, by stage. memory: peak memory in MB, by stage.
-    jobs: number of the study's jobs, by stage. ran: number of jobs that this run had to do, by rule. own, own_cpu: wall
-    and CPU seconds of Snakemake in this run. jobs_cpu: CPU seconds of the jobs in this run.
+    work, wall: CPU and wall seconds of the study's jobs without their start-up, by stage. memory: peak memory in MB,
+    by stage. jobs: number of the study's jobs, by stage. ran: number of jobs in this run, by rule. own, own_cpu:
+    wall seconds and CPU seconds of Snakemake itself in this run. jobs_cpu: CPU seconds of the jobs in this run.
     """
 
     work: dict[str, float]
@@ -72,7 +72,7 @@ class Run:
 def study_config(scale: Scale, images: int = 1, checkpoints: int = 1, arms: int | None = None) -> dict:
     """Return the config of the small study with ``images`` times the images and these numbers of checkpoints and arms.
 
-    Without ``arms`` there is one arm, of which each checkpoint is a replicate. With ``arms``, arms are pairs of
+    Without ``arms``, the study has one arm with a replicate for each checkpoint. With ``arms``, each arm is a pair of
     checkpoints.
     """
     seeds = list(range(1, checkpoints + 1))
@@ -95,7 +95,7 @@ def study_config(scale: Scale, images: int = 1, checkpoints: int = 1, arms: int 
         "backbones": {"small": {"architecture": "small_residual", "width": scale.width, "blocks": 3}},
         "pretrain": {"seeds": seeds, "batch_size": 64, "batch_norm_batches": 4},
         "arms": rows,
-        "floors": None,  # the number of untrained networks would grow with each axis too
+        "floors": None,  # with floors, the number of untrained networks would also grow with each axis
         "probe": {"epochs": scale.epochs, "lr": 0.1},
     }
 
@@ -143,7 +143,7 @@ def grow(scale: Scale, factors=FACTORS) -> dict[str, list[Run]]:
         found["images"] += [run(first, study_config(scale, images=factor)) for factor in factors[1:]]
         found["checkpoints"] = [found["images"][0]]
         found["checkpoints"] += [run(second, study_config(scale, checkpoints=factor)) for factor in factors[1:]]
-        forget(second, "probe")  # the arms on this axis are different ones
+        forget(second, "probe")  # the arms on this axis are not the arms measured before
         found["arms"] = [run(second, study_config(scale, checkpoints=most, arms=factor)) for factor in factors]
     return found
 

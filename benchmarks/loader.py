@@ -27,9 +27,9 @@ DECODERS = ("Pillow", "torchvision.io")
 
 
 class Folder(Dataset):
-    """torchvision's ImageFolder with a view's boxes and flips. A row gives (uint8 [3, size, size], label).
+    """torchvision's ImageFolder with the crop boxes and flips of a view. Rows are (uint8 [3, size, size], label).
 
-    decoder: one of DECODERS. The boxes are computed beforehand, so their cost is not measured here.
+    decoder: one of DECODERS. The boxes are computed beforehand, so the time for them is not measured.
     """
 
     def __init__(self, root: Path, beton: Path, transform: views.Transform, decoder: str):
@@ -55,12 +55,12 @@ class Folder(Dataset):
 
 
 def torchvision_batches(folder: Folder, rows, batch_size: int, workers: int):
-    """Return torch's DataLoader of the rows, which yields (images uint8 [b, 3, size, size], labels)."""
+    """Return torch's DataLoader for the rows. It yields (images uint8 [b, 3, size, size], labels)."""
     return DataLoader(folder, batch_size, sampler=rows, num_workers=workers)
 
 
 def our_batches(beton: Path, rows, batch_size: int, transform: views.Transform, workers: int):
-    """Yield (images uint8 [b, size, size, 3], labels) of the rows with the stages' reader."""
+    """Yield (images uint8 [b, size, size, 3], labels) of the rows, read by the same reader as in the stages."""
     for _, images, labels in batches(beton, rows, batch_size, transform, KEY, workers):
         yield images, labels
 
@@ -113,7 +113,7 @@ def loader_table(folder: Path, beton: Path, size=224, passes=PASSES, batch=BATCH
 
 
 def same_images(folder: Path, beton: Path, size: int, decoder: str, key_of_other=KEY) -> torch.Tensor:
-    """Return the mean difference in grey levels between our image and torchvision's of every row, float64 [rows]."""
+    """Return each row's mean difference in grey levels between our image and torchvision's, float64 [rows]."""
     transform = PhotoTransform(size=size).settings()
     rows = np.arange(describe(beton).rows)
     theirs = torchvision_batches(Folder(folder / "train", beton, transform, decoder), rows.tolist(), len(rows), 0)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.original_process JOB.json
 
-The job, which table_cell.py writes, holds weights, the folder of the .beton files, transform, augmentation_seed,
-protocol, and the file of the result.
+The file JOB.json, which table_cell.py writes, contains weights, the folder of the .beton files, transform,
+augmentation_seed, protocol, and the path of the result.
 """
 
 import json

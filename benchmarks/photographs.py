@@ -1,4 +1,4 @@
-"""Make photographs from pieces of the two that ship with scikit-learn, as image files and as a .beton file."""
+"""Make image files and a .beton file from pieces of the two photographs that ship with scikit-learn."""
 
 from pathlib import Path
 
@@ -13,7 +13,10 @@ CLASSES = 4
 
 
 def make_photographs(folder: Path, number: int, height: int = HEIGHT, width: int = WIDTH) -> Path:
-    """Write ``folder/train/CLASS/*.jpg``: random pieces (at least two fifths of a side), enlarged to one size."""
+    """Write ``folder/train/CLASS/*.jpg``: random pieces of photographs, enlarged to one size.
+
+    The sides of a piece are at least two fifths of the photograph's sides.
+    """
     shipped = Path(sklearn.datasets.__file__).parent / "images"
     photographs = [Image.open(path).convert("RGB") for path in sorted(shipped.glob("*.jpg"))]
     random = np.random.default_rng(0)
@@ -35,5 +38,5 @@ def kilobytes(folder: Path) -> float:
 
 
 def write_photographs(folder: Path) -> Path:
-    """Write the photographs of a folder as train.beton there, with unchanged JPEG data; return its path."""
+    """Write the photographs of a folder to train.beton in that folder, with unchanged JPEG data; return its path."""
     return write_data_set("photographs", "train", settings_of("train", kind="image_folder", root=str(folder)), folder)

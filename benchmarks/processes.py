@@ -19,7 +19,7 @@ class Done(NamedTuple):
 
 
 def process(command: list[str]) -> Done:
-    """Run a process until it ends. RuntimeError if it fails."""
+    """Run a process until it ends. Raise RuntimeError if it fails."""
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryFile("w+") as log:
         begin = time.perf_counter()
@@ -35,7 +35,10 @@ def process(command: list[str]) -> Done:
 
 
 def side_by_side(sides: list) -> list:
-    """Run functions side by side, each with its processes on a separate core (in turn if there is one core only)."""
+    """Run functions at the same time, each with its processes on a separate core.
+
+    On a machine with one core, run them one after the other.
+    """
     cores = sorted(os.sched_getaffinity(0))[: len(sides)]
 
     def on_a_core(number: int):

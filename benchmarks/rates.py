@@ -1,4 +1,4 @@
-"""Measure images per second of actions in turn, by wall-clock time and by processor time."""
+"""Measure the images per second of actions alternately, by wall-clock time and by processor time."""
 
 import resource
 import statistics
@@ -8,7 +8,7 @@ from benchmarks.timing import REPEATS, seconds_of
 
 
 class Rate(NamedTuple):
-    """Images per wall-clock second, and per second of processor time of all threads and worker processes."""
+    """Images per second of wall-clock time, and per second of processor time of all threads and worker processes."""
 
     clock: float
     core: float
@@ -21,7 +21,10 @@ def cpu_seconds() -> float:
 
 
 def rates(actions: dict, images: int, repeats: int = REPEATS) -> dict[str, Rate]:
-    """Return the median rates of each action, run in turn (a b c, a b c, ...) after one round that is not counted."""
+    """Return the median rates of each action.
+
+    The actions are run in rounds (a b c, a b c, ...), of which the first is not counted.
+    """
     found = {name: [] for name in actions}
     for repeat in range(repeats + 1):
         for name, action in actions.items():

@@ -1,9 +1,9 @@
-"""Measure what each option of the pretraining recipe changes: ``python -m benchmarks.recipe_options``.
+"""Measure the effect of each option of the pretraining recipe: ``python -m benchmarks.recipe_options``.
 
 The embedded study's network trains on its generated images once per option, from the same initial weights on the same
-batches; a torchvision ResNet-18 takes a few steps with each option. Steps of all options are timed in turn, in CPU
-seconds of one thread, so that other load on the machine affects all of them alike. The tables go into
-docs/explanation/recipe.md. Nothing here is a test.
+batches; a torchvision ResNet-18 takes a few steps with each option. Steps of the options are timed alternately, in CPU
+seconds of one thread, so that other load on the machine affects all options alike. The tables are written into
+docs/explanation/recipe.md. These measurements are not tests.
 """
 
 import dataclasses
@@ -98,7 +98,7 @@ class Result:
 
 
 def train_all(backbone: BackboneSettings, options: dict, steps: int, train: Split) -> dict[str, Result]:
-    """Train with all options in turn, step by step, and return the result of each."""
+    """Train with all options, one step of each alternately, and return the result of each."""
     results = {}
     for name, (_, keys, seed) in options.items():
         recipe = dataclasses.replace(RECIPE, **keys)
@@ -113,7 +113,7 @@ def train_all(backbone: BackboneSettings, options: dict, steps: int, train: Spli
 
 
 def evaluated(result: Result, train: Split, evaluation: Split) -> tuple[float, torch.Tensor]:
-    """Return the accuracy (percent) and features [rows, dimension] of the averaged model, as in a milestone."""
+    """Return the accuracy (percent) and features [rows, dimension] of the averaged model that a checkpoint stores."""
     batches = (batch(train, step)[0] for step in range(RECIPE.batch_norm_batches))
     parts = [part for images in batches for part in images.split(result.recipe.part)]
     model = training.averaged_model(result.run, parts, transform())
@@ -124,7 +124,7 @@ def evaluated(result: Result, train: Split, evaluation: Split) -> tuple[float, t
 
 
 def speed(results: dict[str, Result], name: str, against: str | None) -> str:
-    """Return the images per CPU second, or their ratio to those of another option, as text."""
+    """Return the images per CPU second of an option, or their ratio to the option ``against``, as text."""
     seconds = statistics.median(results[name].seconds[UNTIMED:])
     if against is None:
         return f"{RECIPE.batch_size / seconds:.0f}"
@@ -132,7 +132,7 @@ def speed(results: dict[str, Result], name: str, against: str | None) -> str:
 
 
 def learning_table(results: dict[str, Result], train: Split, evaluation: Split) -> list[str]:
-    """Return the table of the small network's training with all options."""
+    """Return the table of the embedded study's network trained with each option."""
     lines = [
         f"| option | against | loss of the first step | mean loss of the last {LAST} steps | accuracy, % | cosine of "
         "features | images per CPU second |",
@@ -160,7 +160,7 @@ def learning_table(results: dict[str, Result], train: Split, evaluation: Split) 
 
 
 def speed_table(results: dict[str, Result]) -> list[str]:
-    """Return the table of a few steps of ResNet-18 with all options."""
+    """Return the table of a few training steps of ResNet-18 with each option."""
     lines = ["| option | loss of the first step | images per CPU second |", "|---|---:|---:|"]
     for name, (against, _, _) in LARGE_OPTIONS.items():
         first = results[name].losses[0]

@@ -1,9 +1,9 @@
-"""Measure what changes the last bits of results on a CPU: ``python -m benchmarks.reproducibility`` (minutes, one core).
+"""Measure which settings change the last bits of results on a CPU: ``python -m benchmarks.reproducibility``.
 
-Small pieces of the stages run with torch, oneDNN and MKL unrestricted and restricted to older instructions, each time
-in a separate process. Equal results get equal letters, and times are medians over rounds in which the settings take
-turns. A second table compares features extracted in batches of other sizes. The tables go into
-docs/explanation/reproducibility.md. Nothing here is a test.
+This takes minutes on one core. Small pieces of the stages run with torch, oneDNN and MKL unrestricted and restricted to
+older instructions, each time in a separate process. Equal results get equal letters; times are medians over rounds, in
+each of which every setting runs once. A second table compares features extracted in batches of different sizes. The
+tables are written into docs/explanation/reproducibility.md. These measurements are not tests.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def measured() -> dict[str, tuple[str, float]]:
-    """Return each piece's digest and median seconds, measured in this process."""
+    """Return the digest of the result and the median seconds of each piece, measured in this process."""
     from workflow_scripts.timecat.runtime import torch_settings
 
     torch_settings.configure(1)
@@ -131,7 +131,7 @@ def untrained(backbone: Backbone):
 
 
 def features_of(network, images, batch_size: int):
-    """Return the features of images, float32 [images, dimension], extracted in batches of a size."""
+    """Return the features of images, float32 [images, dimension], extracted in batches of ``batch_size``."""
     import numpy as np
     import torch
 
@@ -178,7 +178,7 @@ def crops() -> tuple[str, float]:
 
 
 def numpy_steps() -> tuple[str, float]:
-    """Compute with NumPy the operations that tables and small fits use."""
+    """Run the NumPy operations that tables and small fits use."""
     import numpy as np
     import torch
 
@@ -191,7 +191,7 @@ def numpy_steps() -> tuple[str, float]:
 
 
 def settings_table(settings=None, rounds: int = ROUNDS) -> list[str]:
-    """Return the table of settings: which of them give equal bits, and the time of each piece."""
+    """Return a table with a row per setting: letters that mark equal results, and the time of each piece."""
     settings = SETTINGS if settings is None else settings
     runs = [[] for _ in settings]
     for number in range(rounds):
@@ -232,7 +232,7 @@ def in_a_process(variables: dict) -> dict:
 
 
 def batch_size_table(sizes=BATCH_SIZES) -> list[str]:
-    """Return the table of features' differences between batch sizes."""
+    """Return the table of the differences between features that are extracted with different batch sizes."""
     from workflow_scripts.timecat.runtime import torch_settings
 
     torch_settings.configure(1)

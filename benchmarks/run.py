@@ -1,7 +1,7 @@
-"""Time the important parts side by side and write docs/benchmarks/benchmarks.md (``make bench``).
+"""Time the important parts of the workflow and write docs/benchmarks/benchmarks.md (``make bench``).
 
-All sides of a comparison are timed in the same run, in turn, and medians are reported. Nothing here is a test. Each
-module of SECTIONS has a function ``section()``, which measures and returns its lines of the page.
+All sides of a comparison are timed alternately in the same run, and medians are reported. These measurements are not
+tests. Each module of SECTIONS has a function ``section()``, which measures and returns its lines of the page.
 """
 
 import argparse

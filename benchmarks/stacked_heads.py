@@ -1,4 +1,4 @@
-"""Compare stacked heads with separate torch heads, the peak of matrix products, and scikit-learn."""
+"""Compare the speed of stacked heads with separate torch heads, the peak speed of the core, and scikit-learn."""
 
 import tempfile
 import time
@@ -18,7 +18,7 @@ BATCH = 256
 EPOCHS = 28  # as in the protocol
 TARGET = (2048, 100, 6)  # features, classes and heads with which SHARE of the peak should be reached
 SHARE = 0.5
-MULTIPLY_ADDS = 2e9  # one timing has about this many, so small steps are repeated
+MULTIPLY_ADDS = 2e9  # one timing has about this many multiply-adds, so small steps are repeated
 MOST_STEPS = 300
 PEAK_SIZE, PEAK_RUNS = 2048, 8
 
@@ -43,7 +43,7 @@ def multiply_adds(heads: int, classes: int, features: int, rows: int) -> int:
 
 
 def peak() -> float:
-    """Return the multiply-adds per CPU second of a large square float32 product on one thread, the best of several."""
+    """Return the most multiply-adds per CPU second in several runs of a large float32 product on one thread."""
     import torch
 
     a, b, out = (torch.ones(PEAK_SIZE, PEAK_SIZE) for _ in range(3))
@@ -51,7 +51,7 @@ def peak() -> float:
 
 
 def both_heads(features: int, classes: int, count: int):
-    """Return stacked and separate heads with the same weight and grid, and a batch: features and labels."""
+    """Return stacked and separate heads with the same initial weights and grid, and a batch (features, labels)."""
     import torch
 
     from tests.references import heads as heads_reference
@@ -132,8 +132,8 @@ def digits() -> tuple[np.ndarray, np.ndarray, int]:
 def made_features(train=4000, evaluation=2000, features=2048, classes=100, latent=64):
     """Return generated features like those of a network's last layer, their labels and the number of training rows.
 
-    Features are not negative, correlated, and vary in far fewer directions than they have numbers: they are rectified
-    random combinations of ``latent`` numbers, each the mean of a class plus noise.
+    Features are non-negative and correlated, and vary in far fewer directions than they have dimensions: they are
+    rectified random combinations of ``latent`` numbers, each of which is the mean of a class plus noise.
     """
     random = np.random.default_rng(0)
     rows = train + evaluation
@@ -145,7 +145,7 @@ def made_features(train=4000, evaluation=2000, features=2048, classes=100, laten
 
 
 def data_of(labels, train: int):
-    """Return the probe's DataSet, of which the first ``train`` rows are for training."""
+    """Return the probe's DataSet with these labels. The first ``train`` rows are for training."""
     from workflow_scripts.timecat.holdout import heldout_rows
     from workflow_scripts.timecat.probing import probe
 
@@ -214,7 +214,7 @@ def logistic_regression_accuracy(features, data, both: bool = False) -> float:
 
 
 def compared(features, labels, train: int, contenders: dict, repeats: int) -> dict[str, tuple[float, float]]:
-    """Run the contenders in turn; return the median CPU seconds and the accuracy of each."""
+    """Run the contenders alternately; return the median CPU seconds and the accuracy of each."""
     data, accuracy = data_of(labels, train), {}
 
     def run(name):

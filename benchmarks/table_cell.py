@@ -1,8 +1,8 @@
 """Compare the original procedure with this workflow's stages on one cell of table 2, with one core each.
 
-Both read the same images on the same machine. This workflow is the command lines of extract_features and probe as their
-rules run them, including start-up and files. The time to make the .beton files and the weights, which both read, is not
-counted.
+Both read the same images on the same machine. For this workflow, the command lines of extract_features and probe are
+timed as their rules run them, including start-up and files. The time for making the .beton files and the weights, which
+both read, is not counted.
 """
 
 import copy
@@ -61,11 +61,11 @@ SHORT_RUNS = 3  # runs of this workflow with views: 1; longer ones run once
 
 @dataclass(frozen=True)
 class Run:
-    """Time and results of one side.
+    """Time and results of the original procedure or of this workflow for one cell.
 
-    seconds, processor_seconds: wall-clock and processor seconds of the whole grid. images: images that pass through the
-    backbone for the whole grid. top1: the evaluation accuracy of each epoch in percent, by weight decay. parts: seconds
-    of jobs and of their start-up, by name.
+    seconds, processor_seconds: wall-clock and processor seconds of the whole grid. images: number of images that pass
+    through the backbone for the whole grid. top1: evaluation accuracy of each epoch in percent, by weight decay. parts:
+    seconds of jobs and of their start-up, by name.
     """
 
     seconds: float
@@ -80,7 +80,7 @@ class Run:
 
     @property
     def selected(self) -> float:
-        """Weight decay with the best epoch (the largest of several equal ones, as in selection ``paper``)."""
+        """Weight decay with the best epoch; of equally good ones the largest, as in selection `paper`."""
         return max(self.top1, key=lambda decay: (self.best(decay), decay))
 
 
@@ -91,7 +91,7 @@ def section() -> list[str]:
 
 
 class Bench:
-    """The table cell of a config with one data set, ``cues``, and one arm, whose files are written to a folder."""
+    """The only cell of a config with one arm and one data set, ``cues``; its files are written to a folder."""
 
     def __init__(self, folder: Path, config: dict, pretraining: dict[int, int], pretraining_rows: int):
         torch_settings.configure(1)
@@ -139,7 +139,7 @@ class Bench:
     # --- the two sides ---
 
     def measure(self, short_runs: int = SHORT_RUNS) -> dict:
-        """Return all measurements of the page. The original procedure and our runs take place side by side."""
+        """Return all measurements of the page. The original procedure and our stages run at the same time."""
         decay = self.ours(views=1).selected  # an untimed run, after which the files are in the page cache
         sides = [
             lambda: self.original(decay),
@@ -239,7 +239,10 @@ class Bench:
 
 
 def by_epoch(metrics: Path, column: str = "top1") -> dict[float, np.ndarray]:
-    """Return a column's values of all epochs by weight decay: evaluation split, heads trained on all training rows."""
+    """Return the values of a column in all epochs, by weight decay.
+
+    They are from the evaluation split and from heads that are trained on all training rows.
+    """
     found = {}
     for row in pyarrow.parquet.read_table(metrics).to_pylist():
         if row["fit"] == "full" and row["split"] == "evaluation":

@@ -13,14 +13,20 @@ REPEATS = 5
 
 
 def seconds_of(action, clock=time.perf_counter) -> float:
-    """Return the seconds of a call, wall-clock by default; with time.process_time, CPU seconds of this process."""
+    """Return the seconds that a call takes.
+
+    clock: function that returns the time (default: wall-clock seconds; time.process_time: CPU seconds of this process).
+    """
     begin = clock()
     action()
     return clock() - begin
 
 
 def medians_side_by_side(actions: dict, repeats: int = REPEATS, clock=time.perf_counter) -> dict[str, float]:
-    """Return the median seconds of each action, run in turn (a b c, a b c, ...) after one round that is not counted."""
+    """Return the median seconds of each action.
+
+    The actions are run in rounds (a b c, a b c, ...), of which the first is not counted.
+    """
     times = {name: [] for name in actions}
     for repeat in range(repeats + 1):
         for name, action in actions.items():

@@ -1,9 +1,9 @@
-"""Compare probes with `views: 1` and `views: 4` with those that see a fresh view in each of 28 epochs.
+"""Compare probes with `views: 1` and `views: 4` with probes that see a fresh view in each of 28 epochs.
 
 ``python -m benchmarks.views --made FOLDER`` measures the networks of a finished study and writes this section of
 docs/benchmarks/benchmarks.md (about ten minutes on one core); ``--config`` names the study's config. ``python -m
 benchmarks.run views`` pretrains the networks first. Networks, rows, order of rows and initial weights are the same in
-all lines; only the crops and flips that a probe sees differ. One more line has the batch size of 32 that some of the
+all lines; only the crops and flips that a probe sees differ. A further line has the batch size of 32 that some of the
 published scripts use per process.
 """
 
@@ -33,11 +33,11 @@ DATA_SETS = ("cues", "cue0", "digits")
 ROWS = {"train": 4_000, "evaluation": 10_000}  # of generated images; other data sets are used whole
 BOUND = 0.5  # points: a larger loss by few views should be excluded
 SELECTIONS = ("holdout", "paper")
-FRESH = "28 views"  # the variant that the others are compared with
+FRESH = "28 views"  # variant that all other variants are compared with
 
 
 class Variant(NamedTuple):
-    """One way to probe: the number of views (epoch e reads view e mod views) and the batch size."""
+    """Number of views (epoch e reads view e mod views) and batch size of a probe."""
 
     views: int
     batch_size: int | None = None  # None: the study's batch size
@@ -56,7 +56,7 @@ class Probed:
 
 
 class Cost(NamedTuple):
-    """A variant's accuracy minus that of fresh views: the contrast over seeds, and its standard error over rows."""
+    """Accuracy of a variant minus accuracy with fresh views: contrast over seeds, and standard error over rows."""
 
     contrast: Contrast
     rows: float | None
@@ -65,7 +65,7 @@ class Cost(NamedTuple):
     def error(self) -> float:
         """Standard error over seeds and rows; infinite if either is unknown.
 
-        Variances are added, so what varies with both seed and row counts twice, and the interval is rather too long.
+        The two variances are added, so variation with both seed and row counts twice, and the interval is rather long.
         """
         if self.contrast.error is None or self.rows is None:
             return math.inf
@@ -80,12 +80,15 @@ class Cost(NamedTuple):
 
     @property
     def most(self) -> float:
-        """Largest loss in the interval."""
+        """Largest loss of accuracy in the interval, in points."""
         return self.reach - self.contrast.mean
 
 
 class Line(NamedTuple):
-    """One line of the table: data set, networks per replicate, variant, accuracy of fresh views, cost by selection."""
+    """One line of the table: a data set, networks per replicate, and a variant.
+
+    rows: number of evaluation rows. fresh: accuracy with fresh views in percent. costs: cost for each selection.
+    """
 
     data_set: str
     members: int
@@ -122,7 +125,10 @@ def checkpoints(folder: Path, config: Config) -> dict[int, Path]:
 
 
 def measure(config: Config, folder: Path, rows: Mapping[str, int] = ROWS) -> list[Line]:
-    """Return the table's lines for a study whose checkpoints are in a folder. rows: of generated images, by split."""
+    """Return the lines of the table for a study whose checkpoints are in a folder.
+
+    rows: number of generated images by split.
+    """
     from workflow_scripts.timecat.runtime import torch_settings
 
     torch_settings.configure(1)
@@ -163,7 +169,7 @@ def written(folder: Path, name: str, config: Config, rows: Mapping[str, int]) ->
 
 
 def extract(weights: Path, images: Images, folder: Path, config: Config) -> None:
-    """Write the features of a network: centre crops for evaluation, and as many views as any variant needs."""
+    """Write the features of a network: centre crops for evaluation, and the training views of all variants."""
     from workflow_scripts.timecat.checkpoints.files import read_backbone
     from workflow_scripts.timecat.features.extraction import Extractor
     from workflow_scripts.timecat.features.names import EVALUATION, HELDOUT, training_file
@@ -196,7 +202,7 @@ def most_views() -> int:
 
 
 def lines_of(images: Images, members: Mapping[int, Path], config: Config) -> Iterator[Line]:
-    """Yield the lines of a data set: for single networks, and for disjoint pairs. members: folders by seed."""
+    """Yield the lines of a data set: for single networks, and for disjoint pairs. members: feature folders by seed."""
     seeds = list(members)
     designs = {1: [(seed,) for seed in seeds], 2: list(zip(seeds[::2], seeds[1::2], strict=False))}
     for size, replicates in designs.items():
@@ -232,7 +238,7 @@ def probed(
 
 
 def cost(variant: Sequence[Probed], fresh: Sequence[Probed], selection: str) -> Cost:
-    """Return the cost of a variant: its accuracy minus that with fresh views, paired by replicate."""
+    """Return the cost of a variant: its accuracy minus the accuracy with fresh views, paired by replicate."""
     own, other = ([Replicate(each.seeds, each.top1[selection]) for each in side] for side in (variant, fresh))
     found = pairs([each.seeds for each in own], [each.seeds for each in other])
     rows = row_error(*([each.right[selection] for each in side] for side in (variant, fresh)), found)
@@ -240,7 +246,7 @@ def cost(variant: Sequence[Probed], fresh: Sequence[Probed], selection: str) -> 
 
 
 def page(lines: Sequence[Line], config: Config, name: str) -> list[str]:
-    """Return the section's lines: the table and its conclusions. name: the config's file."""
+    """Return the section's lines: the table and its conclusions. name: file name of the config."""
     networks = {line.costs["holdout"].contrast.replicates for line in lines if line.members == 1}
     table = [
         f"| {line.data_set} | {line.members} | {line.variant} | {line.rows:,} | {line.fresh:.2f} | {_cells(line)} |"
@@ -301,7 +307,7 @@ def spread(lines: Sequence[Line], variant: str) -> str:
 
 
 def replaced(text: str, lines: Sequence[str]) -> str:
-    """Return the page's text with this section replaced, or added at the end if there is none."""
+    """Return the text of the page with this section replaced, or added at the end if the page lacks it."""
     before, found, after = text.partition(f"{TITLE}\n")
     rest = after.partition("\n## ") if found else ("", "", "")
     tail = f"\n## {rest[2]}" if rest[1] else ""

@@ -1,4 +1,4 @@
-"""Measure the calibration of all arms on all targets and write its tables, contrasts and figure."""
+"""Measure the calibration of all arms on all targets; write tables, contrasts and a figure of it."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.measures.calibration_settings import CalibrationSettings
@@ -24,7 +24,7 @@ def main() -> None:
         ("csv", "replicates", "contrasts", "svg"),
         predictions=PREDICTIONS,
         evaluation_indices="index of the evaluation rows, one per data set",
-        train_indices="index of the training rows of each data set's probe, one per data set",
+        train_indices="index of the training rows that each data set's probe is trained on, one per data set",
     )
     command.add_argument(
         "--settings",
@@ -36,7 +36,7 @@ def main() -> None:
     command.add_argument(
         "--drawn", type=int, required=True, help="number of arms in the figure, counted from the first"
     )
-    command.add_argument("--baseline", required=True, help="the arm that the others are compared with")
+    command.add_argument("--baseline", required=True, help="arm that all other arms are compared with")
     command.add_argument(
         "--seeds",
         type=json_of(dict[str, list[list[int]]]),

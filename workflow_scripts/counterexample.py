@@ -8,7 +8,7 @@ from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
-    """Read the command line, train and measure, and write both outputs."""
+    """Read the command line, train and measure the networks, and write both outputs."""
     command = parser(__doc__)
     command.add_argument(
         "--settings",

@@ -1,9 +1,9 @@
 """Measure what each member contributes to the selected heads of one probe, and how similar the members are.
 
 Writes one Parquet file in long form, with a row per replicate, selection, quantity and member (or pair of members). The
-quantities are accuracy (what the probe reported), block_accuracy, leave_one_out_accuracy, weight, folded_weight
-(`measures.members` defines them) and cka (`measures.cka`). CKA is computed from the evaluation features, belongs to no
-selection, and is null for a member whose features never vary.
+quantities are accuracy (as the probe reported it), block_accuracy, leave_one_out_accuracy, weight, folded_weight
+(defined in `measures.members`) and cka (`measures.cka`). CKA is computed from the evaluation features, does not depend
+on the selection, and is null for a member whose features are constant.
 """
 
 import os
@@ -28,5 +28,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
+    # With torch loaded, Python takes a second to shut down. All files are written, so exit immediately.
     os._exit(0)

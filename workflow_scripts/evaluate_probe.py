@@ -1,8 +1,8 @@
-"""Evaluate the selected heads of a probe on another data set, masked to the classes that occur there.
+"""Evaluate the selected heads of a probe on a different data set, restricted to the classes that occur in it.
 
 For example, ImageNet-A and ImageNet-R have 200 of ImageNet's classes: the arg max, the softmax and the loss run over
-these classes only. Nothing is trained or selected. Writes one Parquet file of metrics (a row per replicate and
-selection) and one of predictions, with a sidecar, in the format of the probe's files.
+these classes only. This stage does not train or select heads. Writes one Parquet file of metrics (a row per replicate
+and selection) and one of predictions, with a sidecar, in the format of the probe's files.
 """
 
 import os
@@ -13,7 +13,7 @@ from workflow_scripts.timecat.runtime.json_arguments import json_of
 
 
 def main() -> None:
-    """Read the command line and evaluate."""
+    """Read the command line and evaluate the heads."""
     parser = command.parser(__doc__.splitlines()[0])
     parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
     parser.add_argument("--replicates", type=json_of(list[list[int]]), required=True, help="[[seed, ...], ...]")
@@ -30,5 +30,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
+    # With torch loaded, Python takes a second to shut down. All files are written, so exit immediately.
     os._exit(0)

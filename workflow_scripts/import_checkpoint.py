@@ -1,4 +1,4 @@
-"""Convert published weights to a checkpoint as pretraining writes it: read safely, with every key accounted for."""
+"""Convert published weights to a checkpoint of this workflow; read them safely and check that every key matches."""
 
 import os
 from pathlib import Path
@@ -21,9 +21,17 @@ def main() -> None:
     )
     parser.add_argument("--image-size", required=True, type=int, help="side of the source's images, pixels")
     parser.add_argument("--publication", required=True, type=json_of(Publication), help="how the file was published")
-    parser.add_argument("--sha256", nargs="?", default="", const="", help="expected of the file, or nothing")
-    parser.add_argument("--member-sha256", nargs="?", default="", const="", help="expected of the archive's member")
-    parser.add_argument("--step-tolerance", type=int, default=0, help="by how much the step in the file may differ")
+    parser.add_argument("--sha256", nargs="?", default="", const="", help="expected SHA-256 of the file, or empty")
+    parser.add_argument(
+        "--member-sha256",
+        nargs="?",
+        default="",
+        const="",
+        help="expected SHA-256 of the checkpoint inside the archive, or empty",
+    )
+    parser.add_argument(
+        "--step-tolerance", type=int, default=0, help="number of steps by which the step in the file may differ"
+    )
     parser.add_argument("--published", required=True, type=Path, help="the checkpoint, or the archive that holds it")
     parser.add_argument("--weights", required=True, type=Path)
     importing.run(importing.Options(**vars(parser.parse_args())))
@@ -31,5 +39,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
+    # With torch loaded, Python takes a second to shut down. All files are written, so exit immediately.
     os._exit(0)

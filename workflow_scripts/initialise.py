@@ -1,4 +1,4 @@
-"""Write the untrained network of one seed (step 0), with batch-norm statistics of training images."""
+"""Write the untrained network of one seed (step 0), with batch-norm statistics computed from training images."""
 
 import os
 from pathlib import Path
@@ -31,5 +31,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
+    # With torch loaded, Python takes a second to shut down. All files are written, so exit immediately.
     os._exit(0)

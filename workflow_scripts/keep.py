@@ -1,4 +1,4 @@
-"""Take over results after an upgrade of timecat: check them, list what is kept and what runs again, tell Snakemake."""
+"""Keep results after an upgrade of timecat: check them, list what is kept and what runs again, and tell Snakemake."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from workflow_scripts.timecat.runtime import command
 
 
 def main() -> None:
-    """Read the command line, print the decisions and apply them if told to."""
+    """Read the command line, print which jobs are kept, and with --apply tell Snakemake."""
     parser = command.parser(__doc__)
     parser.add_argument("--configfile", default=path_of("config/config.yaml"), help="config of the study")
     parser.add_argument(

@@ -35,7 +35,10 @@ def main() -> None:
         default=[],
         help="simulate these values of limits.pretrain_gpus instead of the config's",
     )
-    parser.add_argument("--device", help="a key of the table's devices (default: the first that has the backbone)")
+    parser.add_argument(
+        "--device",
+        help="key of `devices` in the table of throughputs (default: the first device with a rate for the backbone)",
+    )
     parser.add_argument("--throughputs", type=Path, default=TABLE, help="table of throughputs")
     parser.add_argument(
         "--rows",

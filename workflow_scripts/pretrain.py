@@ -38,5 +38,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
+    # With torch loaded, Python takes a second to shut down. All files are written, so exit immediately.
     os._exit(0)

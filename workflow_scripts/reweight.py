@@ -1,7 +1,7 @@
-"""Train the last layer of every replicate of one arm again on balanced groups of one data set, from cached features.
+"""Retrain the last layer of every replicate of one arm on balanced groups of one data set, from cached features.
 
-Writes one Parquet file of metrics (a row per replicate and selection; nothing is selected on the evaluation split, so
-both selections are equal) and one of predictions, with a sidecar.
+Writes one Parquet file of metrics (a row per replicate and selection) and one of predictions, with a sidecar. Both
+selections are equal, because the evaluation split selects nothing.
 """
 
 from workflow_scripts.timecat.probing import reweighting_job
@@ -15,7 +15,9 @@ def main() -> None:
     parser = command.parser(__doc__.splitlines()[0])
     parser.add_argument("--features", nargs="+", required=True, help="feature folders, replicate by replicate")
     parser.add_argument("--replicates", type=json_of(list[list[int]]), required=True, help="[[seed, ...], ...]")
-    parser.add_argument("--train-index", required=True, help="Parquet with columns row, label and those of the groups")
+    parser.add_argument(
+        "--train-index", required=True, help="Parquet with columns row, label and one per group attribute"
+    )
     parser.add_argument("--evaluation-index", required=True, help="Parquet with columns row and label")
     parser.add_argument(
         "--views", type=json_of(list[str]), required=True, help="training views, of which only the first is read"

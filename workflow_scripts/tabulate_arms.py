@@ -1,4 +1,4 @@
-"""Write a further table of arms, its contrasts and its figure from the metrics of its cells."""
+"""Write a table of arms other than table 2, its contrasts and its figure from the metrics of its cells."""
 
 from workflow_scripts.timecat.runtime.command import log_start_up, run
 from workflow_scripts.timecat.tables import accuracy_job

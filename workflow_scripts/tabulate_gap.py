@@ -1,4 +1,4 @@
-"""Write a table of gaps between transferred arms and direct training on a mixture's components, and its figure."""
+"""Write the table and figure of gaps between transferred arms and direct training on components of a mixture."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.measures import metrics

@@ -1,4 +1,4 @@
-"""Write the table (CSV) and heat maps of probes of every number of members at every number of steps."""
+"""Write the table (CSV) and heat maps of the grid: probes for every number of members and number of steps."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.runtime.command import log, log_start_up, run

@@ -1,4 +1,4 @@
-"""Write the table of worst-group accuracies of all arms on data sets with groups, and its figure."""
+"""Write the table and figure of the worst-group accuracies of all arms on data sets with groups."""
 
 from workflow_scripts.timecat.artifacts.files import write_bytes
 from workflow_scripts.timecat.probing.groups import groups_of
@@ -28,7 +28,7 @@ def main() -> None:
     command.add_argument(
         "--indices", nargs="+", required=True, metavar="PARQUET", help="evaluation index, one per data set"
     )
-    command.add_argument("--baseline", required=True, help="the arm that the others are compared with")
+    command.add_argument("--baseline", required=True, help="arm that all other arms are compared with")
     command.add_argument(
         "--groups", type=json_of(list[str]), required=True, metavar="JSON", help="columns that define the groups"
     )

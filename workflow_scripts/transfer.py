@@ -1,8 +1,8 @@
 """Train every replicate of one arm end to end on the images of one data set, with all weight decays.
 
-If there are several weight decays, each is trained twice, the second time without the held-out rows that choose among
-them. Writes one Parquet file of metrics and one of the selected networks' predictions, with a sidecar, in the format of
-the probe's files.
+With several weight decays, each is trained twice: on all training rows, and without the held-out rows, on which the
+weight decay is chosen. Writes one Parquet file of metrics and one of the selected networks' predictions, with a
+sidecar, in the format of the probe's files.
 """
 
 import os
@@ -25,7 +25,11 @@ def main() -> None:
     parser.add_argument("--data-set", required=True)
     parser.add_argument("--replicates", required=True, type=json_of(list[list[int]]), help="[[seed, ...], ...]")
     parser.add_argument(
-        "--weights", nargs="*", default=[], type=Path, help="finetune: weights of all members, in that order"
+        "--weights",
+        nargs="*",
+        default=[],
+        type=Path,
+        help="finetune: weights of all members, in the order of --replicates",
     )
     parser.add_argument(
         "--backbone",
@@ -39,7 +43,9 @@ def main() -> None:
         type=json_of(Start | None),
         help="direct: the recipe's keys for initialisation",
     )
-    parser.add_argument("--settings", required=True, type=json_of(Settings), help="the block finetune or direct")
+    parser.add_argument(
+        "--settings", required=True, type=json_of(Settings), help="the block `finetune` or `direct` of the config"
+    )
     parser.add_argument("--transform", required=True, type=json_of(Transform))
     parser.add_argument("--heldout", required=True, type=json_of(Heldout), help='{"seed": ..., "fraction": ...}')
     for split in ("train", "evaluation"):
@@ -56,5 +62,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     command.run(main)
-    # With torch loaded, Python takes a second to shut down. Everything is written, so exit at once.
+    # With torch loaded, Python takes a second to shut down. All files are written, so exit immediately.
     os._exit(0)

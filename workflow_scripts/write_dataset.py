@@ -1,4 +1,4 @@
-"""Write one split of one data set as a .beton file, with an index, a sidecar and a list of the images left out."""
+"""Write one split of one data set as a .beton file, with an index, a sidecar and a list of the skipped images."""
 
 from pathlib import Path
 

@@ -87,7 +87,7 @@ def test_a_missing_file_stops_the_run_before_any_job(imported, tmp_path):
     (study.path / "published/checkpoints_4/checkpoint_run1.pth").unlink()
     done = study.snakemake(check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "`arms`: 'cat3' needs 3 checkpoints at step 4 and 2 of the 3 seeds' exist" in done.stderr
+    assert "`arms`: 'cat3' needs 3 checkpoints at step 4, but of the 3 seeds' checkpoints, 2 exist" in done.stderr
 
 
 @pytest.fixture

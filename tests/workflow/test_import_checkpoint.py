@@ -77,7 +77,8 @@ def test_a_missing_file_stops_with_one_sentence_before_any_job(fresh):
     output = done.stdout + done.stderr
     assert done.returncode == 1 and "Traceback" not in output and jobs_of(done) == {}
     assert (
-        "`arms`: 'cat1' needs 1 checkpoints at step 450000 and none of the 5 seeds' exist: no file w0/450000" in output
+        "`arms`: 'cat1' needs 1 checkpoints at step 450000, but of the 5 seeds' checkpoints, none exist: "
+        "no file w0/450000" in output
     )
 
 

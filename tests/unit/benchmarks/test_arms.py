@@ -1,4 +1,4 @@
-"""Tests of benchmarks.arms and docs/results/all_tables.md, its page, which has the figures of other pages."""
+"""Tests of benchmarks.arms and of its page, docs/results/all_tables.md, which contains the numbers of other pages."""
 
 import re
 
@@ -34,14 +34,14 @@ def test_the_page_has_every_table_and_figure():
 
 
 def test_the_study_takes_at_most_thirty_minutes():
-    """The limit is thirty minutes on two cores, if the page is of one run from nothing."""
+    """The limit is for two cores. It is checked if the page describes a single run in an empty folder."""
     text = arms.PAGE.read_text()
     measured = re.findall(r"\*\*([\d.]+) minutes\*\*", text)
     assert all(float(minutes) <= 30 for minutes in measured)
     assert measured or "was not measured" in text
 
 
-def test_numbers_on_the_pages_of_results_are_those_of_the_tables():
+def test_numbers_on_the_pages_of_results_are_in_the_tables():
     told = "".join((arms.PAGE.parent / page).read_text() for page in TOLD)
     known = [(float(mean), float(std)) for mean, std in PAIR.findall(arms.PAGE.read_text())]
     pairs = PAIR.findall(told)

@@ -1,4 +1,4 @@
-"""Tests of benchmarks.capacity at small scale: what networks learn and what probes read. No accuracy is tested."""
+"""Tests of benchmarks.capacity at small scale: losses, labels, images and probes. No accuracy is tested."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_labels_belong_to_their_images(bench):
     np.testing.assert_array_equal(bench.learned[capacity.GLYPHS].labels, shown)
 
 
-def test_no_probe_sees_an_image_that_a_network_learned(bench):
+def test_probes_see_no_images_that_networks_learned_from(bench):
     def images_of(images):
         ((_, pixels, _),) = batches(images.beton, range(len(images.labels)), 1000, bench.transform, None)
         return {image.numpy().tobytes() for image in pixels}
@@ -83,7 +83,7 @@ def test_no_probe_sees_an_image_that_a_network_learned(bench):
         assert not probed & images_of(learned)
 
 
-def test_the_network_of_the_class_is_that_of_the_study(bench, tmp_path):
+def test_the_network_of_the_class_equals_the_studys_network(bench, tmp_path):
     """Training on the same batches from a .beton file with classes as labels gives the same network."""
     block = bench.block("cues")
     write_beton(
@@ -102,7 +102,7 @@ def test_the_network_of_the_class_is_that_of_the_study(bench, tmp_path):
     assert_equal(bench.model(run, learned), training.averaged_model(other, stream, bench.transform))
 
 
-def test_the_untrained_network_is_the_one_that_training_begins_with(bench):
+def test_the_untrained_network_has_the_initial_weights_of_training(bench):
     run, learned = bench.begin(capacity.CLASS, SEED), bench.learned[capacity.CLASS]
     model = bench.model(run, learned)
     stream = batch_norm_stream(learned.source(), bench.recipe, bench.transform, SEED)
@@ -126,7 +126,8 @@ def test_a_probe_is_accurate_only_on_the_family_that_features_show(bench):
     assert max(right.gradient, wrong.gradient) < 1e-3
 
 
-def test_weight_decay_is_chosen_on_held_out_rows_and_an_end_of_the_grid_is_reported(bench, monkeypatch):
+def test_weight_decay_is_chosen_on_held_out_rows(bench, monkeypatch):
+    """A weight decay at an end of the grid is reported."""
     calls = []
 
     def watched(*given, of=capacity.fits):
@@ -152,7 +153,7 @@ def test_weight_decay_is_chosen_on_held_out_rows_and_an_end_of_the_grid_is_repor
     assert edges == {True, False}
 
 
-def test_every_line_is_measured_for_every_seed_at_its_step(bench, monkeypatch):
+def test_every_line_is_measured_for_every_seed(bench, monkeypatch):
     trained = []
     monkeypatch.setattr(capacity, "SEEDS", 2)
     monkeypatch.setattr(

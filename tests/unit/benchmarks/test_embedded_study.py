@@ -1,4 +1,4 @@
-"""Tests of benchmarks.embedded_study: its measures avoid the imports that they name, and its sums are right."""
+"""Tests of benchmarks.embedded_study: measures avoid the imports that they name, and times are added correctly."""
 
 import subprocess
 import sys
@@ -21,13 +21,13 @@ def test_a_module_is_imported_without_the_measure_and_not_with_it(module, root):
         subprocess.run([sys.executable, "-c", asked], cwd=root, check=True)
 
 
-def test_an_allocator_that_keeps_memory_trains_the_same(monkeypatch):
+def test_an_allocator_that_keeps_memory_does_not_change_the_loss(monkeypatch):
     monkeypatch.setattr(embedded_study, "TRAINING_STEPS", 4)
     assert embedded_study.training_step(keep=True)[1] == embedded_study.training_step(keep=False)[1]
 
 
 def job(folder: StudyFolder, stage: str, name: str, seconds: float, start_up: float, files=()) -> None:
-    """Write the files that a job leaves: its benchmark, its log and its features."""
+    """Write the files that a job of the study leaves: its benchmark, its log and its features."""
     for path, text in (
         (f"benchmarks/{stage}/{name}.tsv", f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t512.5\n"),
         (f"logs/{stage}/{name}.log", f"reading\nstart-up {start_up:.2f} s\n"),

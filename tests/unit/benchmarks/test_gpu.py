@@ -1,4 +1,4 @@
-"""Tests of benchmarks.gpu with the same code on the CPU at small scale: compared sides compute the same."""
+"""Tests of benchmarks.gpu on the CPU at small scale: the stages and the bare loops compute the same."""
 
 from pathlib import Path
 
@@ -15,6 +15,7 @@ BACKBONE = backbone("resnet18")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
+    """Folder of eight photographs of 48 x 64 px, as image files and as train.beton."""
     torch_settings.configure(1)
     folder = photographs.make_photographs(tmp_path_factory.mktemp("photographs"), 8, 48, 64)
     photographs.write_photographs(folder)
@@ -22,8 +23,8 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("options", [{}, {"precision": "bf16", "channels_last": True}], ids=["float32", "bf16"])
-def test_the_bare_loop_takes_the_steps_of_train_step(folder, options):
-    """On the same batches both end at the same parameters, bit for bit, so the comparison leaves nothing out."""
+def test_the_bare_loop_takes_the_same_steps_as_train_step(folder, options):
+    """On the same batches both end at the same parameters, bit for bit, so the bare loop leaves out no arithmetic."""
     compared = gpu.Training(BACKBONE, folder / "train.beton", options, 4, 32, "cpu", 1)
     before = [value.clone() for value in compared.run.model.parameters()]
     compared.train(2)
@@ -72,7 +73,7 @@ def test_every_variant_is_a_recipe():
         gpu.recipe(batch_size=256, **options)
 
 
-def test_a_machine_without_a_gpu_gets_one_sentence(monkeypatch):
+def test_a_machine_without_a_gpu_gets_a_one_line_section(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert devices.visible_devices() == {}
     lines = gpu.section()

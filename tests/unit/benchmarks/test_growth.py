@@ -1,4 +1,4 @@
-"""Tests of benchmarks.growth: studies grow along one axis, are measured whole, and further arms extract nothing."""
+"""Tests of benchmarks.growth: studies grow along one axis, and more arms do not extract more features."""
 
 import dataclasses
 
@@ -13,6 +13,7 @@ SMALLEST = growth.Scale(train=64, evaluation=32, steps=2, width=4, epochs=2)
 
 
 def study(**sizes) -> Study:
+    """Return the small study with these numbers of images, checkpoints and arms."""
     return Study(read_config(growth.study_config(SMALLEST, **sizes), []))
 
 
@@ -30,7 +31,7 @@ def test_only_one_axis_grows_at_a_time(factor):
     assert {arm.steps for arm in arms.arms.values()} == {arm.steps}, "the checkpoints exist already"
 
 
-def test_a_real_study_is_measured_and_its_arms_share_features(tmp_path):
+def test_a_study_with_more_arms_extracts_no_features_again(tmp_path):
     folder = StudyFolder.fresh(tmp_path / "study")
     first = growth.run(folder, growth.study_config(SMALLEST, checkpoints=2))
     assert first.jobs == {"write_dataset": 2, "pretrain": 2, "extract_features": 2, "probe": 1, "tabulate": 1}
@@ -49,6 +50,7 @@ def test_the_exponent_of_growth_is_found():
 
 
 def measured(seconds: float) -> growth.Run:
+    """Return a run in which the jobs of each stage took this number of seconds."""
     values = dict.fromkeys(growth.STAGES, seconds)
     jobs = dict.fromkeys(growth.STAGES, 1)
     return growth.Run(values, values, dict.fromkeys(growth.STAGES, 100.0), jobs, jobs, 1.0, 1.0, 5.0)

@@ -1,4 +1,4 @@
-"""Tests of benchmarks.loader and benchmarks.extraction: compared sides compute the same."""
+"""Tests of benchmarks.loader and benchmarks.extraction: the compared loaders and models compute the same."""
 
 import os
 import sys
@@ -20,6 +20,7 @@ SMALL = backbone(width=4, blocks=2)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
+    """Folder of twelve photographs of 96 x 128 px, as image files and as train.beton."""
     torch_settings.configure(1)
     folder = photographs.make_photographs(tmp_path_factory.mktemp("photographs"), 12, 96, 128)
     photographs.write_photographs(folder)
@@ -28,6 +29,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def beton(folder) -> Path:
+    """Path of the .beton file of the photographs."""
     return folder / "train.beton"
 
 
@@ -42,7 +44,7 @@ def test_photographs_are_stored_with_unchanged_jpeg_data(folder, beton):
 
 @pytest.mark.parametrize("decoder", loader.DECODERS)
 def test_loaders_make_the_same_images(folder, beton, decoder, monkeypatch):
-    """Images differ by the decoder's rounding (docs/explanation/fidelity.md); another view differs much more."""
+    """Images differ by the decoder's rounding (docs/explanation/fidelity.md); a different view differs much more."""
     assert loader.same_images(folder, beton, 48, decoder).max() < 2
     monkeypatch.setattr(
         loader.Folder, "__getitem__", lambda self, row, of=loader.Folder.__getitem__: turned(of, self, row)
@@ -71,7 +73,7 @@ def test_every_loader_gives_every_row_in_order(folder, beton, workers):
 
 
 def test_the_processor_time_of_workers_counts():
-    """Processes count once they have ended, as DataLoader's workers have when it is exhausted."""
+    """Processor time of a process counts once it has ended, as DataLoader's workers have when all batches are read."""
     before = rates.cpu_seconds()
     code = "import time\nwhile time.process_time() < 0.3: pass"
     os.waitpid(os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", code]), 0)

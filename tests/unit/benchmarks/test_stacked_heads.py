@@ -1,4 +1,4 @@
-"""Tests of benchmarks.stacked_heads: compared sides compute the same, and counts are right. No time is tested."""
+"""Tests of benchmarks.stacked_heads: the compared heads compute the same, and counts are right. No time is tested."""
 
 import re
 
@@ -15,12 +15,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def small(monkeypatch):
-    """Sizes with which a table takes little time."""
+    """Set small sizes, so that a table takes little time."""
     monkeypatch.setattr(stacked_heads, "PEAK_SIZE", 32)
     monkeypatch.setattr(stacked_heads, "MOST_STEPS", 2)
 
 
-def test_the_counted_multiply_adds_are_those_of_the_two_products():
+def test_multiply_adds_equal_torchs_count():
     stacked, _, batch, labels = stacked_heads.both_heads(24, 7, 3)
     with FlopCounterMode(display=False) as counter:
         stacked_heads.train(stacked, 1, batch, labels)
@@ -37,7 +37,8 @@ def test_both_contenders_train_the_same_heads():
     assert (stacked.logits(batch) - before).abs().max() > 1e-2
 
 
-def test_the_table_has_a_row_for_each_number_of_heads_and_compares_with_the_target(small, monkeypatch):
+def test_the_table_has_a_row_for_each_number_of_heads(small, monkeypatch):
+    """The text below the table says whether the target is reached."""
     monkeypatch.setattr(stacked_heads, "TARGET", (16, 5, 2))
     page = "\n".join(stacked_heads.heads_table({(16, 5): 1, (24, 3): 1}, (1, 2)))
     assert re.findall(r"^\| (\d+ x \d+) \| (\d+) \|", page, re.MULTILINE) == [
@@ -72,7 +73,7 @@ def test_the_probe_and_scikit_learn_are_equally_accurate_on_digits():
     assert best == both > 95 and abs(probe - best) < 2
 
 
-def test_learning_rates_fall_after_the_protocols_proportions_of_epochs():
+def test_learning_rates_fall_after_the_protocols_fractions_of_epochs():
     assert stacked_heads.milestones(28) == (8, 16, 24)
     assert stacked_heads.milestones(7) == (2, 4, 6)
     assert stacked_heads.milestones(1) == (1,)

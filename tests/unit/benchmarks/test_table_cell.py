@@ -1,4 +1,4 @@
-"""Tests of benchmarks.table_cell: both sides compute the same, and the page's counts are those of the files."""
+"""Tests of benchmarks.table_cell: both procedures compute the same, and counts equal the rows of the files."""
 
 import json
 import os
@@ -22,11 +22,13 @@ CONFIG = table_cell.CONFIG | {
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
+    """Benchmark of a table cell with few images and a small network."""
     return table_cell.Bench(tmp_path_factory.mktemp("cell"), CONFIG, {20: 20, 28: 4}, 320)
 
 
 @pytest.fixture(scope="module")
 def found(bench):
+    """Measurements that the page shows, by name, from a single run."""
     return bench.measure(short_runs=1)
 
 
@@ -42,7 +44,7 @@ def test_fresh_views_are_as_accurate_as_the_original_procedure(found):
 
 
 def test_counted_images_equal_the_rows_of_the_feature_files(bench, found):
-    """The images of our side are the rows of the files that extraction has written."""
+    """The feature files are those that our stage extract_features has written."""
     for views, run in ((3, found["long"]), (1, found["short"])):
         files = sorted((bench.folder / f"views{views}/cues").glob("*.npy"))
         assert len(files) == views + 2
@@ -50,8 +52,8 @@ def test_counted_images_equal_the_rows_of_the_feature_files(bench, found):
     assert found["original"].images == 2 * 3 * (90 + 40)
 
 
-def test_another_augmentation_seed_gives_other_losses(bench, found):
-    """The comparison with the original procedure is sensitive: with other crops its losses differ."""
+def test_a_different_augmentation_seed_gives_different_losses(bench, found):
+    """So equal losses of the original procedure and our stages show that both use the same crops."""
     path, result = bench.folder / "other.json", bench.folder / "other.result"
     job = json.loads((bench.folder / "job.json").read_text())
     path.write_text(json.dumps(job | {"augmentation_seed": 1, "result": str(result)}))
@@ -75,8 +77,8 @@ def test_a_failed_process_raises_its_error():
         processes.process([sys.executable, "-m", "benchmarks.nothing"])
 
 
-def test_sides_run_side_by_side_on_separate_cores(monkeypatch):
-    """The sides take turns if there is only one core."""
+def test_functions_run_at_the_same_time_on_separate_cores(monkeypatch):
+    """On a machine with one core, they run one after the other."""
     cores = os.sched_getaffinity(0)
     where = [lambda: processes.process([sys.executable, "-c", CORES]).log.strip()] * 2
     assert processes.side_by_side(where) == [f"{{{core}}}" for core in (sorted(cores) * 2)[:2]]

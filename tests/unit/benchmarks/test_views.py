@@ -1,4 +1,4 @@
-"""Tests of benchmarks.views at small scale: what each line compares, and bounds of losses. No accuracy is tested."""
+"""Tests of benchmarks.views at small scale: lines differ only in views or batch size; bounds of losses hold."""
 
 import math
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_the_study_has_the_measured_data_sets_and_seeds():
 
 @pytest.fixture
 def fewer(monkeypatch):
-    """Fewer data sets, views and batches."""
+    """Reduce the number of data sets, views and batches."""
     monkeypatch.setattr(views, "DATA_SETS", ("cue0",))
     variants = {views.FRESH: views.Variant(4), "1 view": views.Variant(1), "batch": views.Variant(4, 16)}
     monkeypatch.setattr(views, "VARIANTS", variants)
@@ -101,13 +101,15 @@ def test_views_are_different_crops_of_the_same_images(study, fewer, tmp_path):
 
 
 def probed(seed: int, right) -> views.Probed:
+    """Return the result of a network's probe that is right on these evaluation rows, for both selections."""
     right = np.array(right)
     return views.Probed(
         (seed,), dict.fromkeys(views.SELECTIONS, 100 * right.mean()), dict.fromkeys(views.SELECTIONS, right)
     )
 
 
-def test_a_cost_is_paired_and_its_interval_covers_seeds_and_rows():
+def test_the_interval_of_a_cost_covers_seeds_and_rows():
+    """The cost itself is paired by seed."""
     generator = np.random.default_rng(5)
     fresh = generator.random((6, 400)) < 0.8
     few = fresh & (generator.random((6, 400)) < 0.97)
@@ -124,7 +126,7 @@ def test_a_cost_is_paired_and_its_interval_covers_seeds_and_rows():
 
 
 def test_the_bound_holds_for_a_known_loss():
-    """The largest loss that is not excluded is rarely below the true loss, for new draws of networks and rows."""
+    """In simulations with a known loss, the largest loss that is not excluded is rarely below the true loss."""
     generator, below = np.random.default_rng(16), 0
     for _ in range(200):
         hard, loss = generator.random(300), 0.02 + 0.01 * generator.normal(size=8)
@@ -149,7 +151,7 @@ def test_the_verdict_names_the_data_sets_with_a_bounded_loss():
 
 
 @pytest.mark.parametrize(("old", "after"), [("", ""), ("\n## What few views cost\n\nold\n", "\n## B\n\nb\n")])
-def test_only_the_section_is_replaced(old, after):
+def test_the_rest_of_the_page_is_kept(old, after):
     text = views.replaced(f"# Page\n\n## A\n\na\n{old}{after}", [views.TITLE, "", "new"])
     assert text == f"# Page\n\n## A\n\na\n\n## What few views cost\n\nnew\n{after}"
     assert views.replaced(text, [views.TITLE, "", "new"]) == text

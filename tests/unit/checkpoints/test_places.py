@@ -198,7 +198,7 @@ def test_an_arm_with_too_few_files_is_refused(folder):
     write_code_layout(folder)
     (folder / "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run2.pth").unlink()
     assert refusal(CODE_LAYOUT) == (
-        "`arms`: 'cat5' needs 5 checkpoints at step 80000 and 4 of the 5 seeds' exist: no file "
+        "`arms`: 'cat5' needs 5 checkpoints at step 80000, but of the 5 seeds' checkpoints, 4 exist: no file "
         "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run2.pth (seed 23); put the files there or correct "
         "`checkpoints.path`, or lower the arm's members"
     )
@@ -206,13 +206,13 @@ def test_an_arm_with_too_few_files_is_refused(folder):
 
 def test_an_arm_without_any_file_is_refused(folder):
     message = refusal(CODE_LAYOUT)
-    assert "'cat1' needs 1 checkpoints at step 450000 and none of the 5 seeds' exist" in message
+    assert "'cat1' needs 1 checkpoints at step 450000, but of the 5 seeds' checkpoints, none exist" in message
     assert "checkpoint_run2.pth (seed 23) and 2 more" in message
 
 
 def test_an_arm_with_too_few_listed_runs_is_refused():
     message = refusal({"path": URL, "runs": {200000: [1]}})
-    assert "'cat2' needs 2 checkpoints at step 200000 and 1 of the 5 seeds' exists" in message
+    assert "'cat2' needs 2 checkpoints at step 200000, but of the 5 seeds' checkpoints, 1 exists" in message
     assert "`checkpoints.runs` lists [1] for this step" in message
 
 
@@ -331,13 +331,13 @@ def test_a_wrong_sha256_of_an_existing_file_is_refused_before_any_job(folder):
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
     message = refusal({**CODE_LAYOUT, "sha256": {path: "1" * 64}})
     assert message == (
-        f"`checkpoints.sha256`: {path} has {hashlib.sha256(b'80 0').hexdigest()}, and {path!r} must have {'1' * 64}; correct "
-        "the config, or replace the file"
+        f"`checkpoints.sha256`: {path} has the SHA-256 {hashlib.sha256(b'80 0').hexdigest()}, but for {path!r} the "
+        f"config expects {'1' * 64}; correct the config, or replace the file"
     )
     url = "https://example.org/weights/seed2-80000.pth"
     assert study({"path": URL, "sha256": {url: "1" * 64}})
     write_sidecar(folder / "results/downloads" / publications.download_name(url), "2" * 64, {}, {})
-    assert "has " + "2" * 64 in refusal({"path": URL, "sha256": {url: "1" * 64}})
+    assert "has the SHA-256 " + "2" * 64 in refusal({"path": URL, "sha256": {url: "1" * 64}})
 
 
 def test_a_missing_archive_is_refused(folder):

@@ -17,10 +17,12 @@ NONE = Contrast(9.0, None, None, 5, 1, "", "one replicate")
 
 
 def pilot(contrast, members=2, name="cat2"):
+    """Return the contrast of an arm of table 2 as a pilot gives it."""
     return PilotContrast("table2", name, "away", contrast, members)
 
 
 def cells(text, name):
+    """Return the words of the line of an arm in the printed text."""
     (line,) = [line for line in text.splitlines() if line.startswith(f"table2: {name} ")]
     return line.split()
 

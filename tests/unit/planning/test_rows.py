@@ -1,4 +1,4 @@
-"""Tests of planned rows and bytes of data sets, whether they exist or not, and of the table of throughputs."""
+"""Tests of planned rows and bytes of existing and missing data sets, and of the table of throughputs."""
 
 from dataclasses import replace
 
@@ -30,11 +30,13 @@ def study(**data_sets) -> Study:
 
 
 def rows(block: dict, given=None, root=".", **others):
+    """Return (training, held-out, evaluation rows, classes, origin) of a data set with this block of the config."""
     found = RowsOf(study(it=block, **others), {"it": given} if given else None, root)["it"]
     return found.train, found.heldout, found.evaluation, found.classes, found.origin
 
 
-def test_published_rows_are_known_and_fractions_are_taken_of_them():
+def test_published_numbers_of_rows_are_known():
+    """A `fraction` is taken from the published number of rows."""
     assert rows({"kind": "imagenet", "root": "x"}) == (1_281_167, 128_117, 50_000, 1000, "published")
     assert rows({"kind": "inaturalist18", "root": "x"})[::2] == (437_513, 24_426, "published")
     once = {"root": "x", "draws": 1}
@@ -47,7 +49,8 @@ def test_published_rows_are_known_and_fractions_are_taken_of_them():
     assert rows({"kind": "camelyon17", "root": "x", "evaluation_split": "val"})[2] == 34_904
 
 
-def test_a_file_has_the_rows_of_all_draws_and_a_replicate_those_of_one(tmp_path):
+def test_a_replicate_has_the_rows_of_one_draw(tmp_path):
+    """The file of the data set has the rows of all draws together."""
     few = {"kind": "cifar100", "root": "x", "fraction": 0.1}
     found = RowsOf(study(it=few))["it"]
     assert (found.train, found.heldout, found.drawn) == (25_000, 2_500, (5_000, 500)), "five draws by default"
@@ -70,7 +73,8 @@ def test_a_file_has_the_rows_of_all_draws_and_a_replicate_those_of_one(tmp_path)
     assert written == replace(counted, origin="sidecars", images={})
 
 
-def test_a_plan_extracts_the_rows_of_all_draws_and_trains_on_those_of_one():
+def test_a_plan_trains_on_the_rows_of_one_draw():
+    """Features are extracted for the rows of all draws."""
     few = {"kind": "cifar100", "root": "x", "fraction": 0.1, "views": 3}
     often, once = (PlannedStudy(made, RowsOf(made)) for made in (study(it=few), study(it=few | {"draws": 1})))
     assert often.extracted_rows("it") == 10_000 + 2_500 + 3 * 25_000
@@ -91,7 +95,8 @@ def test_rows_of_digits_are_exact(fraction):
     assert rows(block) == (len(train), held, len(evaluation), 10, "published")
 
 
-def test_rows_of_generated_sequences_are_known_and_those_of_files_must_be_stated():
+def test_rows_of_sequence_files_must_be_stated():
+    """Rows of generated sequences are known from the config."""
     made = {"kind": "motifs", "length": 60, "rows": {"train": 500, "evaluation": 90}}
     assert rows(made) == (500, 50, 90, 6, "config")
     assert image_bytes(study(it=made).config.data_sets["it"], None) == (3 * 64, 64)
@@ -123,7 +128,7 @@ def test_images_of_existing_folders_are_counted(tmp_path):
     assert rows(only, root=tmp_path) == (0, 0, 2, 16, "counted")
 
 
-def test_every_kind_is_counted_by_its_own_reader(tmp_path):
+def test_rows_of_each_kind_are_counted_by_the_reader_of_the_kind(tmp_path):
     lines = ["img_filename,y,place,split", "1.jpg,0,1,0", "2.jpg,1,1,0", "3.jpg,1,0,1", "4.jpg,0,0,2"]
     (tmp_path / "metadata.csv").write_text("\n".join(lines))
     block = {"kind": "waterbirds", "root": str(tmp_path)}
@@ -188,7 +193,7 @@ def test_a_beton_is_as_large_as_planned(tmp_path, storage):
 
 @pytest.mark.parametrize("rows, side", [(1, 16), (700, 32), (2_000, 48), (150_000, 8), (3, 900)])
 def test_a_beton_with_several_pages_is_as_large_as_planned(tmp_path, rows, side):
-    """A page holds as many whole images as fit and grows with the image; the table of rows may take several pages."""
+    """A page contains only complete images and grows with their size; the table of rows may take several pages."""
 
     class Black:
         def __len__(self):
@@ -205,6 +210,7 @@ def test_a_beton_with_several_pages_is_as_large_as_planned(tmp_path, rows, side)
 
 
 def changed(tmp_path, old: str, new: str):
+    """Return the path of a copy of the table of throughputs in which ``new`` replaces ``old``."""
     text = TABLE.read_text()
     assert old in text
     path = tmp_path / "throughputs.yaml"
@@ -231,7 +237,8 @@ def changed(tmp_path, old: str, new: str):
         ("rates:", "rates: [", ": not YAML ("),
     ],
 )
-def test_a_mistake_in_the_table_of_throughputs_is_refused_in_one_sentence(tmp_path, old, new, message):
+def test_a_mistake_in_the_table_of_throughputs_is_refused(tmp_path, old, new, message):
+    """The message begins with the path of the file."""
     path = changed(tmp_path, old, new)
     with pytest.raises(UserError) as error:
         read_throughputs(path)
@@ -245,7 +252,8 @@ def test_every_rate_names_its_source():
         read_throughputs("nowhere.yaml")
 
 
-def test_a_speed_is_read_from_the_table_or_derived_from_multiplications():
+def test_a_speed_is_read_from_the_table_or_derived():
+    """Without a row for the backbone and image size, the number of multiplications gives the speed."""
     table = read_throughputs(TABLE)
     resnet50 = table.rates[0].network
     here = speed(table, "v100", resnet50, 224, "float32")
@@ -255,7 +263,7 @@ def test_a_speed_is_read_from_the_table_or_derived_from_multiplications():
     small = table.rates[-1].network
     assert table.default_device(resnet50) == "v100" and table.default_device(small) == "cpu-core"
     assert table.default_device(replace(small, width=16)) == "cpu-core"
-    # Among a device's rows, one of the same family is preferred to one of similar cost.
+    # Among the rows of a device, a row of the same family is preferred to a row of similar cost.
     wide = replace(small, width=64)
     both = table.model_copy(update={"rates": [*table.rates, table.rates[-1].model_copy(update={"device": "v100"})]})
     assert "small_residual" in speed(both, "v100", wide, 448, "float32").origin

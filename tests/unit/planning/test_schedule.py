@@ -10,11 +10,12 @@ from workflow_scripts.timecat.planning.schedule import Task, critical_path, enou
 
 
 def independent(count: int, seconds: float = 1.0, devices: int = 1) -> list[Task]:
+    """Return tasks that need no other task."""
     return [Task(str(place), seconds, devices) for place in range(count)]
 
 
 def chains(count: int, length: int) -> list[Task]:
-    """Return the tasks of parallel chains, those of the first chain first."""
+    """Return the tasks of ``count`` parallel chains, chain after chain."""
     return [
         Task(f"{chain}.{link}", 1.0, 1, (chain * length + link - 1,) if link else ())
         for chain in range(count)
@@ -23,6 +24,7 @@ def chains(count: int, length: int) -> list[Task]:
 
 
 def random_graph(seed: int) -> list[Task]:
+    """Return 30 tasks with random times, numbers of devices and needs."""
     draw = random.Random(seed)
     return [
         Task(
@@ -44,7 +46,7 @@ def test_independent_tasks_share_the_devices(devices, makespan):
 
 @pytest.mark.parametrize("devices, makespan", [(1, 15), (2, 9), (3, 6), (5, 3), (50, 3)])
 def test_parallel_chains_have_the_expected_makespan(devices, makespan):
-    """Five chains of three; on two devices, list scheduling runs two chains, two more, then the last one alone."""
+    """On two devices, list scheduling runs two of the five chains, two more, then the last one."""
     assert simulate(chains(5, 3), devices).makespan == makespan
 
 
@@ -57,32 +59,34 @@ def test_a_diamond_of_tasks_is_scheduled_in_order():
     assert critical_path(tasks) == [0, 1, 3]
 
 
-def test_a_task_that_does_not_fit_waits_while_a_smaller_one_starts():
+def test_a_smaller_task_may_start_before_one_that_does_not_fit():
     tasks = [Task("long", 4, 1), Task("wide", 1, 2), Task("small", 3, 1)]
     schedule = simulate(tasks, 2)
     assert schedule.starts == [0, 4, 0] and schedule.makespan == 5
 
 
-def test_tasks_without_devices_start_at_once():
+def test_tasks_without_devices_start_immediately():
     tasks = [Task("busy", 10, 1), Task("free", 2, 0), Task("free, too", 2, 0), Task("after", 1, 1, (1, 2))]
     schedule = simulate(tasks, 1)
     assert schedule.starts == [0, 0, 0, 10]
     assert schedule.utilisation == 1
 
 
-def test_tasks_that_end_together_free_their_devices_together():
+def test_tasks_that_end_together_free_devices_at_the_same_time():
     tasks = [Task("a", 1, 1), Task("b", 1, 1), Task("both", 1, 2, (0, 1)), Task("small", 5, 1, (0,))]
     assert simulate(tasks, 2).starts[2] == 1, "the first task in the list gets both devices"
 
 
-def test_no_tasks_take_no_time_and_too_wide_tasks_are_refused():
+def test_a_task_with_more_devices_than_exist_is_refused():
+    """An empty list of tasks is accepted and takes no time."""
     assert simulate([], 4).makespan == 0 and critical_path([]) == []
     with pytest.raises(ValueError, match="wide requests 3 of 2 devices"):
         simulate([Task("wide", 1, 3)], 2)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_schedules_keep_the_bounds_and_never_exceed_the_devices(seed):
+def test_schedules_keep_to_needs_devices_and_lower_bounds(seed):
+    """Lower bounds of the makespan: the critical path, and the device-seconds of all tasks per device."""
     tasks = random_graph(seed)
     longest = sum(tasks[place].seconds for place in critical_path(tasks))
     for devices in (4, 5, 7, 16, 1000):

@@ -1,4 +1,4 @@
-"""Tests that planned work and bytes equal those of the stages, that costs are right, and of the original procedure."""
+"""Tests of planned work, bytes and costs: they equal the work and bytes of the stages and calculations by hand."""
 
 import math
 
@@ -37,17 +37,19 @@ TABLE2 = "results/table2.csv"
 
 
 def read(config: str) -> dict:
+    """Return the values of a config file in the folder config."""
     return values_of(f"config/{config}.yaml")
 
 
 def plan_of(values: dict, tmp_path, **options) -> Plan:
-    """Return the plan of a study of which no file exists."""
+    """Return the plan of a study none of whose files exist."""
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(values, sort_keys=False))
     return make_plan(file, TABLE, root=tmp_path, **options)
 
 
 def jobs(plan, rule: str) -> dict:
+    """Return the jobs of a rule in a plan, by name."""
     return {job.name: job for job in plan.jobs if job.rule == rule}
 
 
@@ -72,7 +74,7 @@ def test_the_size_of_a_small_residual_network_equals_the_counted_size(width, blo
 
 
 @pytest.mark.parametrize("width, blocks, side, last", [(8, 4, 32, 256), (8, 3, 28, 7), (5, 1, 7, 11)])
-def test_the_size_of_a_network_with_a_wider_last_block_equals_the_counted_size(width, blocks, side, last):
+def test_the_size_with_a_wider_last_block_equals_the_counted_size(width, blocks, side, last):
     settings = backbone(width=width, blocks=blocks, last_width=last)
     assert backbone_size(settings, side) == counted(settings, side)
     assert backbone_size(settings, side).dimension == last
@@ -102,7 +104,7 @@ def test_an_unknown_number_of_features_is_none():
 CHAIN = ("tinyimagenet", "resnet18")
 
 
-def test_other_backbones_are_counted(tmp_path):
+def test_backbones_outside_the_table_are_counted(tmp_path):
     values = read("photos-gpu")
     values["backbones"]["resnet18"] = {"architecture": "mobilenet_v3_small"}
     rows = {"tinyimagenet": (100, 10, 5), "cifar100": (50, 20, 7)}
@@ -116,8 +118,8 @@ def test_other_backbones_are_counted(tmp_path):
 # --- linear heads ---
 
 
-def test_planned_operations_of_heads_are_those_of_their_matrix_products(tmp_path):
-    """torch's flop counter counts the same operations in a training step and an evaluation of all heads."""
+def test_planned_operations_of_heads_equal_torchs_count(tmp_path):
+    """torch's flop counter counts a training step and an evaluation of all heads."""
     heads, classes, dim, rows = 6, 100, 512, 256
     stacked = StackedHeads(torch.zeros(classes, dim), [1e-4] * heads, momentum=0.9, batch_norm=True)
     features, labels = torch.randn(rows, dim), torch.zeros(rows, dtype=torch.int64)
@@ -135,8 +137,8 @@ def test_planned_operations_of_heads_are_those_of_their_matrix_products(tmp_path
 
 
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
-def test_a_reduced_arm_is_planned_with_fewer_features_and_its_projection(tmp_path, solver):
-    """Bytes are those of heads of 5 features and a projection of 3 x 512; torch counts the projection's operations."""
+def test_a_reduced_arm_is_planned_with_its_projection(tmp_path, solver):
+    """Bytes equal the size of a file of heads (5 features) with a projection of 3 x 512, operations torch's count."""
     classes, columns, left = 100, 3 * 512, 5
     arm = {"members": 3, "steps": 1, "replicates": [[2, 550, 23]], "solver": solver}
     arms = [arm | {"name": "whole"}, arm | {"name": "few", "reduce": {"method": "pca", "dimensions": left}}]
@@ -157,12 +159,12 @@ def test_a_reduced_arm_is_planned_with_fewer_features_and_its_projection(tmp_pat
 
     with FlopCounterMode(display=False) as reduced:
         projection(torch.zeros(1, columns))
-    # Each epoch (or view) projects the rows of both fits and those that they are evaluated on; the covariance is that
-    # of 1,152 rows of one view.
+    # Each epoch (or view) projects the training rows and the evaluated rows of both fits. The covariance is computed
+    # from 1,152 rows of one view.
     passes = 2 if solver == "sgd" else len(planned.study.data_sets.view_names("cifar100"))
     products = passes * (1280 + 1152 + 256 + 128) * reduced.get_total_flops() + 2 * 1152 * columns**2
     of_heads = planned.probe_operations("whole", "cifar100") * left / columns
-    if solver == "lbfgs":  # its coordinates come from the features' covariance
+    if solver == "lbfgs":  # its reduced coordinates are computed from the covariance of the features
         of_heads -= 2 * passes * 2432 * (left * columns - left**2)
     assert planned.probe_operations("few", "cifar100") == pytest.approx(of_heads + products, rel=1e-3)
 
@@ -170,7 +172,7 @@ def test_a_reduced_arm_is_planned_with_fewer_features_and_its_projection(tmp_pat
 # --- images and disk of a study, calculated by hand ---
 
 
-def test_images_and_bytes_of_the_papers_study_equal_those_calculated_by_hand(paper):
+def test_the_papers_images_and_bytes_equal_a_calculation_by_hand(paper):
     pretrain = jobs(paper, "pretrain")
     assert sum(job.work.trained for job in pretrain.values()) == 5 * 450_000 * 1024
     assert pretrain["seed 2 to step 80000"].work.trained == 80_000 * 1024
@@ -191,8 +193,8 @@ def test_images_and_bytes_of_the_papers_study_equal_those_calculated_by_hand(pap
     # Original procedure: 18 backbones x weight decays x 28 epochs x (rows + evaluation rows), over the four data sets.
     of_data_sets = 2 * (1_281_167 + 50_000) + 3 * (437_513 + 24_426) + 2 * 6 * 60_000
     assert paper.original.images == 18 * 28 * of_data_sets
-    # With fresh views, the same jobs read 28 views of each training image of both large data sets, and no more of the
-    # small data sets.
+    # With fresh views, the same jobs read 28 views of each training image of both large data sets. The small data sets
+    # already have 28 views.
     fresh = {job.name: job for job in paper.fresh if job.rule == "extract_features"}
     assert fresh["imagenet, seed 2 at step 80000"].work.read == 28 * 1_281_167 + 128_117 + 50_000
     assert fresh["cifar10, seed 2 at step 80000"].work.read == extract["cifar10, seed 2 at step 80000"].work.read
@@ -214,7 +216,7 @@ def test_numbers_of_views_and_weight_decays_are_counted(tmp_path):
 
 
 def test_pretraining_on_each_target_is_counted(tmp_path):
-    """Three seeds train five steps on each of two targets; on the source, other milestones include most of them."""
+    """Three seeds train five steps on each of two targets; on the source, other arms already train four of them."""
     values = read("tiny") | {"floors": None}
     values["data_sets"]["other"] = {"kind": "cues", "label": "cue0", "rows": {"train": 600, "evaluation": 200}}
     values["targets"].append("other")
@@ -223,6 +225,7 @@ def test_pretraining_on_each_target_is_counted(tmp_path):
     plan = plan_of(values, tmp_path)
 
     def trained(found: Plan, source: str) -> int:
+        """Return the number of training images of all pretraining jobs on a source."""
         own = (job for job in found.jobs if job.rule == "pretrain" and job.dag.wildcards["source"] == source)
         return sum(job.work.trained for job in own)
 
@@ -276,6 +279,7 @@ def test_the_jobs_that_are_left_follow_from_the_missing_files(tmp_path):
     there = {path for job in plan.jobs for path in job.dag.outputs}
 
     def rules(*missing: str) -> list[str]:
+        """Return the rules of the jobs that are left if files with these prefixes are missing."""
         return [
             job.rule for job in left(plan.jobs, lambda path: path in there and not path.startswith(missing), [TABLE2])
         ]
@@ -294,7 +298,7 @@ def test_the_jobs_that_are_left_follow_from_the_missing_files(tmp_path):
     assert sorted(rules(TABLE2, "results/probes", "results/features", one_seed)) == sorted(
         [*["extract_features"] * 4, "pretrain", "probe", "probe", "tabulate"]
     )
-    # A job that runs again makes all jobs run again that need its outputs, even if their files exist.
+    # If a job runs again, all jobs that need its outputs run again, even if their files exist.
     one_of_each = (
         "results/probes",
         "results/features/cues_tiny/residual4/seed2/step12",
@@ -313,7 +317,7 @@ def test_the_jobs_that_are_left_follow_from_the_missing_files(tmp_path):
 # --- costs ---
 
 
-def test_planned_seconds_equal_those_calculated_by_hand(paper):
+def test_planned_seconds_equal_a_calculation_by_hand(paper):
     costs = paper.costs
     assert costs.name == "v100" and costs.unit == "GPU"
     first = jobs(paper, "pretrain")["seed 2 to step 80000"]
@@ -356,7 +360,7 @@ def test_a_job_with_several_gpus_is_faster_by_the_scaling(paper, tmp_path):
     assert costs.seconds(job) == pytest.approx(10 + job.work.read / 1261 / 2)
 
 
-def test_a_study_that_has_fresh_views_already_has_no_second_plan(tmp_path):
+def test_a_study_with_fresh_views_has_no_second_plan(tmp_path):
     values = read("tiny")
     epochs = values["probe"]["epochs"]
     assert plan_of(values | {"features": {"views": epochs}}, tmp_path).fresh is None
@@ -418,7 +422,7 @@ def test_the_chains_of_seeds_bound_the_papers_study(paper):
 
 
 def test_on_a_cpu_the_original_procedure_reads_with_as_many_cores(tmp_path):
-    """Both times are core-seconds, so more workers per job change both."""
+    """Four workers per job instead of one give four times as many core-seconds."""
     values = read("config")
     one, four = (plan_of(values | {"limits": {"workers": workers}}, tmp_path) for workers in (1, 4))
     assert one.original.seconds > 0 and four.original.seconds == pytest.approx(4 * one.original.seconds)

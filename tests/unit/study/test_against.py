@@ -1,4 +1,4 @@
-"""Tests of `against`, arms that an arm is compared with besides the baseline: params of stages, and refused configs."""
+"""Tests of `against` (arms that an arm is compared with besides the baseline): params of stages, refused configs."""
 
 import json
 
@@ -50,7 +50,7 @@ def without() -> Study:
 
 
 def told(text: str) -> dict[str, list[str]]:
-    """Return the arms in `against` of each row in a stage's JSON that has any."""
+    """Return the name and the `against` of each row that has this key, from the JSON that a stage gets."""
     return {row["name"]: row["against"] for row in json.loads(text) if "against" in row}
 
 
@@ -61,13 +61,13 @@ def test_the_table_that_defines_an_arm_gets_its_comparisons():
 
 
 def test_a_table_that_only_names_an_arm_gets_no_comparisons():
-    """The table shows the arm, but makes no further comparisons with it."""
+    """Table 1 and `families` only list the arm by name; comparisons are made in the table that defines it."""
     params = study().table_params
     assert told(params.rows_with_networks(TableKey("table1"))) == {}
     assert told(params.rows_with_networks(TableKey("families"))) == {}
 
 
-def test_params_of_other_stages_do_not_change():
+def test_against_does_not_change_params_of_other_stages():
     made, before = study(), without()
     for name in TABLES:
         assert made.table_params.rows(TableKey(name)) == before.table_params.rows(TableKey(name))
@@ -93,6 +93,7 @@ DIRECT = {"name": "alone", "members": 1, "transfer": "direct"}
 
 
 def arms(**changes) -> dict:
+    """Return changes of the study in which cat4 has further keys and `controls` has one arm, `wide`."""
     return {"arms": [*FIRST, ROW | changes], "controls": {"arms": ["cat1", WIDE]}, "table1": ABSENT, "families": ABSENT}
 
 

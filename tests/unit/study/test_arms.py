@@ -1,4 +1,4 @@
-"""Tests of arms with other backbones, recipes, seeds and steps: their checkpoints and params, and refused configs."""
+"""Tests of arms with different backbones, recipes, seeds and steps: checkpoints, params, and refused configs."""
 
 import json
 
@@ -40,11 +40,12 @@ grid: {members: [1, 2]}
 
 
 def study(text: str = STUDY, **changes) -> Study:
+    """Return the study of a config text with changed blocks."""
     return study_of(text, **changes)
 
 
 def checkpoints(name: str, made: Study | None = None) -> list[list[tuple[int, int]]]:
-    """Return (seed, step) of each member of each replicate."""
+    """Return (seed, step) of each member of each replicate of an arm on `digits`."""
     made = made or study()
     return [
         [(key.seed, key.step) for key in replicate] for replicate in made.arms.checkpoints_of(made.arms[name], "digits")
@@ -52,6 +53,7 @@ def checkpoints(name: str, made: Study | None = None) -> list[list[tuple[int, in
 
 
 def test_each_kind_of_arm_has_the_right_checkpoints():
+    """Kinds: one seed per replicate, several steps of one seed, seeds and a backbone that differ from the study's."""
     assert checkpoints("copies") == [[(seed, 8)] * 3 for seed in (1, 2, 3, 4, 5)]
     assert checkpoints("snapshots") == [[(seed, 4), (seed, 8)] for seed in (1, 2, 3, 4, 5)]
     assert checkpoints("mixed") == [[(1, 8), (2, 4)], [(3, 8), (4, 4)]]
@@ -79,7 +81,7 @@ def test_each_backbone_keeps_checkpoints_at_the_steps_of_its_arms():
     assert made.arms.seeds == list(range(1, 10))
 
 
-def test_a_backbones_recipe_is_the_studys_with_its_changes():
+def test_a_backbone_may_change_keys_of_the_studys_recipe():
     made = study()
     recipes = {name: json.loads(made.params.recipe(CheckpointKey("cues", name, 1, 8))) for name in ("small", "plain")}
     assert recipes["plain"] == recipes["small"] | {"label_smoothing": 0.0, "ghost_batch": 16}
@@ -88,7 +90,7 @@ def test_a_backbones_recipe_is_the_studys_with_its_changes():
     assert settings == {"architecture": "small_residual", "width": 8, "blocks": 3}, "the network alone"
 
 
-def test_a_direct_arm_uses_its_backbone_and_the_recipe_of_that_backbone():
+def test_a_direct_arm_uses_the_recipe_of_its_backbone():
     values = yaml.safe_load(STUDY)
     values["backbones"]["deep"] = {
         "architecture": "resnet18",
@@ -105,7 +107,7 @@ def test_a_direct_arm_uses_its_backbone_and_the_recipe_of_that_backbone():
     assert json.loads(made.params.transfer_backbone(made.arms.cell("cat1", "cues"))) is None
 
 
-def test_training_of_an_arm_changes_keys_of_the_block():
+def test_the_key_training_changes_settings_of_a_direct_arm():
     values = yaml.safe_load(STUDY)
     values["direct"] = {"epochs": 5, "lr": 0.3}
     values["arms"] += [
@@ -150,7 +152,8 @@ def test_rows_of_other_tables_describe_their_arms():
     assert paths[2:4] == ["results/probes/cues/cues/wide.parquet", "results/probes/cues/digits/wide.parquet"]
 
 
-def test_the_grid_uses_equal_arms_of_tables_and_makes_the_others():
+def test_the_grid_uses_equal_arms_of_tables():
+    """Cells of the grid without an equal arm in a table get a new arm, such as grid1x4."""
     made = study()
     assert {pair: arm.name for pair, arm in made.arms.grid.items()} == {
         (1, 2): "grid1x2",
@@ -165,7 +168,7 @@ def test_the_grid_uses_equal_arms_of_tables_and_makes_the_others():
     assert "grid2x8" in made.patterns["probed_arm"].split("|")
 
 
-def test_an_arm_may_set_another_solver():
+def test_an_arm_may_set_a_different_solver():
     controls = {"arms": ["cat1", {"name": "by_sgd", "members": 1, "steps": 8, "solver": "sgd"}]}
     made = study(probe={"solver": "lbfgs", "weight_decays": [0.1, 0.01]}, controls=controls)
     told = {arm: json.loads(made.params.probe(CellKey("cues", "digits", arm))) for arm in ("cat1", "by_sgd")}
@@ -189,13 +192,13 @@ def test_an_arm_may_set_another_solver():
     )
 
 
-def test_a_grid_with_other_seeds_makes_all_of_its_arms():
+def test_a_grid_with_different_seeds_uses_no_arms_of_tables():
     made = study(grid={"members": [1], "steps": [8], "seeds": [3, 4]})
     assert made.arms.grid[1, 8].name == "grid1x8" and made.arms.replicates(made.arms.grid[1, 8]) == [[3], [4]]
 
 
 def test_a_grid_may_have_fewer_replicates():
-    """An arm of a table with more replicates is still used for a cell if its first replicates are the cell's."""
+    """An arm of a table with more replicates is still used if its first replicates equal the replicates of the cell."""
     made = study(grid={"members": [1, 2], "replicates": 2})
     assert made.arms.grid[1, 8].name == "cat1" and len(made.arms.replicates(made.arms["cat1"])) == 5
     assert made.arms.grid[2, 4].name == "cat2"
@@ -212,7 +215,8 @@ def test_steps_of_a_grid_become_milestones():
     assert made.chains.milestones == [2, 4, 5, 8] and list(made.arms.grid) == [(1, 5)]
 
 
-def test_published_weights_replace_pretraining_of_the_studys_backbone_only():
+def test_published_weights_replace_pretraining_of_the_studys_backbone():
+    """Backbones without the key `checkpoints` are still pretrained."""
     made = study(
         checkpoints={"path": "https://example.org/{run}_{step}", "runs": {8: [0, 1, 2]}},
         table1={"arms": [{"name": "wide", "members": 1, "steps": 6, "backbone": "wide"}]},
@@ -226,7 +230,7 @@ def test_published_weights_replace_pretraining_of_the_studys_backbone_only():
     assert len(made.arms.replicates(made.arms.grid[2, 8])) == 1
 
 
-def test_each_other_backbone_may_have_published_weights(tmp_path):
+def test_every_backbone_may_have_published_weights(tmp_path):
     values = yaml.safe_load(STUDY)
     for run in (0, 1):
         (tmp_path / f"{run}.pt").write_bytes(b"")
@@ -256,7 +260,7 @@ def test_each_other_backbone_may_have_published_weights(tmp_path):
 
 
 def test_a_direct_arm_does_not_use_published_weights_of_its_backbone():
-    """The seeds of such an arm do not change which file belongs to which seed, either."""
+    """The seeds of a direct arm do not change which published file belongs to which seed, either."""
     values = yaml.safe_load(STUDY)
     values["backbones"]["wide"]["checkpoints"] = {
         "path": "https://example.org/{run}.pt",
@@ -292,7 +296,8 @@ def test_published_weights_of_an_unused_backbone_are_ignored():
     assert made.publications == {} and made.patterns["imported_backbone"] == "(?!)"
 
 
-def test_no_column_is_in_distribution_for_weights_pretrained_on_other_data():
+def test_weights_from_other_data_make_no_column_in_distribution():
+    """The key `pretrained_on` names data other than the source, so accuracies on the source are transfer, too."""
     block = {"path": "https://example.org/{run}_{step}", "pretrained_on": "other images"}
     told = json.loads(study(checkpoints=block, table1=None).table_params.columns(TableKey("table2")))
     assert [each["in_distribution"] for each in told] == [False, False]
@@ -421,7 +426,7 @@ MISTAKES = {
     "an arm with a name of the grid's": (
         "{name: mixed, members: 2, steps: [8, 4]}",
         "{name: grid1x4, members: 2, steps: [8, 4]}",
-        "`arms`: `grid` makes another arm of the name 'grid1x4'; give yours another name",
+        "`arms`: 'grid1x4' is also the name of a different arm that `grid` makes; rename the arm",
     ),
     "published on no target": (
         "{name: cat3, members: 3, steps: 8}",
@@ -452,7 +457,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_mistake_is_one_sentence(case, tmp_path):
+def test_a_mistake_gives_a_one_line_error_message(case, tmp_path):
     old, new, message = MISTAKES[case]
     assert STUDY.count(old) == 1
     file = tmp_path / "study.yaml"

@@ -21,7 +21,7 @@ def test_disjoint_groups_share_no_seed():
     assert disjoint(SEEDS, 7) == []
 
 
-def test_one_cyclic_group_begins_with_each_seed():
+def test_each_seed_begins_one_cyclic_group():
     assert cyclic(SEEDS, 4)[:2] == [[2, 550, 23, 477], [550, 23, 477, 8529]]
     assert cyclic(SEEDS, 4)[-1] == [31, 2, 550, 23]
     assert len(cyclic(SEEDS, 5)) == len(cyclic(SEEDS, 1)) == 6
@@ -40,7 +40,8 @@ def test_all_groups_are_in_the_order_of_the_seeds():
 @pytest.mark.parametrize("n", range(3, 13))
 @pytest.mark.parametrize("members", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("most", [1, 2, 5, 8, 20])
-def test_drawn_groups_differ_and_have_all_seeds_equally_often(n, members, most):
+def test_drawn_groups_contain_all_seeds_about_equally_often(n, members, most):
+    """No group is drawn twice; the numbers of groups that two seeds are in differ by at most two."""
     seeds = list(range(100, 100 + n))
     groups = every(seeds, members, most, draw=0)
     assert len({frozenset(group) for group in groups}) == len(groups) == min(most, comb(n, members))
@@ -49,7 +50,7 @@ def test_drawn_groups_differ_and_have_all_seeds_equally_often(n, members, most):
     assert max(counts[seed] for seed in seeds) - min(counts[seed] for seed in seeds) <= 2
 
 
-def test_drawn_groups_are_a_function_of_their_seed():
+def test_drawn_groups_depend_only_on_seeds_and_draw():
     drawn = every(range(15), 4, 20, draw=0)
     assert drawn == every(range(15), 4, 20, draw=0) != every(range(15), 4, 20, draw=1)
     assert every(range(15), 4, 12, draw=0) == drawn[:12], "a larger number of groups contains the smaller one's"
@@ -64,6 +65,7 @@ def test_designs_do_not_import_numpy():
 
 
 def replicates(made, name):
+    """Return the replicates of an arm, given by name."""
     return made.arms.replicates(made.arms[name])
 
 
@@ -79,7 +81,8 @@ def test_an_arm_may_set_its_design():
     assert len(replicates(made, "every2")) == 10
 
 
-def test_the_studys_design_applies_to_arms_and_the_grid_by_default():
+def test_the_studys_design_is_the_default():
+    """Arms and the grid use it; an arm with `one_seed` does not."""
     made = study(replicates={"design": "all", "most": 7, "seed": 3})
     assert len(replicates(made, "cat2")) == 7
     assert replicates(made, "cat2") == every([1, 2, 3, 4, 5], 2, 7, draw=3)
@@ -95,7 +98,8 @@ def test_a_grid_draws_at_most_its_number_of_replicates():
     assert made.arms.replicates(made.arms.grid[2, 8]) == every([1, 2, 3, 4, 5], 2, 4, draw=0)
 
 
-def test_a_tables_design_applies_to_its_arms_that_train_no_backbones():
+def test_a_tables_design_applies_to_its_probed_arms():
+    """Fine-tuned arms keep disjoint replicates, because each further replicate would train backbones."""
     arms = [
         "cat2",
         {"name": "own2", "members": 2, "steps": 4, "backbone": "wide"},
@@ -111,7 +115,7 @@ def test_a_tables_design_applies_to_its_arms_that_train_no_backbones():
     assert len(replicates(made, "cat2")) == 10, "an arm keeps the design of the table that defines it"
 
 
-def test_replicates_of_published_weights_use_the_seeds_that_exist():
+def test_replicates_use_only_seeds_with_published_weights():
     made = study(
         checkpoints={"path": "https://example.org/{run}_{step}", "runs": {8: [0, 1, 2]}},
         replicates={"design": "cyclic"},

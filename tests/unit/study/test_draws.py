@@ -34,10 +34,12 @@ def study(few: dict | None = None, **changes) -> Study:
 
 
 def told(made: Study, data_set: str = "few", split: str = "train") -> dict:
+    """Return the settings that the stage write_dataset gets for a split of a data set."""
     return json.loads(made.params.data_set(SplitKey(data_set, split)))
 
 
-def test_a_target_has_five_draws_and_a_data_set_for_pretraining_one():
+def test_a_target_has_five_draws_by_default():
+    """A data set on which backbones are pretrained must have a single draw."""
     assert DRAWS == 5 and told(study())["draws"] == 5
     assert told(study({"draws": 3}))["draws"] == 3
     on_target = {"name": "own", "members": 1, "steps": 4, "pretrained_on": "target"}
@@ -57,7 +59,7 @@ def test_a_target_has_five_draws_and_a_data_set_for_pretraining_one():
         study({"draws": 1}, **changes)
 
 
-def test_a_single_draw_gives_the_same_settings_as_no_key():
+def test_settings_with_a_single_draw_have_no_key_draws():
     once = told(study({"draws": 1}))
     assert "draws" not in once and once == {key: value for key, value in told(study()).items() if key != "draws"}
     assert "draws" not in told(study({"fraction": 1.0}))
@@ -67,7 +69,8 @@ def test_a_single_draw_gives_the_same_settings_as_no_key():
         study({"fraction": 1.0, "draws": 2})
 
 
-def test_the_number_of_draws_changes_the_settings_of_the_training_split_only():
+def test_draws_change_settings_of_the_training_split_only():
+    """A data set of `kind: part` uses the first draw, so its settings do not change, either."""
     made, other = study(), study({"draws": 3})
     assert told(made, split="evaluation") == told(other, split="evaluation")
     assert "draws" not in told(made, split="evaluation")
@@ -76,6 +79,7 @@ def test_the_number_of_draws_changes_the_settings_of_the_training_split_only():
 
 def test_extraction_gets_the_index_if_there_are_several_draws():
     def index(made: Study, data_set: str) -> list[str]:
+        """Return the index files that feature extraction gets for a data set."""
         return made.inputs.drawn_index(SimpleNamespace(data_set=data_set))
 
     assert index(study(), "few") == ["results/data_sets/few/train.index.parquet"]

@@ -43,14 +43,16 @@ def study(**changes) -> Study:
 
 
 def floor(made: Study, name: str):
+    """Return the floor of an arm, given by name."""
     return made.arms.floor_of(made.arms[name])
 
 
 def seeds(made: Study, name: str) -> list[list[int]]:
+    """Return the replicates of an arm's floor, as lists of seeds."""
     return made.arms.replicates(floor(made, name))
 
 
-def test_a_floor_is_its_arm_at_step_0_with_the_same_seeds():
+def test_a_floor_is_the_untrained_arm_with_the_same_seeds():
     made = study()
     found = floor(made, "cat2")
     assert (found.members, found.steps, found.transfer) == (2, 0, "probe")
@@ -78,7 +80,8 @@ def test_an_arm_without_pretraining_has_no_floor():
     assert floor(made, "zero") is None
 
 
-def test_the_number_of_seeds_limits_floors_but_leaves_one_replicate():
+def test_floors_seeds_limits_the_replicates_of_floors():
+    """At least one replicate is left, even if it needs more seeds."""
     made = study(floors={"seeds": 2})
     assert seeds(made, "cat1") == [[1], [2]]
     assert seeds(made, "cat2") == [[1, 2]]
@@ -96,7 +99,8 @@ def test_step_0_is_not_a_milestone_of_a_chain():
     assert made.inputs.previous_state(CheckpointKey("cues", "small", 1, 8)) == []
 
 
-def test_a_table_is_compared_with_floors_projection_and_ceiling_on_its_transfer_targets():
+def test_a_table_is_compared_with_floors_projection_and_ceiling():
+    """The source, `cues`, has no references, because arms are not transferred to it."""
     made = study()
     floors = [
         ReferenceKey("floor", name, CellKey("cues", "digits", floor(made, name).name)) for name in ("cat1", "cat2")
@@ -158,7 +162,8 @@ def with_others(**changes) -> Study:
     return study(**others | changes)
 
 
-def test_tables_of_gaps_and_worst_groups_are_compared_with_floors_and_projection():
+def test_gaps_and_worst_groups_are_compared_with_floors():
+    """They are also compared with the projection of the pixels, except for sequences, which have no pixels."""
     made = with_others()
     found = {
         table: [(key.kind, key.arm, key.cell.data_set) for key in made.tables.references(table)]
@@ -179,19 +184,20 @@ def test_tables_of_gaps_and_worst_groups_are_compared_with_floors_and_projection
     )
 
 
-def test_a_table_with_another_metric_has_no_ceiling():
+def test_a_table_with_a_metric_other_than_accuracy_has_no_ceiling():
     made = study(gap={"targets": ["digits"], "metric": "mcc", "arms": ["cat1", "direct"]})
     assert {key.kind for key in made.tables.references("table2")} == {"floor", "projection", "ceiling"}
     assert {key.kind for key in made.tables.references("gap")} == {"floor", "projection"}
 
 
 def floor_of_reweighted(made: Study) -> str:
+    """Return the name of the floor of the reweighted arm `again`."""
     found = floor(made, "again")
     assert found.transfer == "reweight" and found.steps == 0
     return found.name
 
 
-def test_without_floors_tables_of_gaps_and_worst_groups_are_compared_with_nothing():
+def test_gaps_and_worst_groups_without_floors_have_no_references():
     made = with_others(floors=None)
     for table in ("gap", "spurious", "genomics"):
         assert made.tables.references(table) == [] == made.inputs.reference_predictions(TableKey(table))
@@ -203,7 +209,7 @@ def test_the_table_of_worst_groups_has_a_baseline():
     assert with_others(spurious=block | {"baseline": "again"}).table_params.baseline(TableKey("spurious")) == "again"
 
 
-def test_a_known_ceiling_replaces_that_of_the_arm():
+def test_a_known_ceiling_replaces_the_arm_of_the_ceiling():
     made = study(ceiling={"arm": "direct", "known": {"digits": 97.5}})
     assert all(key.kind != "ceiling" for key in made.tables.references("table2"))
     assert json.loads(made.table_params.known_ceilings(TABLE2)) == {"digits": 97.5}
@@ -216,8 +222,8 @@ def test_a_study_may_have_no_floors():
     assert "pixels" not in made.config.backbones
 
 
-def test_untrained_networks_depend_only_on_keys_of_the_recipe_that_affect_them():
-    """The learning rate does not; the batch size does, through the statistics of batch norm."""
+def test_untrained_networks_depend_on_few_keys_of_the_recipe():
+    """The learning rate does not affect them; the batch size does, through batch-norm statistics."""
     made = study()
     key = CheckpointKey("cues", "small", 1, 0)
     faster = study(pretrain={"seeds": [1, 2, 3, 4, 5], "batch_size": 64, "lr": 0.5, "label_smoothing": 0.3})
@@ -226,7 +232,8 @@ def test_untrained_networks_depend_only_on_keys_of_the_recipe_that_affect_them()
     assert made.params.beginning(key) != larger.params.beginning(key)
 
 
-def test_untrained_networks_of_published_weights_use_images_of_the_first_target():
+def test_images_of_the_first_target_replace_an_unavailable_source():
+    """Untrained networks compute batch-norm statistics from them if published weights make the source unnecessary."""
     made = study()
     assert made.data_sets.seen_first("cues", published=False) == "cues"
     assert made.data_sets.seen_first("cues", published=True) == "cues"  # a target is available

@@ -55,7 +55,8 @@ def test_of_table_passes_the_name_of_its_table(table):
     assert of_table(lambda wildcards: wildcards, table)(None) == TableKey(table)
 
 
-def test_a_rule_of_a_table_has_a_log_without_an_entry_in_jobs():
+def test_rules_of_tables_need_no_entry_in_jobs():
+    """The names of their logs and benchmarks come from the name of the rule."""
     assert Paths("there").log("tabulate_members") == "there/logs/tabulate_members/members.log"
     assert Paths("there").benchmark("calibration") == "there/benchmarks/calibration/calibration.tsv"
     assert Paths("there").log("tabulate_gap") == "there/logs/tabulate_gap/{table}.log"

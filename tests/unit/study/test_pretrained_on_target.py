@@ -43,7 +43,7 @@ def study(*arms, **changes) -> Study:
     return Study(read_config(values, []))
 
 
-def test_the_checkpoints_are_pretrained_on_the_target():
+def test_checkpoints_are_pretrained_on_each_target():
     made = study(OWN)
     for part in ("part0", "part1"):
         assert made.arms.cell("own", part) == CellKey(part, part, "own")
@@ -56,7 +56,8 @@ def test_the_checkpoints_are_pretrained_on_the_target():
     assert made.inputs.metrics(TableKey("gap"))[-2:] == [f"results/probes/part{n}/part{n}/own.parquet" for n in (0, 1)]
 
 
-def test_an_arm_pretrained_on_the_target_may_be_fine_tuned_and_has_one_chain():
+def test_an_arm_pretrained_on_the_target_may_be_fine_tuned():
+    """All arms that are pretrained on a target share one chain of checkpoints."""
     made = study(OWN, PAIR)
     assert made.inputs.member_weights(made.arms.cell("pair", "part1")) == [
         f"results/checkpoints/part1/small/seed{seed}/step4.safetensors" for seed in (1, 2)
@@ -65,7 +66,7 @@ def test_an_arm_pretrained_on_the_target_may_be_fine_tuned_and_has_one_chain():
     assert made.chains.previous_step("part0", "small", 6) == 4
 
 
-def test_such_an_arm_does_not_change_files_and_params_of_others():
+def test_an_arm_pretrained_on_the_target_does_not_change_other_arms():
     before, after = study(), study(OWN, floors={})
     assert before.chains.milestones_of("small", "mixture") == after.chains.milestones_of("small", "mixture") == [6]
     assert before.chains.milestones == after.chains.milestones == [8]
@@ -84,7 +85,7 @@ def test_tables_mark_rows_that_are_pretrained_on_the_target():
     assert [row.get("on_target") for row in rows] == [None, None, True]
 
 
-def test_the_floor_has_seen_images_of_the_target_only():
+def test_the_floor_has_batch_norm_statistics_of_the_target():
     made = study(OWN, floors={})
     floors = {name: made.arms.floor_of(made.arms[name]) for name in ("mixed", "own")}
     assert floors["own"].name != floors["mixed"].name, "batch-norm statistics differ"
@@ -94,7 +95,8 @@ def test_the_floor_has_seen_images_of_the_target_only():
     assert cells["own"] == CellKey("part1", "part1", floors["own"].name)
 
 
-def test_such_an_arm_is_not_used_by_the_grid_and_has_other_features_than_other_arms():
+def test_the_grid_uses_no_arm_pretrained_on_the_target():
+    """The features of such an arm differ from the features of an arm with the same seeds and steps on the source."""
     own = OWN | {"name": "cat1_own", "steps": 8}
     made = study(own, grid={"members": [1], "steps": [8]})
     assert made.arms.grid[1, 8].name == "cat1"
@@ -127,7 +129,7 @@ def test_such_an_arm_is_not_used_by_the_grid_and_has_other_features_than_other_a
         ),
     ],
 )
-def test_an_inconsistent_arm_is_refused(arm, changes, message):
+def test_an_inconsistent_arm_pretrained_on_the_target_is_refused(arm, changes, message):
     with pytest.raises(UserError) as error:
         study(arm, **changes)
     assert message in str(error.value)

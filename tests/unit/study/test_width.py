@@ -1,4 +1,4 @@
-"""Tests of arms with reduced features and the block `width`: rows, params, floors, other arms, and refused configs."""
+"""Tests of reduced arms and the block `width`: rows, params, floors, no effect on other arms, refused configs."""
 
 import json
 
@@ -44,10 +44,12 @@ def without() -> Study:
 
 
 def protocol(made: Study, arm: str) -> dict:
+    """Return the training settings of an arm's probe on `digits`."""
     return json.loads(made.params.probe(CellKey("cues", "digits", arm)))
 
 
-def test_rows_are_whole_arms_followed_by_their_reductions_to_at_most_their_features():
+def test_each_arm_is_followed_by_its_reduced_arms():
+    """Dimensions above the number of an arm's features are left out."""
     made = study()
     ones = ["cat1", "cat1_pca4", "cat1_pca16", "cat1_random4", "cat1_random16"]  # 16 features
     twos = ["cat2", *(f"cat2_{method}{width}" for method in ("pca", "random") for width in (4, 16, 32))]
@@ -61,7 +63,8 @@ def test_rows_are_whole_arms_followed_by_their_reductions_to_at_most_their_featu
     assert "width" in made.tables.names and "width" not in without().tables.names
 
 
-def test_a_reduced_arm_has_the_checkpoints_of_the_whole_arm_and_another_probe():
+def test_a_reduced_arm_differs_only_in_its_probe():
+    """Checkpoints and feature folders are shared with the arm whose features it reduces."""
     made = study()
     arm, whole = made.arms["cat2_pca16"], made.arms["cat2"]
     assert made.arms.checkpoints_of(arm, "cue0") == made.arms.checkpoints_of(whole, "cue0")
@@ -74,7 +77,7 @@ def test_a_reduced_arm_has_the_checkpoints_of_the_whole_arm_and_another_probe():
     assert own["reduce"] == {"method": "random", "dimensions": 3} and own["solver"] == "lbfgs"
 
 
-def test_reductions_do_not_change_params_of_other_arms():
+def test_reduced_arms_do_not_change_params_of_other_arms():
     made, before = study(), without()
     for arm in ("cat1", "cat2"):
         cell = CellKey("cues", "digits", arm)
@@ -85,7 +88,7 @@ def test_reductions_do_not_change_params_of_other_arms():
 
 
 def test_a_reduced_arm_is_not_used_by_the_grid():
-    """A converged probe of a reduced arm does not count as the converged probe of the whole arm, either."""
+    """A converged probe of a reduced arm does not count as the converged probe of the unreduced arm, either."""
     reduced = {"name": "pairs", "members": 2, "steps": 4, "reduce": {"method": "pca", "dimensions": 3}}
     made = study(arms=[{"name": "cat1", "members": 1, "steps": 8}, reduced], width=ABSENT, controls=ABSENT)
     assert made.arms.grid[2, 4].name == "grid2x4"
@@ -105,7 +108,8 @@ def test_the_floor_of_a_reduced_arm_is_reduced_in_the_same_way():
     assert {key.arm for key in made.tables.references("controls")} >= {"own", "cat1_pca16"}
 
 
-def test_width_may_set_its_arms_and_methods_and_has_the_baseline_of_table_2():
+def test_width_may_set_its_arms_and_methods():
+    """The baseline is the baseline of table 2 if it is one of the rows."""
     made = study(width={"arms": ["wide", "cat2"], "methods": ["pca"], "dimensions": [40]}, baseline="cat2", controls={
         "arms": [{"name": "wide", "members": 1, "steps": 8, "backbone": "wide"}]
     })  # fmt: skip
@@ -157,7 +161,7 @@ PCA3 = {"method": "pca", "dimensions": 3}
         ({"arms": [{"name": "x", "members": 2, "steps": 8, "reduce": {"method": "pca"}}]}, "dimensions"),
     ],
 )  # fmt: skip
-def test_a_mistake_about_reductions_is_named(changes, message):
+def test_a_mistake_about_reductions_is_refused(changes, message):
     with pytest.raises(UserError, match=message):
         study(**({"controls": ABSENT} if "arms" in changes else {}) | changes)
 

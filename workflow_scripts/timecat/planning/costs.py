@@ -1,4 +1,4 @@
-"""Estimate the seconds and device-seconds of a planned job from the table of throughputs."""
+"""Estimate the run time in seconds and device-seconds of a planned job from the table of throughputs."""
 
 import math
 
@@ -9,10 +9,11 @@ from workflow_scripts.timecat.planning.work import PlannedStudy
 
 
 class Costs:
-    """Costs of a study's jobs on one kind of device (a key of the table's devices, or None for the study's default).
+    """Costs of a study's jobs on one kind of device.
 
-    On GPUs, a job takes as many as its rule requests, and jobs that do not compute take none. On a CPU, one core counts
-    as one device, and every job takes as many as it has threads. UserError if the table has no speed for a backbone.
+    device: key of the table's devices, or None for the study's default. On GPUs, a job takes the number of GPUs that
+    its rule requests; jobs that do not compute take none. On a CPU, each core counts as one device, and a job takes one
+    core per thread. Raise UserError if the table has no speed for a backbone.
     """
 
     def __init__(self, planned: PlannedStudy, table: Throughputs, device: str | None = None):
@@ -45,7 +46,10 @@ class Costs:
         return self._speeds[key]
 
     def devices(self, job: Job, available: float = math.inf) -> int:
-        """Return the number of devices that a job takes: Snakemake lowers its request to those that are available."""
+        """Return the number of devices that a job takes.
+
+        If it requests more devices than are available, Snakemake lowers its request to the available number.
+        """
         return int(min(job.threads if self.is_cpu else job.devices, available))
 
     def seconds(self, job: Job, available: float = math.inf) -> float:
@@ -67,13 +71,16 @@ class Costs:
         return self.devices(job, available) * self.seconds(job, available)
 
     def training_seconds(self, images: int, job: Job, devices: int) -> float:
-        """Return the seconds of training on ``images`` images; doubling the devices gives 2 x scaling the speed."""
+        """Return the seconds of training on ``images`` images on a number of devices.
+
+        Twice as many devices are 2 x ``scaling`` times as fast (see Speed).
+        """
         one = self.speed(job.work.image_size, job.work.precision, job.work.backbone)
         speed: float = one.training * devices * one.scaling ** math.log2(devices)
         return images / speed
 
     def reading_seconds(self, images: float, image_size: int, backbone: str | None = None) -> float:
-        """Return the seconds of forward passes on one device; these are float32, whatever precision training has."""
+        """Return the seconds of forward passes on one device, in float32 for any precision of training."""
         return images / self.speed(image_size, "float32", backbone).extraction
 
     def operation_seconds(self, operations: float) -> float:
@@ -89,7 +96,8 @@ class Costs:
 def usable_gpus(pretrain: Pretrain, count: int) -> int:
     """Return how many GPUs, at most ``count``, can share a batch of the recipe (the config's block ``pretrain``).
 
-    A copy of batch_shares.usable_processes, which imports torch; a test holds the two equal.
+    This function copies batch_shares.usable_processes without importing torch; a test checks that both give the same
+    result.
     """
 
     def can_share(size: int) -> bool:

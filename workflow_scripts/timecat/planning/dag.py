@@ -25,9 +25,9 @@ PRIVATE = ("_prepare_dag", "_build_dag", "_localrules")
 class DagJob:
     """One job of Snakemake's graph.
 
-    inputs, outputs: paths, in the rule's order. resources: those of the first attempt, not limited by a machine.
-    is_local: whether Snakemake runs it on its own machine even if other jobs go to a cluster. needs: the jobs that make
-    its inputs.
+    inputs, outputs: paths, in the rule's order. resources: resources of the first attempt, not limited by a machine.
+    is_local: whether the job runs on Snakemake's machine even if the study runs on a cluster. needs: jobs that make the
+    inputs.
 
     Params are left out, because some are digests of large files and the graph must be readable without any data.
     """
@@ -65,8 +65,8 @@ class Record:
 class Dag:
     """Snakemake's graph of jobs for some targets.
 
-    jobs: each job after those that it needs, in the order in which the targets and each rule's inputs name them. rules:
-    the names of all rules, in the Snakefile's order.
+    jobs: all jobs, each after the jobs that it needs, in the order in which the targets and each rule's inputs name
+    them. rules: names of all rules, in the Snakefile's order.
     """
 
     jobs: tuple[DagJob, ...]
@@ -92,15 +92,15 @@ class Dag:
 def read_dag(config: str | Path, targets: Sequence[str], results: str = Paths().root) -> Dag:
     """Return the jobs that make ``targets`` from nothing, for the study in the file ``config``.
 
-    targets: files, or rules without output; the job of such a rule comes after all jobs that it needs.
+    targets: files, or names of rules without output. results: folder of the study's results.
 
-    results: the folder of the study's results. Neither data nor results are read or written. Relative paths in the
-    config start from the current folder. The process has another current folder during the call, so call this from one
-    thread only. UserError if Snakemake finds a mistake.
+    Neither data nor results are read or written. Relative paths in the config start from the current folder. The
+    current folder of the process changes during the call, so call this function from one thread only. Raise UserError
+    if Snakemake finds a mistake.
     """
     config = Path(config).absolute()
     with tempfile.TemporaryDirectory() as temporary, _process_restored():
-        # A results folder outside the current folder is not hidden; the graph has its jobs all the same.
+        # A results folder outside the current folder is not hidden; the graph still contains the jobs that write to it.
         hidden = {results, ".snakemake"}
         folder = Path.cwd()
         os.chdir(_mirror(folder, Path(temporary), hidden))
@@ -108,7 +108,10 @@ def read_dag(config: str | Path, targets: Sequence[str], results: str = Paths().
 
 
 def _from_folder(path: str, folder: Path, temporary: Path) -> str:
-    """Return a path of the graph as seen from ``folder``; paths of the project's files, outside the mirror, change."""
+    """Return a path of the graph relative to ``folder`` if it is a relative path of a file of the project.
+
+    Other paths are returned unchanged, because they are valid both in the mirror and in ``folder``.
+    """
     place = Path(os.path.normpath(Path.cwd() / path))
     if Path(path).is_absolute() or place.is_relative_to(temporary) or not place.is_relative_to(ROOT):
         return path
@@ -116,7 +119,10 @@ def _from_folder(path: str, folder: Path, temporary: Path) -> str:
 
 
 def _mirror(folder: Path, temporary: Path, hidden: Collection[str]) -> Path:
-    """Create a folder of links in which relative paths resolve as in ``folder``, except ``hidden`` names; return it."""
+    """Create and return a folder of links in which relative paths resolve as in ``folder``.
+
+    hidden: names in ``folder`` that get no link, so that they seem not to exist.
+    """
     mirrored = temporary.joinpath(*folder.parts[1:])
     mirrored.mkdir(parents=True)
     for level in (folder, *folder.parents):
@@ -149,10 +155,10 @@ def _process_restored() -> Iterator[None]:
 
 
 def read_in_place(config: str | Path, targets: Sequence[str]) -> tuple[Dag, dict[str, Record | None]]:
-    """Return the jobs that make ``targets``, and what Snakemake recorded about each of their files when it was made.
+    """Return the graph of the jobs that make ``targets``, and Snakemake's record of each file that they write.
 
-    Unlike read_dag, this uses the current folder with its results; nothing is written. The record is None for a file
-    that has none.
+    Unlike read_dag, this function uses the current folder with its results. It does not write files. The record of a
+    file is None if Snakemake has none.
     """
     with _process_restored(), _workflow(Path(config).absolute(), targets) as workflow:
         records = _records(workflow)
@@ -228,7 +234,10 @@ def _check_private(workflow: Any) -> None:
 
 
 def _jobs(workflow: Any, targets: Sequence[str], path_of: Callable[[str], str]) -> list[DagJob]:
-    """Return Snakemake's jobs as DagJobs, depth first from the targets. path_of: turns an input's path into ours."""
+    """Return Snakemake's jobs as DagJobs, depth first from the targets.
+
+    path_of: function that returns the path to store for the path of an input.
+    """
     maker = {str(path): job for job in workflow.dag.jobs for path in job.output or [job.rule.name]}
     made: dict[Any, DagJob] = {}
 

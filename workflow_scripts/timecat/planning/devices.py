@@ -15,7 +15,10 @@ from workflow_scripts.timecat.study.study import Study
 
 @dataclass(frozen=True)
 class OnDevices:
-    """Jobs as tasks for a scheduler. pretrain_gpus: GPUs of one pretraining job (None: the config's number)."""
+    """Jobs as tasks for a scheduler on a number of devices.
+
+    pretrain_gpus: number of GPUs of one pretraining job (None: the number in the config).
+    """
 
     jobs: list[Job]
     costs: Costs
@@ -45,7 +48,7 @@ class OnDevices:
 
     @cached_property
     def enough(self) -> int:
-        """Number of devices beyond which the study gets no faster."""
+        """Number of devices beyond which further devices hardly shorten the study (see schedule.NEAR)."""
         return enough_devices(self.tasks)
 
     @cached_property
@@ -71,7 +74,7 @@ class OnDevices:
 
     @cached_property
     def pretraining_share(self) -> float:
-        """Share of pretraining in the time of the longest chain of jobs, a fraction."""
+        """Fraction of the longest chain's time that its pretraining jobs take."""
         tasks = self.tasks(math.inf)
         path = critical_path(tasks)
         trained = sum(tasks[place].seconds for place in path if self._jobs[place].rule == "pretrain")
@@ -118,7 +121,7 @@ def wall_clock_table(cases: list[OnDevices], numbers: list[int]) -> str:
 
 
 def saturation(case: OnDevices, study: Study) -> str:
-    """Return a text on where more devices stop helping, the longest chain of jobs, and what shortens it."""
+    """Return a text that says how many devices are useful, which chain of jobs is longest, and what shortens it."""
     unit, costs = case.costs.unit, case.costs
     gpus = case.pretrain_gpus or study.config.limits.pretrain_gpus
     trains = any(job.rule == "pretrain" for job in case.jobs) and not costs.is_cpu

@@ -12,19 +12,19 @@ PHOTOGRAPH = KnownImage(500, 375)  # assumed if neither the config nor files giv
 AS_MADE = RawStorage()  # storage of generated data sets, which have no block ``storage``
 SAMPLED = 64  # number of files whose sizes are read to estimate the mean of all
 
-# The file format of FFCV 1.0.2: a header and a table with a row per image, padded to a whole page; then pages of
+# The file format of FFCV 1.0.2: a header and a table with a row per image, padded to full pages; then pages of
 # images; then the table of their positions.
 PAGE = 2**21
 HEADER, TABLE_ROW, PLACE = 24 + 2 * 1041, 21, 24
 
 
 def image_bytes(block: AnyDataSet, images: ImageFiles | None) -> tuple[float, int]:
-    """Return the mean bytes of a stored image and its mean number of pixels, for a split of a data set.
+    """Return the mean bytes of a split's stored images, and their mean number of pixels before they are resized.
 
-    block: the data set's block of the config. images: the listed files, or None if there are none.
+    block: block of the data set in the config. images: listed files, or None if there are none.
     """
     if isinstance(block, Part):
-        raise ValueError("a part's images are stored as its whole's")
+        raise ValueError("a part's images are stored like those of its parent data set")
     sampled = [_of_file(images, row) for row in _sample(images)] if images is not None else []
     sizes = sampled or [block.known_image or PHOTOGRAPH]
     storage = getattr(block, "storage", AS_MADE)
@@ -34,7 +34,10 @@ def image_bytes(block: AnyDataSet, images: ImageFiles | None) -> tuple[float, in
 
 
 def beton_bytes(rows: int, mean: float, workers: int) -> float:
-    """Return the bytes of a .beton file: pages are whole, and each worker leaves about half a page empty."""
+    """Return the approximate size of a .beton file in bytes.
+
+    A file consists of full pages; each worker leaves about half a page empty.
+    """
     page = max(PAGE, 1 << (int(mean) - 1).bit_length())
     head = -(-(HEADER + TABLE_ROW * rows) // page) * page
     full = rows / max(1, page // mean)
@@ -43,12 +46,13 @@ def beton_bytes(rows: int, mean: float, workers: int) -> float:
 
 
 def _sample(images: ImageFiles) -> list[int]:
+    """Return the row numbers of at most SAMPLED images, spread evenly over all images."""
     step = max(1, len(images) // SAMPLED)
     return list(range(0, len(images), step))[:SAMPLED]
 
 
 def _of_file(images: ImageFiles, row: int) -> KnownImage:
-    """Return the size of a file's image, or PHOTOGRAPH if the file is not a readable image."""
+    """Return the size and format of a file's image, or PHOTOGRAPH if the file is not a readable image."""
     from PIL import Image
 
     path = os.path.join(images.root, images.names[row])
@@ -60,7 +64,7 @@ def _of_file(images: ImageFiles, row: int) -> KnownImage:
 
 
 def _stored(storage: Storage, image: KnownImage) -> float:
-    """Return the bytes that an image takes when it is stored with the config's block ``storage``."""
+    """Return the size in bytes of an image that is stored with the settings ``storage`` of the config."""
     sides = reduced_sides(image.width, image.height, storage.longest_side, storage.shortest_side)
     pixels = sides[0] * sides[1]
     if storage.write_mode == "raw":

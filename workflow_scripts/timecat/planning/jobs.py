@@ -1,6 +1,6 @@
 """Compute the work and disk space of each job of a planned study.
 
-``COSTS`` has a function for each rule whose work is counted. Files, wildcards, GPUs, threads and order come from
+``COSTS`` maps each rule whose work is counted to a function. Files, wildcards, GPUs, threads and order come from
 Snakemake's graph (dag.py).
 """
 
@@ -17,10 +17,11 @@ KINDS = ("betons", "weights", "training states", "features", "heads")
 class Work:
     """Amount of work of one job.
 
-    trained: images that pass through backbones forward and backward. read: images that pass forward only. Both count an
-    image once per backbone, and the images are ``image_size`` pixels wide. backbone: its name. operations:
-    multiplications and additions of linear heads. written: images that are written to a .beton file, with ``pixels``
-    pixels each. bytes: space on disk, by kind (KINDS).
+    trained: number of images that pass through backbones forward and backward. read: number of images that pass forward
+    only. Both count an image once per backbone. image_size: width of these images in pixels. backbone: name of the
+    backbone. operations: multiplications and additions of linear heads. written: number of images that are written to a
+    .beton file. pixels: mean number of pixels of these images before they are resized. bytes: space on disk by kind of
+    file (KINDS).
     """
 
     trained: int = 0
@@ -36,7 +37,10 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job of the graph and its work. name: identifies the job within its rule. devices: GPUs that it requests."""
+    """One job of the graph with its work.
+
+    name: text that identifies the job within its rule. devices: number of GPUs that the job requests.
+    """
 
     dag: DagJob
     name: str
@@ -76,9 +80,9 @@ def cells_of(jobs: Iterable[DagJob]) -> list[tuple[str, str]]:
 def left(jobs: Sequence[Job], exists: Callable[[str], bool], targets: Collection[str]) -> list[Job]:
     """Return the jobs that Snakemake would run for the targets, given the files that exist.
 
-    A job runs if a job that runs needs a missing output of it, or if one of its inputs comes from a job that runs.
-    A table whose inputs are missing counts as missing, which Snakemake would not say: it is likely to be the table of
-    another study. Changes of files since they were made are ignored.
+    A job runs if one of its outputs is missing and a job that runs needs it, or if one of its inputs comes from a job
+    that runs. A table whose inputs are missing also counts as missing, unlike for Snakemake: it is likely to be the
+    table of a different study. Changes of files since they were made are ignored.
     """
     maker = {path: job.dag for job in jobs for path in job.dag.outputs}
     needed_by: dict[DagJob, list[DagJob]] = {job.dag: [] for job in jobs}
@@ -102,7 +106,7 @@ def left(jobs: Sequence[Job], exists: Callable[[str], bool], targets: Collection
 
 
 def _name(job: DagJob, planned: PlannedStudy) -> str:
-    """Return a text that identifies a job within its rule: its wildcards, or its first output's name if it has none."""
+    """Return a text that identifies a job within its rule: its wildcards, or else the name of its first output."""
     w = job.wildcards
     if "arm" in w:
         return f"{w['arm']} on {w['data_set']}"

@@ -17,10 +17,11 @@ from workflow_scripts.timecat.planning.work import PlannedStudy
 class Original:
     """Cost of the original procedure.
 
-    images: images that pass through backbones, without pretraining. seconds: device-seconds, without pretraining (on a
-    CPU, with as many cores as this workflow's jobs use to read images). bytes: space on disk, by kind.
+    images: number of images that pass through backbones, without pretraining. seconds: device-seconds without
+    pretraining (on a CPU, with as many cores as this workflow's jobs use to read images). bytes: space on disk, by kind
+    of file.
 
-    pretrained_apart: images of pretraining if each checkpoint of an arm were trained from scratch.
+    pretrained_apart: number of images in pretraining if each checkpoint of an arm were trained from scratch.
     """
 
     images: int
@@ -55,9 +56,9 @@ def original_procedure(planned: PlannedStudy, jobs: list[Job], costs: Costs) -> 
 
 
 def images_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> int:
-    """Return the images through backbones for all replicates of one table cell.
+    """Return the number of images that pass through backbones for all replicates of one cell of a table.
 
-    The cell is that of a probe or of a reweighted arm, which reads each row once.
+    The arm of the cell is a probe, or a reweighted arm, which reads each row once.
     """
     study, rows = planned.study, planned.rows[data_set].of_a_replicate
     backbones = sum(map(len, study.arms.replicates(study.arms[arm])))
@@ -69,7 +70,10 @@ def images_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> int:
 
 
 def operations_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> float:
-    """Return the multiplications and additions of a cell's linear heads: a single fit, without held-out rows."""
+    """Return the multiplications and additions of a cell's linear heads in the original procedure.
+
+    The original procedure fits each head once, without held-out rows.
+    """
     if planned.study.data_sets.is_for_evaluation(data_set):
         return planned.evaluation_operations(arm, data_set) / 2
     rows = planned.rows[data_set].of_a_replicate
@@ -78,6 +82,7 @@ def operations_of_cell(planned: PlannedStudy, arm: str, data_set: str) -> float:
 
 
 def _pretrained_apart(planned: PlannedStudy, jobs: list[Job]) -> int:
+    """Return the number of training images if each checkpoint of an arm were trained from scratch."""
     study = planned.study
     if not any(job.rule == "pretrain" for job in jobs):
         return 0

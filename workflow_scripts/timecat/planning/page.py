@@ -1,6 +1,6 @@
 """Write a plan as a page with a figure (docs/benchmarks/scale.md is the page of the paper's study).
 
-``page.md.j2`` is its text. This module computes the numbers and tables in it and draws the figure.
+``page.md.j2`` is the text of the page. This module computes its numbers and tables and draws the figure.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from workflow_scripts.timecat.tables.figures.drawing import SETTINGS, private_ma
 
 TEMPLATE = Path(__file__).with_name("page.md.j2")
 PROFILE = ROOT / "profiles/slurm/profile.yaml"
-MANY, SEVERAL = 64, 8  # all GPUs and those of one pretraining job in the comparison of devices
+MANY, SEVERAL = 64, 8  # number of all GPUs, and of GPUs of one pretraining job, in the comparison of devices
 SHORT = 300  # jobs that take fewer seconds are short for a cluster's scheduler
 # Rules that have run once data sets and checkpoints exist.
 BEFORE_EXTRACTION = ("write_dataset", "pretrain", "import_checkpoint", "download")
@@ -56,7 +56,10 @@ TICKS = (
 
 
 def write_page(path: Path, plan: Plan, gpus: list[int], pretrain_gpus: list[int]) -> None:
-    """Write the page and, beside it, its figure (.svg). UserError without pretraining or without numbers of GPUs."""
+    """Write the page and, in the same folder, its figure (.svg).
+
+    Raise UserError if the study does not pretrain or if numbers of GPUs are not given.
+    """
     if not gpus or not pretrain_gpus or not any(job.rule == "pretrain" for job in plan.jobs):
         raise UserError(
             "--page: the page shows how pretraining scales; give --gpus, --pretrain-gpus and a study that pretrains"
@@ -74,7 +77,10 @@ def write_page(path: Path, plan: Plan, gpus: list[int], pretrain_gpus: list[int]
 
 
 def page(plan: Plan, cases: list[OnDevices], gpus: list[int], command: str, figure: str) -> str:
-    """Return the page's text. command: the command line that writes the page. figure: file name of its figure."""
+    """Return the text of the page.
+
+    command: command line that writes the page. figure: file name of the figure.
+    """
     study, costs = plan.planned.study, plan.costs
     left = OnDevices(plan.left_with(*BEFORE_EXTRACTION), costs)
     side = plan.planned.image_size(study.config.source)
@@ -123,9 +129,9 @@ def _seconds(plan: Plan, rule: str) -> float:
 
 
 def scheduler_view(plan: Plan) -> dict[str, Any]:
-    """Return what the page says about a cluster's scheduler.
+    """Return the numbers and the table that the page shows about a cluster's scheduler, by key.
 
-    profile: the profile's settings. sent: the jobs that are submitted. short: the number of short ones. rules: a table
+    profile: settings of the profile. sent: submitted jobs. short: number of submitted jobs that are short. rules: table
     of the rules.
     """
     sent = [job for job in plan.jobs if not job.dag.is_local]
@@ -157,7 +163,7 @@ def _other_devices(plan: Plan) -> str:
 
 
 def _on_device(plan: Plan, device: str, precision: Precision) -> list[str]:
-    """Return one device's cells of the table: images/s, GPU time, wall-clock time and the origin of the figures."""
+    """Return a device's row of the table of devices: images/s, GPU time, wall-clock time, origin of the figures."""
     study = _in_precision(plan.planned.study, precision)
     planned = PlannedStudy(study, RowsOf(study, root=plan.planned.rows.root))
     jobs = planned_jobs([job.dag for job in plan.jobs], planned)
@@ -180,7 +186,7 @@ def _in_precision(study: Study, precision: Precision) -> Study:
 
 
 def wall_clock_figure(cases: list[OnDevices], folder: Path) -> bytes:
-    """Return the figure as SVG, with the same bytes for the same plan. folder: for Matplotlib's temporary files."""
+    """Return the figure as SVG, identical for the same plan. folder: folder for Matplotlib's temporary files."""
     with private_matplotlib(folder):
         return _drawn(cases)
 

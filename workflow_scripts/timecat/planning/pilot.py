@@ -18,7 +18,10 @@ SELECTION = "holdout"  # it does not look at the evaluation split
 
 @dataclass(frozen=True)
 class PilotContrast:
-    """One contrast of a pilot. members: members of its arm, or None if the study no longer has an arm of that name."""
+    """One contrast of a pilot.
+
+    members: number of members of its arm, or None if the study no longer has an arm with this name.
+    """
 
     table: str
     arm: str
@@ -28,7 +31,7 @@ class PilotContrast:
 
 
 def read_pilot(plan: Plan, root: str | Path = ".") -> list[PilotContrast]:
-    """Return the contrasts on targets in the plan's tables, as far as an earlier run has written these tables."""
+    """Return the contrasts on targets in those of the plan's tables that an earlier run has written."""
     study, found = plan.planned.study, []
     for name in plan.tables:
         path = Path(root) / study.paths.table.at(table=name).contrasts
@@ -45,13 +48,18 @@ def read_pilot(plan: Plan, root: str | Path = ".") -> list[PilotContrast]:
 
 
 def contrast_of(line: Mapping[str, str], path: Path) -> Contrast:
-    """Return the contrast in a line of a table of contrasts (long form). UserError if the line is not one."""
+    """Return the contrast in a line of a table of contrasts (long form).
+
+    Raise UserError if the line lacks a column or has a value that is not a number.
+    """
     try:
         error, degrees = (float(line[name]) if line[name] else None for name in ("se", "df"))
         numbers = int(line["seeds"]), int(line["replicates"])
         return Contrast(float(line["mean"]), error, degrees, *numbers, line["interval"], line["no_interval_because"])
     except (KeyError, TypeError, ValueError) as problem:
-        raise UserError(f"{path} is not a table of contrasts ({problem}); delete it and run again") from None
+        raise UserError(
+            f"{path} is not a table of contrasts ({problem}); delete this file and run the study again"
+        ) from None
 
 
 def pilot_text(pilot: list[PilotContrast]) -> str:

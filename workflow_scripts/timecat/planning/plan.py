@@ -1,4 +1,4 @@
-"""Plan a study: list all of its jobs, those that are left to run, and their costs."""
+"""Plan a study: list all of its jobs, the jobs that are left to run, and their costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ EVERY_TABLE = "all_arms"  # the rule that makes every table
 
 
 def after_pretraining(jobs: list[Job]) -> list[Job]:
-    """Return the jobs without those of pretraining."""
+    """Return the jobs that do not pretrain."""
     return [job for job in jobs if job.rule != "pretrain"]
 
 
@@ -29,10 +29,10 @@ def after_pretraining(jobs: list[Job]) -> list[Job]:
 class Plan:
     """A planned study.
 
-    config: the study's file. tables: names of the planned tables. order: the names of all rules, in the Snakefile's
-    order. jobs: all jobs, in an order in which they can run. left: the jobs that have not run yet. fresh: the jobs if
-    probes had a fresh view of each training image in every epoch, as in the original procedure, or None if they already
-    have.
+    config: path of the study's config file. tables: names of the planned tables. order: names of all rules, in the
+    Snakefile's order. jobs: all jobs, in an order in which they can run. left: jobs that have not run yet. fresh: the
+    jobs of the same study with a fresh view of each training image in every epoch of a probe, as in the original
+    procedure, or None if this study already has them.
     """
 
     config: str
@@ -53,11 +53,14 @@ class Plan:
 
     @property
     def after_pretraining(self) -> list[Job]:
-        """Jobs other than pretraining. The original procedure writes no data sets; here that takes no GPU."""
+        """Jobs that do not pretrain, to compare with the original procedure.
+
+        They include the writing of data sets, which the original procedure does not do, but which needs no GPU.
+        """
         return after_pretraining(self.jobs)
 
     def left_with(self, *rules: str) -> list[Job]:
-        """Return the jobs that are left when exactly the jobs of these rules have run."""
+        """Return the jobs that are left to run if only the jobs of these rules have run."""
         there = {path for job in self.jobs if job.rule in rules for path in job.dag.outputs}
         return left(self.jobs, there.__contains__, targets_of(self.planned.study, self.tables))
 
@@ -70,11 +73,11 @@ def make_plan(
     root: str | Path = ".",
     tables: Sequence[str] = (TABLE2,),
 ) -> Plan:
-    """Return the plan of the study in a file.
+    """Return the plan of the study that a config file describes.
 
-    device: a key of the throughputs' devices (None: the study's default). given: the user's numbers of rows (see
-    RowsOf). root: the folder that the study's paths start from. tables: names of tables, or ALL. UserError if one of
-    these is wrong.
+    device: key of the throughputs' devices (None: the study's default). given: the user's numbers of rows (see RowsOf).
+    root: folder that the study's paths start from. tables: names of tables, or ALL. Raise UserError if an argument or
+    the config is wrong.
     """
     study = read_study(config)
     planned = PlannedStudy(study, RowsOf(study, given, root))
@@ -98,7 +101,10 @@ def make_plan(
 
 
 def _with_fresh_views(planned: PlannedStudy, needed: list[DagJob]) -> list[Job] | None:
-    """Return the same jobs with as many views as probes have epochs, or None if no data set has fewer random views."""
+    """Return the jobs of a study with as many views as probes have epochs.
+
+    Return None if no data set of the study has fewer random views than that.
+    """
     config, data_sets = planned.study.config, planned.study.data_sets
     epochs = config.probe.epochs
     counts = {name: data_sets.number_of_views(name) for name in dict.fromkeys(name for _, name in cells_of(needed))}
@@ -114,7 +120,7 @@ def _with_fresh_views(planned: PlannedStudy, needed: list[DagJob]) -> list[Job] 
 
 
 def read_study(config: str | Path) -> Study:
-    """Read and check a study's config file. UserError if something is wrong with it."""
+    """Read and check a study's config file. Raise UserError if it cannot be read or has a mistake."""
     file = str(config)
     try:
         values = load_unique(file)
@@ -129,7 +135,10 @@ def targets_of(study: Study, tables: Sequence[str]) -> list[str]:
 
 
 def _graph_of(study: Study, config: str | Path, tables: Sequence[str]) -> tuple[Dag, tuple[str, ...]]:
-    """Return a graph that contains the tables, and their names, with ALL expanded. UserError for an unknown table."""
+    """Return a graph with the jobs of the tables, and the names of the tables, with ALL expanded.
+
+    Raise UserError for an unknown table.
+    """
     if set(tables) <= set(study.tables.names):  # the graph of these alone is smaller
         return read_dag(config, targets_of(study, tables), study.paths.root), tuple(tables)
     graph = read_dag(config, [EVERY_TABLE], study.paths.root)
@@ -143,7 +152,10 @@ def _graph_of(study: Study, config: str | Path, tables: Sequence[str]) -> tuple[
 
 
 def _countable(study: Study, graph: Dag, tables: tuple[str, ...], leave_out: bool) -> tuple[str, ...]:
-    """Return the tables whose data sets have no sequences. UserError for any other table, unless it may be left out."""
+    """Return the names of the tables whose data sets have no sequences.
+
+    Leave out the remaining tables if ``leave_out``, else raise UserError for the first of them.
+    """
     countable = []
     for name, target in zip(tables, targets_of(study, tables)):
         data_sets = _data_sets_of(graph.needed_for([target]))
@@ -160,6 +172,6 @@ def _countable(study: Study, graph: Dag, tables: tuple[str, ...], leave_out: boo
 
 
 def _data_sets_of(jobs: list[DagJob]) -> list[str]:
-    """Return the data sets that jobs read or write, those of the table's columns first."""
+    """Return the data sets that jobs read or write, beginning with the columns of the table."""
     written = [job.wildcards["data_set"] for job in jobs if "split" in job.wildcards]
     return [data_set for _, data_set in cells_of(jobs)] + written

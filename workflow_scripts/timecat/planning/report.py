@@ -10,7 +10,7 @@ from workflow_scripts.timecat.planning.jobs import KINDS, Job
 from workflow_scripts.timecat.planning.plan import TABLE2, Plan, after_pretraining
 from workflow_scripts.timecat.planning.text import WIDTH, count, duration, ratio, size, table
 
-# Rules whose jobs resume after they were stopped, and other ways to make their jobs shorter.
+# Rules whose jobs resume after a stop, and the end of a sentence with further remedies for their long jobs.
 RESUMED = {
     "pretrain": ", give the job more GPUs, or add pretrain.milestones on the way",
     "transfer": "",
@@ -19,7 +19,7 @@ RESUMED = {
 
 
 def printed(plan: Plan, gpus: list[int], pretrain_gpus: Sequence[int | None]) -> str:
-    """Return the printed text: the plan and, if numbers of GPUs are given, the wall-clock time on each."""
+    """Return the printed text: the plan and, if numbers of GPUs are given, the wall-clock time on each number."""
     parts = [text(plan)]
     if not plan.left:
         parts.append("Nothing is left to run.")
@@ -32,7 +32,7 @@ def printed(plan: Plan, gpus: list[int], pretrain_gpus: Sequence[int | None]) ->
 
 
 def text(plan: Plan) -> str:
-    """Return the text of a whole plan."""
+    """Return the text of a plan: data sets, rules, disk space, comparison with the original procedure, notes."""
     return "\n\n".join(
         [
             f"Plan of {plan.config}{_tables(plan)}: backbone {plan.planned.study.config.backbone}, on "
@@ -62,7 +62,7 @@ def data_sets(plan: Plan) -> str:
 
 
 def stages(plan: Plan) -> str:
-    """Return a table of the rules: jobs and time, in total and left, and images and operations in total."""
+    """Return a table of the rules: their jobs and device time (all, and left to run), images and operations."""
     unit = plan.costs.unit
     rows = [["rule", "jobs", "left", "images trained", "images read", "operations", f"{unit} time", "left"]]
     for rule in (*plan.rules, None):
@@ -80,7 +80,7 @@ def stages(plan: Plan) -> str:
 
 
 def disk(plan: Plan) -> str:
-    """Return a table of disk space by kind of file, in total and left."""
+    """Return a table of disk space by kind of file: of all jobs, and of the jobs that are left to run."""
     total, waiting = _bytes(plan.jobs), _bytes(plan.left)
     rows = [["disk", "in total", "left"]]
     rows += [[kind, size(total[kind]), size(waiting[kind])] for kind in KINDS if total[kind]]
@@ -89,10 +89,10 @@ def disk(plan: Plan) -> str:
 
 
 def against_the_original(plan: Plan) -> str:
-    """Return tables that compare the whole study's costs with those of the original procedure.
+    """Return tables that compare the costs of the complete study with the costs of the original procedure.
 
-    This workflow is counted as configured, and with a fresh view of each training image in every epoch, as the original
-    procedure has.
+    This workflow is counted as configured, and also with a fresh view of each training image in every epoch, as in the
+    original procedure.
     """
     rows = [["after pretraining", "original procedure", "here", "ratio"], *_against(plan, plan.jobs)]
     if plan.fresh is not None:
@@ -108,7 +108,7 @@ def against_the_original(plan: Plan) -> str:
 
 
 def _against(plan: Plan, jobs: list[Job]) -> list[list[str]]:
-    """Return the rows of the comparison with the original procedure, one per cost. jobs: this workflow's jobs."""
+    """Return the rows of the comparison with the original procedure, one per cost. jobs: jobs of this workflow."""
     costs, original, after = plan.costs, plan.original, after_pretraining(jobs)
     images = sum(job.work.trained + job.work.read for job in after)
     seconds = sum(costs.device_seconds(job) for job in after)
@@ -122,16 +122,17 @@ def _against(plan: Plan, jobs: list[Job]) -> list[list[str]]:
 
 
 def _tables(plan: Plan) -> str:
-    """Return the plan's tables as text in parentheses, or "" if it is of table 2 alone."""
+    """Return the names of the planned tables in parentheses, or "" if the plan is for table 2 alone."""
     return "" if plan.tables == (TABLE2,) else f" ({', '.join(plan.tables)})"
 
 
 def _times(what: str, theirs: float, ours: float, costs: Costs) -> list[str]:
+    """Return a row that compares the device time of the original procedure (theirs) and this workflow (ours)."""
     return [what, duration(theirs, costs.unit), duration(ours, costs.unit), ratio(theirs, ours)]
 
 
 def notes(plan: Plan) -> str:
-    """Return notes that say what the plan's figures mean and what they leave out."""
+    """Return notes about the plan: what its numbers mean and what they do not include."""
     lines = [
         "A job is left if an output of it is missing; `snakemake -n` also lists jobs that a change makes run again."
     ]
@@ -158,7 +159,7 @@ def notes(plan: Plan) -> str:
 
 
 def _too_long(plan: Plan) -> str | None:
-    """Return a warning if a scheduler would stop the longest job that is left before its end, or None."""
+    """Return a warning if the longest job that is left takes longer than a scheduler allows, else None."""
     longest = max(plan.left, key=plan.costs.seconds, default=None)
     allowed = 60 * plan.planned.study.config.limits.runtime_minutes
     if longest is None or plan.costs.seconds(longest) <= allowed:

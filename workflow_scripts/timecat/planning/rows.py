@@ -25,9 +25,10 @@ Labels = npt.NDArray[np.integer[Any]]
 class Rows:
     """Numbers of rows of a data set as the study uses it.
 
-    train, heldout: 0 if there is no training split. origin: where the numbers are from. images: the listed image files
-    by split, if files were counted. drawn: (train, heldout) of one draw if the training rows are drawn several times;
-    then ``train`` and ``heldout`` are the rows of all draws together, as in the files.
+    train, heldout: numbers of training rows and held-out rows, 0 without a training split. origin: source of the
+    numbers. images: listed image files by split, if files were counted. drawn: (train, heldout) of one draw if the
+    training rows are drawn several times; then ``train`` and ``heldout`` count the rows of all draws together, as in
+    the files.
     """
 
     train: int
@@ -40,7 +41,7 @@ class Rows:
 
     @property
     def of_a_replicate(self) -> "Rows":
-        """Rows that one replicate trains on and is evaluated with."""
+        """Numbers of rows that one replicate is trained and evaluated on."""
         if self.drawn is None:
             return self
         train, heldout = self.drawn
@@ -48,11 +49,13 @@ class Rows:
 
 
 class RowsOf:
-    """Rows of a study's data sets, by name. Each data set's rows are found on first use.
+    """Numbers of rows of a study's data sets, by name. They are looked up on first use.
 
     given: the user's numbers by data set: (train, evaluation), (train, evaluation, classes), or (evaluation,) for a
-    data set for evaluation only. They come first; then the sidecars of written data sets, the config, published
-    numbers, and the files below `root`. root: the folder that the study's paths start from.
+    data set for evaluation only. root: folder that the study's paths start from.
+
+    Sources of the numbers, first the preferred one: ``given``, sidecars of written data sets, the config, published
+    numbers, files below ``root``.
     """
 
     def __init__(self, study: Study, given: Mapping[str, tuple[int, ...]] | None = None, root: str | Path = "."):
@@ -66,7 +69,10 @@ class RowsOf:
         self._found: dict[str, Rows] = {}
 
     def __getitem__(self, name: str) -> Rows:
-        """Return the rows of a data set. UserError, which says how to state them, if they cannot be known."""
+        """Return the numbers of rows of a data set.
+
+        If they cannot be known, raise UserError, which says how to state them.
+        """
         if name not in self._found:
             self._found[name] = self._find(name)
         return self._found[name]
@@ -91,7 +97,7 @@ class RowsOf:
         return self._counted(name, block)
 
     def _made(self, name: str, block: AnyDataSet) -> Rows | None:
-        """Return the rows of a data set that has been written, or None if it has not."""
+        """Return the numbers of rows of a data set from its files, or None if it has not been written."""
         evaluation = self._sidecar(name, "evaluation")
         if evaluation is None:
             return None
@@ -110,6 +116,7 @@ class RowsOf:
         return Rows(train["rows"], evaluation["rows"], heldout, evaluation["classes"], "sidecars", {}, drawn)
 
     def _stated(self, name: str, block: AnyDataSet) -> Rows:
+        """Return the numbers of rows that the user states for a data set (--rows)."""
         numbers = self.given[name]
         if isinstance(block, EvaluationFolder):
             if len(numbers) != 1:
@@ -127,7 +134,10 @@ class RowsOf:
         return self._of_all_draws(name, rows, numbers[0] * block.number_of_draws)
 
     def _of_all_draws(self, name: str, rows: Rows, train: int) -> Rows:
-        """Return the rows of a data set, given those of one draw and the number of training rows of all draws."""
+        """Return the numbers of rows of a data set with draws.
+
+        rows: numbers of rows of one draw. train: number of training rows of all draws together.
+        """
         draws = self.study.data_sets.number_of_draws(name)
         if draws == 1:
             return rows
@@ -139,14 +149,17 @@ class RowsOf:
         return read_json(path) if path.exists() else None
 
     def _heldout(self, rows: int, labels: Labels | None = None) -> int:
-        """Return the number of held-out rows: exact if the labels are given, else their share of all rows."""
+        """Return the number of held-out rows: exact if labels are given, else estimated from the held-out fraction."""
         settings = self.study.config.heldout
         if labels is None:
             return round(rows * settings.fraction)
         return len(heldout_rows(labels, settings.seed, settings.fraction))
 
     def _heldout_of(self, labels: Labels, draws: list[npt.NDArray[np.int64]]) -> tuple[int, tuple[int, int] | None]:
-        """Return Rows.heldout and Rows.drawn of training rows with labels. draws: the rows of each draw, if several."""
+        """Return Rows.heldout and Rows.drawn for training rows with these labels.
+
+        draws: row numbers of each draw, empty if there is a single draw.
+        """
         if not draws:
             return self._heldout(0, labels), None
         settings = self.study.config.heldout
@@ -154,7 +167,7 @@ class RowsOf:
         return len(heldout_of_any(found)), (len(found[0].rows), len(found[0].heldout))
 
     def _counted(self, name: str, block: AnyDataSet) -> Rows:
-        """Return the rows of image files, as the reader of their kind lists them. No image is read."""
+        """Return the numbers of rows of a data set by listing its image files. No image is read."""
         from workflow_scripts.timecat.images.datasets.evaluation_folders import EvaluationFolderSettings
         from workflow_scripts.timecat.images.datasets.folders import class_folders, listed_images
         from workflow_scripts.timecat.images.datasets.image_files import ImageFiles

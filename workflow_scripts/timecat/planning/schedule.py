@@ -12,8 +12,8 @@ NEAR = 1.01  # a wall-clock time within this factor of the shortest counts as eq
 class Task:
     """One job as a scheduler sees it.
 
-    devices: how many it holds from start to end (0: none). needs: positions in the list of the tasks that it needs,
-    which all come before it.
+    devices: number of devices that the job holds from start to end. needs: positions in the list of tasks of the tasks
+    that it needs, all before its own position.
     """
 
     name: str
@@ -26,8 +26,8 @@ class Task:
 class Schedule:
     """Result of a simulation.
 
-    starts, ends: when each task starts and ends, in seconds. makespan: when the last task ends. utilisation: share of
-    the devices' time until then in which tasks hold them.
+    starts, ends: times at which each task starts and ends, in seconds. makespan: time at which the last task ends.
+    utilisation: fraction of the device-seconds until then during which tasks hold the devices.
     """
 
     starts: list[float]
@@ -59,7 +59,7 @@ class _Ready:
         return heapq.heappop(min(fitting, key=lambda places: places[0])) if fitting else None
 
     def end(self, place: int) -> None:
-        """Record that a task has ended, so that tasks that need it may become ready."""
+        """Record the end of a task; tasks that needed only this one become ready."""
         for follower in self._followers[place]:
             self._waiting_for[follower] -= 1
             if not self._waiting_for[follower]:
@@ -69,8 +69,9 @@ class _Ready:
 def simulate(tasks: list[Task], devices: float) -> Schedule:
     """Simulate list scheduling: whenever a task ends, ready tasks start in their order while devices are free.
 
-    As in Snakemake, a task that does not fit waits, and a smaller one behind it may start. (Among jobs that fit,
-    Snakemake may choose another order.) Raises ValueError if a task requests more devices than exist.
+    As in Snakemake, a task that requests more devices than are free waits, and a later, smaller task may start before
+    it. (Among jobs that fit, Snakemake may choose a different order.) Raise ValueError if a task requests more devices
+    than exist.
     """
     for task in tasks:
         if task.devices > devices:
@@ -96,12 +97,12 @@ def simulate(tasks: list[Task], devices: float) -> Schedule:
 
 
 def work(tasks: list[Task]) -> float:
-    """Return the device-seconds of all tasks together."""
+    """Return the sum of the device-seconds of all tasks."""
     return sum(task.seconds * task.devices for task in tasks)
 
 
 def critical_path(tasks: list[Task]) -> list[int]:
-    """Return the positions of the longest chain of tasks, each of which needs the one before."""
+    """Return the positions of the tasks in the longest chain, in which each task needs the previous one."""
     best: list[float] = []
     before: list[int | None] = []
     for task in tasks:
@@ -117,10 +118,10 @@ def critical_path(tasks: list[Task]) -> list[int]:
 
 
 def enough_devices(tasks_on: Callable[[float], list[Task]]) -> int:
-    """Return the smallest number of devices whose makespan is within NEAR of that with unlimited devices.
+    """Return the smallest number of devices whose makespan is at most NEAR times the makespan with unlimited devices.
 
-    tasks_on: returns the tasks for a number of devices, which may limit the devices of a task. The number is found by
-    bisection, which assumes that more devices never take longer; list scheduling has rare exceptions.
+    tasks_on: function from a number of devices to the tasks, whose requests the number may limit. The result is found
+    by bisection, which assumes that more devices never take longer; list scheduling has rare exceptions.
     """
     target = NEAR * simulate(tasks_on(math.inf), math.inf).makespan
     low, high = 0, 1

@@ -29,12 +29,12 @@ def duration(seconds: float, of: str = "") -> str:
 
 
 def ratio(more: float, less: float) -> str:
-    """Return how many times ``more`` is of ``less``, as in "3.4 x", or "-" if ``less`` is 0."""
+    """Return the ratio of ``more`` to ``less`` as text ("3.4 x"), or "-" if ``less`` is 0."""
     return f"{_short(more / less)} x" if less else "-"
 
 
 def table(rows: list[list[str]], left: int = 1) -> str:
-    """Return rows of cells as a text table whose first row is the header. left: number of left-aligned columns."""
+    """Return a text table of rows of cells, the first of which is the header. left: number of left-aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:

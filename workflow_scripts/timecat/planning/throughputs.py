@@ -28,7 +28,10 @@ Precision = Literal["float32", "bf16"]
 
 
 class Device(Block):
-    """One device. kind: `cpu` means one core, and every job takes cores; only jobs that compute take GPUs."""
+    """A GPU or a CPU core in the table of throughputs.
+
+    kind: with `cpu`, the device is one core and every job takes cores; else only jobs that compute take devices.
+    """
 
     title: Text
     kind: Literal["gpu", "cpu"]
@@ -65,7 +68,7 @@ class Assumptions(Block):
 
 
 class Throughputs(Block):
-    """The whole table of throughputs."""
+    """Table of throughputs: devices, measured or published rates, and assumptions."""
 
     devices: dict[Name, Device] = Field(min_length=1)
     rates: list[Rate] = Field(min_length=1)
@@ -90,7 +93,11 @@ class Throughputs(Block):
         return self
 
     def default_device(self, backbone: BackboneSettings) -> str:
-        """Return the first device with a row for the backbone, else for one of its family, else the first of all."""
+        """Return the first device with a row for the backbone.
+
+        Without such a row, return the first device with a row for a backbone of the same family, or else the first
+        device.
+        """
         for is_alike in (lambda other: other == backbone, lambda other: _family(other) == _family(backbone)):
             for name in self.devices:
                 if any(rate.device == name and is_alike(rate.network) for rate in self.rates):
@@ -102,8 +109,8 @@ class Throughputs(Block):
 class Speed:
     """Speed of a backbone on a device.
 
-    training, extraction: images per second. scaling: speed on twice the devices, divided by twice the speed. origin:
-    where the figures are from.
+    training, extraction: images per second. scaling: speed on 2n devices, divided by twice the speed on n devices.
+    origin: source of the numbers.
     """
 
     training: float
@@ -113,7 +120,7 @@ class Speed:
 
 
 def read_throughputs(path: str | Path = TABLE) -> Throughputs:
-    """Read the table of throughputs in a file. UserError, in one sentence, if the file has a mistake."""
+    """Read the table of throughputs in a file. Raise UserError if the file cannot be read or has a mistake."""
     try:
         values = load_unique(str(path))
     except OSError as error:
@@ -127,7 +134,7 @@ def read_throughputs(path: str | Path = TABLE) -> Throughputs:
 def speed(table: Throughputs, device: str, backbone: BackboneSettings, image_size: int, precision: str) -> Speed:
     """Return a backbone's speed at an image size: from the table, or derived from its number of multiplications.
 
-    UserError if the table does not have the device, or has no row for it in that precision.
+    Raise UserError if the table does not have the device, or has no row for the device in this precision.
     """
     if device not in table.devices:
         raise UserError(

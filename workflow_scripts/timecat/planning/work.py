@@ -23,14 +23,20 @@ SEARCHES = (
 
 
 class PlannedStudy:
-    """A study and the rows of its data sets. Existing files of the study are looked up below ``rows.root``."""
+    """A study and the numbers of rows of its data sets.
+
+    If files of the study exist below ``rows.root``, their sizes are used.
+    """
 
     def __init__(self, study: Study, rows: RowsOf):
         self.study, self.rows = study, rows
         self._images: dict[tuple[str, str], tuple[float, int]] = {}
 
     def chain_name(self, source: str, backbone: str) -> str:
-        """Return the part of a job's name for its chain of checkpoints, "" for the default source and backbone."""
+        """Return the part of a job's name that names its chain of checkpoints.
+
+        Return "" for the default source and backbone.
+        """
         parts = [backbone] if backbone != self.study.config.backbone else []
         parts += [f"of {source}"] if source != self.study.config.source else []
         return f"{' '.join(parts)}, " if parts else ""
@@ -38,7 +44,7 @@ class PlannedStudy:
     # --- parts of the study ---
 
     def image_size(self, data_set: str) -> int:
-        """Return the side in pixels of a data set's images as the backbone sees them."""
+        """Return the width and height, in pixels, of a data set's images after the transform."""
         return self.study.data_sets.image_size(data_set)
 
     def backbone(self, name: str | None = None) -> BackboneSettings:
@@ -67,7 +73,10 @@ class PlannedStudy:
     # --- images ---
 
     def batch_norm_images(self, source: str, backbone: str) -> int:
-        """Return the images of a milestone's batch-norm statistics (batches.batch_norm_stream), 0 if it has none."""
+        """Return the number of images from which a milestone's batch-norm statistics are computed.
+
+        Return 0 if the backbone has no batch norm. See batches.batch_norm_stream.
+        """
         if not self.size(source, backbone).norms:
             return 0
         pretrain = self.recipe(backbone)
@@ -76,12 +85,12 @@ class PlannedStudy:
         return max(1, rows // size) * size
 
     def extracted_rows(self, data_set: str) -> int:
-        """Return the rows of all feature files of one checkpoint on a data set."""
+        """Return the number of rows of all feature files of one checkpoint on a data set."""
         rows = self.rows[data_set]
         return rows.evaluation + rows.heldout + len(self.study.data_sets.view_names(data_set)) * rows.train
 
     def transferred_images(self, arm: str, data_set: str) -> tuple[int, int]:
-        """Return the images that a fine-tuned or direct arm trains on, and those that it reads for evaluation."""
+        """Return the numbers of images that a fine-tuned or direct arm trains on and that it reads for evaluation."""
         found, rows = self.study.arms[arm], self.rows[data_set].of_a_replicate
         settings = self.study.config.transfer_settings(found).for_rows(rows.train)
         runs = sum(map(len, self.study.arms.replicates(found))) * len(settings.weight_decays) * settings.epochs
@@ -95,9 +104,9 @@ class PlannedStudy:
     def probe_operations(self, arm: str, data_set: str) -> float:
         """Return the multiplications and additions in the matrix products of an arm's probe on a data set.
 
-        A training step of heads.StackedHeads has one forward and one backward product, an evaluation has one. L-BFGS
-        has both for all rows of all views, SEARCHES times per weight decay and fit, and computes the features'
-        covariance.
+        A training step of heads.StackedHeads has a forward and a backward product, an evaluation only a forward
+        product. L-BFGS computes both products for all rows of all views, SEARCHES times per weight decay and fit, and
+        the covariance of the features.
         """
         rows, width = self.rows[data_set].of_a_replicate, self._width(arm, data_set)
         trained, evaluated = 2 * rows.train - rows.heldout, rows.evaluation + rows.heldout
@@ -108,8 +117,8 @@ class PlannedStudy:
         else:
             operations = self.study.config.probe.epochs * of_a_row * (2.0 * trained + evaluated)
         if (dimensions := self._reduced_to(arm)) is not None:
-            # Every row that is read is projected; the covariance is that of the first view's rows that are not held
-            # out.
+            # Every row that is read is projected. The covariance is computed from the rows of the first view that are
+            # not held out.
             columns, views = self._columns(arm, data_set), len(self.study.data_sets.view_names(data_set))
             passes = (
                 views if self.study.arms.solver(self.study.arms[arm]) == "lbfgs" else self.study.config.probe.epochs
@@ -127,7 +136,7 @@ class PlannedStudy:
         return self.study.arms.replicates(self.study.arms[arm])
 
     def _width(self, arm: str, data_set: str) -> int:
-        """Return the number of features that the heads of one replicate see: concatenated, or after reduction."""
+        """Return the number of input features of a replicate's heads: all concatenated features, or reduced ones."""
         return self._reduced_to(arm) or self._columns(arm, data_set)
 
     def _reduced_to(self, arm: str) -> int | None:
@@ -151,7 +160,7 @@ class PlannedStudy:
         return beton_bytes(self.rows_of(data_set, split), self._stored(data_set, split)[0], workers)
 
     def sizes_are_a_guess(self, data_set: str) -> bool:
-        """Return whether the size of a data set's images is unknown and assumed to be that of PHOTOGRAPH."""
+        """Return whether the size of a data set's images is unknown, so that PHOTOGRAPH is assumed."""
         block, found = self.study.config.data_sets[data_set], self.rows[data_set]
         return block.is_listed and block.known_image is None and not found.images and found.origin != "sidecars"
 
@@ -173,7 +182,7 @@ class PlannedStudy:
         return self._model_bytes(source, backbone) + SAFETENSORS_TENSOR * tensors + SAFETENSORS_DESCRIPTION
 
     def state_bytes(self, source: str, backbone: str) -> float:
-        """Return the bytes of a training state: the model at y, and each parameter's iterate z and second moment."""
+        """Return the bytes of a training state: the model at y, and iterate z and second moment of each parameter."""
         size = self.size(source, backbone)
         tensors = size.tensors + 2 + 3 * size.norms + 2 * (size.tensors + 2)
         return (

@@ -15,12 +15,12 @@ from workflow_scripts.timecat.study.wildcards import CellKey, CheckpointKey
 
 
 class Arms(Mapping[str, Arm]):
-    """All arms by name: those of table 2 and the other tables, arms of the grid that no table has, and all floors.
+    """All arms of a study by name: arms of its tables, arms of the grid that no table has, and all floors.
 
-    floors: arms that the study adds itself (untrained arms and a projection of the pixels), by name.
+    floors: name -> arm, for the arms that the study adds itself (untrained arms and a projection of the pixels).
 
-    Raises UserError if published weights are too few for an arm, or if an arm has the name of a different arm of the
-    grid.
+    Raise UserError if an arm needs more published weights than exist, or if an arm and a different arm of the grid have
+    the same name.
     """
 
     def __init__(self, config: Config, chains: Chains, publications: Publications):
@@ -32,7 +32,9 @@ class Arms(Mapping[str, Arm]):
         self._by_name = config.all_arms
         for arm in self.grid.values():
             if self._by_name.setdefault(arm.name, arm) != arm:
-                raise UserError(f"`arms`: `grid` makes another arm of the name {arm.name!r}; give yours another name")
+                raise UserError(
+                    f"`arms`: {arm.name!r} is also the name of a different arm that `grid` makes; rename the arm"
+                )
         own = [(arm, self.replicates(arm)) for arm in self._by_name.values()]
         self.floors = {floor.name: floor for floor in self._floors.all(own)}
         self._by_name |= self.floors
@@ -48,16 +50,16 @@ class Arms(Mapping[str, Arm]):
 
     @property
     def seeds(self) -> list[int]:
-        """Seeds of all arms: those of the study, then those that single arms, tables and the grid add."""
+        """Seeds of all arms: the seeds of the study, then the seeds that single arms, tables and the grid add."""
         added = [seed for arm in self.values() for replicate in self.replicates(arm) for seed in replicate]
         return list(dict.fromkeys([*self._config.pretrain.seeds, *added]))
 
     def replicates(self, arm: Arm, most: int | None = None) -> list[list[int]]:
         """Return the seeds of each replicate of an arm, at most ``most`` replicates.
 
-        They are those that the config lists, else groups of the arm's seeds by its design; with `one_seed`, each seed
-        is one replicate, repeated for each member. With published weights, only seeds count whose checkpoints exist at
-        the arm's steps.
+        If the config lists the replicates of the arm, these are returned. Otherwise, its design forms groups of its
+        seeds; with `one_seed`, each seed is one replicate, repeated for each member. With published weights, only
+        seeds whose checkpoints exist at all of the arm's steps are used.
         """
         if listed := arm.listed_replicates:
             return listed[:most]
@@ -90,13 +92,16 @@ class Arms(Mapping[str, Arm]):
         return (arm.solver or self._config.probe.solver) if arm.transfer == "probe" else None
 
     def are_alike(self, arm: Arm, other: Arm) -> bool:
-        """Return whether two arms have the same features, replicate by replicate, as far as both have replicates."""
+        """Return whether two arms have the same features, replicate by replicate.
+
+        If one arm has more replicates, the additional replicates are not compared.
+        """
         if arm.reduce != other.reduce or self._chains.shared_by(arm) != self._chains.shared_by(other):
             return False
         return all(own == its for own, its in zip(self._members(arm), self._members(other)))
 
     def _members(self, arm: Arm) -> list[list[tuple[int, int]]]:
-        """Return seed and step of each member of each replicate."""
+        """Return (seed, step) of each member of each replicate of an arm."""
         return [list(zip(replicate, arm.all_steps, strict=True)) for replicate in self.replicates(arm)]
 
     def cell(self, arm: str, data_set: str) -> CellKey:
@@ -104,7 +109,10 @@ class Arms(Mapping[str, Arm]):
         return CellKey(self._config.source_of(self[arm], data_set), data_set, arm)
 
     def floor_of(self, arm: Arm) -> Arm | None:
-        """Return the floor of an arm, the arm untrained; None if it is not pretrained or the study has no floors."""
+        """Return the floor of an arm: the same arm with untrained networks.
+
+        Return None if the arm is not pretrained, or if the study has no floors.
+        """
         return self._floors.of(arm, self.replicates(arm))
 
     @property
@@ -114,9 +122,10 @@ class Arms(Mapping[str, Arm]):
 
     @cached_property
     def grid(self) -> dict[tuple[int, int], Arm]:
-        """Arms of the grid by (members, steps). An arm of a table is used where it has the same replicates as the cell.
+        """Arms of the grid by (members, steps).
 
-        With published weights, pairs without a replicate are left out.
+        Where an arm of a table has the same features as a cell of the grid, the arm of the table is used. With
+        published weights, pairs (members, steps) for which no replicate exists are left out.
         """
         grid, found = self._config.grid, dict[tuple[int, int], Arm]()
         if grid is None:
@@ -134,8 +143,8 @@ class Arms(Mapping[str, Arm]):
     def _stands_for(self, arm: Arm, cell: Arm, most: int | None) -> bool:
         """Return whether an arm of a table can be used for a cell of the grid.
 
-        It must be a probe with the same solver and the same features, replicate by replicate. If the grid limits the
-        number of replicates (``most`` is not None), the arm may have more.
+        The arm must be a probe with the solver and the features of the cell, replicate by replicate. If the grid limits
+        the number of replicates (``most`` is not None), the arm may have more replicates than the cell.
         """
         if arm.transfer != "probe" or arm.reduce or self._chains.shared_by(arm) != self._chains.shared_by(cell):
             return False
@@ -145,12 +154,13 @@ class Arms(Mapping[str, Arm]):
         return found == wanted or (most is not None and found[: len(wanted)] == wanted)
 
     def _check_published(self, arm: Arm) -> None:
+        """Raise UserError if published weights are too few for an arm."""
         needed = 1 if arm.one_seed else arm.members
         published = self._publications[self._config.backbone_of(arm)]
         for step in arm.milestones:
             published.check_arm(arm.name, step, needed, arm.listed_replicates)
         if not self.replicates(arm):
             raise UserError(
-                f"`arms`: {arm.name!r} needs {needed} of the seeds {arm.seeds or self._config.pretrain.seeds} with a "
-                f"published checkpoint at each of its steps, but fewer have one; change its seeds or steps"
+                f"`arms`: {arm.name!r} needs {needed} of the seeds {arm.seeds or self._config.pretrain.seeds} to have "
+                f"a published checkpoint at each of its steps, but fewer seeds do; change the arm's seeds or steps"
             )

@@ -1,21 +1,24 @@
-"""Chains of checkpoints: source and backbone of each arm's pretraining, and the steps at which checkpoints are kept."""
+"""Chains of checkpoints: the source and backbone of each pretraining, and the steps at which checkpoints are kept."""
 
 from workflow_scripts.timecat.config.arms import Arm
 from workflow_scripts.timecat.config.model import Config
 
 
 class Chains:
-    """The chains of a config. A chain (source, backbone) is pretraining that keeps checkpoints, for every seed."""
+    """Chains of a config: pairs (source, backbone).
+
+    A chain is the pretraining of a backbone on a source that keeps checkpoints at several steps, with each seed.
+    """
 
     def __init__(self, config: Config):
         self._config = config
 
     def trained_on(self, arm: Arm, target: str) -> tuple[str, str]:
-        """Return (source, backbone), the chain of an arm's checkpoints when it is transferred to a target."""
+        """Return the chain (source, backbone) of the checkpoints with which an arm is transferred to a target."""
         return self._config.source_of(arm, target), self._config.backbone_of(arm)
 
     def shared_by(self, arm: Arm) -> tuple[str | None, str]:
-        """Return (source, backbone), the chain of an arm's checkpoints for all targets.
+        """Return the chain (source, backbone) of an arm's checkpoints, the same for all targets.
 
         source is None for an arm that is pretrained on each target itself.
         """
@@ -33,7 +36,8 @@ class Chains:
     def milestones_of(self, backbone: str, source: str | None = None) -> list[int]:
         """Return the steps at which checkpoints of a backbone on a source (default: the study's) are kept, ascending.
 
-        They are the steps of its arms, and for the study's source and backbone also pretrain.milestones and grid.steps.
+        They include the steps of the arms with this chain, and for the study's source and backbone also
+        `pretrain.milestones` and `grid.steps`.
         """
         chain = (source or self._config.source, backbone)
         arms = [arm for arm in self._config.all_arms.values() if self._config.backbone_of(arm) == backbone]
@@ -45,7 +49,7 @@ class Chains:
 
     @property
     def milestones(self) -> list[int]:
-        """Milestones of the study's source and backbone, ascending."""
+        """Steps at which checkpoints of the study's source and backbone are kept, ascending."""
         return self.milestones_of(self._config.backbone)
 
     def previous_step(self, source: str, backbone: str, step: int) -> int | None:

@@ -13,7 +13,10 @@ class DataSets:
         self._config = config
 
     def view_names(self, data_set: str) -> list[str]:
-        """Return the names of the training views (view0, view1, ... or center); none if it is for evaluation only."""
+        """Return the names of a data set's training views: view0, view1, ..., or center.
+
+        Return no names for a data set for evaluation only.
+        """
         block = self._config.data_sets[data_set]
         if isinstance(block, EvaluationFolder):
             return []
@@ -21,22 +24,31 @@ class DataSets:
         return list(views) if isinstance(views, list) else [f"view{number}" for number in range(views)]
 
     def number_of_views(self, data_set: str) -> int | str | None:
-        """Return the number of views for tables, or "center", or None for a data set for evaluation only."""
+        """Return the number of training views that tables show for a data set, or "center".
+
+        Return None for a data set for evaluation only.
+        """
         if self.is_for_evaluation(data_set):
             return None
         names = self.view_names(data_set)
         return "center" if names == ["center"] else len(names)
 
     def number_of_draws(self, data_set: str) -> int:
-        """Return the number of draws of the training rows; if it is for evaluation only, of its ``probe_of``."""
+        """Return how many times the training rows of a data set are drawn.
+
+        For a data set for evaluation only, return the number for its ``probe_of``.
+        """
         return self._config.with_training_rows(data_set).number_of_draws
 
     def transform(self, data_set: str) -> Transform:
-        """Return the transform from images to inputs; a data set for evaluation only has that of its ``probe_of``."""
+        """Return the transform from a data set's images to inputs.
+
+        For a data set for evaluation only, return the transform of its ``probe_of``.
+        """
         return self._config.with_training_rows(data_set).transform
 
     def image_size(self, data_set: str) -> int:
-        """Return the side of a data set's inputs, in pixels."""
+        """Return the width and height, in pixels, of a data set's images after the transform."""
         return self.transform(data_set).size
 
     def title(self, data_set: str) -> str:
@@ -48,15 +60,15 @@ class DataSets:
         return isinstance(self._config.data_sets[data_set], EvaluationFolder)
 
     def probed(self, data_set: str) -> str:
-        """Return the data set whose probe is evaluated on this one: its ``probe_of`` if it has one, else itself."""
+        """Return the name of the data set whose probe is evaluated on ``data_set``: its ``probe_of``, else itself."""
         block = self._config.data_sets[data_set]
         return block.probe_of if isinstance(block, EvaluationFolder) else data_set
 
     def seen_first(self, source: str, published: bool) -> str:
         """Return the data set whose training images give the batch-norm statistics of an untrained network.
 
-        It is the source. For published networks, whose source may not be available, it is the first target with
-        training rows, unless the source is a target.
+        Return the source, unless the networks are published and the source is not a target (then its images may not be
+        available). In that case, return the first target with training rows.
         """
         if not published or source in self._config.targets:
             return source
@@ -64,10 +76,10 @@ class DataSets:
         return trainable[0] if trainable else source
 
     def numbered_by(self, data_set: str, split: str) -> SplitKey | None:
-        """Return the split from which a split takes its numbering of classes, or None if it numbers them itself.
+        """Return the split whose class numbers a split uses, or None if it defines its class numbers itself.
 
-        A folder for evaluation only has the classes of the data set whose probe is evaluated on it; the evaluation rows
-        of a part have the classes of its training rows.
+        A folder for evaluation only uses the class numbers of the data set whose probe is evaluated on it. The
+        evaluation split of a data set of `kind: part` uses the class numbers of its training split.
         """
         block = self._config.data_sets[data_set]
         if isinstance(block, EvaluationFolder):

@@ -1,4 +1,4 @@
-"""Form the replicates of an arm from seeds: disjoint groups, cyclic groups, or all groups, of which some may be drawn.
+"""Form the replicates of an arm from seeds: disjoint groups, cyclic groups, or all groups (or a random choice of them).
 
 This module must not import NumPy, because the Snakefile imports it.
 """
@@ -12,14 +12,14 @@ ATTEMPTS = 50  # attempts at a new group before the counts of seeds may differ b
 
 
 def disjoint(seeds: Sequence[int], members: int) -> list[list[int]]:
-    """Return consecutive groups of ``members`` seeds that share no seed; left-over seeds are in no group."""
+    """Return disjoint groups of ``members`` consecutive seeds; seeds left over at the end are in no group."""
     return [list(seeds[first : first + members]) for first in range(0, len(seeds) - members + 1, members)]
 
 
 def cyclic(seeds: Sequence[int], members: int) -> list[list[int]]:
-    """Return for each seed the group that begins with it, where the first seed follows the last.
+    """Return one group of ``members`` consecutive seeds for each seed; the first seed follows the last.
 
-    If a group takes all seeds, there is only one.
+    If ``members`` equals the number of seeds, return a single group.
     """
     if members >= len(seeds):
         return disjoint(seeds, members)
@@ -30,9 +30,9 @@ def cyclic(seeds: Sequence[int], members: int) -> list[list[int]]:
 def every(seeds: Sequence[int], members: int, most: int, draw: int) -> list[list[int]]:
     """Return all groups of ``members`` seeds, or a random choice if there are more than ``most``.
 
-    Each group is in the seeds' order. In drawn groups all seeds are equally frequent, up to one or two. They are a pure
-    function of the seeds and ``draw``. If most groups are kept, the groups to leave out are drawn, so that draws rarely
-    repeat a group.
+    Each group is in the seeds' order. A random choice is a pure function of the seeds and ``draw``; any two seeds are
+    in equally many groups, up to a difference of one or two. If more than half of the groups are kept, the groups to
+    leave out are drawn instead, so that few draws repeat a group.
     """
     number = comb(len(seeds), members)
     if number <= most:
@@ -44,7 +44,7 @@ def every(seeds: Sequence[int], members: int, most: int, draw: int) -> list[list
 
 
 def _drawn(seeds: Sequence[int], members: int, draw: int) -> Iterator[tuple[int, ...]]:
-    """Yield different groups, each of the seeds that are in the fewest groups so far and have the smallest hashes."""
+    """Yield different groups. Each consists of the seeds that are in the fewest groups so far; hashes break ties."""
     counts, taken = dict.fromkeys(seeds, 0), set[tuple[int, ...]]()
     for number in range(comb(len(seeds), members)):
         attempt = 0
@@ -64,8 +64,8 @@ def _group(seeds: Sequence[int], members: int, order: Callable[[int], tuple[int,
 def _order(counts: dict[int, int], place: tuple[int, int, int]) -> Callable[[int], tuple[int, bytes]]:
     """Return a sort key of seeds: the number of groups that a seed is in, then its hash.
 
-    place: the draw, the group's number and the attempt. The counts may allow only groups that are taken already;
-    therefore later attempts count half of the seeds as being in more groups than they are.
+    place: (draw, number of the group, number of the attempt). With the true counts, every possible group may already be
+    taken; therefore later attempts add to the counts of half of the seeds.
     """
     more = place[2] // ATTEMPTS
 

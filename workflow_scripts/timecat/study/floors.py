@@ -1,4 +1,4 @@
-"""Floors of a study, against which its accuracies are judged: untrained arms and a random projection of the pixels."""
+"""Floors of a study: untrained arms and a random projection of the pixels, with which its accuracies are compared."""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,17 +14,17 @@ DIGITS = 6  # number of digits of the digest in an arm's name
 class Floors:
     """The floors of a config.
 
-    The floor of an arm is the arm untrained: its members at step 0, transferred as the arm is. Arms that differ only in
-    steps share a floor. Names of floors contain a dot, which names in the config cannot have.
+    The floor of an arm has the same members, untrained (step 0), and is transferred in the same way. Arms that differ
+    only in steps share a floor. Names of floors contain a dot, which names in the config cannot have.
     """
 
     def __init__(self, config: Config, chains: Chains):
         self._config, self._chains = config, chains
 
     def of(self, arm: Arm, replicates: list[list[int]]) -> Arm | None:
-        """Return the floor of an arm with these replicates.
+        """Return the floor of an arm with these replicates, or None.
 
-        None if the arm is not pretrained, is itself untrained, or the study has no floors.
+        An arm has no floor if it is not pretrained, if it is itself untrained, or if the study has no floors.
         """
         if self._config.floors is None or not arm.milestones:
             return None
@@ -40,9 +40,9 @@ class Floors:
         return floor.model_copy(update={"name": self._name("untrained", floor)})
 
     def _first(self, replicates: list[list[int]]) -> list[list[int]]:
-        """Return the replicates that consist of the first seeds only.
+        """Return the replicates that contain only the first `floors.seeds` seeds of an arm.
 
-        The number of first seeds is floors.seeds, but at least the number of seeds of the first replicate.
+        If the first replicate has more seeds than `floors.seeds`, that many seeds count as the first.
         """
         assert self._config.floors is not None
         seeds = list(dict.fromkeys(seed for replicate in replicates for seed in replicate))
@@ -66,7 +66,10 @@ class Floors:
         return arm.model_copy(update={"name": self._name("projected", arm)})
 
     def all(self, arms: Iterable[tuple[Arm, list[list[int]]]]) -> Iterator[Arm]:
-        """Yield each floor of the given arms once, then the projection. arms: pairs of an arm and its replicates."""
+        """Yield each floor of the given arms once, then the projection of the pixels.
+
+        arms: pairs (arm, its replicates).
+        """
         found = {floor.name: floor for arm in arms if (floor := self.of(*arm)) is not None}
         if (projection := self.projection) is not None:
             found[projection.name] = projection

@@ -1,4 +1,4 @@
-"""Input functions of the rules, which return the files that a job reads from its wildcards."""
+"""Input functions of the rules. They return the files that a job reads, given its wildcards."""
 
 from workflow_scripts.timecat.study.arms import Arms
 from workflow_scripts.timecat.study.chains import Chains
@@ -38,11 +38,11 @@ class Inputs:
     # --- data sets ---
 
     def probed_sidecar(self, wildcards: HasSplit) -> list[str]:
-        """Return the sidecar of the split that numbers the classes of this one, if any (DataSets.numbered_by)."""
+        """Return the sidecar of the split whose class numbers a split uses, if any (DataSets.numbered_by)."""
         return [files.sidecar for files in self._numbering(wildcards)]
 
     def probed_index(self, wildcards: HasSplit) -> list[str]:
-        """Return the index of the split that numbers the classes of this one, if any (DataSets.numbered_by)."""
+        """Return the index of the split whose class numbers a split uses, if any (DataSets.numbered_by)."""
         return [files.index for files in self._numbering(wildcards)]
 
     def _numbering(self, wildcards: HasSplit) -> list[DataSetFiles]:
@@ -50,15 +50,15 @@ class Inputs:
         return [] if key is None else [self._paths.data_set.at(key)]
 
     def train_beton(self, wildcards: HasDataSet) -> list[str]:
-        """Return the .beton file of the training images; none for a data set for evaluation only."""
+        """Return the .beton file of the training images; no file for a data set for evaluation only."""
         return [files.beton for files in self._train(wildcards.data_set)]
 
     def train_sidecar(self, wildcards: HasDataSet) -> list[str]:
-        """Return the sidecar of the training images; none for a data set for evaluation only."""
+        """Return the sidecar of the training images; no file for a data set for evaluation only."""
         return [files.sidecar for files in self._train(wildcards.data_set)]
 
     def drawn_index(self, wildcards: HasDataSet) -> list[str]:
-        """Return the index of the training images, which holds each row's draws; none if there is a single draw."""
+        """Return the index of the training images, which stores each row's draws; no file if there is one draw."""
         if self._data_sets.number_of_draws(wildcards.data_set) == 1:
             return []
         return [files.index for files in self._train(wildcards.data_set)]
@@ -71,40 +71,40 @@ class Inputs:
     # --- checkpoints ---
 
     def previous_state(self, wildcards: HasCheckpoint) -> list[str]:
-        """Return the training state that a milestone resumes from; none at the start of the chain."""
+        """Return the training state that a milestone resumes from; no file at the start of the chain."""
         step = self._chains.previous_step(wildcards.source, wildcards.backbone, int(wildcards.step))
         return [] if step is None else [self._paths.checkpoint.at(wildcards, step=str(step)).state]
 
     def previous_sidecar(self, wildcards: HasCheckpoint) -> list[str]:
-        """Return the sidecar of the training state that a milestone resumes from; none at the start of the chain."""
+        """Return the sidecar of the training state that a milestone resumes from; no file at the start of the chain."""
         step = self._chains.previous_step(wildcards.source, wildcards.backbone, int(wildcards.step))
         return [] if step is None else [self._paths.checkpoint.at(wildcards, step=str(step)).state_sidecar]
 
     def initial_images(self, wildcards: HasCheckpoint) -> str:
-        """Return the images on which batch-norm statistics of an untrained network are computed."""
+        """Return the .beton file of the images for the batch-norm statistics of an untrained network."""
         return self._paths.data_set.at(data_set=self._seen_first(wildcards), split="train").beton
 
     def initial_images_sidecar(self, wildcards: HasCheckpoint) -> str:
-        """Return the sidecar of the images on which batch-norm statistics of an untrained network are computed."""
+        """Return the sidecar of the images that `initial_images` returns."""
         return self._paths.data_set.at(data_set=self._seen_first(wildcards), split="train").sidecar
 
     def _seen_first(self, wildcards: HasCheckpoint) -> str:
         return self._data_sets.seen_first(wildcards.source, wildcards.backbone in self._publications)
 
     def published_file(self, wildcards: HasRun) -> str:
-        """Return the published file from which a checkpoint is imported, at its place or where it is downloaded to."""
+        """Return the local path (possibly of a download) of the published file from which a checkpoint is imported."""
         return self._publications[wildcards.backbone].file(int(wildcards.seed), int(wildcards.step))
 
     def published_sidecar(self, wildcards: HasRun) -> list[str]:
-        """Return the sidecar of the published file of a checkpoint if it is downloaded, else none."""
+        """Return the sidecar of the published file of a checkpoint if the file is downloaded, else no file."""
         return self._publications[wildcards.backbone].sidecars(int(wildcards.seed), int(wildcards.step))
 
     def member_weights(self, wildcards: HasMembers) -> list[str]:
-        """Return the weights of an arm's members to fine-tune, replicate after replicate; none for direct training."""
+        """Return the weight files of an arm to fine-tune, replicate after replicate; no file for direct training."""
         return [files.weights for files in self._weights(wildcards)]
 
     def member_weights_sidecars(self, wildcards: HasMembers) -> list[str]:
-        """Return the sidecars of the weights of an arm's members for fine-tuning, in the order of member_weights."""
+        """Return the sidecars of the weight files that `member_weights` returns."""
         return [files.weights_sidecar for files in self._weights(wildcards)]
 
     def _weights(self, wildcards: HasMembers) -> list[WeightsFiles]:
@@ -124,7 +124,7 @@ class Inputs:
         return [files.path for files in self._features(wildcards)]
 
     def feature_sidecars(self, wildcards: HasMembers) -> list[str]:
-        """Return the sidecars of the feature folders of an arm on a data set, in the order of feature_folders."""
+        """Return the sidecars of the feature folders that `feature_folders` returns."""
         return [files.sidecar for files in self._features(wildcards)]
 
     def _features(self, wildcards: HasMembers) -> list[SidecarFiles]:
@@ -134,7 +134,7 @@ class Inputs:
         ]
 
     def heads(self, wildcards: HasCell) -> str:
-        """Return the saved heads that are evaluated on a data set for evaluation only."""
+        """Return the file of the saved heads that are evaluated on a data set for evaluation only."""
         return self._paths.probe.at(wildcards, data_set=self._data_sets.probed(wildcards.data_set)).heads
 
     def heads_sidecar(self, wildcards: HasCell) -> str:
@@ -144,7 +144,7 @@ class Inputs:
     # --- tables: functions of {table}, or of no wildcard ---
 
     def cell_files(self, cell: CellKey) -> CellFiles:
-        """Return the files of a cell; the kind of files depends on how its arm is transferred."""
+        """Return the files of a cell; which files it has depends on how its arm is transferred."""
         transfer = self._arms[cell.arm].transfer
         if transfer == "reweight":
             return self._paths.reweighting.at(cell)
@@ -155,43 +155,47 @@ class Inputs:
         return self._paths.probe.at(cell)
 
     def metrics(self, wildcards: HasTable) -> list[str]:
-        """Return the metrics of every cell of a table, in the order of Tables.cells."""
+        """Return the paths of the metrics of every cell of a table, in the order of Tables.cells."""
         return [self.cell_files(cell).metrics for cell in self._tables.cells(wildcards.table)]
 
     def references(self, wildcards: HasTable) -> list[str]:
-        """Return the metrics of the cells that a table's cells are compared with, in the order of Tables.references."""
+        """Return the paths of the metrics of a table's floors, projection and ceilings, in Tables.references' order."""
         return [self.cell_files(key.cell).metrics for key in self._tables.references(wildcards.table)]
 
     def reference_predictions(self, wildcards: HasTable) -> list[str]:
-        """Return the predictions of the cells that a table's cells are compared with (Tables.references)."""
+        """Return the paths of the predictions of a table's floors, projection and ceilings (Tables.references)."""
         return [self.cell_files(key.cell).predictions for key in self._tables.references(wildcards.table)]
 
     def reference_predictions_sidecars(self, wildcards: HasTable) -> list[str]:
-        """Return the sidecars of the files that reference_predictions returns."""
+        """Return the sidecars of the files that `reference_predictions` returns."""
         return [self.cell_files(key.cell).predictions_sidecar for key in self._tables.references(wildcards.table)]
 
     def predictions(self, wildcards: HasTable) -> list[str]:
-        """Return the predictions of every cell of a table, in the order of Tables.cells."""
+        """Return the paths of the predictions of every cell of a table, in the order of Tables.cells."""
         return [self.cell_files(cell).predictions for cell in self._tables.cells(wildcards.table)]
 
     def predictions_sidecars(self, wildcards: HasTable) -> list[str]:
-        """Return the sidecars of the predictions of every cell of a table."""
+        """Return the sidecars of the files that `predictions` returns."""
         return [self.cell_files(cell).predictions_sidecar for cell in self._tables.cells(wildcards.table)]
 
     def evaluation_indices(self, wildcards: HasTable) -> list[str]:
-        """Return the index of the evaluation rows of each data set of a table."""
+        """Return the paths of the index files of the evaluation splits, one per data set of a table."""
         return [files.index for files in self._evaluation(wildcards.table)]
 
     def evaluation_sidecars(self, wildcards: HasTable) -> list[str]:
-        """Return the sidecar of the evaluation rows of each data set of a table."""
+        """Return the paths of the sidecars of the evaluation splits, one per data set of a table."""
         return [files.sidecar for files in self._evaluation(wildcards.table)]
 
     def train_indices(self, wildcards: HasTable) -> list[str]:
-        """Return the index of the training rows of the probe of each data set of a table (see DataSets.probed)."""
+        """Return the paths of the index files of the training splits, one per data set of a table.
+
+        For a data set for evaluation only, use the training split of the data set whose probe is evaluated on it
+        (DataSets.probed).
+        """
         return [files.index for files in self._training(wildcards.table)]
 
     def train_sidecars(self, wildcards: HasTable) -> list[str]:
-        """Return the sidecar of the training rows of the probe of each data set of a table."""
+        """Return the paths of the sidecars of the training splits whose index files `train_indices` returns."""
         return [files.sidecar for files in self._training(wildcards.table)]
 
     def _evaluation(self, table: str) -> list[DataSetFiles]:
@@ -203,7 +207,7 @@ class Inputs:
         return [self._paths.data_set.at(data_set=name, split="train") for name in names]
 
     def diagnoses(self, wildcards: object = None) -> list[str]:
-        """Return the diagnostics of every cell of Tables.diagnosed_cells."""
+        """Return the paths of the diagnostics of every cell in Tables.diagnosed_cells."""
         return [self._paths.diagnosis.at(cell).path for cell in self._tables.diagnosed_cells()]
 
     def tables_with_a_block(self, wildcards: object = None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Params of the rules that compute, which pass settings of the config to stages.
+"""Params of the rules that compute: settings of the config that rules pass to stages.
 
 Params are canonical JSON of the smallest part of the config that the stage needs, so that a change of the config
 re-runs exactly the stages that it can affect. Params of tables are in study.table_params.
@@ -49,7 +49,7 @@ class Params:
         return self._transform(wildcards.source)
 
     def image_size(self, wildcards: HasSource) -> int:
-        """Return the side of the source's inputs, in pixels."""
+        """Return the width and height, in pixels, of the source's images after the transform."""
         return self._data_sets.image_size(wildcards.source)
 
     def _transform(self, data_set: str) -> str:
@@ -66,7 +66,7 @@ class Params:
         return canonical_json(self._config.recipe_of(wildcards.backbone).recipe())
 
     def beginning(self, wildcards: HasBackbone) -> str:
-        """Return the part of a backbone's recipe that determines its untrained network."""
+        """Return the settings of a backbone's recipe that determine its untrained network."""
         return canonical_json(self._config.recipe_of(wildcards.backbone).beginning())
 
     def download_url(self, wildcards: HasDownload) -> str:
@@ -76,7 +76,8 @@ class Params:
     def publication(self, wildcards: HasRun) -> str:
         """Return the settings that determine an imported checkpoint.
 
-        They are the SHA-256 of a local file, the path inside an archive, and the keys that may be left out.
+        The settings are the SHA-256 of a local file, the path inside an archive, and the keys of the published file
+        that may be left out.
         """
         seed, step = int(wildcards.seed), int(wildcards.step)
         published = self._publications[wildcards.backbone]
@@ -109,13 +110,13 @@ class Params:
         return canonical_json(self._arms.replicates(self._arms[wildcards.arm]))
 
     def probe(self, wildcards: HasMembers) -> str:
-        """Return the protocol by which the probe of an arm on a data set is trained."""
+        """Return the training settings of an arm's probe on a data set."""
         own_grid = self._config.with_training_rows(wildcards.data_set).weight_decays
         arm = self._arms[wildcards.arm]
         return canonical_json(self._config.probe.protocol(own_grid, arm.solver, arm.reduce))
 
     def reweight(self, wildcards: object) -> str:
-        """Return the settings by which a last layer is trained on balanced groups."""
+        """Return the settings for training a last layer on balanced groups."""
         return canonical_json(self._config.reweight.settings())
 
     def transfer_mode(self, wildcards: HasArm) -> str:
@@ -123,11 +124,14 @@ class Params:
         return self._arms[wildcards.arm].transfer
 
     def transfer(self, wildcards: HasArm) -> str:
-        """Return the settings by which an arm is fine-tuned or trained directly."""
+        """Return the settings for fine-tuning an arm or training it directly."""
         return canonical_json(self._config.transfer_settings(self._arms[wildcards.arm]))
 
     def transfer_backbone(self, wildcards: HasArm) -> str:
-        """Return the settings of a direct arm's backbone; null for fine-tuning, whose weight files describe theirs."""
+        """Return the settings of a direct arm's backbone; null for fine-tuning.
+
+        Fine-tuning reads the settings of the backbone from the weight files.
+        """
         arm = self._arms[wildcards.arm]
         settings = self._config.backbones[self._config.backbone_of(arm)].settings()
         return canonical_json(settings if arm.transfer == "direct" else None)

@@ -1,7 +1,7 @@
-"""Paths of a study's files: one template for each path, shared by rules, input functions and the planner.
+"""Paths of a study's files. Rules, input functions and the planner share one template for each path.
 
-Rules use a template with its wildcards: ``paths.checkpoint.weights``. All other code fills in the wildcards:
-``paths.checkpoint.at(key).weights``, or only some of them: ``paths.data_set.at(split="train").index``.
+Rules use a template with its wildcards: ``paths.checkpoint.weights``. All other code fills in all of the wildcards,
+``paths.checkpoint.at(key).weights``, or only some of them, ``paths.data_set.at(split="train").index``.
 """
 
 import re
@@ -104,7 +104,7 @@ class SidecarFiles(OneFile):
 
 @dataclass(frozen=True)
 class CellFiles(Files):
-    """Paths of the files that every arm has for a data set, for any kind of transfer."""
+    """Paths of the files of a cell (an arm on a data set) that exist for any kind of transfer."""
 
     metrics: str
     predictions: str
@@ -113,7 +113,7 @@ class CellFiles(Files):
 
 @dataclass(frozen=True)
 class ProbeFiles(CellFiles):
-    """Paths of the files of a probe, which include the selected heads."""
+    """Paths of the files of a probe, including the selected heads."""
 
     heads: str
     heads_sidecar: str
@@ -121,7 +121,7 @@ class ProbeFiles(CellFiles):
 
 @dataclass(frozen=True)
 class NetworksFiles(Files):
-    """Paths of the results of the counterexample: of single networks, and of probes on concatenated features."""
+    """Paths of the two result files of the counterexample: single networks, and probes on concatenated features."""
 
     runs: str
     together: str
@@ -129,7 +129,7 @@ class NetworksFiles(Files):
 
 @dataclass(frozen=True)
 class TableFiles(Files):
-    """Paths of a table in its formats, of its figure and of its contrasts."""
+    """Paths of a table in each file format, its figure and its contrasts."""
 
     csv: str
     markdown: str
@@ -167,7 +167,7 @@ class Paths:
     def log(self, rule: str) -> str:
         """Return the template of a rule's log.
 
-        A rule that is not in JOBS makes one table, whose name is the rule's without `tabulate_`.
+        A rule that is not in JOBS makes one table; the table's name is the name of the rule without `tabulate_`.
         """
         return f"{self.root}/logs/{rule}/{_job(rule)}.log"
 

@@ -1,8 +1,8 @@
 """Published weights of a study: their files, the seeds that have a file at a step, downloads and digests.
 
-A local file may be large, and Snakemake only compares the modification times of large files: a touched or copied file
-would re-run everything, features included. Therefore the import gets the file's SHA-256 as a param. It is computed once
-for each state of a file and stored.
+Snakemake compares only the modification times of large files, so a touched or copied file of weights would re-run
+everything, features included. Therefore the import gets the file's SHA-256 as a param. The SHA-256 is stored, and
+computed again only if the file changes.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ def is_remote(place: str) -> bool:
 
 
 def local_path(place: str) -> str:
-    """Return a path of the config as a path of the file system, with ``file:`` and ``~`` resolved."""
+    """Return a path of the config as a local path, with ``file:`` and ``~`` resolved."""
     if place.startswith("file:"):
         return unquote(urlsplit(place).path)
     return str(Path(place).expanduser())
 
 
 def download_name(url: str) -> str:
-    """Return the file name for a download: eight digits of the URL's digest, to keep names apart, and its file name."""
+    """Return the local file name of a download: eight digits of the URL's digest and the file name in the URL."""
     own = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(url).path).rpartition("/")[2]) or "file"
     return f"{digest(url.encode())[:8]}-{own}"
 
@@ -46,8 +46,8 @@ def download_name(url: str) -> str:
 class Published:
     """The published weights of a backbone.
 
-    checkpoints: the config's block. seeds: in the order of their runs. steps: all steps that arms use. paths: templates
-    of downloads and digests. key: place of the block in the config.
+    checkpoints: block of the config. seeds: seeds in the order of their runs. steps: all steps that arms use. paths:
+    templates of downloads and digests. key: config key of the block.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Published:
         self._check_files()
 
     def place(self, seed: int, step: int) -> str:
-        """Return the path or URL of a checkpoint; with an archive, its path inside the archive."""
+        """Return the path or URL of a checkpoint, or its path inside the archive if there is one."""
         return self.checkpoints.fill(seed, self.seeds.index(seed), step)
 
     def container(self, seed: int, step: int) -> str:
@@ -66,12 +66,12 @@ class Published:
         return self.checkpoints.archive or self.place(seed, step)
 
     def file(self, seed: int, step: int) -> str:
-        """Return the local path of the file that contains a checkpoint, at its place or where it is downloaded to."""
+        """Return the local path of the file that contains a checkpoint; for a URL, the path of the download."""
         container = self.container(seed, step)
         return self._standing_for(container)
 
     def _standing_for(self, place: str) -> str:
-        """Return the local path of a path or URL."""
+        """Return the local path for a path or URL of the config; for a URL, the path of the download."""
         if is_remote(place):
             return self.paths.download.at(download=download_name(place)).path
         return local_path(place)
@@ -81,7 +81,7 @@ class Published:
         return is_remote(self.container(seed, step))
 
     def sidecars(self, seed: int, step: int) -> list[str]:
-        """Return the sidecar of the file that contains a checkpoint if it is downloaded: one path, or none."""
+        """Return a list with the sidecar of the file that contains a checkpoint; empty if it is not downloaded."""
         if not self.is_downloaded(seed, step):
             return []
         return [self.paths.download.at(download=download_name(self.container(seed, step))).sidecar]
@@ -99,9 +99,10 @@ class Published:
     # --- which exist ---
 
     def seeds_at(self, step: int) -> list[int]:
-        """Return the seeds that have a checkpoint at a step, in their order.
+        """Return the seeds that have a checkpoint at a step, in the order of ``seeds``.
 
-        They are the seeds in `runs` whose local file exists. For an archive or a URL, existence is not checked.
+        A seed has a checkpoint if `runs` lists it and its local file exists. For an archive or a URL, the existence of
+        the file is not checked.
         """
         if step not in self._seeds_at:
             runs = self.checkpoints.runs.get(step, range(len(self.seeds)))
@@ -113,12 +114,13 @@ class Published:
 
     @property
     def _existence_is_known(self) -> bool:
+        """Whether checkpoints are local files, so that it is known which of them exist."""
         return self.checkpoints.archive is None and not is_remote(self.checkpoints.path)
 
     def check_arm(self, name: str, step: int, members: int, replicates: list[list[int]]) -> None:
-        """Raise UserError if the existing checkpoints are too few for an arm.
+        """Raise UserError if an arm needs checkpoints that do not exist.
 
-        replicates: those that the config lists.
+        replicates: replicates that the config lists.
         """
         there = self.seeds_at(step)
         for seed in (seed for replicate in replicates for seed in replicate):
@@ -130,12 +132,13 @@ class Published:
         if not replicates and len(there) < members:
             missing = [seed for seed in self.seeds if seed not in there]
             raise UserError(
-                f"`arms`: {name!r} needs {members} checkpoints at step {step} and {len(there) or 'none'} of the "
-                f"{len(self.seeds)} seeds' exist{'s' if len(there) == 1 else ''}: "
+                f"`arms`: {name!r} needs {members} checkpoints at step {step}, but of the {len(self.seeds)} seeds' "
+                f"checkpoints, {len(there) or 'none'} exist{'s' if len(there) == 1 else ''}: "
                 f"{self._what_is_missing(missing, step)}, or lower the arm's members"
             )
 
     def _what_is_missing(self, seeds: list[int], step: int) -> str:
+        """Return what the user has to do so that the checkpoints of these seeds exist, as part of an error message."""
         runs = self.checkpoints.runs.get(step, range(len(self.seeds)))
         names = [f"{self.file(seed, step)} (seed {seed})" for seed in seeds if self.seeds.index(seed) in runs]
         if not names or not self._existence_is_known:
@@ -150,10 +153,10 @@ class Published:
         return "" if place is None else self.checkpoints.sha256.get(place, "")
 
     def _check_files(self) -> None:
-        """Raise UserError if the archive is missing or a SHA-256 of the config does not fit.
+        """Raise UserError if the archive is missing or a SHA-256 of the config is wrong.
 
-        Each must belong to a file that the study uses, and equal that of the file's content. (Files that are yet to be
-        downloaded or extracted are checked by their jobs.)
+        Each SHA-256 must belong to a file that the study uses and match the content of that file. (The jobs that
+        download or extract a file check it afterwards.)
         """
         archive = self.checkpoints.archive
         if archive and not is_remote(archive) and not Path(local_path(archive)).is_file():
@@ -172,12 +175,12 @@ class Published:
             if found not in (None, expected):
                 path = self._standing_for(place)
                 raise UserError(
-                    f"`{self.key}.sha256`: {path} has {found}, and {place!r} must have {expected}; correct the "
-                    "config, or replace the file"
+                    f"`{self.key}.sha256`: {path} has the SHA-256 {found}, but for {place!r} the config expects "
+                    f"{expected}; correct the config, or replace the file"
                 )
 
     def _known_sha256(self, place: str) -> str | None:
-        """Return the SHA-256 of the present file of a path or URL; None if there is none or it is inside an archive."""
+        """Return the SHA-256 of the local file of a path or URL; None if it does not exist or is inside an archive."""
         if is_remote(place):
             sidecar = sidecar_path(self._standing_for(place))
             return str(read_json(sidecar)["content"]) if sidecar.exists() else None
@@ -223,15 +226,14 @@ class Publications(Mapping[str, Published]):
 
     @property
     def downloads(self) -> dict[str, Published]:
-        """Published weights that each download belongs to, by the file name of the download."""
+        """Published weights that use each download, by the file name of the download."""
         return {name: published for published in self.values() for name in published.urls}
 
 
 def file_sha256_kept(path: Path, known_digests: Path) -> str:
     """Return the SHA-256 (hex) of a file, from ``known_digests`` if its size, inode and time of change are unchanged.
 
-    The time of change (ctime) is set by the kernel: a copy that keeps the modification time (cp -p) still has another
-    one.
+    The kernel sets the time of change (ctime): it differs even for a copy that keeps the modification time (cp -p).
     """
     found = path.stat()
     state = {"bytes": found.st_size, "inode": found.st_ino, "changed_ns": found.st_ctime_ns}
@@ -242,6 +244,6 @@ def file_sha256_kept(path: Path, known_digests: Path) -> str:
     if entry == {**state, "sha256": entry.get("sha256")}:
         return str(entry["sha256"])
     sha256 = file_sha256(path)
-    with contextlib.suppress(OSError):  # the results cannot be written to: computed again next time
+    with contextlib.suppress(OSError):  # the folder of results is read-only: the digest is computed again next time
         write_json(known_digests, known | {str(path): {**state, "sha256": sha256}})
     return sha256

@@ -1,4 +1,4 @@
-"""Resources of jobs: threads, memory and run time, and settings of stages that change no output."""
+"""Resources of jobs: threads, memory, run time, and settings of stages that do not affect the output."""
 
 import math
 from collections.abc import Callable
@@ -22,12 +22,12 @@ class Resources:
 
     @property
     def pretrain_threads(self) -> int:
-        """Number of cores of a pretraining job on one node: `threads` for each of its GPUs there."""
+        """Number of cores of a pretraining job on each of its nodes: `threads` for each GPU of the node."""
         return self.threads * self._config.limits.pretrain_gpus // self._config.limits.pretrain_nodes
 
     @property
     def pretrain_memory_mb(self) -> int:
-        """Memory of a pretraining job on one node, in MB."""
+        """Memory of a pretraining job on each of its nodes, in MB."""
         return math.ceil(self._config.limits.pretrain_memory_mb / self._config.limits.pretrain_nodes)
 
     @property
@@ -47,10 +47,10 @@ class Resources:
 
     @property
     def probe_memory_mb(self) -> int:
-        """Memory that a probe requests from a scheduler, in MB: that of any job plus that for features."""
+        """Memory that a probe requests from a scheduler, in MB: the memory of any job plus the memory for features."""
         return self._config.limits.memory_mb + math.ceil(1000 * self._config.limits.memory_gb)
 
-    # --- functions of wildcards: checks and permissions, which change no output ---
+    # --- functions of wildcards: checks and permissions, which do not affect the output ---
 
     def may_download(self, wildcards: HasDataSet) -> str:
         """Return "true" if a data set's archive may be downloaded, else "false"."""

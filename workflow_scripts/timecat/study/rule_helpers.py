@@ -11,10 +11,10 @@ IMAGE_DIGEST = f"{IMAGE}.sha256"
 
 
 def code_of(in_containers: bool, local: Callable[[str], str]) -> Callable[[str], list[str]]:
-    """Return a function from a stage to the files of its code, and in containers also the digest of the image.
+    """Return a function that returns the code files of a stage; with containers, also the digest of the image.
 
-    Snakemake compares only the path of an image, so that without the digest a changed image would re-run nothing.
-    local: Snakemake's flag for files on this machine's disk, for results in another storage
+    Snakemake compares only the path of an image, so without the digest no job would run again after the image changes.
+    local: Snakemake's flag for files on this machine's disk, needed if results are in another storage
     (--default-storage-provider).
     """
     return partial(_inputs, local=local, image=[IMAGE_DIGEST] if in_containers else [])
@@ -25,7 +25,10 @@ def _inputs(stage: str, local: Callable[[str], str], image: list[str]) -> list[s
 
 
 def growing(amount: int, most: int | None = None) -> Callable[[object, int], int]:
-    """Return a resource function: ``amount`` times the number of the attempt (``--retries``), but at most ``most``."""
+    """Return a resource function that returns ``amount`` times the number of the attempt, but at most ``most``.
+
+    Snakemake counts the attempts of a job (``--retries``).
+    """
 
     def asked(wildcards: object, attempt: int) -> int:
         return amount * attempt if most is None else max(amount, min(amount * attempt, most))

@@ -1,4 +1,4 @@
-"""Keep the .beton files in `scratch_dir`: the study's folder data_sets becomes a link to it."""
+"""Store the .beton files in `scratch_dir`: the study's folder data_sets becomes a link to that folder."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from workflow_scripts.timecat.errors import UserError
 
 
 def check(scratch_dir: str | None, data_sets: str) -> None:
-    """Raise UserError if the link ``data_sets`` cannot be made because something else has its name."""
+    """Raise UserError if the link ``data_sets`` cannot be made because a folder or a different link has its name."""
     place = Path(data_sets)
     if scratch_dir is None or not (place.exists() or place.is_symlink()):
         return
@@ -23,7 +23,7 @@ def check(scratch_dir: str | None, data_sets: str) -> None:
 
 
 def link(scratch_dir: str | None, data_sets: str) -> None:
-    """Create the folder ``scratch_dir`` and the link to it, if the config sets it and they do not exist."""
+    """Create the folder ``scratch_dir`` and the link to it where missing, if the config sets `scratch_dir`."""
     if scratch_dir is None:
         return
     place = Path(data_sets)

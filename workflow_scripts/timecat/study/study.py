@@ -27,8 +27,8 @@ class Study:
     def __init__(self, config: Config, files: Sequence[object] = ()):
         """Derive a study from its config. files: the config's files, for messages.
 
-        Raises UserError if published weights are too few for an arm, or if an arm has the name of a different arm of
-        the grid.
+        Raise UserError if an arm needs more published weights than exist, or if an arm and a different arm of the grid
+        have the same name.
         """
         self.config, self.paths = config, Paths(config.results_dir)
         self.data_sets, self.chains = DataSets(config), Chains(config)

@@ -1,7 +1,6 @@
 """Params of the rules that make tables: descriptions of cells, rows and columns, as JSON.
 
-Functions read the wildcard {table}. A rule that makes one table and has no such wildcard uses them through
-``of_table``.
+Functions read the wildcard {table}. A rule that makes one table and lacks this wildcard uses them through ``of_table``.
 """
 
 from typing import Any
@@ -61,19 +60,22 @@ class TableParams:
         return canonical_json([row for _, row in self._described(wildcards.table)])
 
     def compared_rows(self, wildcards: HasTable) -> str:
-        """Return the rows of a table of accuracies: those of `rows`, with the arms in `against` of each."""
+        """Return the rows of a table of accuracies, each with the arms that it is compared with (`against`)."""
         table = wildcards.table
         return canonical_json([row | self._against(arm, table) for arm, row in self._described(table)])
 
     def rows_with_networks(self, wildcards: HasTable) -> str:
-        """Return the rows of a table as in compared_rows, with their networks, whose parameters the stage counts."""
+        """Return the rows of a table as in compared_rows, each with its network, so that its parameters are counted."""
         table = wildcards.table
         return canonical_json(
             [row | self._network(arm) | self._against(arm, table) for arm, row in self._described(table)]
         )
 
     def grid_rows(self, wildcards: object) -> str:
-        """Return the rows of the grid. `in_table`: whether a row is one of table 2, whose budget it then shares."""
+        """Return the rows of the grid.
+
+        `in_table`: whether a row is also a row of table 2, so that both share its costs.
+        """
         own = {arm.name for arm in self._config.arms}
         rows = self._tables.rows("grid")
         return canonical_json(
@@ -84,14 +86,17 @@ class TableParams:
         )
 
     def width_rows(self, wildcards: object) -> str:
-        """Return the rows of the table `width`, each with its network. `of` of a row: the name of the whole arm."""
+        """Return the rows of the table `width`, each with its network.
+
+        `of`: name of the arm whose features the row reduces (for a row that is not reduced, its own name).
+        """
         whole = (arm.name for _, arm in self._tables.width_rows())
         return canonical_json(
             [row | self._network(arm) | {"of": name} for (arm, row), name in zip(self._described(WIDTH), whole)]
         )
 
     def calibrated_rows(self, wildcards: object) -> str:
-        """Return the rows of all tables whose calibration is measured, table 2's first."""
+        """Return the rows of all tables whose calibration is measured, beginning with the rows of table 2."""
         names = dict.fromkeys(cell.arm for cell in self._tables.calibrated_cells())
         return canonical_json([self._row(self._arms[name], self._config.backbone) for name in names])
 
@@ -110,9 +115,10 @@ class TableParams:
         return canonical_json({name: self._arms.replicates(self._arms[name]) for name in names})
 
     def _row(self, arm: Arm, usual: str) -> dict[str, Any]:
-        """Return the description of an arm in a table. Keys beyond the first four are left out where they do not apply.
+        """Return the description of an arm in a table.
 
-        usual: the table's backbone, which is not mentioned.
+        Keys beyond the first four are left out where they do not apply. usual: backbone of the table; the description
+        of an arm with this backbone does not mention it.
         """
         described = arm.model_dump(include={"name", "members", "steps", "transfer"})
         if arm.one_seed:
@@ -136,8 +142,8 @@ class TableParams:
     def _solver(self, arm: Arm, rows: list[Arm]) -> dict[str, Any]:
         """Return the description of the solver of an arm's probes in a table with these rows.
 
-        For L-BFGS it is `solver`; for SGD it is `converged`, the name of a row with the same features and L-BFGS, if
-        any.
+        With L-BFGS, the description has the key `solver`. With SGD, it has the key `converged`: the name of a row with
+        the same features and L-BFGS, if there is one.
         """
         if arm.transfer != "probe":
             return {}
@@ -149,12 +155,12 @@ class TableParams:
         return {"converged": alike[0]} if alike else {}
 
     def _against(self, arm: Arm, table: str) -> dict[str, Any]:
-        """Return the arms in `against` of an arm; nothing in a table that only names the arm and does not define it."""
+        """Return the arms that an arm is compared with (`against`); none in a table that does not define the arm."""
         own = self._config.arms if table == TABLE2 else self._config.tables[table].own
         return {"against": arm.against} if arm.against and arm in own else {}
 
     def _pretrained_on(self, arm: Arm) -> str | None:
-        """Return the text on what an arm's published weights were pretrained on, or None if it is the source."""
+        """Return the name of the data that an arm's published weights were pretrained on; None if it is the source."""
         if not self._chains.is_published(arm):
             return None
         return self._config.publications[self._config.backbone_of(arm)].pretrained_on
@@ -171,7 +177,10 @@ class TableParams:
         return canonical_json([self._column(name, table) for name in self._tables.targets(table)])
 
     def calibrated_columns(self, wildcards: object) -> str:
-        """Return the columns of all tables whose calibration is measured, each as in the first table that has it."""
+        """Return the columns of all tables whose calibration is measured.
+
+        A column of several tables is described as in the first of them.
+        """
         return canonical_json([self._column(*found) for found in self._tables.calibrated_data_sets().items()])
 
     def _column(self, name: str, table: str) -> dict[str, Any]:
@@ -193,13 +202,13 @@ class TableParams:
 
     def metric(self, wildcards: HasTable) -> str:
         """Return the metric of a table of gaps, as plain text."""
-        self._tables.rows(wildcards.table)  # raises UserError if the study has no such table
+        self._tables.rows(wildcards.table)  # raises UserError if the study does not have the table
         block = self._config.tables[wildcards.table]
         assert isinstance(block, GapTable), wildcards.table
         return block.metric
 
     def image_size(self, wildcards: HasTable) -> int:
-        """Return the side of the inputs of a table's source, in pixels."""
+        """Return the width and height, in pixels, of the images of a table's source after the transform."""
         return self._data_sets.image_size(self._tables.source(wildcards.table))
 
     def groups(self, wildcards: object) -> str:
@@ -207,7 +216,7 @@ class TableParams:
         return canonical_json(self._config.reweight.groups)
 
     def calibration(self, wildcards: object) -> str:
-        """Return the settings by which calibration is measured."""
+        """Return the settings for measuring calibration."""
         return canonical_json(self._config.calibration.settings())
 
     def style(self, wildcards: object) -> str:
@@ -216,4 +225,5 @@ class TableParams:
 
 
 def _told(cells: list[CellKey]) -> str:
+    """Return the arm and data set of each cell, as JSON."""
     return canonical_json([{"arm": cell.arm, "data_set": cell.data_set} for cell in cells])

@@ -13,7 +13,7 @@ TABLE2, WIDTH = "table2", "width"
 
 
 class Tables:
-    """The tables of a config by name: "table2", the other blocks of tables, "calibration" and "counterexample"."""
+    """Tables of a config by name: "table2", one for each further block of tables, "calibration", "counterexample"."""
 
     def __init__(self, config: Config, arms: Arms, data_sets: DataSets):
         self._config, self._arms, self._data_sets = config, arms, data_sets
@@ -22,14 +22,14 @@ class Tables:
     def names(self) -> list[str]:
         """Names of the tables that have a block in the config.
 
-        Tables without a block are added to all_arms by their rules (FURTHER_TABLES). Diagnostics are not, because a
-        study without an arm of several members has none.
+        Tables without a block are added to all_arms by their rules (FURTHER_TABLES). The table of diagnostics is not
+        added, because it does not exist in a study in which every arm has a single member.
         """
         others = [name for name in (WIDTH, "grid") if getattr(self._config, name) is not None]
         return [TABLE2, *self._config.tables, *others]
 
     def rows(self, table: str) -> list[Arm]:
-        """Return the arms of a table, in order. Raises UserError if the study has no such table."""
+        """Return the arms of a table, in order. Raise UserError if the study does not have the table."""
         if table == TABLE2:
             return self._config.arms
         if table in (WIDTH, "grid"):
@@ -48,9 +48,9 @@ class Tables:
         return [self._arms[name] for name in block.names]
 
     def width_rows(self) -> list[tuple[Arm, Arm]]:
-        """Return the rows of the table `width` as pairs of an arm and the whole arm that it is made from.
+        """Return the rows of the table `width` as pairs (arm, arm whose features it reduces).
 
-        Each whole arm is followed by its reduced arms.
+        Each arm that is not reduced is paired with itself and followed by the arms that reduce its features.
         """
         made = self._config.reduced_arms(self._arms)
         return [(arm, self._arms[name]) for name, reduced in made.items() for arm in (self._arms[name], *reduced)]
@@ -61,7 +61,7 @@ class Tables:
         return (block.targets if block is not None else None) or self._config.targets
 
     def data_sets(self, table: str) -> list[str]:
-        """Return the data sets of a table's cells: its targets, or for "calibration" those of all its tables."""
+        """Return the data sets of a table's cells: its targets, or for "calibration" the targets of all its tables."""
         return list(self.calibrated_data_sets()) if table == "calibration" else self.targets(table)
 
     def source(self, table: str) -> str:
@@ -75,9 +75,9 @@ class Tables:
         return (block.backbone if block is not None else None) or self._config.backbone
 
     def baseline(self, table: str) -> str:
-        """Return the name of a table's baseline: the one that the config names, else the first row.
+        """Return the name of a table's baseline: the arm that the config names, else the arm of the first row.
 
-        The table `width` has table 2's baseline if that is one of its rows.
+        The table `width` has the baseline of table 2, if that arm is one of its rows.
         """
         block, rows = self._config.tables.get(table), [arm.name for arm in self.rows(table)]
         named = self._config.baseline if table in (TABLE2, WIDTH) else getattr(block, "baseline", None)
@@ -97,17 +97,18 @@ class Tables:
     def transfer_targets(self, table: str) -> list[str]:
         """Return the data sets of a table that arms are transferred to.
 
-        These are all except the source and those for evaluation only. In the table `spurious` the source counts,
-        because its features are the question there.
+        The source and data sets for evaluation only are left out. The table `spurious` keeps the source, because it
+        examines the features that the source's training rows teach.
         """
         source = "" if table == "spurious" else self.source(table)
         return [name for name in self.targets(table) if name != source and not self._data_sets.is_for_evaluation(name)]
 
     def references(self, table: str) -> list[ReferenceKey]:
-        """Return the cells that a table's cells are compared with, on its transfer targets.
+        """Return the cells with which a table's cells are compared, on its transfer targets.
 
-        They are the floor of each arm, the projection of the pixels and the ceiling. The grid has floors only; the
-        table `width` has floors of whole arms and of arms reduced by PCA; tables with other metrics have no ceiling.
+        The cells are the floor of each arm, the projection of the pixels and the ceiling. The grid has floors only; the
+        table `width` has floors of arms that are not reduced or are reduced by PCA; tables with metrics other than
+        accuracy have no ceiling.
         """
         rows, targets = self.rows(table), self.transfer_targets(table)
         found = [
@@ -131,23 +132,23 @@ class Tables:
     # --- calibration and diagnostics ---
 
     def calibrated(self) -> list[str]:
-        """Return the tables for whose arms calibration is measured, table 2 first."""
+        """Return the tables whose arms' calibration is measured, beginning with table 2."""
         wanted = self._config.calibration.tables
         return [TABLE2, *(self._config.tables if wanted is None else wanted)]
 
     def calibrated_cells(self) -> list[CellKey]:
-        """Return the cells for which calibration is measured, each once."""
+        """Return the cells whose calibration is measured, without duplicates."""
         return _each_once(cell for table in self.calibrated() for cell in self.cells(table))
 
     def calibrated_data_sets(self) -> dict[str, str]:
-        """Return the data sets for which calibration is measured, each with the first table that has it."""
+        """Return the data sets on which calibration is measured, each with the first table that has it."""
         found = dict[str, str]()
         for table in self.calibrated():
             found |= {name: table for name in self.targets(table) if name not in found}
         return found
 
     def diagnosed_cells(self) -> list[CellKey]:
-        """Return the cells of the table of diagnostics: those of table 2 that are probes with more than one member."""
+        """Return the cells of the table of diagnostics: probes of table 2 with more than one member."""
         return [
             cell
             for cell in self.cells(TABLE2)

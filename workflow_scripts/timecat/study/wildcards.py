@@ -1,8 +1,8 @@
-"""Wildcards of jobs as protocols and keys: types of the wildcards that functions of a study read.
+"""Types of the wildcards that functions of a study read: protocols, and keys with the same attributes.
 
 Snakemake calls input functions and params with wildcards whose values are text. The protocols state which wildcards a
-function reads. The frozen keys have the same attributes and are used where there is no job: in the study, the planner
-and tests.
+function reads. The keys, frozen dataclasses, replace wildcards where there is no job: in the study, the planner and
+tests.
 """
 
 from collections.abc import Callable
@@ -54,11 +54,11 @@ class CellKey:
 
 @dataclass(frozen=True)
 class ReferenceKey:
-    """A cell that other cells of a table are compared with.
+    """A cell with which the cells of a table are compared: a floor, a projection of the pixels or a ceiling.
 
-    kind: "floor" (the cell of an untrained arm), "projection" (of a random projection of the pixels) or "ceiling" (of
-    the ceiling's arm). arm: name of the arm whose floor it is, or "" for a projection or ceiling, which belong to a
-    data set.
+    kind: "floor" (an untrained arm), "projection" (a random projection of the pixels) or "ceiling" (the arm that the
+    config names as ceiling). arm: name of the arm whose floor this cell is, or "" for a projection or ceiling, which
+    belong to a data set.
     """
 
     kind: str
@@ -148,5 +148,5 @@ class HasDownload(Protocol):
 
 
 def of_table(function: Callable[[HasTable], T], table: str) -> Callable[[object], T]:
-    """Return an input function or param for a rule of one table, from a function that reads the wildcard {table}."""
+    """Return an input function or param of one table, made from a function that reads the wildcard {table}."""
     return lambda wildcards: function(TableKey(table))
