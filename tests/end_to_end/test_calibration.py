@@ -1,4 +1,4 @@
-"""Run the calibration of the finished tiny study, and check what changes run again."""
+"""Run the calibration of the finished tiny study, and check which changes rerun it."""
 
 import csv
 import io
@@ -8,7 +8,8 @@ def lines(study, file: str) -> list[dict]:
     return list(csv.DictReader(io.StringIO(study.read(f"results/{file}").decode())))
 
 
-def test_calibration_agrees_with_table_2_and_re_runs_none_of_its_jobs(study):
+def test_calibration_agrees_with_table_2(study):
+    """Calibration is one job. It does not rerun the jobs of table 2, and only its own code and settings rerun it."""
     study.change_config(lambda values: values.update(calibration={"minimum_rows": 10}))
     assert study.run("--", "results/calibration.csv") == {"calibration": 1}
     table = {line["method"]: line for line in lines(study, "table2.csv")}

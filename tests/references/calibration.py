@@ -8,7 +8,10 @@ import math
 
 
 def ece_reference(p, y, bins: int) -> float:
-    """Return the expected calibration error, as a fraction, over bins of equal size (the first may have one row more)."""
+    """Return the expected calibration error, as a fraction, over bins of equal size.
+
+    If the rows do not divide evenly, the first bins have one row more.
+    """
     pairs = sorted(zip(p, y), key=lambda pair: pair[0])
     bins, total, start = min(bins, len(pairs)), 0.0, 0
     for number in range(bins):

@@ -44,7 +44,10 @@ class ReferenceRegression:
         return self.standardised(features) @ self.W.T + self.b
 
     def objective(self, features, W=None, b=None):
-        """Return mean cross entropy plus penalty of weights W and bias b (default: the fitted ones) on the fitted rows."""
+        """Return mean cross entropy plus penalty of weights W and bias b on features [rows, D].
+
+        Defaults of W and b are the fitted ones; the rows are the rows of the fit.
+        """
         W, b = (self.W, self.b) if W is None else (np.asarray(W, np.float64), np.asarray(b, np.float64))
         z = self.standardised(features) @ W.T + b
         z -= z.max(1, keepdims=True)

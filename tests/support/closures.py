@@ -2,8 +2,9 @@
 
     python -m tests.support.closures --write
 
-updates the snapshot tests/unit/artifacts/closures.json after an intended change of imports. Reviewers see its changes in a diff. With and without --write it prints the
-number of files of each stage, and which were added (+) and removed (-) since the snapshot.
+updates the snapshot tests/unit/artifacts/closures.json after an intended change of imports. Reviewers see its changes
+in a diff. With and without --write it prints the number of files of each stage, and which were added (+) and removed
+(-) since the snapshot.
 """
 
 import argparse

@@ -54,7 +54,7 @@ def draw_folder(folder: Path, counts: dict[str, int], suffix: str = "png", sides
 
 
 def draw_image_folder(root: Path, counts: dict[str, int], suffix: str = "png", sides=(20, 24)) -> Path:
-    """Draw ``root/train/CLASS/*`` with ``counts[CLASS]`` images, and ``root/val/CLASS/*`` with two images, per class."""
+    """Draw train/CLASS/* with ``counts[CLASS]`` images, and val/CLASS/* with two images per class; return ``root``."""
     draw_folder(root / "train", counts, suffix, sides)
     draw_folder(root / "val", dict.fromkeys(counts, 2), suffix, sides)
     return root
