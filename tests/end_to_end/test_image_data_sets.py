@@ -32,8 +32,8 @@ def test_each_split_is_written_again_only_when_its_inputs_change(tmp_path):
         lambda values: values["data_sets"]["mine"].update(fraction=1.0, title="Mine", views=2, transform={"size": 32})
     )
     assert run("-n") == {}
-    # The folder moves. Its splits are written again with equal bytes, so jobs that depend on them do not run in the next
-    # run. (In the same run they would, because Snakemake decides before it knows the bytes.)
+    # The folder moves. Its splits are written again with equal bytes, so jobs that depend on them stay finished in the
+    # next run. (In the same run they would, because Snakemake decides before it knows the bytes.)
     (study.path / "photos").rename(study.path / "moved")
     study.change_config(lambda values: values["data_sets"]["mine"].update(root="moved"))
     assert study.run("--", *TARGETS[:2]) == {"write_dataset": 2}

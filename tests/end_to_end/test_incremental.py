@@ -144,7 +144,7 @@ def test_a_new_arm_of_existing_checkpoints_runs_one_probe(study):
 
 
 def test_removing_an_arm_reruns_the_table_only(study):
-    """The steps of the removed arm stay milestones, so the checkpoints of the remaining arm still continue from them."""
+    """The steps of the removed arm stay a milestone, so the checkpoints of the remaining arm still continue from it."""
 
     def change(values):
         values["pretrain"]["milestones"] = [values["arms"].pop(1)["steps"]]
@@ -156,7 +156,7 @@ def test_removing_an_arm_reruns_the_table_only(study):
 
 
 def test_removing_a_milestone_reruns_the_later_checkpoint(study):
-    """The removed arm's steps are not a milestone, so the chain of checkpoints no longer stops there."""
+    """Step 4 of the removed arm is no longer a milestone, so the checkpoint of step 12 no longer continues from it."""
     study.change_config(lambda values: values["arms"].pop(1))
     assert study.run("-n") == {"pretrain": 1, "extract_features": 1, "probe": 1, "tabulate": 1}
 

@@ -37,7 +37,10 @@ def test_diagnostics_agree_with_table_2(study):
 
 
 def write_evaluation_only(study: StudyFolder, name: str, classes: list[int]) -> Split:
-    """Write new images of some classes of cues_tiny as a data set with only an evaluation split, and return the split."""
+    """Write new images of some classes of cues_tiny as a data set that has only an evaluation split.
+
+    The function returns the split.
+    """
     settings = {
         "kind": "cues",
         "seed": 1,

@@ -15,7 +15,10 @@ from tests.support.studies import BESIDE_TABLE_2, StudyFolder, values_of
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """Return the root folders of source and target images, each with 10 or more classes and 12 training images per class."""
+    """Return the root folders of source and target images.
+
+    Each has 10 or more classes, and 12 or more training images per class.
+    """
     folder = tmp_path_factory.mktemp("photographs")
     found = real_images(folder, per_class=12, classes=12)
     if found is None:

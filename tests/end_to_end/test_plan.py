@@ -74,7 +74,7 @@ def test_planned_rows_equal_the_rows_in_the_sidecars(finished, before):
         assert (sidecar["rows"], sidecar["classes"]) == (getattr(rows, split), rows.classes)
     found = plan_of(finished).planned.rows["cues_tiny"]
     assert found.origin == "sidecars"
-    # Without labels, the plan estimates the number of held-out rows as a share of all rows; with labels it counts by class.
+    # Without labels, the plan takes a share of all rows as the number of held-out rows; with labels it counts by class.
     (heldout, *_) = files(finished, "features/*/*/*/*/*/heldout.center.npy")
     assert found.heldout == len(np.load(heldout)) and abs(found.heldout - rows.heldout) <= rows.classes / 2
 
