@@ -54,12 +54,13 @@ def made(finished, tmp_path_factory) -> tuple[StudyFolder, dict[str, int], bytes
 
 
 def table(study: StudyFolder, name: str) -> dict[str, dict]:
+    """Return the rows of a finished table, by the name of their arm."""
     lines = csv.DictReader(io.StringIO(study.read(f"results/{name}.csv").decode()))
     return {line["method"]: line for line in lines}
 
 
 def test_further_tables_run_only_jobs_of_new_arms(made):
-    """There are five networks with other backbones, the probes of the new arms, and one new cell of the grid."""
+    """The new jobs are for five networks with other backbones, probes of the new arms, and one new cell of the grid."""
     study, jobs, table2 = made
     assert jobs == {"pretrain": 5, "extract_features": 5, "probe": 7 + 1, "tabulate_arms": 3, "tabulate_grid": 1}
     assert study.run() == {} and study.read("results/table2.csv") == table2, "table 2 does not change"
@@ -106,7 +107,7 @@ def test_a_converged_probe_reports_its_convergence(made):
 
 
 def test_copies_share_one_checkpoint(made):
-    """Snapshots, however, are different checkpoints of one pretraining run.
+    """Members of `copies` read one checkpoint; members of `snapshots` read two checkpoints of one pretraining run.
 
     The sidecars of the probes' heads have a digest of each member's features.
     """

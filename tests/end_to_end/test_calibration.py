@@ -5,6 +5,7 @@ import io
 
 
 def lines(study, file: str) -> list[dict]:
+    """Return the rows of a CSV file of results, as dicts."""
     return list(csv.DictReader(io.StringIO(study.read(f"results/{file}").decode())))
 
 
@@ -42,7 +43,7 @@ def test_calibration_agrees_with_table_2(study):
     assert before[".svg"].startswith(b"<?xml")
 
     study.append("workflow_scripts/timecat/measures/groups.py", "\n# edited\n")
-    assert study.run() == {}  # the table does not depend on it
+    assert study.run() == {}  # table 2 does not depend on this module
     assert study.run("--", "results/calibration.csv") == {"calibration": 1}
     assert {name: study.read(f"results/calibration{name}") for name in before} == before
     assert study.run("--", "results/calibration.csv") == {}

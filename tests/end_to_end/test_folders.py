@@ -10,7 +10,7 @@ from tests.support.studies import ROOT, TINY, StudyFolder, jobs_of
 BETON = "data_sets/cues_tiny/train.beton"
 
 
-# A stand-in for Apptainer: it writes its arguments to a file, and runs the command on this machine, with the
+# Script that replaces Apptainer: it writes its arguments to a file, and runs the command on this machine with the
 # environment that a container would have.
 APPTAINER = """#!/bin/bash
 if [ "$1" = --version ]; then echo "apptainer version 1.4.5"; exit; fi
@@ -20,7 +20,10 @@ PYTHONPATH=$APPTAINERENV_PYTHONPATH PYTHONSAFEPATH=$APPTAINERENV_PYTHONSAFEPATH 
 
 
 def snakemake(clone: StudyFolder, folder, *options: str, **variables: str) -> subprocess.CompletedProcess:
-    """Run Snakemake in a folder. variables: additional environment variables."""
+    """Run Snakemake in a folder, and return the finished process.
+
+    variables: additional environment variables.
+    """
     done = subprocess.run(
         ["snakemake", "--cores", "2", *options],
         cwd=folder,
@@ -33,6 +36,7 @@ def snakemake(clone: StudyFolder, folder, *options: str, **variables: str) -> su
 
 
 def write_study(path, **changes) -> None:
+    """Write the tiny study's config to a path, with changed values."""
     path.write_text(yaml.safe_dump(yaml.safe_load((ROOT / TINY).read_text()) | changes))
 
 

@@ -85,7 +85,8 @@ def test_a_fresh_clone_with_large_moved_files_reruns_no_job(tmp_path):
     assert clone.run("--max-checksum-file-size", str(limit)) == {}
 
 
-def test_a_fresh_clone_without_snakemakes_records_is_repaired_by_touch(study, tmp_path):
+def test_touch_replaces_missing_records_of_snakemake(study, tmp_path):
+    """A fresh clone with results, but without Snakemake's records of them, needs ``snakemake --touch``."""
     clone = clone_with_results(study, tmp_path / "clone")
     shutil.rmtree(clone.path / ".snakemake")
     assert clone.run("-n") != {}  # Snakemake cannot know that nothing has changed
@@ -93,7 +94,7 @@ def test_a_fresh_clone_without_snakemakes_records_is_repaired_by_touch(study, tm
     assert clone.run() == {}
 
 
-def test_an_edit_of_the_probes_code_runs_probes_and_tables(study):
+def test_an_edit_of_the_probes_code_reruns_probes_and_tables(study):
     study.append("workflow_scripts/timecat/probing/heads.py", "\n# edited\n")
     assert study.run() == {"probe": PROBES, "tabulate": 1}
 
@@ -103,18 +104,19 @@ def test_an_edit_of_extraction_code_reruns_later_stages(study):
     assert study.run() == {"extract_features": CHECKPOINTS, "probe": PROBES, "tabulate": 1}
 
 
-def test_an_edit_of_a_data_sets_code_runs_everything(study):
-    """Everything runs again even if the data set's bytes are equal: Snakemake decides before the job runs."""
+def test_an_edit_of_a_data_sets_code_reruns_everything(study):
+    """Everything reruns even if the bytes of the data set are equal, because Snakemake decides before the job runs."""
     study.append("workflow_scripts/timecat/images/datasets/cues.py", "\n# edited\n")
     assert study.run() == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
 
 
-def test_an_edit_of_code_that_all_stages_share_runs_everything(study):
+def test_an_edit_of_shared_code_reruns_everything(study):
+    """All stages share the edited module."""
     study.append("workflow_scripts/timecat/artifacts/files.py", "\n# edited\n")
     assert study.run("-n") == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
 
 
-def test_a_changed_setting_of_the_probe_runs_probes_and_tables(study):
+def test_a_changed_setting_of_the_probe_reruns_probes_and_tables(study):
     study.change_config(lambda values: values["probe"].update(lr=0.02))
     assert study.run("-n") == {"probe": PROBES, "tabulate": 1}
 
@@ -209,12 +211,12 @@ def test_a_new_target_runs_no_pretraining(study):
     assert study.run() == {"write_dataset": 2, "tabulate": 1} | floors
 
 
-def test_a_changed_label_smoothing_runs_everything_after_the_data(study):
+def test_a_changed_label_smoothing_reruns_pretraining_and_later_jobs(study):
     study.change_config(lambda values: values["pretrain"].update(label_smoothing=0.0))
     assert study.run() == EVERYTHING_AFTER_DATA
 
 
-def test_a_changed_plot_style_runs_the_table_only(study):
+def test_a_changed_plot_style_reruns_the_table_only(study):
     study.change_config(lambda values: values.update(table={"height": 3.0}))
     assert study.run() == {"tabulate": 1}
 

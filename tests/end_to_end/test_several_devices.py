@@ -47,6 +47,7 @@ def on_two_devices(study: StudyFolder, accumulation: int = 2, **limits) -> Prete
 
 
 def logs(study: StudyFolder, stage: str) -> list[str]:
+    """Return the texts of all logs of a stage."""
     return [path.read_text() for path in (study.path / LOGS / stage).rglob("*.log")]
 
 

@@ -57,12 +57,14 @@ def shared(tmp_path_factory, worker_id: str, name: str):
 def apptainer(tmp_path_factory, worker_id) -> None:
     """Skip the test if Apptainer is missing, and make the base image if there is none."""
     if shutil.which("apptainer") is None:
-        absent("apptainer is not on PATH")
+        absent("apptainer is not on PATH: run tests/infra/install-apptainer as root")
     with shared(tmp_path_factory, worker_id, "base"):
         if not base_image().exists():
             if os.getuid() != 0 or shutil.which("apt-get") is None:
-                absent("the base image is missing, and only root on Debian can make it")
-            # The script works in memory if there is room, as builds of images do.
+                absent(
+                    "the base image is missing: run tests/infra/make-base-sif .cache/infra/base.sif as root on Debian"
+                )
+            # The script works in memory if there is room, as do builds of images.
             subprocess.run([HERE / "make-base-sif", base_image()], check=True)
 
 
@@ -73,9 +75,9 @@ def slurm(tmp_path_factory, worker_id):
     Tests look at Slurm's queue, and some restart its scheduler.
     """
     if shutil.which("sbatch") is None:
-        absent("sbatch is not on PATH")
+        absent("sbatch is not on PATH: run tests/infra/start-slurm as root")
     if subprocess.run(["scontrol", "ping"], capture_output=True).returncode:
-        absent("slurmctld does not answer")
+        absent("slurmctld does not answer: run tests/infra/start-slurm as root")
     with shared(tmp_path_factory, worker_id, "slurm"):
         yield
 

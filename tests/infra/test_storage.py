@@ -12,7 +12,7 @@ from tests.support.studies import StudyFolder
 def rsync() -> None:
     """Skip the test if rsync is missing, with which the storage plugin copies files."""
     if shutil.which("rsync") is None:
-        absent("rsync, which the storage plugin copies with, is not on PATH")
+        absent("rsync is not on PATH, and the storage plugin needs it: install rsync")
 
 
 def test_results_in_external_storage_equal_local_results(rsync, native, tmp_path):

@@ -93,7 +93,7 @@ def test_the_embedded_tables_have_the_expected_jobs(fresh):
 
 
 def test_a_further_comparison_changes_only_the_command_of_its_table(fresh):
-    """A further comparison does not change the jobs of the arm, of its floor and reduced arms, and of other tables."""
+    """The jobs of the compared arm, of its floor and of all other tables stay the same."""
 
     def made(**changes) -> set[str]:
         values = values_of("config/config.yaml") | changes

@@ -63,8 +63,12 @@ def test_repeated_lines_in_rules_are_reported():
     assert "(as TRAIN_LABELS or ONE_GPU)" in sentence and sentence.endswith(
         "  a=a,\n  b=b,\n  c=c,\n  d=d,\n  e=e,\n  f=f,"
     )
-    assert {"TRAIN_LABELS = {", "ONE_GPU = {"} <= set((ROOT / "Snakefile").read_text().splitlines()), "the examples"
-    assert repeated_runs({"one.smk": lines[:-10], "two.smk": lines[:-10]}) == [], "fewer lines"
+    assert {"TRAIN_LABELS = {", "ONE_GPU = {"} <= set((ROOT / "Snakefile").read_text().splitlines()), (
+        "the Snakefile defines the names that the message gives as examples"
+    )
+    assert repeated_runs({"one.smk": lines[:-10], "two.smk": lines[:-10]}) == [], (
+        "fewer than RUN common lines are allowed"
+    )
 
 
 def test_ruff_refuses_complex_functions():

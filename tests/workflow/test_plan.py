@@ -22,14 +22,14 @@ def fresh(tmp_path_factory) -> StudyFolder:
     return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
 
 
-# Numbers of rows that are unknown before the images are made.
+# Numbers of training rows, evaluation rows and classes that are unknown before the data sets are made.
 PARTS = {f"component{number}": (3000, 1200, 16) for number in (0, 1)} | {"shortcut_balanced": (408, 2000, 2)}
 PARTS |= dict.fromkeys(("plants", "insects", "birds", "fishes"), (30000, 1500, 900))
 
 
 def test_table_all_plans_every_table_without_sequences(fresh):
     rows = [word for part, numbers in PARTS.items() for word in ("--rows", f"{part}={','.join(map(str, numbers))}")]
-    given = rows[: 2 * 3]  # the parts of the embedded study
+    given = rows[: 2 * 3]  # options for the three parts of the embedded study
     text = plan("--configfile", "config/config.yaml", "--table", "all", *given, cwd=fresh.path).stdout
     assert "(table2, table1, controls, families, gap, spurious, width, grid, counterexample)" in text.splitlines()[0]
 

@@ -16,6 +16,7 @@ def study(tmp_path) -> StudyFolder:
 
 
 def with_arms(study: StudyFolder, *arms: dict) -> StudyFolder:
+    """Replace the arms of a study's config, and return the study."""
     study.change_config(lambda values: values.update(arms=list(arms)))
     return study
 
