@@ -194,7 +194,7 @@ OF_A_STAGE = ast.Import | ast.ImportFrom | ast.If | DEFINITIONS  # logic_in chec
 
 
 def logic_in(source: str) -> set[str]:
-    """Return the parts of a stage's source that belong into the library.
+    """Return the parts of a stage's source that belong in the library.
 
     Allowed in a stage: the docstring, imports of the project and of Python's standard library, and a plain `main`.
     """
