@@ -42,7 +42,7 @@ def test_a_run_from_another_folder_has_the_same_jobs(clone, tmp_path):
 
 
 def test_code_is_listed_relative_to_the_working_directory(clone):
-    """With relative paths, a clone that moves together with its results reruns no job.
+    """A clone that moves together with its results reruns no job, because the paths are relative.
 
     In the clone itself, paths have no prefix.
     """
