@@ -1,4 +1,4 @@
-"""Fixtures of end-to-end tests: the finished tiny study, made once, and a copy for each test."""
+"""Fixtures of end-to-end tests: the finished tiny study, which runs once, and a copy for each test."""
 
 import fcntl
 
@@ -9,7 +9,7 @@ from tests.support.studies import StudyFolder
 
 @pytest.fixture(scope="package", autouse=True)
 def forks():
-    """Run jobs as forks, except for those of ``finished`` and of tests of interruptions."""
+    """Run jobs as forks, except in the fixture ``finished`` and in tests of interruptions."""
     StudyFolder.forks = True
     yield
     StudyFolder.forks = False

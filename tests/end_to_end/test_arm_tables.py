@@ -1,4 +1,4 @@
-"""Run table 1, controls, families and grid of the tiny study: copies, snapshots, other backbones, another recipe."""
+"""Run table 1, controls, families and grid of the tiny study: copies, snapshots, other backbones, a changed recipe."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ TABLES = ("results/table1.csv", "results/controls.csv", "results/families.csv", 
 
 
 def with_tables(values: dict) -> None:
-    """Add arms of every kind to the tiny study, at steps that it has."""
+    """Add tables with arms of every kind to the tiny study; their numbers of steps already occur in it."""
     values["backbones"]["wide"] = {"architecture": "small_residual", "width": 8, "blocks": 2}
     values["backbones"]["plain"] = values["backbones"]["residual4"] | {"pretrain": {"label_smoothing": 0.0}}
     values["backbones"]["vit"] = {"architecture": "small_vit", "patch": 7, "width": 8, "depth": 1, "heads": 2}
@@ -46,7 +46,7 @@ def with_tables(values: dict) -> None:
 
 @pytest.fixture(scope="module")
 def made(finished, tmp_path_factory) -> tuple[StudyFolder, dict[str, int], bytes]:
-    """Finished tiny study with these tables, the jobs that ran for them, and the bytes of table 2 before."""
+    """Return (tiny study with further tables, numbers of new jobs by rule, earlier bytes of table 2)."""
     study = finished.copy(tmp_path_factory.mktemp("tables") / "study")
     table2 = study.read("results/table2.csv")
     study.change_config(with_tables)
@@ -54,12 +54,13 @@ def made(finished, tmp_path_factory) -> tuple[StudyFolder, dict[str, int], bytes
 
 
 def table(study: StudyFolder, name: str) -> dict[str, dict]:
+    """Return the rows of a finished table, by the name of their arm."""
     lines = csv.DictReader(io.StringIO(study.read(f"results/{name}.csv").decode()))
     return {line["method"]: line for line in lines}
 
 
 def test_further_tables_run_only_jobs_of_new_arms(made):
-    """The new jobs are for five networks of other backbones, probes of the new arms, and one cell of the grid."""
+    """The new jobs are for five networks with other backbones, probes of the new arms, and one new cell of the grid."""
     study, jobs, table2 = made
     assert jobs == {"pretrain": 5, "extract_features": 5, "probe": 7 + 1, "tabulate_arms": 3, "tabulate_grid": 1}
     assert study.run() == {} and study.read("results/table2.csv") == table2, "table 2 does not change"
@@ -89,7 +90,8 @@ def test_tables_have_the_arms_budgets_and_accuracies_of_the_config(made):
         assert study.read(f"results/{file}").startswith(b"<?xml")
 
 
-def test_a_converged_probe_reads_the_features_of_the_sgd_probe_and_reports_convergence(made):
+def test_a_converged_probe_reports_its_convergence(made):
+    """The converged probe reads the same features as the probe that is trained with SGD."""
     study, *_ = made
     controls = table(study, "controls")
     converged, by_sgd = controls["converged"], controls["cat1"]
@@ -104,8 +106,11 @@ def test_a_converged_probe_reads_the_features_of_the_sgd_probe_and_reports_conve
     assert "Not converged" in study.read("results/controls.md").decode()
 
 
-def test_copies_share_one_checkpoint_and_snapshots_share_one_run(made):
-    """Sidecars of the probes' heads have a digest of each member's features."""
+def test_copies_share_one_checkpoint(made):
+    """Members of `copies` read one checkpoint; members of `snapshots` read two checkpoints of one pretraining run.
+
+    The sidecars of the probes' heads have a digest of each member's features.
+    """
     study, *_ = made
 
     def features_of(arm: str, replicate: int) -> dict[str, str]:
@@ -127,8 +132,8 @@ def test_copies_share_one_checkpoint_and_snapshots_share_one_run(made):
         assert metrics["members"].to_pylist()[0] == members
 
 
-def test_copies_of_a_feature_have_equal_statistics_in_the_probe(made):
-    """Heads of copies see the same features twice, so the running means of batch norm repeat."""
+def test_copies_of_a_feature_have_equal_statistics(made):
+    """The heads of `copies` see the same features twice, so the running means of their batch norm repeat."""
     from workflow_scripts.timecat.probing.saved_heads import HeadsFile
 
     study, *_ = made
@@ -138,7 +143,7 @@ def test_copies_of_a_feature_have_equal_statistics_in_the_probe(made):
     assert len(mean) == 16 and np.array_equal(first, second)
 
 
-def test_networks_are_trained_with_their_own_backbone_and_recipe(made):
+def test_each_network_is_trained_with_its_backbone_and_recipe(made):
     study, *_ = made
     of_step = "results/checkpoints/cues_tiny/{}/seed2/step4.safetensors"
     found = {name: read_sidecar(study.path / of_step.format(name))["params"] for name in ("residual4", "wide", "plain")}
@@ -155,7 +160,7 @@ def test_networks_are_trained_with_their_own_backbone_and_recipe(made):
     assert shape == (200, 16)
 
 
-def test_arms_of_these_kinds_may_be_in_table_2_too(made, tmp_path):
+def test_table_2_accepts_snapshots_and_other_backbones(made, tmp_path):
     """Table 2, metrics.parquet and the diagnostics accept steps that differ between members."""
     study = made[0].copy(tmp_path / "study")
 

@@ -1,14 +1,16 @@
-"""Run the calibration of the finished tiny study, and check what changes run again."""
+"""Run the calibration of the finished tiny study, and check which changes rerun it."""
 
 import csv
 import io
 
 
 def lines(study, file: str) -> list[dict]:
+    """Return the rows of a CSV file of results, as dicts."""
     return list(csv.DictReader(io.StringIO(study.read(f"results/{file}").decode())))
 
 
-def test_calibration_agrees_with_table_2_and_re_runs_none_of_its_jobs(study):
+def test_calibration_agrees_with_table_2(study):
+    """Calibration is one job. It does not rerun the jobs of table 2, and only its own code and settings rerun it."""
     study.change_config(lambda values: values.update(calibration={"minimum_rows": 10}))
     assert study.run("--", "results/calibration.csv") == {"calibration": 1}
     table = {line["method"]: line for line in lines(study, "table2.csv")}
@@ -41,7 +43,7 @@ def test_calibration_agrees_with_table_2_and_re_runs_none_of_its_jobs(study):
     assert before[".svg"].startswith(b"<?xml")
 
     study.append("workflow_scripts/timecat/measures/groups.py", "\n# edited\n")
-    assert study.run() == {}  # the table does not depend on it
+    assert study.run() == {}  # table 2 does not depend on this module
     assert study.run("--", "results/calibration.csv") == {"calibration": 1}
     assert {name: study.read(f"results/calibration{name}") for name in before} == before
     assert study.run("--", "results/calibration.csv") == {}

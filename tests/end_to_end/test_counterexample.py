@@ -1,4 +1,4 @@
-"""Run the counterexample through Snakemake: it needs no other jobs, and runs again after a change of its inputs."""
+"""Run the counterexample through Snakemake: it needs no other jobs, and reruns if its code or settings change."""
 
 import csv
 import io
@@ -14,13 +14,13 @@ BOTH = {"counterexample": 1, "tabulate_counterexample": 1}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> StudyFolder:
-    """Tiny study in which only the counterexample was made."""
+    """Copy of the repository in which only the counterexample of the tiny study has run."""
     study = StudyFolder.fresh(tmp_path_factory.mktemp("counterexample") / "study")
     assert study.run("--", FILES[0]) == BOTH
     return study
 
 
-def test_the_counterexample_makes_its_four_files_and_nothing_else(study):
+def test_the_counterexample_makes_only_its_four_files(study):
     made = {str(path.relative_to(study.path)) for path in (study.path / "results").rglob("*") if path.is_file()}
     assert made - {"results/README.md"} == {
         *FILES,
@@ -32,7 +32,7 @@ def test_the_counterexample_makes_its_four_files_and_nothing_else(study):
     assert study.run("--", FILES[0]) == {}
 
 
-def test_only_a_change_of_its_settings_runs_it_again(study, tmp_path):
+def test_only_its_own_settings_rerun_the_counterexample(study, tmp_path):
     changed = study.copy(tmp_path / "study")
     changed.change_config(lambda values: values["pretrain"].update(lr=0.02))
     assert changed.run("-n", "--", FILES[0]) == {}
@@ -46,7 +46,7 @@ def test_only_a_change_of_its_settings_runs_it_again(study, tmp_path):
     ]
 
 
-def test_an_edit_of_the_figure_trains_no_network_again(study, tmp_path):
+def test_an_edit_of_the_figure_does_not_retrain_networks(study, tmp_path):
     changed = study.copy(tmp_path / "study")
     with open(changed.path / "workflow_scripts/timecat/tables/figures/counterexample.py", "a") as figure:
         figure.write("# another edit\n")
@@ -54,7 +54,7 @@ def test_an_edit_of_the_figure_trains_no_network_again(study, tmp_path):
     assert changed.read(FILES[1]) == study.read(FILES[1])
 
 
-def test_an_edit_of_the_networks_runs_both_stages(study, tmp_path):
+def test_an_edit_of_the_networks_reruns_both_stages(study, tmp_path):
     changed = study.copy(tmp_path / "study")
     with open(changed.path / "workflow_scripts/timecat/counterexample/networks.py", "a") as networks:
         networks.write("# another edit\n")

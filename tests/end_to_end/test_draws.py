@@ -1,4 +1,4 @@
-"""Run a study with a few-shot target: replicate r trains on the same draw of rows in every arm."""
+"""Run a study with a few-shot target: a replicate trains on the same random draw of rows in every arm."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +17,10 @@ VIEWS = ["view0", "view1"]
 
 
 def with_few(values: dict) -> None:
-    """Add a target with two draws: each has six of the 30 images of a class, one of them held out."""
+    """Add a few-shot target with two draws to a config.
+
+    Each draw has 6 of the 30 images of a class, 1 of them held out.
+    """
     values["data_sets"]["few"] = {
         "kind": "image_folder",
         "root": "photos",
@@ -37,6 +40,7 @@ def with_few(values: dict) -> None:
 
 
 def metrics(study, arm: str, replicate: int) -> list[dict]:
+    """Return the rows of a replicate in the metrics of an arm on the few-shot target."""
     (path,) = (study.path / "results").glob(f"*/cues_tiny/few/{arm}.parquet")
     rows = pq.read_table(path).to_pylist()
     return [row for row in rows if row["replicate"] == replicate]

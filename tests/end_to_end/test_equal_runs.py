@@ -1,4 +1,4 @@
-"""Check that a study gives the same table with any number of cores, with absent GPUs, and with forks."""
+"""Check that a study gives the same results with any number of cores, without GPUs, and with forks."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from tests.support.studies import StudyFolder, jobs_of
 
 
 @pytest.mark.parametrize(("cores", "options"), [(1, ["--resources", "gpu=0"]), (8, ["--resources", "gpu=4"])])
-def test_cores_and_gpus_change_no_byte(finished, tmp_path, cores, options):
-    """``finished`` ran on 2 cores without --resources."""
+def test_cores_and_gpus_do_not_change_results(finished, tmp_path, cores, options):
+    """The fixture ``finished`` ran on 2 cores without --resources."""
     study = StudyFolder.fresh(tmp_path / "study")
     study.snakemake(*options, "--", "results/table2.csv", cores=cores)
     for table in ("table2.csv", "table2.md", "table2.tex", "table2.svg", "metrics.parquet"):
@@ -16,8 +16,8 @@ def test_cores_and_gpus_change_no_byte(finished, tmp_path, cores, options):
     assert_said_once(study, "no GPU was requested" if "gpu=0" in options else "no GPU is visible")
 
 
-def test_forks_of_one_process_make_the_same_bytes(finished, tmp_path):
-    """``finished`` ran each job in a separate process, as large studies do."""
+def test_forks_give_the_same_results(finished, tmp_path):
+    """The fixture ``finished`` ran each job in a separate process, as large studies do."""
     study = StudyFolder.fresh(tmp_path / "study")
     study.change_config(lambda values: values.update(limits={"forkserver": True}))
     study.snakemake("--", "results/table2.csv")
@@ -37,7 +37,8 @@ def test_the_scheduler_of_snakemake_wakes_only_when_a_job_ends(study):
     assert done.stderr.count("Ready jobs: ") <= 2 * jobs
 
 
-def test_gpu_1_without_a_gpu_computes_on_the_cpu(study):
+def test_a_requested_gpu_that_is_missing_is_reported(study):
+    """The jobs then compute on the CPU."""
     study.snakemake("--resources", "gpu=1", "--forcerun", "probe", "--", "results/table2.csv")
     assert_said_once(study, "no GPU is visible")
 
@@ -47,6 +48,7 @@ def test_a_run_without_resources_computes_on_the_cpu(finished):
 
 
 def assert_said_once(study: StudyFolder, text: str) -> None:
+    """Check that the log of each job with a device has a text, and names the CPU as its device once."""
     logs = [
         path
         for stage in ("pretrain", "extract_features", "probe")

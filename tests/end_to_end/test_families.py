@@ -1,4 +1,4 @@
-"""Run the table of families: published files of other kinds of pretraining beside a network that the study trains."""
+"""Run the table of families: published networks with other pretraining, and a network that the study trains."""
 
 import csv
 import io
@@ -13,12 +13,15 @@ ELSEWHERE = "images of Instagram"
 
 
 def block_of(network) -> dict:
-    """Return the block of a network in a config."""
+    """Return a network's settings as a block `backbones.NAME` of the config."""
     return json.loads(canonical_json(network))
 
 
 def with_families(folder):
-    """Return a function that adds the families to a study's config; their files are in ``folder``."""
+    """Return a function that adds published networks and the table of families to a study's config.
+
+    folder: location of the published files.
+    """
 
     def change(values: dict) -> None:
         values["backbones"] |= {
@@ -53,7 +56,7 @@ def test_published_and_pretrained_networks_are_in_one_table(study, tmp_path):
     assert study.run("--", "results/families.csv") == {} == study.run()
     assert study.read("results/table2.csv") == table2
 
-    # A changed file of one network re-runs only what depends on it.
+    # If the file of one network changes, only the jobs that depend on it rerun.
     state = trained(VIT).state_dict()
     torch.save(vit({key: value + 0.01 for key, value in state.items()}), tmp_path / "run1.pth")
     again = {"import_checkpoint": 1, "extract_features": 1, "probe": 1, "tabulate_arms": 1}

@@ -1,4 +1,4 @@
-"""Run a study with floors and a ceiling: they add jobs and columns, and change no other result."""
+"""Run a study with floors and a ceiling: they add jobs and columns, and do not change other results."""
 
 import csv
 import io
@@ -9,6 +9,7 @@ from workflow_scripts.timecat.artifacts.sidecars import read_sidecar
 
 
 def with_target(values: dict) -> None:
+    """Add a second target to a config without floors."""
     values["data_sets"]["other"] = {"kind": "cues", "label": "cue0", "rows": {"train": 200, "evaluation": 100}}
     values["targets"].append("other")
     values["floors"] = None
@@ -20,10 +21,12 @@ def with_floors(values: dict) -> None:
 
 
 def table(study) -> list[dict]:
+    """Return the rows of table 2."""
     return list(csv.DictReader(io.StringIO(study.read("results/table2.csv").decode())))
 
 
-def test_floors_add_untrained_networks_and_train_nothing_again(study):
+def test_floors_add_untrained_networks(study):
+    """Pretraining does not rerun, and existing columns of the table do not change."""
     study.change_config(with_target)
     assert study.run() == {"write_dataset": 2, "extract_features": 4, "probe": 2, "tabulate": 1}
     before = table(study)

@@ -1,4 +1,4 @@
-"""Run studies from folders outside the project, and with other folders of results."""
+"""Run studies from folders outside the project, and with results in a different folder."""
 
 import subprocess
 
@@ -10,7 +10,7 @@ from tests.support.studies import ROOT, TINY, StudyFolder, jobs_of
 BETON = "data_sets/cues_tiny/train.beton"
 
 
-# A stand-in for Apptainer: it writes its arguments to a file, and runs the command on this machine, with the
+# Script that replaces Apptainer: it writes its arguments to a file, and runs the command on this machine with the
 # environment that a container would have.
 APPTAINER = """#!/bin/bash
 if [ "$1" = --version ]; then echo "apptainer version 1.4.5"; exit; fi
@@ -20,7 +20,10 @@ PYTHONPATH=$APPTAINERENV_PYTHONPATH PYTHONSAFEPATH=$APPTAINERENV_PYTHONSAFEPATH 
 
 
 def snakemake(clone: StudyFolder, folder, *options: str, **variables: str) -> subprocess.CompletedProcess:
-    """Run Snakemake in a folder. variables: additional environment variables."""
+    """Run Snakemake in a folder, and return the finished process.
+
+    variables: additional environment variables.
+    """
     done = subprocess.run(
         ["snakemake", "--cores", "2", *options],
         cwd=folder,
@@ -33,11 +36,15 @@ def snakemake(clone: StudyFolder, folder, *options: str, **variables: str) -> su
 
 
 def write_study(path, **changes) -> None:
+    """Write the tiny study's config to a path, with changed values."""
     path.write_text(yaml.safe_dump(yaml.safe_load((ROOT / TINY).read_text()) | changes))
 
 
-def test_a_run_from_another_folder_with_other_results_dir_gives_the_same_bytes(finished, tmp_path):
-    """Jobs are forks, and the working directory has a package with the project's name. Later all folders move."""
+def test_a_run_from_elsewhere_gives_the_same_results(finished, tmp_path):
+    """The run has a different results_dir, and its working directory has a package with the project's name.
+
+    Jobs are forks. After all folders have moved, no job reruns.
+    """
     before, after = tmp_path / "before", tmp_path / "after"
     clone = StudyFolder.fresh(before / "clone")
     clone.forks = False
@@ -57,12 +64,12 @@ def test_a_run_from_another_folder_with_other_results_dir_gives_the_same_bytes(f
     assert "Nothing to be done" in snakemake(clone, after / "work", *options).stderr
 
 
-def test_a_clone_that_moves_with_its_results_runs_nothing(finished, tmp_path):
+def test_a_moved_clone_with_its_results_reruns_no_job(finished, tmp_path):
     study = finished.copy(tmp_path / "moved")
     assert study.run("--", "results/table2.csv") == {}
 
 
-def test_two_studies_in_one_clone_do_not_overwrite_each_other(finished, tmp_path):
+def test_two_studies_in_one_clone_keep_separate_results(finished, tmp_path):
     study = finished.copy(tmp_path / "study")
     before = results_of(study.path)
     write_study(study.path / "config/other.yaml", results_dir="other", scratch_dir=str(tmp_path / "scratch"))
@@ -77,8 +84,8 @@ def test_two_studies_in_one_clone_do_not_overwrite_each_other(finished, tmp_path
     assert study.run("--", f"other/{BETON}", config="config/other.yaml") == {}
 
 
-def test_a_container_run_from_elsewhere_uses_the_projects_image_and_folder(tmp_path):
-    """A script stands in for Apptainer, and an empty file for the image."""
+def test_a_container_run_from_elsewhere_uses_the_projects_image(tmp_path):
+    """The project's folder is bound into the container. A script replaces Apptainer, and an empty file the image."""
     clone = StudyFolder.fresh(tmp_path / "clone")
     clone.forks = False
     for name in ("timecat.sif", "timecat.sif.sha256"):

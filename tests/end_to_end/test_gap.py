@@ -1,4 +1,4 @@
-"""Run the table of gaps: arms that are pretrained on a mixture, and arms that are trained on one of its parts only."""
+"""Run the table of gaps: some arms are pretrained on a mixture, others are trained on one of its parts only."""
 
 import csv
 import io
@@ -29,15 +29,15 @@ def with_gap(values: dict) -> None:
 
 @pytest.fixture(scope="module")
 def made(finished, tmp_path_factory) -> tuple[StudyFolder, dict[str, int], bytes]:
-    """Finished tiny study with a table of gaps, the jobs that ran for it, and the bytes of table 2 before."""
+    """Return (tiny study with a table of gaps, numbers of new jobs by rule, earlier bytes of table 2)."""
     study = finished.copy(tmp_path_factory.mktemp("gap") / "study")
     table2 = study.read("results/table2.csv")
     study.change_config(with_gap)
     return study, study.run("--", "results/gap.csv"), table2
 
 
-def test_the_table_of_gaps_runs_the_expected_jobs_and_no_others(made):
-    """Checkpoints are of the mixture, features of its parts; table 2 does not change."""
+def test_the_table_of_gaps_runs_the_expected_jobs(made):
+    """Networks are pretrained on the mixture, and features are of its parts; table 2 does not change."""
     study, jobs, table2 = made
     assert jobs == {
         "write_dataset": 2 + 4,
@@ -52,7 +52,7 @@ def test_the_table_of_gaps_runs_the_expected_jobs_and_no_others(made):
     assert study.run("--", "results/gap.csv") == {}
 
 
-def test_the_parts_divide_the_mixture(made):
+def test_each_row_of_the_mixture_is_in_one_part(made):
     study, *_ = made
 
     def sources(name: str, split: str) -> list[str]:
@@ -92,7 +92,8 @@ def with_own(values: dict) -> None:
     values["gap"]["arms"].append({"name": "own", "members": 1, "steps": 2, "pretrained_on": "target"})
 
 
-def test_an_arm_that_is_pretrained_on_each_part_re_runs_no_job_of_others(made, tmp_path):
+def test_an_arm_pretrained_on_each_part_adds_its_jobs(made, tmp_path):
+    """The jobs of the existing arms do not rerun."""
     study, *_ = made
     study = study.copy(tmp_path / "study")
     before, checkpoints = study.read("results/gap.csv").decode(), study.checkpoints()

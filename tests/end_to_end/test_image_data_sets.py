@@ -1,4 +1,4 @@
-"""Write data sets of image files: one job per split, and the jobs that follow a change of the config or the folder."""
+"""Write data sets of image files, and check which jobs rerun if the config or the folder changes."""
 
 import pyarrow.parquet
 
@@ -32,13 +32,13 @@ def test_each_split_is_written_again_only_when_its_inputs_change(tmp_path):
         lambda values: values["data_sets"]["mine"].update(fraction=1.0, title="Mine", views=2, transform={"size": 32})
     )
     assert run("-n") == {}
-    # The folder moves. Its splits are written again with equal bytes, so nothing that depends on them runs in the next
-    # run. (In the same run it would: Snakemake decides before it knows the bytes.)
+    # The folder moves. Its splits are written again with equal bytes, so jobs that depend on them stay finished in the
+    # next run. (In the same run they would, because Snakemake decides before it knows the bytes.)
     (study.path / "photos").rename(study.path / "moved")
     study.change_config(lambda values: values["data_sets"]["mine"].update(root="moved"))
     assert study.run("--", *TARGETS[:2]) == {"write_dataset": 2}
     assert run("-n") == {}
-    # Another class changes the numbers of all labels, also in the folder for evaluation only.
+    # An additional class changes the numbers of all labels, also in the folder for evaluation only.
     draw_image_folder(study.path / "moved", {"ape": 4})
     assert run("--forcerun", *TARGETS[:2]) == {"write_dataset": 3}
 
@@ -66,6 +66,6 @@ def test_a_study_of_image_files_makes_its_table(tmp_path):
     assert study.read("results/data_sets/mine/train.skipped.tsv").splitlines()[1].startswith(b"train/bee/003.jpg\t")
     predictions = pyarrow.parquet.read_table(study.path / "results/evaluations/mine/other/cat1.predictions.parquet")
     assert set(predictions["row"].to_pylist()) == set(range(9))
-    assert set(predictions["predicted"].to_pylist()) <= {0, 2}  # masked to the classes that occur
+    assert set(predictions["predicted"].to_pylist()) <= {0, 2}  # logits of classes that do not occur are masked
     head, row = study.read("results/table2.csv").decode().splitlines()
     assert "mine" in head and "other" in head and row.startswith("cat1,")

@@ -1,4 +1,4 @@
-"""Run a study whose checkpoints are published files: its table equals that of the study that pretrained them."""
+"""Run a study whose checkpoints are published files: its table equals the table of the study that pretrained them."""
 
 import functools
 import http.server
@@ -23,7 +23,7 @@ JOBS = {
     "tabulate": 1,
 }
 TABLES = ("table2.csv", "table2.md", "table2.tex", "table2.svg", "metrics.parquet")
-LARGE = torch.zeros(300_000)  # makes a file larger than 1 MB: Snakemake does not compare it by content
+LARGE = torch.zeros(300_000)  # makes a file larger than 1 MB, which Snakemake does not compare by content
 RUNS = {2: 0, 550: 1, 23: 2}
 
 
@@ -40,7 +40,7 @@ def publish(finished: StudyFolder, folder) -> None:
 
 
 def take_published(study: StudyFolder, place: str, **others) -> None:
-    """Add the block `checkpoints`, which replaces pretraining, to the config."""
+    """Change a config to read published checkpoints (block `checkpoints`) instead of pretraining."""
     block = {
         "path": f"{place}checkpoints_{{step_name}}/checkpoint_run{{run}}.pth",
         "step_names": {12: "full"},
@@ -51,7 +51,7 @@ def take_published(study: StudyFolder, place: str, **others) -> None:
 
 @pytest.fixture(scope="module")
 def imported(finished, tmp_path_factory) -> StudyFolder:
-    """Finished study whose checkpoints are published files. Do not change it: copy it."""
+    """Finished tiny study whose checkpoints are published files. Do not change it: copy it."""
     study = StudyFolder.fresh(tmp_path_factory.mktemp("imported") / "study")
     publish(finished, study.path / "published")
     take_published(study, "published/")
@@ -61,14 +61,15 @@ def imported(finished, tmp_path_factory) -> StudyFolder:
     return study
 
 
-def test_the_tables_equal_those_of_the_pretrained_study_byte_for_byte(finished, imported):
+def test_published_weights_give_the_same_tables(finished, imported):
     for table in TABLES:
         assert imported.read(f"results/{table}") == finished.read(f"results/{table}"), table
     assert imported.checkpoints().keys() == finished.checkpoints().keys()
     assert not list((imported.path / "results").rglob("*.state.pt"))
 
 
-def test_a_touched_file_re_runs_nothing_and_a_changed_one_what_depends_on_it(imported, tmp_path):
+def test_a_changed_file_of_weights_reruns_what_depends_on_it(imported, tmp_path):
+    """If only the modification time of the file changes, no job reruns."""
     study = imported.copy(tmp_path / "study")
     assert study.run() == {}
     assert all(path.stat().st_size > 10**6 for path in (study.path / "published").rglob("*.pth"))
@@ -92,7 +93,7 @@ def test_a_missing_file_stops_the_run_before_any_job(imported, tmp_path):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """Folder and URL of a server on loopback, and the list of paths that were requested."""
+    """Return (folder of a server on loopback, its URL, list of the paths that were requested)."""
     folder, asked = tmp_path / "served", []
     folder.mkdir()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -119,7 +120,7 @@ def test_one_download_serves_all_checkpoints_of_an_archive(imported, server, tmp
     assert study.run("--", *wanted) == {"download": 1, "import_checkpoint": CHECKPOINTS}
     assert asked == ["/release.tar.gz"]
     assert study.checkpoints() == imported.checkpoints()
-    # Neither an edit of the download's code nor a SHA-256 that is added later runs anything again.
+    # No job reruns after an edit of the download's code or after a SHA-256 is added.
     study.append("workflow_scripts/timecat/checkpoints/downloads.py", "# edited\n")
     (sidecar,) = (study.path / "results/downloads").glob("*-release.tar.gz.json")
     sha256 = json.loads(sidecar.read_text())["content"]

@@ -1,4 +1,4 @@
-"""Change one thing in the finished tiny study, and check that exactly what depends on it runs again.
+"""Change one thing in the finished tiny study, and check that exactly the jobs that depend on it rerun.
 
 The README lists causes and effects; each entry has a test here.
 """
@@ -16,11 +16,11 @@ PROBES = 2
 EVERYTHING_AFTER_DATA = {"pretrain": CHECKPOINTS, "extract_features": CHECKPOINTS, "probe": PROBES, "tabulate": 1}
 
 
-def test_without_a_change_nothing_runs(study):
+def test_without_a_change_no_job_runs(study):
     assert study.run() == {}
 
 
-def test_touching_every_source_file_runs_nothing(study):
+def test_touching_every_source_file_reruns_no_job(study):
     touch_tree(
         study.path, time.time() + 10, lambda path: "results" not in path.parts and ".snakemake" not in path.parts
     )
@@ -40,15 +40,16 @@ def clone_with_results(study: StudyFolder, path) -> StudyFolder:
     return StudyFolder(path)
 
 
-def test_a_fresh_clone_with_moved_results_runs_nothing(study, tmp_path):
+def test_a_fresh_clone_with_moved_results_reruns_no_job(study, tmp_path):
     clone = clone_with_results(study, tmp_path / "clone")
     assert clone.run() == {}
 
 
 def with_large_files(values):
-    """Change the config to few jobs whose files all exceed the largest module, so that a size limit separates the two.
+    """Reduce the study to a few jobs whose files are all larger than the largest Python module.
 
-    In the tiny study the weights (11 kB) are smaller than the largest module, and modules are compared by content.
+    A size limit can then separate results from modules. In the tiny study the weights (11 kB) are smaller than the
+    largest module, and modules are compared by content.
     """
     values["data_sets"] = {"cues_tiny": {"kind": "cues", "rows": {"train": 1500, "evaluation": 1500}}}
     values["targets"] = ["cues_tiny"]
@@ -57,10 +58,11 @@ def with_large_files(values):
     values["arms"] = [{"name": f"cat1_{steps}", "members": 1, "steps": steps} for steps in (4, 8)]
 
 
-def test_a_fresh_clone_with_moved_results_and_large_files_runs_nothing(tmp_path):
-    """Files of data sets, weights, states and features count as large: Snakemake compares only their times.
+def test_a_fresh_clone_with_large_moved_files_reruns_no_job(tmp_path):
+    """Snakemake compares large files (data sets, weights, states and features) only by their times.
 
-    Here each is newer than what was made from it. Rules mark them as ``ancient``, so nothing runs again.
+    Here each file is newer than the files that were made from it. Rules mark large inputs as ``ancient``, so no job
+    reruns.
     """
     study = StudyFolder.fresh(tmp_path / "study")
     study.change_config(with_large_files)
@@ -68,11 +70,13 @@ def test_a_fresh_clone_with_moved_results_and_large_files_runs_nothing(tmp_path)
     clone = clone_with_results(study, tmp_path / "clone")
     ends = (".beton", ".index.parquet", ".safetensors", ".state.pt", ".npy")
     made = [path for path in (clone.path / "results").rglob("*") if path.name.endswith(ends)]
-    large = [path for path in made if not path.name.endswith(".heads.safetensors")]  # no rule of this study reads those
+    large = [
+        path for path in made if not path.name.endswith(".heads.safetensors")
+    ]  # no rule of this study reads these files
     assert {end: sum(path.name.endswith(end) for path in large) for end in ends} == dict(zip(ends, (2, 2, 2, 2, 6)))
     small = [*(clone.path / "workflow_scripts").rglob("*.py"), *(clone.path / "results").rglob("*.json")]
     limit = max(path.stat().st_size for path in small) + 1
-    # For a folder, Snakemake compares the time of a file that it leaves in it, and no checksum.
+    # For a folder, Snakemake compares no checksum, but the time of a file that it leaves in the folder.
     timed = [path for path in large if path.suffix != ".npy"]
     assert min(path.stat().st_size for path in timed) > limit
     touch_tree(
@@ -81,7 +85,8 @@ def test_a_fresh_clone_with_moved_results_and_large_files_runs_nothing(tmp_path)
     assert clone.run("--max-checksum-file-size", str(limit)) == {}
 
 
-def test_a_fresh_clone_without_snakemakes_records_is_repaired_by_touch(study, tmp_path):
+def test_touch_replaces_missing_records_of_snakemake(study, tmp_path):
+    """A fresh clone with results, but without Snakemake's records of them, needs ``snakemake --touch``."""
     clone = clone_with_results(study, tmp_path / "clone")
     shutil.rmtree(clone.path / ".snakemake")
     assert clone.run("-n") != {}  # Snakemake cannot know that nothing has changed
@@ -89,36 +94,37 @@ def test_a_fresh_clone_without_snakemakes_records_is_repaired_by_touch(study, tm
     assert clone.run() == {}
 
 
-def test_an_edit_of_the_probes_code_runs_probes_and_tables(study):
+def test_an_edit_of_the_probes_code_reruns_probes_and_tables(study):
     study.append("workflow_scripts/timecat/probing/heads.py", "\n# edited\n")
     assert study.run() == {"probe": PROBES, "tabulate": 1}
 
 
-def test_an_edit_of_extraction_code_runs_extraction_and_what_follows(study):
+def test_an_edit_of_extraction_code_reruns_later_stages(study):
     study.append("workflow_scripts/timecat/features/extraction.py", "\n# edited\n")
     assert study.run() == {"extract_features": CHECKPOINTS, "probe": PROBES, "tabulate": 1}
 
 
-def test_an_edit_of_a_data_sets_code_runs_everything(study):
-    """Everything runs again even if the data set's bytes are equal: Snakemake decides before the job runs."""
+def test_an_edit_of_a_data_sets_code_reruns_everything(study):
+    """Everything reruns even if the bytes of the data set are equal, because Snakemake decides before the job runs."""
     study.append("workflow_scripts/timecat/images/datasets/cues.py", "\n# edited\n")
     assert study.run() == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
 
 
-def test_an_edit_of_code_that_all_stages_share_runs_everything(study):
+def test_an_edit_of_shared_code_reruns_everything(study):
+    """All stages share the edited module."""
     study.append("workflow_scripts/timecat/artifacts/files.py", "\n# edited\n")
     assert study.run("-n") == {"write_dataset": 2, **EVERYTHING_AFTER_DATA}
 
 
-def test_a_changed_setting_of_the_probe_runs_probes_and_tables(study):
+def test_a_changed_setting_of_the_probe_reruns_probes_and_tables(study):
     study.change_config(lambda values: values["probe"].update(lr=0.02))
     assert study.run("-n") == {"probe": PROBES, "tabulate": 1}
 
 
-def test_a_new_weight_decay_runs_probes_and_keeps_the_results_of_the_others(study):
-    """The other weight decays give the same bits, although their positions in the grid change.
+def test_a_new_weight_decay_keeps_the_results_of_the_old_ones(study):
+    """Probes rerun, and give the same bits although the positions of weight decays in the grid change.
 
-    Gradients are left out: they also include the head of selection `paper`, which may now have another weight decay.
+    Gradients are left out, because they include the head that `paper` selects, which may now have the new weight decay.
     """
 
     def metrics():
@@ -139,8 +145,8 @@ def test_a_new_arm_of_existing_checkpoints_runs_one_probe(study):
     assert b"\ncat2,2,4,8,1," in study.read("results/table2.csv")
 
 
-def test_removing_an_arm_whose_steps_stay_milestones_runs_the_table_only(study):
-    """Checkpoints of the removed arm stay in the chain, so those of the other arm still continue from them."""
+def test_removing_an_arm_reruns_the_table_only(study):
+    """The steps of the removed arm stay a milestone, so the checkpoints of the remaining arm still continue from it."""
 
     def change(values):
         values["pretrain"]["milestones"] = [values["arms"].pop(1)["steps"]]
@@ -151,7 +157,8 @@ def test_removing_an_arm_whose_steps_stay_milestones_runs_the_table_only(study):
     assert study.checkpoints() == before and b"cat3" not in study.read("results/table2.csv")
 
 
-def test_removing_an_arm_and_its_milestone_runs_the_chain_past_it(study):
+def test_removing_a_milestone_reruns_the_later_checkpoint(study):
+    """Step 4 of the removed arm is no longer a milestone, so the checkpoint of step 12 no longer continues from it."""
     study.change_config(lambda values: values["arms"].pop(1))
     assert study.run("-n") == {"pretrain": 1, "extract_features": 1, "probe": 1, "tabulate": 1}
 
@@ -204,24 +211,25 @@ def test_a_new_target_runs_no_pretraining(study):
     assert study.run() == {"write_dataset": 2, "tabulate": 1} | floors
 
 
-def test_a_changed_label_smoothing_runs_everything_after_the_data(study):
+def test_a_changed_label_smoothing_reruns_pretraining_and_later_jobs(study):
     study.change_config(lambda values: values["pretrain"].update(label_smoothing=0.0))
     assert study.run() == EVERYTHING_AFTER_DATA
 
 
-def test_a_changed_plot_style_runs_the_table_only(study):
+def test_a_changed_plot_style_reruns_the_table_only(study):
     study.change_config(lambda values: values.update(table={"height": 3.0}))
     assert study.run() == {"tabulate": 1}
 
 
-def test_limits_that_change_no_number_run_nothing(study):
+def test_changed_limits_rerun_no_job(study):
+    """The changed limits affect only time and memory, not results."""
     limits = {"resume_seconds": 7, "workers": 2, "memory_gb": 0.001, "memory_mb": 3000, "runtime_minutes": 60}
     study.change_config(lambda values: values.update(limits=limits | {"pretrain_memory_mb": 3000}))
     assert study.run() == {}
 
 
 def test_a_training_state_of_another_recipe_is_refused(study):
-    """After a change and ``snakemake --touch``, the identity in the state still shows that its recipe differs."""
+    """The state records its recipe, so ``snakemake --touch`` after a change of the recipe does not hide the change."""
     study.change_config(lambda values: values["pretrain"].update(lr=0.02))
     study.snakemake("--touch")
     study.change_config(lambda values: values["arms"][0].update(steps=16))

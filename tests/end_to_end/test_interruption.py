@@ -1,4 +1,4 @@
-"""Interrupt a pretraining job, run it again, and compare the result with that of an uninterrupted run."""
+"""Interrupt a pretraining job, run it again, and compare the result with an uninterrupted run."""
 
 import contextlib
 import os
@@ -26,7 +26,10 @@ def own_processes(monkeypatch):
 
 
 def long_job(study: StudyFolder) -> StudyFolder:
-    """Add a later milestone, whose job saves its state after every step, and return the study."""
+    """Add a later milestone to a study, and return the study.
+
+    The job of the milestone saves its state after every step.
+    """
 
     def change(values):
         values["pretrain"]["milestones"] = [STEPS]
@@ -38,6 +41,7 @@ def long_job(study: StudyFolder) -> StudyFolder:
 
 @pytest.fixture(scope="module")
 def uninterrupted(finished, tmp_path_factory) -> StudyFolder:
+    """Study whose long job ran without interruption. Do not change it."""
     study = long_job(finished.copy(tmp_path_factory.mktemp("uninterrupted") / "study"))
     study.snakemake("--", TARGET)
     return study
@@ -72,7 +76,7 @@ def interrupt(study: StudyFolder, number: signal.Signals) -> None:
 
 
 def finish(study: StudyFolder, uninterrupted: StudyFolder) -> None:
-    """Run the job again, and check that it resumes and gives the files of the uninterrupted run."""
+    """Run the long job again, and check that it resumes and gives the same files as the uninterrupted run."""
     study.snakemake("--", TARGET)
     log = study.read(LOG).decode()
     assert "continuing an interrupted job after step" in log
@@ -80,7 +84,7 @@ def finish(study: StudyFolder, uninterrupted: StudyFolder) -> None:
 
 
 def assert_equal(study: StudyFolder, uninterrupted: StudyFolder) -> None:
-    """Check that both studies have the same bytes, and that no temporary file is left."""
+    """Check that the files of the long job have the same bytes in both studies, and that no temporary file is left."""
     for name in (f"step{STEPS}.safetensors", f"step{STEPS}.state.pt", f"step{STEPS}.jsonl"):
         assert study.read(f"{FOLDER}/{name}") == uninterrupted.read(f"{FOLDER}/{name}"), name
     assert [path.name for path in (study.path / FOLDER).glob(".*")] == []
@@ -106,14 +110,17 @@ def stage_of(snakemake: subprocess.Popen) -> int:
 
 
 def says_that_it_waits(study: StudyFolder) -> bool:
-    """Return whether the second job's log says that it waits; Snakemake first removes the log of the first job."""
+    """Return whether the log of the second job says that the job waits.
+
+    Snakemake first removes the log of the first job.
+    """
     with contextlib.suppress(FileNotFoundError):
         return b"waiting: another process" in study.read(LOG)
     return False
 
 
-def test_after_a_kill_of_snakemake_alone_the_next_job_waits_for_the_orphaned_stage(study, uninterrupted):
-    """The stage survives Snakemake; a second job waits for it instead of writing the same files."""
+def test_the_next_job_waits_for_an_orphaned_stage(study, uninterrupted):
+    """The stage survives a kill of Snakemake alone; the second job waits for it instead of writing the same files."""
     first = start(long_job(study))
     wait_until((study.path / RESUME_FILE).exists, first, "the job did not save its state")
     orphan = os.pidfd_open(stage_of(first))
@@ -121,7 +128,7 @@ def test_after_a_kill_of_snakemake_alone_the_next_job_waits_for_the_orphaned_sta
     first.wait(timeout=60)
     second = None
     try:
-        signal.pidfd_send_signal(orphan, signal.SIGSTOP)  # so that it does not end before the second job starts
+        signal.pidfd_send_signal(orphan, signal.SIGSTOP)  # so that the stage does not end before the second job starts
         study.snakemake("--unlock")
         second = start(study)
         wait_until(lambda: says_that_it_waits(study), second, "the second job did not wait")
@@ -140,8 +147,8 @@ def test_after_a_kill_of_snakemake_alone_the_next_job_waits_for_the_orphaned_sta
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_asked_to_end_saves_its_state_and_resumes(study, uninterrupted, number):
-    """SIGTERM is the signal of a scheduler's time limit, SIGINT that of Ctrl-C; both keep the last step."""
+def test_a_run_that_gets_a_signal_saves_its_last_step(study, uninterrupted, number):
+    """The next run resumes from it. Schedulers send SIGTERM at the time limit, and Ctrl-C sends SIGINT."""
     interrupt(long_job(study), number)
     finish(study, uninterrupted)
 

@@ -20,7 +20,8 @@ def lines(study: StudyFolder, file: str) -> list[dict]:
     return list(csv.DictReader(io.StringIO(study.read(f"results/{file}").decode())))
 
 
-def test_diagnostics_agree_with_table_2_and_re_run_none_of_its_jobs(study):
+def test_diagnostics_agree_with_table_2(study):
+    """The diagnostics do not rerun jobs of table 2."""
     assert study.run("--", "results/diagnostics.csv") == DIAGNOSED
     (row,) = [line for line in lines(study, "table2.csv") if line["method"] == "cat3"]
     found = {(line["selection"], line["quantity"]): line for line in lines(study, "diagnostics.csv")}
@@ -36,7 +37,10 @@ def test_diagnostics_agree_with_table_2_and_re_run_none_of_its_jobs(study):
 
 
 def write_evaluation_only(study: StudyFolder, name: str, classes: list[int]) -> Split:
-    """Write other images of some classes of cues_tiny as a data set with only an evaluation split; return the split."""
+    """Write new images of some classes of cues_tiny as a data set that has only an evaluation split.
+
+    The function returns the split.
+    """
     settings = {
         "kind": "cues",
         "seed": 1,
@@ -59,7 +63,7 @@ def write_evaluation_only(study: StudyFolder, name: str, classes: list[int]) -> 
 
 
 def test_a_data_set_for_evaluation_only_gets_a_column(study):
-    """The data set's files are written by this test as write_dataset would write them."""
+    """The test writes the files of the data set itself, in the format of the stage write_dataset."""
 
     def table():
         return list(csv.DictReader(io.StringIO(study.read("results/table2.csv").decode())))

@@ -1,6 +1,6 @@
 """Run the studies of photographs, config/photos.yaml and config/paper.yaml, on a few small images.
 
-The images are real photographs if this machine has them (tests/support/images.py), or else drawn in the same layouts.
+Images are real photographs if the machine has them (tests/support/images.py), or else drawn in the same layouts.
 """
 
 import csv
@@ -15,7 +15,10 @@ from tests.support.studies import BESIDE_TABLE_2, StudyFolder, values_of
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """Root folders of source and target images, with at least 10 classes and 12 training images of each."""
+    """Return the root folders of source and target images.
+
+    Each has 10 or more classes, and 12 or more training images per class.
+    """
     folder = tmp_path_factory.mktemp("photographs")
     found = real_images(folder, per_class=12, classes=12)
     if found is None:
@@ -27,7 +30,7 @@ def photographs(tmp_path_factory):
 
 
 def study_of(config: str, folder, change) -> tuple[StudyFolder, str]:
-    """Return a copy of the repository and the path of a config in it that ``change(values)`` has made smaller."""
+    """Return a copy of the repository, and the path of a config in it that ``change(values)`` has made smaller."""
     study = StudyFolder.fresh(folder)
     values = values_of(config)
     change(values)

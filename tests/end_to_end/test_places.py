@@ -1,4 +1,4 @@
-"""Run studies whose images or .beton files are outside the project: `data_dir` and `scratch_dir`."""
+"""Run studies whose images (`data_dir`) or .beton files (`scratch_dir`) are outside the project."""
 
 import json
 
@@ -32,7 +32,8 @@ def test_beton_files_on_scratch_give_the_same_table(finished, tmp_path):
 
 
 @pytest.mark.parametrize("is_link", [False, True])
-def test_a_folder_or_another_link_in_place_of_the_scratch_link_is_refused(tmp_path, is_link):
+def test_a_data_sets_folder_that_is_no_scratch_link_is_refused(tmp_path, is_link):
+    """results/data_sets must be a link into `scratch_dir`; here it is a folder, or a link to a different folder."""
     study = on_scratch(StudyFolder.fresh(tmp_path / "study"), tmp_path / "scratch")
     place = study.path / "results/data_sets"
     if is_link:

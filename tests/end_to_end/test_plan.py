@@ -28,7 +28,11 @@ from workflow_scripts.timecat.transfer.states import Kept
 
 
 def plan_of(folder: StudyFolder, root=None, change=lambda values: None) -> Plan:
-    """Return the plan of the tiny study. root: folder in which it looks for files (default: the study's folder)."""
+    """Return the plan of the tiny study.
+
+    root: folder in which the plan looks for files (default: the study's folder). change: function that edits the
+    config.
+    """
     values = yaml.safe_load((folder.path / TINY).read_text())
     change(values)
     with tempfile.TemporaryDirectory() as place:
@@ -63,19 +67,19 @@ def relative(folder: StudyFolder, pattern: str) -> list[Path]:
     return [path.relative_to(folder.path / "results/benchmarks") for path in files(folder, pattern)]
 
 
-def test_planned_rows_equal_those_in_the_sidecars(finished, before):
+def test_planned_rows_equal_the_rows_in_the_sidecars(finished, before):
     rows = before.planned.rows["cues_tiny"]
     for split in ("train", "evaluation"):
         sidecar = read_sidecar(finished.path / f"results/data_sets/cues_tiny/{split}.beton")
         assert (sidecar["rows"], sidecar["classes"]) == (getattr(rows, split), rows.classes)
     found = plan_of(finished).planned.rows["cues_tiny"]
     assert found.origin == "sidecars"
-    # Without labels, the number of held-out rows is a share of all rows; with labels it is counted by class.
+    # Without labels, the plan takes a share of all rows as the number of held-out rows; with labels it counts by class.
     (heldout, *_) = files(finished, "features/*/*/*/*/*/heldout.center.npy")
     assert found.heldout == len(np.load(heldout)) and abs(found.heldout - rows.heldout) <= rows.classes / 2
 
 
-def test_planned_images_equal_those_that_the_stages_report(finished):
+def test_planned_images_equal_the_images_in_the_logs(finished):
     plan = plan_of(finished)
     extracted = {job.name: job.work.read for job in plan.jobs if job.rule == "extract_features"}
     for log in files(finished, "logs/extract_features/**/*.log"):
@@ -88,7 +92,7 @@ def test_planned_images_equal_those_that_the_stages_report(finished):
         assert written[f"cues_tiny {log.stem}"] == int(re.findall(r"(\d+) images of 16 classes", log.read_text())[0])
 
 
-def test_planned_images_of_pretraining_equal_those_of_its_batches(finished, before):
+def test_planned_images_of_pretraining_equal_its_batches(finished, before):
     pretrain = before.planned.study.config.pretrain
     recipe = pretrain.recipe()
     transform = before.planned.study.config.data_sets["cues_tiny"].transform.settings()
@@ -120,11 +124,13 @@ def test_planned_images_of_pretraining_equal_those_of_its_batches(finished, befo
     ],
 )
 def test_planned_bytes_equal_the_sizes_of_the_files(finished, before, kind, pattern, tolerance):
-    """A small network is the hard case: about half of each of its files is the header."""
+    """Small networks are the hard case, because about half of each of their files is the header."""
     found = sum(path.stat().st_size for path in files(finished, pattern))
     assert found and sum(job.work.bytes.get(kind, 0) for job in before.jobs) == pytest.approx(found, rel=tolerance)
     if kind == "features":
-        assert sum(job.work.bytes.get(kind, 0) for job in plan_of(finished).jobs) == found, "with labels it is exact"
+        assert sum(job.work.bytes.get(kind, 0) for job in plan_of(finished).jobs) == found, (
+            "with labels, the planned size is exact"
+        )
 
 
 def test_after_the_run_the_plan_has_no_job_left(finished):
@@ -154,7 +160,7 @@ SEED = "*/cues_tiny/residual4/seed550"
     ],
     ids=str,
 )
-def test_with_outputs_removed_the_plan_lists_the_jobs_of_a_dry_run(study, removed):
+def test_the_plan_and_a_dry_run_list_the_same_missing_jobs(study, removed):
     for name in removed:
         path = study.path / "results" / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -165,7 +171,7 @@ def test_with_outputs_removed_the_plan_lists_the_jobs_of_a_dry_run(study, remove
 
 
 class Counted:
-    """The reader's function `batches`, which counts the images that it yields."""
+    """Wrapper of the reader's function `batches` that counts the images that it yields."""
 
     def __init__(self, batches):
         self.batches, self.images = batches, 0
@@ -176,7 +182,7 @@ class Counted:
             yield batch
 
 
-def test_planned_images_of_transfers_equal_those_that_they_read(finished, monkeypatch, tmp_path):
+def test_planned_images_of_transfers_are_read(finished, monkeypatch, tmp_path):
     def change(values):
         values["arms"].append({"name": "tuned", "members": 3, "steps": 4, "transfer": "finetune"})
         values["finetune"] = {"epochs": 2, "batch_size": 64, "weight_decays": [0.0001, 0.001]}
@@ -216,7 +222,7 @@ def test_planned_images_of_transfers_equal_those_that_they_read(finished, monkey
     assert job.work.trained + job.work.read == len(paths) * counted.images
 
 
-def test_planned_images_of_the_original_procedure_equal_those_that_it_reads(finished, monkeypatch):
+def test_planned_images_of_the_original_procedure_are_read(finished, monkeypatch):
     plan = plan_of(finished)
     config, folder = plan.planned.study.config, finished.path / "results/data_sets/cues_tiny"
     counted = Counted(original_procedure.batches)

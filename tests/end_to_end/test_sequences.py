@@ -35,7 +35,7 @@ direct: {epochs: 2, lr_milestones: [1]}
 
 
 def write_fasta(folder) -> None:
-    """Write TASK/train.fna and TASK/test.fna with synthetic sequences of two tasks."""
+    """Write TASK/train.fna and TASK/test.fna with synthetic sequences for two tasks."""
     for split, file, rows in (("train", "train.fna", 240), ("evaluation", "test.fna", 90)):
         made = read_split({"kind": "motifs", "seed": 1, "rows": {split: rows}, "length": 60}, split)
         for task in ("single", "spaced"):
@@ -52,6 +52,7 @@ def write_fasta(folder) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> tuple[StudyFolder, dict[str, int]]:
+    """Return (study of sequences whose table is finished, numbers of its jobs by rule)."""
     study = StudyFolder.fresh(tmp_path_factory.mktemp("sequences") / "study")
     write_fasta(study.path)
     (study.path / CONFIG).write_text(yaml.safe_dump(yaml.safe_load(STUDY)))
@@ -88,8 +89,8 @@ def test_labels_of_a_part_are_numbered_within_its_task(made):
     assert part["source"][0] == "single/test.fna, line 1"
 
 
-def test_a_change_of_evaluation_files_re_writes_no_training_rows(made):
-    """A change of the evaluation files re-writes the evaluation rows, but not the training rows."""
+def test_changed_evaluation_files_rewrite_evaluation_rows_only(made):
+    """The training rows are not written again."""
     study, _ = made
     study.edit(CONFIG, "- '*/test.fna'", "- 'single/test.fna'\n    - 'spaced/test.fna'")
     jobs = jobs_of(study.snakemake("-n", "--", WANTED, config=CONFIG))

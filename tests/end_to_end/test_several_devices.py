@@ -1,4 +1,4 @@
-"""Run jobs on two devices: results equal those on one device, and a killed job resumes to the same bytes.
+"""Run jobs on two devices: results equal the results on one device, and a killed job resumes.
 
 Devices are pretended (devices.PRETENDED): jobs lease them, but compute on the CPU and communicate through gloo.
 """
@@ -26,14 +26,15 @@ class PretendingFolder(StudyFolder):
 
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in super().environment().items() if name != "CUDA_VISIBLE_DEVICES"}
-        # Locks are shared by the whole machine, so each parallel test process has its own names of devices.
+        # All processes of the machine share locks, so each parallel test process uses different names of devices.
         return inherited | {PRETENDED: f"2:{os.environ.get('PYTEST_XDIST_WORKER', '')}"}
 
 
 def on_two_devices(study: StudyFolder, accumulation: int = 2, **limits) -> PretendingFolder:
-    """Return the study with limits for two devices; with two accumulated parts, a batch is the same sum on one or two.
+    """Return the study with limits for two devices.
 
-    Features are extracted image by image, because libraries may round differently for another batch size.
+    With two accumulated parts, a batch is the same sum on one or two devices. Features are extracted image by image,
+    because libraries may round differently for a different batch size.
     """
 
     def change(values):
@@ -46,10 +47,11 @@ def on_two_devices(study: StudyFolder, accumulation: int = 2, **limits) -> Prete
 
 
 def logs(study: StudyFolder, stage: str) -> list[str]:
+    """Return the texts of all logs of a stage."""
     return [path.read_text() for path in (study.path / LOGS / stage).rglob("*.log")]
 
 
-def test_a_study_on_two_devices_gives_the_bytes_of_one(study, tmp_path):
+def test_two_devices_give_the_same_results_as_one(study, tmp_path):
     one = on_two_devices(study)
     two = on_two_devices(study.copy(tmp_path / "two"), pretrain_gpus=2, extract_gpus=2)
     for folder, devices in ((one, 1), (two, 2)):
@@ -71,13 +73,17 @@ def test_a_study_on_two_devices_gives_the_bytes_of_one(study, tmp_path):
 
 @pytest.fixture(scope="module")
 def uninterrupted(finished, tmp_path_factory) -> StudyFolder:
+    """Study whose long job ran on one device without interruption. Do not change it."""
     study = on_two_devices(long_job(finished.copy(tmp_path_factory.mktemp("uninterrupted") / "study")))
     study.snakemake("--", LONG_TARGET)
     return study
 
 
 def state_of(study: StudyFolder) -> dict[str, bytes]:
-    """Return the tensors of the training state, except unused running statistics of the leader's images."""
+    """Return the bytes of the tensors of the training state.
+
+    Running statistics of batch norm are left out: they come from the images of the leading process, and are not used.
+    """
     saved = torch.load(study.path / FOLDER / f"step{STEPS}.state.pt", weights_only=True)
     tensors = {name: value for name, value in saved["model"].items() if ".running_" not in name}
     for number, values in saved["optimizer"]["state"].items():
@@ -86,7 +92,7 @@ def state_of(study: StudyFolder) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_job_on_two_devices_resumes_to_the_same_bytes(study, uninterrupted, number):
+def test_a_killed_job_on_two_devices_resumes(study, uninterrupted, number):
     two = on_two_devices(long_job(study), pretrain_gpus=2, resume_seconds=0)
     interrupt(two, number)
     if number == signal.SIGKILL:
@@ -102,7 +108,7 @@ def test_a_killed_job_on_two_devices_resumes_to_the_same_bytes(study, uninterrup
     )
 
 
-# Code of a job that holds its device until the log of another job says that it waits.
+# Code with which a job holds its device until the log of a second job says that the second job waits.
 UNTIL_ANOTHER_WAITS = """
         import time
         until, folder = time.monotonic() + 300, Path("results/logs/extract_features")
@@ -112,8 +118,13 @@ UNTIL_ANOTHER_WAITS = """
 
 
 def test_concurrent_jobs_hold_distinct_devices(study):
-    """Snakemake starts four extraction jobs at once on two devices: both are used, some log that they wait, all end."""
-    two = on_two_devices(study, accumulation=1)  # the recipe of the finished checkpoints: all four jobs can start
+    """Snakemake starts four extraction jobs at the same time on two devices.
+
+    Both devices are used, some logs say that the job waits, and all jobs end.
+    """
+    two = on_two_devices(
+        study, accumulation=1
+    )  # same recipe as the finished checkpoints, so that all four jobs can start
     two.edit(
         "workflow_scripts/timecat/features/job.py",
         "        lease = devices.lease(options.gpus)\n",
@@ -134,7 +145,7 @@ def test_gpu_0_hides_all_devices(study):
 
 
 def test_a_failing_follower_leaves_no_output_and_reports_the_error(study):
-    """Only the follower's rows have a value that does not fit float16."""
+    """Only rows of the second process (the follower) have a value that is too large for float16."""
     two = on_two_devices(study, extract_gpus=2)
     two.edit(
         "workflow_scripts/timecat/features/extraction.py",

@@ -20,7 +20,7 @@ def with_shortcut(values: dict) -> None:
     values["floors"] = None
 
 
-def test_the_table_of_worst_groups_reads_reweighted_and_probed_arms(finished, tmp_path):
+def test_the_table_of_worst_groups_has_reweighted_and_probed_arms(finished, tmp_path):
     study = finished.copy(tmp_path / "study")
     study.change_config(with_shortcut)
     jobs = study.run("--", "results/spurious.csv")
@@ -56,5 +56,5 @@ def test_the_table_of_worst_groups_reads_reweighted_and_probed_arms(finished, tm
     assert jobs == {"initialise": 1, "extract_features": 1, "probe": 1, "reweight": 1, "tabulate_spurious": 1}
     after = list(csv.DictReader(io.StringIO(study.read("results/spurious.csv").decode())))
     own = before[0].split(",")
-    assert [",".join(line[key] for key in own) for line in after] == before[1:], "floors change no other column"
+    assert [",".join(line[key] for key in own) for line in after] == before[1:], "floors do not change other columns"
     assert all(line["worst_group_floor"] and line["average_floor"] for line in after)

@@ -1,4 +1,4 @@
-"""Run a study with probed, fine-tuned and direct arms, and check what a change of their settings runs again."""
+"""Run a study with probed, fine-tuned and direct arms, and check which jobs rerun if their settings change."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ PROBE = "results/probes/cues_tiny/cues_tiny/cat3.parquet"
 
 
 def with_other_arms(values):
-    """Add to the tiny study an arm with the members of cat3 fine-tuned, and an arm trained directly."""
+    """Add a fine-tuned arm with the members of cat3, and a directly trained arm, to the tiny study."""
     values["arms"] += [
         {"name": "cat3_tuned", "members": 3, "steps": 4, "transfer": "finetune"},
         {"name": "scratch", "members": 1, "transfer": "direct"},
@@ -26,7 +26,7 @@ def with_other_arms(values):
 
 @pytest.fixture(scope="module")
 def trained(finished, tmp_path_factory) -> StudyFolder:
-    """Finished tiny study with those arms. Do not change it: copy it."""
+    """Finished tiny study with a fine-tuned and a direct arm. Do not change it: copy it."""
     study = finished.copy(tmp_path_factory.mktemp("trained") / "study")
     study.change_config(with_other_arms)
     assert study.run() == {"transfer": 2, "tabulate": 1}
@@ -35,6 +35,7 @@ def trained(finished, tmp_path_factory) -> StudyFolder:
 
 @pytest.fixture
 def study(trained, tmp_path) -> StudyFolder:
+    """Copy of the study with a fine-tuned and a direct arm, which a test may change."""
     return trained.copy(tmp_path / "study")
 
 
@@ -67,13 +68,13 @@ def test_transfers_write_the_same_columns_as_probes(trained):
     assert log.count("computing on the CPU") == 1 and "replicate 0 (seeds 2, 550, 23): paper: weight decay" in log
 
 
-def test_a_finished_or_touched_study_runs_nothing(study):
+def test_a_finished_or_touched_study_runs_no_job(study):
     assert study.run() == {}
     touch_tree(study.path, time.time() + 10, lambda path: path.suffix in (".beton", ".safetensors", ".py"))
     assert study.run() == {}
 
 
-def test_changed_epochs_of_finetune_run_the_fine_tuned_arm_only(study):
+def test_changed_finetune_settings_rerun_the_fine_tuned_arm_only(study):
     before = study.read(SCRATCH), study.read(PROBE)
     study.change_config(lambda values: values["finetune"].update(epochs=1))
     assert study.run() == {"transfer": 1, "tabulate": 1}
@@ -81,7 +82,7 @@ def test_changed_epochs_of_finetune_run_the_fine_tuned_arm_only(study):
     assert (study.read(SCRATCH), study.read(PROBE)) == before
 
 
-def test_changed_settings_of_direct_run_the_direct_arm_only(study):
+def test_changed_direct_settings_rerun_the_direct_arm_only(study):
     study.change_config(lambda values: values["direct"].update(backbone_lr=0.02))
     assert study.run("-n") == {"transfer": 1, "tabulate": 1}
 
@@ -91,7 +92,7 @@ def test_an_edit_of_transfer_code_runs_all_transfers(study):
     assert study.run("-n") == {"transfer": 2, "tabulate": 1}
 
 
-def test_changed_settings_of_the_probe_run_no_transfer(study):
+def test_changed_settings_of_the_probe_rerun_no_transfer(study):
     study.change_config(lambda values: values["probe"].update(lr=0.02))
     assert study.run("-n") == {"probe": 2, "tabulate": 1}
 

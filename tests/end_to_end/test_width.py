@@ -9,7 +9,7 @@ WIDTH, DIAGNOSTICS = "results/width.csv", "results/diagnostics.csv"
 
 
 def with_width(values: dict) -> None:
-    """Add reduced arms of cat1, which has 8 features, and of cat3, which has 24."""
+    """Add reduced arms of cat1 (8 features) and of cat3 (24 features) to a config."""
     values["width"] = {"dimensions": [4, 8, 16]}
     values["arms"].append(
         {"name": "fewer", "members": 3, "steps": 4, "reduce": {"method": "pca", "dimensions": 5}, "solver": "lbfgs"}

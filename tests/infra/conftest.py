@@ -1,4 +1,7 @@
-"""Fixtures for tests with a real Apptainer and Slurm; without these, tests are skipped (`make test-infra`: fail)."""
+"""Fixtures for tests with a real Apptainer and Slurm.
+
+If these programs are missing, tests are skipped; under `make test-infra` they fail.
+"""
 
 import contextlib
 import fcntl
@@ -11,13 +14,13 @@ import pytest
 
 from tests.support.studies import ROOT, StudyFolder
 
-REQUIRED = "TIMECAT_INFRA_REQUIRED"  # environment variable with which a missing tool is a failure
+REQUIRED = "TIMECAT_INFRA_REQUIRED"  # environment variable: if it is set, a missing tool fails a test
 HERE = Path(__file__).parent
 IMAGE, DIGEST = "containers/timecat.sif", "containers/timecat.sif.sha256"
 
 
 def absent(reason: str) -> None:
-    """Skip the test for a reason, or fail it if tests may not be skipped."""
+    """Skip the test with a reason, or fail it if the environment variable TIMECAT_INFRA_REQUIRED is set."""
     if REQUIRED in os.environ:
         pytest.fail(reason)
     pytest.skip(reason)
@@ -52,31 +55,36 @@ def shared(tmp_path_factory, worker_id: str, name: str):
 
 @pytest.fixture(scope="session")
 def apptainer(tmp_path_factory, worker_id) -> None:
-    """Require Apptainer and a base image."""
+    """Skip the test if Apptainer is missing, and make the base image if there is none."""
     if shutil.which("apptainer") is None:
-        absent("apptainer is not on PATH")
+        absent("apptainer is not on PATH: run tests/infra/install-apptainer as root")
     with shared(tmp_path_factory, worker_id, "base"):
         if not base_image().exists():
             if os.getuid() != 0 or shutil.which("apt-get") is None:
-                absent("the base image is missing, and only root on Debian can make it")
-            # The script works in memory if there is room, as builds of images do.
+                absent(
+                    "the base image is missing: run tests/infra/make-base-sif .cache/infra/base.sif as root on Debian"
+                )
+            # The script works in memory if there is room, as do builds of images.
             subprocess.run([HERE / "make-base-sif", base_image()], check=True)
 
 
 @pytest.fixture
 def slurm(tmp_path_factory, worker_id):
-    """Require a Slurm that answers, for one test at a time: tests look at its queue, and some restart its scheduler."""
+    """Skip the test if no Slurm answers, and let only one test use Slurm at a time.
+
+    Tests look at Slurm's queue, and some restart its scheduler.
+    """
     if shutil.which("sbatch") is None:
-        absent("sbatch is not on PATH")
+        absent("sbatch is not on PATH: run tests/infra/start-slurm as root")
     if subprocess.run(["scontrol", "ping"], capture_output=True).returncode:
-        absent("slurmctld does not answer")
+        absent("slurmctld does not answer: run tests/infra/start-slurm as root")
     with shared(tmp_path_factory, worker_id, "slurm"):
         yield
 
 
 @pytest.fixture(scope="session")
 def native(tmp_path_factory) -> StudyFolder:
-    """Finished tiny study, run without container or cluster. Do not change it: copy it."""
+    """Finished tiny study that ran without container or cluster. Do not change it: copy it."""
     study = fresh_study(tmp_path_factory.mktemp("native") / "study")
     study.forks = True
     study.snakemake("--", "results/table2.csv")
@@ -85,7 +93,7 @@ def native(tmp_path_factory) -> StudyFolder:
 
 @pytest.fixture(scope="session")
 def built(apptainer, tmp_path_factory, worker_id) -> StudyFolder:
-    """Tiny study whose rule has built the image, once for all tests. Do not change it: copy it."""
+    """Tiny study in which a rule has built the container image, once for all tests. Do not change it: copy it."""
     with shared(tmp_path_factory, worker_id, "built") as folder:
         if (folder / "built" / DIGEST).exists():
             return StudyFolder(folder / "built")
@@ -95,7 +103,10 @@ def built(apptainer, tmp_path_factory, worker_id) -> StudyFolder:
 
 
 def in_memory(tmp_path_factory) -> dict[str, str]:
-    """Return variables that put Apptainer's temporary folder into memory if it fits: five times as fast as a disk."""
+    """Return environment variables that put Apptainer's temporary folder into memory, if it fits.
+
+    Memory is five times as fast as a disk.
+    """
     memory = Path("/dev/shm")
     if memory.is_dir() and shutil.disk_usage(memory).free > 16e9:
         folder = memory / f"timecat-{os.getpid()}"

@@ -1,4 +1,4 @@
-"""Test the error message without Apptainer; this needs neither Apptainer nor Slurm."""
+"""Test the error message if Apptainer is missing; this test needs neither Apptainer nor Slurm."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 from tests.support.studies import StudyFolder
 
 
-def test_without_apptainer_building_the_image_stops_at_once(tmp_path):
+def test_building_the_image_without_apptainer_is_refused(tmp_path):
     study = StudyFolder.fresh(tmp_path / "study")
     places = [place for place in os.environ["PATH"].split(os.pathsep) if not (Path(place) / "apptainer").exists()]
-    # Tools that the run needs from the folder that apptainer is in.
+    # Tools that the run needs, because the folder that contains apptainer is removed from PATH.
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("bash", "tee", "env", "cat", "git", "which"):

@@ -17,7 +17,7 @@ ALL = {"write_dataset": 2, "pretrain": 4, "extract_features": 4, "probe": 2, "ta
 
 @pytest.fixture(scope="module")
 def contained(built, tmp_path_factory) -> StudyFolder:
-    """Finished tiny study, run in the image. Do not change it: copy it."""
+    """Finished tiny study whose jobs ran in the container image. Do not change it: copy it."""
     study = with_image(fresh_study(tmp_path_factory.mktemp("contained") / "study"), built)
     assert jobs_of(study.snakemake(*PROFILE, "--", "results/table2.csv")) == ALL
     return study
@@ -29,7 +29,8 @@ def apptainer(*words: str) -> str:
     return done.stdout
 
 
-def test_the_image_has_labels_and_passes_its_built_in_test(built):
+def test_the_image_passes_its_built_in_test(built):
+    """The image also has labels, a help text and compiled byte code."""
     image = str(built.path / IMAGE)
     labels = json.loads(apptainer("inspect", "--json", image))["data"]["attributes"]["labels"]
     assert labels["org.opencontainers.image.title"] == "timecat" and labels["timecat.gpu"] == "no"
@@ -54,14 +55,15 @@ def test_the_log_shows_the_progress_of_the_build(built):
     assert "timecat.def: packages" in log and "Creating SIF file" in log and re.search(r"timecat.sif: \d\.\d\d GB", log)
 
 
-def test_container_and_host_give_the_same_bytes(contained, native):
+def test_container_and_host_give_the_same_results(contained, native):
     for table in TABLES:
         assert contained.read(f"results/{table}") == native.read(f"results/{table}"), table
     assert contained.checkpoints() == native.checkpoints()
     assert contained.run(*PROFILE, "--", "results/table2.csv") == {}
 
 
-def test_another_image_or_no_container_runs_everything_again(contained, tmp_path):
+def test_a_change_of_container_reruns_all_jobs(contained, tmp_path):
+    """The second run uses no container, the third one a different image."""
     study = contained.copy(tmp_path / "study")
     natively = study.snakemake("-n", "--", "results/table2.csv")
     assert jobs_of(natively) == ALL and "Software environment definition has changed" in natively.stdout
@@ -71,7 +73,7 @@ def test_another_image_or_no_container_runs_everything_again(contained, tmp_path
 
 
 def test_a_stage_uses_nothing_from_the_host(contained, native, tmp_path):
-    """An extraction runs without the host's environment, home and folders, except for the study's folder."""
+    """The extraction cannot see the host's environment variables, home and folders, except for the study's folder."""
     study = contained.copy(tmp_path / "study")
     features = "results/features/cues_tiny/residual4/seed2/step4/cues_tiny"
     shown = study.snakemake(*PROFILE, "-n", "-p", "--forcerun", f"{features}.json", "--", f"{features}.json").stdout
@@ -84,7 +86,8 @@ def test_a_stage_uses_nothing_from_the_host(contained, native, tmp_path):
         assert study.read(f"{features}/{path.name}") == path.read_bytes(), path.name
 
 
-def test_a_failed_build_leaves_no_image_and_prints_one_sentence(apptainer, tmp_path):
+def test_a_failed_build_leaves_no_image(apptainer, tmp_path):
+    """The run ends with an error message that names the definition file."""
     study = fresh_study(tmp_path / "study")
     text = (ROOT / "containers/timecat.def").read_text()
     (study.path / "containers/timecat.def").write_text(re.sub(r"(?<=%post\n)", "    exit 3\n", text))

@@ -1,4 +1,4 @@
-"""Test one pretraining job on several nodes, which two tasks of one job of a real Slurm stand for."""
+"""Test one pretraining job on several nodes, simulated by two tasks of one job of a real Slurm."""
 
 import re
 import shlex
@@ -16,7 +16,10 @@ LOG = f"results/logs/pretrain/cues_tiny/residual4/seed2/step{STEPS}.log"
 
 
 def divided(study: StudyFolder, nodes: int) -> str:  # noqa: F811
-    """Return the stage's command with two GPUs on ``nodes`` nodes, and make the folder of its log."""
+    """Return the command of the pretraining stage for two GPUs on ``nodes`` nodes.
+
+    The function also makes the folder for the log of the job.
+    """
 
     def change(values):
         values["limits"] |= {"pretrain_gpus": 2, "pretrain_nodes": nodes}
@@ -30,7 +33,10 @@ def divided(study: StudyFolder, nodes: int) -> str:  # noqa: F811
 
 
 class Job:
-    """A job of Slurm that is polled: ``sbatch --wait`` would poll at ever longer intervals."""
+    """Job of Slurm whose state is polled every half second.
+
+    ``sbatch --wait`` would poll at longer and longer intervals.
+    """
 
     def __init__(self, number: str):
         self.number = number
@@ -51,6 +57,7 @@ class Job:
 
 
 def submit(study: StudyFolder, command: str, tasks: int) -> Job:  # noqa: F811
+    """Submit a command as a job with two GPUs and ``tasks`` tasks, and return the job."""
     words = ["sbatch", "--parsable", "--output=slurm.out", f"--ntasks={tasks}", "--gpus=2", "--cpus-per-task=1"]
     done = subprocess.run(
         [*words, "--mem=6000", "--wrap", f"bash -c {shlex.quote(command)}"],
@@ -63,7 +70,8 @@ def submit(study: StudyFolder, command: str, tasks: int) -> Job:  # noqa: F811
     return Job(done.stdout.strip())
 
 
-def test_two_tasks_give_the_weights_of_two_gpus_of_one_machine(study, tmp_path):  # noqa: F811
+def test_two_nodes_give_the_same_weights_as_one(study, tmp_path):  # noqa: F811
+    """Both runs use two GPUs: in one task, or one GPU in each of two tasks."""
     alone = study.copy(tmp_path / "alone")
     assert submit(alone, divided(alone, 1), 1).wait(timeout=180) == 0, alone.read(LOG).decode()
     assert submit(study, divided(study, 2), 2).wait(timeout=180) == 0, study.read(LOG).decode()
@@ -73,7 +81,8 @@ def test_two_tasks_give_the_weights_of_two_gpus_of_one_machine(study, tmp_path):
     assert study.read(target()) == alone.read(target())
 
 
-def test_a_killed_task_ends_the_job_with_one_sentence_and_the_next_run_resumes(study):  # noqa: F811
+def test_a_killed_task_ends_the_job(study):  # noqa: F811
+    """The log has a one-line error message, and the next run resumes from the saved state."""
     job = submit(study, divided(study, 2), 2)
     resume = study.path / FOLDER.format(2) / f".step{STEPS}.safetensors.resume.pt"
     while not resume.exists():

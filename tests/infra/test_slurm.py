@@ -1,4 +1,4 @@
-"""Test the tiny study as jobs of a real Slurm: equal bytes, leases of GPUs, and cancelled or failing jobs."""
+"""Test the tiny study as jobs of a real Slurm: same results, leases of GPUs, and cancelled or failing jobs."""
 
 import os
 import re
@@ -35,7 +35,10 @@ def log_of(seed: int = 2) -> str:
 
 @pytest.fixture(scope="module")
 def longer(native, tmp_path_factory) -> StudyFolder:
-    """Finished study with another milestone, not yet trained, whose jobs save their state after every step."""
+    """Finished tiny study with an additional milestone (STEPS) that is not yet trained.
+
+    Pretraining jobs save their state after every step.
+    """
     study = native.copy(tmp_path_factory.mktemp("longer") / "study")
 
     def change(values):
@@ -49,6 +52,7 @@ def longer(native, tmp_path_factory) -> StudyFolder:
 
 @pytest.fixture(scope="module")
 def uninterrupted(longer, tmp_path_factory) -> StudyFolder:
+    """Copy of the fixture ``longer`` in which two seeds were trained to the milestone, without Slurm."""
     study = longer.copy(tmp_path_factory.mktemp("uninterrupted") / "study")
     study.snakemake("--", target(2), target(550))
     return study
@@ -56,16 +60,18 @@ def uninterrupted(longer, tmp_path_factory) -> StudyFolder:
 
 @pytest.fixture
 def study(longer, tmp_path):
-    """Copy of the longer study, whose jobs in Slurm's queue are cancelled after the test."""
+    """Copy of the fixture ``longer``; jobs that are still in Slurm's queue after the test are cancelled."""
     yield longer.copy(tmp_path / "study")
     subprocess.run(["scancel", "--full", *queued()], check=False) if queued() else None
 
 
 def queued() -> list[str]:
+    """Return the numbers of the jobs in Slurm's queue."""
     return subprocess.run(["squeue", "-h", "-o", "%A"], capture_output=True, text=True).stdout.split()
 
 
 def start(study: StudyFolder, *options: str) -> subprocess.Popen:
+    """Start Snakemake with the Slurm profile, and return its process."""
     return subprocess.Popen(
         study.command(*PROFILE, *options),
         cwd=study.path,
@@ -76,6 +82,7 @@ def start(study: StudyFolder, *options: str) -> subprocess.Popen:
 
 
 def wait_until_it_trains(study: StudyFolder, snakemake: subprocess.Popen) -> None:
+    """Wait until the job of seed 2 has saved its training state."""
     resume = study.path / FOLDER.format(2) / f".step{STEPS}.safetensors.resume.pt"
     deadline = time.monotonic() + 120
     while not resume.exists():
@@ -84,12 +91,13 @@ def wait_until_it_trains(study: StudyFolder, snakemake: subprocess.Popen) -> Non
 
 
 def assert_same(study: StudyFolder, uninterrupted: StudyFolder, *seeds: int) -> None:
+    """Check that the weights of these seeds equal the weights of the uninterrupted study."""
     for seed in seeds:
         assert study.read(target(seed)) == uninterrupted.read(target(seed)), seed
 
 
-def test_the_study_on_slurm_gives_the_same_bytes(native, tmp_path):
-    """The study also uses the profile's lines for many short jobs."""
+def test_slurm_gives_the_same_results_as_this_machine(native, tmp_path):
+    """The run also uses the lines of the profile for many short jobs, which are comments by default."""
     study = StudyFolder.fresh(tmp_path / "study")
     for name in ("groups:", "group-components:", "set-resource-scopes:", "resources: gpu=1"):
         study.edit("profiles/slurm/profile.yaml", f"\n# {name}", f"\n{name}")
@@ -105,7 +113,9 @@ def test_the_study_on_slurm_gives_the_same_bytes(native, tmp_path):
     assert not [path for path in logs if "pretrain" in str(path)], "logs of successful jobs are removed"
 
 
-def test_jobs_get_distinct_gpus_and_a_job_may_get_two(study, uninterrupted):
+def test_slurm_jobs_get_distinct_gpus(study, uninterrupted):
+    """Two jobs get one GPU each; later, one job gets two GPUs."""
+
     def two(values):
         values["limits"] |= {"pretrain_gpus": 2}
 
@@ -119,7 +129,8 @@ def test_jobs_get_distinct_gpus_and_a_job_may_get_two(study, uninterrupted):
     assert log.count("computing on pretended GPU 0, 1") == 1 and log.count("2 processes share the work") == 1
 
 
-def test_a_cancelled_job_is_reported_and_resumes_in_the_next_run(study, uninterrupted):
+def test_a_cancelled_job_resumes_in_the_next_run(study, uninterrupted):
+    """Snakemake reports the job as cancelled."""
     snakemake = start(study, "--retries", "0", "--", target())
     wait_until_it_trains(study, snakemake)
     (job,) = set(queued())
@@ -132,7 +143,8 @@ def test_a_cancelled_job_is_reported_and_resumes_in_the_next_run(study, uninterr
     assert_same(study, uninterrupted, 2)
 
 
-def test_a_failing_job_is_retried_with_more_memory_and_the_others_finish(study, native):
+def test_a_failing_job_is_retried_with_more_memory(study, native):
+    """The remaining jobs finish although this job fails."""
     features = "results/features/cues_tiny/residual4/seed{}/step4/cues_tiny.json"
     weights = study.path / FOLDER.format(2) / "step4.safetensors"
     whole = weights.read_bytes()

@@ -1,4 +1,4 @@
-"""Test results in a storage elsewhere, through Snakemake's storage plugin for file systems."""
+"""Test a study whose results are in external storage, through Snakemake's storage plugin for file systems."""
 
 import shutil
 
@@ -10,11 +10,13 @@ from tests.support.studies import StudyFolder
 
 @pytest.fixture(scope="module")
 def rsync() -> None:
+    """Skip the test if rsync is missing, with which the storage plugin copies files."""
     if shutil.which("rsync") is None:
-        absent("rsync, which the storage plugin copies with, is not on PATH")
+        absent("rsync is not on PATH, and the storage plugin needs it: install rsync")
 
 
-def test_results_in_a_storage_have_the_same_bytes_and_are_made_once(rsync, native, tmp_path):
+def test_results_in_external_storage_equal_local_results(rsync, native, tmp_path):
+    """A second run finds the results in the storage, and starts no job."""
     study = StudyFolder.fresh(tmp_path / "study")
     study.change_config(lambda values: values.update(limits={"forkserver": True}))
     place = ["--default-storage-provider", "fs", "--default-storage-prefix", str(tmp_path / "store")]

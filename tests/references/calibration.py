@@ -8,7 +8,10 @@ import math
 
 
 def ece_reference(p, y, bins: int) -> float:
-    """Return the expected calibration error, as a fraction, over bins of equal size (the first may have one more)."""
+    """Return the expected calibration error, as a fraction, over bins of equal size.
+
+    If the rows do not divide evenly, the first bins have one row more.
+    """
     pairs = sorted(zip(p, y), key=lambda pair: pair[0])
     bins, total, start = min(bins, len(pairs)), 0.0, 0
     for number in range(bins):
@@ -21,7 +24,7 @@ def ece_reference(p, y, bins: int) -> float:
 
 
 def ecce_reference(p, y) -> float:
-    """Return the ECCE of a segment: the range of the cumulative differences between correctness y and confidence p."""
+    """Return the ECCE of a segment: the range of the cumulated differences between correctness y and confidence p."""
     pairs = sorted(zip(p, y), key=lambda pair: pair[0])
     C = [0.0]
     for one, correct in pairs:
@@ -46,7 +49,7 @@ def p_of_range_reference(x: float) -> float:
 def segments_reference(rows: int, columns: dict[str, list], minimum_rows: int, depth: int) -> dict[str, list[int]]:
     """Return the positions of the rows of every segment, by the segment's name.
 
-    columns: the group of every row, by the name of the grouping.
+    columns: name of a grouping -> group of every row.
     """
     segments = {"all rows": list(range(rows))}
     for number in range(1, depth + 1):

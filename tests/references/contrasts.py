@@ -1,6 +1,7 @@
 """Slow reference for `measures/contrasts.py`: loops over replicates to pair them, and over seeds for the jackknife.
 
-The jackknife's expectation for a covariance is found by applying it to unit vectors; `contrasts` multiplies matrices.
+To find the jackknife's expectation for a covariance, this reference applies it to unit vectors, and
+`measures/contrasts.py` multiplies matrices.
 """
 
 import math
@@ -9,9 +10,10 @@ from workflow_scripts.timecat.measures.contrasts import LEAST_SHARE, Replicate
 
 
 def paired_reference(arm: list[Replicate], baseline: list[Replicate]) -> list[Replicate]:
-    """Return the differences of an arm from the baseline.
+    """Return the differences in accuracy between an arm and the baseline, one per replicate of the arm.
 
-    Each replicate is compared with the mean of the baseline's replicates within its seeds; without any it is left out.
+    Each replicate is compared with the mean over those baseline replicates whose seeds it contains. A replicate that
+    contains no baseline replicate is left out.
     """
     found = []
     for own in arm:
@@ -22,7 +24,7 @@ def paired_reference(arm: list[Replicate], baseline: list[Replicate]) -> list[Re
 
 
 def jackknife_reference(values: list[float], replicates: list[tuple[int, ...]]) -> float:
-    """Return the delete-one-seed jackknife variance: (n - 1) / n times the squared deviations of the n means."""
+    """Return the delete-one-seed jackknife variance: (n - 1) / n times the sum of squared deviations of the n means."""
     seeds = sorted({seed for replicate in replicates for seed in replicate})
     means = []
     for deleted in seeds:
@@ -33,7 +35,7 @@ def jackknife_reference(values: list[float], replicates: list[tuple[int, ...]]) 
 
 
 def seed_error_reference(values: list[float], replicates: list[tuple[int, ...]]) -> tuple[float, float]:
-    """Return the variance over seeds of the mean, and its degrees of freedom."""
+    """Return the variance of the mean due to the choice of seeds, and its degrees of freedom."""
     seeds = sorted({seed for replicate in replicates for seed in replicate})
     n_values = len(values)
     effects = [[replicate.count(seed) / len(replicate) for replicate in replicates] for seed in seeds]

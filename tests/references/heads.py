@@ -1,7 +1,7 @@
 """Slow reference for `probing/heads.py`: one nn.BatchNorm1d, nn.Linear and torch.optim.SGD per weight decay.
 
 The fast implementation must equal it: float64 to rtol 1e-9, float32 logits to rtol 1e-5 after one epoch and 1e-4 after
-three. Constructor and methods are those of StackedHeads.
+three. The constructor and the methods have the same arguments as in StackedHeads.
 """
 
 import torch
@@ -32,9 +32,9 @@ class ReferenceHeads:
             self.optimizers.append(torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=True))
 
     def train_step(self, features, labels, lr: float):
-        """Take one step per head on a batch [B, D].
+        """Take one step per head on a batch [B, D], and return (losses, top-1 counts, top-5 counts), each [H].
 
-        Returns, for each head [H], the summed loss and the number of rows with the label in the top 1 and in the top 5.
+        The loss is summed over rows. A count is the number of rows with the label among the largest 1 or 5 logits.
         """
         losses, top1, top5 = [], [], []
         for model, optimizer in zip(self.models, self.optimizers):

@@ -1,7 +1,7 @@
-"""Compare MCGrad's metrics of the example for calibration with those stored in tests/unit/measures/test_calibration.py.
+"""Compare MCGrad's metrics with the values stored in tests/unit/measures/test_calibration.py.
 
 MCGrad depends on 41 further packages, so it is not in the environment; its metrics need none of them. To compare again,
-or with another version:
+or with a different version of MCGrad:
 
     envs/setup uv pip install --python .venv/bin/python --no-deps --target FOLDER mcgrad==0.1.5
     PYTHONPATH=FOLDER .venv/bin/python -m tests.references.mcgrad_figures
@@ -19,22 +19,19 @@ if TYPE_CHECKING:
 
 
 def mcgrad_figures(depth: int, minimum_rows: int) -> tuple[int, float, float, float, float, float]:
-    """Return MCGrad's metrics of the example.
-
-    They are the number of segments, the ECCE of all rows in σ, MCE_σ, MCE_abs and the p-values of ECCE and MCE.
-    """
+    """Return MCGrad's segment count, ECCE of all rows in σ, MCE_σ, MCE_abs and the p-values of ECCE and MCE."""
     error = _error(*held.example(), depth, minimum_rows, values=100)
     found = error.global_ecce_sigma, error.mce_sigma, error.mce, error.global_ecce_pvalue, error.mce_pvalue
     return len(error.segments_ecce), *found
 
 
 def mcgrad_detectable() -> float:
-    """Return the minimum detectable error of the example, as MCGrad computes it."""
+    """Return the minimum detectable error of the example data, as MCGrad computes it."""
     return _error(*held.example(), 1, 10, values=100).mde
 
 
 def mcgrad_merged(values: int) -> tuple[int, float]:
-    """Return the number of segments and MCE_σ of many_values(), with at most ``values`` values of its column."""
+    """Return MCGrad's segment count and MCE_σ for many_values(), with its column limited to ``values`` values."""
     p, y, value = held.many_values()
     error = _error(p, y, {"many": value}, 1, 5, values)
     return len(error.segments_ecce), error.mce_sigma
@@ -48,7 +45,7 @@ def mcgrad_p(x: float) -> float:
 
 
 def mcgrad_ece(bins: int) -> float:
-    """Return the expected calibration error of the example in bins of equal size, as MCGrad computes it."""
+    """Return the expected calibration error of the example data in bins of equal size, as MCGrad computes it."""
     from mcgrad.metrics import adaptive_calibration_error
 
     p, y, _ = held.example()
@@ -75,7 +72,7 @@ def _error(
 
 
 def main() -> int:
-    """Print every figure beside the one stored in the tests; return 1 if any differs, or else 0."""
+    """Print every figure beside the one stored in the tests; return 1 if any pair differs, or else 0."""
     pairs = {f"{key}": (mcgrad_figures(*key), figures) for key, figures in held.MCGRAD.items()}
     pairs["detectable"] = ((mcgrad_detectable(),), (held.MCGRAD_DETECTABLE,))
     pairs["each value"] = (mcgrad_merged(100), held.MCGRAD_UNCAPPED)

@@ -1,4 +1,4 @@
-"""Slow reference for the diagnostics of members: changes one head or one set of features at a time, and scores it."""
+"""Slow reference for the diagnostics of members: change and score one head or one set of features at a time."""
 
 from dataclasses import replace
 

@@ -6,8 +6,9 @@ same networks and are scored. The result is the best evaluation accuracy over al
 (The procedure of Yang, Zhang, Bottou 2025, arXiv 2506.18221, and of the linear benchmark of VISSL, in our own words.)
 
 With one view per epoch, the same augmentation seed and the same protocol, a probe's `full` fit sees the same images
-in the same batches and starts from the same weights. Then the two differ only by rounding: features stored in float16,
-or float32 sums in another order. With another augmentation seed they are two draws of one experiment.
+in the same batches and starts from the same weights. Then both results differ only by rounding: features stored in
+float16, or float32 sums in a different order. With different augmentation seeds, the results are two random draws of
+the same experiment.
 
 The procedure passes k x weight decays x epochs x (rows + evaluation rows) images through a backbone. The pipeline
 passes k x (views x rows + held-out rows + evaluation rows), whatever the grid of weight decays.
@@ -30,7 +31,10 @@ from workflow_scripts.timecat.probing.heads import TOP, initial_weight
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Images of a data set as the procedure reads them. train, evaluation: .beton files; workers: decoding threads."""
+    """Images of a data set as the original procedure reads them.
+
+    train, evaluation: .beton files. workers: number of decoding threads.
+    """
 
     name: str
     train: Path
@@ -42,10 +46,11 @@ class Images:
 
 @dataclass(frozen=True)
 class Result:
-    """Metrics of all heads and epochs, and the best of them on the evaluation split.
+    """Metrics of all heads and epochs, with the best accuracy on the evaluation split.
 
     rows: dicts of weight_decay, epoch (from 1), split (train: the running average, or evaluation), loss (nats), top1
-    and top5 (percent), as in a probe's metrics. weight_decay, epoch, top1: those of the best evaluation accuracy.
+    and top5 (percent), as in a probe's metrics. weight_decay, epoch, top1: values of the row with the best evaluation
+    accuracy.
     """
 
     rows: list[dict]
@@ -55,10 +60,11 @@ class Result:
 
 
 def original_procedure(backbones, images: Images, protocol, replicate: int = 0, device: str = "cpu") -> Result:
-    """Train and score one head per weight decay, one after the other.
+    """Train and score one head per weight decay, one after the other, and return all metrics.
 
     backbones: modules from float32 [b, 3, s, s] to [b, d], with ``dimension``, in evaluation mode and on the device.
-    protocol: a protocol.Protocol. replicate: determines the initial weights, together with protocol.seed.
+    protocol: settings of the probe (protocol.Protocol). replicate: number that determines the initial weights, together
+    with protocol.seed.
     """
     labels = [describe(path).labels for path in (images.train, images.evaluation)]
     classes = int(max(own.max() for own in labels)) + 1
@@ -120,7 +126,10 @@ def _features(backbones, batch, transform: Transform, device: str) -> torch.Tens
 
 
 def _whole_batches(images: Images, beton, rows, size: int, key: int | None):
-    """Yield batches (images, labels); a last batch of one row, which batch norm cannot take, joins the one before."""
+    """Yield batches (images, labels); a last batch of one row is appended to the batch before.
+
+    Batch norm cannot be trained on a single row.
+    """
     held = None
     for _, batch, labels in batches(beton, rows, size, images.transform, key, images.workers):
         if held is not None and len(labels) == 1:

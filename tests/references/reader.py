@@ -19,7 +19,7 @@ from ffcv.libffcv import ctypes_resize  # isort: skip (the reader makes FFCV's i
 def batches_reference(
     path: PathLike, rows: Sequence[int] | np.ndarray, batch_size: int, transform: Transform, key: int | None
 ) -> Iterator[Batch]:
-    """Yield the same batches as `batches`, made one image at a time: read, crop, resize, flip."""
+    """Yield the same batches as `reader.batches`, but read, crop, resize and flip one image at a time."""
     beton = describe(path)
     for start in range(0, len(rows), batch_size):
         batch = np.asarray(rows[start : start + batch_size], np.int64)

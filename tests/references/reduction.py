@@ -9,7 +9,10 @@ from workflow_scripts.timecat.probing.heads import BN_EPS
 
 
 class ReferenceReduction:
-    """Projection that is fitted to features [rows, columns]; ``members`` are the seeds of the replicate."""
+    """Projection that is fitted to features [rows, columns].
+
+    members: seeds of the replicate, which determine a random projection.
+    """
 
     def __init__(self, features, method, dimensions, members=()):
         features = np.asarray(features, np.float64)
@@ -30,18 +33,18 @@ class ReferenceReduction:
 
 
 def fixed_signs(components):
-    """Return the components with signs such that the loading of largest size of each is positive."""
+    """Return the components with signs such that the loading with the largest absolute value of each is positive."""
     return np.array([row if row[np.argmax(np.abs(row))] > 0 else -row for row in components])
 
 
 def gaussian(dimensions, columns, members):
-    """Return the Gaussian rows of a replicate, [dimensions, columns]: the first of a full set of ``columns`` rows."""
+    """Return the first ``dimensions`` rows of the Gaussian matrix [columns, columns] of a replicate."""
     generator = torch.Generator().manual_seed(randomness.key("reduce", *members) >> 1)
     return torch.randn(dimensions, columns, generator=generator, dtype=torch.float64).numpy()
 
 
 def orthonormal(rows):
-    """Return orthonormal rows, made one after the other (Gram-Schmidt, twice because of rounding)."""
+    """Orthonormalise rows one after the other (Gram-Schmidt, applied twice because of rounding errors)."""
     found = []
     for row in rows:
         for other in found + found:

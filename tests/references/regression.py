@@ -10,7 +10,10 @@ from workflow_scripts.timecat.probing.heads import BN_EPS
 
 
 class ReferenceRegression:
-    """One fit to features [rows, D] of all views and labels [rows]; ``penalty`` is a weight decay of the probe."""
+    """Logistic regression fitted to features [rows, D] of all views and labels [rows].
+
+    penalty: weight decay of the probe.
+    """
 
     def __init__(self, features, labels, penalty, batch_norm=True):
         features = np.asarray(features, np.float64)
@@ -41,7 +44,10 @@ class ReferenceRegression:
         return self.standardised(features) @ self.W.T + self.b
 
     def objective(self, features, W=None, b=None):
-        """Return mean cross entropy plus penalty of (W, b), by default the model's own, on the rows of the fit."""
+        """Return mean cross entropy plus penalty of weights W and bias b on features [rows, D].
+
+        Defaults of W and b are the fitted ones; the rows are the rows of the fit.
+        """
         W, b = (self.W, self.b) if W is None else (np.asarray(W, np.float64), np.asarray(b, np.float64))
         z = self.standardised(features) @ W.T + b
         z -= z.max(1, keepdims=True)

@@ -8,7 +8,10 @@ from workflow_scripts.timecat.images.views import DRAWS_PER_TRY, FLIP_DRAW, Box
 
 
 def random_box_reference(key: int, row: int, height: int, width: int, transform: Transform) -> tuple[Box, bool]:
-    """Return ((top, left, height, width), flip) of one sample, as in torchvision; random_boxes must equal it."""
+    """Return the crop box (top, left, height, width) and the flip of one sample, computed as in torchvision.
+
+    random_boxes must return the same values.
+    """
 
     def draw(low: float, high: float, number: int) -> float:
         return low + (high - low) * float(randomness.uniform(key, row, number))

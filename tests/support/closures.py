@@ -1,9 +1,10 @@
-"""List the project's files that each stage depends on, as a snapshot whose changes reviewers see in a diff.
+"""List the project's files that each stage depends on, and compare them with a stored snapshot.
 
     python -m tests.support.closures --write
 
-updates tests/unit/artifacts/closures.json after an intended change of imports. With and without --write it prints the
-number of files of each stage, and which were added (+) and removed (-) since the snapshot.
+updates the snapshot tests/unit/artifacts/closures.json after an intended change of imports. Reviewers see its changes
+in a diff. With and without --write it prints the number of files of each stage, and which were added (+) and removed
+(-) since the snapshot.
 """
 
 import argparse
@@ -21,7 +22,7 @@ COMMAND = re.compile(r"python -m workflow_scripts\.(\w+)")
 
 
 def rules() -> dict[str, tuple[str, str]]:
-    """Return, for each rule that runs a stage, the stage of its ``code=`` and that of its command line."""
+    """Return (stage named in ``code=``, stage that the command line runs) for each rule that runs a stage."""
     found = {}
     for path in [ROOT / "Snakefile", *sorted((ROOT / "rules").rglob("*.smk"))]:
         _, *parts = RULE.split(path.read_text())
@@ -33,23 +34,23 @@ def rules() -> dict[str, tuple[str, str]]:
 
 
 def stages() -> list[str]:
-    """Return the stages that rules list the code of, sorted."""
+    """Return the sorted names of the stages whose code a rule lists (``code_of``)."""
     return sorted({code for code, _ in rules().values() if code})
 
 
 def table_stages() -> set[str]:
-    """Return the stages that write tables, by the files of their rules (TABLE_RULES)."""
+    """Return the names of the stages that write tables: the stages that the rules in TABLE_RULES run."""
     texts = [(ROOT / "rules" / name).read_text() for name in TABLE_RULES]
     return {stage for text in texts for stage in COMMAND.findall(text)}
 
 
 def closures() -> dict[str, list[str]]:
-    """Return the paths of each stage's code, relative to workflow_scripts/, by stage."""
+    """Return the paths of the files that each stage imports, relative to workflow_scripts/, by stage."""
     return {stage: [path.removeprefix("workflow_scripts/") for path in code_of(stage)] for stage in stages()}
 
 
 def report(before: dict[str, list[str]], now: dict[str, list[str]]) -> str:
-    """Return a table of each stage's number of files, before and now, with the files it gained (+) and lost (-)."""
+    """Return a table of the number of files per stage, before and now, with added (+) and removed (-) files."""
     lines = [f"{'stage':25} {'snapshot':>8} {'now':>5}"]
     for stage in sorted(before.keys() | now.keys()):
         old, new = before.get(stage, []), now.get(stage, [])

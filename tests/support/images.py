@@ -1,6 +1,6 @@
-"""Draw small images in every layout of a data set, find real photographs, and read and write data sets in tests.
+"""Draw small images in each folder layout that the project reads, and read and write data sets in tests.
 
-No test needs real photographs: without them it draws images.
+Some tests use real photographs if the machine has them, or else drawn images.
 """
 
 import csv
@@ -54,7 +54,7 @@ def draw_folder(folder: Path, counts: dict[str, int], suffix: str = "png", sides
 
 
 def draw_image_folder(root: Path, counts: dict[str, int], suffix: str = "png", sides=(20, 24)) -> Path:
-    """Draw ``root/train/CLASS/*`` with these counts and ``root/val/CLASS/*`` with two images of each class."""
+    """Draw train/CLASS/* with ``counts[CLASS]`` images, and val/CLASS/* with two images per class; return ``root``."""
     draw_folder(root / "train", counts, suffix, sides)
     draw_folder(root / "val", dict.fromkeys(counts, 2), suffix, sides)
     return root
@@ -76,7 +76,10 @@ def draw_inaturalist(root: Path, train: list[str], val: list[str]) -> Path:
 
 
 def draw_camelyon(root: Path, rows: list[dict]) -> Path:
-    """Draw images in WILDS' layout of Camelyon17. rows: changes of the default values, by row of metadata.csv."""
+    """Draw images in the layout of Camelyon17 in WILDS; return the root folder.
+
+    rows: values that differ from the defaults, one dict per row of metadata.csv.
+    """
     root.mkdir(parents=True, exist_ok=True)
     columns = ["patient", "node", "x_coord", "y_coord", "tumor", "slide", "center", "split"]
     with open(root / "metadata.csv", "w", newline="") as file:
@@ -93,10 +96,10 @@ def draw_camelyon(root: Path, rows: list[dict]) -> Path:
 
 
 def draw_cifar(root: Path, kind: str, monkeypatch, rows: int = 10) -> dict[str, np.ndarray]:
-    """Write the unpacked files of torchvision's CIFAR10 or CIFAR100, and patch torchvision's list of their md5 sums.
+    """Write small unpacked files of torchvision's CIFAR10 or CIFAR100, and return the images of each split.
 
-    rows: images per file. Returns the images of each split, uint8 [N, 32, 32, 3]; the label of row i of a file is i
-    modulo the number of classes.
+    The images are uint8 [N, 32, 32, 3]; the label of row i of a file is i modulo the number of classes. torchvision's
+    list of md5 sums is patched to accept the files. kind: ``cifar10`` or ``cifar100``. rows: number of images per file.
     """
     from torchvision import datasets
 
@@ -128,9 +131,9 @@ def draw_cifar(root: Path, kind: str, monkeypatch, rows: int = 10) -> dict[str, 
 def real_images(folder: Path, per_class: int = 2, classes: int = 20) -> dict[str, Path] | None:
     """Return the root folders of real photographs by the names in REAL, or None if they are not on this machine.
 
-    A root has train/CLASS/* and val/CLASS/*. It is looked for in the folder that TIMECAT_IMAGES names, or else in the
-    folder beside the repository. Of a .tar archive, ``per_class`` images of ``classes`` classes are unpacked into
-    ``folder``.
+    A root has train/CLASS/* and val/CLASS/*. The function looks in the folder that the environment variable
+    TIMECAT_IMAGES names, or else in shared/data beside the repository. It unpacks ``per_class`` images of ``classes``
+    classes of a .tar archive into ``folder``.
     """
     place = Path(os.environ.get("TIMECAT_IMAGES") or ROOT.parent / "shared/data")
     found = {}
@@ -157,7 +160,10 @@ def _unpack(archive: Path, folder: Path, per_class: int, classes: int) -> None:
 
 
 def settings_of(split: str, **block) -> dict:
-    """Return the settings of a split that the rule passes to its stage. block: the data set's block of the config."""
+    """Return the settings of a split as the rule passes them to the stage write_dataset.
+
+    block: keys of the data set's block in the config.
+    """
     values = yaml.safe_load((ROOT / TINY).read_text())
     own = {"source": values["data_sets"][values["source"]]}  # a folder for evaluation only may refer to it
     values["data_sets"] |= own | {"it": block}
@@ -170,15 +176,15 @@ def settings_of(split: str, **block) -> dict:
 
 
 def read_split(told: Mapping, split: str, probed_classes: Sequence[str | None] | None = None) -> Split:
-    """Return a split of a data set, from its settings as the rule passes them to the stage, as a dict."""
+    """Read a split of a data set, given its settings as a dict (see settings_of)."""
     return registry.read_split(registry.as_settings(told), split, probed_classes)
 
 
 def write_data_set(name: str, split: str, settings: dict, folder: Path, workers: int = 1, probed: Path | None = None):
     """Run the stage write_dataset in this process, as its rule does, and return the path FOLDER/SPLIT.beton.
 
-    probed: the source of the numbers of its classes: the folder of the data set ``probe_of``, whose evaluation split
-    exists, or the .beton of a part's training rows.
+    probed: source of the class numbers: the folder of the data set ``probe_of``, which must have an evaluation split,
+    or the .beton file of a part's training rows.
     """
     told = {key: value for key, value in settings.items() if key != "download"}
     options = ["--name", name, "--split", split, "--settings", json.dumps(told), "--workers", str(workers)]

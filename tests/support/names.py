@@ -1,4 +1,4 @@
-"""Find names of modules, their members and files in docstrings, comments and pages, and those that do not exist."""
+"""Find names of modules, functions and files in docstrings, comments and pages that do not exist in the project."""
 
 import ast
 import io
@@ -92,9 +92,9 @@ def known_names() -> frozenset[str]:
 
 @cache
 def settings_of(block: str) -> frozenset[str]:
-    """Return every key of the config's reference if ``block`` is one of its blocks, or else an empty set.
+    """Return all keys on the reference page of the config if ``block`` is one of its blocks, or else an empty set.
 
-    A block may have the name of a module.
+    A block of the config may have the same name as a module.
     """
     text = (ROOT / "docs/reference/configuration.md").read_text()
     headed = re.search(rf"^### .*`{block}`", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Write small feature folders and indices on which tests probe, diagnose and evaluate."""
+"""Write small feature folders and index files for tests of probes, diagnostics and evaluations."""
 
 from pathlib import Path
 
@@ -23,9 +23,10 @@ def data_set(classes: int = 6, train: int = 97, evaluation: int = 81) -> DataSet
 
 
 def feature_folders(path: Path, data: DataSet, widths: dict[str, int], views=("view0",), noise=1.5) -> list[Path]:
-    """Write a folder of float16 features for each member: means of classes, drawn for each member, plus noise.
+    """Write a folder of float16 features for each member, and return the folders.
 
-    widths: the dimension of each member's features, by its name.
+    A feature is the random mean of its class, drawn separately for each member, plus noise. widths: member's name ->
+    its number of features.
     """
     random = np.random.default_rng(1)
     labels = {
@@ -45,6 +46,6 @@ def feature_folders(path: Path, data: DataSet, widths: dict[str, int], views=("v
 
 
 def write_index(path: Path, labels) -> Path:
-    """Write an index with the columns that stages read, and return its path."""
+    """Write an index file with the columns that stages read (row, label, class_name), and return its path."""
     pq.write_table(pa.table({"row": np.arange(len(labels)), "label": labels, "class_name": ["x"] * len(labels)}), path)
     return path

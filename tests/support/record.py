@@ -1,6 +1,6 @@
-"""Record everything that a study computes and a reader sees, and compare two such records.
+"""Record all results of a study and the outputs of its commands, or compare two records.
 
-A change of structure must not change any number. Make a record before and after the change, on the same machine (last
+A refactoring must not change any result. Make a record before and after the change, on the same machine (last
 bits can differ between kinds of CPU), and compare:
 
     python tests/support/record.py make CHECKOUT before.json --study full
@@ -70,7 +70,7 @@ def output_of(command: list[str], folder: Path) -> str:
 
 
 def path_with_environment() -> str:
-    """Return PATH with this interpreter's folder first: finds snakemake without an active environment."""
+    """Return PATH with this interpreter's folder first, so that snakemake is found without an active environment."""
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
@@ -88,7 +88,10 @@ def jobs_in(dry_run: str) -> list[str]:
 
 
 def results_of(folder: Path, results: str = "results") -> dict[str, str]:
-    """Return the digests of the files of a finished study, by path. results: its results_dir."""
+    """Return the digests of the files of a finished study, by path.
+
+    results: name of the study's results_dir.
+    """
     digests = {}
     for path in sorted((folder / results).rglob("*")):
         name = str(path.relative_to(folder))
@@ -102,7 +105,10 @@ def results_of(folder: Path, results: str = "results") -> dict[str, str]:
 
 
 def make(checkout: Path, study: str) -> dict:
-    """Make the record of a checkout; ``study`` is a key of STUDIES."""
+    """Return the record of a checkout, made in a temporary copy of it.
+
+    study: key of STUDIES, the study to run.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = copy_of(checkout, Path(temporary))
         configs = sorted(str(path.relative_to(folder)) for path in (folder / "config").glob("*.yaml"))

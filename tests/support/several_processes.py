@@ -1,8 +1,9 @@
-"""Train in several processes of one job, and save the result, which a test compares with that of a single process.
+"""Train in several processes of one job, and save the result for comparison with a single process.
 
     python -m tests.support.several_processes SIZE OUTPUT.pt CASES BETON ROWS
 
-SIZE is the number of processes, CASES a JSON object of recipes by name. The leading process writes OUTPUT.pt.
+SIZE: number of processes. CASES: JSON object of recipes by name. BETON, ROWS: training file and its number of rows. The
+leading process writes OUTPUT.pt.
 """
 
 import functools
@@ -21,7 +22,10 @@ SEED, STEPS = 2, 6
 
 
 def train(processes: world.World, settings: dict, beton: str, rows: int) -> dict:
-    """Train for some steps in float64, where the order of sums changes a result far less than a mistake would."""
+    """Train for STEPS steps, and return the losses, the parameters and the averaged model (leading process only).
+
+    Training is in float64, where the order of sums changes a result far less than an error in the code would.
+    """
     settings = recipe.Recipe(**settings)
     run = training.start_run(BACKBONE, 16, settings, SEED, "cpu", TRANSFORM.size, processes)
     losses, stream = (

@@ -1,4 +1,4 @@
-"""Make studies from YAML text: a small one, which tests of a study's structure extend."""
+"""Make studies from YAML text, and define the text of a small study that tests extend."""
 
 import copy
 from typing import Any
@@ -25,6 +25,9 @@ ABSENT = "absent"  # the value of a block that study_of leaves out
 
 
 def study_of(text: str, **changes: Any) -> Study:
-    """Return the study that a YAML text describes. changes: blocks that replace those of the text, or ABSENT."""
+    """Return the study that a YAML text describes.
+
+    changes: top-level block -> value that replaces the block in the text, or ABSENT to remove it.
+    """
     values = yaml.safe_load(text) | copy.deepcopy(changes)
     return Study(read_config({key: value for key, value in values.items() if value != ABSENT}, []))

@@ -21,7 +21,10 @@ BESIDE_TABLE_2 = (*TABLES, *OTHER_TABLES, "width", "grid")  # all blocks of tabl
 
 
 def values_of(config: str) -> dict:
-    """Return the values of a study's file (relative to the repository's root), with those of its data_sets_file."""
+    """Return the values of a study's config file, including the values of its data_sets_file.
+
+    config: path relative to the repository's root.
+    """
     values = yaml.safe_load((ROOT / config).read_text())
     if (shared := values.pop("data_sets_file", None)) is None:
         return values
@@ -32,8 +35,9 @@ def values_of(config: str) -> dict:
 class StudyFolder:
     """A copy of the repository, with the files that Snakemake has made in it."""
 
-    # Whether jobs are forks of one process that serves all studies of this test process, unless the config decides it.
-    # Most of the tiny study's time is spent on loading torch in each job. End-to-end tests set this to True.
+    # Whether jobs run as forks of one server process that this test process starts for all its studies (unless the
+    # config decides it). Without forks, most of the tiny study's time is spent on loading torch in each job. End-to-end
+    # tests set this to True.
     forks = False
 
     def __init__(self, path: Path):
@@ -60,7 +64,7 @@ class StudyFolder:
         return StudyFolder(path)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of a run: without GPUs, so that tests behave equally on every machine."""
+        """Return the environment variables of a run, which hide GPUs so that tests behave equally on every machine."""
         return os.environ | {"CUDA_VISIBLE_DEVICES": ""} | (server() if self.forks else {})
 
     def command(self, *options: str, config: str | None = TINY, cores: int = 2) -> list[str]:
@@ -71,7 +75,10 @@ class StudyFolder:
     def snakemake(
         self, *options: str, check: bool = True, timeout: float = 600, variables: dict | None = None, **settings
     ) -> subprocess.CompletedProcess:
-        """Run Snakemake to its end. timeout: seconds. variables: additional environment variables."""
+        """Run Snakemake until it ends, and return the finished process.
+
+        timeout: limit in seconds. variables: additional environment variables.
+        """
         done = subprocess.run(
             self.command(*options, **settings),
             cwd=self.path,
@@ -111,7 +118,7 @@ class StudyFolder:
         return (self.path / file).read_bytes()
 
     def checkpoints(self) -> dict[str, bytes]:
-        """Return the bytes of every weights file, by path."""
+        """Return the bytes of every weights file of the study, by path."""
         found = sorted((self.path / "results/checkpoints").rglob("*.safetensors"))
         return {str(path.relative_to(self.path)): path.read_bytes() for path in found}
 

@@ -1,4 +1,4 @@
-"""Make arms, data sets and cells of tables for tests, from the JSON that a rule passes to a stage."""
+"""Make arms, data sets and cells of tables for tests, from the same JSON that a rule passes to a stage."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,10 @@ from workflow_scripts.timecat.tables.reading import selected_values
 
 
 def arm_of(**described) -> Arm:
-    """Return an arm as a stage parses it: probed unless `transfer` is given, with its network if `settings` are."""
+    """Return an arm as a stage parses it from JSON.
+
+    described: keys of the arm; `transfer` is `probe` by default. With `settings`, the arm is an ArmOfNetworks.
+    """
     kind = ArmOfNetworks if "settings" in described else Arm
     return json_of(kind)(json.dumps({"transfer": "probe"} | described))
 
@@ -36,7 +39,11 @@ def style_of(described: dict) -> Style:
 
 
 def write_predictions_of(path: Path, probe: pyarrow.Table, rows: int = 400) -> None:
-    """Write predictions with the accuracies of a cell's metrics: the first rows are correct."""
+    """Write predictions with the same accuracies as a cell's metrics.
+
+    Predictions are correct on the first rows and wrong on the remaining rows. probe: metrics of the cell. rows: number
+    of evaluation rows.
+    """
     lines = []
     for selection in SELECTIONS:
         for replicate, top1 in enumerate(selected_values(probe, selection, str(path))):
@@ -55,7 +62,11 @@ class Cells:
     """
 
     def __init__(self, folder: Path, rows: int = 200, shift: int = 0):
-        """Make a table without cells. shift: number of rows correct under `paper` beyond those under `holdout`."""
+        """Make a table without cells.
+
+        rows: number of evaluation rows. shift: number of additional correct rows under the selection `paper`, compared
+        with `holdout`.
+        """
         self.folder, self.labels, self.shift = folder, np.arange(rows) % 2, shift
         self.cells: list[dict] = []
         self.references: list[dict] = []
@@ -63,9 +74,10 @@ class Cells:
     def add(
         self, arm: str, data_set: str, replicates: dict[tuple[int, ...], float | list[int]], kind: str = ""
     ) -> None:
-        """Write the files of a cell: of an arm, or of a reference (such as a floor) if ``kind`` names one.
+        """Write the files of one cell.
 
-        replicates: the percentage of correct rows, or a flag for each row, by the seeds of each replicate.
+        kind: kind of reference (such as a floor), or empty for an arm. replicates: seeds of a replicate -> percentage
+        of correct rows, or a flag (1 if correct) for each row.
         """
         stem = self.folder / ".".join(filter(None, (kind, arm, data_set)))
         metrics, predictions = [], []

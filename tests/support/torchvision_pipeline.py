@@ -21,8 +21,9 @@ def opened(path) -> Image.Image:
 def random_view(image: Image.Image, box, flip: bool, transform: Transform, interpolation: str) -> Image.Image:
     """Return the view that RandomResizedCrop and RandomHorizontalFlip make of a box (top, left, height, width; pixels).
 
-    Pillow resizes in two passes, and rounds after each. Pillow 13 makes the vertical pass first if a crop shrinks in
-    height by more than twice as much as in width; older versions, and torchvision on tensors, never do.
+    Pillow resizes in two passes, and rounds after each. If the height of a crop shrinks by more than twice as much as
+    its width, Pillow 13 makes the vertical pass first. Older versions, and torchvision on tensors, always make the
+    horizontal pass first.
     """
     size, how = [transform.size] * 2, functional.InterpolationMode(interpolation)
     view = functional.resized_crop(image, *(int(side) for side in box), size, how)

@@ -1,4 +1,4 @@
-"""Check the jobs of table 1, controls, families and grid in dry runs: they add jobs, and change none of table 2."""
+"""Check the jobs of table 1, controls, families and grid in dry runs, which do not change the jobs of table 2."""
 
 import json
 import re
@@ -32,7 +32,10 @@ def commands(done) -> list[str]:
 
 
 def without_tables(name: str) -> dict:
-    """Return a study without the blocks of tables other than table 2, and without backbones that only they use."""
+    """Return a study with table 2 only.
+
+    Blocks of all other tables are removed, and backbones that only they use.
+    """
     values = values_of(f"config/{name}.yaml")
     for block in BESIDE_TABLE_2:
         values.pop(block, None)
@@ -41,7 +44,7 @@ def without_tables(name: str) -> dict:
 
 
 @pytest.mark.parametrize("name", ["config", "paper"])
-def test_other_tables_change_no_job_of_table_2(fresh, name):
+def test_other_tables_do_not_change_jobs_of_table_2(fresh, name):
     alone, beside = (
         dry_run(fresh, values, "results/table2.csv")
         for values in (without_tables(name), values_of(f"config/{name}.yaml"))
@@ -50,7 +53,7 @@ def test_other_tables_change_no_job_of_table_2(fresh, name):
     assert len(commands(alone)) == sum(jobs_of(alone).values())
 
 
-def test_the_embedded_tables_have_the_designed_jobs(fresh):
+def test_the_embedded_tables_have_the_expected_jobs(fresh):
     """Six seeds have all four milestones; three wide, three plain and six 256-feature networks have two each."""
     jobs = jobs_of(dry_run(fresh, values_of("config/config.yaml"), "results/table2.csv", "results/width.csv", *TABLES))
     study, wide, plain, features = 6 * 4, 3 * 2, 3 * 2, 6 * 2  # checkpoints
@@ -62,7 +65,7 @@ def test_the_embedded_tables_have_the_designed_jobs(fresh):
     controls, dimensions = (
         4 + 4 + 5 + 4,
         2 * (4 + 3 * 5),
-    )  # without its reduced arms, which are all in `width`; cat1 has 4 widths
+    )  # reduced arms of table 2 are left out, because all are in `width`; cat1 has 4 widths
     # Four of the 16 cells of the grid are arms of table 2, and one is the ensemble.
     arms = {
         "cues": controls + 8 + 2 + 11,
@@ -90,7 +93,7 @@ def test_the_embedded_tables_have_the_designed_jobs(fresh):
 
 
 def test_a_further_comparison_changes_only_the_command_of_its_table(fresh):
-    """The jobs of the arm, of its floor and reduced arms, and of all other tables do not change."""
+    """The jobs of the compared arm, of its floor and of all other tables stay the same."""
 
     def made(**changes) -> set[str]:
         values = values_of("config/config.yaml") | changes
@@ -109,8 +112,11 @@ def sum_of(counts: dict[str, int]) -> int:
     return sum(counts.values())
 
 
-def test_the_embedded_families_have_the_designed_jobs(fresh):
-    """Each family has three seeds; the residual networks are those of table 2, and also have its first milestone."""
+def test_the_embedded_families_have_the_expected_jobs(fresh):
+    """Each family has three seeds.
+
+    The residual networks are the networks of table 2; the family also reads their first milestone.
+    """
     jobs = jobs_of(dry_run(fresh, values_of("config/config.yaml"), "results/families.csv"))
     assert (jobs["initialise"], jobs["pretrain"]) == (3 * 3 + 1, 3 * (3 + 2 + 2))
     assert jobs["extract_features"] == 3 * 3 * 2 * 2 + 3 * 3 + 1
@@ -119,18 +125,19 @@ def test_the_embedded_families_have_the_designed_jobs(fresh):
 
 @pytest.mark.parametrize("name", ["swav", "simsiam", "seer", "vit"])
 def test_the_published_families_need_one_file_each(fresh, name):
-    """For floors of the three targets they also need an untrained network and a projection of the pixels."""
+    """The floors of the three targets also need an untrained network and a projection of the pixels."""
     jobs = jobs_of(fresh.snakemake("-n", "--", "results/families.csv", config=f"config/{name}.yaml"))
     made = {"download": 1, "import_checkpoint": 1, "write_dataset": 8, "extract_features": 4, "probe": 4}
     floors = {"initialise": 2, "extract_features": 4 + 2 * 3, "probe": 4 + 2 * 3}
     assert jobs == made | floors | {"tabulate_arms": 1}
 
 
-def test_the_published_families_have_a_table_together(fresh):
-    """Nine networks of the authors' release, from one archive, are added; studies of one file share their jobs."""
+def test_published_families_share_one_table(fresh):
+    """Nine networks from one archive of the authors' release are added; studies with a common file share its jobs."""
     dry = dry_run(fresh, values_of("config/families.yaml"), "results/families.csv")
     made = {"download": 5, "import_checkpoint": 9 + 4, "write_dataset": 8}
-    # Floors: five seeds of the release's network, four other networks and the projection; six arms and the projection.
+    # Floors: five seeds of the release's network, four other networks and the projection; probes of six arms and of the
+    # projection.
     made |= {"initialise": 10, "extract_features": 13 * 4 + 10 * 3, "probe": 6 * 4 + 7 * 3}
     assert jobs_of(dry) == made | {"tabulate_arms": 1}
     together = commands(dry)
@@ -166,7 +173,7 @@ def test_commands_have_the_settings_of_their_backbone_and_arm(fresh):
     assert "--replicates '[[2,2,2,2],[550,550,550,550]," in probe
 
 
-def test_with_published_weights_other_backbones_are_pretrained(fresh):
+def test_backbones_without_published_weights_are_pretrained(fresh):
     """config/paper.yaml with the authors' release imports 16 files, and still pretrains wide and plain networks."""
     values = values_of("config/paper.yaml")
     values["checkpoints"] = {
@@ -178,8 +185,11 @@ def test_with_published_weights_other_backbones_are_pretrained(fresh):
     assert (jobs["import_checkpoint"], jobs["pretrain"]) == (16, 3 * 2 + 3 * 2 + 1)
 
 
-def test_every_arm_of_the_embedded_study_has_three_replicates_and_a_thousand_rows():
-    """The grid and calibration use the seeds of table 2. The ceiling is not an arm of a table, and has one network."""
+def test_embedded_arms_have_three_replicates():
+    """Evaluation splits have 1,000 or more rows.
+
+    Grid and calibration use the seeds of table 2. The ceiling is not an arm of a table, and has one network.
+    """
     study = Study(Config.model_validate(values_of("config/config.yaml")))
     arms = [arm for table in study.config.tables for arm in study.tables.rows(table)] + list(study.config.arms)
     for arm in arms:

@@ -1,4 +1,4 @@
-"""Check calibration in dry runs of every study: one more job than table 2, and its inputs."""
+"""Check calibration in dry runs of every study: it adds one job to the jobs of table 2, and has the right inputs."""
 
 import json
 import re
@@ -36,12 +36,12 @@ def test_every_study_can_be_calibrated(fresh, config):
         assert jobs.get(rule, 0) == sum(study.arms[cell.arm].transfer in modes for cell in cells)
 
 
-def test_arms_of_all_tables_are_calibrated_on_the_targets_of_their_table():
+def test_arms_of_all_tables_are_calibrated_on_their_targets():
     values = values_of("config/config.yaml")
     study = Study(Config.model_validate(values))
     cells = study.tables.calibrated_cells()
     names = {arm.name for table in ("table2", *study.config.tables) for arm in study.tables.rows(table)}
-    assert names < set(study.config.all_arms), "neither the ceiling nor arms of `width` only are calibrated"
+    assert names < set(study.config.all_arms), "the ceiling and arms that only `width` has are not calibrated"
     assert {cell.arm for cell in cells} == names
     for arm, targets in (
         ("ensemble", ["cues", "cue0"]),
@@ -65,7 +65,7 @@ def test_arms_of_all_tables_are_calibrated_on_the_targets_of_their_table():
     }
 
 
-def test_calibration_needs_the_jobs_of_table_2_and_one_more(fresh):
+def test_calibration_adds_one_job_to_table_2(fresh):
     table = jobs_of(fresh.snakemake("-n"))
     jobs = jobs_of(fresh.snakemake("-n", "--", WANTED))
     assert table.pop("tabulate") == jobs.pop("calibration") == 1
@@ -73,7 +73,7 @@ def test_calibration_needs_the_jobs_of_table_2_and_one_more(fresh):
 
 
 def test_calibration_reads_predictions_and_indices_of_its_cells(fresh, tmp_path):
-    """Inputs are predictions of probes, evaluations and transfers, and indices of the probe's training rows."""
+    """Inputs are predictions of probes, evaluations and transfers, and index files of the probes' training rows."""
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
     values["targets"].append("sketch")
@@ -107,7 +107,7 @@ def test_calibration_reads_predictions_and_indices_of_its_cells(fresh, tmp_path)
 
 
 def command_line(study: StudyFolder, config: str) -> dict[str, list[str]]:
-    """Return the words of each option of the job's command line, by option."""
+    """Return the options of a job's command line, as a dict from option to words."""
     dry = study.snakemake("-n", "-p", "--", WANTED, config=config)
     (line,) = re.findall(r"python -m workflow_scripts.calibration (.*)", dry.stdout)
     return {words[0]: words[1:] for words in (part.split() for part in line.split("--")[1:])}

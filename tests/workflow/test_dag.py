@@ -1,4 +1,4 @@
-"""Compare the graph of jobs that plans are made from with `snakemake -n`, for every kind of study."""
+"""Compare the graph of jobs that a plan reads with `snakemake -n`, for every kind of study."""
 
 import collections
 import logging
@@ -20,10 +20,10 @@ from workflow_scripts.timecat.planning.dag import Dag, DagJob, read_dag
 from workflow_scripts.timecat.planning.jobs import COSTS
 
 TABLE2 = ["results/table2.csv"]
-# Rules whose jobs cost only their start-up: they take seconds, are downloads, or belong to no table.
+# Rules whose jobs cost only their start-up time: they take seconds, download files, or belong to no table.
 WITHOUT_COST = {
     *("all", "all_arms", "build_image", "download", "diagnose", "reweight", "counterexample"),
-    *table_stages(),  # rules have the names of their stages
+    *table_stages(),  # each rule has the name of its stage
 }
 
 
@@ -37,7 +37,10 @@ def fresh(tmp_path_factory) -> StudyFolder:
 
 
 def every_stage() -> dict:
-    """Return the tiny study with an arm of each kind, and milestones before and after the steps of all arms."""
+    """Return the config values of the tiny study with an arm of each kind.
+
+    There are also milestones before and after the steps of all arms.
+    """
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     values["data_sets"]["digits"] = {"kind": "digits"}
     values["data_sets"]["unused"] = {"kind": "image_folder", "root": "nowhere"}
@@ -52,7 +55,7 @@ def every_stage() -> dict:
 
 
 def published() -> dict:
-    """Return the tiny study with downloaded checkpoints, and a data set for evaluation only."""
+    """Return the config values of the tiny study with downloaded checkpoints, and a data set for evaluation only."""
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
     values["targets"].append("sketch")
@@ -61,7 +64,7 @@ def published() -> dict:
 
 
 def lines_of(jobs: list[DagJob]) -> list[tuple]:
-    """Return the properties of jobs that tests compare, sorted."""
+    """Return the sorted tuples (rule, wildcards, inputs, outputs, threads, resources) of jobs."""
     return sorted(
         (
             job.rule,
@@ -76,8 +79,11 @@ def lines_of(jobs: list[DagJob]) -> list[tuple]:
 
 
 def dry_run(folder: StudyFolder, config: str, targets: list[str]) -> list[tuple]:
-    """Return the same properties as lines_of, of the jobs of a dry run with more cores than any job uses."""
-    snakefile = ("-s", str(ROOT / "Snakefile"))  # a plan uses the code of its checkout, in any folder
+    """Return the sorted tuples (rule, wildcards, inputs, outputs, threads, resources) of the jobs of a dry run.
+
+    The dry run has more cores than any job uses, so that Snakemake does not limit threads.
+    """
+    snakefile = ("-s", str(ROOT / "Snakefile"))  # as in a plan, which uses the code of its checkout in any folder
     said = folder.snakemake("-n", *snakefile, "--nolock", "--", *targets, config=config, cores=10_000).stdout
     found = []
     for block in re.split(r"\n(?=\[\w{3} \w{3})", said):
@@ -125,7 +131,7 @@ def test_the_graph_has_the_jobs_of_a_dry_run(fresh, monkeypatch, name, tables):
 
 
 def test_jobs_of_local_rules_are_local(fresh, monkeypatch):
-    """Local rules have `localrule: True`."""
+    """Local rules are the rules with `localrule: True`."""
     monkeypatch.chdir(fresh.path)
     _, *parts = re.split(
         r"^rule (\w+):$", "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), flags=re.MULTILINE
@@ -137,7 +143,10 @@ def test_jobs_of_local_rules_are_local(fresh, monkeypatch):
 
 
 def test_every_rule_is_listed_with_or_without_a_cost():
-    """A new rule must be added to COSTS or WITHOUT_COST. The graph also lists the rules without jobs in the study."""
+    """A new rule must be added to COSTS or WITHOUT_COST.
+
+    The graph also lists the rules that have no jobs in the study.
+    """
     texts = [path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]]
     rules = {name for text in texts for name in re.findall(r"^ *rule (\w+):", text, re.MULTILINE)}
     assert rules == COSTS.keys() | WITHOUT_COST and not COSTS.keys() & WITHOUT_COST
@@ -145,7 +154,8 @@ def test_every_rule_is_listed_with_or_without_a_cost():
     assert set(order) == rules and order.index("write_dataset") < order.index("probe") < order.index("tabulate")
 
 
-def test_existing_results_do_not_change_the_graph_and_are_not_touched(monkeypatch, tmp_path):
+def test_existing_results_do_not_change_the_graph(monkeypatch, tmp_path):
+    """The results are not modified either."""
     copy = StudyFolder.fresh(tmp_path / "copy")
     monkeypatch.chdir(copy.path)
     before = read_dag("config/tiny.yaml", TABLE2)
@@ -176,7 +186,7 @@ def test_paths_of_local_weights_are_relative_to_the_working_directory(monkeypatc
 
 
 def test_reading_the_graph_leaves_the_process_unchanged(fresh, monkeypatch, capfd):
-    """Folder, environment, module path, Snakemake's logger and signals are unchanged; nothing is printed or logged."""
+    """Working directory, environment, module path, logger and signals stay the same; nothing is printed or logged."""
     monkeypatch.chdir(fresh.path)
     logger, records = logging.getLogger("snakemake.logging"), []
     mine = logging.Handler()
@@ -196,14 +206,14 @@ def test_reading_the_graph_leaves_the_process_unchanged(fresh, monkeypatch, capf
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_file_that_no_rule_makes_gives_one_sentence(fresh, monkeypatch):
+def test_a_file_that_no_rule_makes_is_refused(fresh, monkeypatch):
     monkeypatch.chdir(fresh.path)
     with pytest.raises(UserError, match=r"cannot list the jobs of .*tiny.yaml: No rule to produce results/nothing.csv"):
         read_dag("config/tiny.yaml", ["results/nothing.csv"])
 
 
 @pytest.mark.parametrize("name", ["_prepare_dag", "_build_dag"])
-def test_an_unsupported_snakemake_gives_one_sentence(fresh, monkeypatch, name):
+def test_an_unsupported_snakemake_is_refused(fresh, monkeypatch, name):
     monkeypatch.chdir(fresh.path)
     monkeypatch.delattr(Workflow, name)
     with pytest.raises(UserError, match=rf"Snakemake [\d.]+ has no {name}; install the version that envs/requirements"):

@@ -1,4 +1,4 @@
-"""Check dry runs from folders outside the project, and with other folders of results."""
+"""Check dry runs from folders outside the project, and with results in a different folder."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def clone(tmp_path_factory) -> StudyFolder:
 
 
 def dry_run(clone: StudyFolder, folder, *options: str, check: bool = True) -> subprocess.CompletedProcess:
-    """Return the dry run of the clone's Snakefile in a folder."""
+    """Return the finished dry run of the clone's Snakefile, started in a folder."""
     done = subprocess.run(
         ["snakemake", "-n", "--cores", "2", *options],
         cwd=folder,
@@ -42,7 +42,10 @@ def test_a_run_from_another_folder_has_the_same_jobs(clone, tmp_path):
 
 
 def test_code_is_listed_relative_to_the_working_directory(clone):
-    """So a clone that moves together with its results re-runs nothing. In the clone itself, paths have no prefix."""
+    """A clone that moves together with its results reruns no job, because the paths are relative.
+
+    In the clone itself, paths have no prefix.
+    """
     folder = clone.path.parent / "beside"
     folder.mkdir()
     here = clone.snakemake("-n", "--", "results/counterexample.parquet").stdout
@@ -75,7 +78,7 @@ def test_all_outputs_and_logs_are_in_results_dir(clone, tmp_path):
 
 
 def test_containers_use_the_projects_image_and_digest(clone, tmp_path):
-    """Nothing is built: an empty file stands in for the image, and a script for Apptainer."""
+    """No image is built: an empty file replaces the image, and a script replaces Apptainer."""
     for name in ("timecat.sif", "timecat.sif.sha256"):
         (clone.path / "containers" / name).write_text("")
     (tmp_path / "bin").mkdir()
@@ -95,7 +98,8 @@ def test_containers_use_the_projects_image_and_digest(clone, tmp_path):
     assert " containers/timecat.sif.sha256" not in jobs
 
 
-def test_an_earlier_package_of_the_same_name_on_the_path_is_refused(clone, tmp_path):
+def test_an_earlier_package_of_the_same_name_is_refused(clone, tmp_path):
+    """The package is earlier on the module path than the project."""
     other = StudyFolder.fresh(tmp_path / "other")
     (tmp_path / "work").mkdir()
     done = subprocess.run(
@@ -110,8 +114,11 @@ def test_an_earlier_package_of_the_same_name_on_the_path_is_refused(clone, tmp_p
     assert f"loaded from {other.path}, but the Snakefile is in {clone.path}: remove" in said
 
 
-def test_the_plan_reads_results_dir_and_runs_from_elsewhere(clone, tmp_path):
-    """The plan reads results in `results_dir`, a folder with other files. With the table, nothing is left to run."""
+def test_the_plan_runs_from_elsewhere(clone, tmp_path):
+    """The plan reads results in `results_dir`, and ignores a table in the default folder results/.
+
+    Once the table and its probes exist, no job is left.
+    """
     values = yaml.safe_load((ROOT / TINY).read_text())
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared/sets.yaml").write_text(yaml.safe_dump({"data_sets": values.pop("data_sets")}))

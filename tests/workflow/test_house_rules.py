@@ -1,4 +1,4 @@
-"""Check house rules of the code: complexity, layers of imports, thin stages, repeated lines in rules, valid names."""
+"""Check rules for the code: complexity, layers of imports, thin stages, repeated lines in rules, existing names."""
 
 import argparse
 import ast
@@ -22,7 +22,7 @@ from tests.support.closures import rules, stages, table_stages
 from tests.support.studies import ROOT
 from workflow_scripts.timecat.study.paths import Files, Paths
 
-GONE = "heads_" + "gone"  # a name that no code has, and so written in two parts
+GONE = "heads_" + "gone"  # a name that must not exist in any code; in two parts, so that this file does not contain it
 RUN = 6  # number of lines; blank lines, bare directives and lines of brackets do not count
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 
@@ -34,7 +34,10 @@ def said(text: str) -> list[str]:
 
 
 def repeated_runs(texts: dict[str, str]) -> list[str]:
-    """Return a sentence for each run of RUN lines that occurs twice in these rules files (texts by name)."""
+    """Return a message for each sequence of RUN lines that occurs in two places of these rules files.
+
+    texts: name of a rules file -> its text.
+    """
     places = collections.defaultdict(list)
     for name, text in texts.items():
         lines = said(text)
@@ -52,18 +55,24 @@ def test_no_run_of_six_lines_occurs_twice_in_the_rules():
     assert not (found := repeated_runs({path.name: path.read_text() for path in RULES})), "\n".join(found)
 
 
-def test_a_repeated_run_is_reported_with_its_lines_and_a_remedy():
+def test_repeated_lines_in_rules_are_reported():
+    """The message has the lines and a remedy."""
     lines = "".join(f"    {name}={name},\n" for name in "abcdef")
     (sentence,) = repeated_runs({"one.smk": lines + "    g=1,\n", "two.smk": f"rule two:\n{lines}", "three.smk": ""})
     assert sentence.startswith("one.smk and two.smk have these 6 lines in common; write them once")
     assert "(as TRAIN_LABELS or ONE_GPU)" in sentence and sentence.endswith(
         "  a=a,\n  b=b,\n  c=c,\n  d=d,\n  e=e,\n  f=f,"
     )
-    assert {"TRAIN_LABELS = {", "ONE_GPU = {"} <= set((ROOT / "Snakefile").read_text().splitlines()), "the examples"
-    assert repeated_runs({"one.smk": lines[:-10], "two.smk": lines[:-10]}) == [], "fewer lines"
+    assert {"TRAIN_LABELS = {", "ONE_GPU = {"} <= set((ROOT / "Snakefile").read_text().splitlines()), (
+        "the Snakefile defines the names that the message gives as examples"
+    )
+    assert repeated_runs({"one.smk": lines[:-10], "two.smk": lines[:-10]}) == [], (
+        "fewer than RUN common lines are allowed"
+    )
 
 
-def test_ruff_refuses_complexity_many_arguments_and_relative_imports():
+def test_ruff_refuses_complex_functions():
+    """Functions with many arguments and relative imports are refused, too."""
     many = "\n".join(f"    if a == {number}:\n        return {number}" for number in range(10))
     source = f"from . import b\n\n\ndef f(a):\n{many}\n    return b\n\n\ndef g(a, b, c, d, e, f, g, h):\n    return a\n"
     command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "--stdin-filename"]
@@ -78,7 +87,8 @@ def test_ruff_refuses_complexity_many_arguments_and_relative_imports():
     assert not [text for text in sources if re.search("noqa: *(C901|PLR0913|TID252)", text)]
 
 
-def test_mypy_checks_all_code_and_every_exception_has_a_reason():
+def test_mypy_checks_all_code():
+    """Every exception in the configuration of mypy has a reason."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
     assert settings["files"] == ["workflow_scripts"] and settings["disallow_untyped_defs"]
     assert not any(override.get("ignore_errors") for override in settings["overrides"])
@@ -93,7 +103,7 @@ def test_mypy_checks_all_code_and_every_exception_has_a_reason():
 
 
 def contracts() -> dict[str, dict]:
-    """Return the contracts of import-linter, by id."""
+    """Return the import rules of import-linter (its "contracts"), by id."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     return {contract["id"]: contract for contract in settings["contracts"]}
 
@@ -120,20 +130,23 @@ def test_import_linter_finds_an_import_that_breaks_the_layers(tmp_path, file, li
     assert done.returncode == 1 and f"{contracts()[broken]['name']} BROKEN" in done.stdout, done.stdout + done.stderr
 
 
-ABOVE_TABLES = ("config", "study", "planning")  # no stage imports these, so an edit of them re-runs none
+ABOVE_TABLES = ("config", "study", "planning")  # layers that no stage imports, so that an edit of them reruns no stage
 
 
 @pytest.fixture
 def imports() -> grimp.ImportGraph:
-    """Graph of the project's imports, with those inside functions and without those for type checkers only."""
+    """Graph of the project's imports.
+
+    It includes imports inside functions, and leaves out imports that only type checkers see.
+    """
     return grimp.build_graph("workflow_scripts", exclude_type_checking_imports=True, cache_dir=None)
 
 
 def forbidden_imports(graph: grimp.ImportGraph) -> set[str]:
     """Return the forbidden imports, as "importer -> imported".
 
-    Nothing may import a stage. A stage that a rule runs may not import config, study or planning, directly or not; nor
-    tables, unless it writes tables.
+    No module may import a stage. A stage that a rule runs may not import the layers config, study and planning,
+    directly or indirectly. Only stages that write tables may import tables.
     """
     package = "workflow_scripts"
     stages = {name for name in graph.find_children(package) if name != f"{package}.timecat"}
@@ -146,7 +159,7 @@ def forbidden_imports(graph: grimp.ImportGraph) -> set[str]:
     return {line.replace(f"{package}.", "") for line in found}
 
 
-def test_no_stage_imports_code_above_it(imports):
+def test_no_stage_imports_a_forbidden_layer(imports):
     assert forbidden_imports(imports) == set()
     assert {"tabulate", "calibration"} <= table_stages() < {stage for _, stage in rules().values()}
 
@@ -181,7 +194,10 @@ OF_A_STAGE = ast.Import | ast.ImportFrom | ast.If | DEFINITIONS  # logic_in chec
 
 
 def logic_in(source: str) -> set[str]:
-    """Return the parts of a stage's source other than docstring, imports of project and Python, and a plain `main`."""
+    """Return the parts of a stage's source that belong in the library.
+
+    Allowed in a stage: the docstring, imports of the project and of Python's standard library, and a plain `main`.
+    """
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
     names = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
@@ -194,7 +210,8 @@ def logic_in(source: str) -> set[str]:
     }
 
 
-def test_stages_only_read_a_command_line_and_call_the_library():
+def test_stages_only_call_the_library():
+    """A stage reads its command line and calls functions of the library."""
     assert {path.stem for path in STAGES} >= {*stages(), "build_image", "plan"}
     for path in STAGES:
         source = path.read_text()
@@ -223,7 +240,10 @@ def test_logic_in_a_stage_is_found(addition, found):
 
 
 def options_of(stage: str, monkeypatch) -> tuple[dict[str, object], type] | None:
-    """Return the types of a stage's options by name, and the dataclass for them; None if the library has none."""
+    """Return (dict from an option of a stage to its type, the library's dataclass for the options).
+
+    Return None if the library has no such dataclass.
+    """
     module = importlib.import_module(f"workflow_scripts.{stage}")
     classes = {
         value.Options for value in vars(module).values() if inspect.ismodule(value) and hasattr(value, "Options")
@@ -243,8 +263,11 @@ def options_of(stage: str, monkeypatch) -> tuple[dict[str, object], type] | None
 
 
 @pytest.mark.parametrize("stage", [path.stem for path in STAGES])
-def test_the_options_of_the_library_equal_those_of_the_command_line(stage, monkeypatch):
-    """Names and types are compared, because mypy cannot check `Options(**vars(...))`. Pydantic checks JSON options."""
+def test_command_line_options_match_the_librarys_dataclass(stage, monkeypatch):
+    """Names and types must match, because mypy cannot check `Options(**vars(...))`.
+
+    Pydantic checks options in JSON.
+    """
     found = options_of(stage, monkeypatch)
     assert (found is not None) == ("Options(" in (ROOT / f"workflow_scripts/{stage}.py").read_text())
     if found is None:
@@ -258,7 +281,7 @@ def test_the_options_of_the_library_equal_those_of_the_command_line(stage, monke
 
 
 def test_continuous_integration_lints_first():
-    """The order matters: the script ends at the first command that fails."""
+    """The order matters, because the script ends at the first command that fails."""
     script = (ROOT / ".ci/run").read_text()
     assert "set -euo pipefail" in script
     assert re.findall(r"make --no-print-directory (\S+)", script) == ["lint", "test", "test-infra"]
@@ -268,8 +291,11 @@ def test_continuous_integration_lints_first():
         assert check in recipe
 
 
-def test_local_rules_are_those_that_write_tables():
-    """Rules that write tables take seconds and run beside Snakemake; calibration takes longer, and is a job."""
+def test_rules_that_write_tables_are_local():
+    """Rules that write tables take seconds, so Snakemake runs their jobs itself instead of on the cluster.
+
+    Rules that build the image and download files are local, too. Calibration takes longer, and is an ordinary job.
+    """
     local, names = set(), set()
     for path in RULES:
         _, *parts = re.split(r"^ *rule (\w+):$", path.read_text(), flags=re.MULTILINE)
@@ -282,10 +308,10 @@ def test_local_rules_are_those_that_write_tables():
 
 
 def texts() -> dict[str, list[str]]:
-    """Return the texts for readers, by file: prose of pages, docstrings and comments."""
+    """Return the texts for readers by file: prose of pages, docstrings and comments."""
     made = (
         ROOT / "docs/results/all_tables.md"
-    )  # generated: words that look like names there are arms, data sets and groups
+    )  # generated: its words that look like names of code are names of arms, data sets and groups
     found = {path: [pages.prose(path.read_text())] for path in pages.pages() if path != made}
     found |= {path: names.remarks(path) for path in names.files()}
     found |= {path: re.findall(r'"""[^"]*"""|#.*', path.read_text()) for path in RULES}
@@ -295,7 +321,7 @@ def texts() -> dict[str, list[str]]:
 
 
 def test_texts_name_only_files_and_code_that_exist():
-    """Texts must not name a module or file that has moved, or a function that has another name now."""
+    """Pages, docstrings and comments must not name modules, files or functions that were moved or renamed."""
     for check in (names.unknown, names.missing_files):
         found = {file: [name for text in said for name in check(text)] for file, said in texts().items()}
         assert {file: wrong for file, wrong in found.items() if wrong} == {}
@@ -355,7 +381,10 @@ def test_names_of_missing_code_are_found(remark, wrong):
 
 
 def texts_of_rules(source: str) -> list[str]:
-    """Return the strings of a rules file, except docstrings. From Python 3.12 on, an f-string is several tokens."""
+    """Return the strings of a rules file, except docstrings.
+
+    From Python 3.12 on, an f-string consists of several tokens.
+    """
     kinds = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return [token.string for token in tokens if token.type in kinds and not token.string.endswith('"""')]
@@ -374,7 +403,10 @@ def texts_of_module(source: str) -> list[str]:
 
 
 def test_paths_of_results_are_defined_in_one_module():
-    """Rules, stages and the library take them from study/paths.py. (Documentation and the config may name them.)"""
+    """Rules, stages and the library take the paths of results from study/paths.py.
+
+    Documentation and the config may contain such paths.
+    """
     package = ROOT / "workflow_scripts"
     modules = [path for path in package.rglob("*.py") if not path.is_relative_to(package / "timecat/config")]
     found = {path: texts_of_rules(path.read_text()) for path in RULES}
@@ -391,7 +423,7 @@ def test_a_path_of_results_is_found_wherever_it_is_written(text):
 
 
 def test_contracts_of_rules_name_paths_that_exist():
-    """The outputs that the docstring of a rules file names are those that its rules write."""
+    """The docstring of a rules file must only name outputs that a rule writes."""
     paths = Paths()
     written = {path for files in vars(paths).values() if isinstance(files, Files) for path in files.all}
     written |= {text for text in vars(paths).values() if isinstance(text, str)}

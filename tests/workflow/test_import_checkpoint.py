@@ -1,4 +1,4 @@
-"""Check studies with published weights instead of pretraining in dry runs: jobs, downloads, style."""
+"""Check studies of published weights in dry runs: their jobs, downloads and style."""
 
 import re
 
@@ -9,7 +9,7 @@ from snakemake.utils import validate
 from tests.support.studies import ROOT, StudyFolder, jobs_of
 from workflow_scripts.timecat.config import reference
 
-# The release of the paper's authors in a user's config: an archive, and the runs that it has.
+# The block `checkpoints` for the release of the paper's authors: an archive, and the runs that the archive contains.
 RELEASE = """
 checkpoints:
   archive: https://example.org/ckpt_resnet50_sfadamw_imagenet1k_supervised.tar.gz
@@ -25,7 +25,10 @@ CHECKPOINTS = 5 + 2 + 4 + 5  # by arm; the release has one replicate of cat2
 
 
 def of_the_authors(values, checkpoints: str):
-    """Change the tiny study to the paper's arms, backbone and seeds, with a block `checkpoints`."""
+    """Change the tiny study to the paper's arms, backbone and seeds.
+
+    checkpoints: block `checkpoints` of the config, in YAML.
+    """
     values["backbones"] = {"resnet50": {"architecture": "resnet50"}}
     values["backbone"] = "resnet50"
     values["pretrain"]["seeds"] = [2, 550, 23, 477, 8529]
@@ -39,6 +42,7 @@ def fresh(tmp_path) -> StudyFolder:
 
 
 def jobs_after_import(checkpoints: int) -> dict[str, int]:
+    """Return the numbers of jobs by rule for a number of imported checkpoints, without downloads."""
     return {
         "write_dataset": 2,
         "import_checkpoint": checkpoints,
@@ -62,7 +66,8 @@ def test_a_url_per_checkpoint_gives_a_download_per_checkpoint(fresh):
     assert jobs_of(fresh.snakemake("-n")) == {"download": CHECKPOINTS, **jobs_after_import(CHECKPOINTS)}
 
 
-def test_local_files_need_no_download_and_show_which_runs_exist(fresh):
+def test_local_files_need_no_download(fresh):
+    """Existing files show which runs there are."""
     for run in range(5):
         (fresh.path / f"w{run}").mkdir()
         for step in (450000, 100000, 80000) if run > 1 else (450000, 200000, 100000, 80000):
@@ -71,7 +76,7 @@ def test_local_files_need_no_download_and_show_which_runs_exist(fresh):
     assert jobs_of(fresh.snakemake("-n")) == jobs_after_import(CHECKPOINTS)
 
 
-def test_a_missing_file_stops_with_one_sentence_before_any_job(fresh):
+def test_a_missing_file_is_refused_before_any_job(fresh):
     fresh.change_config(lambda values: of_the_authors(values, "checkpoints: {path: 'w{run}/{step}'}"))
     done = fresh.snakemake("-n", check=False)
     output = done.stdout + done.stderr
@@ -93,8 +98,11 @@ def test_the_schema_accepts_the_block():
     validate(values, str(reference.SCHEMA), set_default=False)
 
 
-def test_uncommenting_the_block_in_paper_yaml_is_enough_to_use_the_release(fresh):
-    """The block in config/paper.yaml only has to be uncommented. (If it names local files, this test makes them.)"""
+def test_the_release_only_needs_an_uncommented_block(fresh):
+    """The block `checkpoints` of config/paper.yaml is a comment.
+
+    If it names local files, this test makes them.
+    """
     names = {"full": 5, "200": 2, "100": 4, "80": 5}
     folder = fresh.path / "checkpoints/supervised_pretrain/resnet50_sfadamw"
     for name, runs in names.items():

@@ -1,4 +1,4 @@
-"""Check the output of the command line of the plan, and the page that it writes."""
+"""Check the output of the plan's command line, and the page that it writes."""
 
 import collections
 import re
@@ -22,20 +22,20 @@ def fresh(tmp_path_factory) -> StudyFolder:
     return StudyFolder.fresh(tmp_path_factory.mktemp("fresh") / "study")
 
 
-# Numbers of rows that are unknown before the images are made.
+# Numbers of training rows, evaluation rows and classes that are unknown before the data sets are made.
 PARTS = {f"component{number}": (3000, 1200, 16) for number in (0, 1)} | {"shortcut_balanced": (408, 2000, 2)}
 PARTS |= dict.fromkeys(("plants", "insects", "birds", "fishes"), (30000, 1500, 900))
 
 
 def test_table_all_plans_every_table_without_sequences(fresh):
     rows = [word for part, numbers in PARTS.items() for word in ("--rows", f"{part}={','.join(map(str, numbers))}")]
-    given = rows[: 2 * 3]  # the parts of the embedded study
+    given = rows[: 2 * 3]  # options for the three parts of the embedded study
     text = plan("--configfile", "config/config.yaml", "--table", "all", *given, cwd=fresh.path).stdout
     assert "(table2, table1, controls, families, gap, spurious, width, grid, counterexample)" in text.splitlines()[0]
 
 
-def test_a_table_that_a_rule_adds_is_planned_and_made_by_all_arms(tmp_path):
-    """The table has no block in the config: only the rules file names it."""
+def test_a_table_that_a_rule_adds_is_planned(tmp_path):
+    """The table has no block in the config: only the rules file defines it. The target all_arms makes it, too."""
     study = StudyFolder.fresh(tmp_path / "study")
     rule = """
 lines = paths.table.at(table="lines")
@@ -61,8 +61,11 @@ rule tabulate_lines:
     assert "counterexample, lines, calibration); correct it" in refused.stderr
 
 
-def test_table_1_of_the_paper_costs_more_than_twice_table_2(fresh):
-    """A step of a wide network costs four of a plain one, and three wide networks are trained; no job counts twice."""
+def test_table_1_costs_more_than_twice_as_much_as_table_2(fresh):
+    """A step of a wide network costs as much as four of a plain one, and three wide networks are trained.
+
+    Jobs that both tables need count once.
+    """
     tables = {}
     for table in ("table2", "table1"):
         options = ["--configfile", "config/paper.yaml", *(["--table", table] if table != "table2" else [])]
@@ -101,8 +104,8 @@ def test_the_papers_study_is_planned_without_its_data(fresh):
     assert max(map(len, text.splitlines())) <= 120
 
 
-def test_jobs_that_snakemake_runs_itself_are_not_sent_to_the_scheduler():
-    """Snakemake runs table jobs and downloads itself, and sends the others to the scheduler."""
+def test_local_jobs_are_not_sent_to_the_scheduler():
+    """Snakemake itself runs the jobs of tables and downloads; all remaining jobs are sent to the scheduler."""
     plan = make_plan(ROOT / "config/paper.yaml", read_throughputs(), root=ROOT / "nowhere")
     view = scheduler_view(plan)
     assert len(view["sent"]) == 155 and view["profile"]["retries"] == 2
@@ -125,8 +128,8 @@ def test_planning_imports_neither_torch_nor_matplotlib():
 
 
 def test_make_plan_passes_its_variables_to_the_command(fresh):
-    """Only the printed command is checked: `make` would first set up an environment in the copy."""
-    # Inside `make test`, make would also print the folders that it enters and leaves.
+    """The test checks only the printed command, because `make` would first set up an environment in the copy."""
+    # Inside `make test`, make would also print which folders it enters and leaves.
     make = ["make", "--no-print-directory", "-n", "plan"]
     asked = [[*make, "CONFIG=config/paper.yaml", "GPUS=8,64"], make, [*make, "TABLE=table1 grid"]]
     done = [
@@ -164,14 +167,14 @@ def test_make_plan_passes_its_variables_to_the_command(fresh):
         (["--page", "page.md"], "--page: the page shows how pretraining scales; give --gpus, --pretrain-gpus"),
     ],
 )
-def test_a_mistake_gives_one_sentence(fresh, options, message):
+def test_a_mistake_is_refused_without_a_traceback(fresh, options, message):
     done = plan(*options, cwd=fresh.path, check=False)
     assert done.returncode in (1, 2) and message in done.stderr and "Traceback" not in done.stderr
     assert not (fresh.path / "page.md").exists()
 
 
 def test_the_page_is_current(tmp_path):
-    """docs/benchmarks/scale.md names its command; page and figure are made again, without data and results, and compared."""
+    """The command on docs/benchmarks/scale.md writes the same page and figure again, without data and results."""
     text = (ROOT / PAGE).read_text()
     (line,) = re.findall(r"^python -m workflow_scripts\.plan .*$", text, re.MULTILINE)
     words = line.split()[3:]
@@ -196,8 +199,8 @@ def test_the_readme_agrees_with_the_page():
     assert f"costs {probes} of probes here" in page
 
 
-def test_a_page_does_not_depend_on_existing_results(tmp_path):
-    """Other numbers of rows in sidecars change the printed plan, but not the page."""
+def test_the_page_does_not_depend_on_existing_results(tmp_path):
+    """Different numbers of rows in sidecars change the printed plan, but not the page."""
     copy = StudyFolder.fresh(tmp_path / "study")
     options = ["--configfile", "config/tiny.yaml", "--device", "v100", "--gpus", "2"]
     to_page = [*options, "--pretrain-gpus", "1,2", "--page", "page.md"]
@@ -211,7 +214,8 @@ def test_a_page_does_not_depend_on_existing_results(tmp_path):
     assert "777        78" in plan(*options, cwd=copy.path).stdout
 
 
-def test_after_a_pilot_the_plan_shows_how_many_more_seeds_a_contrast_needs(fresh):
+def test_the_plan_shows_how_many_more_seeds_a_contrast_needs(fresh):
+    """The plan reads the contrasts of a finished pilot study; before the pilot it does not show seeds."""
     lines = [
         "kind,arm,data_set,selection,baseline,mean,low,high,se,df,p,p_holm,seeds,replicates,row_se,interval,no_interval_because",
         "gain,cat2,cues,holdout,cat1,1.000,,,0.700,4.000,,,10,5,0.3,t,",
@@ -226,4 +230,4 @@ def test_after_a_pilot_the_plan_shows_how_many_more_seeds_a_contrast_needs(fresh
     file.unlink()
     assert "more seeds" not in before
     found = [line.split() for line in text.splitlines() if line.startswith("table2: ")]
-    assert found == [["table2:", "cat2", "cue0", "+1.00", "-0.94", "to", "+2.94", "10", "34"]], "no line for the source"
+    assert found == [["table2:", "cat2", "cue0", "+1.00", "-0.94", "to", "+2.94", "10", "34"]], "the source has no line"

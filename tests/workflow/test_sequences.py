@@ -1,4 +1,4 @@
-"""Check the table of sequences in dry runs: its jobs, its design, and mistakes that stop it before any job."""
+"""Check the table of sequences in dry runs: its jobs, its design, and mistakes that are refused before any job."""
 
 import pytest
 import yaml
@@ -15,7 +15,7 @@ def fresh(tmp_path_factory) -> StudyFolder:
 
 
 @pytest.mark.parametrize("config", ["config.yaml", "genomics.yaml"])
-def test_the_table_has_the_designed_jobs(fresh, config):
+def test_the_table_has_the_expected_jobs(fresh, config):
     jobs = jobs_of(fresh.snakemake("-n", "--", WANTED, config=f"config/{config}"))
     values = yaml.safe_load((ROOT / "config" / config).read_text())
     table = values["genomics"]
@@ -25,8 +25,8 @@ def test_the_table_has_the_designed_jobs(fresh, config):
     assert direct["transfer"] == "direct" and all(arm["pretrained_on"] == "target" for arm in own)
     seeds = len(several.get("seeds") or values["pretrain"]["seeds"])
     long = len(single.get("seeds") or table.get("seeds") or values["pretrain"]["seeds"])
-    # Long runs continue short ones of the same seeds. Floors have all seeds, untrained. Networks that are pretrained
-    # on a task are read only on that task, and so are their floors.
+    # Long runs continue short runs of the same seeds. Floors have an untrained network for each seed. Networks that are
+    # pretrained on a task, and their floors, are probed only on that task.
     checkpoints, alone = seeds + long, len(own) * seeds * targets
     assert jobs == {
         "write_dataset": 2 * (1 + targets),
@@ -54,7 +54,7 @@ def test_every_task_has_at_least_a_thousand_rows_for_evaluation():
         assert values["data_sets"][task] == {"kind": "part", "of": "motifs", "where": {"task": [task]}}
 
 
-def test_a_sequence_backbone_on_images_stops_with_one_sentence(fresh):
+def test_a_sequence_backbone_on_images_is_refused(fresh):
     text = (
         (ROOT / "config/config.yaml")
         .read_text()

@@ -1,4 +1,4 @@
-"""Check envs/setup, the Makefile and the requirements within seconds, with stand-ins for uv and apt-get."""
+"""Check envs/setup, the Makefile and the requirements within seconds: scripts replace uv and apt-get."""
 
 import os
 import re
@@ -25,7 +25,7 @@ esac
 
 
 class Clone:
-    """A clone with only the set-up's files, a PATH of stand-ins and an empty home folder."""
+    """Clone with only the files of the set-up, a PATH with replaced tools, and an empty home folder."""
 
     def __init__(self, folder: Path):
         self.root = folder / "clone"
@@ -50,20 +50,20 @@ class Clone:
         path.chmod(0o755)
 
     def with_everything(self) -> "Clone":
-        """Add all prerequisites and a stand-in for uv, and return this clone."""
+        """Add all prerequisites and a script that replaces uv, and return this clone."""
         for name in ("g++", "pkg-config", "dot"):
             self.tool(name, "exit 0")
         self.tool("uv", FAKE_UV)
         return self
 
     def setup(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        """Run envs/setup with only the given environment, not that of this process."""
+        """Run envs/setup with the given environment variables only, without the variables of this process."""
         fixed = {
             "PATH": str(self.bin),
             "HOME": str(self.home),
             "CALLS": str(self.calls_file),
             "REAL_PYTHON": self.python,
-            # With both set, the script does not query pip, which would take most of the time.
+            # If both are set, the script does not query pip, which would take most of the time.
             "UV_DEFAULT_INDEX": "told",
             "SSL_CERT_FILE": "told",
         }
@@ -77,7 +77,7 @@ class Clone:
         )
 
     def calls(self) -> list[str]:
-        """Return uv's command lines since the last call of this method, without queries of its version."""
+        """Return the command lines of uv since the last call of this method, except queries of its version."""
         lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
         self.calls_file.unlink(missing_ok=True)
         return [line for line in lines if line != "--version"]
@@ -89,7 +89,8 @@ def clone(tmp_path):
     return Clone(tmp_path)
 
 
-def test_a_second_setup_does_nothing_and_home_stays_empty(clone):
+def test_a_second_setup_does_nothing(clone):
+    """Both runs leave the home folder empty."""
     clone.with_everything()
     first = clone.setup()
     assert first.returncode == 0, first.stderr
@@ -129,7 +130,8 @@ def test_the_environment_of_a_moved_clone_is_made_again(clone):
     assert [call.split()[0] for call in clone.calls()] == ["venv", "pip"]
 
 
-def test_an_index_in_pips_configuration_is_passed_on_and_written_to_no_file(clone):
+def test_an_index_in_pips_configuration_is_passed_to_uv(clone):
+    """The index is not written to a file of the clone."""
     pip_file = clone.root.parent / "pip.conf"
     pip_file.write_text("[global]\nindex-url = https://index.invalid/simple\n")
     done = clone.with_everything().setup(
@@ -142,12 +144,13 @@ def test_an_index_in_pips_configuration_is_passed_on_and_written_to_no_file(clon
     assert written and not any(b"index.invalid" in path.read_bytes() for path in written)
 
 
-def test_an_index_that_is_set_for_uv_comes_first(clone):
+def test_an_index_that_is_set_for_uv_takes_precedence(clone):
+    """uv's index replaces the index of pip."""
     clone.with_everything().setup(PIP_INDEX_URL="https://pip.invalid/", UV_DEFAULT_INDEX="https://uv.invalid/")
     assert "index https://uv.invalid/ " in Path(f"{clone.calls_file}.environment").read_text()
 
 
-def test_missing_prerequisites_are_listed_with_the_command_that_installs_them(clone):
+def test_missing_prerequisites_are_listed_with_an_apt_command(clone):
     clone.tool("apt-get", "exit 1")
     done = clone.setup()
     assert done.returncode == 1
@@ -158,7 +161,8 @@ def test_missing_prerequisites_are_listed_with_the_command_that_installs_them(cl
     assert not (clone.root / ".venv").exists()
 
 
-def test_without_apt_missing_prerequisites_are_listed_with_conda(clone):
+def test_missing_prerequisites_are_listed_with_a_conda_command(clone):
+    """The system has no apt-get."""
     done = clone.setup()
     assert done.returncode == 1 and "conda install" in done.stderr and "apt-get" not in done.stderr
 
@@ -183,7 +187,7 @@ def test_root_installs_missing_packages(clone, name):
     assert installed.read_text() == f"install -y --no-install-recommends -q {name} graphviz\n"
 
 
-def test_old_python_is_refused_in_one_sentence(clone):
+def test_old_python_is_refused(clone):
     clone.with_everything().tool("python3", "exit 1")
     done = clone.setup()
     assert done.returncode == 1 and "no Python 3.11 or newer found" in done.stderr
@@ -206,7 +210,10 @@ def test_the_repository_has_no_second_lock_file():
 
 
 def make(*arguments: str, variables: dict[str, str] | None = None) -> str:
-    """Return the output of make, run as a user would: not as a part of the make that runs the tests."""
+    """Return the output of make, run as a user would run it.
+
+    The variables with which a surrounding make (`make test`) controls its parts are removed.
+    """
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"
     }
@@ -237,7 +244,7 @@ def test_make_alone_lists_the_targets():
 
 @pytest.mark.parametrize("gpus", [0, 2])
 def test_make_table2_runs_the_documented_command(tmp_path, gpus):
-    """The machine's number of GPUs is passed on: with gpu=0, jobs use all cores of a machine without any."""
+    """make passes on the number of GPUs of the machine; with gpu=0, jobs use all cores."""
     lines = "".join(f"GPU {number}: NVIDIA (UUID: GPU-{number})\n" for number in range(gpus))
     tool = tmp_path / "nvidia-smi"
     tool.write_text(f"#!/bin/sh\nprintf '{lines}'\n" if gpus else "#!/bin/sh\nexit 9\n")

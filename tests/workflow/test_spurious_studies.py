@@ -18,10 +18,10 @@ def fresh(tmp_path_factory) -> StudyFolder:
 
 
 @pytest.mark.parametrize(("name", "group"), STUDIES.items())
-def test_a_study_of_worst_groups_has_the_designed_jobs(fresh, name, group):
-    """12 seeds reach the steps of the short run, 3 of them continue; there are three kinds of training rows.
+def test_a_study_of_worst_groups_has_the_expected_jobs(fresh, name, group):
+    """12 seeds reach the steps of the short run, and 3 of them continue; there are three kinds of training rows.
 
-    Floors have as many untrained networks for four arms, and a projection of the pixels.
+    The floors of four arms share 12 untrained networks, and there is a projection of the pixels.
     """
     dry = fresh.snakemake("-n", "-p", "--", WANTED, config=f"config/{name}.yaml")
     assert jobs_of(dry) == {
@@ -45,7 +45,7 @@ def test_a_study_of_worst_groups_has_the_designed_jobs(fresh, name, group):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_published_accuracies_are_assigned_to_their_arms_and_data_sets(name):
+def test_published_accuracies_have_their_arms_and_data_sets(name):
     config = read_config(load_unique(ROOT / f"config/{name}.yaml"), [])
     published = {arm.name: arm.published for arm in config.all_arms.values() if arm.published}
     assert (

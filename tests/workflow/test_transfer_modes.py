@@ -1,4 +1,4 @@
-"""Check studies with arms of every mode of transfer in dry runs: their jobs and commands."""
+"""Check studies with arms of all modes of transfer (probe, finetune, direct) in dry runs: their jobs and commands."""
 
 import pytest
 
@@ -16,19 +16,23 @@ def study(tmp_path) -> StudyFolder:
 
 
 def with_arms(study: StudyFolder, *arms: dict) -> StudyFolder:
+    """Replace the arms of a study's config, and return the study."""
     study.change_config(lambda values: values.update(arms=list(arms)))
     return study
 
 
 def jobs(study: StudyFolder, *options: str) -> dict[str, int]:
-    """Return the jobs of a dry run by rule, without those of data sets."""
+    """Return the numbers of jobs of a dry run by rule, without jobs that write data sets."""
     found = jobs_of(study.snakemake("-n", *options))
     assert found.pop("write_dataset", 1) > 0
     return found
 
 
-def test_arms_of_three_modes_have_the_designed_jobs(study):
-    """Three seeds reach steps 4 and 8, one step 12; only probed checkpoints have features; replicates share a job."""
+def test_arms_of_three_modes_have_the_expected_jobs(study):
+    """Three seeds reach steps 4 and 8, and one reaches step 12.
+
+    Only probed checkpoints have features, and all replicates of an arm share a job.
+    """
     first = {"name": "cat1", "members": 1, "steps": 12, "replicates": [[2]]}
     with_arms(study, first, PROBED, TUNED, TUNED | {"name": "late", "members": 1, "steps": 8}, DIRECT)
     assert jobs(study) == {"pretrain": 3 + 3 + 1, "extract_features": 4, "probe": 2, "transfer": 3, "tabulate": 1}
@@ -54,7 +58,10 @@ def test_only_one_rule_makes_an_arm(study, folder, arm):
 
 
 def test_commands_have_the_settings_of_their_mode(study):
-    """A direct job gets the backbone's block; a fine-tuning job gets none, because the weights name their backbone."""
+    """A direct job gets the settings of the backbone.
+
+    A fine-tuning job does not, because the weights files contain them.
+    """
     with_arms(study, PROBED, TUNED, DIRECT)
     tuned, direct = (
         study.snakemake("-n", "-p", "--", CELLS.format("transfers", arm)).stdout for arm in ("cat3_tuned", "scratch")

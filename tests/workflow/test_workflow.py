@@ -1,4 +1,4 @@
-"""Check the workflow in dry runs: default target, jobs per study, style, bad input, generated files."""
+"""Check the workflow in dry runs: default target, jobs per study, style, mistakes in the config, generated files."""
 
 import re
 import subprocess
@@ -33,7 +33,8 @@ def test_every_study_has_a_dag(fresh, config):
     assert list(jobs) and jobs["tabulate"] == 1
 
 
-def test_the_default_study_is_the_embedded_one_with_the_designed_jobs(fresh):
+def test_the_default_study_has_the_expected_jobs(fresh):
+    """The default study is the embedded study (config/config.yaml)."""
     jobs = jobs_of(fresh.snakemake("-n", config=None))
     values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     targets, seeds, arms = len(values["targets"]), len(values["pretrain"]["seeds"]), values["arms"]
@@ -52,8 +53,8 @@ def test_the_default_study_is_the_embedded_one_with_the_designed_jobs(fresh):
     }
 
 
-def test_the_papers_study_has_all_its_jobs_in_a_dry_run_without_data(fresh):
-    """Table 2 has 5 seeds with a checkpoint at each of 4 steps; 5, 4, 4 and 5 of them are read on 4 data sets.
+def test_a_dry_run_of_the_papers_study_needs_no_data(fresh):
+    """Table 2 has 5 seeds with a checkpoint at each of 4 steps; 5, 4, 4 and 5 of these are probed on 4 data sets.
 
     Five untrained networks and a projection of the pixels are floors of the three targets other than the source.
     """
@@ -64,7 +65,7 @@ def test_the_papers_study_has_all_its_jobs_in_a_dry_run_without_data(fresh):
     assert not (fresh.path / "data").exists()
 
 
-def test_the_recipe_in_paper_yaml_is_that_of_the_paper():
+def test_paper_yaml_has_the_recipe_of_the_paper():
     values = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
     assert values["pretrain"] | {"seeds": None} == {
         "seeds": None,
@@ -96,8 +97,11 @@ def test_diagnostics_run_only_when_requested(fresh):
     assert jobs["diagnose"] == jobs["probe"] == cells and jobs["tabulate_diagnostics"] == 1 and "tabulate" not in jobs
 
 
-def test_the_counterexample_has_two_jobs_and_is_not_part_of_table_2(fresh):
-    """Every study has the counterexample, whatever its data; its only settings are its block of the config."""
+def test_the_counterexample_is_not_part_of_table_2(fresh):
+    """Every study can run the two jobs of the counterexample, whatever its data.
+
+    Only the block `counterexample` of the config changes their settings.
+    """
     for config in (None, "config/paper.yaml"):
         dry = fresh.snakemake("-n", "-p", "--", "results/counterexample.csv", config=config)
         assert jobs_of(dry) == {"counterexample": 1, "tabulate_counterexample": 1}
@@ -106,7 +110,10 @@ def test_the_counterexample_has_two_jobs_and_is_not_part_of_table_2(fresh):
 
 
 def with_an_evaluation_folder(tmp_path):
-    """Write the tiny study's config with a data set that is evaluated with the probe of the other; return its path."""
+    """Write the tiny study's config with an additional data set for evaluation only, and return its path.
+
+    The new data set is evaluated with the probe of cues_tiny.
+    """
     values = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     values["data_sets"]["sketch"] = {"kind": "evaluation_folder", "root": "images", "probe_of": "cues_tiny"}
     values["targets"].append("sketch")
@@ -116,7 +123,7 @@ def with_an_evaluation_folder(tmp_path):
     return str(path)
 
 
-def test_a_data_set_for_evaluation_only_uses_the_probe_of_another(fresh, tmp_path):
+def test_a_data_set_for_evaluation_only_uses_an_existing_probe(fresh, tmp_path):
     config = with_an_evaluation_folder(tmp_path)
     dry = fresh.snakemake("-n", "-p", config=config)
     jobs = jobs_of(dry)
@@ -163,7 +170,9 @@ def test_code_and_rules_are_formatted():
 def test_rules_logs_and_benchmarks_have_the_name_of_their_stage(fresh):
     for path in sorted((ROOT / "rules").glob("*.smk")):
         text = path.read_text()
-        assert text.startswith('"""\n') and "\nInput " in text and "\nOutput " in text, "the contract"
+        assert text.startswith('"""\n') and "\nInput " in text and "\nOutput " in text, (
+            "a rules file begins with a docstring that lists its inputs and outputs"
+        )
         _, *rules = re.split(r"^rule (?=\w+:)", text, flags=re.MULTILINE)
         assert rules and (len(rules) == 1 or path.stem == "tables"), path
         for rule in rules:
@@ -172,7 +181,7 @@ def test_rules_logs_and_benchmarks_have_the_name_of_their_stage(fresh):
             assert (ROOT / f"workflow_scripts/{stage}.py").exists()
             assert f'paths.log("{stage}")' in rule and f'paths.benchmark("{stage}")' in rule
             code = f'code_of("{stage}")'
-            # Another image re-runs everything, so an edit of Python code does not build it again.
+            # A new container image reruns all jobs, so an edit of Python code does not rebuild the image.
             assert f"code={code}" in rule or f"code=ancient({code})" in rule or stage == "build_image"
             assert f"python -m workflow_scripts.{stage}" in rule
             assert Paths().log(stage).startswith(f"results/logs/{stage}/")
@@ -235,7 +244,7 @@ def test_the_schema_refuses_a_mistake():
         validate(values, str(reference.SCHEMA), set_default=False)
 
 
-def test_a_mistake_stops_before_any_job_with_one_sentence(fresh, tmp_path):
+def test_a_mistake_in_the_config_is_refused_before_any_job(fresh, tmp_path):
     text = (ROOT / "config/tiny.yaml").read_text()
     bad = tmp_path / "bad.yaml"
     bad.write_text(text.replace("batch_size: 64", "batch_size: 64\n  lr: 1e-4"))
@@ -245,7 +254,8 @@ def test_a_mistake_stops_before_any_job_with_one_sentence(fresh, tmp_path):
     assert jobs_of(done) == {}
 
 
-def test_an_unknown_key_on_the_command_line_is_refused_with_a_suggestion(fresh):
+def test_an_unknown_key_on_the_command_line_is_refused(fresh):
+    """The message suggests the key with the most similar name."""
     done = fresh.snakemake("-n", "--config", "torch_thread=2", check=False)
     assert (
         done.returncode == 1

@@ -191,7 +191,8 @@ def test_killing_a_process_kills_its_fork(stage, address, tmp_path):
     wait_for(lambda: not lives(fork), "the fork lives on")
 
 
-def test_the_server_survives_when_a_process_and_its_fork_are_killed_at_once(stage, address, tmp_path):
+def test_the_server_survives_a_killed_process_and_fork(stage, address, tmp_path):
+    """Process and fork are killed at the same time."""
     process, fork = waiting(stage, tmp_path, address)
     os.kill(process.pid, signal.SIGSTOP)
     os.kill(fork, signal.SIGKILL)
@@ -221,7 +222,8 @@ def test_the_server_ends_after_its_starter_and_the_last_fork(stage, tmp_path):
     wait_for(lambda: not Path(address).parent.exists(), "its folder is left behind")
 
 
-def test_killing_the_server_ends_its_forks_and_later_stages_run_without_it(stage, tmp_path):
+def test_killing_the_server_ends_its_forks(stage, tmp_path):
+    """Later stages run without the server."""
     with started() as (address, server):
         process, fork = waiting(stage, tmp_path, address)
         os.kill(server, signal.SIGKILL)
@@ -233,7 +235,8 @@ def test_killing_the_server_ends_its_forks_and_later_stages_run_without_it(stage
 
 
 @pytest.mark.parametrize("variables", [{"OMP_NUM_THREADS": "2"}, {PYTHON: "/another/python"}])
-def test_a_job_with_more_threads_or_another_python_is_not_forked(stage, address, variables):
+def test_a_job_with_a_different_environment_is_not_forked(stage, address, variables):
+    """The job has more threads than the server, or a different Python."""
     process = stage("tell", server=address, **variables)
     output, _ = process.communicate("", timeout=60)
     assert not json.loads(output)["loaded"]

@@ -125,7 +125,7 @@ def test_the_number_of_processes_that_can_share_a_batch(changes, available, used
         ({"batch_size": 1024, "accumulation": 4, "ghost_batch": 128}, 8, None),
     ],
 )
-def test_advice_on_memory_lowers_the_images_at_once_in_each_process(changes, size, advised):
+def test_advice_on_memory_means_fewer_images_per_process(changes, size, advised):
     assert batch_shares.next_accumulation(replace(RECIPE, **changes), size) == advised
 
 
@@ -234,7 +234,8 @@ def test_only_the_leader_handles_signals(start):
         "time.sleep(3600) if processes.leads else sys.exit(3)",  # the leader does not wait for it
     ],
 )
-def test_a_process_that_fails_ends_the_job_with_a_sentence(start, work, tmp_path):
+def test_a_failing_process_ends_the_job(start, work, tmp_path):
+    """The leading process ends with a one-line error message."""
     (tmp_path / "temporary").mkdir()
     job, _ = start(work, TMPDIR=str(tmp_path / "temporary"))
     _, said = job.communicate(timeout=60)

@@ -128,13 +128,13 @@ def test_a_killed_process_holds_no_lock(start, tmp_path):
     assert names(tmp_path) == {"train.beton"}
 
 
-def test_writers_of_other_outputs_do_not_wait(start, tmp_path):
+def test_writers_of_different_outputs_do_not_wait(start, tmp_path):
     start(WRITER, tmp_path).until("stdout", "writing")
     with sole_writer(tmp_path, "evaluation."):
         assert {".train.lock", ".evaluation.lock", ".train.beton.99.tmp"} <= names(tmp_path)
 
 
-def test_temporaries_of_killed_processes_are_removed_but_not_others(tmp_path):
+def test_only_temporary_files_of_killed_processes_are_removed(tmp_path):
     left = {".train.beton.1.tmp", ".train.beton.json.22.tmp", "..train.beton.resume.pt.3.tmp", ".evaluation.x.4.tmp"}
     others = {".trainee.beton.1.tmp", ".holdout.beton.1.tmp", "train.beton.1.tmp", ".train.beton.tmp2", "train.beton"}
     for name in left | others:
@@ -151,7 +151,9 @@ def test_no_lock_is_left_after_an_error(tmp_path):
     assert names(tmp_path / "new" / "folder") == set()
 
 
-def test_a_file_system_without_locks_is_logged_and_the_job_continues(tmp_path, monkeypatch, capsys):
+def test_a_job_continues_on_a_file_system_without_locks(tmp_path, monkeypatch, capsys):
+    """The log says that the file system has no locks."""
+
     def flock(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
