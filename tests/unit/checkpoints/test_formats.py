@@ -243,5 +243,5 @@ def test_unusual_values_beside_the_weights_are_accepted(tmp_path):
 
 def test_a_training_state_of_this_project_is_refused(tmp_path):
     state = {"identity": "x", "model": TENSORS, "optimizer": {}, "step": 8, "loss_average": 1.0}
-    with pytest.raises(UserError, match=r"is a training state.*use the \.safetensors file beside it"):
+    with pytest.raises(UserError, match=r"is a training state.*use the \.safetensors file in the same folder"):
         read_published(save(state, tmp_path / "w", "torch"))

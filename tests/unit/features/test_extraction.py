@@ -181,7 +181,7 @@ def test_a_disk_error_is_one_sentence_and_leaves_no_file(data, tmp_path, monkeyp
 
 
 class SmallMemory(Plain):
-    """Backbone on a GPU whose memory is too small for more than ``most`` images at once."""
+    """Backbone on a GPU whose memory is too small for more than ``most`` images per pass."""
 
     def __init__(self, most: int):
         super().__init__()
@@ -202,7 +202,7 @@ def test_out_of_memory_halves_the_batch_and_extraction_continues(data, tmp_path,
     extractor(Plain()).write(tmp_path / "wanted.npy", data / "train.beton", rows, None)
     assert np.array_equal(np.load(tmp_path / "made.npy"), np.load(tmp_path / "wanted.npy"))
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2 and "too small for 16 images at once: continuing with 8" in said[0]
+    assert len(said) == 2 and "too small for 16 images per pass: continuing with 8" in said[0]
     assert "continuing with 4" in said[1]
 
 

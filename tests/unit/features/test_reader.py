@@ -149,7 +149,7 @@ def test_a_file_that_becomes_shorter_is_an_error_in_the_caller(paths):
     windows = on_disk(paths, 10).windows(np.arange(ROWS))
     next(windows)
     os.truncate(paths[1], 200)
-    with pytest.raises(UserError, match=r"1\.npy have become shorter; delete them and extract again"):
+    with pytest.raises(UserError, match=r"1\.npy has become shorter; delete this file and extract again"):
         list(windows)
 
 

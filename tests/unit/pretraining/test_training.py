@@ -206,15 +206,15 @@ def test_torchs_compiler_is_not_imported_for_training(root):
     [
         (
             {"accumulation": 2},  # two GPUs would have one part of 16 each
-            "training on 16 images at once: set pretrain.accumulation to 4 or more (now 2; batch norm's statistics are then "
+            "training on 16 images per pass: set pretrain.accumulation to 4 or more (now 2; batch norm's statistics are then "
             "over fewer images), in the config",
         ),
         (
             {"ghost_batch": 16},
             "set pretrain.accumulation to 2 or more (now 1; the batch and its statistics do not change), or divide",
         ),
-        ({"ghost_batch": 32}, "training on 32 images at once: divide the batch among 2 GPUs"),
-        ({"ghost_batch": 32, "compile": True}, "training on 32 images at once: lower pretrain.batch_size (now 32)"),
+        ({"ghost_batch": 32}, "training on 32 images per pass: divide the batch among 2 GPUs"),
+        ({"ghost_batch": 32, "compile": True}, "training on 32 images per pass: lower pretrain.batch_size (now 32)"),
     ],
 )
 def test_a_gpu_with_too_little_memory_stops_training_with_advice(beton, changes, advice):

@@ -176,7 +176,7 @@ def test_a_signal_saves_the_state_after_the_step_and_sets_the_exit_code_of_shell
     output, error = process.communicate(timeout=20)
     assert process.returncode == code and output == ""  # no second step began
     assert (tmp_path / ".weights.resume.pt").read_bytes() == b"state after step 1"
-    assert error == f"stopped by signal {number.value} after step 1; the next run continues from here\n"
+    assert error == f"stopped by signal {number.value} after step 1; the next run continues from this step\n"
 
 
 def test_a_second_signal_ends_the_process_at_once(job, tmp_path):

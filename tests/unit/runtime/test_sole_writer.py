@@ -104,7 +104,7 @@ def test_a_second_process_waits_and_logs_it(start, tmp_path):
     time.sleep(0.3)
     assert second.said["stdout"] == ""
     assert second.said["stderr"] == (
-        f"waiting: another process still writes here and holds {tmp_path / '.train.lock'}\n"
+        f"waiting: another process still writes this output and holds the lock {tmp_path / '.train.lock'}\n"
     )
     assert ".train.beton.99.tmp" in names(tmp_path)  # belongs to the first process, which still writes
     assert first.end() == 0 and first.said["stderr"] == ""
@@ -159,7 +159,7 @@ def test_a_file_system_without_locks_is_logged_and_the_job_continues(tmp_path, m
     with sole_writer(tmp_path, "train."):
         pass
     assert capsys.readouterr().err == (
-        f"{tmp_path / '.train.lock'} cannot be locked (No locks available): make sure that no other run writes here\n"
+        f"{tmp_path / '.train.lock'} cannot be locked (No locks available): make sure that no other run writes in this folder\n"
     )
 
 

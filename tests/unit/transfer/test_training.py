@@ -589,8 +589,8 @@ def test_a_killed_or_terminated_job_resumes_and_writes_the_same_bytes(
     assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
 
     log = run_stage(tmp_path)
-    assert [line for line in log.splitlines() if "already complete" in line] == [
-        f"{name} is already complete: an interrupted job trained it" for name in whole
+    assert [line for line in log.splitlines() if "complete already" in line] == [
+        f"{name} is complete already, from an interrupted job" for name in whole
     ]
     assert f"continuing an interrupted job: replicate0.nine_tenths.weight_decay0.001 after step {step}\n" in log
     assert contents(tmp_path) == uninterrupted
@@ -601,7 +601,7 @@ def test_states_of_a_job_with_other_settings_are_not_used(folder, uninterrupted,
     command = [sys.executable, "-c", program, *command_line(folder, tmp_path, lr=0.01)]
     assert subprocess.run(command, cwd=root, capture_output=True, timeout=120).returncode == -9
     log = run_stage(tmp_path)
-    assert "already complete" not in log and "continuing" not in log
+    assert "complete already" not in log and "continuing" not in log
     assert contents(tmp_path) == uninterrupted
 
 

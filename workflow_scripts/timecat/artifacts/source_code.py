@@ -23,8 +23,8 @@ NO_BYTE = {
     "workflow_scripts/timecat/runtime/progress.py": "it counts calls and writes to standard error; all of its methods return "
     "None, and stages read nothing from it",
     "workflow_scripts/timecat/runtime/forkserver/client.py": "it passes a stage's command line to the server, and the "
-    "fork imports the stage's modules again; tests/end_to_end/test_equal_runs.py checks that outputs are equal with and "
-    "without it",
+    "fork imports the stage's modules again; tests/end_to_end/test_equal_runs.py checks that outputs are equal with "
+    "and without it",
     "workflow_scripts/timecat/artifacts/project.py": "it returns the project's folder and ends a stage that runs the "
     "code of another folder; none of its values reaches a result",
     "workflow_scripts/timecat/artifacts/source_code.py": "it lists files and computes no result; if its list changes, "

@@ -45,7 +45,7 @@ class Extractor:
         key: int | None,
         advance: Callable[[int], object] = lambda images: None,
     ) -> None:
-        """Write the features of ``rows`` of a .beton file to ``path``, in the order of ``rows``, as .npy [rows, dimension].
+        """Write the features of ``rows`` of a .beton file, in that order, to ``path``, a .npy file [rows, dimension].
 
         If several processes share the rows, all of them call this method, and each writes its ``rows[rank::size]``.
         key: key of the view (views.view_key), or None for the evaluation crop. advance: called with the number of
@@ -77,7 +77,7 @@ class Extractor:
 
     @contextmanager
     def _shared_file(self, path: PathLike, dtype: np.dtype, rows: int) -> Iterator[tuple[int, int]]:
-        """Yield (file descriptor, offset of the rows) of the output, which the leader creates and renames at the end."""
+        """Yield (file descriptor, offset of the rows) of the output file, which the leader creates."""
         if not self.world.leads:
             name, start = self.world.from_leader()
             with open(name, "r+b") as file:
@@ -113,7 +113,7 @@ class Extractor:
             self.at_once = len(now) // 2
             if self.device == "cuda":
                 torch.cuda.empty_cache()
-            log(f"the GPU's memory is too small for {len(now)} images per pass: continuing with {self.at_once} per pass")
+            log(f"the GPU's memory is too small for {len(now)} images per pass: continuing with {self.at_once}")
         return np.concatenate(done)
 
     def _features(self, images: torch.Tensor) -> np.ndarray:

@@ -25,7 +25,7 @@ def open_features(path: PathLike, rows: int) -> np.memmap:
     except FileNotFoundError:
         raise UserError(f"the features {path} are missing; run the rule extract_features for them") from None
     except (ValueError, EOFError):
-        raise UserError(f"the features {path} are not a complete .npy file; delete this file and extract again") from None
+        raise UserError(f"the features {path} are not a complete .npy file; delete it and extract again") from None
     if features.ndim != 2 or len(features) != rows:
         shape = " x ".join(map(str, features.shape))
         raise UserError(

@@ -121,7 +121,7 @@ def extract(options: Options, processes: world.World) -> None:
 
 
 def heldout_of(labels: "npt.NDArray[np.int64]", index: list[Path], heldout: Heldout) -> "npt.NDArray[np.int64]":
-    """Return the held-out training rows, ascending. For a few-shot data set, these are the rows that any draw holds out."""
+    """Return the held-out training rows, ascending (for a few-shot data set: the rows that any draw holds out)."""
     from workflow_scripts.timecat.draws import rows_of_draws
     from workflow_scripts.timecat.holdout import heldout_of_any, heldout_rows, with_heldout
 

@@ -32,7 +32,7 @@ from workflow_scripts.timecat.errors import UserError
 READERS = 2  # threads: one copies while the other announces. Announcements fill the disk's queue, more threads do not
 WINDOWS = 2  # number of windows in memory at a time: the current and the next window
 
-_PART_BYTES = 2**20  # bytes that a thread reads at a time; small, to save memory and because closing waits for such a read
+_PART_BYTES = 2**20  # bytes that a thread reads at a time; small, because closing waits for such a read
 _NEAR_BYTES = 2**14  # rows with smaller gaps between them are announced together with the gaps
 _ANNOUNCED_BYTES = 2**17  # bytes per announcement; the kernel truncates very long ones
 
@@ -109,7 +109,7 @@ class OnDisk(_Widened):
         self._window_rows = max(1, int(window_bytes) // (WINDOWS * self.dimension * self._dtype.itemsize))
 
     def windows(self, order: np.ndarray) -> Generator[Window, None, None]:
-        """Yield the rows of ``order`` (int64 [m]) in windows. The next window overwrites the features of the current window.
+        """Yield the rows of ``order`` (int64 [m]) in windows. Each window overwrites the features of an earlier window.
 
         Close or exhaust the generator to end its threads. Raise UserError if a file is missing or has become shorter.
         (A disk error while a mapped file is read ends the process with SIGBUS.)
@@ -229,7 +229,7 @@ def _let_go(member: np.memmap, first: int, end: int) -> None:
 def _announce(member: np.memmap, file: FileIO, rows: np.ndarray) -> None:
     """Tell the kernel that only these rows (ascending) are about to be read."""
     if os.fstat(file.fileno()).st_size < member.offset + member.nbytes:  # access to missing bytes would end the process
-        raise UserError(f"the features {member.filename} have become shorter; delete this file and extract again")
+        raise UserError(f"the feature file {member.filename} has become shorter; delete this file and extract again")
     _mapping(member).madvise(mmap.MADV_RANDOM)
     length = member.strides[0]
     starts = member.offset + rows * length

@@ -33,7 +33,7 @@ def json_of(kind: "TypeForm[Value]") -> Callable[[str], Value]:
 
 
 def read_typed(kind: "TypeForm[Value]", text: str) -> Value:
-    """Read a JSON text as a value of type ``kind``. If it is wrong, raise ValueError that names the key and the mistake."""
+    """Read a JSON text as a value of type ``kind``. Raise ValueError that names the wrong key and the mistake."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError  # imported late: it takes a tenth of a second
 
     own = hasattr(kind, "__pydantic_config__")  # classes of settings carry their pydantic config

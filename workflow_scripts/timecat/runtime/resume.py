@@ -30,7 +30,7 @@ class TrainingLog:
         self.file = open(self.partial, "ab")
 
     def keep(self, size: int) -> bool:
-        """Truncate an interrupted job's log to ``size`` bytes. If it is shorter, leave it unchanged and return False."""
+        """Truncate an interrupted job's log to ``size`` bytes. Return False, without a change, if it is shorter."""
         if self.partial.stat().st_size < size:
             return False
         self.file.truncate(size)
@@ -82,10 +82,10 @@ class ResumeFile:
         return self.path.read_bytes() if self.path.exists() else None
 
     def offer(self, make_bytes: Callable[[], bytes], step: int, due: bool = False) -> None:
-        """Save ``make_bytes()`` if ``due``, or if the interval has passed. If a signal came, save it and end the process.
+        """Save ``make_bytes()`` if ``due`` or the interval has passed. After a signal, save it and end the process.
 
-    step: number of the last completed step, for the log line.
-    """
+        step: number of the last completed step, for the log line.
+        """
         if due or self.asked_to_end or time.monotonic() - self.saved_at >= self.seconds:
             write_bytes(self.path, make_bytes())
             self.saved_at = time.monotonic()
