@@ -20,7 +20,7 @@ def environment(monkeypatch):
     return os.environ
 
 
-def test_paths_are_plain_in_the_projects_folder_and_relative_in_others(monkeypatch, tmp_path):
+def test_paths_are_relative_to_the_working_directory(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     assert project.path_of("config/config.yaml") == "config/config.yaml"
     monkeypatch.chdir(ROOT / "config")
@@ -39,9 +39,10 @@ def test_exporting_twice_adds_the_folder_to_the_path_once(environment):
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_containers_get_the_variables_and_the_bound_folder_unless_snakemake_binds_it(
+def test_containers_get_the_variables_and_the_bound_folder(
     environment, monkeypatch, tmp_path, elsewhere
 ):
+    """Snakemake itself binds a working directory that contains the project."""
     monkeypatch.chdir(tmp_path if elsewhere else ROOT.parent)
     environment["APPTAINER_BIND"] = "/data"
     project.export(in_containers=True)

@@ -72,7 +72,8 @@ def test_every_rule_lists_the_code_of_its_stage():
     assert scripts - set(stages()) == {"build_image", "keep", "plan"}, "a script that no rule runs"
 
 
-def test_the_report_of_closures_shows_added_and_removed_modules_of_each_stage():
+def test_the_report_of_closures_shows_changed_modules():
+    """It shows the added and the removed modules of each stage."""
     before = {"probe": ["probe.py", "timecat/a.py"], "gone": ["gone.py"], "same": ["same.py"]}
     now = {"probe": ["probe.py", "timecat/b.py", "timecat/c.py"], "new": ["new.py"], "same": ["same.py"]}
     assert [line.split() for line in report(before, now).splitlines()] == [
@@ -104,7 +105,7 @@ def test_leaving_files_out_removes_no_other_module(stage):
     assert whole - set(code_of(stage)) == whole & set(NO_BYTE)
 
 
-def test_every_file_that_is_left_out_has_a_reason_and_is_used():
+def test_every_file_that_is_left_out_has_a_reason():
     assert all((ROOT / path).is_file() and len(reason) > 40 for path, reason in NO_BYTE.items())
     used = set().union(*(source_code._closure(stage, ROOT, frozenset()) for stage in stages()))
     assert set(NO_BYTE) <= used, "an entry that leaves nothing out"

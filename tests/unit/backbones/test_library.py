@@ -89,7 +89,7 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_width_2_doubles_all_channels_and_gives_the_papers_number_of_parameters():
+def test_width_2_doubles_all_channels():
     """The paper's 23.5 and 93.9 million exclude the classifier: with 1,000 classes they would be 25.6 and 98.0."""
     with torch.device("meta"):
         narrow, wide = (build("resnet50", 32, width=width) for width in (1, 2))
@@ -157,7 +157,7 @@ def test_a_name_outside_torchvision_is_refused_without_timm(monkeypatch):
         build("vit_tiny_patch16_224")
 
 
-def test_the_stage_also_refuses_a_width_unless_the_architecture_is_a_resnet():
+def test_the_stage_refuses_a_width_except_for_resnets():
     with pytest.raises(UserError, match="backbone vit_b_16: width 2 is for ResNets"):
         build("vit_b_16", width=2)
 

@@ -136,7 +136,8 @@ def attacks(canary) -> dict:
 
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("place", ["beside", "inside", "alone"])
-def test_a_malicious_file_runs_nothing_and_the_error_names_its_function(tmp_path, container, number, place):
+def test_the_code_of_a_malicious_file_is_not_run(tmp_path, container, number, place):
+    """The error names the function that the file would call."""
     canary = tmp_path / "canary"
     name, attack = list(attacks(canary).items())[number]
     value = {"beside": {"state_dict": TENSORS, "args": attack}, "inside": {**TENSORS, "x": attack}, "alone": attack}

@@ -147,7 +147,7 @@ def test_a_file_that_states_another_step_is_refused(model, tmp_path, imported):
     assert "states global_step 76" in refusal(imported, algoperf(model, tmp_path / "w", 76), step_tolerance=3)
 
 
-def test_a_file_of_this_project_with_another_step_or_seed_is_refused(model, tmp_path, imported):
+def test_a_file_that_states_a_different_step_or_seed_is_refused(model, tmp_path, imported):
     write_weights(tmp_path / "w", model, {"backbone": BACKBONE, "seed": 550, "step": 80})
     assert "states step 80, but the config takes it for step 81" in refusal(imported, tmp_path / "w", seed=550, step=81)
     assert "states seed 550, but the config takes it for seed 2" in refusal(imported, tmp_path / "w")

@@ -179,7 +179,8 @@ def test_the_classifier_may_be_missing_only_if_it_is_ignored():
     assert_is(placed(STATES["resnet18"], ignored=[]), "resnet18", "")
 
 
-def test_a_classifier_that_does_not_fit_is_left_out_only_if_it_is_ignored():
+def test_a_classifier_that_does_not_fit_must_be_ignored():
+    """A classifier that does not fit is left out if `checkpoints.ignored` lists it; else the file is refused."""
     state = STATES["resnet18"] | {"fc.weight": torch.ones(10, 128), "fc.bias": torch.ones(10)}
     assert_is(placed(state), "resnet18", "", classifier=False, left_out=FC)
     assert "unexpected keys are fc.weight, fc.bias" in refusal(state, ignored=[])

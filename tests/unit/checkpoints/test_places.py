@@ -270,7 +270,8 @@ def test_a_mistake_in_the_block_checkpoints_is_refused(case):
 # --- local files are identified by their content ---
 
 
-def test_a_local_file_is_identified_by_its_content_and_not_its_time(folder):
+def test_a_local_file_is_identified_by_its_content(folder):
+    """A new modification time does not change the params; new content with the same size and time does."""
     write_code_layout(folder)
     made, place = study(CODE_LAYOUT), wildcards(2, 80000)
     path = made.inputs.published_file(place)
@@ -326,7 +327,7 @@ def test_an_archive_and_its_members_may_have_a_sha256(folder):
     ) == (archive, "1" * 64)
 
 
-def test_a_wrong_sha256_of_an_existing_file_is_refused_before_any_job(folder):
+def test_a_wrong_sha256_is_refused_before_any_job(folder):
     write_code_layout(folder)
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
     message = refusal({**CODE_LAYOUT, "sha256": {path: "1" * 64}})

@@ -123,7 +123,8 @@ def test_fewer_rows_than_a_batch_are_written(data, tmp_path, rows):
         (float("inf"), "float16", ["a feature is not finite", "pretrain it again", "features.dtype"]),
     ],
 )
-def test_a_value_that_does_not_fit_is_an_error_and_leaves_no_file(data, tmp_path, bad, dtype, words):
+def test_a_value_that_does_not_fit_is_an_error(data, tmp_path, bad, dtype, words):
+    """No file is left."""
     with pytest.raises(UserError) as error:
         extractor(Plain(bad=bad), dtype).write(tmp_path / "made.npy", data / "train.beton", range(ROWS["train"]), None)
     message = str(error.value)
@@ -284,7 +285,8 @@ def contents(features: Path) -> dict[str, bytes]:
     return files | {"sidecar": features.with_name(f"{features.name}.json").read_bytes()}
 
 
-def test_an_uninterrupted_run_writes_all_files_and_lists_them_in_the_sidecar(data, stage, tmp_path):
+def test_a_run_writes_all_files_and_a_sidecar(data, stage, tmp_path):
+    """The sidecar lists the files, the dimension and the digests of the inputs."""
     stage(tmp_path / "small")
     made = contents(tmp_path / "small")
     assert list(made) == [*FILES, "sidecar"]

@@ -138,7 +138,8 @@ def test_ghost_batch_norm_is_batch_norm_of_each_group(channels_last):
     assert output.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
-def test_ghost_batch_norm_is_plain_in_evaluation_and_refuses_incomplete_groups():
+def test_ghost_batch_norm_refuses_incomplete_groups():
+    """In evaluation mode, it equals plain batch norm and accepts any number of images."""
     model = nn.Sequential(nn.BatchNorm2d(3))
     set_ghost_batch(model, 4)
     assert list(model.state_dict()) == list(nn.Sequential(nn.BatchNorm2d(3)).state_dict())
@@ -253,7 +254,8 @@ def test_zero_gamma_of_a_network_without_residual_branches_is_refused():
         start(made.backbone("squeezenet1_1"), zero_gamma=True)
 
 
-def test_lecun_normal_has_variance_one_over_fan_in_and_is_cut_at_two_deviations():
+def test_lecun_normal_has_variance_one_over_fan_in():
+    """The distribution is truncated at two standard deviations."""
     run, _ = start(made.backbone("resnext50_32x4d"), initialisation="lecun_normal")
     weights = {name: layer.weight for name, layer in run.model.named_modules() if isinstance(layer, nn.Conv2d)}
     for name in ("backbone.conv1", "backbone.layer4.2.conv1", "backbone.layer4.2.conv2"):  # the last has 32 groups

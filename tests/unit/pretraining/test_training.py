@@ -115,7 +115,7 @@ def test_batch_norm_statistics_are_computed_with_the_averaged_weights(beton):
     assert norm.momentum == 0.1 and not torch.equal(norm.running_mean, run.model.backbone.stem[1].running_mean)
 
 
-def test_the_batch_of_a_step_does_not_depend_on_where_the_run_starts(beton):
+def test_the_batch_of_a_step_does_not_depend_on_the_first_step(beton):
     def stream(first, last):
         return [
             (images.numpy(), labels.numpy())

@@ -50,7 +50,8 @@ def start(root, tmp_path):
         job.communicate()
 
 
-def test_jobs_get_distinct_devices_and_a_killed_jobs_device_is_free(start):
+def test_concurrent_jobs_get_distinct_devices(start):
+    """A further job waits until a job is killed, and then gets the device of the killed job."""
     jobs = [start(CARDS) for _ in CARDS]
     held = [job.stdout.readline().strip() for job in jobs]
     assert sorted(held) == list(CARDS)
@@ -138,7 +139,8 @@ def test_only_devices_in_cuda_visible_devices_are_visible(nvidia_smi, monkeypatc
     assert devices.visible_devices() == expected
 
 
-def test_a_gpu_that_torch_cannot_use_is_reported_in_one_sentence(root):
+def test_a_gpu_that_torch_cannot_use_is_reported(root):
+    """The stage ends with a one-line error message (no traceback)."""
     code = (
         "from workflow_scripts.timecat.runtime import command, torch_settings\n"
         "command.run(lambda: torch_settings.configure(1, 'cuda'))\n"

@@ -191,7 +191,8 @@ def test_killing_a_process_kills_its_fork(stage, address, tmp_path):
     wait_for(lambda: not lives(fork), "the fork lives on")
 
 
-def test_the_server_survives_when_a_process_and_its_fork_are_killed_at_once(stage, address, tmp_path):
+def test_the_server_survives_a_killed_process_and_fork(stage, address, tmp_path):
+    """Both are killed before the server notices either of them."""
     process, fork = waiting(stage, tmp_path, address)
     os.kill(process.pid, signal.SIGSTOP)
     os.kill(fork, signal.SIGKILL)
@@ -221,7 +222,8 @@ def test_the_server_ends_after_its_starter_and_the_last_fork(stage, tmp_path):
     wait_for(lambda: not Path(address).parent.exists(), "its folder is left behind")
 
 
-def test_killing_the_server_ends_its_forks_and_later_stages_run_without_it(stage, tmp_path):
+def test_killing_the_server_ends_its_forks(stage, tmp_path):
+    """Stages that start later run without the server."""
     with started() as (address, server):
         process, fork = waiting(stage, tmp_path, address)
         os.kill(server, signal.SIGKILL)

@@ -25,7 +25,8 @@ def interrupted(tmp_path):
     return tmp_path / "step8.jsonl", position
 
 
-def test_a_log_is_lines_of_json_and_gets_its_name_when_it_is_complete(tmp_path):
+def test_a_log_gets_its_name_when_it_is_complete(tmp_path):
+    """Each line of the log is one JSON object."""
     log = TrainingLog(tmp_path / "folder" / "step8.jsonl")
     log.add(step=1, loss=0.5)
     assert not log.path.exists()
@@ -42,7 +43,8 @@ def test_position_is_the_number_of_bytes_in_the_file(tmp_path):
     assert log.position() == len(b'{"step": 1}\n') == log.partial.stat().st_size
 
 
-def test_lines_after_the_saved_state_are_dropped_and_new_ones_appended(interrupted):
+def test_lines_after_the_saved_state_are_dropped(interrupted):
+    """New lines are appended after the lines that belong to the saved state."""
     path, position = interrupted
     log = TrainingLog(path)
     assert log.keep(position) is True
@@ -52,7 +54,7 @@ def test_lines_after_the_saved_state_are_dropped_and_new_ones_appended(interrupt
     assert path.read_bytes() == b'{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.25}\n{"step": 3, "loss": 1.0}\n'
 
 
-def test_a_log_that_is_too_short_is_refused_and_not_padded(interrupted):
+def test_a_log_that_is_too_short_is_not_padded(interrupted):
     """A file system may lose the end of a log but not the state. Truncating to a larger size would add NUL bytes."""
     path, _ = interrupted
     log = TrainingLog(path)
@@ -170,7 +172,8 @@ def job(root, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_the_state_after_the_step_and_sets_the_exit_code_of_shells(job, tmp_path, number, code):
+def test_a_signal_saves_the_state_after_the_step(job, tmp_path, number, code):
+    """The exit code is 128 plus the signal's number, as shells report it."""
     process = job(0.2)
     process.send_signal(number)
     output, error = process.communicate(timeout=20)
@@ -179,7 +182,7 @@ def test_a_signal_saves_the_state_after_the_step_and_sets_the_exit_code_of_shell
     assert error == f"stopped by signal {number.value} after step 1; the next run continues from this step\n"
 
 
-def test_a_second_signal_ends_the_process_at_once(job, tmp_path):
+def test_a_second_signal_ends_the_process_immediately(job, tmp_path):
     process = job(60)
     process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):

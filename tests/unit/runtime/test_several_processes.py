@@ -125,7 +125,7 @@ def test_the_number_of_processes_that_can_share_a_batch(changes, available, used
         ({"batch_size": 1024, "accumulation": 4, "ghost_batch": 128}, 8, None),
     ],
 )
-def test_advice_on_memory_lowers_the_images_at_once_in_each_process(changes, size, advised):
+def test_advice_on_memory_makes_the_parts_smaller(changes, size, advised):
     assert batch_shares.next_accumulation(replace(RECIPE, **changes), size) == advised
 
 

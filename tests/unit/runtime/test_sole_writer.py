@@ -151,7 +151,8 @@ def test_no_lock_is_left_after_an_error(tmp_path):
     assert names(tmp_path / "new" / "folder") == set()
 
 
-def test_a_file_system_without_locks_is_logged_and_the_job_continues(tmp_path, monkeypatch, capsys):
+def test_a_file_system_without_locks_is_logged(tmp_path, monkeypatch, capsys):
+    """The job writes without a lock and asks the user to avoid other runs."""
     def flock(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -282,7 +282,8 @@ def test_an_epoch_of_several_passes_equals_several_epochs_measured_together(fold
         assert scores["train"].loss == pytest.approx(sum(both) / 2)
 
 
-def test_every_parameter_is_in_one_group_and_batch_norms_have_no_weight_decay(folder):
+def test_batch_norms_have_no_weight_decay(folder):
+    """Every parameter is in exactly one group, and backbones have a separate learning rate."""
     network = start_network(members(folder), CLASSES, 0, settings())
     groups = parameter_groups(network, settings(), 0.3)
     of = {id(parameter): group for group in groups for parameter in group["params"]}
@@ -373,7 +374,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(folder, target, c
 
 # In the first pass, at its end, in the second pass, at its end, and after the evaluation.
 @pytest.mark.parametrize("calls", [1, 3, 5, 6, 7])
-def test_a_run_that_resumes_between_or_within_passes_equals_an_uninterrupted_one(folder, target, calls):
+def test_resuming_within_an_epoch_of_two_passes_gives_the_same_run(folder, target, calls):
+    """Runs are interrupted within a pass and between the two passes."""
     own = settings(epochs=1, least_steps=4).for_rows(ROWS["train"])
     assert own.passes == 2
     goes_on(folder, target, own, calls, min(calls, 6))
@@ -407,7 +409,7 @@ def goes_on(folder, target, own: OnRows, calls: int, step: int) -> None:
     assert bits(following) == bits(whole)
 
 
-def test_a_network_that_diverges_changes_no_other_and_is_not_selected(replicate, capsys):
+def test_a_network_that_diverges_is_not_selected(replicate, capsys):
     alone, beside = replicate(settings()), replicate(settings(weight_decays=[1e-3, 1e9, 0.5]))
     others = [row for row in beside.metrics if row["weight_decay"] != 1e9]
     assert others == alone.metrics and beside.selected == alone.selected
@@ -573,7 +575,7 @@ transfer.main()
 
 
 @pytest.mark.parametrize("end", [(signal.SIGKILL, -9, 0), (signal.SIGTERM, 143, 1)])
-def test_a_killed_or_terminated_job_resumes_and_writes_the_same_bytes(
+def test_a_resumed_job_writes_the_same_bytes(
     folder, target, uninterrupted, run_stage, tmp_path, root, end
 ):
     """After SIGKILL a job resumes from the last saved state, after SIGTERM from the last step."""
@@ -605,7 +607,7 @@ def test_states_of_a_job_with_other_settings_are_not_used(folder, uninterrupted,
     assert contents(tmp_path) == uninterrupted
 
 
-def test_a_replicate_trains_on_its_draw_as_on_a_data_set_of_these_rows(folder, target, replicate, tmp_path):
+def test_training_on_a_draw_equals_training_on_its_rows_alone(folder, target, replicate, tmp_path):
     """Results are equal bit for bit if crops, which depend on rows of the file, are whole images."""
     whole = {"scale": [1.0, 1.0], "ratio": [1.0, 1.0], "flip": 0.0}
     labels = pq.read_table(folder / "train.index.parquet")["label"].to_numpy()
