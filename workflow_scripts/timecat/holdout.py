@@ -40,7 +40,7 @@ class Draw(NamedTuple):
 
 
 def with_heldout(draws: Sequence[npt.NDArray[np.int64]], labels: np.ndarray, seed: int, fraction: float) -> list[Draw]:
-    """Return each draw together with its held-out rows, chosen as if the draw were the whole data set.
+    """Return each draw together with its held-out rows, chosen as if the draw were the complete data set.
 
     draws: rows of each draw (draws.rows_of_draws). labels: class of every row of the file, int [rows].
     """

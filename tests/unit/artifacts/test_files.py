@@ -1,4 +1,4 @@
-"""Files are complete or absent, and digests depend on content only."""
+"""Test that files are either complete or absent, and that digests depend only on content."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The project's folder: paths of its files from any working directory, and how stages find it."""
+"""Test that stages find the project's folder and its files from any working directory."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from workflow_scripts.timecat.errors import UserError
 
 @pytest.fixture
 def environment(monkeypatch):
-    """An environment that the test may change."""
+    """Environment variables that the test may change; they are restored afterwards."""
     monkeypatch.setattr(os, "environ", dict(os.environ))
     for name in ("PYTHONPATH", "PYTHONSAFEPATH", project.VARIABLE, "APPTAINER_BIND"):
         os.environ.pop(name, None)
@@ -39,9 +39,7 @@ def test_exporting_twice_adds_the_folder_to_the_path_once(environment):
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_containers_get_the_variables_and_the_bound_folder(
-    environment, monkeypatch, tmp_path, elsewhere
-):
+def test_containers_get_the_variables_and_the_bound_folder(environment, monkeypatch, tmp_path, elsewhere):
     """Snakemake itself binds a working directory that contains the project."""
     monkeypatch.chdir(tmp_path if elsewhere else ROOT.parent)
     environment["APPTAINER_BIND"] = "/data"

@@ -1,4 +1,4 @@
-"""Test library backbones: their features are the classifier's input, dimensions are found, nothing is downloaded."""
+"""Test library backbones: features are the classifier's input, dimensions are found, there are no downloads."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def library_model(name: str, size: int) -> nn.Module:
 
 
 def input_of_the_classifier(whole: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the input of a model's last layer; for SqueezeNet's convolution, pooled as its output would be."""
+    """Return the input of a model's last layer. In SqueezeNet, this is the pooled input of a convolution."""
     last = [layer for layer in whole.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
     seen = []
     last.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
@@ -90,7 +90,7 @@ def parameters(model: nn.Module) -> int:
 
 
 def test_width_2_doubles_all_channels():
-    """The paper's 23.5 and 93.9 million exclude the classifier: with 1,000 classes they would be 25.6 and 98.0."""
+    """The paper's 23.5 and 93.9 million parameters exclude the classifier (with 1,000 classes: 25.6 and 98.0)."""
     with torch.device("meta"):
         narrow, wide = (build("resnet50", 32, width=width) for width in (1, 2))
     assert (narrow.dimension, wide.dimension) == (2048, 4096)

@@ -1,4 +1,4 @@
-"""Test downloads from a real server on loopback: resumed, never mixed with another file, checked, with clear errors."""
+"""Test that downloads from a local HTTP server resume, contain one file only, and are checked."""
 
 import contextlib
 import errno
@@ -112,7 +112,7 @@ def assert_whole(target, content=CONTENT):
 
 
 def interrupt(server, target):
-    """Leave a part with the first 100 kB of the server's file, as a killed download does."""
+    """Write the first 100 kB of the server's file as a partial download, like a killed download."""
     server.drops = 1
     with pytest.raises(downloads._Interrupted):
         downloads._transfer(server.url, *parts(target))
@@ -164,7 +164,7 @@ def test_a_killed_download_resumes_in_the_next_call(server, target):
 
 @pytest.mark.parametrize("validators", [("etag",), ("last_modified",), ()])
 def test_a_changed_file_is_not_appended_to_an_old_part(server, target, validators):
-    """A change is noticed by the ETag, by the time of the last change, or, without both, by the size."""
+    """The ETag, else Last-Modified, else the size shows that the file has changed."""
     server.etag = '"one"' if "etag" in validators else None
     server.last_modified = "Mon, 01 Jan 2024 00:00:00 GMT" if "last_modified" in validators else None
     interrupt(server, target)
@@ -176,7 +176,7 @@ def test_a_changed_file_is_not_appended_to_an_old_part(server, target, validator
 
 
 def test_a_server_that_ignores_if_range_is_not_trusted(server, target, monkeypatch):
-    """The server answers 206 with the new file's ETag, so the part is dropped."""
+    """The server answers 206 with the ETag of the changed file, so the partial download is removed."""
     interrupt(server, target)
     server.content, server.etag = CHANGED, '"two"'
     original = Handler.do_GET

@@ -1,4 +1,4 @@
-"""Test the stage `import_checkpoint`: it writes weights as pretraining does, or refuses the file with one sentence."""
+"""Test that the stage `import_checkpoint` writes weights as pretraining does, or refuses the file."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ CLASSES = 16
 
 @pytest.fixture(scope="module")
 def model():
-    """A classifier in evaluation mode whose batch-norm statistics are not the initial ones."""
+    """Classifier in evaluation mode whose batch-norm statistics differ from the initial statistics."""
     torch.manual_seed(5)
     model = Classifier(build_backbone(BACKBONE), CLASSES)
     model.train()
@@ -34,7 +34,7 @@ def model():
 
 @pytest.fixture
 def imported(tmp_path):
-    """Function that runs the stage on a file, with changes of its arguments and of its publication."""
+    """Function that runs the stage on a file; its arguments change the stage's options and the publication."""
 
     def run(path, step=80, member=None, local_sha256="", **others):
         arguments = SimpleNamespace(
@@ -220,7 +220,7 @@ def test_a_download_is_identified_by_its_sidecar(model, tmp_path, imported):
     [("resnet18", 512, (20, 20)), ("resnet50", 2048, (53, 53)), ("regnet_y_400mf", 440, ())],
 )
 def test_torchvisions_networks_can_be_imported(tmp_path, imported, capfd, name, dimension, layers):
-    """The imported backbone computes the input of the classifier of torchvision's network, bit for bit."""
+    """The features of the imported backbone equal the input of torchvision's classifier, bit for bit."""
     import torchvision
 
     torch.manual_seed(7)

@@ -12,7 +12,7 @@ FC = ["fc.weight", "fc.bias"]
 
 
 def trained(name: str) -> dict:
-    """Return a state dict of torchvision's network whose tensors all differ, without the seconds of initialisation."""
+    """Return a state dict of a torchvision network in which all tensors differ, without slow initialisation."""
     with torch.device("meta"):
         empty = getattr(torchvision.models, name)(weights=None).state_dict()
     state = {
@@ -28,7 +28,7 @@ STATES = {name: trained(name) for name in DIMENSIONS}
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Use one torch thread, because threads on small tensors mostly wait for one another when tests run in parallel."""
+    """Use one torch thread, because several threads are slow on small tensors when tests run in parallel."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -41,7 +41,7 @@ def name(request):
 
 
 def backbone_of(state: dict) -> dict:
-    """Return the tensors of a state dict that belong to the backbone: all but the classifier's."""
+    """Return the tensors of a state dict except the classifier's."""
     return {key: value for key, value in state.items() if key not in FC}
 
 
@@ -187,7 +187,7 @@ def test_a_classifier_that_does_not_fit_must_be_ignored():
 
 
 def test_counters_of_batch_norm_may_be_missing():
-    """Files from before torch 0.4.1 have no counters."""
+    """Files from before torch 0.4.1 do not contain counters."""
     state = {key: value for key, value in STATES["resnet18"].items() if "num_batches_tracked" not in key}
     found = placed(state)
     assert found.backbone["bn1.num_batches_tracked"] == 0

@@ -1,4 +1,4 @@
-"""Test the search for published weights: the authors' layouts, replicates of existing files, errors for others."""
+"""Test the search for published weights: the authors' layouts, replicates of existing files, and errors."""
 
 import copy
 import hashlib
@@ -303,7 +303,7 @@ def test_a_damaged_cache_of_digests_is_rebuilt(folder):
 
 
 def test_the_params_of_an_import_contain_no_checks(folder):
-    """Checks are resources, not params, so adding a SHA-256 to the config later re-runs nothing."""
+    """Checks are resources, not params, so adding a SHA-256 to the config later does not re-run the import."""
     write_code_layout(folder)
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
     sha256 = hashlib.sha256(b"80 0").hexdigest()

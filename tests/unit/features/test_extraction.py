@@ -1,4 +1,4 @@
-"""Features equal the backbone's outputs row by row, errors leave no files, and an interrupted job is resumed."""
+"""Test that features equal the backbone's outputs, that errors leave no files, and that interrupted jobs resume."""
 
 import errno
 import json
@@ -52,7 +52,7 @@ FILES = ["evaluation.center.npy", "heldout.center.npy", "train.view0.npy", "trai
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Folder with both splits of a small data set, the weights of a backbone, and their sidecars."""
+    """Folder with both splits of a small data set and the weights of a backbone, all with sidecars."""
     folder = tmp_path_factory.mktemp("data")
     torch_settings.configure(1)
     settings = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "components": None, "label": "class"}
@@ -139,14 +139,14 @@ def test_the_largest_values_of_a_dtype_are_accepted(data, tmp_path):
 
 
 def limit_file_size(monkeypatch):
-    """Limit the size of files, so that writing fails once bytes leave the buffer (Python ignores the signal)."""
+    """Limit the size of files, so that writing fails (Python ignores the signal)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def refuse_to_sync(monkeypatch):
-    """Make fsync fail as on a network file system whose quota is used up."""
+    """Make fsync fail as on a network file system whose quota is exhausted."""
 
     def fsync(descriptor):
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
@@ -252,7 +252,7 @@ extract_features.main()
 
 @pytest.fixture(scope="module")
 def killed(data, tmp_path_factory, root) -> Path:
-    """Folder in which the stage was killed in the middle of its third file. Tests must copy it, not change it."""
+    """Folder in which the stage was killed in the middle of its third file. Tests must copy it before changes."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-c", textwrap.dedent(KILLED_IN_THE_MIDDLE), *command_line(data, folder / "small")]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
@@ -379,7 +379,7 @@ def test_files_of_a_killed_run_with_other_settings_are_not_used(killed, stage, t
 
 def test_the_unfinished_folder_is_reused_only_for_equal_config_and_code(tmp_path, monkeypatch):
     def again(config="config") -> bool:
-        """Return whether the next job finds the file of the one before."""
+        """Return whether the next job finds the file that the previous job finished."""
         folder = job.unfinished_folder(tmp_path / "small", config)
         found = (folder / "a.npy").exists()
         (folder / "a.npy").write_bytes(b"features")

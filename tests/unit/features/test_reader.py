@@ -1,4 +1,4 @@
-"""Windows of mapped files give the same rows as memory, their threads end, and their errors reach the caller."""
+"""Test that tables on disk give the same rows as tables in memory, end their threads, and report errors."""
 
 import itertools
 import os
@@ -156,7 +156,7 @@ def test_a_file_that_becomes_shorter_is_an_error_in_the_caller(paths):
 def test_a_missing_file_is_an_error(paths):
     table = on_disk(paths, 10)
     paths[2].unlink()
-    with pytest.raises(UserError, match=r"2\.npy are missing; run extract_features"):
+    with pytest.raises(UserError, match=r"2\.npy are missing; run the rule extract_features"):
         next(table.windows(np.arange(ROWS)))
 
 

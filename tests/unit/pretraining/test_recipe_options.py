@@ -45,7 +45,7 @@ def one_thread():
 
 
 def batch(step: int, rows: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return synthetic images and labels of a step, the same in every run (image decoding is tested elsewhere)."""
+    """Return synthetic images and labels of a step, equal in every run (image decoding is tested elsewhere)."""
     generator = torch.Generator().manual_seed(step)
     labels = torch.randint(CLASSES, (rows,), generator=generator)
     images = torch.randint(256, (rows, 32, 32, 3), generator=generator) // 2 + 20 * labels.view(-1, 1, 1, 1)
@@ -109,7 +109,7 @@ def test_with_each_option_a_chain_equals_an_uninterrupted_run_bit_for_bit(name):
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_ghost_batch_norm_is_batch_norm_of_each_group(channels_last):
-    """Each group passes a plain batch norm alone; outputs, gradients and running statistics must be equal."""
+    """The reference passes each group through plain batch norm. Outputs, gradients and statistics must be equal."""
     torch.manual_seed(0)
     plain, ghost = (nn.Sequential(nn.BatchNorm2d(3)).double() for _ in range(2))
     for layer in (plain[0], ghost[0]):
@@ -164,7 +164,7 @@ def test_subclasses_of_batch_norm_become_ghost_batch_norms_too():
 
 @pytest.mark.parametrize("accumulation", [2, 4])
 def test_with_ghost_batches_accumulation_changes_rounding_only(accumulation):
-    """Loss, gradients and the next steps are those of the undivided batch."""
+    """Loss, gradients and the next steps are equal to the results of the undivided batch."""
     (whole, chosen), (parts, divided) = start(ghost_batch=4), start(ghost_batch=4, accumulation=accumulation)
     losses = [
         training.compute_gradients(run, *batch(0), options, TRANSFORM)
@@ -215,7 +215,7 @@ def test_statistics_at_a_milestone_are_over_ghost_batches():
 
 
 def test_recomputing_statistics_uses_no_random_numbers():
-    """Stochastic depth, which EfficientNets have before batch norms, is off, as in inference."""
+    """Stochastic depth, which EfficientNets have before batch norms, is switched off, as in inference."""
     run, _ = start(made.backbone("efficientnet_b0"))
     first = training.averaged_model(run, [batch(9)[0]], TRANSFORM)
     torch.manual_seed(1)
@@ -308,7 +308,7 @@ def test_channels_last_changes_only_memory_format_and_rounding():
 
 
 def test_a_missing_triton_is_reported():
-    """torch raises a different error for this than for the failure of a backend."""
+    """torch raises different errors for a missing Triton and for the failure of a backend."""
 
     def backend(graph, inputs):
         raise torch._inductor.exc.TritonMissing(None)

@@ -32,7 +32,7 @@ def train(tmp_path_factory) -> Path:
 
 
 def initialised(folder: Path, train: Path, **recipe):
-    """Run the stage and return the backbone that it writes, and its sidecar."""
+    """Run the stage, and return (backbone that it writes, sidecar)."""
     options = untrained.Options(
         source="cues",
         seed=SEED,

@@ -1,4 +1,4 @@
-"""A stage ends with one sentence after a user's mistake and with a traceback after a bug."""
+"""Test that a stage reports a user's mistake in one line, and a bug with a traceback."""
 
 import errno
 import re

@@ -1,4 +1,4 @@
-"""Concurrent jobs lease distinct GPUs, and a dead job's GPU is free. The GPUs of these tests are pretended."""
+"""Test that concurrent jobs lease distinct GPUs, and that a killed job's GPU is free. The GPUs are pretended."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def clean_environment(monkeypatch):
 
 @pytest.fixture
 def start(root, tmp_path):
-    """Function that starts a job, which leases ``count`` of ``gpus`` and holds them."""
+    """Function that starts a job, which leases ``count`` of ``gpus`` until it ends, and returns its process."""
     jobs = []
 
     def start_job(gpus, count=1, **environment):
@@ -110,7 +110,7 @@ def test_pretended_devices_are_leased_but_the_cpu_computes(tmp_path, monkeypatch
 
 @pytest.fixture
 def nvidia_smi(tmp_path, monkeypatch):
-    """Program nvidia-smi on PATH that lists three cards in the format of the real one."""
+    """Program nvidia-smi on PATH that lists three cards in the format of the real program."""
     program = tmp_path / "bin/nvidia-smi"
     program.parent.mkdir()
     lines = "".join(f"{index}, {uuid}\\n" for index, uuid in CARDS.items())

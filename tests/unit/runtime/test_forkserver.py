@@ -1,4 +1,4 @@
-"""A stage that runs as a fork of the forkserver has the command line, streams and exit status of its process."""
+"""Test that a fork of the forkserver runs a stage with the command line, streams and status of its process."""
 
 import contextlib
 import json
@@ -72,13 +72,13 @@ os._exit(0)
 
 
 def heed_interrupts() -> None:
-    """Handle SIGINT as in a terminal. Background processes of a shell and their children ignore it."""
+    """Handle SIGINT as in a terminal, since background processes of a shell and their children ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
 def started():
-    """Start a server; yield its address and process id. Its parent process ends with the block."""
+    """Start a server, and yield (its address, its process id). The server's parent process ends with the block."""
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER],
         cwd=ROOT,
@@ -131,7 +131,7 @@ def wait_for(condition, what: str) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Return whether a process runs. A zombie does not."""
+    """Return whether a process runs (False for a zombie)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):  # ProcessLookupError if it ends while the file is read
@@ -170,7 +170,7 @@ def test_a_fork_ends_with_the_status_and_output_of_its_process(stage, address, a
 
 
 def waiting(stage, tmp_path, server) -> tuple[subprocess.Popen, int]:
-    """Return a process and the id of its fork, which has begun to wait."""
+    """Start a stage that waits, and return (its process, process id of its fork)."""
     process = stage("wait", server=server)
     wait_for((tmp_path / "waits").exists, "the stage never began")
     fork = int((tmp_path / "waits").read_text())

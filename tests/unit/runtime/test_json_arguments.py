@@ -1,4 +1,4 @@
-"""A wrong value of a JSON option is reported in a sentence that names the option and the key."""
+"""Test that the error message of a wrong JSON option names the option and the key."""
 
 import argparse
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Progress is a few lines in a log, the last one at the end, and a bar in a terminal only."""
+"""Test that progress is a few lines in a log file, and a bar only in a terminal."""
 
 import contextlib
 import os

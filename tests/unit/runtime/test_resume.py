@@ -1,4 +1,4 @@
-"""After an interruption log lines are kept, and the state is saved when due or when the process must end."""
+"""Test that the log and the state of an interrupted job are kept, and when the state is saved."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from workflow_scripts.timecat.runtime.resume import ResumeFile, TrainingLog
 
 @pytest.fixture
 def interrupted(tmp_path):
-    """Log of a job that was killed after three lines, and the position after its second line."""
+    """Log of a job that was killed after three lines, as (path, position after the second line)."""
     log = TrainingLog(tmp_path / "step8.jsonl")
     log.add(step=1, loss=0.5)
     log.add(step=2, loss=0.25)
@@ -55,7 +55,7 @@ def test_lines_after_the_saved_state_are_dropped(interrupted):
 
 
 def test_a_log_that_is_too_short_is_not_padded(interrupted):
-    """A file system may lose the end of a log but not the state. Truncating to a larger size would add NUL bytes."""
+    """A file system may lose the end of a log but keep the state. Truncating to a larger size would add NUL bytes."""
     path, _ = interrupted
     log = TrainingLog(path)
     whole = log.partial.read_bytes()
@@ -120,7 +120,7 @@ def test_an_interval_of_zero_saves_at_every_step(tmp_path, clock):
 
 def test_stop_watching_restores_the_handlers(tmp_path):
     def own(number, frame):
-        """Handle nothing: the handler before ResumeFile."""
+        """Handle a signal without effect. This is the handler before ResumeFile is created."""
 
     before = {number: signal.signal(number, own) for number in resume.SIGNALS}
     try:

@@ -1,4 +1,4 @@
-"""Only one process writes at a time, even after kills. The next one waits, logs it, and removes leftovers."""
+"""Test that one process at a time writes, and that the next process waits and removes temporary files."""
 
 import errno
 import signal
@@ -69,7 +69,7 @@ class Process:
         return self
 
     def end(self) -> int:
-        """Let the process continue to its end and return its exit status."""
+        """Let the process run to its end, and return its exit status."""
         self.process.stdin.close()
         return self.wait()
 
@@ -153,6 +153,7 @@ def test_no_lock_is_left_after_an_error(tmp_path):
 
 def test_a_file_system_without_locks_is_logged(tmp_path, monkeypatch, capsys):
     """The job writes without a lock and asks the user to avoid other runs."""
+
     def flock(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -160,7 +161,8 @@ def test_a_file_system_without_locks_is_logged(tmp_path, monkeypatch, capsys):
     with sole_writer(tmp_path, "train."):
         pass
     assert capsys.readouterr().err == (
-        f"{tmp_path / '.train.lock'} cannot be locked (No locks available): make sure that no other run writes in this folder\n"
+        f"{tmp_path / '.train.lock'} cannot be locked (No locks available): make sure that no other run writes in this "
+        "folder\n"
     )
 
 

@@ -126,7 +126,7 @@ def members(folder) -> list:
 
 @pytest.fixture
 def replicate(folder, target, tmp_path):
-    """Function that trains one replicate and returns the report."""
+    """Function that trains one replicate with the given settings and returns its report."""
 
     def run(own: OnRows, backbones=lambda: members(folder), number=0, target=target):
         kept = transfer_states.Kept(tmp_path, 1e9)
@@ -143,7 +143,7 @@ def replicate(folder, target, tmp_path):
 
 
 class Frozen(nn.Module):
-    """A backbone that stays in evaluation mode and has no trainable parameter."""
+    """Backbone that stays in evaluation mode and has no trainable parameters."""
 
     def __init__(self, backbone):
         super().__init__()
@@ -157,7 +157,10 @@ class Frozen(nn.Module):
 
 
 def features_by_epoch(folder, target, path, seed: int, epochs: int) -> list[Path]:
-    """Extract features of the members so that view e equals the images of epoch e of a transfer; return the folders."""
+    """Extract the members' features for a probe, and return the folders.
+
+    View e has the same images as epoch e of a transfer.
+    """
     made = []
     for member, backbone in zip(SEEDS, members(folder)):
         made.append(path / f"seed{member}")
@@ -209,7 +212,7 @@ def test_with_frozen_backbones_a_transfer_equals_the_probe(folder, target, repli
 
 
 def test_a_transfer_equals_a_plain_training_loop(folder, target):
-    """The loop trains both backbones with their learning rate, and spells out Nesterov momentum and weight decay."""
+    """The loop trains both backbones with their learning rate, and it computes Nesterov momentum and weight decay."""
     own, decay = settings(epochs=2, lr_milestones=[1]), 0.5
     run = transferring.start_run(members(folder), 0, decay, target, own)
     scores = transferring.finish_run(run, "full", target, own)
@@ -332,7 +335,7 @@ def test_direct_training_starts_with_pretrainings_initial_weights(initialisation
 
 
 class Noisy(nn.Module):
-    """A backbone with dropout on its features."""
+    """Backbone with dropout on its features."""
 
     def __init__(self, backbone):
         super().__init__()
@@ -439,7 +442,7 @@ def test_more_weight_decays_change_no_other_row(replicate):
 
 
 def test_one_weight_decay_needs_no_second_fit(replicate):
-    """The report equals that of both fits, because there is no weight decay to choose."""
+    """The report equals the report with both fits, because there is no weight decay to choose."""
     alone, beside = replicate(settings(weight_decays=[0.5])), replicate(settings(weight_decays=[0.001, 0.5]))
     assert alone.metrics == [row for row in beside.metrics if row["weight_decay"] == 0.5 and row["fit"] == "full"]
     last = [row["top1"] for row in alone.metrics if row["epoch"] == SETTINGS["epochs"] and row["split"] == "evaluation"]
@@ -455,7 +458,7 @@ def test_direct_training_without_a_backbone_is_refused():
 
 
 def command_line(folder: Path, output: Path, mode="finetune", **others) -> list[str]:
-    """Return the stage's arguments for two replicates of one member each."""
+    """Return the stage's command-line arguments for two replicates of one member each."""
     values = {
         "mode": mode,
         "data-set": NAME,
@@ -495,7 +498,7 @@ OUTPUTS = ["arm.parquet", "arm.predictions.parquet", "arm.predictions.parquet.js
 
 
 def contents(output: Path) -> dict[str, bytes]:
-    """Check that the folder contains only the stage's outputs, and return their bytes."""
+    """Check that the folder contains only the stage's outputs, and return the contents of these files."""
     assert sorted(path.name for path in output.iterdir()) == OUTPUTS
     return {name: (output / name).read_bytes() for name in OUTPUTS}
 
@@ -575,9 +578,7 @@ transfer.main()
 
 
 @pytest.mark.parametrize("end", [(signal.SIGKILL, -9, 0), (signal.SIGTERM, 143, 1)])
-def test_a_resumed_job_writes_the_same_bytes(
-    folder, target, uninterrupted, run_stage, tmp_path, root, end
-):
+def test_a_resumed_job_writes_the_same_bytes(folder, target, uninterrupted, run_stage, tmp_path, root, end):
     """After SIGKILL a job resumes from the last saved state, after SIGTERM from the last step."""
     number, code, further = end
     step = len(batches(len(target.data.fits()["nine_tenths"]), 16)) + further  # one more after SIGTERM
@@ -608,7 +609,7 @@ def test_states_of_a_job_with_other_settings_are_not_used(folder, uninterrupted,
 
 
 def test_training_on_a_draw_equals_training_on_its_rows_alone(folder, target, replicate, tmp_path):
-    """Results are equal bit for bit if crops, which depend on rows of the file, are whole images."""
+    """Crops depend on the row numbers of the file, so the test uses complete images. Results are equal bit for bit."""
     whole = {"scale": [1.0, 1.0], "ratio": [1.0, 1.0], "flip": 0.0}
     labels = pq.read_table(folder / "train.index.parquet")["label"].to_numpy()
     drawn = np.random.default_rng(0).random((len(labels), 2)) < 0.6

@@ -127,7 +127,7 @@ class Extractor:
 
 
 def _write_at(file: int, data: memoryview, place: int) -> None:
-    """Write all of ``data`` (bytes) at offset ``place`` of a file."""
+    """Write all of ``data`` to a file at the byte offset ``place``."""
     while data:
         written = os.pwrite(file, data, place)
         data, place = data[written:], place + written

@@ -44,8 +44,8 @@ def evaluation_chunk(classes: int) -> int:
 def stacked_bytes(heads: int, classes: int, dim: int, batch_norm: bool = True) -> int:
     """Return the most bytes that the StackedHeads of one fit hold on their device, in float32.
 
-    The bytes are those of W and b, with batch norm also γ and β, and of the gradient and momentum of each. With batch
-    norm, W' and b' (as large as W and b) and running statistics are added.
+    The stacked heads hold W and b, with batch norm also γ and β, and a gradient and a momentum for each of these. Batch
+    norm adds W' and b' (as large as W and b) and the running statistics.
     """
     H, C, D = heads, classes, dim
     line = 32  # on the CPU the parts of a head begin at multiples of this many numbers

@@ -47,7 +47,7 @@ def log_start_up() -> None:
 
 
 def _log_work() -> None:
-    """Log the wall and CPU seconds since log_start_up was called. Do nothing without that call, or at a second call."""
+    """Log the wall and CPU seconds since log_start_up was called, once. Without that call, there is no log line."""
     global _work_began
     if _work_began is not None:
         seconds, cpu = (now - then for now, then in zip(_clocks(), _work_began))

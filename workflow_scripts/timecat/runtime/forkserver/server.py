@@ -68,7 +68,8 @@ def start() -> None:
             folder,
         ]
         environment = os.environ | dict.fromkeys(READ_ONCE, "1")
-        # A new session, so that Ctrl-C reaches only the waiting processes, which pass it on.
+        # In a new session, Ctrl-C does not reach the server. It reaches the waiting processes, which pass it to the
+        # forks.
         _running = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -142,7 +143,7 @@ class Server:
 
 
 class _Fork:
-    """A running fork, and the connection to the process that waits for it."""
+    """Running fork, with the connection to the process that waits for it."""
 
     def __init__(self, server: Server, pid: int, pidfd: int, connection: socket.socket):
         self.server, self.pid, self.pidfd, self.connection = server, pid, pidfd, connection
@@ -171,7 +172,7 @@ class _Fork:
 
 
 def _read(connection: socket.socket, length: int) -> bytes:
-    """Return ``length`` bytes from a connection. Raise ValueError if there are fewer."""
+    """Read ``length`` bytes from a connection. Raise ValueError if the connection ends earlier."""
     parts = []
     while length > 0 and (part := connection.recv(min(length, LARGEST_REQUEST))):
         parts.append(part)
