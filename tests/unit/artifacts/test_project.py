@@ -60,7 +60,8 @@ def test_code_of_another_clone_is_refused(environment, tmp_path):
         project.check()
 
 
-def test_a_stage_of_another_clone_ends_with_one_sentence(tmp_path):
+def test_a_stage_of_another_clone_ends_with_an_error(tmp_path):
+    """The stage ends with a one-line error message (no traceback)."""
     done = subprocess.run(
         [sys.executable, "-m", "workflow_scripts.counterexample", "--help"],
         cwd=ROOT,

@@ -100,7 +100,7 @@ def test_the_closures_equal_the_reviewed_snapshot():
 
 
 @pytest.mark.parametrize("stage", stages())
-def test_leaving_files_out_removes_no_other_module(stage):
+def test_leaving_files_out_does_not_remove_further_modules(stage):
     whole = source_code._closure(stage, ROOT, frozenset())
     assert whole - set(code_of(stage)) == whole & set(NO_BYTE)
 

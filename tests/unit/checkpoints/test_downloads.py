@@ -19,11 +19,11 @@ CHANGED = hashlib.shake_256(b"changed").digest(300_000)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A server of ``content`` whose connections can break.
+    """HTTP server of the file ``content`` whose connections can break.
 
-    drops: number of first responses that end after ``drop_after`` bytes of their announced length. stall: event for
-    which such a response waits before it ends, or None. statuses: errors that the first responses are. requests: Range
-    header of each request, or None. conditions: If-Range header of each request.
+    drops: number of responses, from the first, that end after ``drop_after`` bytes of their announced length. stall:
+    event for which a broken response waits before it ends, or None. statuses: error statuses of the first responses.
+    requests: Range header of each request, or None. conditions: If-Range header of each request, or None.
     """
 
     daemon_threads = True
@@ -324,7 +324,7 @@ def test_a_killed_stage_resumes_when_it_runs_again(server, target, root):
     assert sorted(path.name for path in target.parent.iterdir()) == [target.name, f"{target.name}.json"]
 
 
-def test_the_stage_reports_a_404_in_one_sentence(server, target, root):
+def test_the_stage_reports_a_404_in_one_line(server, target, root):
     server.statuses = [404]
     command = [sys.executable, "-m", "workflow_scripts.download", "--url", server.url, "--sha256", "", "--file", target]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)

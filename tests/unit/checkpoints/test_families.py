@@ -186,6 +186,7 @@ FILES = {
 
 
 def ignored_of(study: str) -> list[str]:
+    """Return `checkpoints.ignored` of the config of a study."""
     return yaml.safe_load((ROOT / f"config/{study}.yaml").read_text())["checkpoints"]["ignored"]
 
 

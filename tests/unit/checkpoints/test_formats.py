@@ -160,7 +160,7 @@ def test_an_ordinary_reader_runs_each_attack(tmp_path):
         (tmp_path / "canary").unlink()
 
 
-def test_a_malicious_plain_pickle_runs_nothing(tmp_path):
+def test_the_code_of_a_malicious_plain_pickle_is_not_run(tmp_path):
     canary, path = tmp_path / "canary", tmp_path / "w"
     path.write_bytes(pickle.dumps(Call(os.system, f"touch {canary}"), protocol=2))
     with pytest.raises(UserError, match=r"is refused: .* \w+\.system,"):

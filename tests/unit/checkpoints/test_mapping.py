@@ -46,11 +46,13 @@ def backbone_of(state: dict) -> dict:
 
 
 def placed(tensors: dict, ignored=tuple(FC), name="resnet18", others=()):
+    """Map the tensors of a file to the backbone ``name``, and return the result of ``place``."""
     wanted = {key: value.to("meta") for key, value in backbone_of(STATES[name]).items()}
     return place(tensors, list(others), wanted, DIMENSIONS[name], list(ignored), "file.pth")
 
 
 def refusal(tensors: dict, **settings) -> str:
+    """Return the error message for a file with these tensors."""
     with pytest.raises(UserError) as error:
         placed(tensors, **settings)
     message = str(error.value)
@@ -59,6 +61,7 @@ def refusal(tensors: dict, **settings) -> str:
 
 
 def assert_is(found, name: str, prefix: str, classifier=True, left_out=()):
+    """Check that a mapped file has the weights of the network ``name``."""
     state = STATES[name]
     assert list(found.backbone) == list(backbone_of(state)), "the order of the backbone's state dict"
     assert all(torch.equal(found.backbone[key], state[key]) for key in found.backbone)
@@ -68,11 +71,12 @@ def assert_is(found, name: str, prefix: str, classifier=True, left_out=()):
 
 
 def renamed(state: dict, rename) -> dict:
+    """Return a state dict after applying ``rename`` to each key."""
     return {rename(key): value for key, value in state.items()}
 
 
 def algoperf(state: dict) -> dict:
-    """Return the keys as AlgoPerf saves them: `downsample` has named layers, and the model is compiled and wrapped."""
+    """Return a state dict under AlgoPerf's keys: named layers in `downsample`, and the prefixes of torch's wrappers."""
 
     def rename(key):
         return "_orig_mod.module." + key.replace("downsample.0.", "downsample.conv.").replace(
@@ -219,7 +223,8 @@ def test_variances_that_are_not_positive_are_refused(value):
     assert f"{key} has variances that are not positive" in refusal(state)
 
 
-def test_half_precision_becomes_single_and_integer_weights_are_refused():
+def test_half_precision_becomes_single_precision():
+    """Integer weights are refused."""
     half = {key: value.half() if value.is_floating_point() else value for key, value in STATES["resnet18"].items()}
     found = placed(half)
     assert found.backbone["conv1.weight"].dtype == found.classifier["fc.weight"].dtype == torch.float32

@@ -51,6 +51,7 @@ URL = "https://example.org/weights/seed{seed}-{step}.pth"
 
 
 def study(checkpoints: dict, **changes) -> Study:
+    """Return the Study of STUDY with this block ``checkpoints`` and these changes of the config."""
     values = copy.deepcopy(yaml.safe_load(STUDY))
     values["checkpoints"] = checkpoints
     values.update(changes)
@@ -58,10 +59,12 @@ def study(checkpoints: dict, **changes) -> Study:
 
 
 def replicates(made: Study) -> dict:
+    """Return the replicates of each arm of a study."""
     return {name: made.arms.replicates(made.arms[name]) for name in made.config.all_arms}
 
 
 def wildcards(seed, step, **others):
+    """Return the wildcards of a checkpoint's rule."""
     return SimpleNamespace(seed=str(seed), step=str(step), backbone="small", source="cues", **others)
 
 
@@ -140,7 +143,7 @@ def test_a_replicate_needs_a_listed_run_and_an_existing_file(folder):
     assert made.arms.replicates(made.arms["cat1"]) == [[2], [8529]]
 
 
-def test_replicates_in_the_config_override_those_found(folder):
+def test_replicates_in_the_config_override_existing_files(folder):
     write_code_layout(folder)
     arms = yaml.safe_load(STUDY)["arms"]
     arms[0]["replicates"] = [[8529], [2]]

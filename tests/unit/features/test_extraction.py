@@ -168,7 +168,8 @@ def test_an_error_ends_the_threads_that_read_ahead(data, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "number"), [(limit_file_size, errno.EFBIG), (refuse_to_sync, errno.EDQUOT)], ids=["write", "fsync"]
 )
-def test_a_disk_error_is_one_sentence_and_leaves_no_file(data, tmp_path, monkeypatch, spoil, number):
+def test_a_disk_error_leaves_no_file(data, tmp_path, monkeypatch, spoil, number):
+    """The error message has one line."""
     restore = spoil(monkeypatch)
     try:
         with pytest.raises(UserError) as error:
@@ -276,11 +277,13 @@ def stage(data, monkeypatch):
 
 
 def copied(killed: Path, tmp_path: Path) -> Path:
+    """Copy the folder ``killed``, and return the copy."""
     subprocess.run(["cp", "-a", str(killed), str(tmp_path / "again")], check=True)
     return tmp_path / "again"
 
 
 def contents(features: Path) -> dict[str, bytes]:
+    """Return the bytes of each feature file and of the sidecar, by name."""
     files = {path.name: path.read_bytes() for path in sorted(features.glob("*.npy"))}
     return files | {"sidecar": features.with_name(f"{features.name}.json").read_bytes()}
 

@@ -1,4 +1,4 @@
-"""Test that the memory computed for a probe equals the memory that torch's allocator measures on the CPU."""
+"""Test that the memory computed for a probe agrees with the memory that torch's allocator measures on the CPU."""
 
 import json
 import subprocess

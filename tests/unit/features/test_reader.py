@@ -37,6 +37,7 @@ def whole(paths):
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left():
+    """Check after each test that it has ended all threads that it started."""
     before = set(threading.enumerate())
     yield
     assert set(threading.enumerate()) <= before
@@ -48,6 +49,7 @@ def on_disk(paths, window_rows: int) -> OnDisk:
 
 
 def orders():
+    """Return orders of rows to read, by name: all rows, some, with repetitions, and ascending."""
     shuffled = randomness.permutation(7, np.arange(ROWS))
     return {"all": shuffled, "some": shuffled[:50], "repeated": shuffled[[3, 3, 9, 3]], "ascending": np.arange(ROWS)}
 
@@ -77,6 +79,7 @@ def test_members_of_different_dtype_get_the_dtype_of_their_concatenation(paths):
 
 
 def pieces_of(table, order, sizes, wanted=None):
+    """Return the pieces of these sizes that Pieces cuts from the windows of a table."""
     pieces = Pieces(sizes)
     with closing(table.windows(order)) as windows:
         return [piece for window in windows for piece in pieces.of(window, wanted)]

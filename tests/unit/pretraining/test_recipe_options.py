@@ -53,20 +53,24 @@ def batch(step: int, rows: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def start(backbone=SMALL, **options) -> tuple[training.Run, recipe.Recipe]:
+    """Return (run at step 0, recipe with these options)."""
     chosen = dataclasses.replace(RECIPE, **options)
     return training.start_run(backbone, CLASSES, chosen, 2, "cpu", 32), chosen
 
 
 def train(run, chosen, stop: int) -> list[float]:
+    """Train a run to the step ``stop``, and return the loss of each step."""
     return [training.train_step(run, *batch(step), chosen, TRANSFORM) for step in range(run.step, stop)]
 
 
 def trained(backbone=SMALL, steps=4, **options) -> tuple[training.Run, list[float]]:
+    """Train a network with these options, and return (run, loss of each step)."""
     run, chosen = start(backbone, **options)
     return run, train(run, chosen, steps)
 
 
 def same(first: nn.Module, second: nn.Module) -> bool:
+    """Return whether two networks have equal state dicts."""
     pairs = zip(first.state_dict().items(), second.state_dict().items(), strict=True)
     return all(name == other and torch.equal(a, b) for (name, a), (other, b) in pairs)
 
@@ -100,7 +104,7 @@ def assert_chained_equals_uninterrupted(backbone, options):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_with_each_option_a_chain_equals_an_uninterrupted_run_bit_for_bit(name):
+def test_with_each_option_milestones_equal_an_uninterrupted_run(name):
     assert_chained_equals_uninterrupted(*OPTIONS[name])
 
 
@@ -214,7 +218,7 @@ def test_statistics_at_a_milestone_are_over_ghost_batches():
     assert not torch.equal(twin.backbone.stem[1].running_var, model.backbone.stem[1].running_var)
 
 
-def test_recomputing_statistics_uses_no_random_numbers():
+def test_recomputing_statistics_does_not_draw_random_numbers():
     """Stochastic depth, which EfficientNets have before batch norms, is switched off, as in inference."""
     run, _ = start(made.backbone("efficientnet_b0"))
     first = training.averaged_model(run, [batch(9)[0]], TRANSFORM)

@@ -206,8 +206,8 @@ def test_torchs_compiler_is_not_imported_for_training(root):
     [
         (
             {"accumulation": 2},  # two GPUs would have one part of 16 each
-            "training on 16 images per pass: set pretrain.accumulation to 4 or more (now 2; batch norm's statistics are "
-            "then over fewer images), in the config",
+            "training on 16 images per pass: set pretrain.accumulation to 4 or more (now 2; batch norm's statistics "
+            "are then over fewer images), in the config",
         ),
         (
             {"ghost_batch": 16},

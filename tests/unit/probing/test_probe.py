@@ -267,7 +267,7 @@ def test_features_that_do_not_fit_the_index_are_refused(folders, data):
     with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are not a complete"):
         check_features(folders, files)
     path.unlink()
-    with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are missing; run extract_features"):
+    with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are missing; run the rule extract_features"):
         check_features(folders, files)
 
 

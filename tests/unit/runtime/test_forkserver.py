@@ -96,6 +96,7 @@ def started():
 
 @pytest.fixture(scope="module")
 def address():
+    """Address of a running server, shared by the tests of this file."""
     with started() as (address, _):
         yield address
 
@@ -124,6 +125,7 @@ def stage(tmp_path):
 
 
 def wait_for(condition, what: str) -> None:
+    """Wait until ``condition()`` is true. Fail with the message ``what`` after a minute."""
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, what
@@ -140,6 +142,7 @@ def lives(pid: int) -> bool:
 
 def test_a_fork_has_the_environment_and_streams_of_its_process(stage, address):
     def told(server):
+        """Run the stage with the server's address (or None), and return what it prints about its process."""
         process = stage("tell", "a b", "--c", server=server, SAID="something")
         output, log = process.communicate("typed", timeout=120)
         assert process.returncode == 0 and log == "to the log\n", log

@@ -87,7 +87,7 @@ def resume_file(tmp_path, clock):
     made.stop_watching()
 
 
-def test_the_state_is_saved_when_due_and_not_before(resume_file, clock):
+def test_the_state_is_saved_only_when_it_is_due(resume_file, clock):
     saved = []
 
     def offer(now, **options):

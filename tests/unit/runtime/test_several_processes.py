@@ -234,7 +234,8 @@ def test_only_the_leader_handles_signals(start):
         "time.sleep(3600) if processes.leads else sys.exit(3)",  # the leader does not wait for it
     ],
 )
-def test_a_process_that_fails_ends_the_job_with_a_sentence(start, work, tmp_path):
+def test_a_process_that_fails_ends_the_job(start, work, tmp_path):
+    """The leader reports it with a one-line error message (no traceback)."""
     (tmp_path / "temporary").mkdir()
     job, _ = start(work, TMPDIR=str(tmp_path / "temporary"))
     _, said = job.communicate(timeout=60)

@@ -82,6 +82,7 @@ class Process:
 
 @pytest.fixture
 def start(root):
+    """Function that runs code in a new Process, which is killed after the test."""
     started = []
 
     def start(code, *arguments):
@@ -95,6 +96,7 @@ def start(root):
 
 
 def names(folder) -> set[str]:
+    """Return the names of the files in a folder."""
     return {path.name for path in folder.iterdir()}
 
 

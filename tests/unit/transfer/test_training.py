@@ -1,7 +1,7 @@
 """Test transfers that train backbones.
 
-With frozen backbones a transfer equals the probe, and with trained ones a plain training loop. Interruption, divergence
-and direct training are tested too.
+With frozen backbones a transfer must equal the probe. With trained backbones it must equal a plain training loop.
+Interruption, divergence and direct training are tested, too.
 """
 
 import io
@@ -105,6 +105,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def target(folder) -> transferring.Target:
+    """Target of the transfer, from the files in ``folder``."""
     return transferring.Target(
         name=NAME,
         train=folder / "train.beton",
@@ -117,10 +118,12 @@ def target(folder) -> transferring.Target:
 
 
 def settings(**others) -> OnRows:
+    """Return SETTINGS with these changes and one pass per epoch."""
     return OnRows(**SETTINGS | others, passes=1)
 
 
 def members(folder) -> list:
+    """Return the trainable backbones of the two members."""
     return job.finetuned([folder / f"seed{seed}" for seed in SEEDS])
 
 
@@ -269,7 +272,7 @@ def test_an_epoch_of_few_rows_has_more_passes():
     assert own.for_rows(100).for_rows(16 * 17).passes == 1
 
 
-def test_an_epoch_of_several_passes_equals_several_epochs_measured_together(folder, target):
+def test_an_epoch_of_several_passes_equals_several_epochs(folder, target):
     own = settings(epochs=2, lr_milestones=[1], least_steps=12).for_rows(ROWS["train"])
     assert own.passes == 2
     plain = settings(epochs=4, lr_milestones=[2])
@@ -436,7 +439,7 @@ def test_an_error_is_raised_if_all_networks_diverge(replicate):
         replicate(settings(weight_decays=[1e20]))
 
 
-def test_more_weight_decays_change_no_other_row(replicate):
+def test_more_weight_decays_do_not_change_the_existing_rows(replicate):
     short, long = replicate(settings(weight_decays=[0.001, 0.5])), replicate(settings(weight_decays=[0.001, 0.1, 0.5]))
     assert short.metrics == [row for row in long.metrics if row["weight_decay"] != 0.1]
 
@@ -647,7 +650,7 @@ def test_training_on_a_draw_equals_training_on_its_rows_alone(folder, target, re
         assert all(map(np.array_equal, found.predictions[name], parts)), name
 
 
-def test_the_number_of_decoding_workers_changes_no_byte(target, folder):
+def test_the_number_of_decoding_workers_does_not_change_the_results(target, folder):
     states = []
     for workers in (1, 3):
         own = replace(target, workers=workers)
