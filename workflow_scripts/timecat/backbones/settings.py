@@ -84,7 +84,7 @@ LIBRARY = "library"  # tag of all architectures of torchvision and timm
 def kind_of(described: Any) -> str:
     """Return the tag of a backbone's class of settings: the name of this project's architecture, or LIBRARY.
 
-    described: block of the config, settings, or the dict of either that JSON holds.
+    described: a backbone's block of the config or its settings, as an object or as a dict read from JSON.
     """
     name = described.get("architecture") if isinstance(described, dict) else getattr(described, "architecture", None)
     return name if name in OWN else LIBRARY

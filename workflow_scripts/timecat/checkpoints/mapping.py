@@ -129,10 +129,10 @@ def _matches(spellings: list[str], patterns: Sequence[str]) -> bool:
 def _take_classifier(
     tensors: Tensors, rest: dict[str, list[str]], prefix: str, dimension: int, names: Iterable[str]
 ) -> tuple[Tensors, dict[str, list[str]]]:
-    """Return (dict of fc.weight and fc.bias, or an empty dict if no layer is a fitting classifier; remaining keys).
+    """Return (classifier, remaining keys).
 
-    The classifier has the same prefix as the backbone's layers or, as in this project's files, the prefix without
-    ``backbone.``.
+    The classifier is a dict of fc.weight and fc.bias, or an empty dict if no layer of the file fits. In the file it has
+    the same prefix as the backbone's layers or, as in this project's files, the prefix without ``backbone.``.
     """
     for outer, name in itertools.product((prefix, prefix.removesuffix("backbone.")), names):
         keys = (f"{outer}{name}.weight", f"{outer}{name}.bias")

@@ -134,7 +134,10 @@ def _write_at(file: int, data: memoryview, place: int) -> None:
 
 
 def check_range(features: np.ndarray, dtype: np.dtype, path: PathLike) -> None:
-    """Raise UserError if a feature is not finite or does not fit ``dtype``. path: feature file, for the message."""
+    """Raise UserError if a feature is not finite or does not fit ``dtype``.
+
+    path: path of the feature file, which the message names.
+    """
     if not np.isfinite(features).all():
         raise UserError(
             f"{path}: a feature is not finite, so the checkpoint is broken: pretrain it again (another features.dtype "

@@ -109,7 +109,7 @@ class OnDisk(_Widened):
         self._window_rows = max(1, int(window_bytes) // (WINDOWS * self.dimension * self._dtype.itemsize))
 
     def windows(self, order: np.ndarray) -> Generator[Window, None, None]:
-        """Yield the rows of ``order`` (int64 [m]) in windows. Each window overwrites the features of an earlier window.
+        """Yield the rows of ``order`` (int64 [m]) in windows. Advancing the generator overwrites the last window.
 
         Close or exhaust the generator to end its threads. Raise UserError if a file is missing or has become shorter.
         (A disk error while a mapped file is read ends the process with SIGBUS.)

@@ -47,7 +47,10 @@ def log_start_up() -> None:
 
 
 def _log_work() -> None:
-    """Log the wall and CPU seconds since log_start_up was called, once. Without that call, there is no log line."""
+    """Log the wall and CPU seconds since log_start_up was called.
+
+    Without that call, or at a second call of this function, do not log them.
+    """
     global _work_began
     if _work_began is not None:
         seconds, cpu = (now - then for now, then in zip(_clocks(), _work_began))

@@ -23,7 +23,10 @@ SQUASH = "-comp zstd -Xcompression-level 2"
 
 @settings
 class BuildArguments:
-    """Build arguments of a container image (config block ``container``), under the names of the definition file."""
+    """Build arguments of a container image, from the config's block ``container``.
+
+    The fields have the names of the arguments in the definition file.
+    """
 
     BOOTSTRAP: str
     BASE: str

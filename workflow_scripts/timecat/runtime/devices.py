@@ -120,7 +120,10 @@ def _lock_folder(folder: PathLike | None) -> Path:
 
 
 def _lease(count: int, devices: dict[str, str], folder: Path, poll_seconds: float) -> list[str]:
-    """Lock ``count`` devices, all or none, so that two jobs that need two devices each never wait for one another."""
+    """Lock ``count`` of the devices, and return their names. Wait while fewer devices are free.
+
+    The process holds no device while it waits, so two jobs that need two devices each never wait for one another.
+    """
     suffix = f"-slurm{os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
     waiting = False
     while True:

@@ -64,7 +64,7 @@ def joins() -> bool:
 
 
 def join() -> Node:
-    """Return the node of this process. From now on it ignores SIGTERM and SIGINT and ends when the leader ends."""
+    """Return the node of this process, and make the process ignore signals and end when the leader ends."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_leader, daemon=True).start()

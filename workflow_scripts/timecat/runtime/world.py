@@ -36,7 +36,7 @@ PR_SET_PDEATHSIG = 1  # option of prctl(2)
 
 @dataclass(frozen=True)
 class World:
-    """Rank of this process in its job, number of processes, device, and the point at which the processes connect.
+    """Rank of this process, number of processes of its job, device, and the point where the processes connect.
 
     device: torch device of this process, "cpu" or "cuda" (the current CUDA device). local_rank: rank among the
     processes of the same node. meeting_point: path of a file if all processes run on one machine, else host:port.
@@ -125,9 +125,9 @@ def follows() -> bool:
 
 
 def follow() -> World:
-    """Return the World of this process, which a leader started. From now on it ignores SIGTERM and SIGINT.
+    """Return the World of this process, which a leader started, and make the process end when the leader ends.
 
-    The kernel kills this process when the leader ends.
+    From now on, the process ignores SIGTERM and SIGINT, which the leader handles.
     """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(os.environ[LEADER]):  # the leader had ended before the line above

@@ -41,7 +41,7 @@ _running: subprocess.Popen[bytes] | None = None
 
 
 def start() -> None:
-    """Start a server for the jobs of this process. It ends once this process and the last fork have ended.
+    """Start a server for the jobs of this process. The server ends after this process and the last fork have ended.
 
     The server needs some seconds to get ready; jobs that come earlier wait for it. Nothing happens if no socket can be
     created, or if the kernel cannot report the end of a process (pidfd_open, Linux 5.3 or newer).
@@ -183,7 +183,10 @@ def _read(connection: socket.socket, length: int) -> bytes:
 
 
 def _become(request: dict[str, Any], streams: list[int], held: list[int]) -> None:
-    """Act as the client in a fork and run its module; never return. held: descriptors of the server to close."""
+    """Act as the client in a fork, run the client's module, and never return.
+
+    held: descriptors of the server, which the fork closes.
+    """
     status = 1
     try:
         os.setpgid(0, 0)
@@ -217,7 +220,10 @@ def _become(request: dict[str, Any], streams: list[int], held: list[int]) -> Non
 
 
 def main() -> None:
-    """Import PRELOADED, then serve. Arguments: descriptor of the socket, and its folder, which is finally removed."""
+    """Import PRELOADED, then serve requests until the server ends, and remove the socket's folder.
+
+    Arguments on the command line: descriptor of the socket, path of its folder.
+    """
     try:
         with socket.socket(fileno=int(sys.argv[1])) as listening:
             for name in PRELOADED:
