@@ -104,7 +104,7 @@ def test_width_2_doubles_all_channels():
             assert other.num_features == 2 * one.num_features
 
 
-def test_a_wide_resnet_runs_and_is_initialised_as_torchvision_does():
+def test_a_wide_resnet_is_initialised_as_torchvision_does():
     torch.manual_seed(0)
     wide = build("resnet18", 32, width=4)
     assert wide.dimension == 2048 and all(value.device.type == "cpu" for value in wide.state_dict().values())
@@ -132,7 +132,7 @@ def test_an_image_size_that_the_architecture_cannot_read_is_refused():
         build("inception_v3", 32)
 
 
-def test_a_vision_transformer_keeps_its_image_size_in_the_weights_file(tmp_path):
+def test_the_weights_file_of_a_transformer_has_its_image_size(tmp_path):
     """The network cannot be rebuilt without the image size; images of another size are refused."""
     settings = LibrarySettings(architecture="vit_b_32", width=1)
     with torch.device("meta"):

@@ -243,7 +243,7 @@ def test_a_file_with_the_expected_sha256_is_accepted(server, target):
     assert_whole(target)
 
 
-def test_a_file_with_a_wrong_sha256_is_refused_and_removed(server, target):
+def test_a_file_with_a_wrong_sha256_is_removed(server, target):
     with pytest.raises(UserError) as error:
         fetch(server, target, "0" * 64)
     message = str(error.value)
@@ -266,7 +266,8 @@ def test_a_temporary_http_error_is_tried_again(server, target, status):
     assert_whole(target)
 
 
-def test_attempts_are_limited_and_received_bytes_are_kept(server, target):
+def test_attempts_are_limited(server, target):
+    """Received bytes are kept for the next call."""
     interrupt(server, target)
     server.statuses = [503] * 99
     with pytest.raises(UserError, match=r"status 503 .* 6 times in a row\): check .*; the download resumes"):

@@ -138,7 +138,7 @@ def test_simsiams_heads_must_be_ignored():
     assert all(head in message for head in heads)
 
 
-def test_a_file_with_two_networks_is_refused_unless_one_is_ignored():
+def test_one_of_two_networks_in_a_file_must_be_ignored():
     both = {f"module.{part}.{key}": value for part in "qk" for key, value in backbone_of(STATES["resnet18"]).items()}
     message = refusal(both)
     assert "twice" in message and "'module.q.'" in message and "such as 'module.k.*'" in message

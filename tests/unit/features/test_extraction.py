@@ -196,7 +196,8 @@ class SmallMemory(Plain):
         return super().forward(images)
 
 
-def test_out_of_memory_halves_the_batch_and_extraction_continues(data, tmp_path, capsys):
+def test_out_of_memory_halves_the_batch(data, tmp_path, capsys):
+    """Extraction then continues with the smaller batch."""
     backbone, rows = SmallMemory(5), range(ROWS["train"])
     extractor(backbone).write(tmp_path / "made.npy", data / "train.beton", rows, None)
     # 40 images in batches of 16: the first batch is halved twice, and the smaller size is kept.
@@ -351,7 +352,7 @@ def test_a_data_set_for_evaluation_only_has_one_feature_file(data, stage, tmp_pa
     assert list(sidecar["files"]) == FILES[:1] and list(sidecar["inputs"]) == ["evaluation", "weights"]
 
 
-def test_a_killed_run_is_resumed_and_gives_the_same_files(killed, stage, tmp_path, capsys):
+def test_a_resumed_run_gives_the_same_files(killed, stage, tmp_path, capsys):
     folder = copied(killed, tmp_path)
     kept = {name: (folder / ".small.unfinished" / name).stat().st_ino for name in FILES[:2]}
     capsys.readouterr()

@@ -184,7 +184,7 @@ def assert_close_gradients(ours: nn.Module, theirs: nn.Module):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_without_ghost_batches_statistics_are_over_a_part_of_the_batch():
+def test_without_ghost_batches_statistics_are_over_one_part():
     (ghost, _), (part, _) = trained(ghost_batch=8), trained(accumulation=2)
     for one, other in zip(ghost.model.parameters(), part.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

@@ -346,7 +346,7 @@ def test_a_missing_file_is_refused_before_training(tmp_path, folders, data, monk
 
 def test_a_wrong_number_of_feature_folders_is_refused(tmp_path, folders, data, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders[:1], data, "one")])
-    with pytest.raises(UserError, match="names 1 folders, --replicates 2 members"):
+    with pytest.raises(UserError, match="names 1 folders, but --replicates names 2 members"):
         stage.main()
 
 

@@ -78,13 +78,15 @@ def test_one_card_under_two_names_is_leased_once(start):
 
 
 @pytest.mark.parametrize(("requested", "said"), [(4, "no GPU is visible"), (0, "no GPU was requested")])
-def test_without_devices_the_cpu_is_used_and_logged_once(requested, said, capsys):
+def test_without_devices_the_cpu_is_used(requested, said, capsys):
+    """The choice is logged once."""
     assert devices.acquire(requested, {}) == "cpu"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert capsys.readouterr().err.count(said) == 1
 
 
-def test_fewer_devices_than_requested_are_used_and_logged(tmp_path, capsys, monkeypatch):
+def test_fewer_devices_than_requested_are_used(tmp_path, capsys, monkeypatch):
+    """Their number is logged."""
     monkeypatch.setattr(devices, "_held", [])
     assert devices.acquire(2, {"0": "GPU-aa"}, tmp_path) == "cuda"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"

@@ -141,7 +141,7 @@ def test_a_batch_norm_with_an_activation_cannot_be_shared():
         shared_batch_norm.share_batch_norm(model, 2, 0, 2)
 
 
-def test_a_single_process_has_the_whole_batch():
+def test_a_single_process_has_all_images_of_the_batch():
     assert batch_shares.share_of(RECIPE, ALONE) == batch_shares.Share(32, 32, 1, 0)
     assert batch_shares.share_of(replace(RECIPE, accumulation=4), ALONE) == batch_shares.Share(32, 8, 1, 0)
 

@@ -100,7 +100,8 @@ def names(folder) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_second_process_waits_and_logs_it(start, tmp_path):
+def test_a_second_process_waits_for_the_lock(start, tmp_path):
+    """It logs that it waits."""
     first = start(WRITER, tmp_path).until("stdout", "writing")
     second = start(WRITER, tmp_path).until("stderr", "waiting")
     time.sleep(0.3)
