@@ -86,7 +86,7 @@ def test_without_devices_the_cpu_is_used(requested, said, capsys):
 
 
 def test_fewer_devices_than_requested_are_used(tmp_path, capsys, monkeypatch):
-    """Their number is logged."""
+    """The log states how many devices are visible."""
     monkeypatch.setattr(devices, "_held", [])
     assert devices.acquire(2, {"0": "GPU-aa"}, tmp_path) == "cuda"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"

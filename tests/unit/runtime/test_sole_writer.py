@@ -101,7 +101,7 @@ def names(folder) -> set[str]:
 
 
 def test_a_second_process_waits_for_the_lock(start, tmp_path):
-    """It logs that it waits."""
+    """The second process logs that it waits."""
     first = start(WRITER, tmp_path).until("stdout", "writing")
     second = start(WRITER, tmp_path).until("stderr", "waiting")
     time.sleep(0.3)
