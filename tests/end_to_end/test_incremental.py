@@ -235,4 +235,4 @@ def test_a_training_state_of_another_recipe_is_refused(study):
     study.change_config(lambda values: values["arms"][0].update(steps=16))
     done = study.snakemake(check=False)
     assert done.returncode != 0
-    assert "step4.state.pt belongs to another recipe, backbone or data set" in done.stderr
+    assert "step4.state.pt was written with a different recipe, backbone or data set" in done.stderr

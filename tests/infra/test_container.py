@@ -93,7 +93,10 @@ def test_a_failed_build_leaves_no_image(apptainer, tmp_path):
     (study.path / "containers/timecat.def").write_text(re.sub(r"(?<=%post\n)", "    exit 3\n", text))
     done = study.snakemake("--", IMAGE, check=False)
     assert done.returncode == 1
-    assert "error: containers/timecat.def could not be built" in done.stderr and "fix the error above" in done.stderr
+    assert (
+        "error: containers/timecat.def could not be built" in done.stderr
+        and "fix the error in the lines above" in done.stderr
+    )
     assert {path.name for path in (study.path / "containers").iterdir()} == {"README.md", "check.py", "timecat.def"}
 
 

@@ -1,4 +1,4 @@
-"""Held-out rows are stratified by class and depend only on (seed, fraction, labels)."""
+"""Test that held-out rows are stratified by class and depend only on (seed, fraction, labels)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The check of language finds the habits that it lists, and only in text."""
+"""Test that the check of language finds the phrases that it lists, and only in text."""
 
 import pytest
 

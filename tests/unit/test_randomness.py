@@ -1,4 +1,4 @@
-"""Random numbers are a pure function of key, index and draw, and uniform."""
+"""Test that random numbers are uniform and a pure function of (key, index, draw)."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
-"""Read the draws of a few-shot data set. Replicate r trains on the rows of draw r modulo the number of draws.
+"""Read which rows of a few-shot data set belong to each draw (a random sample of its training rows).
 
-A training file holds the rows of all draws. The column ``draws`` of its index, which no other data set has, lists the
-draws that each row belongs to.
+Replicate r trains on the rows of draw r modulo the number of draws. A training file holds the rows of all draws. The
+column ``draws`` of its index, which only few-shot data sets have, lists the draws that each row belongs to.
 """
 
 import os
@@ -13,7 +13,10 @@ COLUMN = "draws"
 
 
 def rows_of_draws(index: str | os.PathLike[str]) -> list[npt.NDArray[np.int64]]:
-    """Return the rows of each draw of a training file, ascending; [] if its index has no draws (all rows are used)."""
+    """Return a list with the row numbers (ascending) of each draw of a training file.
+
+    The list is empty if the index has no column ``draws``: all rows are then used.
+    """
     import pyarrow.parquet as pq
 
     if COLUMN not in pq.read_schema(index).names:

@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """A mistake that the user can correct. The message is one sentence: what is wrong, where, and what to do."""
+    """Mistake that the user can correct. The one-line message tells what is wrong, where, and what to do."""

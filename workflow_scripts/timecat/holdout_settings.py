@@ -5,7 +5,10 @@ from workflow_scripts.timecat.settings import settings
 
 @settings
 class Heldout:
-    """Settings of the config's block ``heldout``. fraction: share of each class's rows that is held out."""
+    """Settings of the config's block ``heldout``: how the held-out training rows are chosen.
+
+    seed: seed of the choice. fraction: fraction of each class's rows that is held out.
+    """
 
     seed: int
     fraction: float

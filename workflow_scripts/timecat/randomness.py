@@ -1,8 +1,8 @@
 """Compute random numbers as a pure function of (key, index, draw), without a generator, state or order.
 
-Every crop, flip, epoch order and held-out row of the workflow is drawn here. A value therefore depends only on its
-purpose and never on how many workers have drawn before. The generator is SplitMix64 (Steele, Lea, Flood 2014, "Fast
-splittable pseudorandom number generators") used as a counter-based hash; keys are the first 64 bits of a SHA-256.
+Every crop, flip, epoch order and held-out row of the workflow is drawn here. Each value therefore depends only on its
+purpose (the key) and never on how many workers have drawn before. The generator is SplitMix64 (Steele, Lea, Flood 2014,
+"Fast splittable pseudorandom number generators") used as a counter-based hash; keys are the first 64 bits of a SHA-256.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _MASK = (1 << 64) - 1
 
 
 def key(*parts: str | SupportsInt) -> int:
-    """Return the 64-bit key of a purpose given as text and integers, e.g. ``key("view", seed, data_set, view)``."""
+    """Return the 64-bit key for a purpose, which text and integers name, e.g. ``key("view", seed, data_set, view)``."""
     text = json.dumps([part if isinstance(part, str) else int(part) for part in parts])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 

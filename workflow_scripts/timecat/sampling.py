@@ -14,13 +14,13 @@ def rows_of_each_class(
     wanted: Callable[[npt.NDArray[np.int64]], npt.ArrayLike],
     draw: int = 0,
 ) -> npt.NDArray[np.int64]:
-    """Return the rows with the smallest hashes under ``key`` in each class, or a further draw (int64, ascending).
+    """Return random rows of each class: the rows with the smallest hashes under ``key`` (int64, ascending).
 
     labels: class of each row, int [rows]. wanted: function from the number of rows of each class (int64 [classes
     present]) to the number of rows to take from it. draw: number of the draw. Draw 0 takes the first rows of a class in
-    hashed order, draw 1 the rows after these, and so on. Draws then share no row, so they are independent samples of
-    the same population, which intervals over replicates assume. When a class has too few rows left, its rows are hashed
-    again under the next number.
+    hashed order, draw 1 the rows after these, and so on. Different draws share no row, so they are independent samples
+    of the same population, as intervals over replicates assume. When a class has too few rows left, its rows are hashed
+    again with the next number.
     """
     rows = np.arange(len(labels))
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -39,7 +39,10 @@ def rows_of_each_class(
 
 
 def balanced_draw(groups: np.ndarray, random: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return rows (ascending) with equally many of each group (int [rows]): the size of the smallest group."""
+    """Return random rows (ascending) that hold equally many rows of each group, as many as the smallest group has.
+
+    groups: group of each row, int [rows].
+    """
     order = random.permutation(len(groups))
     fewest = np.bincount(groups).min()
     return np.sort(np.concatenate([order[groups[order] == group][:fewest] for group in range(groups.max() + 1)]))

@@ -9,8 +9,9 @@ from typing import Any, TypeVar, dataclass_transform
 
 Class = TypeVar("Class")
 
-# The only default that a field may have. The config leaves a key out where it has no effect, so that changing it
-# re-runs nothing. Such a field is never null in the config; a key that may be null there has no default here.
+# The only default that a field may have. The config leaves a key out where the key has no effect, so that changing it
+# does not re-run the stage. A field with this default is never null in the config, and a key that may be null in the
+# config has no default here.
 LEFT_OUT = None
 
 
@@ -21,13 +22,16 @@ def settings(cls: type[Class]) -> type[Class]:
     for each in fields(made):  # type: ignore[arg-type]  # mypy takes what dataclass() returns for any class
         if each.default not in (MISSING, LEFT_OUT) or each.default_factory is not MISSING:
             raise TypeError(f"{cls.__name__}.{each.name} has a default; defaults belong to the config's block")
-    # Pydantic reads the class from JSON strictly: it refuses unknown keys, and text in place of a number.
+    # Pydantic reads the class from JSON strictly: it refuses unknown keys, and text instead of a number.
     made.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[attr-defined]  # pydantic looks for it
     return made
 
 
 def told(value: Any) -> dict[str, Any]:
-    """Return settings as the dict that the stage was given. Keys that were left out are absent, at every level."""
+    """Return the settings ``value`` as a dict of keys and values, equal to the JSON from which the stage read them.
+
+    Keys that the config left out are absent, also in nested settings.
+    """
     found = [(each.name, getattr(value, each.name), each.default) for each in fields(value)]
     kept = {name: given for name, given, default in found if given is not LEFT_OUT or default is not LEFT_OUT}
     return {name: told(given) if is_dataclass(given) else given for name, given in kept.items()}

@@ -1,4 +1,4 @@
-"""Files are complete or absent, and digests depend on content only."""
+"""Test that files are either complete or absent, and that digests depend only on content."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from workflow_scripts.timecat.artifacts.files import atomic_path, write_bytes
 from workflow_scripts.timecat.artifacts.sidecars import read_sidecar, write_sidecar
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "file"
     write_bytes(path, b"old")
     with pytest.raises(RuntimeError), atomic_path(path) as temporary:

@@ -1,4 +1,4 @@
-"""The project's folder: paths of its files from any working directory, and how stages find it."""
+"""Test that stages find the project's folder and its files from any working directory."""
 
 import os
 import subprocess
@@ -13,14 +13,14 @@ from workflow_scripts.timecat.errors import UserError
 
 @pytest.fixture
 def environment(monkeypatch):
-    """An environment that the test may change."""
+    """Environment variables that the test may change; they are restored afterwards."""
     monkeypatch.setattr(os, "environ", dict(os.environ))
     for name in ("PYTHONPATH", "PYTHONSAFEPATH", project.VARIABLE, "APPTAINER_BIND"):
         os.environ.pop(name, None)
     return os.environ
 
 
-def test_paths_are_plain_in_the_projects_folder_and_relative_in_others(monkeypatch, tmp_path):
+def test_paths_are_relative_to_the_working_directory(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     assert project.path_of("config/config.yaml") == "config/config.yaml"
     monkeypatch.chdir(ROOT / "config")
@@ -39,9 +39,8 @@ def test_exporting_twice_adds_the_folder_to_the_path_once(environment):
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_containers_get_the_variables_and_the_bound_folder_unless_snakemake_binds_it(
-    environment, monkeypatch, tmp_path, elsewhere
-):
+def test_containers_get_the_variables_and_the_bound_folder(environment, monkeypatch, tmp_path, elsewhere):
+    """Snakemake itself binds a working directory that contains the project."""
     monkeypatch.chdir(tmp_path if elsewhere else ROOT.parent)
     environment["APPTAINER_BIND"] = "/data"
     project.export(in_containers=True)
@@ -61,7 +60,8 @@ def test_code_of_another_clone_is_refused(environment, tmp_path):
         project.check()
 
 
-def test_a_stage_of_another_clone_ends_with_one_sentence(tmp_path):
+def test_a_stage_of_another_clone_ends_with_an_error(tmp_path):
+    """The stage ends with a one-line error message (no traceback)."""
     done = subprocess.run(
         [sys.executable, "-m", "workflow_scripts.counterexample", "--help"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Each rule lists exactly the modules that its stage imports. The tests compare with what running stages import."""
+"""Test that each rule lists exactly the modules that its stage imports when it runs."""
 
 import ast
 import json
@@ -72,7 +72,8 @@ def test_every_rule_lists_the_code_of_its_stage():
     assert scripts - set(stages()) == {"build_image", "keep", "plan"}, "a script that no rule runs"
 
 
-def test_the_report_of_closures_shows_added_and_removed_modules_of_each_stage():
+def test_the_report_of_closures_shows_changed_modules():
+    """The report shows the added and the removed modules of each stage."""
     before = {"probe": ["probe.py", "timecat/a.py"], "gone": ["gone.py"], "same": ["same.py"]}
     now = {"probe": ["probe.py", "timecat/b.py", "timecat/c.py"], "new": ["new.py"], "same": ["same.py"]}
     assert [line.split() for line in report(before, now).splitlines()] == [
@@ -99,18 +100,18 @@ def test_the_closures_equal_the_reviewed_snapshot():
 
 
 @pytest.mark.parametrize("stage", stages())
-def test_leaving_files_out_removes_no_other_module(stage):
+def test_leaving_files_out_does_not_remove_further_modules(stage):
     whole = source_code._closure(stage, ROOT, frozenset())
     assert whole - set(code_of(stage)) == whole & set(NO_BYTE)
 
 
-def test_every_file_that_is_left_out_has_a_reason_and_is_used():
+def test_every_file_that_is_left_out_has_a_reason():
     assert all((ROOT / path).is_file() and len(reason) > 40 for path, reason in NO_BYTE.items())
     used = set().union(*(source_code._closure(stage, ROOT, frozenset()) for stage in stages()))
     assert set(NO_BYTE) <= used, "an entry that leaves nothing out"
 
 
-def test_editing_a_file_that_is_left_out_changes_no_fingerprint(monkeypatch):
+def test_editing_a_file_that_is_left_out_keeps_the_fingerprint(monkeypatch):
     before = code_fingerprint("pretrain")
     edited = ("read_text", "# another text")
 
@@ -128,7 +129,7 @@ def test_editing_a_file_that_is_left_out_changes_no_fingerprint(monkeypatch):
 
 
 def test_an_edit_re_runs_only_the_stages_that_need_it():
-    """Editing tables, figures, config or plan re-runs no computation; editing heads re-runs no pretraining."""
+    """Edits of tables, figures, config or plan do not re-run computations; edits of heads do not re-run pretraining."""
     of = {stage: set(files) for stage, files in closures().items()}
     every = set().union(*of.values())
     for stage in COMPUTING:
@@ -158,7 +159,10 @@ def test_all_init_files_are_empty():
 
 
 def test_no_module_is_named_in_a_string():
-    """code_of does not see modules that are passed to importlib or to a new process. A stage may start itself again."""
+    """code_of does not find modules whose names are passed as text to importlib or to a new process.
+
+    A stage may start a process of the same stage, whose modules are listed.
+    """
     for stage in stages():
         for path in code_of(stage):
             for node in ast.walk(ast.parse((ROOT / path).read_text())):

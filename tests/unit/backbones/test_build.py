@@ -80,7 +80,7 @@ def test_narrow_networks_train_without_a_crash():
 
 
 def test_the_gradient_of_a_shortcut_is_in_channels_last_format():
-    """In another format the rest of the backward pass would be slow, and nothing else would show it."""
+    """In a different format the backward pass would be slow, which no other test would show."""
     layer, found = StridedPointwise(8, 16, 2), []
     maps = torch.rand(4, 8, 14, 14).contiguous(memory_format=torch.channels_last).requires_grad_()
     passed_on = maps * 1

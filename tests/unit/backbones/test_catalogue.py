@@ -1,4 +1,4 @@
-"""Test the catalogue of library backbones: names are checked without torch, and wrong ones get suggestions."""
+"""Test that names of library backbones are checked without torch, with suggestions for wrong names."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def test_the_catalogue_lists_all_resnets_of_torchvision():
 
 
 def message(architecture: str, pretrain: str = "{seeds: [1, 2, 3, 4, 5]}", size: int | None = None) -> str:
-    """Return the error of STUDY with this backbone, recipe and image size of the digits, or "" if it is accepted."""
+    """Return the error message of STUDY with these settings, or "" if the config accepts them."""
     values = yaml.safe_load(STUDY)
     values["backbones"]["small"] = yaml.safe_load(architecture)
     values["pretrain"] = yaml.safe_load(pretrain)

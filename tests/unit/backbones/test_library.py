@@ -1,4 +1,4 @@
-"""Test library backbones: their features are the classifier's input, dimensions are found, nothing is downloaded."""
+"""Test library backbones: features are the classifier's input, dimensions are found, there are no downloads."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def library_model(name: str, size: int) -> nn.Module:
 
 
 def input_of_the_classifier(whole: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the input of a model's last layer; for SqueezeNet's convolution, pooled as its output would be."""
+    """Return the input of a model's last layer. In SqueezeNet, this is the pooled input of a convolution."""
     last = [layer for layer in whole.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
     seen = []
     last.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
@@ -89,8 +89,8 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_width_2_doubles_all_channels_and_gives_the_papers_number_of_parameters():
-    """The paper's 23.5 and 93.9 million exclude the classifier: with 1,000 classes they would be 25.6 and 98.0."""
+def test_width_2_doubles_all_channels():
+    """The paper's 23.5 and 93.9 million parameters exclude the classifier (with 1,000 classes: 25.6 and 98.0)."""
     with torch.device("meta"):
         narrow, wide = (build("resnet50", 32, width=width) for width in (1, 2))
     assert (narrow.dimension, wide.dimension) == (2048, 4096)
@@ -104,7 +104,7 @@ def test_width_2_doubles_all_channels_and_gives_the_papers_number_of_parameters(
             assert other.num_features == 2 * one.num_features
 
 
-def test_a_wide_resnet_runs_and_is_initialised_as_torchvision_does():
+def test_a_wide_resnet_is_initialised_as_torchvision_does():
     torch.manual_seed(0)
     wide = build("resnet18", 32, width=4)
     assert wide.dimension == 2048 and all(value.device.type == "cpu" for value in wide.state_dict().values())
@@ -132,7 +132,7 @@ def test_an_image_size_that_the_architecture_cannot_read_is_refused():
         build("inception_v3", 32)
 
 
-def test_a_vision_transformer_keeps_its_image_size_in_the_weights_file(tmp_path):
+def test_the_weights_file_of_a_transformer_has_its_image_size(tmp_path):
     """The network cannot be rebuilt without the image size; images of another size are refused."""
     settings = LibrarySettings(architecture="vit_b_32", width=1)
     with torch.device("meta"):
@@ -157,7 +157,7 @@ def test_a_name_outside_torchvision_is_refused_without_timm(monkeypatch):
         build("vit_tiny_patch16_224")
 
 
-def test_the_stage_also_refuses_a_width_unless_the_architecture_is_a_resnet():
+def test_the_stage_refuses_a_width_except_for_resnets():
     with pytest.raises(UserError, match="backbone vit_b_16: width 2 is for ResNets"):
         build("vit_b_16", width=2)
 

@@ -14,7 +14,7 @@ MEMBERS = {"release/checkpoints_80/run0.pth": b"a" * 5000, "release/checkpoints_
 
 
 def write_tar(path, members: dict, mode="w"):
-    """Write a .tar of members: name -> bytes, or (type, target) of a link."""
+    """Write a .tar file. members: name -> bytes of a file, or (type, target) of a link."""
     with tarfile.open(path, mode) as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
@@ -70,7 +70,7 @@ def refusal(archive, wanted, tmp_path) -> str:
 
 @pytest.mark.parametrize("wanted", ["release/checkpoints_80/run1.pth", "checkpoints_80/run1.pth", "./run1.pth"])
 def test_only_the_wanted_member_is_extracted(write, tmp_path, wanted):
-    """The path in the config may leave out the archive's top-level folder."""
+    """The path in the config may omit the archive's top-level folder."""
     assert extract(write(MEMBERS), wanted, tmp_path) == ("release/checkpoints_80/run1.pth", b"b" * 5000)
 
 

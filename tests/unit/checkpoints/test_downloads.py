@@ -1,4 +1,4 @@
-"""Test downloads from a real server on loopback: resumed, never mixed with another file, checked, with clear errors."""
+"""Test that downloads from a local HTTP server resume, contain one file only, and are checked."""
 
 import contextlib
 import errno
@@ -19,11 +19,11 @@ CHANGED = hashlib.shake_256(b"changed").digest(300_000)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A server of ``content`` whose connections can break.
+    """HTTP server of the file ``content`` whose connections can break.
 
-    drops: number of first responses that end after ``drop_after`` bytes of their announced length. stall: event for
-    which such a response waits before it ends, or None. statuses: errors that the first responses are. requests: Range
-    header of each request, or None. conditions: If-Range header of each request.
+    drops: number of responses, from the first, that end after ``drop_after`` bytes of their announced length. stall:
+    event for which a broken response waits before it ends, or None. statuses: error statuses of the first responses.
+    requests: Range header of each request, or None. conditions: If-Range header of each request, or None.
     """
 
     daemon_threads = True
@@ -112,7 +112,7 @@ def assert_whole(target, content=CONTENT):
 
 
 def interrupt(server, target):
-    """Leave a part with the first 100 kB of the server's file, as a killed download does."""
+    """Write the first 100 kB of the server's file as a partial download, like a killed download."""
     server.drops = 1
     with pytest.raises(downloads._Interrupted):
         downloads._transfer(server.url, *parts(target))
@@ -164,7 +164,7 @@ def test_a_killed_download_resumes_in_the_next_call(server, target):
 
 @pytest.mark.parametrize("validators", [("etag",), ("last_modified",), ()])
 def test_a_changed_file_is_not_appended_to_an_old_part(server, target, validators):
-    """A change is noticed by the ETag, by the time of the last change, or, without both, by the size."""
+    """The ETag, else Last-Modified, else the size shows that the file has changed."""
     server.etag = '"one"' if "etag" in validators else None
     server.last_modified = "Mon, 01 Jan 2024 00:00:00 GMT" if "last_modified" in validators else None
     interrupt(server, target)
@@ -176,7 +176,7 @@ def test_a_changed_file_is_not_appended_to_an_old_part(server, target, validator
 
 
 def test_a_server_that_ignores_if_range_is_not_trusted(server, target, monkeypatch):
-    """The server answers 206 with the new file's ETag, so the part is dropped."""
+    """The server answers 206 with the ETag of the changed file, so the partial download is removed."""
     interrupt(server, target)
     server.content, server.etag = CHANGED, '"two"'
     original = Handler.do_GET
@@ -191,7 +191,7 @@ def test_a_server_that_ignores_if_range_is_not_trusted(server, target, monkeypat
     assert server.requests == ["bytes=100000-", None]
 
 
-def test_a_weak_etag_is_not_sent_but_still_shows_a_change(server, target):
+def test_a_weak_etag_shows_that_a_file_has_changed(server, target):
     """HTTP forbids a weak ETag in If-Range, so the server sends the rest of its current file."""
     server.etag = 'W/"one"'
     interrupt(server, target)
@@ -243,7 +243,7 @@ def test_a_file_with_the_expected_sha256_is_accepted(server, target):
     assert_whole(target)
 
 
-def test_a_file_with_a_wrong_sha256_is_refused_and_removed(server, target):
+def test_a_file_with_a_wrong_sha256_is_removed(server, target):
     with pytest.raises(UserError) as error:
         fetch(server, target, "0" * 64)
     message = str(error.value)
@@ -266,7 +266,8 @@ def test_a_temporary_http_error_is_tried_again(server, target, status):
     assert_whole(target)
 
 
-def test_attempts_are_limited_and_received_bytes_are_kept(server, target):
+def test_attempts_are_limited(server, target):
+    """Received bytes are kept for the next call."""
     interrupt(server, target)
     server.statuses = [503] * 99
     with pytest.raises(UserError, match=r"status 503 .* 6 times in a row\): check .*; the download resumes"):
@@ -324,7 +325,7 @@ def test_a_killed_stage_resumes_when_it_runs_again(server, target, root):
     assert sorted(path.name for path in target.parent.iterdir()) == [target.name, f"{target.name}.json"]
 
 
-def test_the_stage_reports_a_404_in_one_sentence(server, target, root):
+def test_the_stage_reports_a_404_in_one_line(server, target, root):
     server.statuses = [404]
     command = [sys.executable, "-m", "workflow_scripts.download", "--url", server.url, "--sha256", "", "--file", target]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)

@@ -28,7 +28,7 @@ SIZE, CLASSES = 28, 5
 
 
 def trained(settings: BackboneSettings) -> torch.nn.Module:
-    """Return a network in evaluation mode whose tensors are not the initial ones."""
+    """Return a network in evaluation mode whose tensors differ from its initial tensors."""
     torch.manual_seed(4)
     network = build_backbone(settings, SIZE).train()
     network(torch.randn(4, 3, SIZE, SIZE))
@@ -57,7 +57,7 @@ def test_small_networks_have_the_right_features_and_can_be_saved(settings, tmp_p
 
 
 def test_small_networks_at_full_size_equal_torchvisions_networks():
-    """The numbers of parameters are those that torchvision publishes, less a classifier of 1,000 classes."""
+    """The parameter counts equal torchvision's published counts minus a classifier of 1,000 classes."""
     vit = made.backbone("small_vit", patch=16, width=768, depth=12, heads=12)
     regnet = made.backbone("small_regnet", stem=32, widths=[48, 104, 208, 440], depths=[1, 3, 6, 6])
     assert counted(vit, 224).parameters == 86_567_656 - 769_000
@@ -73,7 +73,7 @@ def test_small_networks_at_full_size_equal_torchvisions_networks():
 
 
 def test_the_size_of_a_torchvision_regnet_can_be_counted():
-    """`make plan` needs it for config/seer.yaml; torchvision publishes 145,046,770 parameters, with a classifier."""
+    """`make plan` needs the size for config/seer.yaml. torchvision publishes 145,046,770 parameters with classifier."""
     size = counted(made.backbone("regnet_y_32gf"), 224)
     assert (size.parameters, size.dimension) == (145_046_770 - 3713 * 1000, 3712)
 
@@ -110,7 +110,7 @@ def test_zero_gamma_is_refused_for_a_small_transformer():
 
 
 def classy(key: str) -> str:
-    """Return a RegNet's key as it is in VISSL's files, with ClassyVision's names."""
+    """Return the key of a RegNet's tensor in VISSL's files, which have ClassyVision's names."""
     key = re.sub(r"^stem\.", "_feature_blocks.conv1.stem.", key)
     key = re.sub(r"^trunk_output\.block(\d+)\.", lambda found: f"_feature_blocks.res{int(found[1]) + 1}.", key)
     key = key.replace(".proj.0.", ".proj.").replace(".proj.1.", ".bn.")
@@ -186,6 +186,7 @@ FILES = {
 
 
 def ignored_of(study: str) -> list[str]:
+    """Return `checkpoints.ignored` of the config of a study."""
     return yaml.safe_load((ROOT / f"config/{study}.yaml").read_text())["checkpoints"]["ignored"]
 
 
@@ -220,7 +221,7 @@ def test_missing_and_unexpected_keys_are_named(name, tmp_path, imported):  # noq
 
 
 def test_all_names_of_full_size_networks_are_translated():
-    """RegNetY-32GF has the names of SEER's file, ViT-B/16 those of torchvision's and timm's files."""
+    """RegNetY-32GF has the names of SEER's file. ViT-B/16 has the names of torchvision's and timm's files."""
     regnet = list(build_backbone(made.backbone("regnet_y_32gf")).state_dict())
     with torch.device("meta"):
         transformer = list(build_backbone(made.backbone("vit_b_16")).state_dict())

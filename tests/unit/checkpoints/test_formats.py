@@ -1,4 +1,4 @@
-"""Test that files of weights are recognised by content, run no code, and are refused if they are something else."""
+"""Test that weights are recognised by content, that code in them is not run, and that other files are refused."""
 
 import builtins
 import os
@@ -25,7 +25,7 @@ def assert_tensors(published):
 
 @pytest.fixture(params=["torch", "torch (legacy)"])
 def container(request):
-    """Both formats of torch files: a zip since torch 1.6, and consecutive pickles before."""
+    """Format of the torch file: a zip (since torch 1.6), or consecutive pickles (before)."""
     return request.param
 
 
@@ -74,7 +74,7 @@ def test_keys_without_a_tensor_are_listed(tmp_path):
 
 
 def algoperf(step, train_mode=False) -> dict:
-    """Return a dict with all kinds of values that AlgoPerf saves, NumPy's numbers included."""
+    """Return a dict with all types of values that AlgoPerf saves, including NumPy's numbers."""
     numbers = {"float64": np.float64(0.7), "float32": np.float32(0.7), "int64": np.int64(3), "bool": np.bool_(True)}
     return {
         "model_params": TENSORS,
@@ -125,7 +125,10 @@ class Call:
 
 
 def attacks(canary) -> dict:
-    """Return name in the error (Python 2's, as in torch's pickles) -> a value that creates the canary when loaded."""
+    """Return a dict of attacks, as name of the function in the error message -> value that creates the canary if run.
+
+    The names are Python 2's, as in torch's pickles.
+    """
     return {
         f"{os.system.__module__}.system": Call(os.system, f"touch {canary}"),
         "commands.Popen": Call(subprocess.Popen, ["touch", str(canary)]),
@@ -136,7 +139,8 @@ def attacks(canary) -> dict:
 
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("place", ["beside", "inside", "alone"])
-def test_a_malicious_file_runs_nothing_and_the_error_names_its_function(tmp_path, container, number, place):
+def test_the_code_of_a_malicious_file_is_not_run(tmp_path, container, number, place):
+    """The error names the function that the file would call."""
     canary = tmp_path / "canary"
     name, attack = list(attacks(canary).items())[number]
     value = {"beside": {"state_dict": TENSORS, "args": attack}, "inside": {**TENSORS, "x": attack}, "alone": attack}
@@ -148,7 +152,7 @@ def test_a_malicious_file_runs_nothing_and_the_error_names_its_function(tmp_path
 
 
 def test_an_ordinary_reader_runs_each_attack(tmp_path):
-    """Each attack creates the canary, so the tests above would notice code that runs."""
+    """Without restrictions each attack creates the canary, so the tests above would notice code that runs."""
     for name, attack in attacks(tmp_path / "canary").items():
         made = pickle.loads(pickle.dumps(attack))
         if name == "commands.Popen":
@@ -156,7 +160,7 @@ def test_an_ordinary_reader_runs_each_attack(tmp_path):
         (tmp_path / "canary").unlink()
 
 
-def test_a_malicious_plain_pickle_runs_nothing(tmp_path):
+def test_the_code_of_a_malicious_plain_pickle_is_not_run(tmp_path):
     canary, path = tmp_path / "canary", tmp_path / "w"
     path.write_bytes(pickle.dumps(Call(os.system, f"touch {canary}"), protocol=2))
     with pytest.raises(UserError, match=r"is refused: .* \w+\.system,"):
@@ -243,5 +247,5 @@ def test_unusual_values_beside_the_weights_are_accepted(tmp_path):
 
 def test_a_training_state_of_this_project_is_refused(tmp_path):
     state = {"identity": "x", "model": TENSORS, "optimizer": {}, "step": 8, "loss_average": 1.0}
-    with pytest.raises(UserError, match=r"is a training state.*use the \.safetensors file beside it"):
+    with pytest.raises(UserError, match=r"is a training state.*use the \.safetensors file in the same folder"):
         read_published(save(state, tmp_path / "w", "torch"))

@@ -1,4 +1,4 @@
-"""Test the stage `import_checkpoint`: it writes weights as pretraining does, or refuses the file with one sentence."""
+"""Test that the stage `import_checkpoint` writes weights as pretraining does, or refuses the file."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ CLASSES = 16
 
 @pytest.fixture(scope="module")
 def model():
-    """A classifier in evaluation mode whose batch-norm statistics are not the initial ones."""
+    """Classifier in evaluation mode whose batch-norm statistics differ from the initial statistics."""
     torch.manual_seed(5)
     model = Classifier(build_backbone(BACKBONE), CLASSES)
     model.train()
@@ -34,7 +34,7 @@ def model():
 
 @pytest.fixture
 def imported(tmp_path):
-    """Function that runs the stage on a file, with changes of its arguments and of its publication."""
+    """Function that runs the stage on a file; its arguments change the stage's options and the publication."""
 
     def run(path, step=80, member=None, local_sha256="", **others):
         arguments = SimpleNamespace(
@@ -147,7 +147,7 @@ def test_a_file_that_states_another_step_is_refused(model, tmp_path, imported):
     assert "states global_step 76" in refusal(imported, algoperf(model, tmp_path / "w", 76), step_tolerance=3)
 
 
-def test_a_file_of_this_project_with_another_step_or_seed_is_refused(model, tmp_path, imported):
+def test_a_file_that_states_a_different_step_or_seed_is_refused(model, tmp_path, imported):
     write_weights(tmp_path / "w", model, {"backbone": BACKBONE, "seed": 550, "step": 80})
     assert "states step 80, but the config takes it for step 81" in refusal(imported, tmp_path / "w", seed=550, step=81)
     assert "states seed 550, but the config takes it for seed 2" in refusal(imported, tmp_path / "w")
@@ -220,7 +220,7 @@ def test_a_download_is_identified_by_its_sidecar(model, tmp_path, imported):
     [("resnet18", 512, (20, 20)), ("resnet50", 2048, (53, 53)), ("regnet_y_400mf", 440, ())],
 )
 def test_torchvisions_networks_can_be_imported(tmp_path, imported, capfd, name, dimension, layers):
-    """The imported backbone computes the input of the classifier of torchvision's network, bit for bit."""
+    """The features of the imported backbone equal the input of torchvision's classifier, bit for bit."""
     import torchvision
 
     torch.manual_seed(7)

@@ -12,7 +12,7 @@ FC = ["fc.weight", "fc.bias"]
 
 
 def trained(name: str) -> dict:
-    """Return a state dict of torchvision's network whose tensors all differ, without the seconds of initialisation."""
+    """Return a state dict of a torchvision network in which all tensors differ, without slow initialisation."""
     with torch.device("meta"):
         empty = getattr(torchvision.models, name)(weights=None).state_dict()
     state = {
@@ -28,7 +28,7 @@ STATES = {name: trained(name) for name in DIMENSIONS}
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Use one torch thread, because threads on small tensors mostly wait for one another when tests run in parallel."""
+    """Use one torch thread, because several threads are slow on small tensors when tests run in parallel."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -41,16 +41,18 @@ def name(request):
 
 
 def backbone_of(state: dict) -> dict:
-    """Return the tensors of a state dict that belong to the backbone: all but the classifier's."""
+    """Return the tensors of a state dict except the classifier's."""
     return {key: value for key, value in state.items() if key not in FC}
 
 
 def placed(tensors: dict, ignored=tuple(FC), name="resnet18", others=()):
+    """Map the tensors of a file to the backbone ``name``, and return the result of ``place``."""
     wanted = {key: value.to("meta") for key, value in backbone_of(STATES[name]).items()}
     return place(tensors, list(others), wanted, DIMENSIONS[name], list(ignored), "file.pth")
 
 
 def refusal(tensors: dict, **settings) -> str:
+    """Return the error message for a file with these tensors."""
     with pytest.raises(UserError) as error:
         placed(tensors, **settings)
     message = str(error.value)
@@ -59,6 +61,7 @@ def refusal(tensors: dict, **settings) -> str:
 
 
 def assert_is(found, name: str, prefix: str, classifier=True, left_out=()):
+    """Check that a mapped file has the weights of the network ``name``."""
     state = STATES[name]
     assert list(found.backbone) == list(backbone_of(state)), "the order of the backbone's state dict"
     assert all(torch.equal(found.backbone[key], state[key]) for key in found.backbone)
@@ -68,11 +71,12 @@ def assert_is(found, name: str, prefix: str, classifier=True, left_out=()):
 
 
 def renamed(state: dict, rename) -> dict:
+    """Return a state dict after applying ``rename`` to each key."""
     return {rename(key): value for key, value in state.items()}
 
 
 def algoperf(state: dict) -> dict:
-    """Return the keys as AlgoPerf saves them: `downsample` has named layers, and the model is compiled and wrapped."""
+    """Return a state dict under AlgoPerf's keys: named layers in `downsample`, and the prefixes of torch's wrappers."""
 
     def rename(key):
         return "_orig_mod.module." + key.replace("downsample.0.", "downsample.conv.").replace(
@@ -134,7 +138,7 @@ def test_simsiams_heads_must_be_ignored():
     assert all(head in message for head in heads)
 
 
-def test_a_file_with_two_networks_is_refused_unless_one_is_ignored():
+def test_one_of_two_networks_in_a_file_must_be_ignored():
     both = {f"module.{part}.{key}": value for part in "qk" for key, value in backbone_of(STATES["resnet18"]).items()}
     message = refusal(both)
     assert "twice" in message and "'module.q.'" in message and "such as 'module.k.*'" in message
@@ -179,14 +183,15 @@ def test_the_classifier_may_be_missing_only_if_it_is_ignored():
     assert_is(placed(STATES["resnet18"], ignored=[]), "resnet18", "")
 
 
-def test_a_classifier_that_does_not_fit_is_left_out_only_if_it_is_ignored():
+def test_a_classifier_that_does_not_fit_must_be_ignored():
+    """A classifier that does not fit is left out if `checkpoints.ignored` lists it; else the file is refused."""
     state = STATES["resnet18"] | {"fc.weight": torch.ones(10, 128), "fc.bias": torch.ones(10)}
     assert_is(placed(state), "resnet18", "", classifier=False, left_out=FC)
     assert "unexpected keys are fc.weight, fc.bias" in refusal(state, ignored=[])
 
 
 def test_counters_of_batch_norm_may_be_missing():
-    """Files from before torch 0.4.1 have no counters."""
+    """Files from before torch 0.4.1 do not contain counters."""
     state = {key: value for key, value in STATES["resnet18"].items() if "num_batches_tracked" not in key}
     found = placed(state)
     assert found.backbone["bn1.num_batches_tracked"] == 0
@@ -218,7 +223,8 @@ def test_variances_that_are_not_positive_are_refused(value):
     assert f"{key} has variances that are not positive" in refusal(state)
 
 
-def test_half_precision_becomes_single_and_integer_weights_are_refused():
+def test_half_precision_becomes_single_precision():
+    """Integer weights are refused."""
     half = {key: value.half() if value.is_floating_point() else value for key, value in STATES["resnet18"].items()}
     found = placed(half)
     assert found.backbone["conv1.weight"].dtype == found.classifier["fc.weight"].dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Test the search for published weights: the authors' layouts, replicates of existing files, errors for others."""
+"""Test the search for published weights: the authors' layouts, replicates of existing files, and errors."""
 
 import copy
 import hashlib
@@ -51,6 +51,7 @@ URL = "https://example.org/weights/seed{seed}-{step}.pth"
 
 
 def study(checkpoints: dict, **changes) -> Study:
+    """Return the Study of STUDY with this block ``checkpoints`` and these changes of the config."""
     values = copy.deepcopy(yaml.safe_load(STUDY))
     values["checkpoints"] = checkpoints
     values.update(changes)
@@ -58,10 +59,12 @@ def study(checkpoints: dict, **changes) -> Study:
 
 
 def replicates(made: Study) -> dict:
+    """Return the replicates of each arm of a study."""
     return {name: made.arms.replicates(made.arms[name]) for name in made.config.all_arms}
 
 
 def wildcards(seed, step, **others):
+    """Return the wildcards of a checkpoint's rule."""
     return SimpleNamespace(seed=str(seed), step=str(step), backbone="small", source="cues", **others)
 
 
@@ -140,7 +143,7 @@ def test_a_replicate_needs_a_listed_run_and_an_existing_file(folder):
     assert made.arms.replicates(made.arms["cat1"]) == [[2], [8529]]
 
 
-def test_replicates_in_the_config_override_those_found(folder):
+def test_replicates_in_the_config_override_existing_files(folder):
     write_code_layout(folder)
     arms = yaml.safe_load(STUDY)["arms"]
     arms[0]["replicates"] = [[8529], [2]]
@@ -270,7 +273,8 @@ def test_a_mistake_in_the_block_checkpoints_is_refused(case):
 # --- local files are identified by their content ---
 
 
-def test_a_local_file_is_identified_by_its_content_and_not_its_time(folder):
+def test_a_local_file_is_identified_by_its_content(folder):
+    """A new modification time does not change the params; new content with the same size and time does."""
     write_code_layout(folder)
     made, place = study(CODE_LAYOUT), wildcards(2, 80000)
     path = made.inputs.published_file(place)
@@ -302,7 +306,7 @@ def test_a_damaged_cache_of_digests_is_rebuilt(folder):
 
 
 def test_the_params_of_an_import_contain_no_checks(folder):
-    """Checks are resources, not params, so adding a SHA-256 to the config later re-runs nothing."""
+    """Checks are resources, not params, so adding a SHA-256 to the config later does not re-run the import."""
     write_code_layout(folder)
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
     sha256 = hashlib.sha256(b"80 0").hexdigest()
@@ -326,7 +330,7 @@ def test_an_archive_and_its_members_may_have_a_sha256(folder):
     ) == (archive, "1" * 64)
 
 
-def test_a_wrong_sha256_of_an_existing_file_is_refused_before_any_job(folder):
+def test_a_wrong_sha256_is_refused_before_any_job(folder):
     write_code_layout(folder)
     path = "resnet50_sfadamw_imagenet1k_supervised/checkpoints_80k/checkpoint_run0.pth"
     message = refusal({**CODE_LAYOUT, "sha256": {path: "1" * 64}})

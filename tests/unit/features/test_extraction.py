@@ -1,4 +1,4 @@
-"""Features equal the backbone's outputs row by row, errors leave no files, and an interrupted job is resumed."""
+"""Test that features equal the backbone's outputs, that errors leave no files, and that interrupted jobs resume."""
 
 import errno
 import json
@@ -52,7 +52,7 @@ FILES = ["evaluation.center.npy", "heldout.center.npy", "train.view0.npy", "trai
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Folder with both splits of a small data set, the weights of a backbone, and their sidecars."""
+    """Folder with both splits of a small data set and the weights of a backbone, all with sidecars."""
     folder = tmp_path_factory.mktemp("data")
     torch_settings.configure(1)
     settings = {"kind": "cues", "seed": 1, "rows": ROWS, "agreement": 0.9, "components": None, "label": "class"}
@@ -123,7 +123,8 @@ def test_fewer_rows_than_a_batch_are_written(data, tmp_path, rows):
         (float("inf"), "float16", ["a feature is not finite", "pretrain it again", "features.dtype"]),
     ],
 )
-def test_a_value_that_does_not_fit_is_an_error_and_leaves_no_file(data, tmp_path, bad, dtype, words):
+def test_a_value_that_does_not_fit_is_an_error(data, tmp_path, bad, dtype, words):
+    """No file is left."""
     with pytest.raises(UserError) as error:
         extractor(Plain(bad=bad), dtype).write(tmp_path / "made.npy", data / "train.beton", range(ROWS["train"]), None)
     message = str(error.value)
@@ -138,14 +139,14 @@ def test_the_largest_values_of_a_dtype_are_accepted(data, tmp_path):
 
 
 def limit_file_size(monkeypatch):
-    """Limit the size of files, so that writing fails once bytes leave the buffer (Python ignores the signal)."""
+    """Limit the size of files, so that writing fails (Python ignores the signal)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def refuse_to_sync(monkeypatch):
-    """Make fsync fail as on a network file system whose quota is used up."""
+    """Make fsync fail as on a network file system whose quota is exhausted."""
 
     def fsync(descriptor):
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
@@ -167,7 +168,8 @@ def test_an_error_ends_the_threads_that_read_ahead(data, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "number"), [(limit_file_size, errno.EFBIG), (refuse_to_sync, errno.EDQUOT)], ids=["write", "fsync"]
 )
-def test_a_disk_error_is_one_sentence_and_leaves_no_file(data, tmp_path, monkeypatch, spoil, number):
+def test_a_disk_error_leaves_no_file(data, tmp_path, monkeypatch, spoil, number):
+    """The error message has one line."""
     restore = spoil(monkeypatch)
     try:
         with pytest.raises(UserError) as error:
@@ -181,7 +183,7 @@ def test_a_disk_error_is_one_sentence_and_leaves_no_file(data, tmp_path, monkeyp
 
 
 class SmallMemory(Plain):
-    """Backbone on a GPU whose memory is too small for more than ``most`` images at once."""
+    """Backbone on a GPU whose memory is too small for more than ``most`` images per pass."""
 
     def __init__(self, most: int):
         super().__init__()
@@ -194,7 +196,8 @@ class SmallMemory(Plain):
         return super().forward(images)
 
 
-def test_out_of_memory_halves_the_batch_and_extraction_continues(data, tmp_path, capsys):
+def test_out_of_memory_halves_the_batch(data, tmp_path, capsys):
+    """Extraction then continues with the smaller batch."""
     backbone, rows = SmallMemory(5), range(ROWS["train"])
     extractor(backbone).write(tmp_path / "made.npy", data / "train.beton", rows, None)
     # 40 images in batches of 16: the first batch is halved twice, and the smaller size is kept.
@@ -202,7 +205,7 @@ def test_out_of_memory_halves_the_batch_and_extraction_continues(data, tmp_path,
     extractor(Plain()).write(tmp_path / "wanted.npy", data / "train.beton", rows, None)
     assert np.array_equal(np.load(tmp_path / "made.npy"), np.load(tmp_path / "wanted.npy"))
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2 and "too small for 16 images at once: continuing with 8" in said[0]
+    assert len(said) == 2 and "too small for 16 images per pass: continuing with 8" in said[0]
     assert "continuing with 4" in said[1]
 
 
@@ -251,7 +254,7 @@ extract_features.main()
 
 @pytest.fixture(scope="module")
 def killed(data, tmp_path_factory, root) -> Path:
-    """Folder in which the stage was killed in the middle of its third file. Tests must copy it, not change it."""
+    """Folder in which the stage was killed in the middle of its third file. Tests must copy it before changes."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-c", textwrap.dedent(KILLED_IN_THE_MIDDLE), *command_line(data, folder / "small")]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
@@ -275,16 +278,19 @@ def stage(data, monkeypatch):
 
 
 def copied(killed: Path, tmp_path: Path) -> Path:
+    """Copy the folder ``killed``, and return the copy."""
     subprocess.run(["cp", "-a", str(killed), str(tmp_path / "again")], check=True)
     return tmp_path / "again"
 
 
 def contents(features: Path) -> dict[str, bytes]:
+    """Return the bytes of each feature file and of the sidecar, by name."""
     files = {path.name: path.read_bytes() for path in sorted(features.glob("*.npy"))}
     return files | {"sidecar": features.with_name(f"{features.name}.json").read_bytes()}
 
 
-def test_an_uninterrupted_run_writes_all_files_and_lists_them_in_the_sidecar(data, stage, tmp_path):
+def test_a_run_writes_all_files_and_a_sidecar(data, stage, tmp_path):
+    """The sidecar lists the files, the dimension and the digests of the inputs."""
     stage(tmp_path / "small")
     made = contents(tmp_path / "small")
     assert list(made) == [*FILES, "sidecar"]
@@ -346,7 +352,7 @@ def test_a_data_set_for_evaluation_only_has_one_feature_file(data, stage, tmp_pa
     assert list(sidecar["files"]) == FILES[:1] and list(sidecar["inputs"]) == ["evaluation", "weights"]
 
 
-def test_a_killed_run_is_resumed_and_gives_the_same_files(killed, stage, tmp_path, capsys):
+def test_a_resumed_run_gives_the_same_files(killed, stage, tmp_path, capsys):
     folder = copied(killed, tmp_path)
     kept = {name: (folder / ".small.unfinished" / name).stat().st_ino for name in FILES[:2]}
     capsys.readouterr()
@@ -377,7 +383,7 @@ def test_files_of_a_killed_run_with_other_settings_are_not_used(killed, stage, t
 
 def test_the_unfinished_folder_is_reused_only_for_equal_config_and_code(tmp_path, monkeypatch):
     def again(config="config") -> bool:
-        """Return whether the next job finds the file of the one before."""
+        """Return whether the next job finds the file that the previous job finished."""
         folder = job.unfinished_folder(tmp_path / "small", config)
         found = (folder / "a.npy").exists()
         (folder / "a.npy").write_bytes(b"features")

@@ -1,4 +1,4 @@
-"""Windows of mapped files give the same rows as memory, their threads end, and their errors reach the caller."""
+"""Test that tables on disk give the same rows as tables in memory, end their threads, and report errors."""
 
 import itertools
 import os
@@ -37,6 +37,7 @@ def whole(paths):
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left():
+    """Check after each test that it has ended all threads that it started."""
     before = set(threading.enumerate())
     yield
     assert set(threading.enumerate()) <= before
@@ -48,6 +49,7 @@ def on_disk(paths, window_rows: int) -> OnDisk:
 
 
 def orders():
+    """Return orders of rows to read, by name: all rows, some, with repetitions, and ascending."""
     shuffled = randomness.permutation(7, np.arange(ROWS))
     return {"all": shuffled, "some": shuffled[:50], "repeated": shuffled[[3, 3, 9, 3]], "ascending": np.arange(ROWS)}
 
@@ -77,6 +79,7 @@ def test_members_of_different_dtype_get_the_dtype_of_their_concatenation(paths):
 
 
 def pieces_of(table, order, sizes, wanted=None):
+    """Return the pieces of these sizes that Pieces cuts from the windows of a table."""
     pieces = Pieces(sizes)
     with closing(table.windows(order)) as windows:
         return [piece for window in windows for piece in pieces.of(window, wanted)]
@@ -149,14 +152,14 @@ def test_a_file_that_becomes_shorter_is_an_error_in_the_caller(paths):
     windows = on_disk(paths, 10).windows(np.arange(ROWS))
     next(windows)
     os.truncate(paths[1], 200)
-    with pytest.raises(UserError, match=r"1\.npy have become shorter; delete them and extract again"):
+    with pytest.raises(UserError, match=r"1\.npy has become shorter; delete this file and extract again"):
         list(windows)
 
 
 def test_a_missing_file_is_an_error(paths):
     table = on_disk(paths, 10)
     paths[2].unlink()
-    with pytest.raises(UserError, match=r"2\.npy are missing; run extract_features"):
+    with pytest.raises(UserError, match=r"2\.npy are missing; run the rule extract_features"):
         next(table.windows(np.arange(ROWS)))
 
 

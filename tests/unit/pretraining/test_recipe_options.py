@@ -45,7 +45,7 @@ def one_thread():
 
 
 def batch(step: int, rows: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return synthetic images and labels of a step, the same in every run (image decoding is tested elsewhere)."""
+    """Return synthetic images and labels of a step, equal in every run (image decoding is tested elsewhere)."""
     generator = torch.Generator().manual_seed(step)
     labels = torch.randint(CLASSES, (rows,), generator=generator)
     images = torch.randint(256, (rows, 32, 32, 3), generator=generator) // 2 + 20 * labels.view(-1, 1, 1, 1)
@@ -53,20 +53,24 @@ def batch(step: int, rows: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def start(backbone=SMALL, **options) -> tuple[training.Run, recipe.Recipe]:
+    """Return (run at step 0, recipe with these options)."""
     chosen = dataclasses.replace(RECIPE, **options)
     return training.start_run(backbone, CLASSES, chosen, 2, "cpu", 32), chosen
 
 
 def train(run, chosen, stop: int) -> list[float]:
+    """Train a run to the step ``stop``, and return the loss of each step."""
     return [training.train_step(run, *batch(step), chosen, TRANSFORM) for step in range(run.step, stop)]
 
 
 def trained(backbone=SMALL, steps=4, **options) -> tuple[training.Run, list[float]]:
+    """Train a network with these options, and return (run, loss of each step)."""
     run, chosen = start(backbone, **options)
     return run, train(run, chosen, steps)
 
 
 def same(first: nn.Module, second: nn.Module) -> bool:
+    """Return whether two networks have equal state dicts."""
     pairs = zip(first.state_dict().items(), second.state_dict().items(), strict=True)
     return all(name == other and torch.equal(a, b) for (name, a), (other, b) in pairs)
 
@@ -100,7 +104,7 @@ def assert_chained_equals_uninterrupted(backbone, options):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_with_each_option_a_chain_equals_an_uninterrupted_run_bit_for_bit(name):
+def test_with_each_option_milestones_equal_an_uninterrupted_run(name):
     assert_chained_equals_uninterrupted(*OPTIONS[name])
 
 
@@ -109,7 +113,7 @@ def test_with_each_option_a_chain_equals_an_uninterrupted_run_bit_for_bit(name):
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_ghost_batch_norm_is_batch_norm_of_each_group(channels_last):
-    """Each group passes a plain batch norm alone; outputs, gradients and running statistics must be equal."""
+    """The reference passes each group through plain batch norm. Outputs, gradients and statistics must be equal."""
     torch.manual_seed(0)
     plain, ghost = (nn.Sequential(nn.BatchNorm2d(3)).double() for _ in range(2))
     for layer in (plain[0], ghost[0]):
@@ -138,7 +142,8 @@ def test_ghost_batch_norm_is_batch_norm_of_each_group(channels_last):
     assert output.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
-def test_ghost_batch_norm_is_plain_in_evaluation_and_refuses_incomplete_groups():
+def test_ghost_batch_norm_refuses_incomplete_groups():
+    """In evaluation mode, it equals plain batch norm and accepts any number of images."""
     model = nn.Sequential(nn.BatchNorm2d(3))
     set_ghost_batch(model, 4)
     assert list(model.state_dict()) == list(nn.Sequential(nn.BatchNorm2d(3)).state_dict())
@@ -163,7 +168,7 @@ def test_subclasses_of_batch_norm_become_ghost_batch_norms_too():
 
 @pytest.mark.parametrize("accumulation", [2, 4])
 def test_with_ghost_batches_accumulation_changes_rounding_only(accumulation):
-    """Loss, gradients and the next steps are those of the undivided batch."""
+    """Loss, gradients and the next steps are equal to the results of the undivided batch."""
     (whole, chosen), (parts, divided) = start(ghost_batch=4), start(ghost_batch=4, accumulation=accumulation)
     losses = [
         training.compute_gradients(run, *batch(0), options, TRANSFORM)
@@ -179,7 +184,7 @@ def assert_close_gradients(ours: nn.Module, theirs: nn.Module):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_without_ghost_batches_statistics_are_over_a_part_of_the_batch():
+def test_without_ghost_batches_statistics_are_over_one_part():
     (ghost, _), (part, _) = trained(ghost_batch=8), trained(accumulation=2)
     for one, other in zip(ghost.model.parameters(), part.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
@@ -213,8 +218,8 @@ def test_statistics_at_a_milestone_are_over_ghost_batches():
     assert not torch.equal(twin.backbone.stem[1].running_var, model.backbone.stem[1].running_var)
 
 
-def test_recomputing_statistics_uses_no_random_numbers():
-    """Stochastic depth, which EfficientNets have before batch norms, is off, as in inference."""
+def test_recomputing_statistics_does_not_draw_random_numbers():
+    """Stochastic depth, which EfficientNets have before batch norms, is switched off, as in inference."""
     run, _ = start(made.backbone("efficientnet_b0"))
     first = training.averaged_model(run, [batch(9)[0]], TRANSFORM)
     torch.manual_seed(1)
@@ -253,7 +258,8 @@ def test_zero_gamma_of_a_network_without_residual_branches_is_refused():
         start(made.backbone("squeezenet1_1"), zero_gamma=True)
 
 
-def test_lecun_normal_has_variance_one_over_fan_in_and_is_cut_at_two_deviations():
+def test_lecun_normal_has_variance_one_over_fan_in():
+    """The distribution is truncated at two standard deviations."""
     run, _ = start(made.backbone("resnext50_32x4d"), initialisation="lecun_normal")
     weights = {name: layer.weight for name, layer in run.model.named_modules() if isinstance(layer, nn.Conv2d)}
     for name in ("backbone.conv1", "backbone.layer4.2.conv1", "backbone.layer4.2.conv2"):  # the last has 32 groups
@@ -306,7 +312,7 @@ def test_channels_last_changes_only_memory_format_and_rounding():
 
 
 def test_a_missing_triton_is_reported():
-    """torch raises a different error for this than for the failure of a backend."""
+    """torch raises different errors for a missing Triton and for the failure of a backend."""
 
     def backend(graph, inputs):
         raise torch._inductor.exc.TritonMissing(None)

@@ -1,4 +1,4 @@
-"""Test pretraining: a chain of milestones equals one run, averaging does not change the run, divergence is reported."""
+"""Test pretraining: milestones equal one run, averaging does not change the run, divergence is reported."""
 
 import argparse
 import copy
@@ -115,7 +115,7 @@ def test_batch_norm_statistics_are_computed_with_the_averaged_weights(beton):
     assert norm.momentum == 0.1 and not torch.equal(norm.running_mean, run.model.backbone.stem[1].running_mean)
 
 
-def test_the_batch_of_a_step_does_not_depend_on_where_the_run_starts(beton):
+def test_the_batch_of_a_step_does_not_depend_on_the_first_step(beton):
     def stream(first, last):
         return [
             (images.numpy(), labels.numpy())
@@ -172,7 +172,7 @@ def test_weights_have_a_description_and_read_back_equal(beton, tmp_path):
 
 
 def test_the_stages_weights_describe_their_training(beton, tmp_path):
-    """Backbone, recipe and image size are in the weights file, so a reader needs no config."""
+    """Backbone, recipe and image size are in the weights file, so a reader does not need the config."""
     run = train(start(), beton, 1)
     params = {"backbone": BACKBONE, "recipe": {"precision": "bf16", "ghost_batch": 8}, "transform": {}}
     arguments = argparse.Namespace(backbone=BACKBONE, step=1, weights=tmp_path / "w", state=tmp_path / "s")
@@ -185,7 +185,7 @@ def test_the_stages_weights_describe_their_training(beton, tmp_path):
 
 
 def test_torchs_compiler_is_not_imported_for_training(root):
-    """Importing the compiler would take every pretraining job two seconds."""
+    """Importing the compiler would make every pretraining job two seconds longer."""
     import subprocess
     import sys
 
@@ -206,15 +206,15 @@ def test_torchs_compiler_is_not_imported_for_training(root):
     [
         (
             {"accumulation": 2},  # two GPUs would have one part of 16 each
-            "training on 16 images at once: set pretrain.accumulation to 4 or more (now 2; batch norm's statistics are then "
-            "over fewer images), in the config",
+            "training on 16 images per pass: set pretrain.accumulation to 4 or more (now 2; batch norm's statistics "
+            "are then over fewer images), in the config",
         ),
         (
             {"ghost_batch": 16},
             "set pretrain.accumulation to 2 or more (now 1; the batch and its statistics do not change), or divide",
         ),
-        ({"ghost_batch": 32}, "training on 32 images at once: divide the batch among 2 GPUs"),
-        ({"ghost_batch": 32, "compile": True}, "training on 32 images at once: lower pretrain.batch_size (now 32)"),
+        ({"ghost_batch": 32}, "training on 32 images per pass: divide the batch among 2 GPUs"),
+        ({"ghost_batch": 32, "compile": True}, "training on 32 images per pass: lower pretrain.batch_size (now 32)"),
     ],
 )
 def test_a_gpu_with_too_little_memory_stops_training_with_advice(beton, changes, advice):

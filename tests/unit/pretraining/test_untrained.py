@@ -32,7 +32,7 @@ def train(tmp_path_factory) -> Path:
 
 
 def initialised(folder: Path, train: Path, **recipe):
-    """Run the stage and return the backbone that it writes, and its sidecar."""
+    """Run the stage, and return (backbone that it writes, sidecar)."""
     options = untrained.Options(
         source="cues",
         seed=SEED,
@@ -51,7 +51,7 @@ def initialised(folder: Path, train: Path, **recipe):
 
 @pytest.mark.parametrize("recipe", [{}, {"ghost_batch": 16}, {"initialisation": "lecun_normal", "zero_gamma": True}])
 def test_step_0_equals_the_start_of_pretraining(tmp_path, train, recipe):
-    """Parameters and statistics equal what pretraining would write after zero steps."""
+    """Parameters and statistics equal the output of pretraining after zero steps."""
     found, sidecar = initialised(tmp_path, train, **recipe)
     whole = made.recipe(batch_size=64, batch_norm_batches=2, **recipe)
     run = training.start_run(SMALL, read_sidecar(train)["classes"], whole, SEED, "cpu", TRANSFORM.size)

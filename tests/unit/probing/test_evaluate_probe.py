@@ -170,7 +170,7 @@ def test_inputs_that_do_not_fit_the_heads_are_refused(probed, tmp_path):
         UserError, match=r"members \[\[2, 550\], \[23, 477\]\], but the features have \[\[2, 550\], \[23, 9\]\]"
     ):
         evaluate(probed, tmp_path, folders, labels, replicates="[[2, 550], [23, 9]]")
-    with pytest.raises(UserError, match="names 3 folders, --replicates 4 members"):
+    with pytest.raises(UserError, match="names 3 folders, but --replicates names 4 members"):
         evaluate(probed, tmp_path, folders[:3], labels)
     with pytest.raises(UserError, match=r"seed2/evaluation\.center\.npy are 27 x 11, .* index has 26 rows"):
         evaluate(probed, tmp_path, folders, labels[:-1])

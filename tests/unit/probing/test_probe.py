@@ -269,7 +269,7 @@ def test_features_that_do_not_fit_the_index_are_refused(folders, data):
     with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are not a complete"):
         check_features(folders, files)
     path.unlink()
-    with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are missing; run extract_features"):
+    with pytest.raises(UserError, match=r"seed550/train\.view1\.npy are missing; run the rule extract_features"):
         check_features(folders, files)
 
 
@@ -348,7 +348,7 @@ def test_a_missing_file_is_refused_before_training(tmp_path, folders, data, monk
 
 def test_a_wrong_number_of_feature_folders_is_refused(tmp_path, folders, data, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["probe", *command_line(tmp_path, folders[:1], data, "one")])
-    with pytest.raises(UserError, match="names 1 folders, --replicates 2 members"):
+    with pytest.raises(UserError, match="names 1 folders, but --replicates names 2 members"):
         stage.main()
 
 

@@ -1,4 +1,4 @@
-"""A stage ends with one sentence after a user's mistake and with a traceback after a bug."""
+"""Test that a stage reports a user's mistake in one line, and a bug with a traceback."""
 
 import errno
 import re
@@ -16,6 +16,8 @@ class OutOfMemoryError(RuntimeError):
 
 
 def ending(error: Exception):
+    """Return a ``main`` function that raises ``error``."""
+
     def main():
         raise error
 
@@ -31,8 +33,7 @@ def ending(error: Exception):
         (OutOfMemoryError("CUDA out of memory. Tried\nmore"), ["CUDA out of memory. Tried)", "pretrain.accumulation"]),
     ],
 )
-def test_an_error_that_the_user_can_correct_has_no_traceback(error, words, capsys):
-    """The error message is a single line."""
+def test_an_error_that_the_user_can_correct_is_one_line(error, words, capsys):
     with pytest.raises(SystemExit) as ended:
         command.run(ending(error))
     assert ended.value.code == 1
@@ -88,8 +89,8 @@ command.run(main)
         ("KeyboardInterrupt()", 130, "KeyboardInterrupt\n"),
     ],
 )
-def test_threads_that_abort_at_exit_do_not_change_the_outcome(root, error, status, last):
-    """The exit status and the error message stay the same."""
+def test_threads_that_abort_at_exit_do_not_change_the_status(root, error, status, last):
+    """The error message does not change, either."""
     command_line = [sys.executable, "-c", ENDING.replace("ERROR", error)]
     done = subprocess.run(command_line, cwd=root, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (status, "printed")

@@ -1,4 +1,4 @@
-"""Concurrent jobs lease distinct GPUs, and a dead job's GPU is free. The GPUs of these tests are pretended."""
+"""Test that concurrent jobs lease distinct GPUs, and that a killed job's GPU is free. The GPUs are pretended."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def clean_environment(monkeypatch):
 
 @pytest.fixture
 def start(root, tmp_path):
-    """Function that starts a job, which leases ``count`` of ``gpus`` and holds them."""
+    """Function that starts a job, which leases ``count`` of ``gpus`` until it ends, and returns its process."""
     jobs = []
 
     def start_job(gpus, count=1, **environment):
@@ -50,8 +50,8 @@ def start(root, tmp_path):
         job.communicate()
 
 
-def test_concurrent_jobs_lease_distinct_devices(start):
-    """The device of a killed job is free again."""
+def test_concurrent_jobs_get_distinct_devices(start):
+    """A further job waits until a job is killed, and then gets the device of the killed job."""
     jobs = [start(CARDS) for _ in CARDS]
     held = [job.stdout.readline().strip() for job in jobs]
     assert sorted(held) == list(CARDS)
@@ -78,13 +78,15 @@ def test_one_card_under_two_names_is_leased_once(start):
 
 
 @pytest.mark.parametrize(("requested", "said"), [(4, "no GPU is visible"), (0, "no GPU was requested")])
-def test_without_devices_the_cpu_is_used_and_logged_once(requested, said, capsys):
+def test_without_devices_the_cpu_is_used(requested, said, capsys):
+    """The choice is logged once."""
     assert devices.acquire(requested, {}) == "cpu"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert capsys.readouterr().err.count(said) == 1
 
 
-def test_fewer_devices_than_requested_are_used_and_logged(tmp_path, capsys, monkeypatch):
+def test_fewer_devices_than_requested_are_used(tmp_path, capsys, monkeypatch):
+    """The log states how many devices are visible."""
     monkeypatch.setattr(devices, "_held", [])
     assert devices.acquire(2, {"0": "GPU-aa"}, tmp_path) == "cuda"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
@@ -110,7 +112,7 @@ def test_pretended_devices_are_leased_but_the_cpu_computes(tmp_path, monkeypatch
 
 @pytest.fixture
 def nvidia_smi(tmp_path, monkeypatch):
-    """Program nvidia-smi on PATH that lists three cards in the format of the real one."""
+    """Program nvidia-smi on PATH that lists three cards in the format of the real program."""
     program = tmp_path / "bin/nvidia-smi"
     program.parent.mkdir()
     lines = "".join(f"{index}, {uuid}\\n" for index, uuid in CARDS.items())
@@ -140,7 +142,7 @@ def test_only_devices_in_cuda_visible_devices_are_visible(nvidia_smi, monkeypatc
 
 
 def test_a_gpu_that_torch_cannot_use_is_reported(root):
-    """The error message is one line, without a traceback."""
+    """The stage ends with a one-line error message (no traceback)."""
     code = (
         "from workflow_scripts.timecat.runtime import command, torch_settings\n"
         "command.run(lambda: torch_settings.configure(1, 'cuda'))\n"

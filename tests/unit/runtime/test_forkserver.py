@@ -1,4 +1,4 @@
-"""A stage that runs as a fork of the forkserver has the command line, streams and exit status of its process."""
+"""Test that a fork of the forkserver runs a stage with the command line, streams and status of its process."""
 
 import contextlib
 import json
@@ -72,13 +72,13 @@ os._exit(0)
 
 
 def heed_interrupts() -> None:
-    """Handle SIGINT as in a terminal. Background processes of a shell and their children ignore it."""
+    """Handle SIGINT as in a terminal, since background processes of a shell and their children ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
 def started():
-    """Start a server; yield its address and process id. Its parent process ends with the block."""
+    """Start a server, and yield (its address, its process id). The server's parent process ends with the block."""
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER],
         cwd=ROOT,
@@ -96,6 +96,7 @@ def started():
 
 @pytest.fixture(scope="module")
 def address():
+    """Address of a running server, shared by the tests of this file."""
     with started() as (address, _):
         yield address
 
@@ -124,6 +125,7 @@ def stage(tmp_path):
 
 
 def wait_for(condition, what: str) -> None:
+    """Wait until ``condition()`` is true. Fail with the message ``what`` after a minute."""
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, what
@@ -131,7 +133,7 @@ def wait_for(condition, what: str) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Return whether a process runs. A zombie does not."""
+    """Return whether a process runs (False for a zombie)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):  # ProcessLookupError if it ends while the file is read
@@ -140,6 +142,7 @@ def lives(pid: int) -> bool:
 
 def test_a_fork_has_the_environment_and_streams_of_its_process(stage, address):
     def told(server):
+        """Run the stage with the server's address (or None), and return what it prints about its process."""
         process = stage("tell", "a b", "--c", server=server, SAID="something")
         output, log = process.communicate("typed", timeout=120)
         assert process.returncode == 0 and log == "to the log\n", log
@@ -170,7 +173,7 @@ def test_a_fork_ends_with_the_status_and_output_of_its_process(stage, address, a
 
 
 def waiting(stage, tmp_path, server) -> tuple[subprocess.Popen, int]:
-    """Return a process and the id of its fork, which has begun to wait."""
+    """Start a stage that waits, and return (its process, process id of its fork)."""
     process = stage("wait", server=server)
     wait_for((tmp_path / "waits").exists, "the stage never began")
     fork = int((tmp_path / "waits").read_text())
@@ -192,7 +195,7 @@ def test_killing_a_process_kills_its_fork(stage, address, tmp_path):
 
 
 def test_the_server_survives_a_killed_process_and_fork(stage, address, tmp_path):
-    """Process and fork are killed at the same time."""
+    """Both are killed before the server notices either of them."""
     process, fork = waiting(stage, tmp_path, address)
     os.kill(process.pid, signal.SIGSTOP)
     os.kill(fork, signal.SIGKILL)
@@ -223,7 +226,7 @@ def test_the_server_ends_after_its_starter_and_the_last_fork(stage, tmp_path):
 
 
 def test_killing_the_server_ends_its_forks(stage, tmp_path):
-    """Later stages run without the server."""
+    """Stages that start later run without the server."""
     with started() as (address, server):
         process, fork = waiting(stage, tmp_path, address)
         os.kill(server, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A wrong value of a JSON option is reported in a sentence that names the option and the key."""
+"""Test that the error message of a wrong JSON option names the option and the key."""
 
 import argparse
 from typing import Annotated, Literal
@@ -12,17 +12,23 @@ from workflow_scripts.timecat.settings import settings
 
 @settings
 class Made:
+    """Settings with two keys, as an example of a stage's settings."""
+
     seed: int
     rates: tuple[float, ...]
 
 
 @settings
 class One:
+    """First type of the union EITHER, which the key ``kind`` selects."""
+
     kind: Literal["one"]
 
 
 @settings
 class Two:
+    """Second type of the union EITHER, with nested settings."""
+
     kind: Literal["two", "deux"]
     of: One
 

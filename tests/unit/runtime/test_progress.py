@@ -1,4 +1,4 @@
-"""Progress is a few lines in a log, the last one at the end, and a bar in a terminal only."""
+"""Test that progress is a few lines in a log file, and a bar only in a terminal."""
 
 import contextlib
 import os
@@ -26,8 +26,8 @@ def lines(capsys, total, counts, done=0, note="") -> list[str]:
 
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 6, 7, 9, 99, 100, 101, 1234])
 @pytest.mark.parametrize("batch", [1, 2, 7, 500])
-def test_a_log_of_progress_has_few_lines(capsys, total, batch):
-    """The last line shows the total."""
+def test_a_log_has_few_lines_of_progress(capsys, total, batch):
+    """The last line shows the total, and no line is repeated."""
     counts = [min(batch, total - done) for done in range(0, total, batch)]
     found = lines(capsys, total, counts)
     assert 1 <= len(found) <= min(LINES + 1, len(counts))

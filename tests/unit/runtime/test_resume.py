@@ -1,4 +1,4 @@
-"""After an interruption log lines are kept, and the state is saved when due or when the process must end."""
+"""Test that the log and the state of an interrupted job are kept, and when the state is saved."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from workflow_scripts.timecat.runtime.resume import ResumeFile, TrainingLog
 
 @pytest.fixture
 def interrupted(tmp_path):
-    """Log of a job that was killed after three lines, and the position after its second line."""
+    """Log of a job that was killed after three lines, as (path, position after the second line)."""
     log = TrainingLog(tmp_path / "step8.jsonl")
     log.add(step=1, loss=0.5)
     log.add(step=2, loss=0.25)
@@ -25,8 +25,8 @@ def interrupted(tmp_path):
     return tmp_path / "step8.jsonl", position
 
 
-def test_a_log_gets_its_final_name_when_it_is_complete(tmp_path):
-    """The log has one JSON object per line."""
+def test_a_log_gets_its_name_when_it_is_complete(tmp_path):
+    """Each line of the log is one JSON object."""
     log = TrainingLog(tmp_path / "folder" / "step8.jsonl")
     log.add(step=1, loss=0.5)
     assert not log.path.exists()
@@ -43,8 +43,8 @@ def test_position_is_the_number_of_bytes_in_the_file(tmp_path):
     assert log.position() == len(b'{"step": 1}\n') == log.partial.stat().st_size
 
 
-def test_lines_after_the_saved_state_are_replaced(interrupted):
-    """They belong to steps that run again."""
+def test_lines_after_the_saved_state_are_dropped(interrupted):
+    """New lines are appended after the lines that belong to the saved state."""
     path, position = interrupted
     log = TrainingLog(path)
     assert log.keep(position) is True
@@ -54,8 +54,8 @@ def test_lines_after_the_saved_state_are_replaced(interrupted):
     assert path.read_bytes() == b'{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.25}\n{"step": 3, "loss": 1.0}\n'
 
 
-def test_a_log_that_is_too_short_is_refused(interrupted):
-    """A file system may lose the end of a log but not the state. Truncating to a larger size would add NUL bytes."""
+def test_a_log_that_is_too_short_is_not_padded(interrupted):
+    """A file system may lose the end of a log but keep the state. Truncating to a larger size would add NUL bytes."""
     path, _ = interrupted
     log = TrainingLog(path)
     whole = log.partial.read_bytes()
@@ -87,7 +87,7 @@ def resume_file(tmp_path, clock):
     made.stop_watching()
 
 
-def test_the_state_is_saved_only_when_due(resume_file, clock):
+def test_the_state_is_saved_only_when_it_is_due(resume_file, clock):
     saved = []
 
     def offer(now, **options):
@@ -120,7 +120,7 @@ def test_an_interval_of_zero_saves_at_every_step(tmp_path, clock):
 
 def test_stop_watching_restores_the_handlers(tmp_path):
     def own(number, frame):
-        """Handle nothing: the handler before ResumeFile."""
+        """Handle a signal without effect. This is the handler before ResumeFile is created."""
 
     before = {number: signal.signal(number, own) for number in resume.SIGNALS}
     try:
@@ -172,14 +172,14 @@ def job(root, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_the_state_after_the_current_step(job, tmp_path, number, code):
-    """The process ends with the exit status that a shell would report: 128 plus the number of the signal."""
+def test_a_signal_saves_the_state_after_the_step(job, tmp_path, number, code):
+    """The exit code is 128 plus the signal's number, as shells report it."""
     process = job(0.2)
     process.send_signal(number)
     output, error = process.communicate(timeout=20)
     assert process.returncode == code and output == ""  # no second step began
     assert (tmp_path / ".weights.resume.pt").read_bytes() == b"state after step 1"
-    assert error == f"stopped by signal {number.value} after step 1; the next run continues from here\n"
+    assert error == f"stopped by signal {number.value} after step 1; the next run continues from this step\n"
 
 
 def test_a_second_signal_ends_the_process_immediately(job, tmp_path):

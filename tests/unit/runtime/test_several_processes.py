@@ -1,4 +1,4 @@
-"""Processes that share batches train the weights of one process. They end with the leader, and it notices failures."""
+"""Test jobs of several processes: they compute the weights of one process, and they end together."""
 
 import contextlib
 import itertools
@@ -52,7 +52,7 @@ def run_processes(size: int, cases: dict, path, beton, root) -> dict:  # noqa: F
 
 
 def assert_same(one: dict, several: dict) -> None:
-    """Check equality up to the order of float64 sums over a few steps. Batch norm over other images differs by 1e-2."""
+    """Check that weights are equal up to rounding of float64 sums. (Batch norm over other images differs by 1e-2.)"""
     assert one.keys() == several.keys()
     for name, (alone, shared) in {name: (one[name], several[name]) for name in one}.items():
         np.testing.assert_allclose(alone["losses"], shared["losses"], rtol=1e-10, err_msg=name)
@@ -71,7 +71,7 @@ def test_two_processes_train_the_weights_of_one_process(beton, root, tmp_path): 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
 def test_concatenated_shares_of_a_step_are_its_batch(beton, size):  # noqa: F811
-    """The steps begin within an epoch and cross the end of one, where rows are left out."""
+    """The steps begin within an epoch and continue after its end, where remaining rows are left out."""
     whole = list(batches.batch_stream(batches.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(3, 7)))
     shares = [
         list(batches.batch_stream(batches.Source(beton, ROWS), RECIPE, TRANSFORM, 2, range(3, 7), World(rank, size)))
@@ -84,7 +84,7 @@ def test_concatenated_shares_of_a_step_are_its_batch(beton, size):  # noqa: F811
 
 
 def test_every_part_of_a_batch_has_a_different_number():
-    """Dropout masks depend on the number, so that several processes draw the same masks as one."""
+    """Dropout masks depend on the part's number, so that several processes draw the same masks as one process."""
     for accumulation, size in itertools.product((1, 2, 4, 8), (1, 2, 4)):
         if accumulation < size:
             continue
@@ -125,12 +125,12 @@ def test_the_number_of_processes_that_can_share_a_batch(changes, available, used
         ({"batch_size": 1024, "accumulation": 4, "ghost_batch": 128}, 8, None),
     ],
 )
-def test_advice_on_memory_means_fewer_images_per_process(changes, size, advised):
+def test_advice_on_memory_makes_the_parts_smaller(changes, size, advised):
     assert batch_shares.next_accumulation(replace(RECIPE, **changes), size) == advised
 
 
 def test_a_batch_norm_with_an_activation_cannot_be_shared():
-    """A shared batch norm would lose the activation with which, for example, timm's batch norm ends."""
+    """A shared batch norm would omit the activation that, for example, timm's batch norm includes."""
 
     class WithActivation(torch.nn.BatchNorm2d):
         def forward(self, x):
@@ -141,7 +141,7 @@ def test_a_batch_norm_with_an_activation_cannot_be_shared():
         shared_batch_norm.share_batch_norm(model, 2, 0, 2)
 
 
-def test_a_single_process_has_the_whole_batch():
+def test_a_single_process_has_all_images_of_the_batch():
     assert batch_shares.share_of(RECIPE, ALONE) == batch_shares.Share(32, 32, 1, 0)
     assert batch_shares.share_of(replace(RECIPE, accumulation=4), ALONE) == batch_shares.Share(32, 8, 1, 0)
 
@@ -214,7 +214,7 @@ def has_ended(number: int, seconds: float = 20) -> bool:
 
 
 def test_no_process_outlives_a_killed_leader(start):
-    """The process has not connected to the leader yet, so it cannot notice a lost connection."""
+    """The other process has not connected to the leader yet, so it cannot notice a lost connection."""
     job, numbers = start(WAIT, APART="1")
     job.send_signal(signal.SIGKILL)
     assert has_ended(numbers[1])
@@ -234,8 +234,8 @@ def test_only_the_leader_handles_signals(start):
         "time.sleep(3600) if processes.leads else sys.exit(3)",  # the leader does not wait for it
     ],
 )
-def test_a_failing_process_ends_the_job(start, work, tmp_path):
-    """The leading process ends with a one-line error message."""
+def test_a_process_that_fails_ends_the_job(start, work, tmp_path):
+    """The leader reports it with a one-line error message (no traceback)."""
     (tmp_path / "temporary").mkdir()
     job, _ = start(work, TMPDIR=str(tmp_path / "temporary"))
     _, said = job.communicate(timeout=60)

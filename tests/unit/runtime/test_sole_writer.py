@@ -1,4 +1,4 @@
-"""Only one process writes at a time, even after kills. The next one waits, logs it, and removes leftovers."""
+"""Test that one process at a time writes, and that the next process waits and removes temporary files."""
 
 import errno
 import signal
@@ -69,7 +69,7 @@ class Process:
         return self
 
     def end(self) -> int:
-        """Let the process continue to its end and return its exit status."""
+        """Let the process run to its end, and return its exit status."""
         self.process.stdin.close()
         return self.wait()
 
@@ -82,6 +82,7 @@ class Process:
 
 @pytest.fixture
 def start(root):
+    """Function that runs code in a new Process, which is killed after the test."""
     started = []
 
     def start(code, *arguments):
@@ -95,16 +96,18 @@ def start(root):
 
 
 def names(folder) -> set[str]:
+    """Return the names of the files in a folder."""
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_second_process_waits_and_logs_it(start, tmp_path):
+def test_a_second_process_waits_for_the_lock(start, tmp_path):
+    """The second process logs that it waits."""
     first = start(WRITER, tmp_path).until("stdout", "writing")
     second = start(WRITER, tmp_path).until("stderr", "waiting")
     time.sleep(0.3)
     assert second.said["stdout"] == ""
     assert second.said["stderr"] == (
-        f"waiting: another process still writes here and holds {tmp_path / '.train.lock'}\n"
+        f"waiting: another process still writes this output and holds the lock {tmp_path / '.train.lock'}\n"
     )
     assert ".train.beton.99.tmp" in names(tmp_path)  # belongs to the first process, which still writes
     assert first.end() == 0 and first.said["stderr"] == ""
@@ -151,8 +154,8 @@ def test_no_lock_is_left_after_an_error(tmp_path):
     assert names(tmp_path / "new" / "folder") == set()
 
 
-def test_a_job_continues_on_a_file_system_without_locks(tmp_path, monkeypatch, capsys):
-    """The log says that the file system has no locks."""
+def test_a_file_system_without_locks_is_logged(tmp_path, monkeypatch, capsys):
+    """The job writes without a lock and asks the user to avoid other runs."""
 
     def flock(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
@@ -161,7 +164,8 @@ def test_a_job_continues_on_a_file_system_without_locks(tmp_path, monkeypatch, c
     with sole_writer(tmp_path, "train."):
         pass
     assert capsys.readouterr().err == (
-        f"{tmp_path / '.train.lock'} cannot be locked (No locks available): make sure that no other run writes here\n"
+        f"{tmp_path / '.train.lock'} cannot be locked (No locks available): make sure that no other run writes in this "
+        "folder\n"
     )
 
 

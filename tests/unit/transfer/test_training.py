@@ -1,7 +1,7 @@
 """Test transfers that train backbones.
 
-With frozen backbones a transfer equals the probe, and with trained ones a plain training loop. Interruption, divergence
-and direct training are tested too.
+With frozen backbones a transfer must equal the probe. With trained backbones it must equal a plain training loop.
+Interruption, divergence and direct training are tested, too.
 """
 
 import io
@@ -105,6 +105,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def target(folder) -> transferring.Target:
+    """Target of the transfer, from the files in ``folder``."""
     return transferring.Target(
         name=NAME,
         train=folder / "train.beton",
@@ -117,16 +118,18 @@ def target(folder) -> transferring.Target:
 
 
 def settings(**others) -> OnRows:
+    """Return SETTINGS with these changes and one pass per epoch."""
     return OnRows(**SETTINGS | others, passes=1)
 
 
 def members(folder) -> list:
+    """Return the trainable backbones of the two members."""
     return job.finetuned([folder / f"seed{seed}" for seed in SEEDS])
 
 
 @pytest.fixture
 def replicate(folder, target, tmp_path):
-    """Function that trains one replicate and returns the report."""
+    """Function that trains one replicate with the given settings and returns its report."""
 
     def run(own: OnRows, backbones=lambda: members(folder), number=0, target=target):
         kept = transfer_states.Kept(tmp_path, 1e9)
@@ -143,7 +146,7 @@ def replicate(folder, target, tmp_path):
 
 
 class Frozen(nn.Module):
-    """A backbone that stays in evaluation mode and has no trainable parameter."""
+    """Backbone that stays in evaluation mode and has no trainable parameters."""
 
     def __init__(self, backbone):
         super().__init__()
@@ -157,7 +160,10 @@ class Frozen(nn.Module):
 
 
 def features_by_epoch(folder, target, path, seed: int, epochs: int) -> list[Path]:
-    """Extract features of the members so that view e equals the images of epoch e of a transfer; return the folders."""
+    """Extract the members' features for a probe, and return the folders.
+
+    View e has the same images as epoch e of a transfer.
+    """
     made = []
     for member, backbone in zip(SEEDS, members(folder)):
         made.append(path / f"seed{member}")
@@ -209,7 +215,7 @@ def test_with_frozen_backbones_a_transfer_equals_the_probe(folder, target, repli
 
 
 def test_a_transfer_equals_a_plain_training_loop(folder, target):
-    """The loop trains both backbones with their learning rate, and spells out Nesterov momentum and weight decay."""
+    """The loop trains both backbones with their learning rate, and it computes Nesterov momentum and weight decay."""
     own, decay = settings(epochs=2, lr_milestones=[1]), 0.5
     run = transferring.start_run(members(folder), 0, decay, target, own)
     scores = transferring.finish_run(run, "full", target, own)
@@ -266,7 +272,7 @@ def test_an_epoch_of_few_rows_has_more_passes():
     assert own.for_rows(100).for_rows(16 * 17).passes == 1
 
 
-def test_an_epoch_of_several_passes_equals_several_epochs_measured_together(folder, target):
+def test_an_epoch_of_several_passes_equals_several_epochs(folder, target):
     own = settings(epochs=2, lr_milestones=[1], least_steps=12).for_rows(ROWS["train"])
     assert own.passes == 2
     plain = settings(epochs=4, lr_milestones=[2])
@@ -282,7 +288,8 @@ def test_an_epoch_of_several_passes_equals_several_epochs_measured_together(fold
         assert scores["train"].loss == pytest.approx(sum(both) / 2)
 
 
-def test_every_parameter_is_in_one_group_and_batch_norms_have_no_weight_decay(folder):
+def test_batch_norms_have_no_weight_decay(folder):
+    """Every parameter is in exactly one group, and backbones have a separate learning rate."""
     network = start_network(members(folder), CLASSES, 0, settings())
     groups = parameter_groups(network, settings(), 0.3)
     of = {id(parameter): group for group in groups for parameter in group["params"]}
@@ -331,7 +338,7 @@ def test_direct_training_starts_with_pretrainings_initial_weights(initialisation
 
 
 class Noisy(nn.Module):
-    """A backbone with dropout on its features."""
+    """Backbone with dropout on its features."""
 
     def __init__(self, backbone):
         super().__init__()
@@ -373,7 +380,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(folder, target, c
 
 # In the first pass, at its end, in the second pass, at its end, and after the evaluation.
 @pytest.mark.parametrize("calls", [1, 3, 5, 6, 7])
-def test_a_run_that_resumes_between_or_within_passes_equals_an_uninterrupted_one(folder, target, calls):
+def test_resuming_within_an_epoch_of_two_passes_gives_the_same_run(folder, target, calls):
+    """Runs are interrupted within a pass and between the two passes."""
     own = settings(epochs=1, least_steps=4).for_rows(ROWS["train"])
     assert own.passes == 2
     goes_on(folder, target, own, calls, min(calls, 6))
@@ -407,7 +415,7 @@ def goes_on(folder, target, own: OnRows, calls: int, step: int) -> None:
     assert bits(following) == bits(whole)
 
 
-def test_a_network_that_diverges_changes_no_other_and_is_not_selected(replicate, capsys):
+def test_a_network_that_diverges_is_not_selected(replicate, capsys):
     alone, beside = replicate(settings()), replicate(settings(weight_decays=[1e-3, 1e9, 0.5]))
     others = [row for row in beside.metrics if row["weight_decay"] != 1e9]
     assert others == alone.metrics and beside.selected == alone.selected
@@ -431,13 +439,13 @@ def test_an_error_is_raised_if_all_networks_diverge(replicate):
         replicate(settings(weight_decays=[1e20]))
 
 
-def test_more_weight_decays_change_no_other_row(replicate):
+def test_more_weight_decays_do_not_change_the_existing_rows(replicate):
     short, long = replicate(settings(weight_decays=[0.001, 0.5])), replicate(settings(weight_decays=[0.001, 0.1, 0.5]))
     assert short.metrics == [row for row in long.metrics if row["weight_decay"] != 0.1]
 
 
 def test_one_weight_decay_needs_no_second_fit(replicate):
-    """The report equals that of both fits, because there is no weight decay to choose."""
+    """The report equals the report with both fits, because there is no weight decay to choose."""
     alone, beside = replicate(settings(weight_decays=[0.5])), replicate(settings(weight_decays=[0.001, 0.5]))
     assert alone.metrics == [row for row in beside.metrics if row["weight_decay"] == 0.5 and row["fit"] == "full"]
     last = [row["top1"] for row in alone.metrics if row["epoch"] == SETTINGS["epochs"] and row["split"] == "evaluation"]
@@ -453,7 +461,7 @@ def test_direct_training_without_a_backbone_is_refused():
 
 
 def command_line(folder: Path, output: Path, mode="finetune", **others) -> list[str]:
-    """Return the stage's arguments for two replicates of one member each."""
+    """Return the stage's command-line arguments for two replicates of one member each."""
     values = {
         "mode": mode,
         "data-set": NAME,
@@ -493,7 +501,7 @@ OUTPUTS = ["arm.parquet", "arm.predictions.parquet", "arm.predictions.parquet.js
 
 
 def contents(output: Path) -> dict[str, bytes]:
-    """Check that the folder contains only the stage's outputs, and return their bytes."""
+    """Check that the folder contains only the stage's outputs, and return the contents of these files."""
     assert sorted(path.name for path in output.iterdir()) == OUTPUTS
     return {name: (output / name).read_bytes() for name in OUTPUTS}
 
@@ -573,9 +581,7 @@ transfer.main()
 
 
 @pytest.mark.parametrize("end", [(signal.SIGKILL, -9, 0), (signal.SIGTERM, 143, 1)])
-def test_a_killed_or_terminated_job_resumes_and_writes_the_same_bytes(
-    folder, target, uninterrupted, run_stage, tmp_path, root, end
-):
+def test_a_resumed_job_writes_the_same_bytes(folder, target, uninterrupted, run_stage, tmp_path, root, end):
     """After SIGKILL a job resumes from the last saved state, after SIGTERM from the last step."""
     number, code, further = end
     step = len(batches(len(target.data.fits()["nine_tenths"]), 16)) + further  # one more after SIGTERM
@@ -589,8 +595,8 @@ def test_a_killed_or_terminated_job_resumes_and_writes_the_same_bytes(
     assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
 
     log = run_stage(tmp_path)
-    assert [line for line in log.splitlines() if "already complete" in line] == [
-        f"{name} is already complete: an interrupted job trained it" for name in whole
+    assert [line for line in log.splitlines() if "complete already" in line] == [
+        f"{name} is complete already, from an interrupted job" for name in whole
     ]
     assert f"continuing an interrupted job: replicate0.nine_tenths.weight_decay0.001 after step {step}\n" in log
     assert contents(tmp_path) == uninterrupted
@@ -601,12 +607,12 @@ def test_states_of_a_job_with_other_settings_are_not_used(folder, uninterrupted,
     command = [sys.executable, "-c", program, *command_line(folder, tmp_path, lr=0.01)]
     assert subprocess.run(command, cwd=root, capture_output=True, timeout=120).returncode == -9
     log = run_stage(tmp_path)
-    assert "already complete" not in log and "continuing" not in log
+    assert "complete already" not in log and "continuing" not in log
     assert contents(tmp_path) == uninterrupted
 
 
-def test_a_replicate_trains_on_its_draw_as_on_a_data_set_of_these_rows(folder, target, replicate, tmp_path):
-    """Results are equal bit for bit if crops, which depend on rows of the file, are whole images."""
+def test_training_on_a_draw_equals_training_on_its_rows_alone(folder, target, replicate, tmp_path):
+    """Crops depend on the row numbers of the file, so the test uses complete images. Results are equal bit for bit."""
     whole = {"scale": [1.0, 1.0], "ratio": [1.0, 1.0], "flip": 0.0}
     labels = pq.read_table(folder / "train.index.parquet")["label"].to_numpy()
     drawn = np.random.default_rng(0).random((len(labels), 2)) < 0.6
@@ -644,7 +650,7 @@ def test_a_replicate_trains_on_its_draw_as_on_a_data_set_of_these_rows(folder, t
         assert all(map(np.array_equal, found.predictions[name], parts)), name
 
 
-def test_the_number_of_decoding_workers_changes_no_byte(target, folder):
+def test_the_number_of_decoding_workers_does_not_change_the_results(target, folder):
     states = []
     for workers in (1, 3):
         own = replace(target, workers=workers)

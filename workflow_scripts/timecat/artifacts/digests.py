@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _as_plain(value: object) -> dict[str, Any]:
-    """Return a dataclass as a dict for json.dumps, without the keys that its settings leave out."""
+    """Return a dataclass of settings as a dict for json.dumps, without the keys that the config left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return told(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON and is not a dataclass")
@@ -27,7 +27,7 @@ def canonical_json(value: object) -> str:
 
 
 def plain(value: object) -> Any:
-    """Return a value after a round trip through JSON: settings become dicts, tuples become lists."""
+    """Convert a value to plain JSON types: settings become dicts, and tuples become lists."""
     return json.loads(canonical_json(value))
 
 

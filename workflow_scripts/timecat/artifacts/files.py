@@ -1,4 +1,4 @@
-"""Write files atomically, so that each is complete or absent, and read and write JSON."""
+"""Write files atomically (a file is either complete or absent), and read and write JSON."""
 
 import contextlib
 import json

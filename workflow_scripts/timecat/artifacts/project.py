@@ -1,8 +1,9 @@
 """Locate the project's folder (the one that contains this package), and let stages find it from any working directory.
 
-The working directory of a run may be another folder, since Snakemake's options ``-s`` and ``--directory`` name the
-Snakefile and the working directory. Rules list paths relative to the working directory, so nothing re-runs after both
-folders have moved together. In the project's folder itself these are the plain paths, such as ``config/config.yaml``.
+The working directory of a run may differ from the project's folder, since Snakemake's options ``-s`` and
+``--directory`` name the Snakefile and the working directory. Rules list paths relative to the working directory, so
+moving both folders together does not cause re-runs. If the working directory is the project's folder, the paths are
+plain, such as ``config/config.yaml``.
 """
 
 import os
@@ -20,7 +21,10 @@ def path_of(file: str) -> str:
 
 
 def export(in_containers: bool = False) -> None:
-    """Set environment variables with which child processes (in_containers: also containers) find this package."""
+    """Set environment variables so that child processes import this package from this project's folder.
+
+    in_containers: whether to set them for processes in Apptainer containers, too.
+    """
     earlier = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(ROOT)]
     # `python -m` would look for the package in the working directory first, which may be another clone.
     told = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", VARIABLE: str(ROOT)}
@@ -38,6 +42,6 @@ def check(snakefile_folder: str | None = None) -> None:
     expected = snakefile_folder or os.environ.get(VARIABLE)
     if expected is not None and Path(expected).resolve() != ROOT:
         raise UserError(
-            f"the package workflow_scripts was loaded from {ROOT}, but the Snakefile is in {expected}: remove the former "
-            "from PYTHONPATH, or run in a folder that has no workflow_scripts"
+            f"the package workflow_scripts was loaded from {ROOT}, but the Snakefile is in {expected}: remove the "
+            "first folder from PYTHONPATH, or run in a folder that has no workflow_scripts"
         )

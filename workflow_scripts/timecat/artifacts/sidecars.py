@@ -1,9 +1,9 @@
 """Write and read sidecars, the small files ``<artifact>.json`` beside big artifacts.
 
-Snakemake compares the sidecar by content. The artifact itself is taken as ``ancient``, because it is often over 1 MB,
-the limit up to which Snakemake computes checksums. A sidecar holds the digest of the decoded content, the config digest
-(params of the stage and digests of its inputs) and a description (package versions and device). It holds no clock time,
-host name or duration, because it is compared.
+Snakemake compares the sidecar by content. Rules mark the artifact itself as ``ancient`` (its modification time is
+ignored), because it is often larger than 1 MB, the limit up to which Snakemake computes checksums. A sidecar holds the
+digest of the decoded content, the config digest (params of the stage and digests of its inputs) and a description
+(package versions and device). It holds no clock time, host name or duration, because it is compared.
 """
 
 import contextlib
@@ -46,7 +46,10 @@ def write_sidecar(
 
 
 def config_digest(params: object, inputs: Mapping[str, Any]) -> str:
-    """Return the digest of a stage's params and its inputs' digests. The rest of the config does not enter it."""
+    """Return the config digest: the digest of a stage's params and of its inputs' digests.
+
+    Changing another part of the config does not change this digest.
+    """
     return digest({"params": params, "inputs": inputs})
 
 
@@ -62,7 +65,7 @@ def read_sidecar(artifact: PathLike) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the installed versions of the packages that can change a number."""
+    """Return the installed versions of the packages that can change a result, as package -> version."""
     found = {}
     for package in DESCRIBED_PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

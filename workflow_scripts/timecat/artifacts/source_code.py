@@ -1,7 +1,7 @@
 """List the source files that a stage runs. Rules take them as input, so an edit re-runs the stage and its dependents.
 
-Snakemake compares such small inputs by content, so a fresh clone or a ``touch`` re-runs nothing. Resume files of long
-jobs carry a digest of the same files (code_fingerprint).
+Snakemake compares such small inputs by content, so a fresh clone or a ``touch`` does not cause re-runs. Resume files of
+long jobs carry a digest of the same files (code_fingerprint).
 """
 
 import ast
@@ -15,16 +15,18 @@ from workflow_scripts.timecat.errors import UserError
 
 PACKAGE = "workflow_scripts"
 
-# Files that stages import but that change no byte of any output, each with the reason. An edit of them re-runs nothing
-# and resume files stay valid. Add a file only after checking that no value which it returns or sets reaches a number. A
-# file that is imported only through these files is left out with them; a test checks that it is then listed here, too.
+# Files that stages import but that do not affect any output, each with the reason. After an edit of these files no
+# stage re-runs and resume files stay valid. Add a file only after checking that none of the values that it returns or
+# sets reaches a result. A file that is imported only through these files is left out, too; a test checks that it is
+# listed.
 NO_BYTE = {
     "workflow_scripts/timecat/runtime/progress.py": "it counts calls and writes to standard error; all of its methods return "
     "None, and stages read nothing from it",
-    "workflow_scripts/timecat/runtime/forkserver/client.py": "it passes a stage's command line on, and the fork imports the "
-    "stage's own modules afresh; tests/end_to_end/test_equal_runs.py holds the bytes equal with and without it",
+    "workflow_scripts/timecat/runtime/forkserver/client.py": "it passes a stage's command line to the server, and the "
+    "fork imports the stage's modules again; tests/end_to_end/test_equal_runs.py checks that outputs are equal with "
+    "and without it",
     "workflow_scripts/timecat/artifacts/project.py": "it returns the project's folder and ends a stage that runs the "
-    "code of another folder; none of its values reaches a number",
+    "code of another folder; none of its values reaches a result",
     "workflow_scripts/timecat/artifacts/source_code.py": "it lists files and computes no result; if its list changes, "
     "the inputs of rules and the fingerprints of resume files change with it",
 }
@@ -34,7 +36,7 @@ def code_of(stage: str, root: Path | None = None) -> list[str]:
     """Return the sorted paths, relative to the root, of a stage's script and of every project module that it imports.
 
     Imports inside functions count. Imports for type checkers (``if TYPE_CHECKING:``), empty ``__init__.py`` files and
-    the files in NO_BYTE do not count. Raise UserError if the stage does not exist or a module is imported relatively.
+    the files in NO_BYTE do not count. Raise UserError if the stage does not exist or a file has a relative import.
     """
     return sorted(_closure(stage, root or ROOT, frozenset(NO_BYTE)))
 
@@ -45,9 +47,14 @@ def code_fingerprint(stage: str) -> str:
 
 
 def _closure(stage: str, root: Path, left_out: frozenset[str]) -> set[str]:
-    """Return the paths of a stage's script and its imports, except left_out and what only those import."""
+    """Return the paths of a stage's script and of the modules that it imports, directly or indirectly.
+
+    left_out: paths of files that are not followed. A module that only these files import is left out, too.
+    """
     if _path_of(f"{PACKAGE}.{stage}", root) is None:
-        raise UserError(f"there is no stage {stage!r}: {PACKAGE}/{stage}.py does not exist; correct the rule")
+        raise UserError(
+            f"there is no stage {stage!r}: {PACKAGE}/{stage}.py does not exist; correct the stage's name in the rule"
+        )
     pending, found = [f"{PACKAGE}.{stage}"], set()
     while pending:
         module = pending.pop()

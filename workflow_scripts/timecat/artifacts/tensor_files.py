@@ -1,4 +1,4 @@
-"""Write named tensors and a description as safetensors files whose bytes depend only on this content."""
+"""Write named tensors and a description as safetensors files: equal content gives equal bytes."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

@@ -9,10 +9,11 @@ FINGERPRINT = ".fingerprint"
 
 
 def kept_folder(output: Path, fingerprint: str) -> Path:
-    """Return the folder ``.<name of output>.unfinished``, after creating it or removing files that cannot be used.
+    """Return the folder ``.<name of output>.unfinished``, which holds the finished files of an interrupted job.
 
-    Snakemake does not know this folder, while it deletes declared outputs. Files of an interrupted job with the same
-    fingerprint (of params, inputs and code) are kept, except the one that was being written. All others are removed.
+    fingerprint: digest of the params, inputs and code of this job. Files of a job with the same fingerprint are kept,
+    except a file that was being written. All other files in the folder are removed. If the folder does not exist, it is
+    created. Snakemake deletes declared outputs before a job runs, but it does not know this folder.
     """
     folder = output.with_name(f".{output.name}.unfinished")
     if not (folder / FINGERPRINT).exists() or (folder / FINGERPRINT).read_text() != fingerprint:

@@ -1,4 +1,4 @@
-"""Define a backbone: a network that turns images into features and knows their number."""
+"""Define the class Backbone: networks that map images to features."""
 
 from typing import cast
 
@@ -6,16 +6,17 @@ from torch import nn
 
 
 class Backbone(nn.Module):
-    """A network that maps images, float32 [b, 3, s, s], to features [b, dimension].
+    """Network that maps images, float32 [b, 3, s, s], to features [b, dimension].
 
-    Networks of torchvision and timm are not instances of this class; ``as_backbone`` adds the missing attribute.
+    Networks of torchvision and timm are not instances of this class; ``as_backbone`` adds the attribute ``dimension``
+    to them.
     """
 
     dimension: int
 
 
 def as_backbone(network: nn.Module, dimension: int) -> Backbone:
-    """Return the library's network itself, with the attribute ``dimension`` that every backbone has."""
+    """Set the attribute ``dimension`` of a library's network, and return the same network as a Backbone."""
     backbone = cast(Backbone, network)
     backbone.dimension = dimension
     return backbone

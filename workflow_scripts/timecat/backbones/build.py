@@ -1,4 +1,4 @@
-"""Build backbones from their settings, and the classifier with which they are pretrained."""
+"""Build backbones from their settings, and the classifiers (backbone and linear layer) of pretraining."""
 
 import torch
 from torch import nn
@@ -19,9 +19,9 @@ from workflow_scripts.timecat.backbones.settings import (
 
 
 class StridedPointwise(nn.Conv2d):
-    """A 1 x 1 convolution of every ``stride``-th row and column, without bias; equal to nn.Conv2d with that stride.
+    """1 x 1 convolution without bias at every ``stride``-th row and column, equal to nn.Conv2d with that stride.
 
-    The pixels are picked before the convolution, because oneDNN 3.13 writes past its buffer in the backward pass of a
+    The pixels are selected before the convolution, because oneDNN 3.13 writes past its buffer in the backward pass of a
     strided 1 x 1 convolution in channels-last format with fewer input channels than a vector register
     (uxlfoundation/oneDNN issue 6035): on CPUs that have only AVX2, width 4 crashed the process.
     """
@@ -40,7 +40,7 @@ class StridedPointwise(nn.Conv2d):
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left).
 
-    stride: of the first convolution. between: number of channels between the convolutions (default: width_out).
+    stride: stride of the first convolution. between: number of channels between the convolutions (default: width_out).
     """
 
     def __init__(self, width_in: int, width_out: int, stride: int, between: int | None = None) -> None:
@@ -60,9 +60,9 @@ class ResidualBlock(nn.Module):
 
 
 class SmallResidual(Backbone):
-    """A residual network for images of about 32 px: a stem, then ``blocks`` blocks that each halve the side.
+    """Residual network for images of about 32 px: a stem, then ``blocks`` residual blocks that each halve the side.
 
-    Block b (from 0) has ``width * 2**b`` channels. The features are the means of the last block's maps:
+    Block b (from 0) has ``width * 2**b`` channels. The features are the spatial means of the last block's channels,
     float32 [batch, width * 2**(blocks - 1)]. With ``last_width``, the last block has that number of output channels
     instead. The number of channels between its convolutions stays the same, so only the last layer is wider.
     """
@@ -86,7 +86,7 @@ class SmallResidual(Backbone):
 
 
 class Classifier(nn.Module):
-    """A backbone and the linear classifier ``fc`` used in pretraining: maps images to logits [batch, classes]."""
+    """Backbone with the linear classifier ``fc`` of pretraining, which maps images to logits [batch, classes]."""
 
     def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__()
@@ -98,9 +98,10 @@ class Classifier(nn.Module):
 
 
 def build_backbone(settings: BackboneSettings, image_size: int | None = None) -> Backbone:
-    """Return the freshly initialised network that ``settings`` describe; its ``dimension`` is its number of features.
+    """Return a newly initialised backbone as ``settings`` describe it. Its ``dimension`` is its number of features.
 
-    image_size: side of the images in pixels. Architectures for one fixed size (ViT) need it; others accept any size.
+    image_size: side of the images in pixels. Architectures for one fixed size (such as ViTs) need it; all remaining
+    architectures accept any size.
     """
     match settings:
         case SmallResidualSettings():

@@ -1,7 +1,8 @@
 """List the architectures of torchvision and their constraints, so that the config can check them without torch.
 
-Importing torchvision to check a name would add seconds to every parse of the Snakefile, so its names are listed here. A
-test checks them against torchvision's list. timm's names are read from the source of its modules, if it is installed.
+Importing torchvision to check a name would add seconds to every parse of the Snakefile, so its architectures are listed
+here. A test compares this list with torchvision's. timm's names are read from the source of its modules, if timm is
+installed.
 """
 
 import difflib
@@ -10,7 +11,7 @@ import re
 from pathlib import Path
 
 SMALL_RESIDUAL = "small_residual"  # the workflow's own architecture
-SMALL_VIT, SMALL_REGNET = "small_vit", "small_regnet"  # torchvision's classes, in any size
+SMALL_VIT, SMALL_REGNET = "small_vit", "small_regnet"  # torchvision's classes, with sizes that the config sets
 SEQUENCE_RESIDUAL = "sequence_residual"  # the workflow's own architecture for DNA sequences
 RANDOM_PROJECTION = "random_projection"  # no network: a random projection of the pixels, as a floor
 OWN = (SMALL_RESIDUAL, SMALL_VIT, SMALL_REGNET, SEQUENCE_RESIDUAL, RANDOM_PROJECTION)
@@ -41,7 +42,7 @@ TORCHVISION = (
 
 
 def mistake_in_name(name: str) -> str | None:
-    """Return what is wrong with an architecture's name and what to do, or None if it is valid."""
+    """Return an error message with a remedy if no architecture has this name, else None."""
     if name in TORCHVISION:
         return None
     timm = _timm_names()
@@ -54,14 +55,14 @@ def mistake_in_name(name: str) -> str | None:
 
 
 def mistake_in_width(name: str, width: int) -> str | None:
-    """Return what is wrong with a backbone's ``width`` and what to do, or None if it is valid."""
+    """Return an error message with a remedy if an architecture cannot have this ``width``, else None."""
     if width == 1 or name in RESNETS:
         return None
     return f"{width} is for ResNets; {name} has a fixed width, so remove the key"
 
 
 def mistake_in_zero_gamma(name: str) -> str | None:
-    """Return what is wrong with pretrain.zero_gamma for an architecture and what to do, or None.
+    """Return an error message with a remedy if pretrain.zero_gamma does not apply to an architecture, else None.
 
     Architectures of timm are not checked here; the stage checks them when it has built the network.
     """
@@ -71,9 +72,9 @@ def mistake_in_zero_gamma(name: str) -> str | None:
 
 
 def mistake_in_sizes(name: str, sizes: dict[str, int]) -> str | None:
-    """Return which image size does not fit the architecture and what to do, or None.
+    """Return an error message with a remedy if an architecture cannot read all of these image sizes, else None.
 
-    sizes: side in pixels by data set, the source first.
+    sizes: name of a data set -> side of its images in pixels, beginning with the source.
     """
     if name not in FIXED_SIZE:
         return None
@@ -88,9 +89,9 @@ def mistake_in_sizes(name: str, sizes: dict[str, int]) -> str | None:
 
 
 def mistake_in_data(name: str, are_sequences: dict[str, bool]) -> str | None:
-    """Return which data set an architecture cannot read and what to do, or None.
+    """Return an error message with a remedy if an architecture cannot read one of the data sets, else None.
 
-    are_sequences: name of a data set -> whether it has sequences.
+    are_sequences: name of a data set -> whether it holds sequences (else images).
     """
     images = [data_set for data_set, sequences in are_sequences.items() if not sequences]
     if name != SEQUENCE_RESIDUAL or not images:

@@ -1,4 +1,4 @@
-"""Initialise networks with LeCun's truncated normal and zero residual branches, as AlgoPerf does for ResNet-50."""
+"""Initialise networks with LeCun's truncated normal and zero residual branches, like AlgoPerf's ResNet-50."""
 
 import math
 
@@ -24,25 +24,26 @@ def initial_classifier(
     initialisation: str = "library",
     zero_gamma: bool = False,
 ) -> Classifier:
-    """Return the classifier with which the pretraining run of a seed begins (always drawn on the CPU).
+    """Return the initial classifier of a seed's pretraining run (always drawn on the CPU).
 
-    backbone, image_size: as in build_backbone. The backbone does not depend on the number of classes.
+    The weights of the backbone do not depend on the number of classes. backbone, image_size: arguments of
+    build_backbone. initialisation, zero_gamma: arguments of ``initialise``.
     """
     torch.manual_seed(key("pretrain", "initialisation", seed) % 2**63)
     model = Classifier(build_backbone(backbone, image_size), classes)
-    if initialisation != "library":  # seed again: how many numbers are drawn so far depends on the number of classes
+    if initialisation != "library":  # seed again, because the count of numbers drawn so far depends on `classes`
         torch.manual_seed(key("pretrain", initialisation, seed) % 2**63)
     initialise(model, initialisation, zero_gamma)
     return model
 
 
 def initialise(model: Classifier, initialisation: str, zero_gamma: bool) -> None:
-    """Initialise a Classifier again, in place, with torch's global generator.
+    """Change the initial weights of a Classifier in place, with torch's global generator.
 
     initialisation: "library" keeps the library's initial weights. "lecun_normal" draws every convolution from a normal
-    truncated at two standard deviations, with variance 1 / fan-in after truncation, and the classifier from N(0, 0.01);
-    biases start at 0.
-    zero_gamma: the last batch norm of every residual branch starts at 0, so that each block starts as its shortcut.
+    distribution truncated at two standard deviations, with variance 1 / fan-in after truncation, and the classifier
+    from N(0, 0.01); biases start at 0. zero_gamma: whether the weight of the last batch norm of every residual branch
+    starts at 0, so that each block starts as its shortcut.
     """
     if initialisation == "lecun_normal":
         for layer in model.modules():
@@ -61,7 +62,7 @@ def initialise(model: Classifier, initialisation: str, zero_gamma: bool) -> None
 
 
 def lecun_normal(layer: _ConvNd) -> None:
-    """Draw a convolution's weights and set its bias, if it has one, to 0."""
+    """Draw a convolution's weights from LeCun's truncated normal. Set its bias, if it has one, to 0."""
     fan_in = layer.weight[0].numel()
     std = math.sqrt(1 / fan_in) / STD_OF_CUT
     nn.init.trunc_normal_(layer.weight, std=std, a=-CUT * std, b=CUT * std)
@@ -72,7 +73,7 @@ def lecun_normal(layer: _ConvNd) -> None:
 def last_batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
     """Return the last batch norm of each residual branch.
 
-    That is bn3, or bn2 in a block that has two (names of He et al.'s blocks in torchvision, timm and this project).
+    In the ResNet blocks of torchvision, timm and this project, it is bn3, or bn2 if the block has two batch norms.
     """
     blocks = [module for module in model.modules() if hasattr(module, "bn2")]
     return [getattr(block, "bn3" if hasattr(block, "bn3") else "bn2") for block in blocks]

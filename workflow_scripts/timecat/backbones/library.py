@@ -1,8 +1,9 @@
-"""Build any classification model of torchvision, or of timm if it is installed, as a backbone without weights.
+"""Build any classification model of torchvision, or of timm if it is installed, as a backbone with initial weights.
 
-Import this module only for a study that uses such a model: torchvision takes seconds to import, and the workflow's own
-architecture does not need it. Weights are never downloaded. A backbone is the library's module with the library's
-parameter names and an identity instead of the classifier; so its features are the classifier's input.
+Import this module only for a study that uses a library's model: torchvision takes seconds to import, and most of the
+workflow's architectures do not need it. Pretrained weights are never downloaded. A backbone is the library's module
+with the library's parameter names and an identity instead of the classifier, so its features are the classifier's
+input.
 """
 
 from typing import Any
@@ -21,11 +22,11 @@ WITH_AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
 
 
 def build_library_backbone(settings: LibrarySettings, image_size: int | None) -> Backbone:
-    """Return a freshly initialised model of a library: images float32 [b, 3, s, s] to features [b, dimension].
+    """Return a newly initialised model of a library, which maps images float32 [b, 3, s, s] to features [b, dimension].
 
-    Its attribute ``dimension`` is found by a forward pass. image_size: side of its images in pixels (None: 224); some
-    architectures accept one size only. Raise UserError if the architecture is unknown, has no such width, or cannot
-    read images of that size.
+    A forward pass finds the attribute ``dimension``. image_size: side s of the images in pixels (None: 224); some
+    architectures accept one size only. Raise UserError if the architecture is unknown, cannot have the width of
+    ``settings``, or cannot read images of this size.
     """
     architecture, width, size = settings.architecture, settings.width, image_size or DEFAULT_SIZE
     if mistake := catalogue.mistake_in_width(architecture, width):
@@ -57,7 +58,7 @@ def _torchvision_model(architecture: str, width: int, size: int) -> nn.Module:
     if width == 1:
         model = get_model(architecture, weights=None, num_classes=CLASSES, **options)
     else:
-        with torch.device("meta"):  # do not draw weights that _widen replaces at once
+        with torch.device("meta"):  # do not draw weights that _widen replaces immediately
             model = get_model(architecture, weights=None, num_classes=CLASSES, **options)
         _widen(model, width)
     _remove_classifier(model)
@@ -75,11 +76,9 @@ def _timm_model(architecture: str, size: int) -> nn.Module:
             "or choose an architecture of torchvision"
         ) from None
     if not timm.is_model(architecture):
-        raise UserError(
-            f"backbone {architecture} is an architecture of neither torchvision nor timm; choose one of theirs"
-        )
+        raise UserError(f"backbone {architecture} is an architecture of neither torchvision nor timm; correct its name")
     fixed = timm.get_pretrained_cfg(architecture).fixed_input_size
-    # pretrained=False: download nothing. num_classes=0: build no classifier.
+    # pretrained=False: no download. num_classes=0: no classifier.
     model = timm.create_model(architecture, pretrained=False, num_classes=0, **({"img_size": size} if fixed else {}))
     if fixed:
         refuse_other_sizes(model, architecture, size)
@@ -90,8 +89,8 @@ def _widen(model: nn.Module, factor: int) -> None:
     """Multiply the channels of every convolution and batch norm of a ResNet by ``factor``.
 
     The new layers are initialised as torchvision does. Images keep their three channels. The classifier is not changed,
-    because it is removed afterwards. resnet50 at 2 is the resnet50w2 of Zhang and Bottou (2023): 93.9 million
-    parameters without a classifier, 4,096 features.
+    because it is removed afterwards. A resnet50 with factor 2 is the resnet50w2 of Zhang and Bottou (2023), which has
+    93.9 million parameters without a classifier and 4,096 features.
     """
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
@@ -122,7 +121,10 @@ def _remove_classifier(model: nn.Module) -> None:
 
 
 def _found_dimension(model: nn.Module, size: int) -> int:
-    """Return the number of features, found by passing one black image; no random number is drawn."""
+    """Return the number of features of a model, found by a forward pass of one black image.
+
+    The pass does not draw random numbers.
+    """
     was_training = model.training
     with torch.no_grad():
         features = model.eval()(torch.zeros(1, 3, size, size))
@@ -133,7 +135,7 @@ def _found_dimension(model: nn.Module, size: int) -> int:
 
 
 def refuse_other_sizes(model: nn.Module, architecture: str, size: int) -> None:
-    """Make the model raise UserError for an image of another size, instead of the library's assertion."""
+    """Make a model raise UserError, instead of the library's AssertionError, for images whose side is not ``size``."""
 
     def check(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         if inputs[0].shape[-1] != size:

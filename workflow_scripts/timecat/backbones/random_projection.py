@@ -1,4 +1,4 @@
-"""Project pixels with a fixed random matrix, as a floor: the accuracy of a probe without any network."""
+"""Define a fixed random projection of the pixels, the floor of a study without any network."""
 
 import math
 
@@ -12,17 +12,17 @@ from workflow_scripts.timecat.errors import UserError
 
 
 class RandomProjection(Backbone):
-    """A fixed Gaussian matrix times the pixels of an image, which is first reduced to ``side`` by averaging areas.
+    """Backbone that multiplies the pixels of an image by a fixed Gaussian matrix. Features: float32 [batch, dimension].
 
-    Features: float32 [batch, dimension]. Each is a sum of all pixel values with weights from N(0, 1 / number of
-    values), so that distances between images keep their order of magnitude (Johnson and Lindenstrauss 1984). Images
-    smaller than ``side`` keep their size.
+    Images are first reduced to ``side`` pixels by averaging areas; images smaller than ``side`` keep their size. Each
+    feature is a weighted sum of all pixel values. The weights are drawn from N(0, 1 / number of values), so distances
+    between images keep their order of magnitude (Johnson and Lindenstrauss 1984).
     """
 
     def __init__(self, dimension: int, side: int, image_size: int | None) -> None:
         super().__init__()
         if image_size is None:
-            raise UserError(f"backbone {RANDOM_PROJECTION} needs the side of the images in pixels: give it")
+            raise UserError(f"backbone {RANDOM_PROJECTION} needs the side of the images in pixels: pass image_size")
         self.side = min(side, image_size)
         values = 3 * self.side**2
         self.projection = nn.Linear(values, dimension, bias=False)

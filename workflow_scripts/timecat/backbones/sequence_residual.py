@@ -9,7 +9,7 @@ from workflow_scripts.timecat.backbones.backbone import Backbone
 def one_hot(images: torch.Tensor) -> torch.Tensor:
     """Return the one-hot code of sequences, float [rows, 4, bases] for A, C, G, T, from pixels [rows, 3, side, side].
 
-    Pixels are in 0..1. A position without a base, or with an unknown one, is all zero. The result is exact, because it
+    Pixels are in 0..1. A position without a base or with an unknown base is all zero. The result is exact, because it
     is computed by subtracting and multiplying zeros and ones.
     """
     red, green, blue = images.flatten(2).unbind(1)
@@ -18,9 +18,9 @@ def one_hot(images: torch.Tensor) -> torch.Tensor:
 
 
 def within(sequences: torch.Tensor) -> torch.Tensor:
-    """Return a mask [rows, 1, bases]: 1 up to the last known base of each sequence, 0 behind it.
+    """Return a mask [rows, 1, bases] that is 1 up to the last known base of each sequence and 0 after it.
 
-    sequences: one-hot code [rows, 4, bases] (one_hot). The mask has its type.
+    sequences: one-hot code [rows, 4, bases] (one_hot). The mask has the same dtype.
     """
     places = torch.arange(1, sequences.shape[-1] + 1, device=sequences.device)
     ends = (sequences.amax(dim=1) > 0).mul(places).amax(dim=1, keepdim=True)
@@ -30,7 +30,7 @@ def within(sequences: torch.Tensor) -> torch.Tensor:
 class SequenceBlock(nn.Module):
     """Two convolutions with batch norm and a shortcut, as in build.ResidualBlock; the first has stride 2.
 
-    Positions behind the end of a sequence are set to zero after each convolution, so that the features do not depend on
+    Positions after the end of a sequence are set to zero after each convolution, so that the features do not depend on
     the size of the image in which the sequence is stored.
     """
 
@@ -43,17 +43,17 @@ class SequenceBlock(nn.Module):
         self.shortcut = nn.Sequential(nn.Conv1d(width_in, width_out, 1, 2, bias=False), nn.BatchNorm1d(width_out))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map x [rows, width_in, places] and mask [rows, 1, places] to x [rows, width_out, places / 2] and its mask."""
+        """Map x [rows, width_in, n] and its mask [rows, 1, n] to [rows, width_out, n / 2] and [rows, 1, n / 2]."""
         mask = mask[..., ::2]
         y = torch.relu(self.bn1(self.conv1(x))) * mask
         return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x)) * mask, mask
 
 
 class SequenceResidual(Backbone):
-    """A residual network for sequences: a stem with kernel ``motif``, then blocks that halve the length.
+    """Residual network for sequences: a stem with kernel ``motif``, then ``blocks`` blocks that each halve the length.
 
-    Each of the ``blocks`` blocks doubles the channels. The features are the maximum over the sequence of each channel
-    of the last block: float32 [batch, width * 2**blocks].
+    Each block doubles the channels. The features are, for each channel of the last block, the maximum over the
+    sequence: float32 [batch, width * 2**blocks].
     """
 
     def __init__(self, width: int, blocks: int, motif: int, kernel: int) -> None:
@@ -71,4 +71,5 @@ class SequenceResidual(Backbone):
         x = self.stem(x) * mask
         for block in self.blocks:
             x, mask = block(x, mask)
-        return x.amax(dim=2)  # masked positions are 0 and others, after a ReLU, at least 0: the mask changes no maximum
+        # All values are at least 0 after a ReLU, so the zeros of the mask do not change the maximum.
+        return x.amax(dim=2)

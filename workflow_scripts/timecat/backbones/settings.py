@@ -1,4 +1,4 @@
-"""Define the settings of backbones: one class for each architecture of this project and one for all of libraries.
+"""Define the settings of backbones: a class for each architecture of this project, and one class for all libraries.
 
 This module does not import torch, because the config and plans read it.
 """
@@ -57,7 +57,10 @@ class SmallRegnetSettings:
 
 @settings
 class RandomProjectionSettings:
-    """Settings of a random projection of the pixels (random_projection.RandomProjection). side: pixels."""
+    """Settings of a random projection of the pixels (random_projection.RandomProjection).
+
+    dimension: number of features. side: side, in pixels, to which images are reduced.
+    """
 
     architecture: Literal["random_projection"]
     dimension: int
@@ -75,13 +78,13 @@ class LibrarySettings:
     width: int
 
 
-LIBRARY = "library"  # tag of all architectures that are not this project's
+LIBRARY = "library"  # tag of all architectures of torchvision and timm
 
 
 def kind_of(described: Any) -> str:
-    """Return the tag of the class that describes a backbone: the name of an architecture of this project, or LIBRARY.
+    """Return the tag of a backbone's class of settings: the name of this project's architecture, or LIBRARY.
 
-    described: the backbone's block of the config or its settings, or JSON of either.
+    described: a backbone's block of the config or its settings, as an object or as a dict read from JSON.
     """
     name = described.get("architecture") if isinstance(described, dict) else getattr(described, "architecture", None)
     return name if name in OWN else LIBRARY

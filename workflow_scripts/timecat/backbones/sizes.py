@@ -1,4 +1,4 @@
-"""Compute the size of a backbone and the cost of an image for `make plan`, without torch where possible."""
+"""Compute the size of a backbone and its cost per image for `make plan`, without torch where possible."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +18,7 @@ TABLE_SIDE = 224  # pixels
 
 @dataclass(frozen=True)
 class BackboneSize:
-    """The size of a backbone without a classifier.
+    """Size of a backbone without a classifier: its parameters, features and cost per image.
 
     parameters: number of parameters. tensors: number of parameter tensors. statistics: number of values in batch norm's
     running means and variances. norms: number of batch-norm layers. dimension: number of features. macs: multiply-adds
@@ -45,7 +45,7 @@ KNOWN: dict[tuple[str, int], BackboneSize] = {
 
 
 def backbone_size(settings: BackboneSettings, image_size: int) -> BackboneSize:
-    """Return the size of a backbone for images of a side in pixels. Raise UserError if it cannot be built."""
+    """Return the size of a backbone for images of ``image_size`` pixels. Raise UserError if it cannot be built."""
     if isinstance(settings, SmallResidualSettings):
         return small_residual_size(settings.width, settings.blocks, image_size, settings.last_width)
     if isinstance(settings, RandomProjectionSettings):
@@ -73,7 +73,7 @@ def known_dimension(settings: BackboneSettings) -> int | None:
 
 
 def small_residual_size(width: int, blocks: int, image_size: int, last_width: int | None = None) -> BackboneSize:
-    """Return the size of a build.SmallResidual, computed from its construction."""
+    """Return the size of a small residual network (build.SmallResidual), computed from its layers without torch."""
     side, channels = image_size, width
     parameters, macs, normalised, norms = 27 * width, 27 * width * side**2, width, 1
     for block in range(blocks):
@@ -89,9 +89,10 @@ def small_residual_size(width: int, blocks: int, image_size: int, last_width: in
 
 @cache
 def counted(settings: BackboneSettings, image_size: int) -> BackboneSize:
-    """Return the size of any backbone by building it on the meta device and passing one image; imports torch (seconds).
+    """Return the size of any backbone, found by a forward pass of one image on torch's meta device.
 
-    RegNets of torchvision are built in memory first, because the widths of their stages are computed with tensors.
+    This imports torch, which takes seconds. RegNets of torchvision are built in memory first, because the widths of
+    their stages are computed with tensors.
     """
     import torch
     from torch import nn

@@ -1,7 +1,7 @@
 """Build small vision transformers and RegNets for images of about 32 px from torchvision's classes.
 
-Import this module only for a study that uses one, because torchvision takes seconds to import. Weights have the names
-of torchvision's large models, and an identity replaces the classifier.
+Import this module only for a study that uses one of these networks, because torchvision takes seconds to import.
+Weights have the same names as in torchvision's large models, and an identity replaces the classifier.
 """
 
 from torch import nn
@@ -17,9 +17,10 @@ SQUEEZE = 0.25  # channels of squeeze-and-excitation / input channels of a block
 
 
 def build_small_backbone(settings: SmallVitSettings | SmallRegnetSettings, image_size: int | None) -> Backbone:
-    """Return a freshly initialised network: images float32 [b, 3, s, s] to features [b, dimension].
+    """Return a newly initialised small ViT or RegNet: images float32 [b, 3, s, s] to features [b, dimension].
 
-    image_size: side s in pixels; a ViT accepts no other. Raise UserError if a ViT's patches do not divide it.
+    image_size: side s in pixels (None: 224); a ViT accepts only images of this size. Raise UserError if a ViT's
+    ``patch`` does not divide image_size.
     """
     if isinstance(settings, SmallVitSettings):
         return _vision_transformer(settings, image_size or DEFAULT_SIZE)
@@ -43,7 +44,7 @@ def _vision_transformer(settings: SmallVitSettings, size: int) -> Backbone:
 
 
 def _regnet(settings: SmallRegnetSettings) -> Backbone:
-    """Return a RegNet whose features are the means of the last stage's maps (Radosavovic et al. 2020)."""
+    """Return a RegNet whose features are the spatial means of the last stage (Radosavovic et al. 2020)."""
     from torchvision.models.regnet import BlockParams, RegNet
 
     depths, widths = list(settings.depths), list(settings.widths)

@@ -1,4 +1,4 @@
-"""Define the settings of a network's initial weights. This module imports no torch, because the config reads it."""
+"""Define the settings of a network's initial weights. This module does not import torch: the config reads it."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ Initialisation = Literal["library", "lecun_normal"]
 
 @settings
 class Start:
-    """Keys of the config's block ``pretrain`` that set the initial weights."""
+    """Settings of the initial weights: keys of the config's block ``pretrain``."""
 
     initialisation: Initialisation
     zero_gamma: bool

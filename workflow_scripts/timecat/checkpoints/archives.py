@@ -1,4 +1,7 @@
-"""Extract one file from an archive: .tar, compressed or not, or .zip, recognised by content. Write no other member."""
+"""Extract one file from a .tar (compressed or not) or .zip archive, recognised by its content.
+
+Other members of the archive are not written.
+"""
 
 import contextlib
 import difflib
@@ -16,18 +19,18 @@ from typing import IO
 from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 
-LISTED = 3  # most names that a message lists
+LISTED = 3  # largest number of names that a message lists
 
 
 Member = tuple[str, bool, bool, Callable[[], IO[bytes]]]
 
 
 def extract_member(archive: PathLike, wanted: str, target: PathLike) -> str:
-    """Write the file ``wanted`` of an archive to the path ``target``; return its full name in the archive.
+    """Extract the file ``wanted`` from an archive to the path ``target``; return its full name in the archive.
 
-    Archives often contain one extra top-level folder, so a member whose path ends with ``wanted`` is accepted if it is
-    the only one. Raise UserError if there is none or several, if its path leaves the archive's folder (absolute,
-    ``..``), if it is a link or not a file, or if the archive cannot be read.
+    Archives often contain an extra top-level folder, so a member whose path ends with ``wanted`` is accepted if it is
+    the only such member. Raise UserError if no member or several members match, if the member's path leaves the
+    archive's folder (absolute, ``..``), if the member is a link or not a file, or if the archive cannot be read.
     """
     if not _stays_inside(wanted):
         raise UserError(
@@ -63,7 +66,7 @@ def extract_member(archive: PathLike, wanted: str, target: PathLike) -> str:
 
 @contextlib.contextmanager
 def _members(archive: PathLike) -> Iterator[Iterator[Member]]:
-    """Yield the members of an archive in its order: (name, whether a file, whether a link, function that opens it)."""
+    """Yield an iterator over an archive's members: (name, whether a file, whether a link, function that opens it)."""
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
             yield (
@@ -115,7 +118,7 @@ def _check(archive: PathLike, name: str, is_file: bool, is_link: bool) -> None:
 
 
 def _near(wanted: str, names: list[str]) -> str:
-    """Return a note that lists members of the same or a similar name, or an empty string."""
+    """Return a note that lists members with the same or a similar name as ``wanted``, or an empty string."""
     last = posixpath.basename(wanted)
     same = [name for name in names if posixpath.basename(name) == last]
     near = (same or difflib.get_close_matches(wanted, names, n=LISTED, cutoff=0.4))[:LISTED]

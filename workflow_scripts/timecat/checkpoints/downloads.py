@@ -1,7 +1,7 @@
-"""Download files so that each is complete or absent. An interrupted download resumes, unless the file has changed.
+"""Download files, and resume interrupted downloads unless the file at the server has changed.
 
-The bytes received are in ``.NAME.part``. ``.NAME.part.json`` beside it records the URL, the file's size and its
-validators (ETag, Last-Modified).
+A file has its final name only when it is complete. The bytes received so far are in ``.NAME.part``, and
+``.NAME.part.json`` beside it records the URL, the file's size and its validators (ETag, Last-Modified).
 """
 
 import errno
@@ -25,12 +25,18 @@ TIMEOUT = 60  # seconds without a byte
 ATTEMPTS = 6  # consecutive attempts without a new byte after which the download fails
 LONGEST_PAUSE = 30.0  # seconds between two attempts
 VALIDATORS = ("ETag", "Last-Modified")
-OWN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)  # of the disk, not of the network
-PASSING = (408, 425, 429, 500, 502, 503, 504)  # temporary HTTP statuses, after which it is worth trying again
+OWN_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EROFS,
+)  # errors of the disk, not of the network
+PASSING = (408, 425, 429, 500, 502, 503, 504)  # temporary HTTP statuses: try again
 
 
 class _Interrupted(Exception):
-    """Error that says that a transfer ended early and that another attempt may resume it."""
+    """Error that ends a transfer early if another attempt may resume the transfer."""
 
 
 class Downloaded(TypedDict):
@@ -43,9 +49,9 @@ class Downloaded(TypedDict):
 def download(url: str, path: PathLike, sha256: str = "", pause: float = 1.0) -> Downloaded:
     """Download ``url`` (http, https) to ``path``; return its size in bytes and its SHA-256.
 
-    sha256: expected SHA-256, or "" for any. pause: seconds before the second attempt, doubled for each further attempt.
-    Raise UserError if the server refuses, if ATTEMPTS consecutive attempts receive nothing, or if the SHA-256 differs.
-    Call it inside ``sole_writer``.
+    Call this function inside ``sole_writer``. sha256: expected SHA-256, or "" to accept any file. pause: seconds before
+    the second attempt, doubled for each further attempt. Raise UserError if the server refuses, if ATTEMPTS consecutive
+    attempts receive nothing, or if the SHA-256 differs.
     """
     path = Path(path)
     part, about = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.part.json")
@@ -84,7 +90,7 @@ def download(url: str, path: PathLike, sha256: str = "", pause: float = 1.0) -> 
 
 
 def _transfer(url: str, part: Path, about: Path) -> None:
-    """Make one attempt: append to ``part`` if the server still has the same file, else start again."""
+    """Make one attempt to download: append to ``part`` if the server still has the same file, else start again."""
     have, known = _size(part), _read_about(about, url)
     try:
         response = urllib.request.urlopen(_request(url, have, known), timeout=TIMEOUT)
@@ -111,7 +117,7 @@ def _transfer(url: str, part: Path, about: Path) -> None:
 
 
 def _request(url: str, have: int, known: dict[str, Any] | None) -> urllib.request.Request:
-    """Return a request for the bytes after the first ``have`` of a known file, or for all of it."""
+    """Return a request for the bytes of a file after the first ``have`` bytes, or for all bytes if it cannot resume."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "timecat"}
     # Without a size or a validator, the remaining bytes could belong to another file unnoticed.
     if have and known and any(known[name] for name in ("total", *VALIDATORS)):
@@ -122,8 +128,8 @@ def _request(url: str, have: int, known: dict[str, Any] | None) -> urllib.reques
 
 
 def _check_refusal(error: urllib.error.HTTPError, url: str, part: Path, known: dict[str, Any] | None) -> None:
-    """Return if the server refuses because ``part`` is complete; raise _Interrupted or UserError otherwise."""
-    if error.code == 416:  # no bytes are left to send: the part is complete, or belongs to another file
+    """Return if the server refused because ``part`` is complete already; else raise _Interrupted or UserError."""
+    if error.code == 416:  # the server has no further bytes: the part is complete or belongs to another file
         have = _size(part)
         if known and have == known["total"] and _total_of(error.headers.get("Content-Range")) in (None, have):
             return
@@ -137,7 +143,7 @@ def _check_refusal(error: urllib.error.HTTPError, url: str, part: Path, known: d
 
 
 def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, total: int | None, title: str) -> int:
-    """Append a response to a file; return the file's size. Bytes received stay in the file if the connection breaks."""
+    """Append a response to a file, and return the file's size. If the connection breaks, the file keeps its bytes."""
     progress = Progress(total, f"download of {title}", "bytes", done=have) if total else None
     while data := response.read1(CHUNK):
         file.write(data)
@@ -150,20 +156,20 @@ def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, total:
 
 
 def _continues(headers: Message, have: int, known: dict[str, Any]) -> bool:
-    """Return whether a partial response starts where the part ends and belongs to the same file."""
+    """Return whether a partial response starts at byte ``have`` and belongs to the same file as the part."""
     answer = headers.get("Content-Range") or ""
     pairs = [(known[name], headers.get(name)) for name in VALIDATORS] + [(known["total"], _total_of(answer))]
     return answer.startswith(f"bytes {have}-") and all(old == new for old, new in pairs if old and new)
 
 
 def _if_range(known: dict[str, Any]) -> str | None:
-    """Return the value of If-Range: a strong ETag, else the time (HTTP forbids a weak ETag in this header)."""
+    """Return the value of the header If-Range: a strong ETag, else Last-Modified (HTTP forbids weak ETags here)."""
     etag = known["ETag"]
     return etag if etag and not etag.startswith("W/") else known["Last-Modified"]
 
 
 def _total_of(content_range: str | None) -> int | None:
-    """Return the size of the whole file from a Content-Range, such as "bytes 5-9/10" or "bytes */10"."""
+    """Return the size of the complete file in a Content-Range, e.g. 10 in "bytes 5-9/10" and "bytes */10"."""
     return _number((content_range or "").rpartition("/")[2])
 
 
@@ -172,7 +178,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _read_about(about: Path, url: str) -> dict[str, Any] | None:
-    """Return the record of a part, or None if it belongs to another URL or cannot be read."""
+    """Return the record of a partial download, or None if it is for a different URL or cannot be read."""
     try:
         known = read_json(about)
     except (OSError, ValueError):

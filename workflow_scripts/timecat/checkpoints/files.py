@@ -1,4 +1,7 @@
-"""Read and write weights for inference: safetensors files with a description, so that a reader needs no config."""
+"""Read and write weights for inference: safetensors files that describe their backbone.
+
+A reader therefore does not need the config.
+"""
 
 import json
 from collections.abc import Mapping
@@ -17,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def write_weights(path: PathLike, model: "nn.Module", description: Mapping[str, Any]) -> str:
-    """Write a Classifier's weights with ``description`` as their metadata; return the digest of the content.
+    """Write a Classifier's weights with ``description`` as metadata, and return the digest of the weights.
 
-    description: backbone (its settings), recipe, image_size (side of the images, pixels), source, seed, step, classes,
-    config digest, final train loss, source accuracy.
+    description: dict of the backbone's settings, recipe, image_size (side of the images, pixels), source, seed, step,
+    classes, config digest, final train loss and source accuracy.
     """
     return write_tensors(path, model.state_dict(), description)
 
 
 def read_description(path: PathLike) -> dict[str, Any]:
-    """Return the description in a weights file; raise UserError if it has none."""
+    """Return the description (metadata) of a weights file. Raise UserError if the file has none."""
     import safetensors
 
     with safetensors.safe_open(path, "pt") as file:
@@ -38,7 +41,7 @@ def read_description(path: PathLike) -> dict[str, Any]:
 
 
 def read_backbone(path: PathLike) -> "tuple[Backbone, dict[str, Any]]":
-    """Return (backbone, description) of a weights file; the backbone is frozen, in evaluation mode and on the CPU."""
+    """Read (backbone, description) from a weights file. The backbone is frozen, in evaluation mode and on the CPU."""
     import safetensors.torch
 
     from workflow_scripts.timecat.backbones.build import build_backbone

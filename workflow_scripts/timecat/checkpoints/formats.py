@@ -1,7 +1,8 @@
 """Read published weights as named tensors, from safetensors and torch files (of any version), recognised by content.
 
-A torch file is a pickle, and a pickle can run any code. So it is read only by torch's restricted reader, which makes
-tensors and containers. NumPy's scalars and number types are allowed too, because AlgoPerf's files contain some.
+A torch file is a pickle, and a pickle can run any code. Torch files are therefore read only by torch's restricted
+reader, which creates only tensors and containers. NumPy's scalars and number types are allowed, too, because AlgoPerf's
+files contain them.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from workflow_scripts.timecat.artifacts.files import PathLike
 from workflow_scripts.timecat.errors import UserError
 from workflow_scripts.timecat.runtime.command import log
 
-# Keys under which files store a model's weights; the last three are VISSL's (classy_state_dict.base_model.model.trunk).
+# Keys under which files store weights. VISSL nests them under classy_state_dict.base_model.model.trunk.
 WRAPPERS = ("model_params", "state_dict", "model_state_dict", "model", "classy_state_dict", "base_model", "trunk")
 OUR_STATE = {"identity", "model", "optimizer", "step"}  # keys of a training state that pretraining writes
 NUMBER_TYPES = "?bhilqBHILQefdg"  # NumPy's type codes
@@ -31,8 +32,9 @@ OTHER_FILES = {
 class PublishedWeights:
     """Contents of a published file of weights.
 
-    tensors: key -> tensor. others: keys that hold no tensor. stated: global_step, seed and step, those that the file
-    states. container: file format. wrapper: keys, joined by dots, under which the tensors were.
+    tensors: key -> tensor. others: keys whose values are not tensors. stated: values of global_step, seed and step, as
+    far as the file states them. container: file format. wrapper: keys, joined by dots, under which the file stores the
+    tensors.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -43,10 +45,10 @@ class PublishedWeights:
 
 
 def read_published(path: PathLike, shown: str | None = None) -> PublishedWeights:
-    """Return the contents of a file of weights, on the CPU.
+    """Read a file of weights onto the CPU.
 
-    shown: name of the file in messages (default: the path). Raise UserError if the file is in another format, or if its
-    pickle needs anything but weights.
+    shown: name of the file in messages (default: the path). Raise UserError if the file has an unknown format, or if
+    its pickle contains more than weights.
     """
     shown = shown or str(path)
     with open(path, "rb") as file:
@@ -58,7 +60,7 @@ def read_published(path: PathLike, shown: str | None = None) -> PublishedWeights
     if start[:1] == b"\x80":  # the first byte of a pickle
         return _unwrapped(shown, _load(path, shown), "torch (legacy)")
     instead = next((f", but {what}" for begin, what in OTHER_FILES.items() if start.lstrip().startswith(begin)), "")
-    raise UserError(f"{shown} is neither a torch nor a safetensors file{instead}: replace it by the right file")
+    raise UserError(f"{shown} is neither a torch nor a safetensors file{instead}: replace it with a file of weights")
 
 
 def _read_safetensors(path: PathLike, shown: str) -> PublishedWeights:
@@ -76,12 +78,12 @@ def _read_safetensors(path: PathLike, shown: str) -> PublishedWeights:
 
 
 def _load(path: PathLike, shown: str) -> Any:
-    """Return the object in a torch file, read by torch's restricted reader."""
+    """Read the object in a torch file with torch's restricted reader."""
     try:
         # Pass an open file, because torch.load treats a path by its name.
         with open(path, "rb") as file, torch.serialization.safe_globals(_numpy_scalars()):
             return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds of error for a broken or hostile file; no code was run
+    except Exception as error:  # torch raises many types of error for a broken or hostile file; it has not run any code
         text = str(error)
     if wanted := re.search(r"GLOBAL (\S+)|(?:function|but got) <[^>]*?([\w.]+)'?[ >]", text):
         raise UserError(
@@ -102,7 +104,7 @@ def _load(path: PathLike, shown: str) -> Any:
 
 
 def _numpy_scalars() -> list[Any]:
-    """Return what a pickled NumPy number needs: the function under its old and its new name, and the number types."""
+    """Return the objects that a pickled NumPy number needs: a function, under two names, and the number types."""
     import numpy as np
 
     scalar = np.float64(0).__reduce__()[0]
@@ -112,11 +114,11 @@ def _numpy_scalars() -> list[Any]:
 
 
 def _unwrapped(shown: str, value: Any, container: str) -> PublishedWeights:
-    """Return the state dict that is nested in the object of a torch file."""
+    """Return the weights that are nested in the object ``value`` of a torch file, after removing all wrappers."""
     if isinstance(value, dict) and OUR_STATE <= value.keys():
         raise UserError(
-            f"{shown} is a training state, whose weights are not those for inference; use the .safetensors file beside "
-            "it"
+            f"{shown} is a training state, whose weights are not for inference; use the .safetensors file in the same "
+            "folder"
         )
     stated, wrappers = dict[str, int](), list[str]()
     while True:
@@ -140,7 +142,7 @@ def _unwrapped(shown: str, value: Any, container: str) -> PublishedWeights:
 
 
 def _whole_number(value: Any) -> int | None:
-    """Return a number (Python's, NumPy's or a tensor with one value) as an int, or None if it is not a number."""
+    """Return a number (of Python or NumPy, or a tensor with one value) as an int, or None for any other value."""
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
@@ -148,7 +150,10 @@ def _whole_number(value: Any) -> int | None:
 
 
 def _warn_of_training_point(shown: str, saved: dict[str, Any]) -> None:
-    """Log a warning if a schedule-free optimizer in the file was in training mode: the weights are not its average."""
+    """Log a warning if the weights were saved while a schedule-free optimizer was in training mode.
+
+    The weights are then not the average that the optimizer computes.
+    """
     pending = [value for key, value in saved.items() if str(key).startswith("optimizer")]
     while pending:
         value = pending.pop()

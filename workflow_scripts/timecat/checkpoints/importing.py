@@ -39,7 +39,7 @@ def run(options: Options) -> None:
 
 
 def import_checkpoint(options: Options) -> None:
-    """Read the published file, write its weights for this backbone and the sidecar, and log what was taken."""
+    """Read a published file, write its weights under the backbone's names, with a sidecar, and log a summary."""
     import torch
 
     from workflow_scripts.timecat.artifacts.tensor_files import write_tensors
@@ -47,7 +47,7 @@ def import_checkpoint(options: Options) -> None:
     from workflow_scripts.timecat.checkpoints.formats import read_published
     from workflow_scripts.timecat.checkpoints.mapping import counts_of, place
 
-    torch.set_num_threads(1)  # tensors are checked one by one: more threads would mostly wait for one another
+    torch.set_num_threads(1)  # tensors are checked one after another, so more threads would mostly wait
     publication, seed, step = options.publication, options.seed, options.step
     with checkpoint_file(options) as (file, sha256, shown):
         command.log_start_up()
@@ -99,14 +99,14 @@ def import_checkpoint(options: Options) -> None:
 
 @contextlib.contextmanager
 def checkpoint_file(options: Options) -> Iterator[tuple[Path, str, str]]:
-    """Yield (path of the checkpoint, its SHA-256, its name in messages), extracted first if it is in an archive."""
+    """Yield (path of the checkpoint, its SHA-256, its name in messages). If it is in an archive, extract it first."""
     from workflow_scripts.timecat.checkpoints.archives import extract_member
 
     path, publication = options.published, options.publication
     sha256 = publication.local_sha256 or read_sidecar(path)["content"]
     check_sha256(str(path), sha256, options.sha256)
     if not options.sha256:
-        command.log(f"{path}: the config sets no SHA-256, so damage may go unnoticed; the file has {sha256}")
+        command.log(f"{path}: the config sets no SHA-256, so damage may go unnoticed; the file's SHA-256 is {sha256}")
     if publication.member is None:
         yield path, sha256, str(path)
         return
@@ -121,7 +121,7 @@ def checkpoint_file(options: Options) -> Iterator[tuple[Path, str, str]]:
 
 
 def check_sha256(shown: str, found: str, expected: str) -> None:
-    """Raise UserError if a SHA-256 is expected and the file has another one."""
+    """Raise UserError if the SHA-256 ``found`` differs from ``expected``, unless ``expected`` is empty."""
     if expected and found != expected:
         raise UserError(
             f"{shown} has the SHA-256 {found}, but `checkpoints.sha256` sets {expected}; correct the config, or remove "
@@ -130,7 +130,7 @@ def check_sha256(shown: str, found: str, expected: str) -> None:
 
 
 def check_stated(stated: dict[str, int], seed: int, step: int, tolerance: int, shown: str) -> None:
-    """Raise UserError if a file states another step or seed, because the tables would then be wrong."""
+    """Raise UserError if a file states a step or seed that differs from the config's: the tables would be wrong."""
     for key in ("global_step", "step"):
         if key in stated and abs(stated[key] - step) > tolerance:
             raise UserError(

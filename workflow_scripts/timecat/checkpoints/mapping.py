@@ -1,8 +1,8 @@
-"""Map the keys of published weights to the names of a backbone; an error lists every key that has no name.
+"""Map the keys of published weights to the names of a backbone's layers.
 
 Published files add prefixes to a network's names (``module.``, ``_orig_mod.module.``, ``module.encoder.``,
-``backbone.``) and contain other heads. Prefixes are not listed here: the prefix is the one that most of the backbone's
-layers have.
+``backbone.``) and contain further heads. This module has no list of prefixes: it takes the prefix that most of the
+backbone's layers have in the file. If keys are missing or unexpected, an error lists them.
 """
 
 import collections
@@ -19,10 +19,10 @@ from workflow_scripts.timecat.runtime.command import log
 
 WRAPPED = ("_orig_mod.", "module.")  # prefixes that torch.compile and DistributedDataParallel add
 CLASSIFIER = "fc"  # name of the classifier in this project and in torchvision's ResNets
-COUNTER = "num_batches_tracked"  # of batch norm; absent in files from before torch 0.4.1, and not used for inference
-LISTED = 8  # most keys that a message lists; the log has all
+COUNTER = "num_batches_tracked"  # batch norm's counter; absent in files from before torch 0.4.1, unused in inference
+LISTED = 8  # largest number of keys that a message lists; the log lists all keys
 
-Tensors = dict[str, torch.Tensor]  # by name
+Tensors = dict[str, torch.Tensor]  # name -> tensor
 Layers = list[tuple[str, str]]  # result of names.layers_of
 
 
@@ -30,8 +30,8 @@ Layers = list[tuple[str, str]]  # result of names.layers_of
 class Placed:
     """Tensors of a published file, mapped to a backbone and its classifier.
 
-    backbone: name in the backbone -> tensor, complete. classifier: fc.weight and fc.bias, or empty. prefix: prefix of
-    the backbone's layers in the file. left_out: keys of the file that were not taken.
+    backbone: name in the backbone -> tensor, for all names. classifier: fc.weight and fc.bias, or empty. prefix: prefix
+    of the backbone's layers in the file. left_out: keys of the file that are not used.
     """
 
     backbone: Tensors
@@ -51,10 +51,12 @@ def place(
 ) -> Placed:
     """Map every tensor of a published file to its name in a backbone.
 
-    tensors: the file's tensors by key. others: keys that hold no tensor. wanted: state dict of the backbone. dimension:
-    number of its features. ignored: shell patterns of keys that may be left out. path: the file's name in messages.
-    classifiers: possible names of the layer after the features. Raise UserError that lists missing and unexpected keys,
-    tensors of another shape, or values that no trained network has.
+    tensors: the file's tensors by key. others: keys whose values are not tensors. wanted: state dict of the backbone.
+    dimension: number of the backbone's features. ignored: shell patterns of keys that may be left out. path: the file's
+    name in messages. classifiers: possible names of the layer after the features.
+
+    Raise UserError if keys are missing or unexpected, if a shape differs from the backbone's, or if a tensor has values
+    that no trained network has. The message lists them.
     """
     keys = [*tensors, *others]
     prefix = _prefix([key for key in keys if not _matches(_spellings(key), ignored)], wanted, path)
@@ -81,7 +83,10 @@ def place(
 
 
 def _prefix(keys: list[str], wanted: Tensors, path: str) -> str:
-    """Return the prefix that most of the wanted names have in the file; raise UserError if none or two are possible."""
+    """Return the prefix that most of the names ``wanted`` have in the file.
+
+    Raise UserError if no name is in the file, or if two prefixes are equally frequent.
+    """
     counts, layers = collections.Counter[str](), layers_of(wanted)
     for key in keys:
         parts = renamed(key, layers).split(".")
@@ -92,7 +97,7 @@ def _prefix(keys: list[str], wanted: Tensors, path: str) -> str:
     if not best:
         raise UserError(
             f"{path} contains no layer of the backbone: its keys are {_some(keys)}, but the backbone has "
-            f"{_some(list(wanted))}; choose the backbone with which the file was made"
+            f"{_some(list(wanted))}; choose the backbone with which the file was created"
         )
     if len(best) == 2 and best[0][1] == best[1][1]:
         (one, _), (other, _) = best
@@ -104,13 +109,13 @@ def _prefix(keys: list[str], wanted: Tensors, path: str) -> str:
 
 
 def _in_backbone(key: str, prefix: str, wanted: Tensors, layers: Layers) -> str | None:
-    """Return the backbone's name of a key, or None if the backbone has no such name."""
+    """Return the backbone's name for a key of the file, or None if the backbone does not have this layer."""
     name = renamed(key, layers)
     return name[len(prefix) :] if name.startswith(prefix) and name[len(prefix) :] in wanted else None
 
 
 def _spellings(key: str, prefix: str = "") -> list[str]:
-    """Return the forms of a key that a pattern may match: whole, without torch's prefixes, without ``prefix``."""
+    """Return the forms of a key that a pattern may match: complete, without torch's prefixes, without ``prefix``."""
     bare = key
     while wrapped := next((part for part in WRAPPED if bare.startswith(part)), None):
         bare = bare[len(wrapped) :]
@@ -124,9 +129,10 @@ def _matches(spellings: list[str], patterns: Sequence[str]) -> bool:
 def _take_classifier(
     tensors: Tensors, rest: dict[str, list[str]], prefix: str, dimension: int, names: Iterable[str]
 ) -> tuple[Tensors, dict[str, list[str]]]:
-    """Return (fc.weight and fc.bias, or nothing if no layer fits; the other keys).
+    """Return (classifier, remaining keys).
 
-    The classifier has the prefix of the backbone's layers, or, as in this project's files, that without ``backbone.``.
+    The classifier is a dict of fc.weight and fc.bias, or an empty dict if no layer of the file fits. In the file it has
+    the same prefix as the backbone's layers or, as in this project's files, the prefix without ``backbone.``.
     """
     for outer, name in itertools.product((prefix, prefix.removesuffix("backbone.")), names):
         keys = (f"{outer}{name}.weight", f"{outer}{name}.bias")
@@ -170,13 +176,12 @@ def _check_shapes(path: str, backbone: Tensors, wanted: Tensors) -> None:
         ]
     if other:
         raise UserError(
-            f"{path} has other tensors than the backbone: {_some(other)}; choose the backbone with which the file was "
-            "made"
+            f"{path} does not match the backbone: {_some(other)}; choose the backbone with which the file was created"
         )
 
 
 def _as_wanted(backbone: Tensors, wanted: Tensors) -> Tensors:
-    """Return the tensors in the order and types of the backbone's state dict; counters that the file lacks are 0."""
+    """Return the tensors in the order and dtypes of the backbone's state dict. Missing counters are set to 0."""
     return {
         name: backbone[name].detach().to(own.dtype) if name in backbone else torch.zeros(own.shape, dtype=own.dtype)
         for name, own in wanted.items()

@@ -1,7 +1,7 @@
-"""Translate names of layers in published files to those of torchvision's networks.
+"""Translate names of layers in published files to the names in torchvision's networks.
 
 This covers AlgoPerf's ResNets, RegNets of ClassyVision as VISSL saves them (SEER), vision transformers of timm (and
-DeiT), and torchvision's published vision transformers, which have older names of the MLP's layers.
+DeiT), and torchvision's published vision transformers, whose MLP layers have older names.
 """
 
 import re
@@ -46,7 +46,10 @@ def layers_of(wanted: Collection[str]) -> list[tuple[str, str]]:
 
 
 def renamed(key: str, layers: Iterable[tuple[str, str]]) -> str:
-    """Return a file's key with the backbone's names of layers; unchanged if it already has these names."""
+    """Return a file's key after replacing its names of layers with the backbone's.
+
+    A key that already has the backbone's names is not changed.
+    """
     for pattern, ours in layers:
         key = re.sub(pattern, ours, key)
     return key

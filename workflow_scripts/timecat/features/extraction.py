@@ -21,11 +21,10 @@ from workflow_scripts.timecat.runtime.world import ALONE, World
 
 @dataclass
 class Extractor:
-    """Extractor of features: a frozen backbone (in evaluation mode, on ``device``) and how images reach it.
+    """Extractor of features with a frozen backbone (in evaluation mode, on ``device``).
 
-    workers: number of workers that decode images. world: the processes that share the rows. at_once: number of images
-    that pass through the backbone together. It begins as the batch size of the settings and is halved when a GPU's
-    memory is too small.
+    workers: number of workers that decode images. world: processes that share the rows. at_once: number of images in
+    one forward pass. It begins as the batch size of the settings and is halved when a GPU's memory is too small.
     """
 
     backbone: Backbone
@@ -46,11 +45,12 @@ class Extractor:
         key: int | None,
         advance: Callable[[int], object] = lambda images: None,
     ) -> None:
-        """Write the features of ``rows`` of a .beton file, in that order, to ``path``: .npy [rows, dimension].
+        """Write the features of ``rows`` of a .beton file, in that order, to ``path``, a .npy file [rows, dimension].
 
-        Several processes all call this, and each writes its ``rows[rank::size]``. key: key of the view
-        (views.view_key), or None for the evaluation crop. advance: called with the number of images after each batch.
-        Raise UserError if a value is not finite or does not fit the dtype, or if the disk is full.
+        If several processes share the rows, all of them call this method, and each writes its ``rows[rank::size]``.
+        key: key of the view (views.view_key), or None for the evaluation crop. advance: called with the number of
+        images after each batch. Raise UserError if a value is not finite or does not fit the dtype, or if the disk is
+        full.
         """
         dtype, (rank, size) = np.dtype(self.settings.dtype), (self.world.rank, self.world.size)
         own = np.asarray(rows)[rank::size]
@@ -77,7 +77,7 @@ class Extractor:
 
     @contextmanager
     def _shared_file(self, path: PathLike, dtype: np.dtype, rows: int) -> Iterator[tuple[int, int]]:
-        """Yield (descriptor, offset of the rows) of a file that the leader creates and renames when all are done."""
+        """Yield (file descriptor, offset of the rows) of the output file, which the leader creates."""
         if not self.world.leads:
             name, start = self.world.from_leader()
             with open(name, "r+b") as file:
@@ -96,7 +96,7 @@ class Extractor:
     def features(self, images: torch.Tensor) -> np.ndarray:
         """Return the features, float32 [b, dimension], of images uint8 [b, size, size, 3].
 
-        If the GPU's memory is too small for all images at once, log it and pass half as many from then on.
+        If the GPU's memory is too small for the images of one forward pass, log it and pass half as many from then on.
         """
         done = []
         while len(images):
@@ -113,7 +113,7 @@ class Extractor:
             self.at_once = len(now) // 2
             if self.device == "cuda":
                 torch.cuda.empty_cache()
-            log(f"the GPU's memory is too small for {len(now)} images at once: continuing with {self.at_once}")
+            log(f"the GPU's memory is too small for {len(now)} images per pass: continuing with {self.at_once}")
         return np.concatenate(done)
 
     def _features(self, images: torch.Tensor) -> np.ndarray:
@@ -127,14 +127,17 @@ class Extractor:
 
 
 def _write_at(file: int, data: memoryview, place: int) -> None:
-    """Write all of ``data`` (bytes) at offset ``place`` of a file."""
+    """Write all of ``data`` to a file at the byte offset ``place``."""
     while data:
         written = os.pwrite(file, data, place)
         data, place = data[written:], place + written
 
 
 def check_range(features: np.ndarray, dtype: np.dtype, path: PathLike) -> None:
-    """Raise UserError if a value is not finite or does not fit ``dtype``."""
+    """Raise UserError if a feature is not finite or does not fit ``dtype``.
+
+    path: path of the feature file, which the message names.
+    """
     if not np.isfinite(features).all():
         raise UserError(
             f"{path}: a feature is not finite, so the checkpoint is broken: pretrain it again (another features.dtype "

@@ -9,7 +9,7 @@ Dtype = Literal["float16", "float32"]
 
 @settings
 class Extraction:
-    """Settings of the config's block ``features``, with ``views`` as names (view0, ... or center)."""
+    """Settings of the config's block ``features``. views: names of views (view0, view1, ... or center)."""
 
     views: tuple[str, ...]
     dtype: Dtype

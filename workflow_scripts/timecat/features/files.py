@@ -15,25 +15,31 @@ from workflow_scripts.timecat.features.reader import InMemory, OnDisk, Reducing
 
 
 def open_features(path: PathLike, rows: int) -> np.memmap:
-    """Return a memory-mapped feature file [rows, dim]. Raise UserError if it is missing, damaged or has other rows."""
+    """Return a memory-mapped feature file [rows, dim].
+
+    Raise UserError if the file is missing, damaged, or does not have ``rows`` rows.
+    """
     path = Path(path)
     try:
         features: np.memmap = np.load(path, mmap_mode="r")
     except FileNotFoundError:
-        raise UserError(f"the features {path} are missing; run extract_features for them") from None
+        raise UserError(f"the features {path} are missing; run the rule extract_features for them") from None
     except (ValueError, EOFError):
-        raise UserError(f"the features {path} are not a complete .npy file; delete them and extract again") from None
+        raise UserError(f"the features {path} are not a complete .npy file; delete it and extract again") from None
     if features.ndim != 2 or len(features) != rows:
         shape = " x ".join(map(str, features.shape))
         raise UserError(
             f"the features {path} are {shape}, but the data set's index has {rows} rows;"
-            " delete them and extract again from the present data set"
+            " delete this file and extract again from the present data set"
         )
     return features
 
 
 def check_features(folders: Sequence[PathLike], files: dict[str, int]) -> None:
-    """Raise UserError, before any training, if a feature file of any member is missing or does not match the others."""
+    """Raise UserError if a member's feature file is missing or does not match its other files. Call it before training.
+
+    folders: folders of features, one per member. files: name -> number of rows of each file in a folder.
+    """
     for folder in folders:
         widths = {name: open_features(Path(folder) / name, rows).shape[1] for name, rows in files.items()}
         for name, width in widths.items():
@@ -45,9 +51,9 @@ def check_features(folders: Sequence[PathLike], files: dict[str, int]) -> None:
 
 
 def read_features(folders: Sequence[PathLike], name: str, rows: int, chosen: np.ndarray | None = None) -> np.ndarray:
-    """Read the members' features, concatenated in member order: [rows, sum of dims], as stored (float16).
+    """Read the members' features, concatenated in member order: [rows, sum of dims], in the dtype of the files.
 
-    chosen: rows of the files to read (int64), or None for all.
+    chosen: numbers of the rows to read (int64), or None for all rows.
     """
     files = [open_features(Path(folder) / name, rows) for folder in folders]
     return np.asarray(np.concatenate([file if chosen is None else file[chosen] for file in files], axis=1))
@@ -57,7 +63,7 @@ class Tables:
     """Feature files of one replicate's members as tables: in memory, or on disk if ``memory`` (bytes) is too small.
 
     folders: folders of the members, in order. files: name -> number of rows of each file, already checked. chosen: name
-    -> rows of a file that its table has (int64, ascending), for tables that do not have all rows.
+    of a file -> rows of the file (int64, ascending) that its table has; files that are not in it have all rows.
     """
 
     _reduced: Reducing | None = None
@@ -82,7 +88,7 @@ class Tables:
         self.dimension = sum(member.shape[1] for member in self._members(EVALUATION))
 
     def reduced(self, reducing: Reducing) -> Self:
-        """Return these tables with features that are reduced when they are widened to float32."""
+        """Return a copy of these tables that applies ``reducing`` to features when it widens them to float32."""
         made = copy.copy(self)
         made._reduced, made.dimension = reducing, reducing.dimension
         return made
@@ -91,7 +97,7 @@ class Tables:
         return [open_features(Path(folder) / name, self._files[name]) for folder in self._folders]
 
     def read(self, name: str) -> InMemory | OnDisk:
-        """Return the table [rows, dimension] of the members' files ``name``."""
+        """Return the table [rows, dimension] of the feature files ``name`` of all members, concatenated."""
         if name in self._kept:
             features = read_features(self._folders, name, self._files[name], self._chosen.get(name))
             return InMemory(features, self._reduced)

@@ -27,7 +27,7 @@ MODULE = "workflow_scripts.extract_features"  # module that the other processes 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the stage's command line, by name."""
+    """Options of the command line of the stage `extract_features`."""
 
     data_set: str
     weights: Path
@@ -44,7 +44,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Extract the features, either as the leader that Snakemake started or as a process that a leader started."""
+    """Extract the features, alone, as the leader of several processes, or as a process that a leader started."""
     if world.follows():
         extract(options, world.follow())
         return
@@ -91,7 +91,7 @@ def extract(options: Options, processes: world.World) -> None:
     images = sum(len(rows) for *_, rows in passes)
     progress = Progress(images, f"features of {options.data_set}", "images", quiet=not processes.leads)
 
-    def advance(own: int) -> None:  # assumes that the other processes have done as many
+    def advance(own: int) -> None:  # assumes that each other process has done equally many
         progress.advance(min(own * processes.size, progress.total - progress.done))
 
     if processes.leads:
@@ -100,7 +100,7 @@ def extract(options: Options, processes: world.World) -> None:
         path = unfinished / name
         if processes.from_leader(path.exists()):
             if processes.leads:
-                command.log(f"{path.name} is complete already: an interrupted job wrote it")
+                command.log(f"{path.name} is complete already, from an interrupted job")
             progress.advance(len(rows))
             continue
         number = view if view == CENTER else int(view.removeprefix("view"))
@@ -121,7 +121,7 @@ def extract(options: Options, processes: world.World) -> None:
 
 
 def heldout_of(labels: "npt.NDArray[np.int64]", index: list[Path], heldout: Heldout) -> "npt.NDArray[np.int64]":
-    """Return the held-out training rows, ascending. If the index has several draws, the rows held out of any draw."""
+    """Return the held-out training rows, ascending (for a few-shot data set: the rows that any draw holds out)."""
     from workflow_scripts.timecat.draws import rows_of_draws
     from workflow_scripts.timecat.holdout import heldout_of_any, heldout_rows, with_heldout
 
@@ -132,5 +132,5 @@ def heldout_of(labels: "npt.NDArray[np.int64]", index: list[Path], heldout: Held
 
 
 def unfinished_folder(features: Path, config: str) -> Path:
-    """Return the folder that collects the files until all are complete, so that the final folder is never partial."""
+    """Return the folder that holds the feature files until all are complete and it is renamed to ``features``."""
     return kept_folder(features, digest([config, code_fingerprint(STAGE)]))

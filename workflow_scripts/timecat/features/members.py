@@ -1,4 +1,4 @@
-"""Assign folders of features, given in order, to the members of an arm's replicates."""
+"""Assign the folders of features on a command line to the members of an arm's replicates, in order."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -14,10 +14,13 @@ from workflow_scripts.timecat.features.names import EVALUATION
 
 
 def by_replicate(folders: Sequence[PathLike], replicates: Sequence[Sequence[int]]) -> list[list[PathLike]]:
-    """Return the folders of each replicate (a list of seeds). Raise UserError unless there is one folder per member."""
+    """Return the folders of each replicate, one per member. Raise UserError if there are too few or too many folders.
+
+    folders: folders of all members, replicate after replicate. replicates: seeds of the members of each replicate.
+    """
     if len(folders) != sum(map(len, replicates)):
         raise UserError(
-            f"--features names {len(folders)} folders, --replicates {sum(map(len, replicates))} members; "
+            f"--features names {len(folders)} folders, but --replicates names {sum(map(len, replicates))} members; "
             "give one folder per member"
         )
     remaining = iter(folders)
@@ -29,7 +32,7 @@ def evaluation_features(
 ) -> list[list[np.ndarray]]:
     """Return the memory-mapped evaluation features [rows, dimension] of each member of each replicate.
 
-    Raise UserError if a file is missing, damaged or has another number of rows (open_features).
+    Raise UserError if a file is missing, damaged or does not have ``rows`` rows (open_features).
     """
     return [
         [open_features(Path(folder) / EVALUATION, rows) for folder in own] for own in by_replicate(folders, replicates)
@@ -39,9 +42,10 @@ def evaluation_features(
 def feature_digests(
     folders: Sequence[PathLike], replicates: Sequence[Sequence[int]], names: Collection[str] = (EVALUATION,)
 ) -> dict[str, str]:
-    """Return REPLICATE/SEED/FILE -> digest, from the folder's sidecar if it has one. The keys contain no paths.
+    """Return the digests of feature files, as REPLICATE/SEED/FILE -> digest. The keys do not contain paths of folders.
 
-    A seed that occurs in a replicate more than once (copies, or snapshots of one run) is named SEED.PLACE.
+    Digests are read from the sidecar of the folder if there is one, else computed. If a seed occurs in a replicate more
+    than once (copies, or snapshots of one run), the key has SEED.POSITION instead of SEED.
     """
     digests = {}
     for replicate, (members, own) in enumerate(zip(replicates, by_replicate(folders, replicates))):

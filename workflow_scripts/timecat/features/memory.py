@@ -1,8 +1,8 @@
-"""Compute the memory that a probe needs on the host and on a GPU from the sizes of its data, and check the latter.
+"""Compute the memory that a probe needs on the host and on a GPU, and check that the GPU's memory is sufficient.
 
 The limit on host memory (limits.memory_gb in the config) is for features in memory: one view of all training rows, the
 held-out rows and the evaluation rows, with the members' features concatenated, for one replicate at a time. It does not
-include the few batches that are gathered and widened at once, labels, predictions, and torch itself.
+include the few batches that are gathered and widened together, labels, predictions, and torch itself.
 """
 
 import math
@@ -10,21 +10,21 @@ from typing import Any
 
 from workflow_scripts.timecat.errors import UserError
 
-# Rows are gathered and widened to float32 for this many batches at a time: enough to make the calls cheap, little
-# enough (168 MB at dimension 10240) never to hold a view twice.
+# Number of batches whose rows are gathered and widened to float32 together. It is large enough to make the calls cheap
+# and small enough (168 MB at dimension 10240) that a view is never in memory twice.
 GATHERED_BATCHES = 16
 
-# Bytes of a GPU for what is not counted below: CUDA's context, cuBLAS's workspace, gaps between tensors.
+# Bytes of GPU memory that the functions below do not count: CUDA's context, cuBLAS's workspace, gaps between tensors.
 RESERVED_BYTES = 2**31
 
 
 def share_memory(memory: float, tables: dict[str, int]) -> tuple[set[str], float]:
-    """Return (names of tables to keep in memory, bytes for windows on the other tables).
+    """Return (names of tables to keep in memory, bytes for windows on the remaining tables).
 
-    memory: bytes. tables: name -> bytes, sorted by the cost of reading the table from disk, the highest first: a
-    training view is read in a new order every epoch, the others front to back. All tables are kept if they fit.
-    Otherwise a quarter of the memory is reserved for windows, each table in turn is kept if it fits in the rest, and
-    the windows get all memory that remains.
+    memory: available bytes. tables: name -> bytes, sorted by the cost of reading the table from disk, the highest
+    first. (A training view costs most, because it is read in a new order every epoch; the other tables are read front
+    to back.) All tables are kept if they fit. Otherwise a quarter of the memory is reserved for windows, the tables are
+    kept one after another if they fit in the rest, and the windows get all memory that remains.
     """
     if sum(tables.values()) <= memory:
         return set(tables), 0
@@ -37,15 +37,15 @@ def share_memory(memory: float, tables: dict[str, int]) -> tuple[set[str], float
 
 
 def evaluation_chunk(classes: int) -> int:
-    """Return the number of rows to score at a time. It bounds memory and does not depend on the number of heads."""
+    """Return the number of rows to score at a time, which limits memory. It does not depend on the number of heads."""
     return max(64, min(1024, 2**22 // classes))
 
 
 def stacked_bytes(heads: int, classes: int, dim: int, batch_norm: bool = True) -> int:
     """Return the most bytes that the StackedHeads of one fit hold on their device, in float32.
 
-    These are W, b and, with batch norm, γ and β, each with gradient and momentum, and further W' and b', as large as W
-    and b, and running statistics.
+    The stacked heads hold W and b, with batch norm also γ and β, and a gradient and a momentum for each of these. Batch
+    norm adds W' and b' (as large as W and b) and the running statistics.
     """
     H, C, D = heads, classes, dim
     line = 32  # on the CPU the parts of a head begin at multiples of this many numbers
@@ -57,7 +57,7 @@ def stacked_bytes(heads: int, classes: int, dim: int, batch_norm: bool = True) -
 def device_bytes(
     heads: int, classes: int, dim: int, batch_size: int, rows: int, *, batch_norm: bool = True, stored: int = 2
 ) -> int:
-    """Return the most bytes of tensors that a probe has on its device at once.
+    """Return the most bytes of tensors that a probe has on its device at the same time.
 
     heads: number of weight decays (H). dim: dimension of all members together (D). rows: number of training rows.
     stored: bytes of a feature on disk. Each of the two fits holds W, its gradient, its momentum and a product, [H, C,
@@ -79,7 +79,10 @@ def device_bytes(
 def check_device(
     total: int, weight_decays: int, classes: int, dim: int, batch_size: int, rows: int, **options: Any
 ) -> None:
-    """Raise UserError, with remedies, if a probe exceeds a device of ``total`` bytes. options: see device_bytes."""
+    """Raise UserError, with remedies, if a probe needs more than ``total`` bytes on its device.
+
+    options: keyword arguments of device_bytes.
+    """
 
     def fits(heads: int, size: int) -> bool:
         return device_bytes(heads, classes, dim, size, rows, **options) + RESERVED_BYTES <= total

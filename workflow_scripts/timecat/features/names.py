@@ -4,5 +4,5 @@ EVALUATION, HELDOUT = "evaluation.center.npy", "heldout.center.npy"
 
 
 def training_file(view: str) -> str:
-    """Return the name of the file with a view's training features."""
+    """Return the name of the file that holds the training features of ``view``."""
     return f"train.{view}.npy"

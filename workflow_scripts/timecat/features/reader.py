@@ -1,9 +1,9 @@
 """Read rows of several members' concatenated features in any order, from memory or in windows from mapped files.
 
-A window holds the next rows of an order in one array, with the places of the rows in it. A table in memory is a single
-window. For a table on disk, the rows of a window are sorted by their place in the files before they are read, and
-reader threads fill the next window while the caller works on the current one. `Pieces` cuts windows into groups of
-batches whose sizes do not depend on the windows, so a caller's results are the same, bit for bit, wherever windows end.
+A window holds the next rows of an order in one array, with the positions of the rows in the array. A table in memory is
+a single window. For a table on disk, the rows of a window are sorted by their position in the files before they are
+read, and reader threads fill the next window while the caller works on the current one. `Pieces` cuts windows into
+groups of batches whose sizes do not depend on the windows, so a caller's results are identical, wherever windows end.
 
 Cost: a pass reads every row once. Each window goes through the files from front to back. A row of 2,048 float16 is 4 kB
 and spans two pages, so a sparse window reads twice its bytes from the disk; the kernel's read-ahead would read 128 kB
@@ -29,21 +29,24 @@ import torch
 
 from workflow_scripts.timecat.errors import UserError
 
-READERS = 2  # one copies while the other announces; the disk's queue is filled by announcements, not by more threads
-WINDOWS = 2  # in memory at a time: the current one and the next
+READERS = 2  # threads: one copies while the other announces. Announcements fill the disk's queue, more threads do not
+WINDOWS = 2  # number of windows in memory at a time: the current and the next window
 
-_PART_BYTES = 2**20  # bytes that a thread reads at a time: needs little memory, and closing waits for no more than this
-_NEAR_BYTES = 2**14  # rows with gaps below this are announced together, gaps included
+_PART_BYTES = 2**20  # bytes that a thread reads at a time; small, because closing waits for such a read
+_NEAR_BYTES = 2**14  # rows with smaller gaps between them are announced together with the gaps
 _ANNOUNCED_BYTES = 2**17  # bytes per announcement; the kernel truncates very long ones
 
 
-# (jobs that fill a window, its features, places of its rows in them)
+# (jobs that fill a window, features of the window, positions of its rows in these features)
 _Reading = tuple[list[Future[None]], np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Window:
-    """Next rows of an order: row rows[i] of the table (int64 [m]) is features[places[i]] (features: [n, D])."""
+    """Next rows of an order, with their features: row ``rows[i]`` of the table is ``features[places[i]]``.
+
+    features: [n, D]. rows, places: int64 [m].
+    """
 
     features: np.ndarray
     rows: np.ndarray
@@ -51,7 +54,7 @@ class Window:
 
 
 class Reducing(Protocol):
-    """Callable that reduces features, float32 [rows, columns] to [rows, dimension]."""
+    """Callable that reduces features from float32 [rows, columns] to [rows, dimension]."""
 
     @property
     def dimension(self) -> int: ...
@@ -60,14 +63,14 @@ class Reducing(Protocol):
 
 
 class _Widened:
-    """Base class of tables: features as float32, reduced by ``reduced`` unless it is None."""
+    """Base class of tables, which widens features to float32 and applies ``reduced`` to them unless it is None."""
 
     reduced: Reducing | None = None
 
     def widened(self, features: torch.Tensor, device: torch.device | str) -> torch.Tensor:
         """Return stored features [rows, dimension] on the device as float32 [rows, dimension or reduced dimension].
 
-        The number of rows in a call may change last bits of reduced features, so callers pass the pieces of Pieces.
+        The number of rows in a call may change the last bits of reduced features, so callers pass the output of Pieces.
         """
         wide = features.to(device).float()
         return wide if self.reduced is None else self.reduced(wide)
@@ -89,7 +92,7 @@ class OnDisk(_Widened):
     """Table of features on disk: the members' mapped files, [rows, d] each, concatenated in member order.
 
     members: mapped files (np.load(path, mmap_mode="r")). window_bytes: limit for all windows together, but a window has
-    at least one row. chosen: rows of the files that the table has (int64, ascending), or None for all.
+    at least one row. chosen: rows of the files that the table has (int64, ascending), or None for all rows.
     """
 
     def __init__(
@@ -106,10 +109,10 @@ class OnDisk(_Widened):
         self._window_rows = max(1, int(window_bytes) // (WINDOWS * self.dimension * self._dtype.itemsize))
 
     def windows(self, order: np.ndarray) -> Generator[Window, None, None]:
-        """Yield the rows of ``order`` (int64 [m]) in windows. The next window overwrites the features of this one.
+        """Yield the rows of ``order`` (int64 [m]) in windows. Advancing the generator overwrites the last window.
 
-        Close or exhaust the generator to end its threads. Raise UserError if a file is gone or has become shorter. (A
-        disk error under a mapping ends the process with SIGBUS.)
+        Close or exhaust the generator to end its threads. Raise UserError if a file is missing or has become shorter.
+        (A disk error while a mapped file is read ends the process with SIGBUS.)
         """
         pieces = [order[start : start + self._window_rows] for start in range(0, len(order), self._window_rows)]
         shape = (min(self._window_rows, len(order)), self.dimension)
@@ -134,7 +137,7 @@ class OnDisk(_Widened):
         number: int,
         buffers: list[np.ndarray],
     ) -> _Reading:
-        """Start reading window ``number``. Return (jobs, its features, the places of its rows in them)."""
+        """Start reading window ``number``. Return (jobs, features, positions of its rows in the features)."""
         if number >= len(pieces):
             nothing = np.empty(0, np.int64)
             return [], nothing, nothing
@@ -155,7 +158,7 @@ Table = InMemory | OnDisk
 
 
 class Pieces:
-    """Pieces of given sizes (numbers of rows), cut from one window after another wherever the windows end."""
+    """Cutter of windows into pieces of given sizes (numbers of rows), which do not depend on where windows end."""
 
     def __init__(self, sizes: Iterable[int]) -> None:
         self._sizes = deque(sizes)
@@ -163,10 +166,10 @@ class Pieces:
         self._missing = 0  # rows that the next piece still lacks
 
     def of(self, window: Window, wanted: np.ndarray | None = None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (stored features [size, D], rows int64 [size]), on the host, of each piece that this window completes.
+        """Yield each piece that this window completes, as (stored features [size, D], rows int64 [size]) on the host.
 
-        wanted: bool [rows of the table], the rows to use, or None for all. The tensors are copies that belong to the
-        caller.
+        wanted: mask of the rows to use, bool [rows of the table], or None for all rows. The tensors are copies, which
+        the caller may change.
         """
         rows, places = window.rows, window.places
         if wanted is not None:
@@ -194,11 +197,11 @@ def _open(member: np.memmap) -> FileIO:
     try:
         return open(member.filename, "rb", buffering=0)
     except FileNotFoundError:
-        raise UserError(f"the features {member.filename} are missing; run extract_features for them") from None
+        raise UserError(f"the features {member.filename} are missing; run the rule extract_features for them") from None
 
 
 def _mapping(member: np.memmap) -> mmap.mmap:
-    """Return the mmap of an array. NumPy keeps it in an attribute that its type stubs lack."""
+    """Return the mmap object of an array. NumPy keeps it in an attribute that its type stubs lack."""
     found: mmap.mmap = vars(member)["_mmap"]
     return found
 
@@ -224,9 +227,9 @@ def _let_go(member: np.memmap, first: int, end: int) -> None:
 
 
 def _announce(member: np.memmap, file: FileIO, rows: np.ndarray) -> None:
-    """Tell the kernel that these rows (ascending) are about to be read, and no others."""
+    """Tell the kernel that only these rows (ascending) are about to be read."""
     if os.fstat(file.fileno()).st_size < member.offset + member.nbytes:  # access to missing bytes would end the process
-        raise UserError(f"the features {member.filename} have become shorter; delete them and extract again")
+        raise UserError(f"the feature file {member.filename} has become shorter; delete this file and extract again")
     _mapping(member).madvise(mmap.MADV_RANDOM)
     length = member.strides[0]
     starts = member.offset + rows * length

@@ -11,11 +11,11 @@ from workflow_scripts.timecat.images.views import normalise
 
 
 def recompute_batch_norm(model: Classifier, batches: Iterable[torch.Tensor], transform: Transform) -> None:
-    """Replace the running statistics by the plain mean over ``batches``, in place.
+    """Set the running statistics of batch norm to the plain mean over ``batches``, in place.
 
-    The statistics of training belong to the weights y, not to their average x. All other layers are in evaluation mode,
-    because the statistics must be those of inference: in float32 and without dropout. With ghost batches the mean is
-    over their groups.
+    The statistics of training belong to the weights y, not to their average x. All layers except batch norm are in
+    evaluation mode, so that the statistics fit inference (float32, no dropout). With ghost batches, the mean is over
+    the groups of images.
     """
     layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not layers:

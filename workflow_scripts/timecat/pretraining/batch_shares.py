@@ -1,8 +1,8 @@
-"""Divide each batch among the processes of a pretraining job, so that a step equals that of a single process.
+"""Divide each batch among the processes of a pretraining job, so that a step equals the step of a single process.
 
-Each process has consecutive images of the batch. If it has whole parts of the batch (recipe.part) or whole ghost
-batches, its batch norm computes what one process would compute. If several processes have one part, they share its
-statistics.
+Each process has consecutive images of the batch. If these are complete parts of the batch (recipe.part) or complete
+ghost batches, batch norm computes the same statistics as in one process. If several processes have images of the same
+part, they share its statistics.
 """
 
 from dataclasses import dataclass, replace
@@ -13,11 +13,11 @@ from workflow_scripts.timecat.runtime.world import World
 
 @dataclass(frozen=True)
 class Share:
-    """The share of each batch that one process has.
+    """Share of each batch that one process computes.
 
-    images: number of images. part: number of images that pass through the network at once. processes: number of
-    consecutive ranks over whose images batch norm computes joint statistics; with 1, they are over the images of this
-    process alone (and over ghost batches if the recipe sets them). first_part: number of its first part, counted from 0
+    images: number of images. part: number of images in one forward pass. processes: number of consecutive ranks over
+    whose images batch norm computes joint statistics; with 1, the statistics are over the images of this process alone
+    (and over ghost batches if the recipe sets them). first_part: number of the process's first part, counted from 0
     over all processes.
     """
 
@@ -46,7 +46,7 @@ def share_of(recipe: Recipe, world: World) -> Share | None:
 
 
 def needed_share(recipe: Recipe, world: World) -> Share:
-    """Return the share of a process; raise ValueError if the recipe does not allow ``world`` (see usable_processes)."""
+    """Return the share of a process. Raise ValueError if a batch cannot be divided among the processes of ``world``."""
     share = share_of(recipe, world)
     if share is None:
         raise ValueError(f"a batch of {recipe.batch_size} images cannot be divided among {world.size} processes")
@@ -59,7 +59,7 @@ def usable_processes(recipe: Recipe, count: int) -> int:
 
 
 def next_accumulation(recipe: Recipe, size: int = 1) -> int | None:
-    """Return the next larger ``accumulation`` with fewer images at once in each of ``size`` processes, or None."""
+    """Return the next larger ``accumulation`` with smaller parts in each of ``size`` processes, or None."""
     now = needed_share(recipe, World(size=size)).part
     for parts in range(recipe.accumulation + 1, recipe.batch_size // 2 + 1):  # a part of one image has no statistics
         if recipe.batch_size % parts == 0 and (recipe.batch_size // parts) % (recipe.ghost_batch or 1) == 0:

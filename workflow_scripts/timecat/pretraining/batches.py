@@ -17,7 +17,11 @@ from workflow_scripts.timecat.runtime.world import ALONE, World
 
 @dataclass(frozen=True)
 class Source:
-    """Source of training images: a .beton, its number of rows, and the number of decoding workers (changes no byte)."""
+    """Source of training images.
+
+    beton: path of the .beton file. rows: number of its rows. workers: number of workers that decode images, which does
+    not affect the images.
+    """
 
     beton: Path | str
     rows: int
@@ -29,18 +33,17 @@ def batch_stream(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield the batches of consecutive steps of a run: (images uint8 [b, s, s, 3], labels int64 [b]).
 
-    With several processes, each gets its share of every batch: consecutive images, in the order of ranks.
-
-    The images of step s, their crops and their flips depend on (seed, s) alone, so a run that starts in the middle of
-    an epoch gets the same images as an uninterrupted one. An epoch is all full batches of a permutation of the rows;
-    remaining rows are left out.
+    If several processes share the batches, each process gets its share of every batch: consecutive images, in the order
+    of ranks. The images of step s, their crops and their flips depend on (seed, s) alone, so a run that starts in the
+    middle of an epoch gets the same images as an uninterrupted run. An epoch consists of all full batches of a
+    permutation of the rows; the remaining rows are left out.
     """
     rows = source.rows
     per_epoch = rows // recipe.batch_size
     if per_epoch == 0:
         raise UserError(
-            f"pretrain.batch_size {recipe.batch_size} exceeds the {rows} training rows of {source.beton}; set a lower "
-            "one"
+            f"pretrain.batch_size {recipe.batch_size} exceeds the {rows} training rows of {source.beton}; set a "
+            "lower value"
         )
     step = steps.start
     while step < steps.stop:
@@ -61,8 +64,8 @@ def batch_norm_stream(
 ) -> Iterator[torch.Tensor]:
     """Yield augmented training images (as in batch_stream) for batch-norm statistics, the same at every milestone.
 
-    They are ``batch_norm_batches`` batches, or fewer if there are too few rows, divided into the parts that pass
-    through the network at once.
+    The images are ``batch_norm_batches`` batches, or fewer if there are too few rows. Each yielded tensor is one part
+    of a batch (``recipe.part`` images).
     """
     order = permutation(key("pretrain", "batch norm order", seed), np.arange(source.rows))
     wanted = order[: recipe.batch_norm_batches * recipe.batch_size]

@@ -1,4 +1,4 @@
-"""Compile a model for training; the model itself stays eager for everything else."""
+"""Compile a model for training. Averaging, evaluation and writing use the model itself, which stays eager."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +11,9 @@ from workflow_scripts.timecat.errors import UserError
 def compiled(
     model: torch.nn.Module, backend: str | Callable[..., Any] = "inductor"
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a compiled form of a model as a function that shares its parameters; the model itself is not changed.
+    """Return a compiled form of a model, as a function that shares its parameters. The model itself is not changed.
 
-    The first call compiles it, and raises UserError if torch cannot compile on this machine.
+    The first call of the function compiles the model. It raises UserError if torch cannot compile on this machine.
     """
     network = torch.compile(model, backend=backend)
 
@@ -24,7 +24,7 @@ def compiled(
             reason = str(error).strip().splitlines()[0]
             raise UserError(
                 f"pretrain.compile: torch cannot compile on this machine ({reason}); install a C++ compiler (for a "
-                "CPU) or Triton (for a GPU), or set it to false"
+                "CPU) or Triton (for a GPU), or set pretrain.compile to false"
             ) from error
 
     return call

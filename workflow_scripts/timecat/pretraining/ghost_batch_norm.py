@@ -1,7 +1,8 @@
-"""Compute batch norm over groups of images smaller than the batch: ghost batch norm (Hoffer et al. 2017).
+"""Compute batch norm over groups of images that are smaller than the batch: ghost batch norm (Hoffer et al. 2017).
 
-A recipe for 8 devices with batch norm local to each has statistics over an eighth of its batch. Here one device has the
-whole batch, or any part of it, and computes the statistics over consecutive groups of that size.
+If a published recipe uses 8 devices with batch norm on each device, its statistics are over an eighth of the batch.
+Here one device has all images of a batch, or any part of them, and computes the statistics over consecutive groups of
+the same size as in the recipe.
 """
 
 from functools import cache
@@ -15,9 +16,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def set_ghost_batch(model: nn.Module, images: int) -> None:
     """Make every batch norm of the model compute training statistics over groups of ``images`` images, in place.
 
-    Parameters, buffers and their names do not change, nor does evaluation. Running statistics are updated group by
-    group, as if each group were a batch: with torch's cumulative mean (momentum None) they are the plain mean over all
-    groups.
+    Parameters, buffers, their names and evaluation do not change. Running statistics are updated once per group, as if
+    each group were a batch. With torch's cumulative mean (momentum None), they are the plain mean over all groups.
     """
     for layer in model.modules():
         if isinstance(layer, _BatchNorm):
@@ -29,7 +29,10 @@ def set_ghost_batch(model: nn.Module, images: int) -> None:
 
 @cache
 def _ghost(kind: type[_BatchNorm]) -> type[_BatchNorm]:
-    """Return a subclass of a batch-norm class that uses ghost batches (one for each class, because timm has others)."""
+    """Return a subclass of a batch-norm class that uses ghost batches.
+
+    timm has batch-norm classes that differ from torch's, so each class gets a separate subclass.
+    """
 
     base: Any = kind
 

@@ -51,7 +51,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Origin:
-    """Content of the outputs' sidecars: params without the step, digests of inputs, facts of the model, device name."""
+    """Contents of the outputs' sidecars.
+
+    params: params of the stage without the step. inputs: name -> digest of each input. facts: facts about the model.
+    device: name of the device.
+    """
 
     params: dict[str, Any]
     inputs: dict[str, str]
@@ -60,7 +64,7 @@ class Origin:
 
 
 def run(options: Options) -> None:
-    """Pretrain in this process, which Snakemake or the leader of the job started."""
+    """Pretrain in this process, which Snakemake or the leader of a job started."""
     if world.follows():
         pretrain(options, world.follow())
         return
@@ -83,19 +87,19 @@ def share_node(options: Options, node: nodes.Node | None = None) -> None:
         node = nodes.first(total, count)
     if node is not None and count != node.count:
         raise UserError(
-            f"this node has {count} GPUs for the job, but the first node has {node.count}: request nodes with equally "
-            "many"
+            f"this node has {count} GPUs for the job, but the first node has {node.count}: request nodes that all have "
+            "the same number of GPUs"
         )
     with world.lead(MODULE, lease.kind, count, node) as leader:
         pretrain(options, leader)
 
 
 def processes_of_node(recipe: Recipe, count: int, total: int) -> int:
-    """Return the largest number of processes per node, at most ``count``, that lets ``total`` nodes share a batch."""
+    """Return the largest number of processes per node, at most ``count``, if ``total`` nodes share each batch."""
     for each in range(count, 0, -1):
         if processes_for(recipe, each * total) == each * total:
             return each
-    raise UserError(f"limits.pretrain_nodes: a batch cannot be divided among {total} nodes; set fewer")
+    raise UserError(f"limits.pretrain_nodes: a batch cannot be divided among {total} nodes; set a lower number")
 
 
 def processes_for(recipe: Recipe, count: int) -> int:
@@ -121,7 +125,7 @@ def pretrain(options: Options, processes: world.World) -> None:
     rows, seed = source["rows"], options.seed
     workers = max(1, options.workers * options.nodes // processes.size)
 
-    # A run's identity contains neither earlier milestones nor the step, because a chain of milestones is one run.
+    # A run's identity does not contain the step or earlier milestones, because a chain of milestones is one run.
     params = {name: getattr(options, name) for name in ("backbone", "recipe", "transform", "seed", "torch_threads")}
     inputs = {"train": source["content"]}
     identity = digest({"params": params, "inputs": inputs})
@@ -156,7 +160,7 @@ def pretrain(options: Options, processes: world.World) -> None:
         progress.advance(note=f"loss {run.loss_average:.3f}")
         resume_file.offer(state, run.step)
     progress.close()
-    # Averaging and evaluation may also take long: a job that is stopped there must not have to train again.
+    # Averaging and evaluation may take long, too. A job that is stopped there should not have to train again.
     resume_file.offer(state, run.step, due=True)
     resume_file.stop_watching()
     processes.disconnect()
@@ -173,7 +177,7 @@ def pretrain(options: Options, processes: world.World) -> None:
 def averaged(
     run: "Run", options: Options, recipe: Recipe, transform: Transform, source: dict[str, Any]
 ) -> "tuple[Classifier, dict[str, Any]]":
-    """Return the averaged model for inference, and the facts about it for its file and sidecar."""
+    """Return (averaged model for inference, facts about it for the metadata of its file and sidecar)."""
     from workflow_scripts.timecat.images.ffcv.reader import batches
     from workflow_scripts.timecat.pretraining import training
     from workflow_scripts.timecat.pretraining.batches import Source, batch_norm_stream
@@ -202,7 +206,7 @@ def restore(
     identity: str,
     fingerprint: str,
 ) -> None:
-    """Load the state of an interrupted job, or else of the previous milestone, into a fresh run, if there is one."""
+    """Load the state of an interrupted job, if there is one, or of the previous milestone into a fresh run."""
     from workflow_scripts.timecat.pretraining import training
 
     saved = resume_file.read()
@@ -215,7 +219,7 @@ def restore(
     for previous in options.previous:
         if not training.load_state(Path(previous).read_bytes(), run, identity):
             raise UserError(
-                f"{previous} belongs to another recipe, backbone or data set than this job; remove it and run again"
+                f"{previous} was written with a different recipe, backbone or data set; remove this file and run again"
             )
         command.log(f"continuing from {previous} after step {run.step}")
 

@@ -11,7 +11,7 @@ Precision = Literal["float32", "bf16"]
 
 @settings
 class Recipe:
-    """Settings of pretraining: the keys of the config's block ``pretrain`` that reach the stage (docs/reference/configuration.md).
+    """Settings of pretraining, from the config's block ``pretrain`` (docs/reference/configuration.md).
 
     Raise UserError if accumulation does not divide the batch size, or ghost_batch does not divide a part of a batch.
     """
@@ -36,21 +36,21 @@ class Recipe:
             raise UserError(f"pretrain.accumulation {self.accumulation} does not divide batch_size {self.batch_size}")
         if self.ghost_batch and self.part % self.ghost_batch:
             raise UserError(
-                f"pretrain.ghost_batch {self.ghost_batch} does not divide the {self.part} images that pass at once "
-                "(batch_size / accumulation)"
+                f"pretrain.ghost_batch {self.ghost_batch} does not divide the {self.part} images of a forward "
+                "pass (batch_size / accumulation)"
             )
 
     @property
     def part(self) -> int:
-        """Number of images that pass through the network at once in training."""
+        """Number of images in one forward pass of training."""
         return self.batch_size // self.accumulation
 
 
 @settings
 class Beginning:
-    """Settings of an untrained network: initial weights, and the batches for its batch-norm statistics.
+    """Settings of an untrained network: its initial weights and the batches for its batch-norm statistics.
 
-    part: number of images that pass through the network at once.
+    part: number of images in one forward pass.
     """
 
     batch_size: int

@@ -1,7 +1,7 @@
-"""Compute batch norm over the images of several processes, with the statistics that one process would compute.
+"""Compute batch norm over the images of several processes, with the same statistics as in one process.
 
-torch.nn.SyncBatchNorm works over all processes and on GPUs only. This one works over the processes that share a group
-of images and uses plain sums, so that a test can compare it with batch norm in one process.
+torch.nn.SyncBatchNorm works over all processes and on GPUs only. The batch norm of this module works over the processes
+that share a group of images. It uses plain sums, so that a test can compare it with batch norm in one process.
 """
 
 from functools import cache
@@ -22,15 +22,16 @@ _groups: dict[
 def share_batch_norm(model: nn.Module, processes: int, rank: int, size: int) -> None:
     """Make every batch norm of the model compute statistics over ``processes`` consecutive ranks, in place.
 
-    All ``size`` processes must call this, and all must have equally many images at each step. Parameters, buffers and
-    their names do not change, nor does evaluation. The running statistics are updated as by batch norm over the images
-    of these ranks. Raise UserError for a layer that does more than batch norm (some of timm's apply an activation).
+    All ``size`` processes must call this function, and all must have equally many images at each step. Parameters,
+    buffers, their names and evaluation do not change. The running statistics are updated as by batch norm over the
+    images of these ranks. Raise UserError for a layer that does more than batch norm (some layers of timm also apply an
+    activation).
     """
     for layer in model.modules():
         if isinstance(layer, _BatchNorm) and type(layer).forward is not _BatchNorm.forward:
             raise UserError(
                 f"limits.pretrain_gpus: the statistics of a {type(layer).__name__} cannot be computed over {processes} "
-                "GPUs; set pretrain.accumulation or pretrain.ghost_batch so that each GPU computes whole statistics, "
+                "GPUs; set pretrain.accumulation or pretrain.ghost_batch so that each GPU has all images of a group, "
                 "or set limits.pretrain_gpus to 1"
             )
     if processes == size:
@@ -99,7 +100,7 @@ def _shared(kind: type[_BatchNorm]) -> type[_BatchNorm]:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum of a tensor over the processes of a group, returned in each; its gradients are summed likewise."""
+    """Autograd function that sums a tensor over the processes of a group. Gradients are summed, too."""
 
     @staticmethod
     def forward(context: Any, value: torch.Tensor, group: distributed.ProcessGroup) -> torch.Tensor:

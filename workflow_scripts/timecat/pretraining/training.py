@@ -1,9 +1,9 @@
-"""Train a network from one training state to the next, with the same bits as one uninterrupted run.
+"""Train a network from one training state to the next, with the same bits as in one uninterrupted run.
 
-Schedule-free AdamW (Defazio et al. 2024, "The Road Less Scheduled") needs no end point. Its gradients are computed at
-y, its result is the average x. ``optimizer.eval()`` and ``train()`` swap the parameters between the two by
-interpolations that do not round-trip, so the training model is never swapped: it stays at y, and x is computed into a
-copy.
+Schedule-free AdamW (Defazio et al. 2024, "The Road Less Scheduled") does not need to know the last step. Its gradients
+are computed at the weights y, and its result is their average x. ``optimizer.eval()`` and ``train()`` convert the
+parameters between y and x by interpolations, which do not restore the same bits. So the model in training always stays
+at y, and x is computed into a copy.
 
 Precision and compilation affect only training's forward and backward passes. Parameters and the optimizer's state are
 float32, and the eager model is averaged, evaluated and written.
@@ -38,16 +38,17 @@ from workflow_scripts.timecat.pretraining.shared_batch_norm import keep_batch_no
 from workflow_scripts.timecat.randomness import key
 from workflow_scripts.timecat.runtime.world import ALONE, World
 
-LOSS_AVERAGE_DECAY = 0.98  # of the running mean in the log and in the weights' metadata: about 50 steps
+LOSS_AVERAGE_DECAY = 0.98  # decay of the running mean of the loss in the log and in weights files: about 50 steps
 
 
 @dataclass
 class Run:
-    """A pretraining run in progress.
+    """Pretraining run in progress.
 
-    model: its parameters are y. loss_average: running mean of recent losses. network: the function that training calls,
-    which is the model or a wrapper that shares its parameters (compiled, or for several processes). apart: context in
-    which the processes do not sum their gradients. share: this process's share of each batch.
+    model: model whose parameters are y. loss_average: running mean of recent losses. network: function that training
+    calls, which is the model or a wrapper that shares its parameters (compiled, or for several processes). apart:
+    function that returns a context in which the processes do not sum their gradients. share: this process's share of
+    each batch.
     """
 
     model: Classifier
@@ -72,8 +73,8 @@ def start_run(
 ) -> Run:
     """Return a run at step 0, whose initial parameters depend on the seed.
 
-    image_size: as in build_backbone. world: the processes among which each batch is divided (batch_shares); the recipe
-    must allow their number, and they must be connected.
+    image_size: argument of build_backbone. world: processes among which each batch is divided (batch_shares). They must
+    be connected, and the recipe must allow their number.
     """
     model = initial_classifier(backbone, classes, seed, image_size, recipe.initialisation, recipe.zero_gamma)
     share = needed_share(recipe, world)
@@ -107,7 +108,7 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> AdamWScheduleFree:
 
 
 def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform) -> float:
-    """Train one step on this process's share of a batch; return the loss of the batch.
+    """Train one step on this process's share of a batch, and return the mean loss of the batch.
 
     images: uint8 [b, s, s, 3]. labels: [b]. Raise UserError if the loss is not finite, or if the GPU's memory is too
     small.
@@ -119,7 +120,7 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Rec
         value = run.world.mean(loss.item())  # after all of the step's work is queued, because item() waits for the GPU
     except torch.OutOfMemoryError as error:
         raise UserError(_advice_on_memory(recipe, run.share, run.world)) from error
-    if not math.isfinite(value):  # the updated run is useless, but it is not saved once this has raised
+    if not math.isfinite(value):  # the updated run is useless, but after this error it is not saved
         raise UserError(
             f"the training loss is {value} at step {run.step}: training diverged; lower pretrain.lr (now {recipe.lr}) "
             "or raise pretrain.warmup_steps in the config"
@@ -143,17 +144,20 @@ def _advice_on_memory(recipe: Recipe, share: Share, world: World) -> str:
         remedies.append(f"divide the batch among {more} GPUs with limits.pretrain_gpus")
     if not remedies:
         remedies.append(f"lower pretrain.batch_size (now {recipe.batch_size})")
-    return f"the GPU's memory is too small for training on {share.part} images at once: {', or '.join(remedies)}, in the config"
+    return (
+        f"the GPU's memory is too small for training on {share.part} images per pass: {', or '.join(remedies)}, in the "
+        "config"
+    )
 
 
 def compute_gradients(
     run: Run, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, transform: Transform
 ) -> torch.Tensor:
-    """Set the parameters' gradients to those of a batch's mean loss, and return that loss (float64, on the device).
+    """Compute the gradients of a batch's mean loss, and return the loss (float64, on the device).
 
-    The batch passes in parts whose gradients are summed, so the step is that of the whole batch however it is divided.
-    With several processes, each passes its share: the loss is that of its share, and the gradients are the mean over
-    all.
+    The batch passes through the network in parts whose gradients are summed, so the step does not depend on how the
+    batch is divided. If several processes share the batch, each process passes its share: the returned loss is the loss
+    of this share, and the gradients are the mean over all processes.
     """
     device = run.model.fc.weight.device
     images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
@@ -202,7 +206,10 @@ def accuracy(model: Classifier, batches: Iterable[Batch], transform: Transform) 
 
 
 def state_bytes(run: Run, identity: str, extra: dict[str, Any] | None = None) -> bytes:
-    """Return the run's state as the bytes of a file; load_state checks ``identity``."""
+    """Return the run's state as the bytes of a file.
+
+    identity: digest that load_state compares with the digest of the loading run.
+    """
     buffer = io.BytesIO()
     torch.save(
         {
@@ -223,7 +230,7 @@ def load_state(
 ) -> bool:
     """Load a saved state into ``run`` (fresh from start_run) and return True.
 
-    Return False and leave the run unchanged if the state has another identity or ``accept(saved)`` is false.
+    Return False and leave the run unchanged if the identities differ or if ``accept(saved)`` is false.
     """
     saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if saved["identity"] != identity or not accept(saved):

@@ -1,4 +1,4 @@
-"""Write the untrained network of a seed, step 0 of its chain (code of the stage `initialise`)."""
+"""Write the untrained network of a seed: step 0 of its milestones (code of the stage `initialise`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +34,10 @@ def run(options: Options) -> None:
 
 
 def initialise(options: Options, device: str) -> None:
-    """Write the weights with which pretraining of this seed begins, and their sidecar.
+    """Write the initial weights of this seed's pretraining, and their sidecar.
 
-    Batch norm's statistics are recomputed as for every checkpoint of the chain. Without them, an untrained network
-    would not normalise its maps and would not be a fair floor.
+    Batch-norm statistics are recomputed as for every later checkpoint of the seed. Without these statistics, an
+    untrained network would not normalise its activations and would not be a fair floor.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Run a stage's command line: parse options, write log lines, and report a user's mistake in one sentence."""
+"""Run a stage's command line: parse options, write log lines, and report a user's mistake without a traceback."""
 
 import argparse
 import errno
@@ -22,7 +22,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def log(message: str) -> None:
-    """Write one line to the stage's log: standard error, which the rule redirects to its log file."""
+    """Write one line to the stage's log (standard error, which the rule redirects to its log file)."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -31,7 +31,7 @@ forked = False  # whether this process is a fork of the forkserver
 
 
 def _clocks() -> tuple[float, float]:
-    """Return wall seconds and CPU seconds. The latter include child processes that have been waited for."""
+    """Return wall seconds and CPU seconds. The CPU seconds include child processes that have been waited for."""
     times = os.times()
     return time.monotonic(), times.user + times.system + times.children_user + times.children_system
 
@@ -47,7 +47,10 @@ def log_start_up() -> None:
 
 
 def _log_work() -> None:
-    """Log wall and CPU seconds since the start-up was logged. Do nothing if it was not logged, or at a second call."""
+    """Log the wall and CPU seconds since log_start_up was called.
+
+    Without that call, or at a second call of this function, do not log them.
+    """
     global _work_began
     if _work_began is not None:
         seconds, cpu = (now - then for now, then in zip(_clocks(), _work_began))
@@ -59,16 +62,20 @@ _threads_live_on = False
 
 
 def threads_live_on(live_on: bool) -> None:
-    """Record whether threads run that may abort the process (SIGABRT) at Python's exit, which would lose its status."""
+    """Record whether threads run that may abort the process (SIGABRT) while Python exits.
+
+    If they do, an exit status other than 0 would be lost, so ``run`` then ends the process with os._exit.
+    """
     global _threads_live_on
     _threads_live_on = live_on
 
 
 def run(main: Callable[[], object]) -> None:
-    """Run a stage's ``main()`` and log its time. Report an error that the user can correct in one sentence.
+    """Run a stage's ``main()`` and log its time. Report an error that the user can correct without a traceback.
 
-    Such an error ends the process with exit code 1 and without traceback; other errors keep their traceback. If
-    Snakemake has started a forkserver, a fork of the server does all this, and this process ends with its status.
+    These errors (UserError, a full disk, too little GPU memory) end the process with a one-line error message and exit
+    code 1. All other errors keep their traceback. If Snakemake has started a forkserver, a fork of the server runs
+    ``main()``, and this process ends with the exit status of the fork.
     """
     client.hand_over()
     try:
@@ -76,7 +83,7 @@ def run(main: Callable[[], object]) -> None:
     except BaseException as error:
         if not _threads_live_on:
             raise
-        # main() has cleaned up already: it only remains to report the error.
+        # main() has cleaned up already, so only the error remains to be reported.
         status = status_of(error)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -84,7 +91,7 @@ def run(main: Callable[[], object]) -> None:
 
 
 def status_of(error: BaseException) -> int:
-    """Print what Python prints for an error that nothing catches, and return the exit status."""
+    """Print an uncaught error as Python does (traceback or exit message), and return the exit status for it."""
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):
             return error.code or 0

@@ -23,7 +23,10 @@ SQUASH = "-comp zstd -Xcompression-level 2"
 
 @settings
 class BuildArguments:
-    """Build arguments of an image: the config's block ``container``, with the definition file's argument names."""
+    """Build arguments of a container image, from the config's block ``container``.
+
+    The fields have the names of the arguments in the definition file.
+    """
 
     BOOTSTRAP: str
     BASE: str
@@ -32,7 +35,7 @@ class BuildArguments:
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the stage's command line, by name."""
+    """Options of the command line of the stage `build_image`."""
 
     definition: Path
     arguments: BuildArguments
@@ -41,7 +44,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Build the image, and write the digest of its content to a file."""
+    """Build the container image, and write the SHA-256 of the image file to the file ``digest``."""
     if shutil.which("apptainer") is None:
         raise UserError("apptainer is not on PATH: install Apptainer 1.3 or newer, or run without --sdm apptainer")
     told = asdict(options.arguments) | {"VERSION": VERSION, "COMMIT": commit()}
@@ -69,8 +72,8 @@ def build(definition: Path, image: Path, arguments: dict[str, str]) -> None:
                 command.log(line.rstrip())
     except subprocess.CalledProcessError as error:
         raise UserError(
-            f"{definition} could not be built (apptainer ended with status {error.returncode}): fix the error above"
-            " and run again"
+            f"{definition} could not be built (apptainer ended with status {error.returncode}): fix the error"
+            " in the lines above and run again"
         ) from None
 
 

@@ -1,9 +1,9 @@
 """Lease GPUs to jobs. Snakemake's ``gpu`` is only a counter, so concurrent jobs would all use cuda:0 without leases.
 
-A lease is an exclusive flock on one file per device. It is held until the process ends: the kernel releases it in any
-case, even after SIGKILL. It is taken before torch starts CUDA, and it confines the process through
-CUDA_VISIBLE_DEVICES. Inside a Slurm job only the processes of that job compete for leases, because the scheduler
-assigns devices to jobs and may let jobs share one.
+A lease is an exclusive flock on one file per device. The process holds it until it ends: the kernel releases the lock
+in any case, even after SIGKILL. A lease is taken before torch starts CUDA, and it confines the process to the leased
+GPUs through CUDA_VISIBLE_DEVICES. Inside a Slurm job only the processes of that job compete for leases, because the
+scheduler assigns devices to jobs and may let jobs share one.
 """
 
 import fcntl
@@ -27,17 +27,21 @@ _held: list[TextIOWrapper] = []  # open lock files: closing one would release it
 
 @dataclass(frozen=True)
 class Lease:
-    """Devices that this process may use. kind: its torch device, "cuda" or "cpu". devices: names of the leased GPUs."""
+    """Devices that this process may use.
+
+    kind: torch device, "cuda" or "cpu". devices: names of the leased GPUs in CUDA_VISIBLE_DEVICES.
+    """
 
     kind: str
     devices: list[str] = field(default_factory=list)
 
 
 def visible_devices() -> dict[str, str]:
-    """Return the GPUs that this process may use: name for CUDA_VISIBLE_DEVICES -> identity on this machine.
+    """Return the GPUs that this process may use, as name for CUDA_VISIBLE_DEVICES -> identity on this machine.
 
-    These are the GPUs that CUDA_VISIBLE_DEVICES names if it is set, else all that nvidia-smi lists. An index may mean
-    different cards in different processes, and a card has several names, so the identity is the card's UUID if known.
+    If CUDA_VISIBLE_DEVICES is set, these are the GPUs that it names, else all GPUs that nvidia-smi lists. An index may
+    mean different cards in different processes, and a card has several names, so the identity is the card's UUID if
+    nvidia-smi tells it, else the name.
     """
     listed = _listed_devices()
     inherited = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -52,7 +56,7 @@ def _listed_devices() -> dict[str, str]:
     if PRETENDED in os.environ:
         count, _, machine = os.environ[PRETENDED].partition(
             ":"
-        )  # "2", or "2:NAME": devices of different names are different devices
+        )  # "2", or "2:NAME", where NAME tells the devices of several pretended machines apart
         return {str(index): f"pretended-{machine}{index}" for index in range(int(count))}
     query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
@@ -70,7 +74,7 @@ def _identity(name: str, listed: dict[str, str]) -> str:
 def acquire(
     requested: int, devices: dict[str, str] | None = None, folder: PathLike | None = None, poll_seconds: float = 1.0
 ) -> str:
-    """Confine this process to ``requested`` GPUs as ``lease`` does, and return its torch device, "cuda" or "cpu"."""
+    """Lease ``requested`` GPUs for this process (see ``lease``), and return the torch device, "cuda" or "cpu"."""
     return lease(requested, devices, folder, poll_seconds).kind
 
 
@@ -83,10 +87,12 @@ def lease(
 ) -> Lease:
     """Lease ``requested`` GPUs for this process, confine it to them, and return the lease.
 
-    requested: the rule's ``{resources.gpu}``, as limited by the command line; 0 hides every GPU. devices, folder: used
-    by tests in place of visible_devices() and the folder of locks. usable: function from a number of GPUs to how many
-    of them the work can be divided among. If fewer devices are visible than requested, the job uses these; if none is
-    visible, it computes on the CPU; both are logged once. It waits for devices that other jobs hold.
+    If other jobs hold the devices, the process waits for them. If fewer devices are visible than requested, the job
+    uses all visible devices. If no device is visible, it computes on the CPU. Both cases are logged once.
+
+    requested: the rule's ``{resources.gpu}``, as limited by the command line; 0 hides every GPU. devices, folder:
+    values that tests pass instead of visible_devices() and the folder of locks. usable: function that returns, for a
+    number of GPUs, the number of GPUs (at most as many) among which the work can be divided.
     """
     if requested > 0 and devices is None:
         devices = visible_devices()
@@ -114,7 +120,10 @@ def _lock_folder(folder: PathLike | None) -> Path:
 
 
 def _lease(count: int, devices: dict[str, str], folder: Path, poll_seconds: float) -> list[str]:
-    """Lock ``count`` devices, all or none, so that two jobs that need two each cannot wait for one another."""
+    """Lock ``count`` of the devices, and return their names. Wait while fewer devices are free.
+
+    The process holds no device while it waits, so two jobs that need two devices each never wait for one another.
+    """
     suffix = f"-slurm{os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
     waiting = False
     while True:

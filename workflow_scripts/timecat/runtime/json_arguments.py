@@ -1,4 +1,4 @@
-"""Read JSON options of stages as typed values: settings (frozen dataclasses), lists of seeds, names of views, arms."""
+"""Read JSON options of stages as typed values, e.g. settings (frozen dataclasses), lists of seeds, names of views."""
 
 import argparse
 import json
@@ -19,7 +19,8 @@ UNKNOWN_KIND = ("union_tag_not_found", "union_tag_invalid")
 def json_of(kind: "TypeForm[Value]") -> Callable[[str], Value]:
     """Return an argparse type that reads JSON strictly as ``kind`` (a dataclass of settings, list[str], ...).
 
-    For a wrong value the parser ends the stage with a sentence that names the option, the key and the mistake.
+    For a wrong value the parser ends the stage with a one-line error message that names the option, the key and the
+    mistake.
     """
 
     def parse(text: str) -> Value:
@@ -32,7 +33,7 @@ def json_of(kind: "TypeForm[Value]") -> Callable[[str], Value]:
 
 
 def read_typed(kind: "TypeForm[Value]", text: str) -> Value:
-    """Return the value of type ``kind`` in a JSON text. Raise ValueError, naming key and mistake, if it is wrong."""
+    """Read a JSON text as a value of type ``kind``. Raise ValueError that names the wrong key and the mistake."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError  # imported late: it takes a tenth of a second
 
     own = hasattr(kind, "__pydantic_config__")  # classes of settings carry their pydantic config
@@ -44,7 +45,7 @@ def read_typed(kind: "TypeForm[Value]", text: str) -> Value:
 
 
 def _sentences(details: Sequence[Any], text: str) -> list[str]:
-    """Return one sentence for each wrong place. Messages from the types of a union about one value are joined."""
+    """Return one message for each wrong key. The messages of the types of a union about the same value are joined."""
     if details[0]["type"] == "json_invalid":
         return [f"not JSON: {details[0]['ctx']['error']}"]
     found: dict[str, list[str]] = {}
@@ -55,7 +56,7 @@ def _sentences(details: Sequence[Any], text: str) -> list[str]:
 
 
 def _sentence(detail: Any, value: Any) -> tuple[str, str]:
-    """Return subject and predicate of the sentence that describes one mistake in a value."""
+    """Return the two parts of a message about one mistake: ("`key` is VALUE:", "description of the mistake")."""
     place = _place(detail["loc"], value)
     if detail["type"] in MISSING:
         return f"`{_dotted([*place, detail['loc'][-1]])}` is", "missing"
@@ -71,7 +72,7 @@ def _sentence(detail: Any, value: Any) -> tuple[str, str]:
 
 
 def _place(steps: Sequence[int | str], value: Any) -> list[int | str]:
-    """Return the place of a mistake in a value: pydantic's steps without names of union types, which are no keys."""
+    """Return the path of keys and list indices to a mistake: pydantic's ``loc`` without the names of union types."""
     place: list[int | str] = []
     for step in steps:
         is_place = step in value if isinstance(value, dict) else isinstance(value, list) and step in range(len(value))

@@ -1,10 +1,10 @@
-"""Share a job among several nodes of a Slurm job: start a process on each of them and set their meeting point.
+"""Share a job among several nodes of a Slurm job: start a process on each node and set the address where they connect.
 
 The leader is the process that Snakemake started, on the first node. With srun it starts one process on each other node
-of its allocation. Each of these takes the GPUs of its node and starts a process for each GPU, as the leader does on the
-first node (world.py). All connect to an address of the leader's node, which is known from Slurm's variables. When the
-leader ends, for whatever reason, so do the processes on the other nodes: srun connects their standard input with the
-leader, and they end when it is closed.
+of its allocation. Each started process leases the GPUs of its node and starts a process for each GPU, as the leader
+does on the first node (world.py). All processes connect to an address of the leader's node, which Slurm's variables
+name. When the leader ends, for whatever reason, the processes on the other nodes end, too: srun connects their standard
+input with the leader, and they end when this input is closed.
 """
 
 import os
@@ -25,9 +25,10 @@ _visible = os.environ.get(DEVICES)  # read before this process confines itself t
 
 @dataclass(frozen=True)
 class Node:
-    """One node of a job.
+    """One node of a job that runs on several nodes.
 
-    index: 0 for the leader's node. total: number of nodes. count: processes per node. meeting_point: host:port.
+    index: number of the node, 0 for the leader's node. total: number of nodes. count: processes per node.
+    meeting_point: host:port at which all processes connect.
     """
 
     index: int
@@ -37,7 +38,10 @@ class Node:
 
 
 def first(total: int, count: int) -> Node:
-    """Return the leader's node of ``total`` nodes with ``count`` processes each. Raise UserError outside of Slurm."""
+    """Return the leader's node of a job with ``total`` nodes and ``count`` processes per node.
+
+    Raise UserError outside of Slurm.
+    """
     if "SLURM_JOB_ID" not in os.environ or shutil.which("srun") is None:
         raise UserError(
             f"limits.pretrain_nodes is {total}, but this is not a Slurm job with srun on PATH: run with --profile "
@@ -60,7 +64,7 @@ def joins() -> bool:
 
 
 def join() -> Node:
-    """Return this process's node. Ignore signals, which the leader handles, and end when the leader ends."""
+    """Return the node of this process, and make the process ignore signals and end when the leader ends."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
@@ -84,7 +88,7 @@ def start_others(node: Node, module: str) -> subprocess.Popen[bytes]:
     else:
         words.append(f"--exclude={os.environ.get('SLURMD_NODENAME') or socket.gethostname()}")
     told = {TOTAL: node.total, COUNT: node.count, MEETING_POINT: node.meeting_point}
-    # srun would take the variables of the leader's step for options of the new step.
+    # Without this, srun would read the variables of the leader's step as options of the new step.
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("SLURM_STEP", "SLURM_CPU"))
     }

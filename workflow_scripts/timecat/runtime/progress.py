@@ -8,13 +8,13 @@ from workflow_scripts.timecat.runtime.command import log
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
 
-LINES = 5  # at most, per job, without a terminal
+LINES = 5  # most lines of progress that a job writes to a log file
 
 
 class Progress:
     """Counter of work from ``done`` to ``total`` units. Call ``advance`` after each unit and ``close`` at the end.
 
-    quiet: show nothing (only one process of a job reports progress).
+    quiet: whether to show nothing (only one process of a job reports progress).
     """
 
     def __init__(self, total: int, title: str, unit: str, done: int = 0, quiet: bool = False):
@@ -26,7 +26,7 @@ class Progress:
             self.bar = tqdm(total=total, initial=done, desc=title, unit=unit, leave=False)
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Add ``count`` units; ``note`` is shown after the bar or the line."""
+        """Count ``count`` further units of work as done. ``note`` is shown at the end of the bar or line."""
         before, self.done = self.done, self.done + count
         if self.bar is not None:
             self.bar.set_postfix_str(note, refresh=False)
@@ -35,6 +35,6 @@ class Progress:
             log(f"{self.title}: {self.done} of {self.total} {self.unit}" + (f", {note}" if note else ""))
 
     def close(self) -> None:
-        """Remove the bar."""
+        """Remove the progress bar from the terminal."""
         if self.bar is not None:
             self.bar.close()

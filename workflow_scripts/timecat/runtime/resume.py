@@ -1,8 +1,8 @@
 """Keep the state and the training log of an interrupted pretraining job, so that the next run resumes it.
 
-Snakemake deletes declared outputs before a job runs. So both are files beside the outputs that Snakemake does not know:
-``.<name>.resume.pt`` and ``.<name>.partial``. The resume file carries a fingerprint of params and code and is ignored
-if they have changed. Both files are removed on success.
+Snakemake deletes declared outputs before a job runs. The state and the log are therefore files that Snakemake does not
+know, beside the outputs: ``.<name>.resume.pt`` and ``.<name>.partial``. The resume file holds a fingerprint of params
+and code and is ignored if these have changed. Both files are removed on success.
 """
 
 import json
@@ -21,7 +21,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)  # sent by schedulers and Ctrl-C
 
 
 class TrainingLog:
-    """JSON-lines file that is written under a temporary name and renamed when it is complete."""
+    """Training log of a job: a JSON-lines file that has a temporary name until it is complete."""
 
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
@@ -30,7 +30,7 @@ class TrainingLog:
         self.file = open(self.partial, "ab")
 
     def keep(self, size: int) -> bool:
-        """Truncate an interrupted job's log to ``size`` bytes. Return False, and change nothing, if it is shorter."""
+        """Truncate an interrupted job's log to ``size`` bytes. Return False, without a change, if it is shorter."""
         if self.partial.stat().st_size < size:
             return False
         self.file.truncate(size)
@@ -44,7 +44,7 @@ class TrainingLog:
         return self.file.tell()
 
     def add(self, **values: object) -> None:
-        """Append a line to the log."""
+        """Append ``values`` to the log, as one line of JSON."""
         self.file.write((json.dumps(values) + "\n").encode())
 
     def finish(self) -> None:
@@ -55,10 +55,10 @@ class TrainingLog:
 
 
 class ResumeFile:
-    """File with a job's state, saved every ``seconds`` and when a signal asks the process to end.
+    """File that holds a job's state. It is saved every ``seconds`` and when a signal asks the process to end.
 
     From the creation of this object until ``stop_watching``, SIGTERM and SIGINT end the process after the current step.
-    A second signal ends it at once.
+    A second signal ends it immediately.
     """
 
     def __init__(self, output: PathLike, seconds: float) -> None:
@@ -82,12 +82,15 @@ class ResumeFile:
         return self.path.read_bytes() if self.path.exists() else None
 
     def offer(self, make_bytes: Callable[[], bytes], step: int, due: bool = False) -> None:
-        """Save ``make_bytes()`` if ``due``, if the interval has passed, or if a signal came, which ends the process."""
+        """Save ``make_bytes()`` if ``due`` or the interval has passed. After a signal, save it and end the process.
+
+        step: number of the last completed step, for the log line.
+        """
         if due or self.asked_to_end or time.monotonic() - self.saved_at >= self.seconds:
             write_bytes(self.path, make_bytes())
             self.saved_at = time.monotonic()
         if self.asked_to_end:
-            log(f"stopped by signal {self.asked_to_end} after step {step}; the next run continues from here")
+            log(f"stopped by signal {self.asked_to_end} after step {step}; the next run continues from this step")
             sys.exit(128 + self.asked_to_end)
 
     def remove(self) -> None:

@@ -1,6 +1,7 @@
-"""Let one process at a time write an output, and remove the temporary files of killed processes.
+"""Lock outputs, so that one process at a time writes them, and remove the temporary files of killed processes.
 
-A job whose Snakemake was killed still runs and writes. The job that replaces it must not write at the same time.
+A job still runs and writes after its Snakemake has been killed. A new job for the same output must not write at the
+same time.
 """
 
 import contextlib
@@ -16,10 +17,10 @@ from workflow_scripts.timecat.runtime.command import log
 
 @contextlib.contextmanager
 def sole_writer(folder: PathLike, *stems: str) -> Iterator[None]:
-    """Hold the lock for writing files of ``folder`` that begin with one of ``stems``; wait if another process has it.
+    """Hold the lock for files in ``folder`` whose names begin with one of ``stems``. Wait while another process has it.
 
-    The lock file is ``.<first stem>lock``; the kernel releases the lock however the process ends. Once it is held,
-    temporary files (files.atomic_path) that killed processes left under these stems are removed.
+    The lock file is ``.<first stem>lock``. The kernel releases the lock however the process ends. When this process has
+    the lock, it removes the temporary files (files.atomic_path) that killed processes left under these stems.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,10 +43,10 @@ def _lock(path: Path) -> TextIOWrapper:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log(f"waiting: another process still writes here and holds {path}")
+            log(f"waiting: another process still writes this output and holds the lock {path}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:  # some cluster file systems are mounted without locks
-            log(f"{path} cannot be locked ({error.strerror}): make sure that no other run writes here")
+            log(f"{path} cannot be locked ({error.strerror}): make sure that no other run writes in this folder")
             return lock
         # The previous holder removes the lock file. So check that the file locked here still has this name.
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Configure torch for a stage: thread count, no TF32, and no import of the compiler unless it is used."""
+"""Configure torch for a stage: set the thread count, disable TF32, and skip the compiler's import if it is unused."""
 
 import ctypes
 
@@ -13,7 +13,7 @@ def configure(threads: int, device: str = "cpu", compiles: bool = False) -> None
     """Configure torch for a stage. Raise UserError if ``device`` is "cuda" and torch cannot use the leased GPU.
 
     threads: number of threads of torch's arithmetic; sums of floats depend on it, so it is a config key. compiles:
-    whether the stage will call torch.compile, whose import is then not skipped.
+    whether the stage will call torch.compile; if not, the import of the compiler is skipped.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError(
@@ -30,15 +30,16 @@ def configure(threads: int, device: str = "cpu", compiles: bool = False) -> None
 
 
 def device_name(device: str, number: int = 1) -> str:
-    """Return the name of a torch device, or of several, for sidecars: "cpu", the GPU's name, or "2 x NAME"."""
+    """Return the name of the device in sidecars: "cpu", the GPU's name, or "2 x NAME" for several (``number``)."""
     name = torch.cuda.get_device_name() if device == "cuda" else device
     return name if number == 1 else f"{number} x {name}"
 
 
 def _keep_memory() -> None:
-    """Make the allocator keep freed memory. By default the kernel maps new pages for every large tensor.
+    """Make the allocator keep freed memory, instead of returning it to the kernel.
 
-    These take a fifth of a small network's training time on a CPU. Without glibc nothing happens.
+    By default the kernel maps new pages for every large tensor, which takes a fifth of a small network's training time
+    on a CPU. Without glibc this function does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -47,11 +48,11 @@ def _keep_memory() -> None:
 
 
 def _skip_dynamo() -> None:
-    """Avoid the import of torch._dynamo (two seconds, at the first optimizer) in processes that compile nothing.
+    """Skip the import of torch._dynamo (two seconds, at the first optimizer) in processes that do not compile.
 
     torch wraps some optimizer methods to exclude them from compilation, and the wrapper imports the compiler. It caches
-    the function to call in an attribute. Where nothing is compiled, this may be the wrapped function itself. If torch
-    changes these internals, nothing happens here and the stage only starts more slowly.
+    the function to call in an attribute. Without compilation, this may be the wrapped function itself. If torch changes
+    these internals, this function has no effect, and the stage only starts more slowly.
     """
     for name in ("add_param_group", "zero_grad", "load_state_dict", "state_dict"):
         wrapped = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)

@@ -1,9 +1,9 @@
 """Run one job in several processes, one per device, on one machine or on several nodes of a Slurm job (nodes.py).
 
 The leader (rank 0) is the process that Snakemake started. It holds the lease of the devices, writes the outputs, and
-starts the other processes with its command line. These only compute their share, and they end when the leader ends, for
-whatever reason. Only the leader handles signals. The other processes wait for it in a sum or a barrier while it saves
-its state, so they need not handle them.
+starts the other processes with its command line. The other processes only compute their share, and they end when the
+leader ends, for whatever reason. Only the leader handles signals: the other processes wait in a sum or a barrier while
+the leader saves its state.
 """
 
 import contextlib
@@ -29,17 +29,17 @@ from workflow_scripts.timecat.runtime.command import log, threads_live_on
 # Environment variables that the leader sets for the other processes. The first three have the names that torchrun uses.
 RANK, SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
 LEADER, DEVICE, MEETING_POINT = "TIMECAT_LEADER", "TIMECAT_DEVICE", "TIMECAT_MEETING"
-SECONDS_TO_SAY_WHY = 10.0  # until a failed process has ended, or until the leader has reported why it must end
+SECONDS_TO_SAY_WHY = 10.0  # time to wait for a failed process to end, or for the leader to report the error
 FAILED = "another process of this job ended with status {}: fix the error above and run again"
 PR_SET_PDEATHSIG = 1  # option of prctl(2)
 
 
 @dataclass(frozen=True)
 class World:
-    """Place of this process among the processes of its job.
+    """Rank of this process, number of processes of its job, device, and the point where the processes connect.
 
-    device: its torch device, "cpu" or "cuda" (its GPU is the current CUDA device). local_rank: rank among the processes
-    of its node. meeting_point: a file if all processes run on one machine, else host:port.
+    device: torch device of this process, "cpu" or "cuda" (the current CUDA device). local_rank: rank among the
+    processes of the same node. meeting_point: path of a file if all processes run on one machine, else host:port.
     """
 
     rank: int = 0
@@ -60,8 +60,8 @@ class World:
         import torch
         import torch.distributed
 
-        # The others wait while the leader saves its state, which takes long on a slow disk. A process that fails is
-        # noticed by _watch, not by this timeout.
+        # The other processes wait while the leader saves its state, which takes long on a slow disk. _watch, not this
+        # timeout, notices a process that fails.
         patience = timedelta(days=1)
         backend = "gloo"
         if self.device == "cuda":
@@ -101,7 +101,7 @@ class World:
         return values[0]
 
     def mean(self, value: float) -> float:
-        """Return the mean of the values of all processes, the same in each."""
+        """Return the mean of ``value`` over all processes. Every process gets the same result."""
         if self.size == 1:
             return value
         import torch
@@ -111,7 +111,7 @@ class World:
         return total.item() / self.size
 
     def wait_for_all(self) -> None:
-        """Wait until every process has called this."""
+        """Wait until every process of the job has called this method."""
         if self.size > 1:
             self.mean(0.0)
 
@@ -125,7 +125,10 @@ def follows() -> bool:
 
 
 def follow() -> World:
-    """Return the world of a process that a leader started. It ignores signals and ends when the leader ends."""
+    """Return the World of this process, which a leader started, and make the process end when the leader ends.
+
+    From now on, the process ignores SIGTERM and SIGINT, which the leader handles.
+    """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(os.environ[LEADER]):  # the leader had ended before the line above
         sys.exit(1)
@@ -137,11 +140,13 @@ def follow() -> World:
 
 @contextlib.contextmanager
 def lead(module: str, device: str, size: int, node: nodes.Node | None = None) -> Iterator[World]:
-    """Start the other processes of a job and yield the leader's world. Each runs ``module`` with this command line.
+    """Start the other processes of a job, which run ``module`` with this command line, and yield this process's World.
 
-    size: number of processes, on this node if there are several. node: this node, if several share the work; the leader
-    of node 0 then leads all processes. If another process fails, this one ends, too. When the block is left without an
-    error, the others have ended.
+    If another process fails, this process ends, too. When the block ends without an error, the other processes have
+    ended.
+
+    size: number of processes (on this node, if several nodes share the work). node: this node if several nodes share
+    the work, else None; the first process of node 0 is then the leader of all processes.
     """
     if size <= 1 and node is None:
         yield World(device=device)
@@ -188,7 +193,7 @@ def _start(module: str, world: World, local_rank: int) -> subprocess.Popen[bytes
 
 
 def _failure(others: list[subprocess.Popen[bytes]], seconds: float = 0.0) -> int | None:
-    """Return the status of a process that has failed, or fails within ``seconds``; None if there is none."""
+    """Return the exit status of a process that has failed or fails within ``seconds``, or None if none fails."""
     until = time.monotonic() + seconds
     while True:
         failed = [process.returncode for process in others if process.poll()]
@@ -198,7 +203,7 @@ def _failure(others: list[subprocess.Popen[bytes]], seconds: float = 0.0) -> int
 
 
 def _watch(others: list[subprocess.Popen[bytes]], leaving: threading.Event, folder: str) -> None:
-    """End this process if another one fails, since it would wait for that one forever."""
+    """End this process if another process fails, since this process would wait for it forever."""
     while not leaving.wait(0.2):
         if (status := _failure(others)) is not None and not leaving.wait(SECONDS_TO_SAY_WHY):
             log(f"error: {FAILED.format(status)}")

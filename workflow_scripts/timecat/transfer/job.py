@@ -1,4 +1,4 @@
-"""Train every replicate of one arm on one data set, backbones included (code of the stage `transfer`)."""
+"""Train every replicate of one arm, with its backbones, on one data set (code of the stage `transfer`)."""
 
 import shutil
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from workflow_scripts.timecat.transfer.settings import Settings
 if TYPE_CHECKING:
     from workflow_scripts.timecat.backbones.backbone import Backbone
 
-STAGE = "transfer"  # kept states are valid only for this stage's code
+STAGE = "transfer"  # saved states are valid only for this stage's code
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Check the options, lease a device, and transfer."""
+    """Check the number of weights files, lease a device, and train."""
     count = sum(map(len, options.replicates)) if options.mode == "finetune" else 0
     if len(options.weights) != count:
         raise UserError(
             f"--weights names {len(options.weights)} files, but {options.mode} of these replicates needs {count}: "
-            "give one file for each member, or none with direct"
+            "pass one file per member for finetune, and no file for direct"
         )
     with sole_writer(options.metrics.parent, f"{options.metrics.stem}."):
         transfer(options, devices.acquire(options.gpus))
@@ -129,7 +129,7 @@ def transfer(options: Options, device: str) -> None:
 
 
 def finetuned(weights: Iterable[PathLike]) -> "list[Backbone]":
-    """Return the backbones of weights files, ready to be trained further."""
+    """Return the backbones in weights files, with trainable parameters."""
     from workflow_scripts.timecat.checkpoints.files import read_backbone
 
     return [read_backbone(path)[0].requires_grad_(True) for path in weights]
@@ -138,10 +138,10 @@ def finetuned(weights: Iterable[PathLike]) -> "list[Backbone]":
 def untrained(
     settings: BackboneSettings | None, seeds: Iterable[int], image_size: int, start: Start | None
 ) -> "list[Backbone]":
-    """Return the backbones with which the pretraining runs of these seeds begin."""
+    """Return the initial backbones of these seeds' pretraining runs, for training from scratch."""
     from workflow_scripts.timecat.backbones.initialisation import initial_classifier
 
     if settings is None or start is None:
-        raise UserError("direct needs --backbone and --initialisation to train from scratch: give both")
+        raise UserError("direct needs --backbone and --initialisation to train from scratch: pass both")
     how = (start.initialisation, start.zero_gamma)
     return [initial_classifier(settings, 1, seed, image_size, *how).backbone for seed in seeds]

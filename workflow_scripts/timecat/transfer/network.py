@@ -13,7 +13,7 @@ from workflow_scripts.timecat.transfer.settings import Settings
 
 
 class Network(nn.Module):
-    """A network that concatenates the features of backbones, normalises them and maps them to logits [batch, C].
+    """Network that concatenates the features of backbones, normalises them and maps them to logits [batch, C].
 
     weight: initial weight [C, D] of the linear layer.
     """
@@ -33,16 +33,16 @@ class Network(nn.Module):
 
 
 def start_network(backbones: Sequence[Backbone], classes: int, replicate: int, settings: Settings) -> Network:
-    """Return the network at step 0: the given backbones, and the initial linear layer of the replicate's probe."""
+    """Return the network at step 0: the backbones and the same initial linear layer as in the replicate's probe."""
     dimension = sum(backbone.dimension for backbone in backbones)
     key = randomness.key("head", settings.seed, replicate)
     return Network(backbones, initial_weight(key, classes, dimension, settings.init_std))
 
 
 def parameter_groups(network: Network, settings: Settings, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the optimizer's parameter groups, which contain every parameter once.
+    """Return the optimizer's parameter groups, which contain every parameter exactly once.
 
-    Backbones train with ``backbone_lr``, the layers behind them with ``lr``. Batch norms have no weight decay.
+    Backbones train with ``backbone_lr``, and the layers after them with ``lr``. Batch norms have no weight decay.
     """
     spared = {
         id(parameter)

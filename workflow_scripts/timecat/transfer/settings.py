@@ -13,9 +13,9 @@ from workflow_scripts.timecat.settings import settings
 class Settings:
     """Settings of a transfer: the config's block ``finetune`` or ``direct``, and ``probe.init_std``.
 
-    ``init_std`` is the only key that transfers share with probes. Everything else is as in a probe: SGD uses Nesterov
-    momentum, and batch norm with the same constants (probing.heads) precedes the linear layer, even if
-    ``probe.batch_norm`` is false.
+    ``init_std`` is the only key that transfers share with probes. Properties without a key are the same as in a probe:
+    SGD uses Nesterov momentum, and batch norm with the same constants (probing.heads) precedes the linear layer, even
+    if ``probe.batch_norm`` is false.
     """
 
     seed: int
@@ -31,13 +31,13 @@ class Settings:
     init_std: float
 
     def for_rows(self, rows: int) -> "OnRows":
-        """Return the settings for a number of training rows, with enough passes per epoch to reach `least_steps`."""
+        """Return the settings for ``rows`` training rows, with enough passes per epoch to reach `least_steps`."""
         values = {field.name: getattr(self, field.name) for field in fields(Settings)}
         once = OnRows(**values, passes=1)
         return replace(once, passes=max(1, math.ceil(self.least_steps / once.steps(rows))))
 
     def drop(self, epoch: int) -> float:
-        """Return the factor of the learning rates in an epoch, counted from 0."""
+        """Return the factor by which the learning rates are multiplied in an epoch (counted from 0)."""
         return self.lr_gamma ** sum(milestone <= epoch for milestone in self.lr_milestones)
 
 
@@ -51,7 +51,7 @@ class OnRows(Settings):
     passes: int
 
     def steps(self, rows: int) -> int:
-        """Return the number of steps of a network on ``rows`` rows. (A last batch of one row joins the one before.)"""
+        """Return the number of training steps on ``rows`` rows. (A last batch of one row joins the batch before it.)"""
         in_a_pass = math.ceil(rows / self.batch_size) - (rows > 1 and rows % self.batch_size == 1)
         return self.epochs * self.passes * in_a_pass
 

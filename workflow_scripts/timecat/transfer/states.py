@@ -1,4 +1,4 @@
-"""Keep the scores of finished runs and the state of the current run while a transfer job is unfinished."""
+"""Save the scores of finished runs and the state of the current run, so that an interrupted transfer job resumes."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ from workflow_scripts.timecat.transfer.training import Run
 
 
 class Kept:
-    """Files of an unfinished job, in a folder (unfinished.kept_folder) that no job with other params or code uses.
+    """Files of an unfinished job, in a folder (unfinished.kept_folder) for jobs with the same params and code.
 
     The state of the current run is saved every ``seconds`` and when a signal asks the process to end
     (resume.ResumeFile).
@@ -25,21 +25,21 @@ class Kept:
         self.resume_file = ResumeFile(folder / "run", seconds)
 
     def scores(self, name: str) -> list[dict[str, Scores]] | None:
-        """Return the scores of the run of that name, or None if it has not finished."""
+        """Return the scores of the run ``name``, or None if the run has not finished."""
         path = self._path(name)
         if not path.exists():
             return None
-        command.log(f"{name} is already complete: an interrupted job trained it")
+        command.log(f"{name} is complete already, from an interrupted job")
         return load_scores(path.read_bytes())
 
     def restore(self, name: str, run: Run) -> None:
-        """Load the state that an interrupted job saved into a run that has just been started, if there is one."""
+        """Load the state that an interrupted job saved for the run ``name``, if there is one, into a run at step 0."""
         saved = self.resume_file.read()
         if saved is not None and load_state(saved, name, run):
             command.log(f"continuing an interrupted job: {name} after step {run.step}")
 
     def offer(self, name: str, run: Run) -> None:
-        """Save the run's state if it is due; end the process if a signal has asked for that."""
+        """Save the run's state if ``seconds`` have passed. After a signal, save it and end the process."""
         self.resume_file.offer(lambda: state_bytes(name, run), run.step)
 
     def add(self, name: str, scores: list[dict[str, Scores]]) -> None:
@@ -48,7 +48,7 @@ class Kept:
         self.resume_file.remove()
 
     def stop_watching(self) -> None:
-        """Restore the default effect of signals, because no run is left to save."""
+        """Restore the previous signal handlers. Call this after the last run, when no state is left to save."""
         self.resume_file.stop_watching()
 
     def _path(self, name: str) -> Path:
@@ -56,7 +56,7 @@ class Kept:
 
 
 def state_bytes(name: str, run: Run) -> bytes:
-    """Return a run's state as the bytes of a file; load_state checks ``name``."""
+    """Return the state of the run ``name`` as the bytes of a file."""
     buffer = io.BytesIO()
     state = {
         "name": name,
@@ -70,7 +70,7 @@ def state_bytes(name: str, run: Run) -> bytes:
 
 
 def load_state(data: bytes, name: str, run: Run) -> bool:
-    """Load a saved state into ``run`` (fresh from start_run); return False, without a change, if its name differs."""
+    """Load a saved state into ``run`` (fresh from start_run). Return False, without a change, if its name differs."""
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if state["name"] != name:
         return False
@@ -90,7 +90,7 @@ def scores_bytes(scores: list[dict[str, Scores]]) -> bytes:
 
 
 def load_scores(data: bytes) -> list[dict[str, Scores]]:
-    """Return the scores that scores_bytes wrote."""
+    """Return the scores in the bytes that scores_bytes returned."""
     return _scores(torch.load(io.BytesIO(data), weights_only=True))
 
 

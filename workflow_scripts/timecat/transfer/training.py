@@ -1,14 +1,14 @@
 """Train k concatenated backbones, batch norm and a linear layer end to end on the images of a target.
 
-This is a probe whose backbones are trained too. Order, batches and initial weights are the probe's functions of (seed,
-epoch) and (seed, replicate). Epoch e (counted from 0) reads view e of the data set under ``seed``: fresh augmentation
-in every epoch, and the same images as a probe with that many views and that augmentation seed. So with frozen
-backbones, and the replicate's ``seed``, this equals the probe; a test checks that. If an epoch has several passes
-(Settings.for_rows), they are numbered over all epochs: pass p of epoch e reads what epoch e * passes + p would read
-with one pass per epoch.
+This is a probe whose backbones are trained, too. The order of rows and batches is the same function of (seed, epoch) as
+in a probe, and the initial weights are the same function of (seed, replicate). Epoch e (counted from 0) reads view e of
+the data set under ``seed``. Every epoch therefore has new augmentations, and it reads the same images as a probe with
+one view per epoch whose augmentation seed is ``seed``. With frozen backbones and the replicate's ``seed``, the results
+equal the probe's, as a test checks. If an epoch has several passes (Settings.for_rows), the passes are numbered over
+all epochs: pass p of epoch e reads the images that epoch e * passes + p would read with one pass per epoch.
 
-A run is one (replicate, weight decay, fit). A step depends on the run's state and the step alone, so on the CPU a run
-that resumes from a saved state has the same bits as an uninterrupted one.
+A run is one (replicate, weight decay, fit). A step depends only on the run's state and the step, so on the CPU a run
+that resumes from a saved state has the same bits as an uninterrupted run.
 """
 
 import math
@@ -42,7 +42,10 @@ EVALUATION_BATCH = 500  # images
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The data set of a transfer: its images (.beton), the data of its index, its transform, device and workers."""
+    """Data set of a transfer, with the device and the number of decoding workers.
+
+    train, evaluation: .beton files. data: labels and held-out rows from the index files.
+    """
 
     name: str
     train: Path
@@ -61,7 +64,8 @@ class Target:
 class Job:
     """Objects that all runs of one job share.
 
-    block: block of the config from which the settings come. kept: files of the unfinished job. progress: counts epochs.
+    block: name of the config's block that holds the settings. kept: files of the unfinished job. progress: counter of
+    epochs.
     """
 
     block: str
@@ -71,10 +75,10 @@ class Job:
 
 @dataclass
 class Run:
-    """A training run in progress.
+    """Training run of a transfer in progress.
 
-    epoch: current epoch, from 0. rows: number of rows of this epoch (over all its passes) that are done. sums: their
-    sums of loss, top-1 and top-5. scores: {split: Scores} of each earlier epoch.
+    epoch: current epoch, counted from 0. rows: number of rows of this epoch (over all its passes) that are done. sums:
+    sums of loss, top-1 hits and top-5 hits over these rows. scores: dict split -> Scores of each earlier epoch.
     """
 
     network: Network
@@ -96,8 +100,8 @@ def transfer_replicate(
 ) -> Report:
     """Train one replicate with every weight decay and fit (DataSet.needed_fits), select heads, and return the report.
 
-    replicate: its number, from 0. members: its seeds. make_backbones: called for each run; returns the backbones of its
-    members. Raise UserError if every head diverges.
+    replicate: number of the replicate, from 0. members: seeds of the replicate. make_backbones: function that returns
+    new backbones of the members; it is called for each run. Raise UserError if every head diverges.
     """
     kept, progress, target = job.kept, job.progress, target.of_replicate(replicate)
     scores, own = {}, settings.for_rows(len(target.data.train_labels)).of_replicate(replicate)
@@ -131,18 +135,18 @@ def start_run(
     """Return a run at step 0, which trains the given backbones in place."""
     network = start_network(backbones, target.data.classes, replicate, settings).to(target.device)
     groups = parameter_groups(network, settings, weight_decay)
-    nesterov = settings.momentum > 0  # torch refuses it without momentum, although it would change nothing
+    nesterov = settings.momentum > 0  # torch refuses Nesterov without momentum, although it would have no effect
     return Run(network, torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov))
 
 
 def finish_run(
     run: Run, fit: str, target: Target, settings: OnRows, offer: Callable[[], object] = lambda: None
 ) -> list[dict[str, Scores]]:
-    """Train to the last epoch; return the scores of one head in each epoch.
+    """Train a run to its last epoch, and return the scores of its head in each epoch.
 
-    Each epoch's scores are {"train": Scores, "evaluation" or "heldout": Scores}. offer: called after every step and
-    every epoch, when the run's state can be saved. A loss that is not finite ends the training: the scores of that
-    epoch and all later ones are NaN.
+    The scores of an epoch are {"train": Scores, "evaluation" or "heldout": Scores}. offer: function that is called
+    after every step and every epoch, when the run's state can be saved. A loss that is not finite ends the training:
+    the scores of this epoch and all later epochs are NaN.
     """
     rows = target.data.fits()[fit]
     split, evaluation_rows = "evaluation" if fit == "full" else "heldout", len(target.data.evaluation_labels)
@@ -156,7 +160,7 @@ def finish_run(
             break
         loss, top1, top5 = (np.array([value / (len(rows) * settings.passes)]) for value in run.sums)
         score = evaluate(run.network, split, target)
-        if fit == "nine_tenths":  # only predictions of the full fit are reported
+        if fit == "nine_tenths":  # predictions are reported for the full fit only
             score = replace(score, predicted=None, probability=None)
         run.scores.append({"train": Scores(loss, 100 * top1, 100 * top5), split: score})
         run.epoch, run.rows, run.sums = run.epoch + 1, 0, (0.0, 0.0, 0.0)
@@ -167,7 +171,7 @@ def finish_run(
 def _train_epoch(
     run: Run, rows: npt.NDArray[np.int64], target: Target, settings: OnRows, offer: Callable[[], object]
 ) -> bool:
-    """Train on the remaining rows of the run's epoch; return False if the loss is no longer finite."""
+    """Train on the remaining rows of the run's current epoch. Return False if the loss is no longer finite."""
     run.network.train()
     first = settings.passes * run.epoch
     numbers = range(first + run.rows // len(rows), first + settings.passes)
@@ -177,7 +181,7 @@ def _train_epoch(
 def _train_pass(
     run: Run, number: int, rows: npt.NDArray[np.int64], target: Target, settings: OnRows, offer: Callable[[], object]
 ) -> bool:
-    """Train on the remaining rows of one pass; return False if the loss is no longer finite.
+    """Train on the remaining rows of one pass. Return False if the loss is no longer finite.
 
     number: number of the pass, from 0 over all epochs.
     """
@@ -202,7 +206,7 @@ def _train_pass(
 
 
 def _lone_row_joined(stream: Iterable[Batch]) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
-    """Yield (rows, images) of the reader's batches, with a last batch of a single row joined to the one before.
+    """Yield (rows, images) of the reader's batches. Join a last batch of a single row to the batch before it.
 
     Batch norm cannot train on a single row.
     """
@@ -219,11 +223,11 @@ def _lone_row_joined(stream: Iterable[Batch]) -> Iterator[tuple[npt.NDArray[np.i
 
 
 def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, target: Target) -> list[float]:
-    """Take one SGD step on the mean cross entropy of a batch, unless it is not finite; return sums over the batch.
+    """Take one SGD step on the mean cross entropy of a batch, and return sums over the batch before the step.
 
-    The sums are those, before the step, of the loss (nats), of rows whose label ranks first, and of rows whose label
-    ranks among the first five (a tie counts as a miss). images: uint8 [b, s, s, 3], labels: int64 [b], both on the
-    host; b > 1.
+    The sums are the summed loss (nats), the number of rows whose label ranks first, and the number of rows whose label
+    ranks among the first five (a tie counts as a miss). If the loss is not finite, no step is taken. images: uint8 [b,
+    s, s, 3]. labels: int64 [b]. Both are on the host; b > 1.
     """
     labels = labels.to(target.device)
     logits = run.network(normalise(images.to(target.device), target.transform))
@@ -241,7 +245,10 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor, target: Tar
 
 
 def evaluate(network: Network, split: str, target: Target) -> Scores:
-    """Return the scores (of one head) on the centre crops of the evaluation split or of the held-out training rows."""
+    """Return the scores of a network on the evaluation crops of the evaluation split or of the held-out rows.
+
+    split: "evaluation" or "heldout".
+    """
     data = target.data
     if split == "evaluation":
         beton, rows, labels = target.evaluation, np.arange(len(data.evaluation_labels)), data.evaluation_labels
@@ -258,7 +265,7 @@ def evaluate(network: Network, split: str, target: Target) -> Scores:
 
 
 def _nothing(rows: int | None = None) -> Scores:
-    """Return NaN scores of an epoch that was not measured, with ``rows`` predictions; they are never selected."""
+    """Return NaN scores (and ``rows`` predictions) for an epoch that was not measured. They are never selected."""
     nan = np.array([math.nan])
     if rows is None:
         return Scores(nan, nan, nan)

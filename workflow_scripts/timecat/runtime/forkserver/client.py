@@ -13,15 +13,18 @@ from types import FrameType
 from typing import Any, Self
 
 ADDRESS = "TIMECAT_FORKSERVER"  # environment variable: path of the socket
-PYTHON = "TIMECAT_FORKSERVER_PYTHON"  # environment variable: the server's Python; another Python has other packages
-# Libraries read these when they are loaded. So a job is forked only if they equal the server's: 1, or not set.
+PYTHON = (
+    "TIMECAT_FORKSERVER_PYTHON"  # environment variable: the server's Python; a different Python has different packages
+)
+# Libraries read these variables when they are loaded. So a job is forked only if it has the server's values: 1, or
+# unset.
 READ_ONCE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def hand_over() -> None:
-    """Run this process's module in a fork of the server and end with its status. Return if there is no server."""
-    address = os.environ.pop(ADDRESS, None)  # child processes of this one do not use the server
+    """Run this process's module in a fork of the server, and end with its status. Return if there is no server."""
+    address = os.environ.pop(ADDRESS, None)  # child processes of this process do not use the server
     same_python = os.environ.pop(PYTHON, None) == sys.prefix
     module = getattr(sys.modules["__main__"], "__spec__", None)
     if address is None or module is None or not same_python:
@@ -37,7 +40,7 @@ def hand_over() -> None:
             connection.sendall(message)
             answers = connection.makefile("r")
             fork = int(answers.readline())
-        except (OSError, ValueError):  # the server is gone and has done nothing
+        except (OSError, ValueError):  # the server has ended before it started a fork
             return
         signals.pass_on_to(fork)
         status = answers.readline()
@@ -49,7 +52,7 @@ def hand_over() -> None:
 
 
 def _request(module: str) -> dict[str, Any]:
-    """Return the request to the server: everything that the fork needs to act as this process."""
+    """Return the request to the server, with all that the fork needs to act as this process."""
     umask = os.umask(0)
     os.umask(umask)
     return {
@@ -63,9 +66,10 @@ def _request(module: str) -> dict[str, Any]:
 
 
 class _Signals:
-    """Context manager that holds back the signals PASSED_ON and passes them on to a fork once there is one.
+    """Context manager that passes the signals PASSED_ON to a fork, and delays them until the fork exists.
 
-    When the context ends, it restores the handlers. Signals that were not passed on are then raised in this process.
+    At the end of the context it restores the handlers. Signals that it has not passed on are then raised in this
+    process.
     """
 
     def __init__(self) -> None:
@@ -84,7 +88,7 @@ class _Signals:
             signal.raise_signal(held)
 
     def pass_on_to(self, fork: int) -> None:
-        """Pass on to a fork all signals that have arrived and that will arrive."""
+        """Pass all earlier and later signals to a fork."""
         self.fork = fork
         self._pass_on()
 
@@ -101,7 +105,7 @@ class _Signals:
 
 
 def _end_with(status: int) -> None:
-    """End this process with a status as in subprocess, where a negative one is a signal."""
+    """End this process with a status as in subprocess, where a negative status is the number of a signal."""
     sys.stdout.flush()
     sys.stderr.flush()
     if status < 0:

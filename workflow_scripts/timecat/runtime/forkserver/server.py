@@ -41,7 +41,7 @@ _running: subprocess.Popen[bytes] | None = None
 
 
 def start() -> None:
-    """Start a server for the jobs of this process. It ends once this process and the last fork have ended.
+    """Start a server for the jobs of this process. The server ends after this process and the last fork have ended.
 
     The server needs some seconds to get ready; jobs that come earlier wait for it. Nothing happens if no socket can be
     created, or if the kernel cannot report the end of a process (pidfd_open, Linux 5.3 or newer).
@@ -68,7 +68,8 @@ def start() -> None:
             folder,
         ]
         environment = os.environ | dict.fromkeys(READ_ONCE, "1")
-        # A new session, so that Ctrl-C reaches only the waiting processes, which pass it on.
+        # In a new session, Ctrl-C does not reach the server. It reaches the waiting processes, which pass it to the
+        # forks.
         _running = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -142,7 +143,7 @@ class Server:
 
 
 class _Fork:
-    """A running fork, and the connection to the process that waits for it."""
+    """Running fork, with the connection to the process that waits for it."""
 
     def __init__(self, server: Server, pid: int, pidfd: int, connection: socket.socket):
         self.server, self.pid, self.pidfd, self.connection = server, pid, pidfd, connection
@@ -171,7 +172,7 @@ class _Fork:
 
 
 def _read(connection: socket.socket, length: int) -> bytes:
-    """Return ``length`` bytes from a connection. Raise ValueError if there are fewer."""
+    """Read ``length`` bytes from a connection. Raise ValueError if the connection ends earlier."""
     parts = []
     while length > 0 and (part := connection.recv(min(length, LARGEST_REQUEST))):
         parts.append(part)
@@ -182,7 +183,10 @@ def _read(connection: socket.socket, length: int) -> bytes:
 
 
 def _become(request: dict[str, Any], streams: list[int], held: list[int]) -> None:
-    """Act as the client in a fork and run its module; never return. held: descriptors of the server to close."""
+    """Act as the client in a fork, run the client's module, and never return.
+
+    held: descriptors of the server, which the fork closes.
+    """
     status = 1
     try:
         os.setpgid(0, 0)
@@ -216,7 +220,10 @@ def _become(request: dict[str, Any], streams: list[int], held: list[int]) -> Non
 
 
 def main() -> None:
-    """Import PRELOADED, then serve. Arguments: descriptor of the socket, and its folder, which is finally removed."""
+    """Import PRELOADED, then serve requests until the server ends, and remove the socket's folder.
+
+    Arguments on the command line: descriptor of the socket, path of its folder.
+    """
     try:
         with socket.socket(fileno=int(sys.argv[1])) as listening:
             for name in PRELOADED:
