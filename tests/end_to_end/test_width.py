@@ -63,4 +63,4 @@ def test_reduced_arms_run_only_probes_and_tables(study):
     }
     text = study.read("results/controls.md").decode()
     assert "features reduced to 8 principal components, so the accuracy is a lower bound" in text
-    assert "**wide**: " in text and "× those of **cat1**" in text
+    assert "**wide**: " in text and "× those in **cat1**" in text
