@@ -41,7 +41,7 @@ main()
 
 @dataclass(frozen=True)
 class Scale:
-    """Size of the smallest study: training and evaluation rows, pretraining steps, network width, probe epochs."""
+    """Size of the smallest study that is timed: training and evaluation rows, pretraining steps, network width, epochs."""
 
     train: int = 5000
     evaluation: int = 1500

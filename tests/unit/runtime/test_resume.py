@@ -68,7 +68,7 @@ def test_a_log_that_is_too_short_is_not_padded(interrupted):
     assert path.read_bytes() == b'{"step": 1}\n'
 
 
-def test_a_missing_log_is_too_short(tmp_path):
+def test_a_state_is_not_resumed_if_its_log_is_missing(tmp_path):
     assert TrainingLog(tmp_path / "log").keep(1) is False
 
 

@@ -33,11 +33,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.batch_size % self.accumulation:
-            raise UserError(f"pretrain.accumulation {self.accumulation} does not divide batch_size {self.batch_size}")
+            raise UserError(
+                f"pretrain.accumulation {self.accumulation} does not divide batch_size {self.batch_size}; choose a divisor"
+            )
         if self.ghost_batch and self.part % self.ghost_batch:
             raise UserError(
                 f"pretrain.ghost_batch {self.ghost_batch} does not divide the {self.part} images of a forward "
-                "pass (batch_size / accumulation)"
+                "pass (batch_size / accumulation); choose a divisor"
             )
 
     @property

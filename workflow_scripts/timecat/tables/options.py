@@ -45,7 +45,10 @@ def table_parser(
 
 
 def accuracies_parser(description: str, outputs: Iterable[str], arms: type[Arm] = Arm) -> argparse.ArgumentParser:
-    """Return the parser of a table of accuracies, which compares arms with a baseline and with reference values."""
+    """Return the command-line parser of a stage that makes a table of accuracies: table_parser and further options.
+
+    The further options are the baseline, the reference values and the ceilings.
+    """
     command = table_parser(description, outputs, arms=arms, probes=PROBES, predictions=PREDICTIONS)
     command.add_argument("--baseline", required=True, help="the arm that the others are compared with")
     add_references(command)
