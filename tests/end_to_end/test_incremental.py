@@ -51,7 +51,7 @@ def with_large_files(values):
     A size limit can then separate results from modules. In the tiny study the weights (11 kB) are smaller than the
     largest module, and modules are compared by content.
     """
-    values["data_sets"] = {"cues_tiny": {"kind": "cues", "rows": {"train": 1500, "evaluation": 1500}}}
+    values["data_sets"] = {"cues_tiny": {"kind": "cues", "rows": {"train": 2500, "evaluation": 2500}}}
     values["targets"] = ["cues_tiny"]
     values["backbones"]["residual4"]["width"] = 8
     values["pretrain"]["seeds"] = [2]
@@ -70,9 +70,8 @@ def test_a_fresh_clone_with_large_moved_files_reruns_no_job(tmp_path):
     clone = clone_with_results(study, tmp_path / "clone")
     ends = (".beton", ".index.parquet", ".safetensors", ".state.pt", ".npy")
     made = [path for path in (clone.path / "results").rglob("*") if path.name.endswith(ends)]
-    large = [
-        path for path in made if not path.name.endswith(".heads.safetensors")
-    ]  # no rule of this study reads these files
+    # No rule of this study reads the heads.
+    large = [path for path in made if not path.name.endswith(".heads.safetensors")]
     assert {end: sum(path.name.endswith(end) for path in large) for end in ends} == dict(zip(ends, (2, 2, 2, 2, 6)))
     small = [*(clone.path / "workflow_scripts").rglob("*.py"), *(clone.path / "results").rglob("*.json")]
     limit = max(path.stat().st_size for path in small) + 1
