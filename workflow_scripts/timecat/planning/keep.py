@@ -88,8 +88,9 @@ def _reason(
     covered = {*digested, *(f"{path}.json" for path in digested)}
     covered |= {path for path in job.outputs if path.endswith(INDEX)}  # part of the digest of a data set
     for path in job.outputs:
-        recorded = _checksums(path, records)
-        if not recorded and path in read and path not in covered:
+        if path in covered or path not in read:
+            continue
+        if not (recorded := _checksums(path, records)):
             return f"no checksum of {path} is recorded, because no table has read it"
         if error := next(filter(None, (checksum_error(path, each) for each in sorted(recorded))), None):
             return error
