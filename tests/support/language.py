@@ -27,7 +27,7 @@ PHRASES = {
     r"\b(goes|go|gone|going|went) on (with|from|to the end|where)\b": "say 'continue' or 'resume'",
 }
 # First words of a docstring that leave its subject to the reader's guess.
-OPENINGS = r"(Of|The same|What|How|Which|Where|That|So that|As|Its|It|From|By|With)\b"
+OPENINGS = r"(Of|The same|What|How|Which|Where|That|So that|As|Its|It|Their|They|From|By|With)\b"
 # This file quotes what it looks for; the page is generated from results.
 LEFT_OUT = {
     ROOT / "tests/support/language.py",

@@ -77,7 +77,7 @@ def test_the_error_over_seeds_equals_a_loop_over_deleted_seeds(design, members, 
 
 @pytest.mark.parametrize("members, n", [(2, 6), (3, 6), (4, 8), (5, 6)])
 def test_all_subsets_have_at_most_the_plain_jackknife_error(members, n):
-    """Their degrees of freedom are the number of seeds minus one."""
+    """The interval has as many degrees of freedom as seeds, minus one."""
     arm, baseline = made(DESIGNS["all"](range(n), members)), singles(n)
     paired = paired_reference(arm, baseline)
     plain = jackknife_reference(values_of(paired), [each.seeds for each in paired])

@@ -163,7 +163,7 @@ def with_others(**changes) -> Study:
 
 
 def test_gaps_and_worst_groups_are_compared_with_floors():
-    """They are also compared with the projection of the pixels, except for sequences, which have no pixels."""
+    """Arms are also compared with the projection of the pixels, except for sequences, which have no pixels."""
     made = with_others()
     found = {
         table: [(key.kind, key.arm, key.cell.data_set) for key in made.tables.references(table)]

@@ -238,7 +238,7 @@ def test_two_runs_write_the_same_bytes(made, folder, tmp_path):
 
 
 def test_unsuitable_predictions_are_refused(folder, tmp_path):
-    """Their labels or number of replicates differ, or the file is damaged or has too few columns."""
+    """Labels or numbers of replicates differ, or the file is damaged or has too few columns."""
     given = predictions("source", "cat4")
     given["holdout", 0]["label"] = np.roll(given["holdout", 0]["label"], 1)
     write_predictions(tmp_path / "other.parquet", given)

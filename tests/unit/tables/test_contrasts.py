@@ -113,7 +113,7 @@ def test_means_not_distinguishable_from_the_best_are_bold():
 
 
 def test_notes_name_arms_without_an_interval():
-    """They also name arms that are compared as two samples."""
+    """The notes also name arms that are compared as two samples."""
     found = said(compared())
     assert found[1:] == ["cat5: no interval over seeds (one replicate)."]
     level = [Replicate(seeds, 50.0) for seeds in SINGLE]
