@@ -78,7 +78,7 @@ def items(paragraph: str) -> list[str]:
             lines.append(f"- `{named[1]}`: {named[2]}")
         elif re.fullmatch(r"results/\S+", text):
             lines.append(f"- `{text}`")
-        elif is_open and (indent > 8 or lines[-1].startswith("- ") is False):
+        elif is_open and (indent > 8 or not lines[-1].startswith("- ")):
             lines[-1] += f" {text}"
         else:
             lines.append(f"- {text.removeprefix('and ')}" if lines and lines[-1].startswith("- ") else text)

@@ -40,9 +40,9 @@ def main() -> None:
     take_over(arguments.configfile, kept)
     print(f"\n{len(kept)} of {len(found)} jobs are kept; `snakemake -n` lists the others.")
     if forced := to_force(found):
+        print("Snakemake does not see all reasons by itself. Run it with your usual options and with:\n")
         study = f"--configfile {arguments.configfile} --forcerun {' '.join(forced)}"
-        print("Snakemake does not see all reasons by itself; run the others with:\n")
-        print(f"snakemake --cores all --resources gpu=0 {study} -- {' '.join(arguments.targets)}")
+        print(f"{study} -- {' '.join(arguments.targets)}")
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def test_an_interrupted_job_is_not_kept(study):
     assert rules_left(study) == {"probe", "tabulate"}
 
 
-def test_a_rule_that_is_named_runs_again_with_the_printed_command(study):
+def test_a_rule_that_is_named_runs_again_with_the_printed_options(study):
     said = keep(study, "--apply", "--except", "extract_features").stdout
     assert rules_left(study) == {"extract_features", "probe", "tabulate"}
     assert said.splitlines()[-1].endswith(f"--configfile {TINY} --forcerun extract_features -- results/table2.csv")

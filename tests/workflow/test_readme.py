@@ -17,7 +17,7 @@ from workflow_scripts.timecat.config.model import Config
 
 PAGES = [path for path in pages() if path.name != "CHANGELOG.md"]
 SHELL = re.compile(r"^ *```(?:sh|bash|shell)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
-# Snakemake lines that are cheap as they are, and those that would end in an error where there is nothing to do.
+# Options with which a line of Snakemake runs no job, so that it is executed as it is printed.
 AS_IT_IS = {"--lint", "--rulegraph", "--unlock"}
 
 
@@ -52,8 +52,6 @@ def runnable(line: str) -> str:
             return f"{line} -n"
         case "snakemake":
             return line if AS_IT_IS & set(words) or "-n" in words else line.replace("snakemake", "snakemake -n", 1)
-        case "python" if words[1:3] == ["-m", "sphinx"]:
-            return line
         case "python":
             return f"{line} --help"
         case "." | "export" | "pre-commit" | "cp":
